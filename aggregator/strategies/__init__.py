@@ -1,0 +1,1 @@
+"""Strategies of federated aggregation, one file each."""

@@ -1,0 +1,1 @@
+"""Keras definitions of the models, and their export to TFLite files."""

@@ -1,0 +1,1 @@
+"""What runs on the device: features, recognition, local training, taking part in rounds."""

@@ -1,0 +1,54 @@
+"""What every command line of the project has in common.
+
+Answers go to standard output, everything else (progress, remarks, errors) to standard error.
+"""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from shared.errors import ChorusError
+
+if TYPE_CHECKING:
+    import typer
+    from rich.console import Console
+
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def progress_console() -> "Console":
+    """Open the console for progress and remarks."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def run(app: "typer.Typer") -> NoReturn:
+    """Run a command line; print an error its user can mend as a sentence, not as a traceback."""
+    try:
+        app()
+    except ChorusError as error:
+        report(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone (`... | head`). Keep Python from flushing into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(0)
+
+
+def report(error: ChorusError) -> None:
+    """Print an error and its mend to standard error."""
+    console = progress_console()
+    console.print(f"[bold red]error:[/] {_plain(error.problem)}", soft_wrap=True)
+    if error.mend:
+        console.print(_plain(error.mend), soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,74 @@
+"""Everything that can go wrong in a way its user can mend.
+
+Each kind has a stable exit code, listed with its mend in ``docs/errors.md``. A command prints the
+sentence and the mend, never a traceback (see :mod:`shared.command`).
+"""
+
+from typing import ClassVar
+
+
+class ChorusError(Exception):
+    """An error that its user can mend.
+
+    Parameters
+    ----------
+    problem
+        What happened and where, in one sentence.
+    mend
+        What to do about it, in one sentence; empty where the problem says it all.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, problem: str, mend: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.mend = mend
+
+
+class SettingsError(ChorusError):
+    """A setting is unknown, out of range, or contradicts another."""
+
+    exit_code = 2
+
+
+class CorpusError(ChorusError):
+    """A corpus is not where it should be, or does not hold what the task needs."""
+
+    exit_code = 10
+
+
+class AudioError(ChorusError):
+    """A clip cannot be read, or holds nothing to compute features from."""
+
+    exit_code = 11
+
+
+class WeightsError(ChorusError):
+    """Weights do not belong to the architecture, are damaged, or are not finite."""
+
+    exit_code = 12
+
+
+class RunError(ChorusError):
+    """A run's folder belongs to another run, or its checkpoint is damaged."""
+
+    exit_code = 13
+
+
+class StorageError(ChorusError):
+    """The disk is full, or a folder cannot be written."""
+
+    exit_code = 14
+
+
+class MissingPartError(ChorusError):
+    """A package, a runtime or a device that the command needs is not there."""
+
+    exit_code = 15
+
+
+class TrainingError(ChorusError):
+    """Training cannot start or go on: bad examples, a loss that is not finite."""
+
+    exit_code = 16

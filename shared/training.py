@@ -1,0 +1,93 @@
+"""What a client is told about its training, and what it trains on."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.architectures import FEATURES, FRAMES
+from shared.emotions import EMOTIONS
+from shared.errors import TrainingError
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class TrainingSettings(BaseModel):
+    """How a client trains in one round.
+
+    The defaults are the paper's: one epoch, batches of 20, Adam at 1e-4 (Chau & Garces, 2021).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: Positive = 1e-4
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Momentum of SGD; Adam's betas are 0.9 and 0.999."""
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 20
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Passes over the client's examples; one, if neither this nor ``steps`` is given."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps, instead of epochs."""
+    proximal: NotNegative = 0.0
+    """FedProx's mu (Li et al., 2020): pulls the client's weights to the round's global ones."""
+    dropout: bool = True
+    head_only: bool = False
+    """Train only the head (``embedding_layer`` and ``logits``), for the smallest devices."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.epochs and self.steps:
+            raise ValueError("give epochs or steps, not both")
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError("momentum belongs to the optimizer sgd")
+        return self
+
+    def total_steps(self, examples: int) -> int:
+        """Count the optimiser steps of one round for a client with this many examples."""
+        return self.steps or (self.epochs or 1) * -(-examples // self.batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Labelled utterances of one client, normalised and ready for the model.
+
+    Attributes
+    ----------
+    features
+        Shape ``(n, 100, 34)``, float32; frames after an utterance's end are zero.
+    frames
+        Shape ``(n,)``, int32: the true number of frames of each utterance, at most 100.
+    labels
+        Shape ``(n,)``, int32: index into :data:`shared.emotions.EMOTIONS`.
+    """
+
+    features: NDArray[np.float32]
+    frames: NDArray[np.int32]
+    labels: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """Return the number of utterances."""
+        return len(self.labels)
+
+    def take(self, where: NDArray[np.int64]) -> "Examples":
+        """Select utterances by index."""
+        return Examples(self.features[where], self.frames[where], self.labels[where])
+
+    def check(self) -> None:
+        """Raise :class:`TrainingError` unless a model can train on these examples."""
+        count = len(self)
+        if not count:
+            raise TrainingError("There are no examples to train on.")
+        if self.features.shape != (count, FRAMES, FEATURES) or self.frames.shape != (count,):
+            raise TrainingError(
+                f"Examples should have features of shape ({count}, {FRAMES}, {FEATURES}), "
+                f"these have {self.features.shape}."
+            )
+        if self.labels.min() < 0 or self.labels.max() >= len(EMOTIONS):
+            raise TrainingError(f"A label is outside 0 to {len(EMOTIONS) - 1}.")
+        if not np.isfinite(self.features).all():
+            raise TrainingError("Features to train on hold values that are not finite.")
