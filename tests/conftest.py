@@ -1,0 +1,16 @@
+"""What tests share: real speech where it is present."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def speech() -> Path:
+    """Find the folder with real speech (``ravdess/``, ``emodb/``), or skip the test."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("CHORUS_SPEECH", beside))
+    if not (folder / "ravdess").is_dir():
+        pytest.skip("no real speech: name its folder with CHORUS_SPEECH")
+    return folder
