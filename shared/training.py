@@ -1,33 +1,37 @@
 """What a client is told about its training, and what it trains on."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from shared.architectures import FEATURES, FRAMES
 from shared.emotions import EMOTIONS
 from shared.errors import TrainingError
+from shared.settings import Settings
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Settings):
     """How a client trains in one round.
 
     The defaults are the paper's: one epoch, batches of 20, Adam at 1e-4 (Chau & Garces, 2021).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    panel: ClassVar[str] = "Training on a client"
 
     optimizer: Literal["adam", "sgd"] = "adam"
+    """The client's optimiser, fresh in every round."""
     learning_rate: Positive = 1e-4
+    """The client's learning rate."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Momentum of SGD; Adam's betas are 0.9 and 0.999."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 20
+    """Examples a step."""
     epochs: Annotated[int, Field(ge=1)] | None = None
     """Passes over the client's examples; one, if neither this nor ``steps`` is given."""
     steps: Annotated[int, Field(ge=1)] | None = None
@@ -35,6 +39,7 @@ class TrainingSettings(BaseModel):
     proximal: NotNegative = 0.0
     """FedProx's mu (Li et al., 2020): pulls the client's weights to the round's global ones."""
     dropout: bool = True
+    """Dropout of 0.2 behind each hidden convolution and dense layer."""
     head_only: bool = False
     """Train only the head (``embedding_layer`` and ``logits``), for the smallest devices."""
 

@@ -1,0 +1,157 @@
+"""``edge-client experiment``: the paper's two experiments, each from one command."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge_client.simulation.settings import SimulationSettings
+from shared.settings import options_of
+
+if TYPE_CHECKING:
+    from edge_client.simulation.experiments import Cell
+
+experiment = typer.Typer(
+    help="Run the paper's experiments; each goes on where it was when it is started again.",
+    no_args_is_help=True,
+)
+
+Out = Annotated[Path, typer.Option(help="Folder for all runs, the tables and the pictures.")]
+Config = Annotated[Path | None, typer.Option(help="TOML file with any of the settings below.")]
+Preset = Annotated[
+    str, typer.Option(help="paper (its protocol, no normalisation) or best (our settings).")
+]
+Models = Annotated[str, typer.Option(help="Models, separated by commas.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Runs of each cell, with seeds from --seed on.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew, do not resume.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
+Write = Annotated[
+    Path | None,
+    typer.Option(help="Document to put the table in, between its marks (docs/results.md)."),
+]
+
+
+@experiment.command()
+@options_of(SimulationSettings)
+def one(
+    *,
+    given: dict[str, Any],
+    out: Out = Path("runs/experiment-one"),
+    config: Config = None,
+    preset: Preset = "best",
+    models: Models = "dense,conv,lstm",
+    partitions: Annotated[
+        str, typer.Option(help="Columns: baseline, random, single-emotion, speaker.")
+    ] = "baseline,random,single-emotion,speaker",
+    seeds: Seeds = 1,
+    overwrite: Overwrite = False,
+    write: Write = None,
+    json_: Json = False,
+) -> None:
+    """Compare partitions: the paper's three tables beside ours, with confusion matrices.
+
+    Example: edge-client experiment one --preset paper --corpus iemocap --data PATH
+    """
+    from edge_client.simulation import experiment_report as report
+    from edge_client.simulation.experiments import experiment_one
+
+    def collect(values: Mapping[str, Any]) -> SimulationSettings:
+        return SimulationSettings.collect(given, config, values)
+
+    cells = experiment_one(collect, preset, out, models.split(","), partitions.split(","), seeds)
+    summaries = _run(cells, out, overwrite=overwrite)
+    rows = report.rows_of_one(summaries)
+    text = report.markdown_table(rows) + "\n" + report.markdown_confusions(summaries)
+    _answer(summaries, rows, text, out, write, as_json=json_)
+
+
+@experiment.command()
+@options_of(SimulationSettings)
+def two(
+    *,
+    given: dict[str, Any],
+    out: Out = Path("runs/experiment-two"),
+    config: Config = None,
+    preset: Preset = "best",
+    models: Models = "dense,conv",
+    seeds: Seeds = 1,
+    overwrite: Overwrite = False,
+    write: Write = None,
+    json_: Json = False,
+) -> None:
+    """Compare numbers of clients: macro-F1 against k = 1 … 8, as a table and a picture.
+
+    Example: edge-client experiment two --preset paper --corpus iemocap --data PATH
+    """
+    from edge_client.simulation import experiment_report as report
+    from edge_client.simulation.experiments import experiment_two
+    from edge_client.simulation.pictures import draw_sweep
+
+    def collect(values: Mapping[str, Any]) -> SimulationSettings:
+        return SimulationSettings.collect(given, config, values)
+
+    cells = experiment_two(collect, preset, out, models.split(","), seeds)
+    summaries = _run(cells, out, overwrite=overwrite)
+    rows = report.rows_of_two(summaries)
+    sweep = [
+        {"model": summary["model"], "clients": int(summary["column"]), "macro_f1": score}
+        for summary in summaries
+        for score in summary["each"]["macro_f1"]
+    ]
+    draw_sweep(sweep, out / "macro-f1.png")
+    _answer(summaries, rows, report.markdown_table(rows), out, write, as_json=json_)
+
+
+def _run(cells: "list[Cell]", out: Path, *, overwrite: bool) -> list[dict[str, Any]]:
+    """Make the runs of all cells and summarise each cell."""
+    from edge_client.simulation.study import execute
+    from shared.command import progress_console
+
+    console = progress_console()
+    plan = [planned for cell in cells for planned in cell.plan]
+    console.print(f"{len(plan)} runs; stop and start again at any time: {out} keeps them.")
+    results = execute(plan, console, resume=not overwrite, overwrite=overwrite)
+    summaries = []
+    for cell in cells:
+        own, results = results[: len(cell.plan)], results[len(cell.plan) :]
+        summaries.append(cell.summary(own))
+    return summaries
+
+
+def _answer(
+    summaries: list[dict[str, Any]],
+    rows: list[list[str]],
+    markdown: str,
+    out: Path,
+    write: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print an experiment's table and write it where it belongs."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from edge_client.simulation.experiment_report import write_section
+    from edge_client.simulation.report import print_json
+    from shared.files import write_atomically
+
+    document = {"cells": summaries}
+    write_atomically(out / "table.md", markdown)
+    write_atomically(out / "result.json", json.dumps(document, indent=2) + "\n")
+    if write:
+        dated = f"{datetime.now(UTC).date()}, version and settings of each run in its result.json."
+        write_section(write, out.name, f"{markdown}\n{dated}\n")
+    if as_json:
+        print_json(document)
+        return
+    table = Table()
+    for name in rows[0]:
+        table.add_column(name)
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
+    Console(highlight=False).print(f"Everything is in {out}: table.md, result.json, each run.")

@@ -1,0 +1,70 @@
+"""``edge-client simulate``: a federation, or its baseline, on a workstation."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_client.simulation.presets import PRESETS, preset_for
+from edge_client.simulation.settings import SimulationSettings
+from shared.settings import options_of
+
+
+@options_of(SimulationSettings)
+def simulate(
+    *,
+    given: dict[str, Any],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the model, the scores and the pictures.")
+    ] = Path("runs/simulation"),
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with any of the settings below.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Start from tried settings: {' or '.join(PRESETS)}.")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Runs with so many seeds, from --seed on; gives the spread.")
+    ] = 1,
+    every_fold: Annotated[
+        bool, typer.Option("--every-fold", help="Test on each group of speakers in turn.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that is in the folder.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run that is in the folder.")
+    ] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON on standard output.")
+    ] = False,
+) -> None:
+    """Train one model in a simulated federation (or centrally: --baseline) and score it.
+
+    Example: edge-client simulate --partition random --model conv --clients 4 --rounds 20
+    --corpus ravdess --data PATH --seed 0 --out runs/ravdess
+    """
+    from edge_client.simulation.report import print_result, print_summary, write_summary
+    from edge_client.simulation.study import Planned, execute, summarise
+    from shared.command import progress_console
+
+    settings = SimulationSettings.collect(given, config)
+    if preset:
+        values = preset_for(preset, settings.partition)
+        settings = SimulationSettings.collect(given, config, values)
+    folds = range(1, settings.folds + 1) if every_fold else [settings.fold]
+    several = seeds > 1 or every_fold
+    plan = []
+    for seed in range(settings.seed, settings.seed + seeds):
+        for fold in folds:
+            name = f"seed-{seed}-fold-{fold}"
+            changed = settings.model_copy(update={"seed": seed, "fold": fold})
+            folder, title = (out / name, name) if several else (out, "")
+            plan.append(Planned(folder, changed, title))
+    results = execute(plan, progress_console(), resume=resume, overwrite=overwrite)
+    if several:
+        summary = summarise(results)
+        write_summary(summary, out)
+        print_summary(summary, out, as_json=json_)
+    else:
+        print_result(results[0], out, as_json=json_)

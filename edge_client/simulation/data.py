@@ -1,0 +1,269 @@
+"""From a corpus to each client's examples: features, splits, normalisation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.simulation.partitions import partition
+from edge_client.simulation.settings import SimulationSettings
+from shared.corpora import Clip, load_corpus
+from shared.emotions import EMOTIONS, Emotion
+from shared.errors import CorpusError, SettingsError
+from shared.feature_cache import SkippedClip, extract_features
+from shared.normalisation import RunningStatistics
+from shared.randomness import stream
+from shared.training import Examples
+
+Indices = NDArray[np.int64]
+
+DEFAULT_CLIENTS = 4
+
+PAPER_SPLIT_SEED = 42
+"""Seed of the paper's random test split (Chau & Garces, 2021)."""
+
+
+@dataclass(frozen=True)
+class Utterances:
+    """All utterances of a corpus that show one of the four emotions, not yet normalised.
+
+    Attributes
+    ----------
+    examples
+        Raw features, true numbers of frames, labels.
+    speakers
+        Who speaks each, shape ``(n,)``: the corpus' name and the speaker's.
+    skipped
+        Clips that could not be used, with the reason.
+    foreign
+        How many of them, at the end, are of another corpus to test on.
+    """
+
+    examples: Examples
+    speakers: NDArray[np.str_]
+    skipped: tuple[SkippedClip, ...]
+    foreign: int = 0
+
+    def take(self, where: Indices) -> "Utterances":
+        """Select utterances of the first corpus by index."""
+        return Utterances(self.examples.take(where), self.speakers[where], self.skipped)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of the utterances to train on, to choose by, and to test on.
+
+    ``validation`` is empty where nothing is to be chosen.
+    """
+
+    train: Indices
+    validation: Indices
+    test: Indices
+
+
+@dataclass(frozen=True)
+class Shares(Sequence[Examples]):
+    """The clients' examples, taken from the whole when asked for, so that clients cost no memory.
+
+    Attributes
+    ----------
+    whole
+        All examples.
+    places
+        The indices of each client's examples; they may overlap.
+    """
+
+    whole: Examples
+    places: Sequence[Indices]
+
+    def __len__(self) -> int:
+        """Return the number of clients."""
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int, /) -> Examples: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> "Shares": ...
+    def __getitem__(self, index: int | slice, /) -> "Examples | Shares":
+        """Take one client's examples, or some clients."""
+        if isinstance(index, slice):
+            return Shares(self.whole, self.places[index])
+        return self.whole.take(self.places[index])
+
+    def counts(self) -> NDArray[np.int64]:
+        """Count each client's examples of each emotion, shape ``(clients, 4)``."""
+        labels = self.whole.labels
+        rows = [np.bincount(labels[place], minlength=len(EMOTIONS)) for place in self.places]
+        return np.array(rows, np.int64)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run works on, normalised.
+
+    Attributes
+    ----------
+    clients
+        Each client's examples; for the baseline one with all of them.
+    validation, test
+        Examples to choose by (may be empty) and to test on.
+    """
+
+    clients: Shares
+    validation: Examples
+    test: Examples
+
+
+def load_utterances(settings: SimulationSettings) -> Utterances:
+    """Load the corpus of a run, and the one to test on where that is another.
+
+    Raises
+    ------
+    CorpusError
+        If a corpus is not there, or one of the four emotions is missing in it.
+    """
+    here = _load(settings.corpus, settings.data, settings.happy)
+    if settings.test_corpus is None:
+        return here
+    there = _load(settings.test_corpus, settings.test_data, settings.happy)
+    return Utterances(
+        Examples(
+            np.concatenate([here.examples.features, there.examples.features]),
+            np.concatenate([here.examples.frames, there.examples.frames]),
+            np.concatenate([here.examples.labels, there.examples.labels]),
+        ),
+        np.concatenate([here.speakers, there.speakers]),
+        here.skipped + there.skipped,
+        len(there.examples),
+    )
+
+
+def _load(corpus: str, data: Path | None, happy: str) -> Utterances:
+    """Load a corpus and compute its features, or take them from the cache.
+
+    Raises
+    ------
+    CorpusError
+        If the corpus is not there, or one of the four emotions is missing in it.
+    """
+    options = {"happy": happy} if corpus == "iemocap" else {}
+    clips = [clip for clip in load_corpus(corpus, data, **options).clips if clip.emotion]
+    found = extract_features(clips)
+    labels = np.array([EMOTIONS.index(_emotion(clip)) for clip in found.clips], np.int32)
+    missing = [emotion for i, emotion in enumerate(EMOTIONS) if not (labels == i).any()]
+    if missing:
+        raise CorpusError(f"The corpus {corpus} has no clip labelled {' or '.join(missing)}.")
+    return Utterances(
+        Examples(found.features, found.frames, labels),
+        np.array([f"{corpus} {clip.speaker}" for clip in found.clips]),
+        tuple(found.skipped),
+    )
+
+
+def _emotion(clip: Clip) -> Emotion:
+    if clip.emotion is None:
+        raise ValueError("a clip without one of the four emotions has no label")
+    return clip.emotion
+
+
+def split(utterances: Utterances, settings: SimulationSettings) -> Split:
+    """Divide utterances by the evaluation protocol.
+
+    With another corpus to test on, that is the test; the validation split stays what it is.
+
+    Raises
+    ------
+    SettingsError
+        If there are fewer speakers than folds.
+    """
+    if utterances.foreign:
+        count = len(utterances.speakers)
+        home = np.arange(count - utterances.foreign)
+        parts = split(utterances.take(home), settings)
+        train = np.sort(np.concatenate([parts.train, parts.test]))
+        return Split(train, parts.validation, np.arange(len(home), count))
+    if settings.protocol == "paper":
+        return _paper_split(len(utterances.speakers), settings)
+    names = np.unique(utterances.speakers)
+    if len(names) < settings.folds:
+        raise SettingsError(
+            f"{len(names)} speakers cannot be divided into {settings.folds} folds.",
+            f"Give --folds {len(names)} or fewer, or --protocol paper.",
+        )
+    groups = np.array_split(names, settings.folds)
+    test = np.isin(utterances.speakers, groups[settings.fold - 1])
+    validation = np.zeros_like(test)
+    if settings.validation:
+        if settings.folds == 2:  # noqa: PLR2004 -- one for the test, one for training, none left
+            raise SettingsError(
+                "Two folds leave no speakers for validation.",
+                "Give --folds 3 or more, or --no-validation.",
+            )
+        validation = np.isin(utterances.speakers, groups[settings.fold % settings.folds])
+    return Split(
+        np.flatnonzero(~test & ~validation), np.flatnonzero(validation), np.flatnonzero(test)
+    )
+
+
+def _paper_split(count: int, settings: SimulationSettings) -> Split:
+    """Take a random tenth as the test, in the order of scikit-learn's ``train_test_split``."""
+    order = np.random.RandomState(PAPER_SPLIT_SEED).permutation(count)
+    tenth = -(-count // 10)
+    test, rest = order[:tenth], order[tenth:]
+    if not settings.validation:
+        return Split(np.sort(rest), np.empty(0, np.int64), np.sort(test))
+    rest = stream(settings.seed, "validation").permutation(rest)
+    tenth = -(-len(rest) // 10)
+    return Split(np.sort(rest[tenth:]), np.sort(rest[:tenth]), np.sort(test))
+
+
+def prepare(utterances: Utterances, settings: SimulationSettings) -> Data:
+    """Normalise utterances, split them, and divide the training set over the clients."""
+    parts = split(utterances, settings)
+    examples = normalise(utterances, parts.train, settings.normalisation)
+    if settings.baseline:
+        shares = [parts.train]
+    else:
+        speakers = utterances.speakers[parts.train]
+        one_each = len(np.unique(speakers)) if settings.partition == "speaker" else DEFAULT_CLIENTS
+        places = partition(
+            settings.partition,
+            examples.labels[parts.train],
+            speakers,
+            clients=settings.clients or one_each,
+            rng=stream(settings.seed, "partition"),
+            examples_per_client=settings.examples_per_client,
+            alpha=settings.alpha,
+        )
+        shares = [parts.train[place] for place in places]
+    return Data(
+        Shares(examples, shares),
+        examples.take(parts.validation),
+        examples.take(parts.test),
+    )
+
+
+def normalise(utterances: Utterances, train: Indices, how: str) -> Examples:
+    """Normalise features as ``none``, ``corpus`` or ``device`` says.
+
+    A device's statistics are those of all the utterances it has heard from its user, labelled or
+    not; here, of all utterances of the same speaker.
+    """
+    raw = utterances.examples
+    features = raw.features.copy()
+    groups: list[tuple[Indices, Indices]] = []  # whose statistics, for which utterances
+    if how == "corpus":
+        groups = [(train, np.arange(len(raw)))]
+    elif how == "device":
+        for speaker in np.unique(utterances.speakers):
+            own = np.flatnonzero(utterances.speakers == speaker)
+            groups.append((own, own))
+    for known, wanted in groups:
+        statistics = RunningStatistics()
+        for index in known:
+            statistics.update(raw.features[index, : raw.frames[index]])
+        features[wanted] = statistics.normalise(raw.features[wanted], raw.frames[wanted])
+    return Examples(features, raw.frames, raw.labels)

@@ -1,0 +1,102 @@
+"""Prints and writes the tables of experiments."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from edge_client.simulation.paper import PAPER_SCORES
+from edge_client.simulation.progress import duration
+from edge_client.simulation.report import megabytes, spread
+from shared.emotions import EMOTIONS
+from shared.errors import RunError
+from shared.files import write_atomically
+
+Row = list[str]
+
+_ONE_HEADER: Final = (
+    "model",
+    "partition",
+    "accuracy",
+    "UAR",
+    "precision",
+    "macro-F1",
+    "rounds",
+    "MB up a client",
+    "time",
+    "paper: accuracy / recall / precision / macro-F1 / time",
+)
+
+
+def rows_of_one(summaries: Sequence[dict[str, Any]]) -> list[Row]:
+    """Lay out experiment one: our scores beside the paper's; the first row is the header."""
+    rows = [list(_ONE_HEADER)]
+    for summary in summaries:
+        mean, std = summary["mean"], summary["std"]
+        paper = PAPER_SCORES.get((summary["model"], summary["column"]))
+        metrics = ("accuracy", "uar", "precision", "macro_f1")
+        sent = summary["bytes_up"] / max(1, summary["clients"])
+        rows.append(
+            [
+                summary["model"],
+                summary["column"],
+                *(spread(mean[metric], std[metric]) for metric in metrics),
+                str(summary["rounds"]),
+                megabytes(sent) if sent else "-",
+                duration(summary["seconds"] / summary["runs"]),
+                f"{paper.accuracy:.2f} / {paper.recall:.2f} / {paper.precision:.2f} / "
+                f"{paper.macro_f1:.2f} / {duration(paper.seconds)}"
+                if paper
+                else "-",
+            ]
+        )
+    return rows
+
+
+def rows_of_two(summaries: Sequence[dict[str, Any]]) -> list[Row]:
+    """Lay out experiment two: macro-F1 against the number of clients, a row a model."""
+    columns = list(dict.fromkeys(summary["column"] for summary in summaries))
+    rows = [["model", *(f"k = {column}" for column in columns)]]
+    for model in dict.fromkeys(summary["model"] for summary in summaries):
+        own = [summary for summary in summaries if summary["model"] == model]
+        cells = [spread(s["mean"]["macro_f1"], s["std"]["macro_f1"]) for s in own]
+        rows.append([model, *cells])
+    return rows
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """Write rows as a Markdown table; the first is the header."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|" + " --- |" * len(rows[0]))
+    return "\n".join(lines) + "\n"
+
+
+def markdown_confusions(summaries: Sequence[dict[str, Any]]) -> str:
+    """Write each cell's confusion matrix, in percent of its row, all folds and seeds together."""
+    rows = [["model", "partition", "felt", *EMOTIONS]]
+    for summary in summaries:
+        for emotion, counts in zip(EMOTIONS, summary["confusion"], strict=True):
+            total = max(1, sum(counts))
+            shares = [f"{count / total:.0%}" for count in counts]
+            rows.append([summary["model"], summary["column"], emotion, *shares])
+    return markdown_table(rows)
+
+
+def write_section(path: Path, name: str, text: str) -> None:
+    """Put a generated section into a document, between its two marks.
+
+    Raises
+    ------
+    RunError
+        If the document is not there, or has no marks ``<!-- begin NAME -->`` and
+        ``<!-- end NAME -->``.
+    """
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+    document = path.read_text() if path.exists() else ""
+    before, found, rest = document.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise RunError(
+            f"{path} has no place for this table.",
+            f"Add the lines {begin.strip()} and {end} where it should stand.",
+        )
+    write_atomically(path, f"{before}{begin}\n{text}\n{end}{after}")

@@ -1,0 +1,124 @@
+"""The paper's two experiments, as plans of runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edge_client.simulation.presets import preset_for
+from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.study import Planned, summarise
+from shared.architectures import ARCHITECTURES
+from shared.errors import SettingsError
+
+BASELINE: Final = "baseline"
+"""The cell without federation."""
+
+PARTITIONS: Final = (BASELINE, "random", "single-emotion", "speaker")
+"""The columns of experiment one: the paper's three, and the one it names as future work."""
+
+CLIENTS: Final = tuple(range(1, 9))
+"""The numbers of clients of experiment two."""
+
+Collect = Callable[[Mapping[str, Any]], SimulationSettings]
+"""Completes the settings that a cell determines with those of the command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of an experiment's table: runs that differ in seed and fold only.
+
+    Attributes
+    ----------
+    model
+        The architecture.
+    column
+        The partition, ``baseline``, or the number of clients.
+    plan
+        Its runs.
+    """
+
+    model: str
+    column: str
+    plan: tuple[Planned, ...]
+
+    def summary(self, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Summarise the cell's results; see :func:`edge_client.simulation.study.summarise`."""
+        return {"model": self.model, "column": self.column, **summarise(results)}
+
+
+def experiment_one(
+    collect: Collect,
+    preset: str,
+    out: Path,
+    models: Sequence[str],
+    partitions: Sequence[str],
+    seeds: int,
+) -> list[Cell]:
+    """Plan experiment one: each model, without federation and with each partition.
+
+    Parameters
+    ----------
+    collect
+        Completes a cell's settings.
+    preset
+        ``paper`` or ``best``.
+    out
+        Folder of the experiment.
+    models, partitions
+        Rows and columns.
+    seeds
+        Runs a cell and fold.
+
+    Raises
+    ------
+    SettingsError
+        If a model, a partition or the preset does not exist.
+    """
+    _check_known("model", models, list(ARCHITECTURES))
+    _check_known("partition", partitions, PARTITIONS)
+    cells = []
+    for model in models:
+        for partition in partitions:
+            values: dict[str, Any] = {"model": model}
+            if partition == BASELINE:
+                values |= preset_for(preset, BASELINE) | {"baseline": True}
+            else:
+                values |= preset_for(preset, partition) | {"partition": partition}
+            settings = collect(values)
+            cells.append(_cell(settings, model, partition, out, seeds))
+    return cells
+
+
+def experiment_two(
+    collect: Collect, preset: str, out: Path, models: Sequence[str], seeds: int
+) -> list[Cell]:
+    """Plan experiment two: random partition, 1 to 8 clients, 10 rounds."""
+    _check_known("model", models, list(ARCHITECTURES))
+    cells = []
+    for model in models:
+        for clients in CLIENTS:
+            values = preset_for(preset, "random") | {"rounds": 10}
+            settings = collect({**values, "model": model, "clients": clients})
+            cells.append(_cell(settings, model, str(clients), out, seeds))
+    return cells
+
+
+def _cell(settings: SimulationSettings, model: str, column: str, out: Path, seeds: int) -> Cell:
+    """Plan the runs of a cell: every seed; every fold too where speakers are held out."""
+    grouped = settings.protocol == "speakers" and settings.test_corpus is None
+    folds = range(1, settings.folds + 1) if grouped else [settings.fold]
+    plan = []
+    for seed in range(settings.seed, settings.seed + seeds):
+        for fold in folds:
+            name = f"seed-{seed}-fold-{fold}" if grouped else f"seed-{seed}"
+            changed = settings.model_copy(update={"seed": seed, "fold": fold})
+            folder = out / f"{model}-{column}" / name
+            plan.append(Planned(folder, changed, f"{model} {column} {name}"))
+    return Cell(model, column, tuple(plan))
+
+
+def _check_known(what: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"There is no {what} {name}; there are: {', '.join(known)}.")

@@ -1,0 +1,260 @@
+"""The training engine of a workstation: Keras layers, compiled steps.
+
+A step is one compiled TensorFlow function: forward pass, gradients, and TensorFlow's own fused
+optimiser kernels, which compute what Keras' Adam and SGD compute in a single pass over each
+tensor. Weights enter and leave as flat vectors, once a client and round.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.keras_models import build, set_weights
+from edge_client.training import OptimizerState
+from shared.architectures import DROPOUT, FEATURES, FRAMES, HEAD, Architecture
+from shared.errors import MissingPartError
+from shared.training import TrainingSettings
+from shared.weights import Weights, split
+
+BETA1: Final = 0.9
+BETA2: Final = 0.999
+EPSILON: Final = 1e-7
+"""Adam's constants, as in Keras."""
+
+_EVALUATION_BATCH: Final = 256
+
+_SLOTS: Final = {"adam": ("m", "v"), "sgd": ("momentum",)}
+
+
+def import_tensorflow(threads: int | None = None) -> Any:
+    """Import TensorFlow without its start-up messages.
+
+    Parameters
+    ----------
+    threads
+        Threads that one operation may use; the processor's cores if not given.
+
+    Raises
+    ------
+    MissingPartError
+        If TensorFlow is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Messages of its C++ start-up go to file descriptor 2, whatever the log level.
+    kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.threading.set_intra_op_parallelism_threads(threads or 0)
+        tf.config.list_logical_devices()
+    except ImportError as error:
+        raise MissingPartError(
+            "A simulation with Keras needs TensorFlow, which is not installed.",
+            "Install it with: pip install 'chorus-edge[workstation]'",
+        ) from error
+    except RuntimeError:
+        pass  # An engine made earlier in this process has set the threads already.
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(quiet)
+    return tf
+
+
+class KerasEngine:
+    """Computes training steps and logits with Keras.
+
+    Parameters
+    ----------
+    architecture
+        The model.
+    threads
+        Threads that one operation may use; the processor's cores if not given.
+    """
+
+    def __init__(self, architecture: Architecture, threads: int | None = None) -> None:
+        self._tf = import_tensorflow(threads)
+        self.architecture = architecture
+        self._model = build(architecture)
+        self._variables = [variable.value for variable in self._model.trainable_variables]
+        self._trained = self._variables
+        self._slots: dict[str, list[Any]] = {}
+        self._anchors: list[Any] = []
+        self._corrections: list[Any] = []
+        self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
+        self._forward: Callable[..., Any] | None = None
+        self._settings = TrainingSettings()
+        self._count = 0
+
+    def begin(
+        self,
+        weights: Weights,
+        settings: TrainingSettings,
+        *,
+        anchor: Weights,
+        correction: Weights | None = None,
+        optimizer: OptimizerState | None = None,
+    ) -> None:
+        """Take over weights and optimiser state; see :class:`edge_client.training.Engine`."""
+        optimizer = optimizer or OptimizerState()
+        self._settings = settings
+        self._count = optimizer.step
+        set_weights(self._model, self.architecture, weights)
+        first = 0
+        if settings.head_only:
+            layers = [spec.layer for spec in self.architecture.manifest]
+            first = layers.index(HEAD)
+        self._trained = self._variables[first:]
+        for name in _SLOTS[settings.optimizer]:
+            self._fill(self._slots.setdefault(name, []), optimizer.slots.get(name))
+        if settings.proximal:
+            self._fill(self._anchors, anchor)
+        if correction is not None:
+            self._fill(self._corrections, correction)
+        key = (
+            settings.optimizer,
+            settings.momentum,
+            settings.proximal,
+            settings.dropout,
+            first,
+            correction is not None,
+        )
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(settings, corrected=correction is not None)
+        self._step = self._compiled[key]
+
+    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+        """Take one optimiser step; return the batch's mean loss."""
+        self._count += 1
+        count = np.float32(self._count)
+        powers = np.array([np.float32(BETA1) ** count, np.float32(BETA2) ** count], np.float32)
+        seeds = np.array([seed & 0x7FFFFFFF, seed >> 32], np.int32)
+        rate = np.float32(self._settings.learning_rate)
+        return float(self._step(features, labels, seeds, rate, powers))
+
+    def weights(self) -> Weights:
+        """Copy out the weights as they are now."""
+        return self._flat(self._variables)
+
+    def optimizer(self) -> OptimizerState:
+        """Copy out the optimiser's state as it is now."""
+        slots = {name: self._flat(self._slots[name]) for name in _SLOTS[self._settings.optimizer]}
+        return OptimizerState(self._count, slots)
+
+    def logits(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute logits, without dropout."""
+        tf = self._tf
+        set_weights(self._model, self.architecture, weights)
+        if self._forward is None:
+            signature = [tf.TensorSpec((None, FRAMES, FEATURES))]
+            forward = partial(self._model, training=False)
+            self._forward = tf.function(forward, input_signature=signature)
+        batches = range(0, len(features), _EVALUATION_BATCH)
+        logits = [self._forward(features[i : i + _EVALUATION_BATCH]).numpy() for i in batches]
+        return np.concatenate(logits)
+
+    def _compile(self, settings: TrainingSettings, *, corrected: bool) -> Callable[..., Any]:
+        """Compile a step for settings that change what it computes."""
+        tf = self._tf
+        trained = self._trained
+        anchors = self._anchors[-len(trained) :] if settings.proximal else []
+        corrections = self._corrections[-len(trained) :] if corrected else []
+        slots = [self._slots[name][-len(trained) :] for name in _SLOTS[settings.optimizer]]
+
+        def step(features: Any, labels: Any, seeds: Any, rate: Any, powers: Any) -> Any:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(trained)
+                logits = self._logits(features, seeds if settings.dropout else None)
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                loss = tf.reduce_mean(losses)
+            gradients = tape.gradient(loss, trained)
+            if settings.proximal:
+                mu = settings.proximal
+                pulls = zip(gradients, trained, anchors, strict=True)
+                gradients = [g + mu * (w - anchor) for g, w, anchor in pulls]
+            if corrected:
+                pairs = zip(gradients, corrections, strict=True)
+                gradients = [g + correction for g, correction in pairs]
+            for variable, gradient, *state in zip(trained, gradients, *slots, strict=True):
+                if settings.optimizer == "adam":
+                    self._adam(variable, gradient, state, rate, powers)
+                else:
+                    self._sgd(variable, gradient, state, rate, settings.momentum)
+            return loss
+
+        return tf.function(  # type: ignore[no-any-return] # TensorFlow has no types
+            step,
+            input_signature=[
+                tf.TensorSpec((None, FRAMES, FEATURES)),
+                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((2,), tf.int32),
+                tf.TensorSpec(()),
+                tf.TensorSpec((2,)),
+            ],
+        )
+
+    def _logits(self, features: Any, seeds: Any) -> Any:
+        """Compute logits; with dropout drawn from seeds, if these are given."""
+        hidden = features
+        for number, layer in enumerate(self._model.layers):
+            if type(layer).__name__ != "Dropout":
+                hidden = layer(hidden)
+            elif seeds is not None:
+                seed = self._tf.stack([seeds[0], seeds[1] + number])
+                hidden = self._tf.nn.experimental.stateless_dropout(
+                    hidden, DROPOUT, seed, rng_alg="philox"
+                )
+        return hidden
+
+    def _adam(self, variable: Any, gradient: Any, state: list[Any], rate: Any, powers: Any) -> None:
+        m, v = state
+        self._tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=m.handle,
+            v=v.handle,
+            beta1_power=powers[0],
+            beta2_power=powers[1],
+            lr=rate,
+            beta1=BETA1,
+            beta2=BETA2,
+            epsilon=EPSILON,
+            grad=gradient,
+        )
+
+    def _sgd(
+        self, variable: Any, gradient: Any, state: list[Any], rate: Any, momentum: float
+    ) -> None:
+        (accumulated,) = state
+        self._tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=accumulated.handle,
+            lr=rate,
+            grad=gradient,
+            momentum=momentum,
+        )
+
+    def _fill(self, variables: list[Any], values: Weights | None) -> None:
+        """Set TensorFlow variables from a flat vector, or to zero; make them at first use."""
+        if not variables:
+            variables += [self._tf.Variable(self._tf.zeros_like(v)) for v in self._variables]
+            if values is None:
+                return
+        if values is None:
+            for variable in variables:
+                variable.assign(self._tf.zeros_like(variable))
+        else:
+            tensors = split(values, self.architecture).values()
+            for variable, tensor in zip(variables, tensors, strict=True):
+                variable.assign(tensor)
+
+    def _flat(self, variables: list[Any]) -> Weights:
+        flat = np.empty(self.architecture.parameters, np.float32)
+        for spec, variable in zip(self.architecture.manifest, variables, strict=True):
+            flat[spec.where] = variable.numpy().ravel()
+        return flat

@@ -1,0 +1,134 @@
+"""Shows how long work is going: a live line in a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from edge_client.simulation.run_folder import RoundRecord
+from edge_client.simulation.settings import SimulationSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_COST: Final = {"dense": 3.0, "conv": 1.0, "lstm": 20.0}
+"""Relative time of a training step of each model, to weigh runs against each other."""
+
+_PLAIN_LINES: Final = 20
+"""Lines a run prints where there is no terminal."""
+
+
+def work(settings: SimulationSettings, examples: int) -> float:
+    """Estimate a run's work, in units that only mean something against each other."""
+    clients = settings.clients or 4
+    share = settings.fraction
+    if settings.clients_per_round:
+        share = min(1.0, settings.clients_per_round / clients)
+    if settings.baseline:
+        trained: float = examples
+    elif settings.steps:
+        trained = clients * share * settings.steps * settings.batch_size
+    else:
+        each = settings.examples_per_client
+        trained = share * (clients * each if each else examples)
+    return settings.rounds * (settings.epochs or 1) * trained * _COST[settings.model]
+
+
+class RunProgress:
+    """Watches the runs of a study, one after the other.
+
+    Parameters
+    ----------
+    console
+        Where to show it.
+    total
+        The work of all runs; see :func:`work`.
+    clock
+        Gives seconds; for tests.
+    """
+
+    def __init__(
+        self, console: "Console", total: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._console = console
+        self._clock = clock
+        self._begun = clock()
+        self._total = total
+        self._finished = self._skipped = 0.0
+        self._title = ""
+        self._work = self._per_round = 0.0
+        self._rounds = 1
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=total, left="")
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End showing."""
+        self._bar.stop()
+
+    def run(self, title: str, work: float) -> None:
+        """Learn which run comes now, and how much work it is."""
+        self._title = title
+        self._work = work
+
+    def start(self, done: int, rounds: int) -> None:
+        """Learn how many rounds the run has, and how many were done before."""
+        self._rounds = rounds
+        self._per_round = self._work / rounds
+        self._advance(done, skipped=True)
+
+    def round(self, record: RoundRecord) -> None:
+        """Show a finished round."""
+        self._advance(1)
+        loss = f"loss {record.loss:.3f}"
+        if record.validation_uar is not None:
+            loss += f"  validation UAR {record.validation_uar:.3f}"
+        text = f"{self._title}round {record.round}/{self._rounds}  {loss}"
+        left = self._left()
+        self._bar.update(self._task, description=text, completed=self._finished, left=left)
+        often = max(1, self._rounds // _PLAIN_LINES)
+        if not self._console.is_terminal and record.round % often == 0:
+            self._console.print(f"{text}  {left}", soft_wrap=True)
+
+    def skip_run(self) -> None:
+        """Learn that the run had been finished before."""
+        self._finished += self._work
+        self._skipped += self._work
+
+    def _advance(self, rounds: int, *, skipped: bool = False) -> None:
+        self._finished += rounds * self._per_round
+        if skipped:
+            self._skipped += rounds * self._per_round
+
+    def _left(self) -> str:
+        done = self._finished - self._skipped
+        seconds = (self._clock() - self._begun) * (self._total - self._finished) / max(done, 1e-9)
+        return f"{duration(max(0.0, seconds))} left"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people do: ``48 s``, ``12 min``, ``3 h 05 min``."""
+    minute, hour = 60, 3600
+    if seconds < 2 * minute:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * hour:
+        return f"{seconds / minute:.0f} min"
+    return f"{seconds // hour:.0f} h {seconds % hour // minute:02.0f} min"

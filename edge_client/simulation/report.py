@@ -1,0 +1,102 @@
+"""Prints results: tables for people, JSON for programs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_client.simulation.progress import duration
+from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.study import METRICS
+from shared.emotions import EMOTIONS
+from shared.files import write_atomically
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:
+    """Print the scores of one run, and where its files are."""
+    if as_json:
+        print_json(result)
+        return
+    console = _console()
+    console.print(_scores_table("Test", {name: f"{result[name]:.3f}" for name in METRICS}))
+    console.print(confusion_table(result["confusion"]))
+    test = result["utterances"]["test"]
+    console.print(
+        f"{test} test utterances; the model of round {result['chosen_round']}; "
+        f"{duration(result['seconds'])} of training, {result['seconds_per_round']:.2f} s a round, "
+        f"{megabytes(result['bytes_up_per_round'])} up a round.",
+        soft_wrap=True,
+    )
+    if result["settings"]["corpus"] == "synthetic":
+        console.print("The synthetic corpus is made of tones, not of speech.")
+    folder = RunFolder(out)
+    console.print(f"Look at {folder.confusion}, {folder.history} and {folder.partition};")
+    console.print(f"the model is {folder.model}, everything else {folder.result}.")
+
+
+def print_summary(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
+    """Print mean and spread over several runs."""
+    if as_json:
+        print_json(summary)
+        return
+    console = _console()
+    count = len(summary["seeds"])
+    title = f"Test, mean of {count} seeds" if count > 1 else "Test, all folds together"
+    values = {name: spread(summary["mean"][name], summary["std"][name]) for name in METRICS}
+    console.print(_scores_table(title, values))
+    console.print(confusion_table(summary["confusion"]))
+    console.print(f"{summary['runs']} runs in {out}; the summary is {RunFolder(out).result}.")
+
+
+def write_summary(summary: dict[str, Any], out: Path) -> None:
+    """Write a summary of several runs above their folders."""
+    write_atomically(RunFolder(out).result, json.dumps(summary, indent=2) + "\n")
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print JSON to standard output."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def spread(mean: float, std: float | None) -> str:
+    """Write a mean with its standard deviation, where there is one."""
+    return f"{mean:.3f}" if std is None else f"{mean:.3f} ± {std:.3f}"
+
+
+def megabytes(count: float) -> str:
+    """Write a number of bytes in MB."""
+    return f"{count / 1e6:.1f} MB"
+
+
+def confusion_table(matrix: list[list[int]]) -> "Table":
+    """Lay out a confusion matrix: counts, and the share of each row."""
+    from rich.table import Table
+
+    table = Table(title="Confusion (rows: what was felt; columns: what was recognised)")
+    table.add_column("")
+    for emotion in EMOTIONS:
+        table.add_column(emotion, justify="right")
+    for emotion, row in zip(EMOTIONS, matrix, strict=True):
+        total = max(1, sum(row))
+        table.add_row(emotion, *(f"{value} ({value / total:.0%})" for value in row))
+    return table
+
+
+def _scores_table(title: str, values: dict[str, str]) -> "Table":
+    from rich.table import Table
+
+    table = Table(title=title)
+    for name in values:
+        table.add_column("UAR" if name == "uar" else name.replace("_", " "), justify="right")
+    table.add_row(*values.values())
+    return table
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False)

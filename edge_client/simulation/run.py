@@ -1,0 +1,225 @@
+"""One run: from utterances and settings to a folder with a model and its scores."""
+
+import math
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Final, Protocol
+
+from edge_client.simulation.checkpoint import Checkpoint
+from edge_client.simulation.data import Data, Utterances, prepare
+from edge_client.simulation.federation import CentralTraining, Federation, Rounds
+from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
+from edge_client.simulation.run_folder import RoundRecord, RunFolder, as_facts
+from edge_client.simulation.settings import SimulationSettings
+from edge_client.training import Engine
+from shared.architectures import ARCHITECTURES
+from shared.errors import ChorusError
+from shared.metrics import Scores, confusion, mean_loss
+from shared.randomness import stream
+from shared.training import Examples
+from shared.weights import Weights, initial_weights, load_weights, save_weights
+
+_CHECKPOINT_EVERY: Final = 2.0
+"""Seconds between checkpoints, at least: a crash costs no more than this."""
+
+_CHECKPOINT_SHARE: Final = 0.05
+"""Share of the time that checkpoints may take, at most: a dense model's take a second."""
+
+
+class Watcher(Protocol):
+    """Shows how a run is going."""
+
+    def start(self, done: int, rounds: int) -> None:
+        """Learn how many rounds there are, and how many of them were done before."""
+        ...
+
+    def round(self, record: RoundRecord) -> None:
+        """Learn of a finished round."""
+        ...
+
+
+class Stopped(ChorusError):  # noqa: N818 -- not an error of anybody's
+    """The run was stopped by Ctrl-C; what it reached is kept."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run about to start.
+
+    Attributes
+    ----------
+    settings
+        What determines its result.
+    folder
+        Where its files go; claimed already.
+    utterances
+        What it works on.
+    engine
+        What trains; runs of the same architecture may share one.
+    clock
+        Gives seconds; for tests.
+    """
+
+    settings: SimulationSettings
+    folder: RunFolder
+    utterances: Utterances
+    engine: Engine
+    clock: Callable[[], float] = time.perf_counter
+
+    def execute(self, watcher: Watcher) -> dict[str, Any]:
+        """Run to the end, from the checkpoint if there is one.
+
+        Returns
+        -------
+        dict
+            What ``result.json`` holds.
+
+        Raises
+        ------
+        Stopped
+            After Ctrl-C, when what was reached is written.
+        """
+        if finished := self.folder.read_result():
+            return finished
+        data = prepare(self.utterances, self.settings)
+        rounds = self._rounds(data)
+        if self.folder.checkpoint.exists():
+            reached = Checkpoint.load(self.folder.checkpoint)
+            rounds.restore(reached.number, dict(reached.state))
+        else:
+            weights = self._initial_weights()
+            reached = Checkpoint(0, weights, weights, {}, {"records": [], "chosen": 0})
+        watcher.start(reached.number, self.settings.rounds)
+        reached = self._loop(reached, rounds, data, watcher)
+        return self._finish(reached, data)
+
+    def _rounds(self, data: Data) -> Rounds:
+        if self.settings.baseline:
+            return CentralTraining(self.settings, self.engine, data.clients[0])
+        return Federation(self.settings, self.engine, data.clients, self.folder.controls)
+
+    def _initial_weights(self) -> Weights:
+        architecture = ARCHITECTURES[self.settings.model]
+        if self.settings.initial:
+            return load_weights(self.settings.initial, architecture)
+        return initial_weights(architecture, stream(self.settings.seed, "initial weights"))
+
+    def _loop(
+        self, reached: Checkpoint, rounds: Rounds, data: Data, watcher: Watcher
+    ) -> Checkpoint:
+        """Run the rounds that are left."""
+        saved, took = self.clock(), 0.0
+        kept = reached.number
+        try:
+            while reached.number < self.settings.rounds:
+                reached = self._round(reached, rounds, data)
+                watcher.round(RoundRecord(**reached.facts["records"][-1]))
+                now = self.clock()
+                if now - saved >= max(_CHECKPOINT_EVERY, took / _CHECKPOINT_SHARE):
+                    self._save(reached, rounds)
+                    kept, saved = reached.number, self.clock()
+                    took = saved - now
+        except KeyboardInterrupt:
+            if reached.number > kept:
+                self._save(reached, rounds)
+            raise Stopped(
+                f"Stopped after round {reached.number} of {self.settings.rounds}; "
+                f"{self.folder.path} keeps what was reached.",
+                "Go on with the same command and --resume.",
+            ) from None
+        self._save(reached, rounds)
+        return reached
+
+    def _round(self, reached: Checkpoint, rounds: Rounds, data: Data) -> Checkpoint:
+        """Run one round, score its model, and choose between it and the best so far."""
+        number = reached.number + 1
+        begun = self.clock()
+        outcome = rounds.run(number, reached.weights)
+        seconds = self.clock() - begun
+        scores = loss = None
+        if len(data.validation):
+            scores, loss = self._evaluate(outcome.weights, data.validation)
+        record = RoundRecord(
+            round=number,
+            clients=outcome.clients,
+            loss=outcome.loss,
+            validation_loss=loss,
+            validation_uar=scores.uar if scores else None,
+            validation_accuracy=scores.accuracy if scores else None,
+            seconds=seconds,
+            bytes_down=outcome.bytes_down,
+            bytes_up=outcome.bytes_up,
+        )
+        records = [*reached.facts["records"], *as_facts([record])]
+        best = max((r["validation_uar"] or 0 for r in reached.facts["records"]), default=-1)
+        better = scores is None or self.settings.choose == "last" or scores.uar > best
+        return Checkpoint(
+            number=number,
+            weights=outcome.weights,
+            best=outcome.weights if better else reached.best,
+            state=rounds.state(),
+            facts={"records": records, "chosen": number if better else reached.facts["chosen"]},
+        )
+
+    def _evaluate(self, weights: Weights, examples: Examples) -> tuple[Scores, float]:
+        logits = self.engine.logits(weights, examples.features)
+        matrix = confusion(examples.labels, logits.argmax(1))
+        return Scores.from_confusion(matrix), mean_loss(logits, examples.labels)
+
+    def _save(self, reached: Checkpoint, rounds: Rounds) -> None:
+        """Write what was reached: whatever happens now, it is kept."""
+        reached.save(self.folder.checkpoint)
+        rounds.settle(reached.number)
+        self.folder.write_rounds([RoundRecord(**facts) for facts in reached.facts["records"]])
+        save_weights(self.folder.model, reached.best, ARCHITECTURES[self.settings.model])
+
+    def _finish(self, reached: Checkpoint, data: Data) -> dict[str, Any]:
+        """Score the chosen model on the test and write the result."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        records = [RoundRecord(**facts) for facts in reached.facts["records"]]
+        scores, loss = self._evaluate(reached.best, data.test)
+        seconds = math.fsum(record.seconds for record in records)
+        result = {
+            **scores.to_dict(),
+            "loss": loss,
+            "chosen_round": reached.facts["chosen"],
+            "validation_uar": records[reached.facts["chosen"] - 1].validation_uar,
+            "seconds": seconds,
+            "seconds_per_round": seconds / len(records),
+            "bytes_down_per_round": round(sum(r.bytes_down for r in records) / len(records)),
+            "bytes_up_per_round": round(sum(r.bytes_up for r in records) / len(records)),
+            "peak_memory_mb": round(peak / 1024, 1),
+            "seed": self.settings.seed,
+            "clients": len(data.clients),
+            "utterances": {
+                "train": sum(map(len, data.clients.places)),
+                "validation": len(data.validation),
+                "test": len(data.test),
+                "skipped": [f"{s.clip.identifier}: {s.reason}" for s in self.utterances.skipped],
+            },
+            "settings": self.settings.model_dump(mode="json"),
+            "versions": _versions(),
+        }
+        draw_confusion(scores, self.folder.confusion)
+        draw_history(as_facts(records), self.folder.history)
+        draw_partition(data.clients.counts(), self.folder.partition)
+        self.folder.write_result(result)
+        return result
+
+
+def _versions() -> dict[str, str]:
+    """Give the versions of what computed a result."""
+    import platform
+
+    versions = {"python": platform.python_version()}
+    for name in ("chorus-edge", "numpy", "tensorflow-cpu", "tensorflow", "keras"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,163 @@
+"""The settings of a simulated federation: one field an option of ``edge-client simulate``."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared.architectures import ModelName
+from shared.settings import Settings
+from shared.training import Positive, TrainingSettings
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Partition = Literal["random", "single-emotion", "speaker", "dirichlet", "quantity"]
+
+
+class CorpusSettings(Settings):
+    """Which speech, and how its features are normalised."""
+
+    panel: ClassVar[str] = "Corpus and features"
+
+    corpus: str = "synthetic"
+    """Name of the corpus; `edge-client corpora` lists them. The built-in synthetic corpus needs
+    no data, but is not speech."""
+    data: Path | None = None
+    """Where the corpus lies."""
+    happy: Literal["happiness", "excited", "both"] = "both"
+    """What counts as happy in IEMOCAP; the paper takes both."""
+    test_corpus: str | None = None
+    """Test on all of another corpus, and train on all of the first."""
+    test_data: Path | None = None
+    """Where that corpus lies."""
+    normalisation: Literal["none", "corpus", "device"] = "device"
+    """none (the paper), corpus (statistics of the training set), or device (each speaker's own
+    statistics, as a device keeps them for its user; no data leaves it)."""
+
+
+class ProtocolSettings(Settings):
+    """How utterances are divided into training, validation and test."""
+
+    panel: ClassVar[str] = "Evaluation"
+
+    protocol: Literal["speakers", "paper"] = "speakers"
+    """speakers (no speaker in both training and test), or paper (a random tenth is the test)."""
+    folds: Annotated[int, Field(ge=2)] = 6
+    """Into how many groups the speakers are divided."""
+    fold: Annotated[int, Field(ge=1)] = 1
+    """Which group of speakers is the test."""
+    validation: bool = True
+    """Keep a validation split (the next group of speakers; in the paper's protocol a random tenth
+    of the training set). Without it everything but the test is trained on."""
+    choose: Literal["best", "last"] = "best"
+    """Which round's model is the result: the best on the validation split, or the last."""
+
+
+class ModelSettings(Settings):
+    """Which model, and what trains it."""
+
+    panel: ClassVar[str] = "Model"
+
+    model: ModelName = "conv"
+    """The architecture."""
+    engine: Literal["keras", "tflite"] = "keras"
+    """What trains: Keras, or the code that runs on devices."""
+    threads: Annotated[int, Field(ge=1)] | None = None
+    """Threads to compute with; the processor's cores if not given."""
+    initial: Path | None = None
+    """Weights to start from (safetensors), instead of fresh ones."""
+
+
+class PartitionSettings(Settings):
+    """How the training examples are divided over clients."""
+
+    panel: ClassVar[str] = "Clients"
+
+    partition: Partition = "random"
+    """How the training examples are divided over the clients."""
+    clients: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Number of clients; if not given, one a speaker in the partition speaker, otherwise 4."""
+    examples_per_client: Annotated[int, Field(ge=1)] | None = None
+    """Draw this many examples for each client; with the random partition they may overlap, as in
+    the paper."""
+    alpha: Positive = 0.5
+    """Concentration of the partitions dirichlet and quantity: the smaller, the more skewed."""
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the clients that take part in a round."""
+    clients_per_round: Annotated[int, Field(ge=1)] | None = None
+    """Number of clients that take part in a round, instead of a fraction."""
+    client_dropout: Share = 0.0
+    """Probability that a client of a round fails to send its update."""
+
+
+class RoundSettings(Settings):
+    """Rounds, and how the server uses the updates."""
+
+    panel: ClassVar[str] = "Rounds and strategy"
+
+    rounds: Annotated[int, Field(ge=1)] = 20
+    """Number of rounds."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Course of the clients' learning rate over the rounds."""
+    strategy: str = "fedavg"
+    """fedavg, fedavgm, fedadam, fedyogi, fedadagrad, median, trimmed-mean, krum, multi-krum or
+    scaffold."""
+    server_learning_rate: Positive | None = None
+    """Learning rate of the server's optimiser; the strategy's own default if not given."""
+    server_momentum: Share | None = None
+    """Momentum of fedavgm."""
+    beta1: Share | None = None
+    """First moment's decay in fedadam and fedyogi."""
+    beta2: Share | None = None
+    """Second moment's decay in fedadam and fedyogi."""
+    tau: Positive | None = None
+    """Adaptivity of fedadam, fedyogi and fedadagrad."""
+    trim: Annotated[float, Field(ge=0, lt=0.5)] | None = None
+    """Share that trimmed-mean cuts off at each end."""
+    byzantine: Annotated[int, Field(ge=0)] | None = None
+    """Number of hostile clients that krum and multi-krum reckon with."""
+    select: Annotated[int, Field(ge=1)] | None = None
+    """Number of updates that multi-krum averages."""
+    baseline: bool = False
+    """Train one model on all training data instead, without federation; a round is then an
+    epoch."""
+
+
+STRATEGY_OPTIONS = (
+    "server_learning_rate",
+    "server_momentum",
+    "beta1",
+    "beta2",
+    "tau",
+    "trim",
+    "byzantine",
+    "select",
+)
+"""Settings that are handed to the strategy where they are given."""
+
+
+class SimulationSettings(
+    TrainingSettings,
+    RoundSettings,
+    PartitionSettings,
+    ModelSettings,
+    ProtocolSettings,
+    CorpusSettings,
+):
+    """Everything that determines a run: the same settings give the same weights."""
+
+    panel: ClassVar[str] = "Randomness"
+
+    seed: int = 0
+    """Seed of everything random: partition, fresh weights, shuffling, dropout, client sampling."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.fold > self.folds:
+            raise ValueError(f"fold {self.fold} does not exist, there are {self.folds}")
+        if self.strategy == "scaffold" and (self.optimizer != "sgd" or self.momentum):
+            raise ValueError("scaffold is defined for plain SGD on the clients (optimizer sgd)")
+        if self.clients and self.clients_per_round and self.clients_per_round > self.clients:
+            raise ValueError(
+                f"{self.clients_per_round} clients a round are more than all {self.clients}"
+            )
+        return self

@@ -1,0 +1,158 @@
+"""Several runs that belong together: seeds, folds, the cells of an experiment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from edge_client.simulation.data import Utterances, load_utterances
+from edge_client.simulation.progress import RunProgress, work
+from edge_client.simulation.run import Run
+from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.settings import SimulationSettings
+from edge_client.training import Engine
+from shared.architectures import ARCHITECTURES, ModelName
+from shared.metrics import Scores
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+METRICS: Final = ("accuracy", "uar", "precision", "recall", "macro_f1")
+"""The scores that tables show."""
+
+_CORPUS: Final = ("corpus", "data", "happy", "test_corpus", "test_data")
+"""Settings that determine the utterances of a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A run to be made.
+
+    Attributes
+    ----------
+    folder
+        Where its files go.
+    settings
+        What determines its result.
+    title
+        What progress calls it; empty where it is the only one.
+    """
+
+    folder: Path
+    settings: SimulationSettings
+    title: str = ""
+
+
+class Engines:
+    """Makes engines; runs of the same model share one, so that it is compiled once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, ModelName, int | None], Engine] = {}
+
+    def get(self, settings: SimulationSettings) -> Engine:
+        """Give the engine that a run's settings ask for."""
+        key = (settings.engine, settings.model, settings.threads)
+        if key not in self._made:
+            architecture = ARCHITECTURES[settings.model]
+            if settings.engine == "keras":
+                from edge_client.simulation.keras_engine import KerasEngine
+
+                self._made[key] = KerasEngine(architecture, settings.threads)
+            else:
+                from edge_client.tflite.engine import TfliteEngine
+
+                self._made[key] = TfliteEngine(architecture, settings.threads)
+        return self._made[key]
+
+
+def execute(
+    plan: Sequence[Planned], console: "Console", *, resume: bool = False, overwrite: bool = False
+) -> list[dict[str, Any]]:
+    """Make all runs of a plan, one after the other, and give their results in its order.
+
+    Finished runs are taken from their folders when resuming, so that a plan that was stopped goes
+    on where it was.
+
+    Raises
+    ------
+    ChorusError
+        If a run cannot start or go on; those before it are kept.
+    """
+    corpora: dict[tuple[Any, ...], Utterances] = {}
+    engines = Engines()
+    folders = [RunFolder(planned.folder) for planned in plan]
+    for planned, folder in zip(plan, folders, strict=True):
+        folder.claim(planned.settings, resume=resume, overwrite=overwrite)
+        where = _corpus(planned.settings)
+        if where not in corpora:
+            corpora[where] = load_utterances(planned.settings)
+            _tell_skipped(corpora[where], console)
+    works = [work(p.settings, len(corpora[_corpus(p.settings)].speakers)) for p in plan]
+    results = []
+    with RunProgress(console, sum(works)) as progress:
+        for planned, folder, its_work in zip(plan, folders, works, strict=True):
+            progress.run(f"{planned.title}  " if planned.title else "", its_work)
+            result = folder.read_result()
+            if result is None:
+                utterances = corpora[_corpus(planned.settings)]
+                engine = engines.get(planned.settings)
+                result = Run(planned.settings, folder, utterances, engine).execute(progress)
+            else:
+                progress.skip_run()
+            results.append(result)
+    return results
+
+
+def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Give mean and spread over seeds of the scores of runs that differ in seed and fold only.
+
+    The folds of one seed are pooled: their confusions are summed, so that every utterance counts
+    once. The spread is the standard deviation over seeds (n - 1).
+
+    Returns
+    -------
+    dict
+        ``mean`` and ``std`` of each metric (``std`` is ``None`` for one seed), the summed
+        ``confusion``, the ``seeds``, the seconds of all runs, and the bytes up of one run.
+    """
+    by_seed: dict[int, list[dict[str, Any]]] = {}
+    for result in results:
+        by_seed.setdefault(result["seed"], []).append(result)
+    pooled = [
+        np.sum([run["confusion"] for run in runs], axis=0, dtype=np.int64)
+        for runs in by_seed.values()
+    ]
+    scores = [Scores.from_confusion(matrix).to_dict() for matrix in pooled]
+    each = {metric: [score[metric] for score in scores] for metric in METRICS}
+    return {
+        "mean": {metric: fmean(values) for metric, values in each.items()},
+        "std": {
+            metric: stdev(values) if len(values) > 1 else None for metric, values in each.items()
+        },
+        "each": each,
+        "confusion": np.sum(pooled, axis=0).tolist(),
+        "seeds": list(by_seed),
+        "runs": len(results),
+        "seconds": sum(result["seconds"] for result in results),
+        "rounds": results[0]["settings"]["rounds"],
+        "clients": results[0]["clients"],
+        "bytes_up": sum(
+            result["bytes_up_per_round"] * result["settings"]["rounds"] for result in results
+        )
+        // len(results),
+    }
+
+
+def _corpus(settings: SimulationSettings) -> tuple[Any, ...]:
+    return tuple(getattr(settings, name) for name in _CORPUS)
+
+
+def _tell_skipped(utterances: Utterances, console: "Console") -> None:
+    """Name the clips that could not be used."""
+    for skipped in utterances.skipped:
+        console.print(f"skipped {skipped.clip.identifier}: {skipped.reason}", soft_wrap=True)
+    if utterances.skipped:
+        console.print(f"{len(utterances.skipped)} clips were skipped.")

@@ -1,0 +1,47 @@
+"""A flat float32 vector in a file, read piece by piece."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from shared.files import storage_errors
+from shared.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class VectorFile:
+    """Raw little-endian float32 values in a file; slicing reads just that piece.
+
+    Reading instead of mapping keeps the pages out of the process's memory, so that a strategy's
+    memory does not grow with the number of updates.
+
+    Attributes
+    ----------
+    path
+        The file.
+    length
+        Number of values.
+    """
+
+    path: Path
+    length: int
+
+    @classmethod
+    def write(cls, path: Path, vector: Weights) -> "VectorFile":
+        """Write a vector to a file; raise :class:`StorageError` if the disk is full."""
+        with storage_errors(path):
+            vector.astype("<f4", copy=False).tofile(path)
+        return cls(path, len(vector))
+
+    def __len__(self) -> int:
+        """Return the number of values."""
+        return self.length
+
+    def __getitem__(self, where: slice, /) -> Weights:
+        """Read one contiguous piece."""
+        start, stop, step = where.indices(self.length)
+        if step != 1:
+            raise ValueError("a vector file is read in contiguous pieces")
+        count = max(0, stop - start)
+        return np.fromfile(self.path, "<f4", count, offset=4 * start).astype(np.float32, copy=False)
