@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is not a failing test.
+settings.register_profile("chorus", deadline=None)
+settings.load_profile("chorus")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""The commands of ``edge-client``, one module each."""

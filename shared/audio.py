@@ -1,0 +1,179 @@
+"""Sound as every part of the project takes it: 16 kHz, mono, float32.
+
+Files, arrays and the microphone all come through here, so a clip has the same samples on a device
+as in a simulation.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import AudioError
+
+Samples = NDArray[np.float32]
+"""An utterance: shape ``(samples,)``, float32 in [-1, 1], at :data:`RATE`."""
+
+RATE: Final = 16_000
+"""Samples per second of everything behind this module."""
+
+LONGEST: Final = 600
+"""Seconds of sound a clip may hold. Memory is bounded by it: about 120 MB for such a clip."""
+
+SLOWEST: Final = 4_000
+FASTEST: Final = 384_000
+"""Sampling rates beyond these are taken for a damaged header."""
+
+SUFFIXES: Final = frozenset(
+    {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus"}
+    | {".w64", ".wav"}
+)
+"""What a file must end in to be taken for a clip when a folder is searched."""
+
+_TYPES: Final = frozenset(
+    ("float16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32")
+)
+
+_BLOCK: Final = 1 << 18
+"""Values decoded at once, over all channels: 1 MB."""
+
+
+def read_clip(path: Path) -> Samples:
+    """Read a clip of any rate, format and number of channels.
+
+    Channels are averaged, the sound is resampled to 16 kHz, and a clip that goes beyond full scale
+    is scaled down to it (not clipped). It is decoded in blocks: only its 16 kHz form is ever
+    whole in memory.
+
+    Parameters
+    ----------
+    path
+        A file in any format that libsndfile reads, whatever its name ends in.
+
+    Returns
+    -------
+    Samples
+        Shape ``(samples,)``, float32 in [-1, 1], at 16 kHz. All of the clip, however short.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, not audio, damaged, empty, longer than 10 minutes, or holds values
+        that are not finite. The sentence names the file.
+    """
+    import soundfile
+
+    if not path.is_file():
+        raise AudioError(f"There is no clip {path}.", "Check the name, or name its folder.")
+    try:
+        with soundfile.SoundFile(path) as file:
+            _check(f"The clip {path}", file.frames, file.samplerate)
+            blocks = file.blocks(max(1, _BLOCK // file.channels), dtype="float32")
+            samples = _gathered(blocks, file.samplerate)
+            # A header that promises more than there is: libsndfile ends such a FLAC silently.
+            cut = file.tell() < file.frames
+    except (soundfile.LibsndfileError, TypeError) as error:
+        # TypeError is soundfile's answer to a name that ends in `.raw`.
+        reason = getattr(error, "error_string", "the format is not recognised").rstrip(".")
+        raise AudioError(
+            f"The clip {path} cannot be read: {reason}.", "Convert it to WAV or FLAC."
+        ) from error
+    if cut:
+        raise AudioError(f"The clip {path} is damaged: its end is missing.", "Copy it again.")
+    return _finished(f"The clip {path}", samples)
+
+
+def to_utterance(samples: NDArray[Any], rate: float) -> Samples:
+    """Bring sound that is already in memory to 16 kHz mono float32.
+
+    The same samples come out as from :func:`read_clip` of a file that holds them.
+
+    Parameters
+    ----------
+    samples
+        Shape ``(samples,)`` or ``(samples, channels)``. Floating point with full scale at 1, or
+        integers of 8 to 32 bits, which are scaled by their type's range.
+    rate
+        Its sampling rate in Hz.
+
+    Returns
+    -------
+    Samples
+        Shape ``(samples,)``, float32 in [-1, 1], at 16 kHz; a copy.
+
+    Raises
+    ------
+    AudioError
+        If it is empty, longer than 10 minutes, of another type or shape, or not finite.
+    """
+    name = "The sound"
+    if samples.ndim not in (1, 2):
+        raise AudioError(f"{name} has {samples.ndim} axes; it needs one, or one and channels.")
+    if samples.dtype.name not in _TYPES:
+        raise AudioError(
+            f"{name} has values of type {samples.dtype}.", "Convert it to float32 or int16."
+        )
+    _check(name, samples.size and len(samples), rate)
+    return _finished(name, _gathered([_full_scale_one(samples)], rate))
+
+
+def clips_below(folder: Path) -> list[Path]:
+    """Find the audio files below a folder, by what their names end in, in order of their paths."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _check(name: str, count: int, rate: float) -> None:
+    if not count:
+        raise AudioError(f"{name} is empty.")
+    if not SLOWEST <= rate <= FASTEST:
+        raise AudioError(
+            f"{name} claims {rate:g} samples per second.",
+            f"Give one of {SLOWEST} to {FASTEST} Hz.",
+        )
+    if count > LONGEST * rate:
+        raise AudioError(
+            f"{name} lasts {count / rate:.0f} s, more than {LONGEST} s.",
+            "Cut it into utterances.",
+        )
+
+
+def _full_scale_one(samples: NDArray[Any]) -> NDArray[np.float32]:
+    if samples.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # too large for float32 is not finite, and found as such
+            return samples.astype(np.float32)
+    half = 1 << (samples.dtype.itemsize * 8 - 1)
+    middle = half if samples.dtype.kind == "u" else 0
+    return ((samples.astype(np.float64) - middle) / half).astype(np.float32)
+
+
+def _gathered(blocks: Iterable[NDArray[np.float32]], rate: float) -> Samples:
+    """Make one mono clip at 16 kHz from blocks of one or more channels."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        mono = (block if block.ndim == 1 else block.mean(axis=1) for block in blocks)
+        return np.concatenate(list(mono if rate == RATE else _resampled(mono, rate)))
+
+
+def _resampled(blocks: Iterable[Samples], rate: float) -> Iterator[Samples]:
+    import soxr
+
+    stream = soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block))
+    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def _finished(name: str, samples: Samples) -> Samples:
+    if not len(samples):
+        raise AudioError(f"{name} is empty.")
+    peak = max(float(samples.max()), -float(samples.min()))
+    if not np.isfinite(peak):
+        raise AudioError(
+            f"{name} holds values that are not finite.", "Record it again, or convert it anew."
+        )
+    return samples / np.float32(peak) if peak > 1 else samples

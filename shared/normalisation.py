@@ -1,0 +1,146 @@
+"""Normalising features by the mean and the standard deviation of true frames.
+
+The paper feeds raw features to its models (``none``). ``corpus`` normalises all by the statistics
+of the training set; ``device`` normalises each device's by the running statistics of what that
+device has heard, labelled or not, which never leave it. A simulation computes both with the same
+code as a device.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.architectures import FEATURES, FRAMES
+
+Normalisation = Literal["none", "corpus", "device"]
+"""Whose statistics normalise the features."""
+
+CLIP: Final = 5.0
+"""Normalised values are kept within plus and minus this many standard deviations."""
+
+FEWEST_FRAMES: Final = 10
+"""Below this many frames (1.1 s of speech) statistics say nothing, and features stay as they are.
+"""
+
+FLOOR: Final = 1e-4
+"""Least standard deviation divided by: a hundredth of the smallest in real speech, and a hundred
+times what float32 makes of a feature that does not change."""
+
+_Moments = NDArray[np.float64]
+
+
+class RunningStatistics:
+    """Mean and variance of each feature over all frames seen so far.
+
+    Frames are not kept; batches are merged by Chan, Golub & LeVeque, *Updating formulae and a
+    pairwise algorithm for computing sample variances* (1979), in float64.
+
+    Attributes
+    ----------
+    count
+        Number of frames.
+    mean
+        Shape ``(34,)``, float64.
+    m2
+        Sum of squared deviations from the mean, shape ``(34,)``, float64.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean: _Moments = np.zeros(FEATURES)
+        self.m2: _Moments = np.zeros(FEATURES)
+
+    @property
+    def std(self) -> _Moments:
+        """Standard deviation of each feature, shape ``(34,)``; zero before the first frame."""
+        std: _Moments = np.sqrt(self.m2 / max(self.count, 1))
+        return std
+
+    def update(self, frames: NDArray[np.float32]) -> None:
+        """Take in true frames (no padding).
+
+        Parameters
+        ----------
+        frames
+            Shape ``(n, 34)``, n may be zero.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another, or a value is not finite: nothing is then taken in.
+        """
+        if frames.shape[1:] != (FEATURES,):
+            raise ValueError(f"frames should have shape (n, {FEATURES}), not {frames.shape}")
+        batch = frames.astype(np.float64)
+        if not np.isfinite(batch).all():
+            raise ValueError("frames should be finite")
+        if len(batch):
+            mean = batch.mean(axis=0)
+            self._merge(len(batch), mean, np.square(batch - mean).sum(axis=0))
+
+    def merge(self, other: "RunningStatistics") -> None:
+        """Take in all that another has seen."""
+        if other.count:
+            self._merge(other.count, other.mean, other.m2)
+
+    def normalise(
+        self, features: NDArray[np.float32], frames: NDArray[np.integer[Any]] | int
+    ) -> NDArray[np.float32]:
+        """Normalise utterances; padding stays zero.
+
+        Parameters
+        ----------
+        features
+            Shape ``(..., 100, 34)``, float32; left as it is.
+        frames
+            Shape ``(...)``: the true number of frames of each utterance.
+
+        Returns
+        -------
+        numpy.ndarray
+            Same shape, float32, within ±:data:`CLIP`; a plain copy if fewer than
+            :data:`FEWEST_FRAMES` frames have been seen.
+        """
+        if self.count < FEWEST_FRAMES:
+            return features.copy()
+        scaled = (features - self.mean) / np.maximum(self.std, FLOOR)
+        true = np.arange(FRAMES) < np.asarray(frames)[..., None]
+        normalised: NDArray[np.float32] = np.clip(scaled, -CLIP, CLIP).astype(np.float32)
+        normalised[~true] = 0
+        return normalised
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the state as numbers and lists, for JSON; :meth:`from_dict` restores it exactly."""
+        return {"count": self.count, "mean": self.mean.tolist(), "m2": self.m2.tolist()}
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Self:
+        """Restore what :meth:`to_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            If it is not such a state: a part missing, of another length, negative or not finite.
+        """
+        try:
+            statistics = cls()
+            statistics.count = int(state["count"])
+            statistics.mean = np.array(state["mean"], np.float64)
+            statistics.m2 = np.array(state["m2"], np.float64)
+        except (KeyError, TypeError, OverflowError) as error:
+            raise ValueError("these are not running statistics") from error
+        moments = np.stack([statistics.mean, statistics.m2])
+        if moments.shape != (2, FEATURES) or not np.isfinite(moments).all():
+            raise ValueError(f"running statistics should be {FEATURES} finite means and m2")
+        if statistics.count < 0 or (statistics.m2 < 0).any():
+            raise ValueError("running statistics should not be negative")
+        return statistics
+
+    def _merge(self, count: int, mean: _Moments, m2: _Moments) -> None:
+        total = self.count + count
+        change = mean - self.mean
+        self.mean = self.mean + change * (count / total)
+        self.m2 = self.m2 + m2 + change**2 * (self.count * count / total)
+        self.count = total
