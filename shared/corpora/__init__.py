@@ -1,0 +1,102 @@
+"""Speech corpora: what each is, and its loader.
+
+>>> corpus = load_corpus("ravdess", Path("ravdess"))    # doctest: +SKIP
+>>> corpus.clips[0].emotion                             # doctest: +SKIP
+'neutral'
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from shared.corpora import cremad, emodb, iemocap, manifest, ravdess, synthetic
+from shared.corpora.corpus import Clip, Corpus, CorpusInfo
+from shared.errors import CorpusError, SettingsError
+
+__all__ = ["CORPORA", "Clip", "Corpus", "CorpusInfo", "Loader", "load_corpus"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """A corpus that can be loaded.
+
+    Attributes
+    ----------
+    info
+        Facts about it.
+    load
+        Reads its clips: called with its folder, unless it is made on the spot, and its options.
+    """
+
+    info: CorpusInfo
+    load: Callable[..., Corpus]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of its options."""
+        parameters = inspect.signature(self.load).parameters.values()
+        return tuple(option.name for option in parameters if option.kind is option.KEYWORD_ONLY)
+
+
+CORPORA: Final[dict[str, Loader]] = {
+    loader.info.name: loader
+    for loader in (
+        Loader(iemocap.INFO, iemocap.load),
+        Loader(ravdess.INFO, ravdess.load),
+        Loader(emodb.INFO, emodb.load),
+        Loader(cremad.INFO, cremad.load),
+        Loader(manifest.INFO, manifest.load),
+        Loader(synthetic.INFO, synthetic.load),
+    )
+}
+"""Every corpus, by its name."""
+
+
+def load_corpus(name: str, data: Path | None = None, **options: Any) -> Corpus:
+    """Load a corpus.
+
+    Parameters
+    ----------
+    name
+        A key of :data:`CORPORA`.
+    data
+        Where it is; not for a corpus that is made on the spot.
+    **options
+        Of this corpus, as its loader documents them.
+
+    Raises
+    ------
+    SettingsError
+        If there is no corpus of that name, or it has no such option.
+    CorpusError
+        If it is not at ``data``, is damaged, or has no clips of our four emotions.
+    """
+    if name not in CORPORA:
+        raise SettingsError(
+            f"There is no corpus {name!r}.",
+            f"Choose one of {', '.join(CORPORA)}; 'edge-client corpora' describes them.",
+        )
+    loader = CORPORA[name]
+    for option in options:
+        if option not in loader.options:
+            known = f"it has {', '.join(loader.options)}" if loader.options else "it has none"
+            raise SettingsError(f"The corpus {name} has no option {option}: {known}.")
+    if not loader.info.tree:
+        if data is not None:
+            raise SettingsError(f"The corpus {name} is made on the spot.", "Leave out --data.")
+        corpus = loader.load(**options)
+    elif data is None:
+        raise CorpusError(
+            f"The corpus {name} needs its files.",
+            f"Name their place with --data PATH. To obtain them: {loader.info.obtain}.",
+        )
+    else:
+        corpus = loader.load(data, **options)
+    if not corpus.labelled:
+        raise CorpusError(
+            f"{data or name} holds {len(corpus.clips)} clips, none of them labelled "
+            "with one of the four emotions."
+        )
+    return corpus

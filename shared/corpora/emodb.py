@@ -1,0 +1,84 @@
+"""EMO-DB: the Berlin Database of Emotional Speech."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, audio_files, not_there
+from shared.emotions import Emotion
+
+INFO: Final = CorpusInfo(
+    name="emodb",
+    title="EMO-DB",
+    description=(
+        "535 clips (339 of our four emotions) by 10 actors, German, ten sentences, acted "
+        "(Burkhardt et al., 2005)."
+    ),
+    licence="free for research, with its paper cited; see its site",
+    obtain="http://emodb.bilderbar.info (Download)",
+    tree="wav/03a01Fa.wav\n...\nwav/16b10Wb.wav\n(or the clips without the folder wav)",
+)
+
+# Speaker, text, emotion (the initial of its German word), version.
+_NAME: Final = re.compile(r"([0-9]{2})([a-z][0-9]{2})([WLEAFTN])[a-z]?")
+
+_EMOTIONS: Final[dict[str, tuple[str, Emotion | None]]] = {
+    "W": ("anger", "angry"),
+    "L": ("boredom", None),
+    "E": ("disgust", None),
+    "A": ("fear", None),
+    "F": ("happiness", "happy"),
+    "T": ("sadness", "sad"),
+    "N": ("neutral", "neutral"),
+}
+
+_TEXTS: Final = {
+    "a01": "Der Lappen liegt auf dem Eisschrank.",
+    "a02": "Das will sie am Mittwoch abgeben.",
+    "a04": "Heute abend könnte ich es ihm sagen.",
+    "a05": "Das schwarze Stück Papier befindet sich da oben neben dem Holzstück.",
+    "a07": "In sieben Stunden wird es soweit sein.",
+    "b01": "Was sind denn das für Tüten, die da unter dem Tisch stehen?",
+    "b02": "Sie haben es gerade hochgetragen und jetzt gehen sie wieder runter.",
+    "b03": "An den Wochenenden bin ich jetzt immer nach Hause gefahren und habe Agnes besucht.",
+    "b09": "Ich will das eben wegbringen und dann mit Karl was trinken gehen.",
+    "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
+}
+
+
+def load(data: Path) -> Corpus:
+    """Load the clips.
+
+    Parameters
+    ----------
+    data
+        The folder that holds the clips, or the one that holds their folder ``wav``.
+
+    Raises
+    ------
+    CorpusError
+        If there are no such clips.
+    """
+    for folder in (data / "wav", data):
+        clips = [
+            _clip(path, data, match)
+            for path in audio_files(folder)
+            if (match := _NAME.fullmatch(path.stem))
+        ]
+        if clips:
+            return Corpus(INFO, tuple(clips))
+    raise not_there(INFO, data, "clips named like 03a01Fa.wav, or their folder wav")
+
+
+def _clip(path: Path, data: Path, match: re.Match[str]) -> Clip:
+    speaker, text, letter = match.groups()
+    original, emotion = _EMOTIONS[letter]
+    return Clip(
+        identifier=path.relative_to(data).as_posix(),
+        source=AudioFile(path),
+        emotion=emotion,
+        original=original,
+        speaker=speaker,
+        language="de",
+        text=_TEXTS.get(text, ""),
+    )

@@ -1,0 +1,116 @@
+"""IEMOCAP: the Interactive Emotional Dyadic Motion Capture database, the paper's corpus."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, entries, not_there
+from shared.emotions import Emotion
+from shared.errors import CorpusError, SettingsError
+
+INFO: Final = CorpusInfo(
+    name="iemocap",
+    title="IEMOCAP",
+    description=(
+        "10039 utterances (5531 of our four emotions) by 10 actors in 5 sessions of two, English, "
+        "scripted and improvised dialogue, labelled by listeners (Busso et al., 2008)."
+    ),
+    licence="for research, after signing the release form of USC SAIL",
+    obtain="ask for it at https://sail.usc.edu/iemocap/iemocap_release.htm",
+    tree=(
+        "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt\n"
+        "Session1/dialog/transcriptions/Ses01F_impro01.txt   (optional)\n"
+        "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav\n"
+        "...\n"
+        "Session5/..."
+    ),
+)
+
+Happy = Literal["both", "excited", "happiness"]
+"""Which of IEMOCAP's labels count as happy: ``exc``, ``hap`` or both."""
+
+_HAPPY: Final[dict[str, frozenset[str]]] = {
+    "both": frozenset({"exc", "hap"}),
+    "excited": frozenset({"exc"}),
+    "happiness": frozenset({"hap"}),
+}
+
+_EMOTIONS: Final[dict[str, Emotion]] = {"ang": "angry", "neu": "neutral", "sad": "sad"}
+
+# [start - end] in seconds, dialogue_utterance, label; valence, activation, dominance follow.
+_LABEL: Final = re.compile(
+    r"\[[0-9. -]+\]\s+((Ses[0-9]{2})[FM]_\w+)_(([FM])\w*[0-9]+)\s+([a-z]{3})\b"
+)
+_TRANSCRIPT: Final = re.compile(r"(\w+) \[[0-9. -]+\]: ?(.*)")
+
+
+def load(data: Path, *, happy: Happy = "both") -> Corpus:
+    """Load the utterances as the listeners' majority labelled them.
+
+    Parameters
+    ----------
+    data
+        The folder that holds ``Session1`` to ``Session5``, or the one that holds
+        ``IEMOCAP_full_release``.
+    happy
+        Which of its labels count as happy.
+
+    Raises
+    ------
+    CorpusError
+        If there are no such utterances.
+    SettingsError
+        If ``happy`` is none of its three words.
+    """
+    if happy not in _HAPPY:
+        raise SettingsError(f"happy should be one of {', '.join(get_args(Happy))}, is {happy!r}.")
+    for folder in (data, data / "IEMOCAP_full_release"):
+        clips = [
+            clip
+            for session in sorted(folder.glob("Session[1-5]"))
+            for clip in _session(session, data, _HAPPY[happy])
+        ]
+        if clips:
+            return Corpus(INFO, tuple(sorted(clips, key=lambda clip: clip.identifier)))
+    raise not_there(INFO, data, "folders Session1 to Session5 with labels and sentences")
+
+
+def _session(session: Path, data: Path, happy: frozenset[str]) -> Iterator[Clip]:
+    sentences = session / "sentences" / "wav"
+    if not sentences.is_dir():
+        raise not_there(INFO, data, f"a folder {sentences.relative_to(data)}")
+    texts = _texts(session / "dialog" / "transcriptions")
+    for sheet in entries(session / "dialog" / "EmoEvaluation"):
+        if sheet.suffix != ".txt":
+            continue
+        for match in map(_LABEL.match, _lines(sheet)):
+            if match is None:
+                continue
+            dialogue, number, utterance, gender, original = match.groups()
+            identifier = f"{dialogue}_{utterance}"
+            path = sentences / dialogue / f"{identifier}.wav"
+            yield Clip(
+                identifier=path.relative_to(data).as_posix(),
+                source=AudioFile(path),
+                emotion="happy" if original in happy else _EMOTIONS.get(original),
+                original=original,
+                speaker=number + gender,
+                language="en",
+                text=texts.get(identifier, ""),
+            )
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    """Read what is said in each utterance, where the release's transcriptions are there."""
+    sheets = (path for path in entries(folder) if path.suffix == ".txt")
+    matches = (_TRANSCRIPT.match(line) for sheet in sheets for line in _lines(sheet))
+    return {match[1]: match[2].strip() for match in matches if match}
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        # A few sheets hold single bytes outside ASCII, in no stated encoding.
+        return path.read_text(encoding="latin-1").splitlines()
+    except OSError as error:
+        raise CorpusError(f"Cannot read {path}: {error.strerror}.") from error

@@ -1,0 +1,167 @@
+"""Clips of one's own: a CSV file that lists them, or folders named by emotion."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from shared.audio import clips_below
+from shared.corpora.corpus import (
+    AudioFile,
+    Clip,
+    Corpus,
+    CorpusInfo,
+    entries,
+    not_there,
+)
+from shared.emotions import EMOTIONS, Emotion
+from shared.errors import CorpusError
+
+INFO: Final = CorpusInfo(
+    name="manifest",
+    title="clips of your own",
+    description=(
+        "Clips of your own, in any audio format: listed in a CSV file, or sorted into folders "
+        "named angry, happy, neutral and sad."
+    ),
+    licence="yours",
+    obtain="record it, or list another corpus's files",
+    tree=(
+        "a CSV file with the columns path,emotion,speaker[,language][,text]\n"
+        "  (paths relative to the CSV; emotion: angry, happy, neutral, sad or other)\n"
+        "or a folder: angry/anna/1.wav   (speaker anna)\n"
+        "             angry/2.wav        (speaker unknown)"
+    ),
+)
+
+OTHER: Final = "other"
+"""Emotion of a row that is none of our four."""
+
+UNKNOWN: Final = "unknown"
+"""Speaker of a clip that lies directly in an emotion's folder."""
+
+_REQUIRED: Final = ("path", "emotion", "speaker")
+_COLUMNS: Final = (*_REQUIRED, "language", "text")
+_EMOTIONS: Final[dict[str, Emotion]] = {emotion: emotion for emotion in EMOTIONS}
+
+
+def load(data: Path) -> Corpus:
+    """Load the clips that a CSV file lists, or those in folders named by emotion.
+
+    Parameters
+    ----------
+    data
+        The CSV file, or the folder that holds the emotions' folders.
+
+    Raises
+    ------
+    CorpusError
+        If there are no clips, or a row of the CSV file is wrong: it names the line.
+    """
+    if data.is_dir():
+        return Corpus(INFO, labelled_folders(data))
+    if not data.is_file():
+        raise not_there(INFO, data, "a CSV file, or a folder of emotions")
+    clips = sorted(_rows(data), key=lambda clip: clip.identifier)
+    if not clips:
+        raise CorpusError(f"{data} lists no clips.")
+    return Corpus(INFO, tuple(clips))
+
+
+def labelled_folders(data: Path) -> tuple[Clip, ...]:
+    """Find the audio files in sub-folders named by emotion.
+
+    A folder within an emotion's folder names the speaker; without one, it is ``"unknown"``.
+    Sub-folders of other names hold clips of other emotions.
+
+    Parameters
+    ----------
+    data
+        The folder that holds the emotions' folders.
+
+    Returns
+    -------
+    tuple of Clip
+        In the order of their paths.
+
+    Raises
+    ------
+    CorpusError
+        If no sub-folder is named by one of the four emotions, or those that are hold no audio.
+    """
+    clips = [
+        Clip(
+            identifier=path.relative_to(data).as_posix(),
+            source=AudioFile(path),
+            emotion=_EMOTIONS.get(folder.name.lower()),
+            original=folder.name,
+            speaker=path.parent.name if path.parent != folder else UNKNOWN,
+        )
+        for folder in entries(data)
+        if folder.is_dir()
+        for path in clips_below(folder)
+    ]
+    if not any(clip.emotion for clip in clips):
+        raise not_there(INFO, data, f"folders named {', '.join(EMOTIONS)} with clips in them")
+    return tuple(clips)
+
+
+def _rows(file: Path) -> Iterator[Clip]:
+    seen: dict[str, int] = {}
+    try:
+        # utf-8-sig: spreadsheets begin their CSV files with a byte-order mark.
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines, strict=True)
+            _check_header(file, list(reader.fieldnames or ()))
+            for row in reader:
+                clip = _clip(file, reader.line_num, row)
+                if clip.identifier in seen:
+                    raise CorpusError(
+                        f"{file}, line {reader.line_num}: {clip.identifier} is in line "
+                        f"{seen[clip.identifier]} already."
+                    )
+                seen[clip.identifier] = reader.line_num
+                yield clip
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{file} is not a CSV file in UTF-8.") from error
+    except csv.Error as error:
+        raise CorpusError(f"{file}, after line {reader.line_num}: {error}.") from error
+    except OSError as error:
+        raise CorpusError(f"Cannot read {file}: {error.strerror}.") from error
+
+
+def _check_header(file: Path, header: list[str]) -> None:
+    missing = [name for name in _REQUIRED if name not in header]
+    odd = [name for name in header if name not in _COLUMNS]
+    if missing or odd or len(set(header)) < len(header):
+        raise CorpusError(
+            f"{file}, line 1: the columns should be path,emotion,speaker[,language][,text], "
+            f"they are {','.join(header)[:100] or 'none'}."
+        )
+
+
+def _clip(file: Path, line: int, row: dict[str, str | None]) -> Clip:
+    where = f"{file}, line {line}"
+    # csv puts what lies beyond the last column under the key None, and None where one is missing.
+    if set(row) - set(_COLUMNS) or None in row.values():
+        raise CorpusError(f"{where}: the row has another number of columns than the header.")
+    cells = {name: (value or "").strip() for name, value in row.items()}
+    for name in _REQUIRED:
+        if not cells[name]:
+            raise CorpusError(f"{where}: the {name} is empty.")
+    if "\0" in cells["path"]:
+        raise CorpusError(f"{where}: the path holds a zero byte.")
+    emotion = cells["emotion"].lower()
+    if emotion not in (*EMOTIONS, OTHER):
+        raise CorpusError(
+            f"{where}: the emotion {cells['emotion']!r} is none of {', '.join(EMOTIONS)}, {OTHER}."
+        )
+    return Clip(
+        identifier=Path(cells["path"]).as_posix(),
+        source=AudioFile(file.parent / cells["path"]),
+        emotion=_EMOTIONS.get(emotion),
+        original=cells["emotion"],
+        speaker=cells["speaker"],
+        language=cells.get("language", ""),
+        text=cells.get("text", ""),
+    )

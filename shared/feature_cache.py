@@ -1,0 +1,211 @@
+"""Features of many clips: on all cores, and only once for the same sound."""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.command import progress_console
+from shared.corpora.corpus import Clip
+from shared.emotions import EMOTIONS
+from shared.errors import AudioError, CorpusError
+from shared.feature_store import FeatureStore
+from shared.features import VERSION, Frames, frame_features, pad
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+POOL_FROM: Final = 200
+"""Clips from which on starting processes takes less time than they save."""
+
+TOGETHER: Final = 32
+"""Clips computed and kept together: what a process that is killed may lose."""
+
+Outcome = Frames | str
+"""Features of a clip's true frames, shape ``(n, 34)``; or why there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedClip:
+    """A clip that cannot be used.
+
+    Attributes
+    ----------
+    clip
+        Which.
+    reason
+        Why, in one sentence.
+    """
+
+    clip: Clip
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFeatures:
+    """Features of clips, not normalised.
+
+    Attributes
+    ----------
+    clips
+        Those that can be used, in the order they were given.
+    features
+        Shape ``(n, 100, 34)``, float32; frames after a clip's end are zero.
+    frames
+        Shape ``(n,)``, int32: the true number of frames of each, 1 to 100.
+    skipped
+        Those that cannot be used.
+    """
+
+    clips: tuple[Clip, ...]
+    features: NDArray[np.float32]
+    frames: NDArray[np.int32]
+    skipped: tuple[SkippedClip, ...]
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """Index into ``EMOTIONS`` of each clip, shape ``(n,)``; -1 for another emotion."""
+        index = {None: -1} | {emotion: i for i, emotion in enumerate(EMOTIONS)}
+        return np.array([index[clip.emotion] for clip in self.clips], np.int32)
+
+
+def extract_features(
+    clips: Iterable[Clip],
+    cache_dir: Path | None = None,
+    workers: int | None = None,
+    *,
+    progress: bool = True,
+) -> ClipFeatures:
+    """Compute the features of clips, or take them from the cache.
+
+    Clips that are damaged, empty or too short are left out, with the reason.
+
+    Parameters
+    ----------
+    clips
+        Of one or several corpora.
+    cache_dir
+        Folder of the cache; :func:`shared.feature_store.cache_folder` if not given.
+    workers
+        Processes to compute with; one for each core if not given. Few clips are computed in this
+        process.
+    progress
+        Whether to show a progress bar, where standard error is a terminal.
+
+    Raises
+    ------
+    CorpusError
+        If no clip can be used.
+    """
+    clips = tuple(clips)
+    with FeatureStore(cache_dir) as store, _progress(shown=progress) as bar:
+        keys = [_key(clip) for clip in bar.track(clips, description="looking up clips")]
+        # The same sound may be there several times: it is computed once.
+        wanted = {
+            key: clip for key, clip in zip(keys, clips, strict=True) if not isinstance(key, str)
+        }
+        outcomes: dict[bytes, Outcome] = {**store.find(list(wanted))}
+        missing = {key: clip for key, clip in wanted.items() if key not in outcomes}
+        computed = _compute(list(missing.values()), workers or len(os.sched_getaffinity(0)))
+        fresh: dict[bytes, Frames] = {}
+        for key, outcome in zip(
+            missing,
+            bar.track(computed, len(missing), description="computing features"),
+            strict=True,
+        ):
+            outcomes[key] = outcome
+            if not isinstance(outcome, str):
+                fresh[key] = outcome
+            if len(fresh) == TOGETHER:
+                store.add(fresh)
+                fresh.clear()
+        store.add(fresh)
+    return _gathered(clips, [key if isinstance(key, str) else outcomes[key] for key in keys])
+
+
+def _key(clip: Clip) -> bytes | str:
+    """Name a clip's features, or say why there can be none."""
+    try:
+        content = clip.content_key()
+    except OSError as error:
+        return f"{clip.identifier} cannot be read: {error.strerror}."
+    return hashlib.sha256(f"{VERSION} {content}".encode()).digest()
+
+
+def _compute(clips: Sequence[Clip], workers: int) -> Iterator[Outcome]:
+    """Compute features in the order of the clips."""
+    done = 0
+    if workers > 1 and len(clips) >= POOL_FROM:
+        # Spawned, not forked: a fork would copy TensorFlow's threads in the middle of their work.
+        pool = ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), initializer=_begin_worker
+        )
+        try:
+            for outcome in pool.map(_outcome, clips, chunksize=TOGETHER // 2):
+                done += 1
+                yield outcome
+        except BrokenProcessPool:
+            progress_console().print("A process that computes features has died; going on alone.")
+        finally:
+            pool.shutdown(cancel_futures=True)
+    yield from map(_outcome, clips[done:])
+
+
+def _outcome(clip: Clip) -> Outcome:
+    try:
+        return frame_features(clip.read())
+    except AudioError as error:
+        return error.problem
+    except OSError as error:
+        return f"{clip.identifier} cannot be read: {error.strerror}."
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the main process, and end when that is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_parent() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _gathered(clips: Sequence[Clip], outcomes: Sequence[Outcome]) -> ClipFeatures:
+    used = [
+        (clip, outcome)
+        for clip, outcome in zip(clips, outcomes, strict=True)
+        if not isinstance(outcome, str)
+    ]
+    skipped = tuple(
+        SkippedClip(clip, outcome)
+        for clip, outcome in zip(clips, outcomes, strict=True)
+        if isinstance(outcome, str)
+    )
+    if not used:
+        first = f" The first: {skipped[0].reason}" if skipped else ""
+        raise CorpusError(f"None of {len(clips)} clips can be used.{first}")
+    return ClipFeatures(
+        clips=tuple(clip for clip, _ in used),
+        features=np.stack([pad(frames) for _, frames in used]),
+        frames=np.array([len(frames) for _, frames in used], np.int32),
+        skipped=skipped,
+    )
+
+
+def _progress(*, shown: bool) -> "Progress":
+    from rich.progress import Progress
+
+    console = progress_console()
+    return Progress(console=console, transient=True, disable=not (shown and console.is_terminal))

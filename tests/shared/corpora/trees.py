@@ -1,0 +1,83 @@
+"""Small copies of the published trees, with real, tiny audio files."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+
+def write_clip(path: Path, seconds: float = 0.3, rate: int = 16_000) -> Path:
+    """Write a tone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(round(seconds * rate)) / rate
+    soundfile.write(path, 0.5 * np.sin(2 * np.pi * 220 * time), rate)
+    return path
+
+
+def ravdess(root: Path, suffix: str = ".wav") -> Path:
+    for name in (
+        "Actor_01/03-01-01-01-01-01-01",  # neutral
+        "Actor_01/03-01-02-01-02-01-01",  # calm
+        "Actor_24/03-01-05-02-01-02-24",  # angry
+        "Actor_24/03-02-05-02-01-02-24",  # sung
+        "Actor_24/01-01-05-02-01-02-24",  # the film's sound
+        "Actor_24/._03-01-05-02-01-02-24",  # as archives made on a Mac hold them
+        "Actor_24/notes",
+    ):
+        write_clip(root / f"{name}{suffix}")
+    return root
+
+
+def emodb(root: Path) -> Path:
+    for name in ("03a01Fa", "03a01Wa", "08b10Lb", "16b02Td", "16a07Nc", "README"):
+        write_clip(root / f"{name}.wav")
+    return root
+
+
+def cremad(root: Path) -> Path:
+    for name in ("1001_DFA_ANG_XX", "1001_IEO_HAP_HI", "1040_ITH_SAD_X", "1091_WSI_FEA_XX", "x"):
+        write_clip(root / f"{name}.wav")
+    return root
+
+
+IEMOCAP_SHEET = """\
+% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
+
+[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]
+C-E2:\tNeutral;\t()
+C-F1:\tNeutral;\t(curious)
+A-E3:\tval 3; act 2; dom  2;\t()
+
+[10.0100 - 11.3925]\tSes01F_impro01_M000\thap\t[2.5000, 2.5000, 2.5000]
+C-E2:\tHappiness;\t()
+
+[14.8872 - 18.0175]\tSes01F_impro01_F001\texc\t[2.5000, 2.5000, 2.5000]
+[19.2900 - 20.7875]\tSes01F_impro01_M001\txxx\t[2.5000, 3.0000, 3.0000]
+[21.3257 - 24.7400]\tSes01F_impro01_F002\tang\t[2.0000, 3.5000, 3.5000]
+"""
+
+IEMOCAP_TRANSCRIPT = """\
+Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.
+Ses01F_impro01_MXX0 [008.2901-009.2357]: Mmhmm.
+Ses01F_impro01_M000 [010.0100-011.3925]: Do you have your forms?
+"""
+
+
+def iemocap(root: Path) -> Path:
+    session = root / "Session1"
+    sheets = session / "dialog" / "EmoEvaluation"
+    (sheets / "Categorical").mkdir(parents=True)
+    (sheets / "Ses01F_impro01.txt").write_text(IEMOCAP_SHEET)
+    (sheets / "._Ses01F_impro01.txt").write_bytes(b"\x00\x05\x16\x07" + b"\xff" * 50)
+    transcripts = session / "dialog" / "transcriptions"
+    transcripts.mkdir()
+    (transcripts / "Ses01F_impro01.txt").write_bytes(IEMOCAP_TRANSCRIPT.encode() + b"\x92\n")
+    for utterance in ("F000", "M000", "F001", "M001", "F002"):
+        write_clip(session / "sentences/wav/Ses01F_impro01" / f"Ses01F_impro01_{utterance}.wav")
+    second = root / "Session5"
+    (second / "dialog" / "EmoEvaluation").mkdir(parents=True)
+    (second / "dialog" / "EmoEvaluation" / "Ses05M_script03_2.txt").write_text(
+        "[1.0 - 2.0]\tSes05M_script03_2_F012\tsad\t[2.0, 2.0, 2.0]\r\n"
+    )
+    write_clip(second / "sentences/wav/Ses05M_script03_2/Ses05M_script03_2_F012.wav")
+    return root

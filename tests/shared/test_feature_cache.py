@@ -1,0 +1,316 @@
+"""Features of many clips: what is skipped, what is kept, and by how many processes."""
+
+import multiprocessing
+import os
+import select
+import signal
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from shared import feature_cache
+from shared.audio import RATE, Samples
+from shared.corpora import Clip, load_corpus
+from shared.corpora.corpus import AudioFile
+from shared.emotions import EMOTIONS
+from shared.errors import AudioError, CorpusError
+from shared.feature_cache import extract_features
+from shared.feature_store import FeatureStore
+from shared.features import Frames, frame_features, pad
+from tests.shared.corpora.trees import write_clip
+
+
+def clip(path: Path) -> Clip:
+    return Clip(path.name, AudioFile(path), "sad", "sad", "anna")
+
+
+def synthetic(seed: int = 0, each: int = 8) -> tuple[Clip, ...]:
+    return load_corpus("synthetic", seed=seed, speakers=4, clips_per_speaker=each).clips
+
+
+@pytest.fixture
+def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let computing features fail the test from now on."""
+
+    def fail(_: Samples) -> None:
+        pytest.fail("features were computed, not taken from the cache")
+
+    return lambda: monkeypatch.setattr(feature_cache, "frame_features", fail)
+
+
+def test_features_are_those_of_each_clip_in_the_given_order(tmp_path: Path) -> None:
+    clips = synthetic()[::-1]
+    found = extract_features(clips, tmp_path)
+    assert found.clips == clips
+    assert found.features.shape == (32, 100, 34)
+    assert found.features.dtype == np.float32
+    assert found.frames.dtype == np.int32
+    for number, one in enumerate(clips):
+        frames = frame_features(one.read())
+        assert found.frames[number] == len(frames)
+        assert np.array_equal(found.features[number], pad(frames))
+        assert EMOTIONS[found.labels[number]] == one.emotion
+    assert found.skipped == ()
+
+
+def test_a_clip_of_another_emotion_has_no_label(tmp_path: Path) -> None:
+    other = Clip("a", AudioFile(write_clip(tmp_path / "a.wav")), None, "fear", "anna")
+    assert extract_features([other], tmp_path).labels.tolist() == [-1]
+
+
+def test_the_second_time_nothing_is_computed(tmp_path: Path, forbid: Callable[[], None]) -> None:
+    first = extract_features(synthetic(), tmp_path)
+    forbid()
+    second = extract_features(synthetic(), tmp_path)
+    assert np.array_equal(first.features, second.features)
+    assert np.array_equal(first.frames, second.frames)
+
+
+def test_a_moved_clip_is_not_computed_again(tmp_path: Path, forbid: Callable[[], None]) -> None:
+    path = write_clip(tmp_path / "a.wav")
+    first = extract_features([clip(path)], tmp_path)
+    forbid()
+    moved = path.rename(tmp_path / "b.wav")
+    assert np.array_equal(first.features, extract_features([clip(moved)], tmp_path).features)
+
+
+def test_a_changed_clip_is_computed_again(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.wav")
+    first = extract_features([clip(path)], tmp_path)
+    write_clip(path, seconds=0.6)
+    assert first.frames != extract_features([clip(path)], tmp_path).frames
+
+
+def test_another_version_of_the_features_is_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbid: Callable[[], None]
+) -> None:
+    path = write_clip(tmp_path / "a.wav")
+    extract_features([clip(path)], tmp_path)
+    forbid()
+    monkeypatch.setattr(feature_cache, "VERSION", 2)
+    with pytest.raises(pytest.fail.Exception):
+        extract_features([clip(path)], tmp_path)
+
+
+def test_the_same_sound_twice_is_computed_once_and_there_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[Samples] = []
+
+    def counted(samples: Samples) -> Frames:
+        computed.append(samples)
+        return frame_features(samples)
+
+    monkeypatch.setattr(feature_cache, "frame_features", counted)
+    clips = [clip(write_clip(tmp_path / name)) for name in ("a.wav", "b.wav")]
+    assert extract_features(clips, tmp_path).clips == tuple(clips)
+    assert len(computed) == 1
+
+
+def bad_clips(folder: Path) -> dict[str, Clip]:
+    """Write one clip of each kind that cannot be used; the value is found in the reason."""
+    (folder / "empty.wav").touch()
+    (folder / "noise.wav").write_bytes(bytes(range(256)) * 20)
+    soundfile.write(folder / "none.wav", np.zeros(0), RATE)
+    soundfile.write(folder / "nan.wav", np.full(RATE, np.nan), RATE, "FLOAT")
+    write_clip(folder / "10ms.wav", 0.01)
+    write_clip(folder / "601s.wav", 601, 4000)
+    whole = write_clip(folder / "cut.flac", 3).read_bytes()
+    (folder / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    (folder / "folder.wav").mkdir()
+    return {
+        "empty.wav": clip(folder / "empty.wav"),
+        "noise.wav": clip(folder / "noise.wav"),
+        "none.wav is empty": clip(folder / "none.wav"),
+        "not finite": clip(folder / "nan.wav"),
+        "0.01 s": clip(folder / "10ms.wav"),
+        "601 s": clip(folder / "601s.wav"),
+        "cut.flac": clip(folder / "cut.flac"),
+        "Is a directory": clip(folder / "folder.wav"),
+        "No such file": clip(folder / "missing.wav"),
+    }
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bad_clips_are_named_with_the_reason_and_end_nothing(
+    tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    good, bad = clip(write_clip(tmp_path / "good.wav")), bad_clips(tmp_path)
+    found = extract_features([*bad.values(), good], tmp_path, workers)
+    assert found.clips == (good,)
+    assert [skipped.clip for skipped in found.skipped] == list(bad.values())
+    for reason, skipped in zip(bad, found.skipped, strict=True):
+        assert reason in skipped.reason
+
+
+def test_a_clip_of_ten_minutes_gives_its_first_100_frames(tmp_path: Path) -> None:
+    found = extract_features([clip(write_clip(tmp_path / "long.wav", 600, 4000))], tmp_path)
+    assert found.frames.tolist() == [100]
+
+
+def test_no_usable_clip_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"None of 9 clips can be used\. The first: .*empty\.wav"):
+        extract_features(bad_clips(tmp_path).values(), tmp_path)
+    with pytest.raises(CorpusError, match="None of 0 clips"):
+        extract_features([], tmp_path)
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A sound that tells, as the reason why it cannot be used, where it was read."""
+
+    number: int
+
+    def read(self) -> Samples:
+        raise AudioError(f"{os.getpid()} {'tensorflow' in sys.modules}")
+
+    def content_key(self) -> str:
+        return str(self.number)
+
+
+@dataclass(frozen=True)
+class Killer:
+    """A sound whose reading ends a worker, as a crash in a decoder does."""
+
+    number: int
+
+    def read(self) -> Samples:
+        if multiprocessing.parent_process():
+            os._exit(1)
+        tone: Samples = np.sin(np.arange(RATE, dtype=np.float32) * (self.number + 1) / 10)
+        return tone
+
+    def content_key(self) -> str:
+        return f"killer {self.number}"
+
+
+def test_workers_are_other_processes_without_tensorflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    monkeypatch.setitem(sys.modules, "tensorflow", types.ModuleType("tensorflow"))
+    clips = [Clip(str(i), Witness(i), "sad", "sad", "anna") for i in range(40)]
+    good = clip(write_clip(tmp_path / "good.wav"))
+    found = extract_features([good, *clips], tmp_path, workers=2)
+    pids, tensorflow = zip(*(skipped.reason.split() for skipped in found.skipped), strict=True)
+    assert str(os.getpid()) not in pids
+    assert set(tensorflow) == {"False"}
+
+
+def test_a_few_clips_are_computed_without_other_processes(tmp_path: Path) -> None:
+    good = clip(write_clip(tmp_path / "good.wav"))
+    found = extract_features([good, Clip("w", Witness(0), "sad", "sad", "a")], tmp_path, workers=2)
+    assert found.skipped[0].reason.startswith(f"{os.getpid()} ")
+
+
+def test_a_worker_that_dies_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    clips = [Clip(str(i), Killer(i), "sad", "sad", "anna") for i in range(20)]
+    found = extract_features(clips, tmp_path, workers=2)
+    assert found.clips == tuple(clips)
+    assert "going on alone" in capsys.readouterr().err
+
+
+def test_workers_and_this_process_compute_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    alone = extract_features(synthetic(), tmp_path / "alone", workers=1)
+    together = extract_features(synthetic(), tmp_path / "together", workers=2)
+    assert np.array_equal(alone.features, together.features)
+
+
+EXTRACT = """
+import hashlib, multiprocessing, sys
+from pathlib import Path
+from shared import feature_cache
+from shared.corpora import load_corpus
+from shared.feature_store import FeatureStore
+
+def main():
+    feature_cache.POOL_FROM = 2
+    add = FeatureStore.add
+    def tell(store, features):
+        add(store, features)
+        print("kept", *(child.pid for child in multiprocessing.active_children()), flush=True)
+    FeatureStore.add = tell
+    clips = load_corpus("synthetic", speakers=6, clips_per_speaker=28).clips
+    found = feature_cache.extract_features(clips, Path(sys.argv[1]), int(sys.argv[2]))
+    print(hashlib.sha256(found.features.tobytes()).hexdigest())
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def start(folder: Path, workers: int) -> subprocess.Popen[str]:
+    script = folder / "extract.py"
+    script.write_text(EXTRACT)
+    return subprocess.Popen(
+        [sys.executable, script, folder, str(workers)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_processes_at_once_share_the_cache(tmp_path: Path, forbid: Callable[[], None]) -> None:
+    both = [start(tmp_path, 1), start(tmp_path, 1)]
+    answers = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert answers[0][0].splitlines()[-1] == answers[1][0].splitlines()[-1]
+    assert [errors for _, errors in answers] == ["", ""]
+    forbid()
+    clips = load_corpus("synthetic", speakers=6, clips_per_speaker=28).clips
+    assert len(extract_features(clips, tmp_path).clips) == 168
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_a_killed_process_leaves_what_it_kept_and_no_workers(
+    tmp_path: Path, batches: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start(tmp_path, 2)
+    assert process.stdout
+    for _ in range(batches):
+        line = process.stdout.readline()
+    watched = [os.pidfd_open(int(pid)) for pid in line.split()[1:]]
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    for worker in watched:
+        assert select.select([worker], [], [], 60)[0], "a worker outlived its parent"
+        os.close(worker)
+
+    clips = load_corpus("synthetic", speakers=6, clips_per_speaker=28).clips
+    keys = [key for one in clips if isinstance(key := feature_cache._key(one), bytes)]
+    with FeatureStore(tmp_path) as store:
+        kept = store.find(keys)
+    assert len(kept) >= 32 * batches
+    for one, key in zip(clips, keys, strict=True):
+        if key in kept:
+            assert np.array_equal(kept[key], frame_features(one.read()))
+    assert len(extract_features(clips, tmp_path).clips) == 168
+    assert capsys.readouterr().err == ""
+
+
+def test_all_of_real_ravdess(speech: Path, tmp_path: Path, forbid: Callable[[], None]) -> None:
+    corpus = load_corpus("ravdess", speech / "ravdess")
+    found = extract_features(corpus.labelled, tmp_path)
+    assert found.features.shape == (672, 100, 34)
+    assert found.skipped == ()
+    assert np.bincount(found.labels).tolist() == [192, 192, 96, 192]
+    assert np.isfinite(found.features).all()
+    assert 20 < found.frames.min() < found.frames.max() < 60
+    assert (tmp_path / "features.sqlite").stat().st_size < 672 * 13_600
+    forbid()
+    assert np.array_equal(extract_features(corpus.labelled, tmp_path).features, found.features)
