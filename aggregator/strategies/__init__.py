@@ -1,1 +1,77 @@
 """Strategies of federated aggregation, one file each."""
+
+import inspect
+from typing import Any, Final
+
+from aggregator.strategies.fedadagrad import FedAdagrad
+from aggregator.strategies.fedadam import FedAdam
+from aggregator.strategies.fedavg import FedAvg
+from aggregator.strategies.fedavgm import FedAvgM
+from aggregator.strategies.fedyogi import FedYogi
+from aggregator.strategies.krum import Krum, MultiKrum
+from aggregator.strategies.median import Median
+from aggregator.strategies.scaffold import Scaffold
+from aggregator.strategies.strategy import Strategy, Update
+from aggregator.strategies.trimmed_mean import TrimmedMean
+from shared.errors import SettingsError
+
+__all__ = ["STRATEGIES", "Strategy", "Update", "make_strategy", "options_of"]
+
+STRATEGIES: Final[dict[str, type[Strategy]]] = {
+    strategy.name: strategy
+    for strategy in (
+        FedAvg,
+        FedAvgM,
+        FedAdam,
+        FedYogi,
+        FedAdagrad,
+        Median,
+        TrimmedMean,
+        Krum,
+        MultiKrum,
+        Scaffold,
+    )
+}
+"""Every strategy by the name that settings and tables use."""
+
+
+def options_of(name: str) -> dict[str, inspect.Parameter]:
+    """List the options that a strategy takes, each with its type and its default.
+
+    Raises
+    ------
+    SettingsError
+        If there is no strategy of this name.
+    """
+    if name not in STRATEGIES:
+        raise SettingsError(
+            f"There is no strategy named {name}.", f"There are {', '.join(STRATEGIES)}."
+        )
+    return dict(inspect.signature(STRATEGIES[name]).parameters)
+
+
+def make_strategy(name: str, **options: Any) -> Strategy:
+    """Make a strategy.
+
+    Parameters
+    ----------
+    name
+        One of :data:`STRATEGIES`.
+    **options
+        The strategy's own; those not given, or given as ``None``, keep its defaults.
+
+    Raises
+    ------
+    SettingsError
+        If there is no strategy of this name, or an option is unknown, missing or out of range.
+    """
+    known = options_of(name)
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given.keys() - known.keys():
+        raise SettingsError(
+            f"The strategy {name} has no option {option}.", f"It has {', '.join(known)}."
+        )
+    for option, parameter in known.items():
+        if parameter.default is inspect.Parameter.empty and option not in given:
+            raise SettingsError(f"The strategy {name} needs the option {option}.")
+    return STRATEGIES[name](**given)

@@ -1,13 +1,16 @@
 """The interface of strategies: how a round's updates become the next global model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.strategies.arithmetic import check_bounded
+from aggregator.strategies.options import positive
+from shared.errors import TrainingError
 from shared.weights import Vector, Weights
 
 State = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int64]
@@ -41,14 +44,28 @@ class Strategy(ABC):
     """Turns a round's updates into the next global weights.
 
     A strategy is a rule that combines the updates into one direction, and a server optimiser that
-    takes a step along it. Each strategy is one file, named after its paper's name for it.
+    takes a step along it. Each strategy is one file, named after its paper's name for it. Its
+    options are the keyword arguments of its ``__init__``.
+
+    Parameters
+    ----------
+    server_learning_rate
+        What the direction is multiplied by.
     """
 
     name: ClassVar[str]
     """What settings and tables call it."""
 
     random_access: ClassVar[bool] = False
-    """Whether the updates are read more than once, in pieces: they must then be a sequence."""
+    """Whether it holds all updates at once and reads their vectors in pieces, more than once: then
+    these should be files on disk, so that memory does not grow with clients."""
+
+    remembers: ClassVar[tuple[str, ...]] = ()
+    """Names of the arrays it keeps between rounds."""
+
+    def __init__(self, *, server_learning_rate: float = 1.0) -> None:
+        self.server_learning_rate = positive("server_learning_rate", server_learning_rate)
+        self._memory: dict[str, NDArray[Any]] = {}
 
     @abstractmethod
     def combine(self, updates: Iterable[Update]) -> Weights:
@@ -59,25 +76,92 @@ class Strategy(ABC):
         updates
             At least one, in the order of the clients' names. Read once and one after the other
             unless ``random_access`` is true, so that memory does not grow with clients.
+
+        Returns
+        -------
+        Weights
+            A vector of its own: :meth:`step` may write to it.
+
+        Raises
+        ------
+        TrainingError
+            If the updates are too few for the rule, or lack what it needs.
         """
 
     def step(self, weights: Weights, direction: Weights) -> Weights:
-        """Take the server's step from the global weights along the direction."""
-        return weights + direction
+        """Take the server's step from the global weights along the direction.
 
-    def aggregate(self, weights: Weights, updates: Iterable[Update]) -> Weights:
-        """Compute the next global weights; the given ones are left as they are."""
-        return self.step(weights, self.combine(updates))
+        The direction's memory becomes the result's.
+        """
+        direction *= self.server_learning_rate
+        direction += weights
+        return direction
+
+    def aggregate(
+        self, weights: Weights, updates: Iterable[Update], *, length: float = 1.0
+    ) -> Weights:
+        """Compute the next global weights; the given ones are left as they are.
+
+        If this fails, the strategy remembers what it did before.
+
+        Parameters
+        ----------
+        weights
+            The round's global weights, shape ``(parameters,)``.
+        updates
+            In the order of the clients' names, each client once.
+        length
+            What the server's step is multiplied by: a schedule over the rounds.
+
+        Raises
+        ------
+        TrainingError
+            If there are no updates or too few for the rule, or they combine into nonsense.
+        ValueError
+            If they are out of order, or not as long as the weights: the caller's mistake.
+        """
+        # Overflow is found by the check, and reported in a sentence.
+        with np.errstate(over="ignore", invalid="ignore"):
+            direction = self.combine(_checked(updates, len(weights)))
+            check_bounded(direction, "What the updates combine into")
+            result = self.step(weights, direction)
+        if length != 1:
+            result -= weights
+            result *= np.float32(length)
+            result += weights
+        return result
 
     def broadcast(self) -> dict[str, Weights]:
         """Give what clients need besides the global weights (SCAFFOLD's control variate)."""
         return {}
 
     def state(self) -> dict[str, State]:
-        """Give what the server optimiser must remember between rounds."""
-        return {}
+        """Copy out what the server optimiser must remember between rounds."""
+        return {name: array.copy() for name, array in self._memory.items()}
 
     def restore(self, state: dict[str, State]) -> None:
-        """Take back what :meth:`state` gave, to go on bit for bit."""
-        if state:
-            raise ValueError(f"{self.name} keeps no state")
+        """Take back what :meth:`state` gave, to go on bit for bit.
+
+        Raises
+        ------
+        ValueError
+            If it is the state of another strategy.
+        """
+        if state and state.keys() != set(self.remembers):
+            raise ValueError(f"this is not the state of {self.name}: {', '.join(state)}")
+        self._memory = {name: array.copy() for name, array in state.items()}
+
+
+def _checked(updates: Iterable[Update], parameters: int) -> Iterator[Update]:
+    """Pass updates on, as long as they are in order and have the right lengths."""
+    previous: str | None = None
+    for update in updates:
+        if previous is not None and update.client <= previous:
+            raise ValueError(f"update of {update.client} after {previous}: sort them by client")
+        for vector in (update.delta, update.control):
+            if vector is not None and len(vector) != parameters:
+                raise ValueError(f"update of {update.client} is not as long as the weights")
+        previous = update.client
+        yield update
+    if previous is None:
+        raise TrainingError("No updates arrived, so there is nothing to aggregate.")

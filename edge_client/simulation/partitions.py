@@ -1,0 +1,223 @@
+"""How a corpus is divided over simulated clients."""
+
+from collections.abc import Sequence
+from typing import Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.emotions import EMOTIONS
+from shared.errors import SettingsError
+
+Indices = NDArray[np.int64]
+
+PartitionName = Literal["random", "single-emotion", "speaker", "dirichlet", "quantity"]
+
+PARTITIONS: Final[tuple[PartitionName, ...]] = get_args(PartitionName)
+"""What :func:`partition` can do."""
+
+_ALPHA_RANGE: Final = (1e-6, 1e6)
+"""Beyond, Dirichlet distributions are not computed faithfully; within, all shapes of use occur."""
+
+
+def partition(
+    name: PartitionName,
+    labels: NDArray[np.int32],
+    speakers: Sequence[str] | NDArray[np.str_],
+    *,
+    clients: int,
+    rng: np.random.Generator,
+    examples_per_client: int | None = None,
+    alpha: float = 0.5,
+) -> list[Indices]:
+    """Divide examples over clients.
+
+    Every client gets at least one example. Nobody shares an example with another, and all examples
+    are given away, but where ``examples_per_client`` is given (see there), and where
+    ``single-emotion`` has fewer than four clients.
+
+    Parameters
+    ----------
+    name
+        ``random``
+            Equal numbers of examples (they differ by one at most).
+        ``single-emotion``
+            Client i holds only emotion ``i mod 4``; if there are more than four clients, an
+            emotion is divided evenly over its clients. With fewer than four, the examples of the
+            emotions that nobody holds are left out.
+        ``speaker``
+            Whole speakers, dealt out evenly (their numbers differ by one at most).
+        ``dirichlet``
+            Equal numbers of examples; each client's emotions are mixed by its own draw from
+            ``Dirichlet(alpha * p)``, with p the mix of the whole (Hsu et al., 2019,
+            https://arxiv.org/abs/1909.06335). Where an emotion runs out, the client takes the
+            others in the proportion it has drawn. As sizes are fixed first, no client is empty.
+        ``quantity``
+            The whole's mix of emotions, but different numbers of examples: one for each client,
+            the others in shares drawn from ``Dirichlet(alpha)``.
+    labels
+        Shape ``(n,)``: index into :data:`shared.emotions.EMOTIONS`.
+    speakers
+        Who speaks in each of the n examples.
+    clients
+        Number of clients.
+    rng
+        Makes all random choices.
+    examples_per_client
+        In ``random``: each client draws this many examples of the whole for itself, each example
+        at most once; clients may then share examples, as in Chau & Garces (2021). Otherwise: how
+        many examples, chosen at random, each client keeps at most.
+    alpha
+        Concentration of ``dirichlet`` and ``quantity``, 1e-6 to 1e6: small is skewed, large is
+        even.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        For each client the indices of its examples, ascending, int64.
+
+    Raises
+    ------
+    SettingsError
+        If there are not enough examples, speakers, or examples of an emotion for the clients.
+    """
+    _check(name, len(labels), clients, examples_per_client, alpha)
+    if name == "random" and examples_per_client:
+        return _overlapping(len(labels), clients, examples_per_client, rng)
+    match name:
+        case "random":
+            parts = np.array_split(rng.permutation(len(labels)), clients)
+        case "single-emotion":
+            parts = _single_emotion(labels, clients, rng)
+        case "speaker":
+            parts = _by_speaker(np.asarray(speakers), clients, rng)
+        case "dirichlet":
+            parts = _dirichlet(labels, clients, alpha, rng)
+        case "quantity":
+            parts = _quantity(labels, clients, alpha, rng)
+    if examples_per_client:
+        parts = [rng.permutation(part)[:examples_per_client] for part in parts]
+    return [np.sort(part) for part in parts]
+
+
+def _check(
+    name: str, examples: int, clients: int, examples_per_client: int | None, alpha: float
+) -> None:
+    """Raise unless every client can have an example."""
+    if name not in PARTITIONS:
+        raise SettingsError(
+            f"There is no partition named {name}.", f"There are {', '.join(PARTITIONS)}."
+        )
+    if clients < 1:
+        raise SettingsError(f"A federation needs at least one client, not {clients}.")
+    if examples_per_client is not None and examples_per_client < 1:
+        raise SettingsError(
+            f"A client needs at least one example, not {examples_per_client}.",
+            "Give another number of examples per client, or none.",
+        )
+    if not _ALPHA_RANGE[0] <= alpha <= _ALPHA_RANGE[1]:
+        raise SettingsError(f"The concentration alpha should be 1e-6 to 1e6, not {alpha}.")
+    if clients > examples:
+        raise SettingsError(
+            f"{examples} training examples are not enough for {clients} clients.",
+            "Give fewer clients, or a larger corpus.",
+        )
+
+
+def _overlapping(examples: int, clients: int, size: int, rng: np.random.Generator) -> list[Indices]:
+    """Draw a sample for each client, whatever the others have."""
+    if size > examples:
+        raise SettingsError(
+            f"A client cannot draw {size} examples from {examples}.",
+            "Give fewer examples per client.",
+        )
+    return [
+        np.sort(rng.choice(examples, size, replace=False, shuffle=False)) for _ in range(clients)
+    ]
+
+
+def _single_emotion(
+    labels: NDArray[np.int32], clients: int, rng: np.random.Generator
+) -> list[Indices]:
+    parts: list[Indices] = [np.empty(0, np.int64)] * clients
+    for label, emotion in enumerate(EMOTIONS[:clients]):
+        holders = range(label, clients, len(EMOTIONS))
+        own = rng.permutation(np.flatnonzero(labels == label))
+        if len(own) < len(holders):
+            raise SettingsError(
+                f"{len(own)} training examples of {emotion} are not enough for the {len(holders)} "
+                "clients that hold only this emotion.",
+                "Give fewer clients, or another partition.",
+            )
+        for client, part in zip(holders, np.array_split(own, len(holders)), strict=True):
+            parts[client] = part
+    return parts
+
+
+def _by_speaker(
+    speakers: NDArray[np.str_], clients: int, rng: np.random.Generator
+) -> list[Indices]:
+    names, who = np.unique(speakers, return_inverse=True)
+    if len(names) < clients:
+        raise SettingsError(
+            f"{len(names)} speakers in the training examples are not enough for {clients} clients "
+            "that each hold whole speakers.",
+            f"Give at most {len(names)} clients, or another partition.",
+        )
+    # Shuffled, because corpora number their speakers by a rule (women even, men odd).
+    holder = np.empty(len(names), np.int64)
+    holder[rng.permutation(len(names))] = np.arange(len(names)) % clients
+    return _grouped(holder[who], clients)
+
+
+def _dirichlet(
+    labels: NDArray[np.int32], clients: int, alpha: float, rng: np.random.Generator
+) -> list[Indices]:
+    present, counts = np.unique(labels, return_counts=True)
+    piles = [rng.permutation(np.flatnonzero(labels == label)) for label in present]
+    left = counts.copy()
+    mixes = rng.dirichlet(alpha * counts / len(labels), clients)
+    sizes = np.diff(np.arange(clients + 1) * len(labels) // clients)
+    parts = []
+    for size, mix in zip(sizes, mixes, strict=True):
+        taken = _draw(int(size), mix, left, rng)
+        ends = counts - left
+        left -= taken
+        parts.append(
+            np.concatenate([pile[e : e + t] for pile, e, t in zip(piles, ends, taken, strict=True)])
+        )
+    return parts
+
+
+def _draw(size: int, mix: NDArray[np.float64], left: Indices, rng: np.random.Generator) -> Indices:
+    """Say how many examples of each emotion a client takes of those that are left."""
+    taken = np.zeros_like(left)
+    while (missing := size - int(taken.sum())) > 0:
+        available = left - taken
+        wanted = np.where(available > 0, mix, 0)
+        if not wanted.sum() > 0:  # the client wants none of what is left
+            wanted = available.astype(np.float64)
+        drawn = rng.multinomial(missing, wanted / wanted.sum())
+        # Either this is enough, or an emotion runs out: the loop ends soon.
+        taken += np.minimum(drawn, available)
+    return taken
+
+
+def _quantity(
+    labels: NDArray[np.int32], clients: int, alpha: float, rng: np.random.Generator
+) -> list[Indices]:
+    shares = rng.dirichlet(np.full(clients, alpha))
+    sizes = 1 + rng.multinomial(len(labels) - clients, shares)
+    # Each emotion is spread evenly over [0, 1), so every stretch of the order has the same mix.
+    position = np.empty(len(labels))
+    for label in np.unique(labels):
+        own = rng.permutation(np.flatnonzero(labels == label))
+        position[own] = (np.arange(len(own)) + rng.random()) / len(own)
+    return np.split(np.argsort(position, kind="stable"), np.cumsum(sizes)[:-1])
+
+
+def _grouped(holder: Indices, clients: int) -> list[Indices]:
+    """Turn each example's holder into each client's examples."""
+    order = np.argsort(holder, kind="stable")
+    ends = np.cumsum(np.bincount(holder, minlength=clients))
+    return np.split(order, ends[:-1])

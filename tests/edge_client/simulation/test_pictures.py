@@ -1,0 +1,90 @@
+"""That pictures are drawn whatever the numbers; whether they please, only eyes can tell."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_client.simulation.pictures import (
+    EMOTION_COLOURS,
+    draw_confusion,
+    draw_history,
+    draw_partition,
+    draw_sweep,
+)
+from shared.emotions import EMOTIONS
+from shared.errors import StorageError
+from shared.metrics import Scores, confusion
+
+
+def pixels(path: Path) -> Any:
+    from matplotlib.image import imread
+
+    return imread(path)[:, :, :3]
+
+
+def share_of(colour: str, path: Path) -> float:
+    from matplotlib.colors import to_rgb
+
+    return float((np.abs(pixels(path) - to_rgb(colour)) < 0.01).all(axis=2).mean())
+
+
+def test_colours_follow_the_emotions() -> None:
+    assert tuple(EMOTION_COLOURS) == EMOTIONS
+
+
+@pytest.mark.parametrize("clients", [1, 4, 60, 61, 10_000])
+def test_area_of_an_emotion_is_its_share(clients: int, tmp_path: Path) -> None:
+    counts = np.tile([30, 20, 10, 0], (clients, 1))
+    draw_partition(counts, tmp_path / "partition.png")
+    shares = [
+        share_of(EMOTION_COLOURS[emotion], tmp_path / "partition.png") for emotion in EMOTIONS
+    ]
+    assert shares[0] > 0.1
+    # The legend has a patch of each.
+    assert shares[0] > 1.3 * shares[1] > 1.69 * shares[2] > 10 * shares[3] > 0
+
+
+def test_confusion(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "confusion.png"
+    draw_confusion(Scores.from_confusion(confusion([0, 1, 2, 3], [0, 1, 2, 3])), path)
+    assert 0.1 < share_of("#08306b", path) < 0.25, "four of sixteen cells are full"
+    # One emotion is absent, another's counts are long.
+    draw_confusion(Scores.from_confusion(np.diag([0, 1, 123_456, 5])), path)
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        [],
+        [{"round": 1, "loss": 1.3, "validation_loss": 1.4, "validation_uar": 0.3}],
+        [{"round": 1, "loss": math.nan}, {"round": 2, "loss": None}],
+        [
+            {"round": i, "loss": None if i == 3 else 1 / i, "validation_uar": i / 100}
+            for i in range(1, 60)
+        ],
+    ],
+)
+def test_history_with_gaps(rounds: list[dict[str, float]], tmp_path: Path) -> None:
+    draw_history(rounds, tmp_path / "history.png")
+    assert pixels(tmp_path / "history.png").min() < 0.5
+
+
+@pytest.mark.parametrize("seeds", [0, 1, 3])
+def test_sweep(seeds: int, tmp_path: Path) -> None:
+    results = [
+        {"model": model, "clients": clients, "macro_f1": 0.1 * clients + 0.05 * seed}
+        for model in ("dense", "conv")
+        for clients in (1, 2, 8)
+        for seed in range(seeds)
+    ]
+    draw_sweep(results, tmp_path / "sweep.png")
+    assert pixels(tmp_path / "sweep.png").min() < 0.5
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        draw_history([], tmp_path / "file" / "history.png")
