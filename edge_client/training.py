@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
+from shared.augmentation import augment
 from shared.errors import TrainingError
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights
@@ -196,8 +197,11 @@ def train(
         if stop is not None and stop(step):
             return Progress(step, engine.weights(), engine.optimizer(), tuple(losses))
         batch = examples.take(where)
+        features = batch.features
+        if settings.augmentation:
+            features = augment(features, batch.frames, streams("augmentation", step))
         seed = int(streams("dropout", step).integers(1 << 63)) if settings.dropout else 0
-        loss = engine.step(batch.features, batch.labels, seed)
+        loss = engine.step(features, batch.labels, seed)
         if not np.isfinite(loss):
             raise TrainingError(
                 f"The loss is not finite after {step + 1} steps.", "Try a smaller learning rate."

@@ -78,8 +78,9 @@ class Settings(BaseModel):
         lines = []
         for name, value in self.model_dump(mode="json").items():
             if value is not None:
-                # A JSON number, string, boolean or flat list is the same in TOML.
-                lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}\n")
+                # A JSON number, string, boolean or flat list is the same in TOML, but for DEL.
+                text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+                lines.append(f"{name} = {text}\n")
         return "".join(lines)
 
 

@@ -1,16 +1,18 @@
 """What a client is told about its training, and what it trains on."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from shared.architectures import FEATURES, FRAMES
 from shared.emotions import EMOTIONS
 from shared.errors import TrainingError
 from shared.settings import Settings
+
+if TYPE_CHECKING:  # commands build their options from this module: --help does without NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -40,6 +42,8 @@ class TrainingSettings(Settings):
     """FedProx's mu (Li et al., 2020): pulls the client's weights to the round's global ones."""
     dropout: bool = True
     """Dropout of 0.2 behind each hidden convolution and dense layer."""
+    augmentation: bool = False
+    """Vary the normalised features of each batch at random; see shared/augmentation.py."""
     head_only: bool = False
     """Train only the head (``embedding_layer`` and ``logits``), for the smallest devices."""
 
@@ -70,20 +74,22 @@ class Examples:
         Shape ``(n,)``, int32: index into :data:`shared.emotions.EMOTIONS`.
     """
 
-    features: NDArray[np.float32]
-    frames: NDArray[np.int32]
-    labels: NDArray[np.int32]
+    features: "NDArray[np.float32]"
+    frames: "NDArray[np.int32]"
+    labels: "NDArray[np.int32]"
 
     def __len__(self) -> int:
         """Return the number of utterances."""
         return len(self.labels)
 
-    def take(self, where: NDArray[np.int64]) -> "Examples":
+    def take(self, where: "NDArray[np.int64]") -> "Examples":
         """Select utterances by index."""
         return Examples(self.features[where], self.frames[where], self.labels[where])
 
     def check(self) -> None:
         """Raise :class:`TrainingError` unless a model can train on these examples."""
+        import numpy as np
+
         count = len(self)
         if not count:
             raise TrainingError("There are no examples to train on.")

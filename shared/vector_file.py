@@ -30,8 +30,9 @@ class VectorFile:
     @classmethod
     def write(cls, path: Path, vector: Weights) -> "VectorFile":
         """Write a vector to a file; raise :class:`StorageError` if the disk is full."""
-        with storage_errors(path):
-            vector.astype("<f4", copy=False).tofile(path)
+        with storage_errors(path), path.open("wb") as file:
+            # Not `tofile`, whose error on a full disk does not say what it is.
+            file.write(np.ascontiguousarray(vector, "<f4").data)
         return cls(path, len(vector))
 
     def __len__(self) -> int:

@@ -106,9 +106,11 @@ def two(
 
 def _run(cells: "list[Cell]", out: Path, *, overwrite: bool) -> list[dict[str, Any]]:
     """Make the runs of all cells and summarise each cell."""
+    from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.study import execute
     from shared.command import progress_console
 
+    RunFolder(out).check_above()
     console = progress_console()
     plan = [planned for cell in cells for planned in cell.plan]
     console.print(f"{len(plan)} runs; stop and start again at any time: {out} keeps them.")

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_client.simulation.presets import PRESETS, preset_for
 from edge_client.simulation.settings import SimulationSettings
 from shared.settings import options_of
 
@@ -21,7 +20,7 @@ def simulate(
         Path | None, typer.Option(help="TOML file with any of the settings below.")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help=f"Start from tried settings: {' or '.join(PRESETS)}.")
+        str | None, typer.Option(help="Start from tried settings: paper or best.")
     ] = None,
     seeds: Annotated[
         int, typer.Option(min=1, help="Runs with so many seeds, from --seed on; gives the spread.")
@@ -44,7 +43,9 @@ def simulate(
     Example: edge-client simulate --partition random --model conv --clients 4 --rounds 20
     --corpus ravdess --data PATH --seed 0 --out runs/ravdess
     """
+    from edge_client.simulation.presets import preset_for
     from edge_client.simulation.report import print_result, print_summary, write_summary
+    from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.study import Planned, execute, summarise
     from shared.command import progress_console
 
@@ -54,6 +55,8 @@ def simulate(
         settings = SimulationSettings.collect(given, config, values)
     folds = range(1, settings.folds + 1) if every_fold else [settings.fold]
     several = seeds > 1 or every_fold
+    if several:
+        RunFolder(out).check_above()
     plan = []
     for seed in range(settings.seed, settings.seed + seeds):
         for fold in folds:

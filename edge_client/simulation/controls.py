@@ -17,7 +17,7 @@ class Controls:
     Parameters
     ----------
     folder
-        Where the files lie; a temporary folder if not given.
+        Where the files lie, made with the first of them; a temporary folder if not given.
     length
         Number of values of each control variate.
     """
@@ -26,8 +26,6 @@ class Controls:
         if folder is None:
             self._temporary = tempfile.TemporaryDirectory()
             folder = Path(self._temporary.name)
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._length = length
 
@@ -40,17 +38,19 @@ class Controls:
 
     def keep(self, client: str, number: int, control: Weights) -> None:
         """Keep what a client's control variate is after a round."""
+        with storage_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
         VectorFile.write(self._path(client, number), control)
 
     def restore(self, number: int) -> None:
         """Forget what came after round ``number``."""
-        for path in self._folder.iterdir():
+        for path in self._folder.glob("*"):
             if int(path.suffix[1:]) > number:
                 path.unlink()
 
     def settle(self, number: int) -> None:
         """Remove what was replaced by round ``number`` or before."""
-        for client in {path.stem for path in self._folder.iterdir()}:
+        for client in {path.stem for path in self._folder.glob("*")}:
             past = [kept for kept in self._rounds(client) if kept <= number]
             for kept in past[:-1]:
                 self._path(client, kept).unlink()

@@ -220,27 +220,48 @@ def _paper_split(count: int, settings: SimulationSettings) -> Split:
     return Split(np.sort(rest[tenth:]), np.sort(rest[:tenth]), np.sort(test))
 
 
-def prepare(utterances: Utterances, settings: SimulationSettings) -> Data:
-    """Normalise utterances, split them, and divide the training set over the clients."""
+def divide(utterances: Utterances, settings: SimulationSettings) -> tuple[Split, list[Indices]]:
+    """Split utterances, and divide the training set over the clients.
+
+    Returns
+    -------
+    Split, list of numpy.ndarray
+        The split, and the indices of each client's utterances; in the baseline one client has all.
+
+    Raises
+    ------
+    SettingsError
+        If there are not enough utterances, speakers or emotions for the folds or the clients.
+    """
     parts = split(utterances, settings)
-    examples = normalise(utterances, parts.train, settings.normalisation)
     if settings.baseline:
-        shares = [parts.train]
-    else:
-        speakers = utterances.speakers[parts.train]
-        one_each = len(np.unique(speakers)) if settings.partition == "speaker" else DEFAULT_CLIENTS
-        places = partition(
-            settings.partition,
-            examples.labels[parts.train],
-            speakers,
-            clients=settings.clients or one_each,
-            rng=stream(settings.seed, "partition"),
-            examples_per_client=settings.examples_per_client,
-            alpha=settings.alpha,
-        )
-        shares = [parts.train[place] for place in places]
+        return parts, [parts.train]
+    speakers = utterances.speakers[parts.train]
+    one_each = len(np.unique(speakers)) if settings.partition == "speaker" else DEFAULT_CLIENTS
+    places = partition(
+        settings.partition,
+        utterances.examples.labels[parts.train],
+        speakers,
+        clients=settings.clients or one_each,
+        rng=stream(settings.seed, "partition"),
+        examples_per_client=settings.examples_per_client,
+        alpha=settings.alpha,
+    )
+    return parts, [parts.train[place] for place in places]
+
+
+def prepare(utterances: Utterances, settings: SimulationSettings) -> Data:
+    """Normalise utterances, split them, and divide the training set over the clients.
+
+    Raises
+    ------
+    SettingsError
+        If there are not enough of them for the folds or the clients.
+    """
+    parts, places = divide(utterances, settings)
+    examples = normalise(utterances, parts.train, settings.normalisation)
     return Data(
-        Shares(examples, shares),
+        Shares(examples, places),
         examples.take(parts.validation),
         examples.take(parts.test),
     )

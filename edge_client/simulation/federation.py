@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from aggregator.strategies import Update, make_strategy
+from aggregator.strategies import Strategy, Update, make_strategy
 from aggregator.strategies.strategy import State
 from edge_client.simulation.controls import Controls
 from edge_client.simulation.settings import STRATEGY_OPTIONS, SimulationSettings
@@ -73,13 +73,32 @@ def client_name(index: int) -> str:
     return f"client-{index:05d}"
 
 
+def cosine(number: int, rounds: int) -> float:
+    """Give the factor of a cosine schedule in round ``number``: from 1 down towards 0."""
+    return 0.5 * (1 + math.cos(math.pi * (number - 1) / rounds))
+
+
 def training_settings(settings: SimulationSettings, number: int) -> TrainingSettings:
     """Give the training settings that are announced for round ``number``."""
     announced = settings.part(TrainingSettings)
     if settings.schedule == "constant":
         return announced
-    factor = 0.5 * (1 + math.cos(math.pi * (number - 1) / settings.rounds))
-    return announced.model_copy(update={"learning_rate": settings.learning_rate * factor})
+    rate = settings.learning_rate * cosine(number, settings.rounds)
+    return announced.model_copy(update={"learning_rate": rate})
+
+
+def strategy_of(settings: SimulationSettings, clients: int) -> Strategy:
+    """Make the strategy that the settings name, with the options given for it.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such strategy, or it has no such option.
+    """
+    given = {name: getattr(settings, name) for name in STRATEGY_OPTIONS}
+    if settings.strategy == "scaffold":
+        given["clients"] = clients
+    return make_strategy(settings.strategy, **given)
 
 
 class Federation:
@@ -110,13 +129,10 @@ class Federation:
         self._settings = settings
         self._engine = engine
         self._clients = clients
-        given = {name: getattr(settings, name) for name in STRATEGY_OPTIONS}
-        options = {name: value for name, value in given.items() if value is not None}
+        self._strategy = strategy_of(settings, len(clients))
         self._controls: Controls | None = None
         if settings.strategy == "scaffold":
-            options["clients"] = len(clients)
             self._controls = Controls(folder, engine.architecture.parameters)
-        self._strategy = make_strategy(settings.strategy, **options)
 
     def run(self, number: int, weights: Weights) -> RoundOutcome:
         """Run one round; see :class:`Rounds`."""
@@ -133,7 +149,9 @@ class Federation:
                 if self._strategy.random_access:
                     spool = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                     updates = [_spooled(update, spool) for update in updates]
-                next_weights = self._strategy.aggregate(weights, updates)
+                scheduled = self._settings.server_schedule == "cosine"
+                length = cosine(number, self._settings.rounds) if scheduled else 1.0
+                next_weights = self._strategy.aggregate(weights, updates, length=length)
         total = sum(examples for _, examples in losses)
         return RoundOutcome(
             weights=next_weights,
@@ -180,7 +198,9 @@ class Federation:
     ) -> Iterator[Update]:
         """Train the clients one after the other; note each one's loss and examples."""
         announced = training_settings(self._settings, number)
-        control = self._strategy.broadcast().get("control")
+        control: Weights | None = None
+        if self._controls:
+            control = self._strategy.broadcast().get("control", np.zeros_like(weights))
         for index in answering:
             name, examples = client_name(index), self._clients[index]
             own = self._controls.of(name) if self._controls else None
@@ -238,7 +258,7 @@ class CentralTraining:
         """Take the optimiser's state back."""
         del number  # it is the optimiser's step that counts
         slots = {name: value.astype(np.float32) for name, value in state.items() if name != "step"}
-        self._optimizer = OptimizerState(int(state["step"]), slots)
+        self._optimizer = OptimizerState(int(state.get("step", 0)), slots)
 
     def settle(self, number: int) -> None:
         """Do nothing: the checkpoint holds it all."""

@@ -2,18 +2,21 @@
 
 from typing import Any, Final
 
+from aggregator.strategies.fedadam import CHAU_GARCES
 from shared.errors import SettingsError
 
 PAPER: Final[dict[str, Any]] = {
+    "happy": "excited",
     "normalisation": "none",
     "protocol": "paper",
     "rounds": 20,
     "learning_rate": 1e-4,
     "strategy": "fedadam",
-    "server_learning_rate": 1e-2,
+    **CHAU_GARCES,
 }
 """Chau & Garces (2021): no normalisation, a random tenth as the test, client Adam 1e-4, server
-Adam 1e-2, one epoch a round, batches of 20."""
+Adam 1e-2, one epoch a round, batches of 20. Its 494 test utterances are a tenth of the 4,936 that
+IEMOCAP has if happy means excited alone."""
 
 BEST: Final[dict[str, Any]] = {
     "normalisation": "device",

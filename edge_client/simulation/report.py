@@ -32,7 +32,9 @@ def print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:
         soft_wrap=True,
     )
     if result["settings"]["corpus"] == "synthetic":
-        console.print("The synthetic corpus is made of tones, not of speech.")
+        console.print(
+            "The synthetic corpus is not speech: these scores say only that everything works."
+        )
     folder = RunFolder(out)
     console.print(f"Look at {folder.confusion}, {folder.history} and {folder.partition};")
     console.print(f"the model is {folder.model}, everything else {folder.result}.")

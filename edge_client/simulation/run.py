@@ -9,8 +9,8 @@ from importlib import metadata
 from typing import Any, Final, Protocol
 
 from edge_client.simulation.checkpoint import Checkpoint
-from edge_client.simulation.data import Data, Utterances, prepare
-from edge_client.simulation.federation import CentralTraining, Federation, Rounds
+from edge_client.simulation.data import Data, Utterances, divide, prepare
+from edge_client.simulation.federation import CentralTraining, Federation, Rounds, strategy_of
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
 from edge_client.simulation.run_folder import RoundRecord, RunFolder, as_facts
 from edge_client.simulation.settings import SimulationSettings
@@ -88,12 +88,8 @@ class Run:
             return finished
         data = prepare(self.utterances, self.settings)
         rounds = self._rounds(data)
-        if self.folder.checkpoint.exists():
-            reached = Checkpoint.load(self.folder.checkpoint)
-            rounds.restore(reached.number, dict(reached.state))
-        else:
-            weights = self._initial_weights()
-            reached = Checkpoint(0, weights, weights, {}, {"records": [], "chosen": 0})
+        reached = self._reached()
+        rounds.restore(reached.number, dict(reached.state))
         watcher.start(reached.number, self.settings.rounds)
         reached = self._loop(reached, rounds, data, watcher)
         return self._finish(reached, data)
@@ -103,11 +99,12 @@ class Run:
             return CentralTraining(self.settings, self.engine, data.clients[0])
         return Federation(self.settings, self.engine, data.clients, self.folder.controls)
 
-    def _initial_weights(self) -> Weights:
-        architecture = ARCHITECTURES[self.settings.model]
-        if self.settings.initial:
-            return load_weights(self.settings.initial, architecture)
-        return initial_weights(architecture, stream(self.settings.seed, "initial weights"))
+    def _reached(self) -> Checkpoint:
+        """Load the checkpoint; if there is none, begin before the first round."""
+        if self.folder.checkpoint.exists():
+            return Checkpoint.load(self.folder.checkpoint)
+        weights = _initial_weights(self.settings)
+        return Checkpoint(0, weights, weights, {}, {"records": [], "chosen": 0})
 
     def _loop(
         self, reached: Checkpoint, rounds: Rounds, data: Data, watcher: Watcher
@@ -210,6 +207,31 @@ class Run:
         draw_partition(data.clients.counts(), self.folder.partition)
         self.folder.write_result(result)
         return result
+
+
+def check_can_start(settings: SimulationSettings, utterances: Utterances) -> None:
+    """Raise what would keep a run from its first round, before anything is written.
+
+    Raises
+    ------
+    SettingsError
+        If the strategy or its options are wrong, or there are too few utterances, speakers or
+        emotions for the folds or the clients.
+    WeightsError
+        If the weights to start from cannot be read.
+    """
+    _, places = divide(utterances, settings)
+    if not settings.baseline:
+        strategy_of(settings, len(places))
+    if settings.initial:
+        _initial_weights(settings)
+
+
+def _initial_weights(settings: SimulationSettings) -> Weights:
+    architecture = ARCHITECTURES[settings.model]
+    if settings.initial:
+        return load_weights(settings.initial, architecture)
+    return initial_weights(architecture, stream(settings.seed, "initial weights"))
 
 
 def _versions() -> dict[str, str]:

@@ -77,8 +77,8 @@ class RunFolder:
         self.rounds = path / "rounds.csv"
         self.controls = path / "controls"
 
-    def claim(self, settings: SimulationSettings, *, resume: bool, overwrite: bool) -> None:
-        """Take the folder for a run with these settings.
+    def check(self, settings: SimulationSettings, *, resume: bool, overwrite: bool) -> None:
+        """Check that the folder can be taken for a run with these settings; nothing is written.
 
         Raises
         ------
@@ -94,20 +94,34 @@ class RunFolder:
                 f"{self.path} holds files that no run has written ({theirs[0]}).",
                 "Give another --out.",
             )
-        if self.config.exists():
-            if overwrite:
-                self._clear()
-            elif not resume:
+        if self.config.exists() and not overwrite:
+            if not resume:
                 raise RunError(
                     f"{self.path} holds a run already.",
                     "Go on with it (--resume), replace it (--overwrite), or give another --out.",
                 )
-            elif difference := self._difference(settings):
+            if difference := self._difference(settings):
                 raise RunError(
                     f"{self.path} belongs to another run: {difference}.",
                     "Give the same settings (its config.toml has them), or another --out.",
                 )
+
+    def claim(self, settings: SimulationSettings, *, overwrite: bool) -> None:
+        """Take the folder for a run with these settings; remove an old one if so asked."""
+        if overwrite:
+            self._clear()
         write_atomically(self.config, settings.to_toml())
+
+    def check_above(self) -> None:
+        """Check that runs can go into folders below this one, and their summary into it.
+
+        Raises
+        ------
+        RunError
+            If the folder is that of a run itself, whose files the summary would replace.
+        """
+        if self.config.exists():
+            raise RunError(f"{self.path} holds a single run.", "Give another --out.")
 
     def write_rounds(self, records: list[RoundRecord]) -> None:
         """Write ``rounds.csv``."""

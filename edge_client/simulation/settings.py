@@ -24,7 +24,7 @@ class CorpusSettings(Settings):
     data: Path | None = None
     """Where the corpus lies."""
     happy: Literal["happiness", "excited", "both"] = "both"
-    """What counts as happy in IEMOCAP; the paper takes both."""
+    """What counts as happy in IEMOCAP; the paper's 494 test utterances fit excited alone."""
     test_corpus: str | None = None
     """Test on all of another corpus, and train on all of the first."""
     test_data: Path | None = None
@@ -97,7 +97,7 @@ class RoundSettings(Settings):
     rounds: Annotated[int, Field(ge=1)] = 20
     """Number of rounds."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """Course of the clients' learning rate over the rounds."""
+    """Course of the clients' learning rate over the rounds: cosine falls to zero."""
     strategy: str = "fedavg"
     """fedavg, fedavgm, fedadam, fedyogi, fedadagrad, median, trimmed-mean, krum, multi-krum or
     scaffold."""
@@ -105,12 +105,16 @@ class RoundSettings(Settings):
     """Learning rate of the server's optimiser; the strategy's own default if not given."""
     server_momentum: Share | None = None
     """Momentum of fedavgm."""
+    server_schedule: Literal["constant", "cosine"] = "constant"
+    """Course of the length of the server's steps over the rounds."""
     beta1: Share | None = None
-    """First moment's decay in fedadam and fedyogi."""
+    """First moment's decay in fedadam, fedyogi and fedadagrad."""
     beta2: Share | None = None
     """Second moment's decay in fedadam and fedyogi."""
     tau: Positive | None = None
     """Adaptivity of fedadam, fedyogi and fedadagrad."""
+    bias_correction: bool | None = None
+    """Correct fedadam's moments for their start at zero, as Keras does; Reddi et al. do not."""
     trim: Annotated[float, Field(ge=0, lt=0.5)] | None = None
     """Share that trimmed-mean cuts off at each end."""
     byzantine: Annotated[int, Field(ge=0)] | None = None
@@ -128,6 +132,7 @@ STRATEGY_OPTIONS = (
     "beta1",
     "beta2",
     "tau",
+    "bias_correction",
     "trim",
     "byzantine",
     "select",

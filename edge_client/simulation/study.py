@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_client.simulation.data import Utterances, load_utterances
 from edge_client.simulation.progress import RunProgress, work
-from edge_client.simulation.run import Run
+from edge_client.simulation.run import Run, check_can_start
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.training import Engine
@@ -85,11 +85,15 @@ def execute(
     engines = Engines()
     folders = [RunFolder(planned.folder) for planned in plan]
     for planned, folder in zip(plan, folders, strict=True):
-        folder.claim(planned.settings, resume=resume, overwrite=overwrite)
+        folder.check(planned.settings, resume=resume, overwrite=overwrite)
         where = _corpus(planned.settings)
         if where not in corpora:
             corpora[where] = load_utterances(planned.settings)
             _tell_skipped(corpora[where], console)
+        check_can_start(planned.settings, corpora[where])
+    # Nothing is written, and nothing removed, before all of them can start.
+    for planned, folder in zip(plan, folders, strict=True):
+        folder.claim(planned.settings, overwrite=overwrite)
     works = [work(p.settings, len(corpora[_corpus(p.settings)].speakers)) for p in plan]
     results = []
     with RunProgress(console, sum(works)) as progress:
