@@ -113,7 +113,8 @@ def _run(cells: "list[Cell]", out: Path, *, overwrite: bool) -> list[dict[str, A
     RunFolder(out).check_above()
     console = progress_console()
     plan = [planned for cell in cells for planned in cell.plan]
-    console.print(f"{len(plan)} runs; stop and start again at any time: {out} keeps them.")
+    text = f"{len(plan)} runs; stop and start again at any time: {out} keeps them."
+    console.print(text, markup=False)
     results = execute(plan, console, resume=not overwrite, overwrite=overwrite)
     summaries = []
     for cell in cells:
@@ -155,5 +156,6 @@ def _answer(
         table.add_column(name)
     for row in rows[1:]:
         table.add_row(*row)
-    Console(highlight=False).print(table)
-    Console(highlight=False).print(f"Everything is in {out}: table.md, result.json, each run.")
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    console.print(f"Everything is in {out}: table.md, result.json, each run.")

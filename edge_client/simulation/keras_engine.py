@@ -27,8 +27,6 @@ EPSILON: Final = 1e-7
 
 _EVALUATION_BATCH: Final = 256
 
-_SLOTS: Final = {"adam": ("m", "v"), "sgd": ("momentum",)}
-
 
 def import_tensorflow(threads: int | None = None) -> Any:
     """Import TensorFlow without its start-up messages.
@@ -111,7 +109,7 @@ class KerasEngine:
             layers = [spec.layer for spec in self.architecture.manifest]
             first = layers.index(HEAD)
         self._trained = self._variables[first:]
-        for name in _SLOTS[settings.optimizer]:
+        for name in _slots_of(settings):
             self._fill(self._slots.setdefault(name, []), optimizer.slots.get(name))
         if settings.proximal:
             self._fill(self._anchors, anchor)
@@ -144,7 +142,7 @@ class KerasEngine:
 
     def optimizer(self) -> OptimizerState:
         """Copy out the optimiser's state as it is now."""
-        slots = {name: self._flat(self._slots[name]) for name in _SLOTS[self._settings.optimizer]}
+        slots = {name: self._flat(self._slots[name]) for name in _slots_of(self._settings)}
         return OptimizerState(self._count, slots)
 
     def logits(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -165,7 +163,7 @@ class KerasEngine:
         trained = self._trained
         anchors = self._anchors[-len(trained) :] if settings.proximal else []
         corrections = self._corrections[-len(trained) :] if corrected else []
-        slots = [self._slots[name][-len(trained) :] for name in _SLOTS[settings.optimizer]]
+        slots = [self._slots[name][-len(trained) :] for name in _slots_of(settings)]
 
         def step(features: Any, labels: Any, seeds: Any, rate: Any, powers: Any) -> Any:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -230,14 +228,17 @@ class KerasEngine:
     def _sgd(
         self, variable: Any, gradient: Any, state: list[Any], rate: Any, momentum: float
     ) -> None:
-        (accumulated,) = state
-        self._tf.raw_ops.ResourceApplyKerasMomentum(
-            var=variable.handle,
-            accum=accumulated.handle,
-            lr=rate,
-            grad=gradient,
-            momentum=momentum,
-        )
+        ops = self._tf.raw_ops
+        if not state:
+            ops.ResourceApplyGradientDescent(var=variable.handle, alpha=rate, delta=gradient)
+        else:
+            ops.ResourceApplyKerasMomentum(
+                var=variable.handle,
+                accum=state[0].handle,
+                lr=rate,
+                grad=gradient,
+                momentum=momentum,
+            )
 
     def _fill(self, variables: list[Any], values: Weights | None) -> None:
         """Set TensorFlow variables from a flat vector, or to zero; make them at first use."""
@@ -258,3 +259,10 @@ class KerasEngine:
         for spec, variable in zip(self.architecture.manifest, variables, strict=True):
             flat[spec.where] = variable.numpy().ravel()
         return flat
+
+
+def _slots_of(settings: TrainingSettings) -> tuple[str, ...]:
+    """Name what the optimiser remembers of each weight."""
+    if settings.optimizer == "adam":
+        return ("m", "v")
+    return ("momentum",) if settings.momentum else ()

@@ -64,7 +64,7 @@ class Engines:
             else:
                 from edge_client.tflite.engine import TfliteEngine
 
-                self._made[key] = TfliteEngine(architecture, settings.threads)
+                self._made[key] = TfliteEngine(architecture, threads=settings.threads)
         return self._made[key]
 
 
@@ -157,6 +157,7 @@ def _corpus(settings: SimulationSettings) -> tuple[Any, ...]:
 def _tell_skipped(utterances: Utterances, console: "Console") -> None:
     """Name the clips that could not be used."""
     for skipped in utterances.skipped:
-        console.print(f"skipped {skipped.clip.identifier}: {skipped.reason}", soft_wrap=True)
+        text = f"skipped {skipped.clip.identifier}: {skipped.reason}"
+        console.print(text, soft_wrap=True, markup=False)
     if utterances.skipped:
         console.print(f"{len(utterances.skipped)} clips were skipped.")

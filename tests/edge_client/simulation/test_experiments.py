@@ -1,0 +1,200 @@
+"""The paper's two experiments as plans, and their tables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_client.simulation.experiment_report import (
+    markdown_confusions,
+    markdown_table,
+    rows_of_one,
+    rows_of_two,
+    write_section,
+)
+from edge_client.simulation.experiments import Cell, experiment_one, experiment_two
+from edge_client.simulation.paper import PAPER_SCORES
+from edge_client.simulation.presets import PRESETS, preset_for
+from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.study import METRICS
+from shared.errors import RunError, SettingsError
+
+OUT = Path("out")
+MODELS = ["dense", "conv", "lstm"]
+COLUMNS = ["baseline", "random", "single-emotion", "speaker"]
+
+
+def collect(values: Mapping[str, Any]) -> SimulationSettings:
+    return SimulationSettings.collect({"corpus": "emodb", "seed": 5}, preset=values)
+
+
+def folders(cells: list[Cell]) -> list[str]:
+    return [planned.folder.as_posix() for cell in cells for planned in cell.plan]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("partition", COLUMNS)
+def test_presets_are_good_settings(preset: str, partition: str) -> None:
+    settings = SimulationSettings.parse(preset_for(preset, partition))
+    assert settings.normalisation == ("none" if preset == "paper" else "device")
+
+
+def test_the_paper_s_preset_is_its_protocol() -> None:
+    settings = SimulationSettings.parse(preset_for("paper", "random"))
+    assert (settings.protocol, settings.rounds, settings.batch_size) == ("paper", 20, 20)
+    assert (settings.strategy, settings.server_learning_rate) == ("fedadam", 1e-2)
+    assert (settings.optimizer, settings.learning_rate, settings.epochs) == ("adam", 1e-4, None)
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(SettingsError, match="There is no preset good; there are: paper, best"):
+        preset_for("good", "random")
+
+
+def test_experiment_one_has_a_cell_for_each_model_and_partition() -> None:
+    cells = experiment_one(collect, "paper", OUT, MODELS, COLUMNS, seeds=3)
+    assert [(cell.model, cell.column) for cell in cells] == [
+        (model, column) for model in MODELS for column in COLUMNS
+    ]
+    assert len(set(folders(cells))) == 12 * 3
+    for cell in cells:
+        assert [planned.settings.seed for planned in cell.plan] == [5, 6, 7]
+        for planned in cell.plan:
+            settings = planned.settings
+            assert settings.corpus == "emodb", "the command line counts"
+            assert settings.model == cell.model
+            assert settings.baseline == (cell.column == "baseline")
+            if not settings.baseline:
+                assert settings.partition == cell.column
+            assert planned.title.startswith(f"{cell.model} {cell.column}")
+
+
+def test_the_speakers_protocol_tests_every_fold() -> None:
+    (cell,) = experiment_one(collect, "best", OUT, ["conv"], ["random"], seeds=2)
+    folds = [(planned.settings.seed, planned.settings.fold) for planned in cell.plan]
+    assert folds == [(seed, fold) for seed in (5, 6) for fold in range(1, 7)]
+    assert folders([cell])[0] == "out/conv-random/seed-5-fold-1"
+
+
+def test_another_corpus_is_tested_once() -> None:
+    def across(values: Mapping[str, Any]) -> SimulationSettings:
+        return SimulationSettings.collect({"test_corpus": "emodb"}, preset=values)
+
+    (cell,) = experiment_one(across, "best", OUT, ["conv"], ["random"], seeds=1)
+    assert folders([cell]) == ["out/conv-random/seed-0"]
+
+
+def test_experiment_two_has_one_to_eight_clients() -> None:
+    cells = experiment_two(collect, "paper", OUT, ["conv", "dense"], seeds=1)
+    assert [(cell.model, cell.column) for cell in cells] == [
+        (model, str(clients)) for model in ("conv", "dense") for clients in range(1, 9)
+    ]
+    for cell in cells:
+        (planned,) = cell.plan
+        assert planned.settings.clients == int(cell.column)
+        assert planned.settings.rounds == 10
+        assert planned.settings.partition == "random"
+
+
+@pytest.mark.parametrize(
+    ("models", "columns", "sentence"),
+    [
+        (["conv", "cnn"], ["random"], "There is no model cnn; there are: dense, conv, lstm"),
+        (["conv"], ["shuffled"], "There is no partition shuffled; there are: baseline, random"),
+    ],
+)
+def test_unknown_rows_and_columns_are_refused(
+    models: list[str], columns: list[str], sentence: str
+) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        experiment_one(collect, "paper", OUT, models, columns, 1)
+
+
+def test_the_paper_s_results_are_all_there() -> None:
+    columns = ("baseline", "random", "single-emotion")
+    assert set(PAPER_SCORES) == {(model, column) for model in MODELS for column in columns}
+    scores = PAPER_SCORES["lstm", "random"]
+    assert (scores.accuracy, scores.recall, scores.precision) == (0.43, 0.40, 0.43)
+    assert (scores.macro_f1, scores.seconds) == (0.35, 5407)
+
+
+def summary(model: str, column: str, score: float, std: float | None = None) -> dict[str, Any]:
+    return {
+        "model": model,
+        "column": column,
+        "mean": dict.fromkeys(METRICS, score),
+        "std": dict.fromkeys(METRICS, std),
+        "confusion": [[8, 2, 0, 0], [0, 0, 0, 0], [0, 0, 5, 0], [1, 1, 1, 1]],
+        "bytes_up": 0 if column == "baseline" else 8_000_000,
+        "clients": 1 if column == "baseline" else 4,
+        "rounds": 20,
+        "seconds": 600,
+        "runs": 2,
+    }
+
+
+def test_experiment_one_s_table_has_the_paper_beside_ours() -> None:
+    rows = rows_of_one(
+        [
+            summary("conv", "random", 0.5, 0.01),
+            summary("conv", "baseline", 0.625),
+            summary("conv", "speaker", 0.5),
+        ]
+    )
+    assert {len(row) for row in rows} == {10}
+    assert rows[1] == [
+        "conv",
+        "random",
+        *["0.500 ± 0.010"] * 4,
+        "20",
+        "2.0 MB",
+        "5 min",
+        "0.41 / 0.38 / 0.41 / 0.37 / 5 min",
+    ]
+    assert rows[2][2] == "0.625"
+    assert rows[2][7] == "-", "a baseline sends nothing"
+    assert rows[3][9] == "-", "the paper has no speaker partition"
+
+
+def test_experiment_two_s_table_has_a_row_a_model() -> None:
+    rows = rows_of_two(
+        [summary(model, str(k), k / 10) for model in ("conv", "dense") for k in (1, 2)]
+    )
+    assert rows == [
+        ["model", "k = 1", "k = 2"],
+        ["conv", "0.100", "0.200"],
+        ["dense", "0.100", "0.200"],
+    ]
+
+
+def test_markdown() -> None:
+    assert markdown_table([["a", "b"], ["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+
+
+def test_confusions_are_in_percent_of_their_rows() -> None:
+    lines = markdown_confusions([summary("conv", "random", 0.5)]).splitlines()
+    assert lines[2] == "| conv | random | angry | 80% | 20% | 0% | 0% |"
+    assert lines[3] == "| conv | random | happy | 0% | 0% | 0% | 0% |"
+    assert lines[5] == "| conv | random | sad | 25% | 25% | 25% | 25% |"
+
+
+def test_a_section_is_put_between_its_marks(tmp_path: Path) -> None:
+    path = tmp_path / "results.md"
+    path.write_text("before\n<!-- begin one -->\nold\n<!-- end one -->\nafter\n")
+    for text in ("new\n", "newer\n"):
+        write_section(path, "one", text)
+        assert path.read_text() == (
+            f"before\n<!-- begin one -->\n\n{text}\n<!-- end one -->\nafter\n"
+        )
+
+
+@pytest.mark.parametrize("text", [None, "", "<!-- begin one -->\n", "<!-- end one -->"])
+def test_a_document_without_marks_is_left_alone(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "results.md"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(RunError, match="has no place for this table") as caught:
+        write_section(path, "one", "new")
+    assert "<!-- begin one --> and <!-- end one -->" in caught.value.mend
+    assert (path.read_text() if path.exists() else None) == text

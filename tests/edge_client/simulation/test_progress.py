@@ -1,0 +1,119 @@
+"""How long work is going."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from edge_client.simulation.progress import RunProgress, duration, work
+from edge_client.simulation.run_folder import RoundRecord
+from edge_client.simulation.settings import SimulationSettings
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def record(number: int, uar: float | None = 0.5) -> RoundRecord:
+    return RoundRecord(number, 4, 1.25, None, uar, None, 1.0, 0, 0)
+
+
+@pytest.fixture
+def text() -> io.StringIO:
+    return io.StringIO()
+
+
+def watch(text: io.StringIO, clock: Clock, total: float, *, terminal: bool = False) -> RunProgress:
+    console = Console(file=text, width=100, force_terminal=terminal)
+    return RunProgress(console, total, clock)
+
+
+def test_lines_tell_round_loss_score_and_time_left(text: io.StringIO) -> None:
+    clock = Clock()
+    with watch(text, clock, 100) as progress:
+        progress.run("conv random  ", 100)
+        progress.start(0, 4)
+        for number, uar in ((1, 0.5), (2, None)):
+            clock.now += 10
+            progress.round(record(number, uar))
+    assert text.getvalue().splitlines() == [
+        "conv random  round 1/4  loss 1.250  validation UAR 0.500  30 s left",
+        "conv random  round 2/4  loss 1.250  20 s left",
+    ]
+
+
+def test_rounds_done_before_do_not_shorten_the_estimate(text: io.StringIO) -> None:
+    clock = Clock()
+    with watch(text, clock, 300) as progress:
+        progress.run("", 100)
+        progress.skip_run()
+        progress.run("", 100)
+        progress.start(2, 4)
+        clock.now = 5
+        progress.round(record(3))
+        assert "25 s left" in text.getvalue()  # one of four rounds of this run, and a run
+        clock.now = 10
+        progress.round(record(4))
+        progress.run("", 100)
+        progress.start(0, 1)
+        clock.now = 30
+        progress.round(record(1))
+    assert text.getvalue().splitlines()[-1].endswith("0 s left")
+
+
+def test_long_runs_print_some_lines_only(text: io.StringIO) -> None:
+    with watch(text, Clock(), 1) as progress:
+        progress.run("", 1)
+        progress.start(0, 1000)
+        for number in range(1, 1001):
+            progress.round(record(number))
+    assert len(text.getvalue().splitlines()) == 20
+
+
+def test_a_terminal_gets_one_live_line(text: io.StringIO) -> None:
+    with watch(text, Clock(), 1, terminal=True) as progress:
+        progress.run("", 1)
+        progress.start(0, 2)
+        progress.round(record(1))
+        progress.round(record(2))
+        progress._bar.refresh()
+    assert "round 2/2" in text.getvalue()
+    assert "round 1/2  loss 1.250  validation UAR 0.500  0 s left\n" not in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("more", "less"),
+    [
+        ({"rounds": 40}, {"rounds": 20}),
+        ({"epochs": 2}, {}),
+        ({}, {"fraction": 0.5}),
+        ({"clients": 8}, {"clients": 8, "clients_per_round": 2}),
+        ({"model": "lstm"}, {"model": "dense"}),
+        ({"model": "dense"}, {"model": "conv"}),
+        ({"examples_per_client": 200}, {"examples_per_client": 100}),
+        ({"steps": 2}, {"steps": 1}),
+        ({"clients": 8, "steps": 2}, {"clients": 4, "steps": 2}),
+    ],
+)
+def test_more_work_counts_more(more: dict[str, Any], less: dict[str, Any]) -> None:
+    much, little = (SimulationSettings.parse(values) for values in (more, less))
+    assert work(much, 600) > work(little, 600) > 0
+
+
+def test_a_baseline_is_as_much_work_as_a_federation_of_all() -> None:
+    assert work(SimulationSettings(baseline=True), 600) == work(SimulationSettings(), 600)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (11_100, "3 h 05 min")],
+)
+def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

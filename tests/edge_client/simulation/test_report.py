@@ -1,0 +1,82 @@
+"""What commands print: tables for people, JSON for programs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_client.simulation.report import (
+    megabytes,
+    print_result,
+    print_summary,
+    spread,
+    write_summary,
+)
+from edge_client.simulation.study import METRICS
+
+CONFUSION = [[3, 1, 0, 0], [0, 0, 0, 0], [0, 0, 5, 0], [0, 2, 0, 2]]
+RESULT: dict[str, Any] = {
+    **dict.fromkeys(METRICS, 0.61849),
+    "confusion": CONFUSION,
+    "utterances": {"test": 13},
+    "chosen_round": 7,
+    "seconds": 90.0,
+    "seconds_per_round": 1.5,
+    "bytes_up_per_round": 29_312_064,
+    "settings": {"corpus": "ravdess"},
+}
+SUMMARY: dict[str, Any] = {
+    "mean": dict.fromkeys(METRICS, 0.6),
+    "std": dict.fromkeys(METRICS, 0.0125),
+    "confusion": CONFUSION,
+    "seeds": [0, 1, 2],
+    "runs": 3,
+}
+OUT = Path("runs/[bold]mine")
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def test_a_result_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(RESULT, OUT, as_json=False)
+    out, err = capsys.readouterr()
+    assert err == ""
+    for words in ("UAR", "macro f1", "0.618", "3 (75%)", "0 (0%)", "13 test utterances"):
+        assert words in out
+    assert "the model of round 7; 90 s of training, 1.50 s a round, 29.3 MB up a round." in out
+    assert f"{OUT}/confusion.png" in out, "brackets in names of files are not markup"
+    assert "not speech" not in out
+
+
+def test_sounds_that_are_no_speech_are_called_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(RESULT | {"settings": {"corpus": "synthetic"}}, OUT, as_json=False)
+    assert "not speech" in capsys.readouterr().out
+
+
+def test_a_summary_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary(SUMMARY, OUT, as_json=False)
+    out = capsys.readouterr().out
+    assert "mean of 3 seeds" in out
+    assert "0.600 ± 0.013" in out or "0.600 ± 0.012" in out
+
+
+def test_programs_get_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(RESULT, OUT, as_json=True)
+    assert json.loads(capsys.readouterr().out) == RESULT
+    print_summary(SUMMARY, OUT, as_json=True)
+    assert json.loads(capsys.readouterr().out) == SUMMARY
+
+
+def test_a_summary_is_written_above_its_runs(tmp_path: Path) -> None:
+    write_summary(SUMMARY, tmp_path)
+    assert json.loads((tmp_path / "result.json").read_text()) == SUMMARY
+
+
+def test_numbers() -> None:
+    assert spread(0.5, None) == "0.500"
+    assert spread(0.5, 0.1) == "0.500 ± 0.100"
+    assert megabytes(1_832_004 * 4) == "7.3 MB"

@@ -1,0 +1,269 @@
+"""One run, with an engine of NumPy and a tiny model."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_client.simulation.checkpoint import Checkpoint
+from edge_client.simulation.run import Run, Stopped, check_can_start
+from edge_client.simulation.run_folder import RoundRecord, RunFolder
+from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.study import METRICS
+from shared.errors import ChorusError, RunError, SettingsError, WeightsError
+from shared.metrics import confusion
+from shared.weights import digest, initial_weights, load_weights, save_weights
+from tests.edge_client.tiny import TINY, NumpyEngine, utterances
+
+pytestmark = pytest.mark.usefixtures("tiny")
+PICTURES = ("confusion", "history", "partition")
+
+UTTERANCES = utterances(6, 8)
+ROUNDS = 5
+
+
+def simulation(**values: Any) -> SimulationSettings:
+    return SimulationSettings.parse({"rounds": ROUNDS, "learning_rate": 0.003, **values})
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only pretend to draw, which takes longer than everything else together."""
+    for name in PICTURES:
+        target = f"edge_client.simulation.run.draw_{name}"
+        monkeypatch.setattr(target, lambda _, path: path.touch())
+
+
+class Watcher:
+    """Notes what it is shown; may raise in a round."""
+
+    def __init__(
+        self, raise_after: int | None = None, error: type[BaseException] = OSError
+    ) -> None:
+        self.started: tuple[int, int] | None = None
+        self.records: list[RoundRecord] = []
+        self._raise_after, self._error = raise_after, error
+
+    def start(self, done: int, rounds: int) -> None:
+        self.started = (done, rounds)
+
+    def round(self, record: RoundRecord) -> None:
+        self.records.append(record)
+        if record.round == self._raise_after:
+            raise self._error
+
+
+def clock(step: float) -> Callable[[], float]:
+    """Make a clock that goes on by ``step`` seconds whenever it is asked."""
+    times = iter(np.arange(0, 1e6, step) if step else np.zeros(10_000))
+    return lambda: float(next(times))
+
+
+def execute(
+    path: Path, watcher: Watcher | None = None, seconds: float = 10, **values: Any
+) -> dict[str, Any]:
+    settings, folder = simulation(**values), RunFolder(path)
+    folder.claim(settings, overwrite=False)
+    run = Run(settings, folder, UTTERANCES, NumpyEngine(), clock(seconds))
+    return run.execute(watcher or Watcher())
+
+
+def test_it_leaves_everything_in_its_folder(tmp_path: Path) -> None:
+    watcher = Watcher()
+    result = execute(tmp_path, watcher)
+    assert {path.name for path in tmp_path.iterdir()} == set(RunFolder.FILES)
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+    assert watcher.started == (0, ROUNDS)
+    assert [record.round for record in watcher.records] == [1, 2, 3, 4, 5]
+    with (tmp_path / "rounds.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [int(row["round"]) for row in rows] == [1, 2, 3, 4, 5]
+    assert all(float(row["seconds"]) == 10 for row in rows)
+    assert all(int(row["bytes_up"]) == 4 * 4 * TINY.parameters for row in rows)
+
+
+def test_its_result_is_that_of_its_model(tmp_path: Path) -> None:
+    result = execute(tmp_path)
+    weights = load_weights(tmp_path / "model.safetensors", TINY)
+    from edge_client.simulation.data import prepare
+
+    test = prepare(UTTERANCES, simulation()).test
+    matrix = confusion(test.labels, NumpyEngine().logits(weights, test.features).argmax(1))
+    assert result["confusion"] == matrix.tolist()
+    assert result["accuracy"] == np.trace(matrix) / 8
+    assert result["uar"] == result["classes"]["angry"]["recall"] / 4 + sum(
+        result["classes"][name]["recall"] / 4 for name in ("happy", "neutral", "sad")
+    )
+    assert set(METRICS) <= result.keys()
+    assert result["seconds"] == ROUNDS * 10
+    assert result["seconds_per_round"] == 10
+    assert result["bytes_up_per_round"] == result["bytes_down_per_round"] == 16 * TINY.parameters
+    assert result["seed"] == 0
+    assert result["peak_memory_mb"] > 10
+    assert result["versions"]["numpy"] == np.__version__
+    assert SimulationSettings.parse(result["settings"]) == simulation()
+    assert result["utterances"] == {"train": 32, "validation": 8, "test": 8, "skipped": []}
+
+
+def test_the_best_round_is_chosen_on_the_validation_split(tmp_path: Path) -> None:
+    watcher = Watcher()
+    result = execute(tmp_path, watcher, learning_rate=0.03, rounds=8)
+    uars = [record.validation_uar for record in watcher.records]
+    best = max(value for value in uars if value is not None)
+    assert result["chosen_round"] == uars.index(best) + 1
+    assert result["validation_uar"] == best
+    assert result["chosen_round"] < 8
+
+
+@pytest.mark.parametrize("values", [{"choose": "last"}, {"validation": False}])
+def test_otherwise_the_last_round_is_taken(tmp_path: Path, values: dict[str, Any]) -> None:
+    result = execute(tmp_path, **values)
+    assert result["chosen_round"] == ROUNDS
+    reached = Checkpoint.load(tmp_path / "checkpoint.safetensors")
+    model = load_weights(tmp_path / "model.safetensors", TINY)
+    np.testing.assert_array_equal(reached.weights, model)
+
+
+def outcome(path: Path) -> list[str]:
+    """Name what a run came to: the chosen model, the last one, and its rounds."""
+    chosen = load_weights(path / "model.safetensors", TINY)
+    last = Checkpoint.load(path / "checkpoint.safetensors").weights
+    rows = [row.split(",") for row in (path / "rounds.csv").read_text().splitlines()]
+    return [digest(chosen), digest(last), *(",".join(row[:6] + row[7:]) for row in rows)]
+
+
+SCAFFOLD: dict[str, Any] = {"strategy": "scaffold", "optimizer": "sgd"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"strategy": "fedadam"}, SCAFFOLD, {"baseline": True}, {"client_dropout": 0.9}],
+    ids=str,
+)
+@pytest.mark.parametrize(("error", "raised"), [(KeyboardInterrupt, Stopped), (MemoryError,) * 2])
+def test_stopped_and_resumed_ends_in_the_same(
+    tmp_path: Path, values: dict[str, Any], error: type[BaseException], raised: type[BaseException]
+) -> None:
+    whole = execute(tmp_path / "whole", **values)
+    # A crash loses what came after the last checkpoint; with this clock there is one at first.
+    seconds = 0.0 if error is MemoryError else 10
+    for number in (1, ROUNDS - 1):
+        path = tmp_path / f"stopped-{number}"
+        with pytest.raises(raised):
+            execute(path, Watcher(number, error), seconds, **values)
+        assert not (path / "result.json").exists()
+        assert (path / "checkpoint.safetensors").exists() == (error is KeyboardInterrupt)
+        watcher = Watcher()
+        result = execute(path, watcher, **values)
+        reached = number if error is KeyboardInterrupt else 0
+        assert watcher.started == (reached, ROUNDS)
+        assert [record.round for record in watcher.records] == [*range(reached + 1, ROUNDS + 1)]
+        assert result["confusion"] == whole["confusion"]
+        assert outcome(path) == outcome(tmp_path / "whole")
+
+
+def test_resumed_twice_is_the_same_too(tmp_path: Path) -> None:
+    execute(tmp_path / "whole", **SCAFFOLD)
+    for number in (2, 3):
+        with pytest.raises(Stopped):
+            execute(tmp_path / "parts", Watcher(number, KeyboardInterrupt), **SCAFFOLD)
+    execute(tmp_path / "parts", **SCAFFOLD)
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+
+
+def test_stopping_says_what_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(Stopped) as caught:
+        execute(tmp_path, Watcher(2, KeyboardInterrupt))
+    assert f"Stopped after round 2 of {ROUNDS}; {tmp_path} keeps" in caught.value.problem
+    assert "--resume" in caught.value.mend
+    assert caught.value.exit_code == 130
+    load_weights(tmp_path / "model.safetensors", TINY)
+    assert (tmp_path / "rounds.csv").read_text().count("\n") == 3
+
+
+def test_checkpoints_are_not_written_all_the_time(tmp_path: Path) -> None:
+    with pytest.raises(MemoryError):
+        execute(tmp_path, Watcher(3, MemoryError), seconds=0.4)
+    # Two readings a round and one after it: 1.2 s a round, and a checkpoint after two of them.
+    assert Checkpoint.load(tmp_path / "checkpoint.safetensors").number == 2
+
+
+def test_a_finished_run_is_not_made_again(tmp_path: Path) -> None:
+    first = execute(tmp_path)
+    watcher = Watcher()
+    assert execute(tmp_path, watcher) == first
+    assert watcher.started is None
+
+
+def test_a_truncated_checkpoint_is_refused_and_the_model_kept(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        execute(tmp_path, Watcher(2, KeyboardInterrupt))
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-10])
+    with pytest.raises(RunError, match="damaged"):
+        execute(tmp_path)
+    load_weights(tmp_path / "model.safetensors", TINY)
+
+
+def test_it_starts_from_weights_that_are_given(tmp_path: Path) -> None:
+    start = initial_weights(TINY, np.random.default_rng(9))
+    save_weights(tmp_path / "start.safetensors", start, TINY)
+    values: dict[str, Any] = {
+        "initial": tmp_path / "start.safetensors",
+        "client_dropout": 0.999,
+        "choose": "last",
+    }
+    execute(tmp_path / "run", **values)
+    reached = load_weights(tmp_path / "run" / "model.safetensors", TINY)
+    assert digest(reached) == digest(start), "nobody trained"
+
+
+def test_rounds_without_anybody_are_recorded(tmp_path: Path) -> None:
+    watcher = Watcher()
+    execute(tmp_path, watcher, client_dropout=0.999)
+    assert {record.clients for record in watcher.records} == {0}
+    assert (tmp_path / "history.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"strategy": "best"}, SettingsError),
+        ({"strategy": "fedavg", "tau": 0.1}, SettingsError),
+        ({"clients": 33}, SettingsError),
+        ({"folds": 7}, SettingsError),
+        ({"initial": "/nowhere/model.safetensors"}, WeightsError),
+    ],
+)
+def test_what_cannot_start_is_known_before(
+    values: dict[str, Any], error: type[ChorusError]
+) -> None:
+    check_can_start(simulation(), UTTERANCES)
+    with pytest.raises(error):
+        check_can_start(simulation(**values), UTTERANCES)
+
+
+class Broken(NumpyEngine):
+    """Fails in its 10th step, as a disk or a driver may."""
+
+    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+        if len(self.seeds) == 10:
+            raise KeyboardInterrupt
+        return super().step(features, labels, seed)
+
+
+def test_a_stop_within_a_round_goes_back_to_its_beginning(tmp_path: Path) -> None:
+    whole = execute(tmp_path / "whole", **SCAFFOLD)
+    settings, folder = simulation(**SCAFFOLD), RunFolder(tmp_path / "run")
+    folder.claim(settings, overwrite=False)
+    with pytest.raises(Stopped, match="after round 2"):
+        # Without a checkpoint before: it is written when some clients have trained in round 3.
+        Run(settings, folder, UTTERANCES, Broken(), clock(0)).execute(Watcher())
+    result = execute(tmp_path / "run", **SCAFFOLD)
+    assert result["confusion"] == whole["confusion"]
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")

@@ -1,0 +1,164 @@
+"""Several runs that belong together."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from edge_client.simulation import study
+from edge_client.simulation.data import Utterances
+from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.study import METRICS, Engines, Planned, execute, summarise
+from edge_client.training import Engine
+from shared.corpora import load_corpus
+from shared.errors import ChorusError, CorpusError, RunError, SettingsError
+from shared.feature_cache import SkippedClip
+from tests.edge_client.tiny import NumpyEngine, utterances
+
+CLIP = load_corpus("synthetic").clips[0]
+
+
+class Loaded:
+    """Stands in for the corpora and engines; notes which were asked for."""
+
+    def __init__(self) -> None:
+        self.corpora: list[str] = []
+        self.engines: list[str] = []
+
+    def utterances(self, settings: SimulationSettings) -> Utterances:
+        self.corpora.append(settings.corpus)
+        if settings.corpus == "broken":
+            raise CorpusError("It is broken.")
+        plain = utterances(6, 8)
+        return Utterances(plain.examples, plain.speakers, (SkippedClip(CLIP, "It is [empty]."),))
+
+    def engine(self, settings: SimulationSettings) -> Engine:
+        self.engines.append(settings.model)
+        return NumpyEngine()
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch, tiny: object) -> Loaded:
+    assert tiny
+    loaded = Loaded()
+    monkeypatch.setattr(study, "load_utterances", loaded.utterances)
+    monkeypatch.setattr(Engines, "get", lambda _, settings: loaded.engine(settings))
+    for name in ("confusion", "history", "partition"):
+        monkeypatch.setattr(f"edge_client.simulation.run.draw_{name}", lambda _, path: path.touch())
+    return loaded
+
+
+def planned(path: Path, **values: Any) -> Planned:
+    return Planned(path, SimulationSettings.parse({"rounds": 2, **values}), path.name)
+
+
+def make(*plan: Planned, **how: bool) -> tuple[list[dict[str, Any]], str]:
+    text = io.StringIO()
+    return execute(plan, Console(file=text, width=200), **how), text.getvalue()
+
+
+def test_runs_are_made_in_order_and_corpora_loaded_once(tmp_path: Path, loaded: Loaded) -> None:
+    results, text = make(*(planned(tmp_path / f"seed-{seed}", seed=seed) for seed in (5, 3)))
+    assert [result["seed"] for result in results] == [5, 3]
+    assert loaded.corpora == ["synthetic"]
+    assert "seed-5  round 2/2" in text
+    assert text.index("seed-5") < text.index("seed-3")
+    assert (tmp_path / "seed-3" / "result.json").exists()
+
+
+def test_skipped_clips_are_named_and_counted(tmp_path: Path, loaded: Loaded) -> None:
+    assert loaded
+    (result,), text = make(planned(tmp_path / "run"))
+    assert f"skipped {CLIP.identifier}: It is [empty]." in text
+    assert "1 clips were skipped." in text
+    assert result["utterances"]["skipped"] == [f"{CLIP.identifier}: It is [empty]."]
+
+
+def test_finished_runs_are_taken_from_their_folders(tmp_path: Path, loaded: Loaded) -> None:
+    first, _ = make(planned(tmp_path / "a"))
+    assert loaded.engines == ["conv"]
+    both, text = make(planned(tmp_path / "a"), planned(tmp_path / "b", seed=1), resume=True)
+    assert loaded.engines == ["conv", "conv"]
+    assert both[0] == first[0]
+    assert "a  round" not in text
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"corpus": "broken"}, CorpusError),
+        ({"strategy": "best"}, SettingsError),
+        ({"clients": 1000}, SettingsError),
+    ],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_nothing_is_touched_unless_all_runs_can_start(
+    tmp_path: Path,
+    loaded: Loaded,
+    *,
+    values: dict[str, Any],
+    error: type[ChorusError],
+    overwrite: bool,
+) -> None:
+    assert loaded
+    (old,), _ = make(planned(tmp_path / "old"))
+    plan = [planned(tmp_path / "new"), planned(tmp_path / "bad", **values)]
+    if overwrite:
+        plan.insert(0, planned(tmp_path / "old", seed=9))
+    with pytest.raises(error):
+        make(*plan, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert RunFolder(tmp_path / "old").read_result() == old
+
+
+def test_a_folder_of_another_run_is_refused_before_any_work(tmp_path: Path, loaded: Loaded) -> None:
+    make(planned(tmp_path / "a"))
+    loaded.corpora.clear()
+    with pytest.raises(RunError, match="seed is 0 there, 1 here"):
+        make(planned(tmp_path / "a", seed=1), resume=True)
+    assert loaded.corpora == []
+
+
+def test_overwriting_makes_the_run_anew(tmp_path: Path, loaded: Loaded) -> None:
+    make(planned(tmp_path / "a"))
+    (result,), _ = make(planned(tmp_path / "a", seed=1), overwrite=True)
+    assert result["seed"] == 1
+    assert len(loaded.engines) == 2
+
+
+def outcome(seed: int, matrix: list[list[int]], seconds: float = 10) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "confusion": matrix,
+        "seconds": seconds,
+        "clients": 4,
+        "bytes_up_per_round": 100,
+        "settings": {"rounds": 7},
+    }
+
+
+RIGHT = [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 2]]
+HALF = [[1, 1, 0, 0], [0, 2, 0, 0], [0, 0, 1, 1], [0, 2, 0, 0]]
+
+
+def test_seeds_give_mean_and_standard_deviation() -> None:
+    summary = summarise([outcome(0, RIGHT), outcome(1, HALF, 20)])
+    assert set(summary["mean"]) == set(summary["std"]) == set(METRICS)
+    assert summary["mean"]["accuracy"] == 0.75
+    assert summary["std"]["accuracy"] == pytest.approx(0.125**0.5)  # n - 1
+    assert summary["each"]["uar"] == [1.0, 0.5]
+    assert summary["confusion"] == [[3, 1, 0, 0], [0, 4, 0, 0], [0, 0, 3, 1], [0, 2, 0, 2]]
+    assert (summary["seeds"], summary["runs"], summary["seconds"]) == ([0, 1], 2, 30)
+    assert (summary["rounds"], summary["clients"], summary["bytes_up"]) == (7, 4, 700)
+
+
+def test_folds_of_a_seed_are_pooled() -> None:
+    one_emotion = [[9, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    others = [[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
+    summary = summarise([outcome(0, one_emotion), outcome(0, others)])
+    assert summary["mean"]["uar"] == 0.25, "not the mean of the folds' 1 and 0"
+    assert summary["std"]["uar"] is None
+    assert summary["seeds"] == [0]

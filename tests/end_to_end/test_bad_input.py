@@ -1,0 +1,159 @@
+"""Bad input: one clear sentence, a stable exit code, and nothing lost."""
+
+import csv
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Command, Outcome
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+@pytest.fixture
+def simulate(edge_client: Command, small_corpus: Path) -> Command:
+    """Run a small simulation; options that are given again win."""
+
+    def run(*more: str | Path) -> Outcome:
+        line = "simulate --corpus manifest --folds 3 --clients 3 --rounds 2 --out run"
+        return edge_client(*line.split(), "--data", small_corpus, *more)
+
+    return run
+
+
+def check(outcome: Outcome, code: int, *words: str) -> None:
+    """Check that a command failed as it should, with one sentence."""
+    assert outcome.code == code, outcome.err
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    said = " ".join(outcome.err.split())
+    for word in words:
+        assert word in said
+    assert said.count("error: ") + said.count("─ Error ─") == 1, "ours, or that of the options"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ("--corpus ravdes", 2, ["ravdes", "ravdess", "emodb", "synthetic"]),
+        ("--model cnn", 2, ["cnn", "dense", "conv", "lstm"]),
+        ("--partition even", 2, ["even", "random", "single-emotion", "speaker"]),
+        ("--strategy best", 2, ["best", "fedavg", "scaffold", "multi-krum"]),
+        ("--preset good", 2, ["good", "paper", "best"]),
+        ("--learning-rate=-1", 2, ["learning_rate", "greater than 0"]),
+        ("--rounds 0", 2, ["rounds", "greater than or equal to 1"]),
+        ("--clients 17", 2, ["16 training examples are not enough for 17 clients"]),
+        ("--partition speaker --clients 3", 2, ["2 speakers", "3 clients"]),
+        ("--folds 9", 2, ["speakers cannot be divided into 9 folds"]),
+        ("--strategy scaffold", 2, ["scaffold", "optimizer sgd"]),
+        ("--data /nowhere", 10, ["/nowhere", "expected"]),
+        ("--corpus ravdess --data .", 10, ["RAVDESS", "expected"]),
+        ("--initial /nowhere.safetensors", 12, ["There is no file /nowhere.safetensors"]),
+        ("--config /nowhere.toml", 2, ["There is no settings file /nowhere.toml"]),
+    ],
+)
+def test_nothing_is_written_for_what_cannot_be(
+    simulate: Command, tmp_path: Path, options: str, code: int, words: list[str]
+) -> None:
+    check(simulate(*options.split()), code, *words)
+    assert not list(tmp_path.glob("run/*"))
+
+
+def test_a_missing_class_is_named(simulate: Command, small_corpus: Path) -> None:
+    with small_corpus.open(newline="") as file:
+        rows = [row for row in csv.reader(file) if row[1] != "happy"]
+    part = small_corpus.with_name("no-happiness.csv")
+    with part.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    check(simulate("--data", part), 10, "no clip labelled happy")
+
+
+def test_a_corpus_of_bad_clips_only_is_refused(simulate: Command, small_corpus: Path) -> None:
+    bad = small_corpus.with_name("bad.csv")
+    bad.write_text("path,emotion,speaker\nnan.wav,sad,a\nempty.wav,sad,b\n")
+    check(simulate("--data", bad), 10, "None of 2 clips can be used", "empty.wav is empty")
+
+
+def test_ten_minutes_are_an_utterance_like_any_other(simulate: Command, small_corpus: Path) -> None:
+    import numpy as np
+    import soundfile
+
+    noise = np.random.default_rng(0).standard_normal(4_000 * 600) * 0.1
+    soundfile.write(small_corpus.with_name("ten-minutes.wav"), noise, 4_000)
+    longer = small_corpus.with_name("longer.csv")
+    longer.write_text(small_corpus.read_text() + "ten-minutes.wav,sad,bad\n")
+    outcome = simulate("--data", longer, "--protocol", "paper", "--rounds", "1", "--json")
+    assert outcome.code == 0, outcome.err
+    assert "skipped ten-minutes.wav" not in outcome.err
+    found = json.loads(outcome.out)["utterances"]
+    assert found["train"] + found["validation"] + found["test"] == 49
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_finished_run_is_safe(simulate: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert simulate().code == 0
+    before = files(run)
+    check(simulate(), 13, "holds a run already", "--resume", "--overwrite")
+    check(simulate("--seed", "1"), 13, "holds a run already")
+    check(simulate("--resume", "--seed", "1"), 13, "seed is 0 there, 1 here")
+    check(simulate("--resume", "--rounds", "3"), 13, "rounds is 2 there, 3 here")
+    check(simulate("--seeds", "2"), 13, "holds a single run")
+    check(simulate("--overwrite", "--corpus", "ravdes"), 2, "ravdes")
+    check(simulate("--overwrite", "--clients", "17"), 2, "17 clients")
+    again = simulate("--resume", "--json")
+    assert json.loads(again.out) == json.loads(before["result.json"])
+    del before["config.toml"]  # written again, with the same settings
+    assert before.items() <= files(run).items()
+    assert simulate("--overwrite", "--seed", "1").code == 0
+    assert json.loads((run / "result.json").read_text())["seed"] == 1
+
+
+def test_other_people_s_folders_are_left_alone(simulate: Command, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    check(simulate("--overwrite"), 13, "thesis.tex")
+    (tmp_path / "file").write_text("a file")
+    check(simulate("--out", "file"), 13, "is a file, not a folder")
+    check(simulate("--out", "file/below"), 14, "Cannot write")
+
+
+def test_a_truncated_checkpoint_is_refused(simulate: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert simulate().code == 0
+    (run / "result.json").unlink()
+    checkpoint = run / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    before = files(run)
+    check(simulate("--resume"), 13, "checkpoint.safetensors is damaged", "--overwrite")
+    assert files(run) == before
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk with room for a model, but not for a checkpoint beside it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount") or "mount"
+    order = [mount, "-t", "tmpfs", "-o", "size=76k", "tmpfs", str(folder)]
+    if subprocess.run(order, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_loses_nothing(simulate: Command, small_disk: Path, tmp_path: Path) -> None:
+    out = small_disk / "run"
+    check(simulate("--out", out), 14, "The disk is full while writing", "what was finished is kept")
+    assert {path.name for path in out.iterdir()} <= {"config.toml", "checkpoint.safetensors"}
+    subprocess.run(["mount", "-o", "remount,size=10m", str(small_disk)], check=True)
+    assert simulate("--resume", "--out", out).code == 0
+    assert simulate().code == 0
+    assert files(out)["model.safetensors"] == files(tmp_path / "run")["model.safetensors"]

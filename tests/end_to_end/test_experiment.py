@@ -1,0 +1,71 @@
+"""``edge-client experiment``: the paper's two experiments, in small."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Command
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+def arguments(name: str, corpus: Path, out: Path, *more: str | Path) -> list[str | Path]:
+    line = f"experiment {name} --preset paper --models conv --rounds 2 --corpus manifest"
+    return [*line.split(), "--data", corpus, "--out", out, *more]
+
+
+def test_one(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
+    out, document = tmp_path / "one", tmp_path / "results.md"
+    document.write_text("# Results\n<!-- begin one -->\n<!-- end one -->\nThe end.\n")
+    line = arguments("one", small_corpus, out, "--clients", "4", "--seeds", "2")
+    first = edge_client(*line, "--partitions", "baseline,random", "--write", document)
+    assert first.code == 0, first.err
+    assert "4 runs" in first.err
+    assert "left" in first.err
+    for words in ("baseline", "random", "±", "0.41 / 0.38 / 0.41 / 0.37 / 5 min"):
+        assert words in first.out
+    for column in ("baseline", "random"):
+        for seed in (0, 1):
+            result = json.loads(
+                (out / f"conv-{column}" / f"seed-{seed}" / "result.json").read_text()
+            )
+            assert result["settings"]["strategy"] == "fedadam"
+            assert result["settings"]["normalisation"] == "none"
+            assert result["settings"]["baseline"] == (column == "baseline")
+    text = document.read_text()
+    assert text.startswith("# Results\n<!-- begin one -->\n\n| model | partition |")
+    assert "| conv | random | angry | " in text, "confusion matrices"
+    assert text.endswith("<!-- end one -->\nThe end.\n")
+    assert (out / "table.md").read_text() in text
+
+    second = edge_client(*line, "--partitions", "baseline,random,single-emotion", "--json")
+    assert second.code == 0, second.err
+    cells = json.loads(second.out)["cells"]
+    assert [cell["column"] for cell in cells] == ["baseline", "random", "single-emotion"]
+    assert "conv random seed" not in second.err, "finished runs are not made again"
+    assert "conv single-emotion seed-1  round 2/2" in second.err
+    assert json.loads((out / "result.json").read_text()) == {"cells": cells}
+
+
+def test_two(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "two"
+    done = edge_client(*arguments("two", small_corpus, out))
+    assert done.code == 0, done.err
+    assert "k = 1" in done.out
+    assert "k = 8" in done.out
+    assert (out / "macro-f1.png").read_bytes().startswith(b"\x89PNG")
+    for clients in range(1, 9):
+        result = json.loads((out / f"conv-{clients}" / "seed-0" / "result.json").read_text())
+        assert result["clients"] == clients
+
+
+def test_what_does_not_exist_is_told_at_once(
+    edge_client: Command, small_corpus: Path, tmp_path: Path
+) -> None:
+    line = arguments("one", small_corpus, tmp_path / "one")
+    unknown = edge_client(*line, "--partitions", "shuffled")
+    assert unknown.code == 2
+    assert "There is no partition shuffled; there are: baseline, random" in unknown.err
+    assert "Traceback" not in unknown.err
+    assert not (tmp_path / "one").exists()

@@ -1,0 +1,94 @@
+"""What every command line has in common."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import typer
+
+from shared import command
+from shared.errors import ChorusError, CorpusError
+
+
+def run(error: BaseException | None, monkeypatch: pytest.MonkeyPatch) -> object:
+    """Run a command that raises an error; give its exit code."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def main() -> None:
+        typer.echo("answer")
+        if error:
+            raise error
+
+    monkeypatch.setattr(sys, "argv", ["main"])
+    with pytest.raises(SystemExit) as caught:
+        command.run(app)
+    return caught.value.code
+
+
+def test_a_good_end(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(None, monkeypatch) in (0, None)
+    assert capfd.readouterr() == ("answer\n", "")
+
+
+def test_an_error_is_a_sentence_and_its_mend(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(CorpusError("No clips in [bold]/x[/].", "Look again."), monkeypatch) == 10
+    out, err = capfd.readouterr()
+    assert out == "answer\n"
+    assert err == "error: No clips in [bold]/x[/].\nLook again.\n"
+
+
+def test_an_error_without_a_mend_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(ChorusError("So it is."), monkeypatch) == 1
+    assert capfd.readouterr().err == "error: So it is.\n"
+
+
+def test_ctrl_c_has_the_shells_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(KeyboardInterrupt(), monkeypatch) == command.INTERRUPTED
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(ZeroDivisionError(), monkeypatch)
+
+
+def test_a_reader_that_went_away_leaves_no_traceback(tmp_path: Path) -> None:
+    script = tmp_path / "many.py"
+    script.write_text(
+        textwrap.dedent("""
+            import typer
+            from shared import command
+            app = typer.Typer(pretty_exceptions_enable=False)
+            @app.command()
+            def main() -> None:
+                for number in range(100_000):
+                    print(number)
+            command.run(app)
+        """)
+    )
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": str(root)},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "0\n"
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 1
+    process.stderr.close()
+
+
+def test_progress_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    command.progress_console().print("a third of it")
+    assert capfd.readouterr() == ("", "a third of it\n")

@@ -1,0 +1,89 @@
+"""Files are whole or not there at all."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import StorageError
+from shared.files import replacing, storage_errors, write_atomically
+
+
+@given(data=st.binary() | st.text(st.characters(exclude_categories=["Cs"])))
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes | str
+) -> None:
+    path = tmp_path_factory.mktemp("files") / "new" / "folder" / "file.bin"
+    write_atomically(path, data)
+    assert path.read_bytes() == (data.encode() if isinstance(data, str) else data)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_others_may_read_it(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "file", "x")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_the_old_content_stays_when_the_block_raises(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    path = tmp_path / "file.txt"
+    write_atomically(path, "old")
+
+    def write() -> None:
+        with replacing(path) as aside:
+            aside.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_path_aside_has_the_same_suffix(tmp_path: Path) -> None:
+    with replacing(tmp_path / "picture.png") as aside:
+        assert aside.suffix == ".png"
+        assert aside.parent == tmp_path
+
+
+def test_a_full_disk_is_named_and_the_old_content_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_atomically(path, "old")
+
+    def write() -> None:
+        with replacing(path), Path("/dev/full").open("wb", buffering=0) as full:
+            full.write(b"no room")
+
+    with pytest.raises(StorageError, match=r"The disk is full while writing .*file\.txt") as caught:
+        write()
+    assert "what was finished is kept" in caught.value.mend
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_at_the_flush_is_named_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(handle: int) -> None:
+        raise OSError(errno.ENOSPC, f"no space for {handle}")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(StorageError, match="The disk is full"):
+        write_atomically(tmp_path / "file", "new")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_folder_s_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(StorageError, match="Cannot write"):
+        write_atomically(tmp_path / "taken" / "file", "x")
+
+
+def test_other_errors_pass_unchanged(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), storage_errors(tmp_path):
+        (tmp_path / "none").read_text()

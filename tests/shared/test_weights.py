@@ -1,0 +1,176 @@
+"""Weights as flat vectors and as safetensors files."""
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from shared.architectures import ARCHITECTURES, HEAD, LSTM, Architecture, Conv1D, Dense
+from shared.errors import WeightsError
+from shared.weights import (
+    Weights,
+    digest,
+    encode_weights,
+    initial_weights,
+    load_weights,
+    save_weights,
+    split,
+)
+
+SMALL = Architecture(
+    "conv",
+    (Conv1D("conv1", 2), LSTM("lstm1", 3, sequences=False), Dense(HEAD, 3), Dense("logits", 4)),
+)
+WEIGHTS = initial_weights(SMALL, np.random.default_rng(0))
+FILE = encode_weights(WEIGHTS, SMALL)
+HEADER = 8 + struct.unpack("<Q", FILE[:8])[0]
+"""Bytes of the file before its values."""
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "conv", SMALL)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("weights") / "model.safetensors"
+
+
+@given(hnp.arrays(np.float32, SMALL.parameters, elements=st.floats(width=32, allow_nan=False)))
+@settings(max_examples=25, deadline=None)
+def test_a_file_gives_the_same_weights_back(path: Path, vector: Weights) -> None:
+    save_weights(path, vector, SMALL)
+    if not np.isfinite(vector).all():
+        with pytest.raises(WeightsError, match="not finite"):
+            load_weights(path)
+        return
+    loaded, architecture = load_weights(path)
+    assert architecture is SMALL
+    assert loaded.tobytes() == vector.tobytes()
+    assert load_weights(path, SMALL).tobytes() == vector.tobytes()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_parts_are_views_of_the_whole() -> None:
+    vector = WEIGHTS.copy()
+    parts = split(vector, SMALL)
+    assert {name: part.shape for name, part in parts.items()} == {
+        spec.name: spec.shape for spec in SMALL.manifest
+    }
+    parts["logits/bias"][:] = 7
+    assert vector[-4:].tolist() == [7] * 4
+
+
+def test_the_digest_is_of_the_values() -> None:
+    assert digest(WEIGHTS) == hashlib.sha256(WEIGHTS.astype("<f4").tobytes()).hexdigest()
+    assert digest(WEIGHTS[::-1]) == digest(WEIGHTS[::-1].copy())
+
+
+@given(length=st.integers(0, len(FILE) - 1))
+@settings(max_examples=50, deadline=None)
+def test_a_truncated_file_is_refused(path: Path, length: int) -> None:
+    path.write_bytes(FILE[:length])
+    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+        load_weights(path, SMALL)
+
+
+def test_a_file_with_something_behind_it_is_refused(path: Path) -> None:
+    path.write_bytes(FILE + b"more")
+    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+        load_weights(path)
+
+
+@given(where=st.integers(0, HEADER - 1), byte=st.integers(0, 255))
+@settings(max_examples=150, deadline=None)
+def test_a_damaged_header_is_refused_or_harmless(path: Path, where: int, byte: int) -> None:
+    damaged = bytearray(FILE)
+    damaged[where] = byte
+    path.write_bytes(damaged)
+    try:
+        loaded = load_weights(path, SMALL)
+    except WeightsError:
+        return
+    assert len(loaded) == SMALL.parameters
+
+
+def test_a_header_that_claims_a_terabyte_takes_no_memory(path: Path) -> None:
+    tensor = {"dtype": "F32", "shape": [1 << 38], "data_offsets": [0, 1 << 40]}
+    header = json.dumps({"conv1/kernel": tensor}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+        load_weights(path, SMALL)
+
+
+def changed(**changes: NDArray[Any] | None) -> bytes:
+    """Encode the weights with some tensors changed, left out or added."""
+    tensors: dict[str, Any] = dict(split(WEIGHTS, SMALL))
+    for name, value in changes.items():
+        tensors[name.replace("_", "/")] = value
+    kept = {name: value for name, value in tensors.items() if value is not None}
+    return save(kept, {"architecture": "conv"})
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (changed(logits_bias=None), r"does not hold conv weights \(tensor logits/bias\)"),
+        (changed(more=np.zeros(1, np.float32)), r"does not hold conv weights \(tensor more\)"),
+        (changed(logits_bias=np.zeros(4)), r"should be float32 \[4\], is F64"),
+        (changed(logits_bias=np.zeros(4, np.int32)), r"should be float32 \[4\], is I32"),
+        (changed(logits_bias=np.zeros(5, np.float32)), r"should be float32 \[4\], is F32 \[5\]"),
+        (changed(logits_bias=np.full(4, np.nan, np.float32)), "not finite"),
+        (changed(logits_bias=np.full(4, -np.inf, np.float32)), "not finite"),
+        (save(split(WEIGHTS, SMALL)), "does not say which model"),
+        (save(split(WEIGHTS, SMALL), {"architecture": "other"}), "does not say which model"),
+        (save(split(WEIGHTS, SMALL), {"architecture": "dense"}), "does not hold dense weights"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(path: Path, content: bytes, sentence: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=sentence):
+        load_weights(path)
+
+
+def test_weights_of_another_architecture_are_refused(path: Path) -> None:
+    path.write_bytes(FILE)
+    with pytest.raises(WeightsError, match="does not hold lstm weights"):
+        load_weights(path, ARCHITECTURES["lstm"])
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"There is no file .*none"):
+        load_weights(tmp_path / "none")
+
+
+def test_a_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=tmp_path.name):
+        load_weights(tmp_path)
+
+
+def test_fresh_kernels_are_glorot_uniform() -> None:
+    architecture = ARCHITECTURES["lstm"]
+    parts = split(initial_weights(SMALL, np.random.default_rng(1)), SMALL)
+    kernel = parts["conv1/kernel"]
+    limit = np.sqrt(6 / (3 * 34 + 3 * 2))
+    assert 0.9 * limit < np.abs(kernel).max() <= limit
+    assert abs(kernel.mean()) < 0.1 * limit
+    for name in ("conv1/bias", f"{HEAD}/bias", "logits/bias"):
+        assert not parts[name].any()
+    assert next(s for s in architecture.manifest if s.name == "lstm1/kernel").fan_out == 4 * 512
+
+
+def test_fresh_recurrent_kernels_are_orthogonal_and_forget_gates_open() -> None:
+    parts = split(initial_weights(SMALL, np.random.default_rng(1)), SMALL)
+    kernel = parts["lstm1/recurrent_kernel"]
+    np.testing.assert_allclose(kernel @ kernel.T, np.eye(3), atol=1e-6)
+    assert parts["lstm1/bias"].tolist() == [0] * 3 + [1] * 3 + [0] * 6
