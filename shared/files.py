@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -55,6 +56,11 @@ def replacing(path: Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 aside.unlink(missing_ok=True)
             raise
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Find what a process left beside a file when it was killed while replacing it."""
+    return list(path.parent.glob(f".{glob.escape(path.stem)}-????????{glob.escape(path.suffix)}"))
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:

@@ -1,5 +1,6 @@
 """``edge-client experiment``: the paper's two experiments, each from one command."""
 
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,9 @@ from shared.settings import options_of
 
 if TYPE_CHECKING:
     from edge_client.simulation.experiments import Cell
+
+_WIDE = 180
+"""Columns of a table that is not printed to a terminal."""
 
 experiment = typer.Typer(
     help="Run the paper's experiments; each goes on where it was when it is started again.",
@@ -61,7 +65,7 @@ def one(
         return SimulationSettings.collect(given, config, values)
 
     cells = experiment_one(collect, preset, out, models.split(","), partitions.split(","), seeds)
-    summaries = _run(cells, out, overwrite=overwrite)
+    summaries = _run(cells, out, write, overwrite=overwrite)
     rows = report.rows_of_one(summaries)
     text = report.markdown_table(rows) + "\n" + report.markdown_confusions(summaries)
     _answer(summaries, rows, text, out, write, as_json=json_)
@@ -93,7 +97,7 @@ def two(
         return SimulationSettings.collect(given, config, values)
 
     cells = experiment_two(collect, preset, out, models.split(","), seeds)
-    summaries = _run(cells, out, overwrite=overwrite)
+    summaries = _run(cells, out, write, overwrite=overwrite)
     rows = report.rows_of_two(summaries)
     sweep = [
         {"model": summary["model"], "clients": int(summary["column"]), "macro_f1": score}
@@ -104,13 +108,18 @@ def two(
     _answer(summaries, rows, report.markdown_table(rows), out, write, as_json=json_)
 
 
-def _run(cells: "list[Cell]", out: Path, *, overwrite: bool) -> list[dict[str, Any]]:
+def _run(
+    cells: "list[Cell]", out: Path, write: Path | None, *, overwrite: bool
+) -> list[dict[str, Any]]:
     """Make the runs of all cells and summarise each cell."""
+    from edge_client.simulation.experiment_report import section_of
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.study import execute
     from shared.command import progress_console
 
     RunFolder(out).check_above()
+    if write:
+        section_of(write, out.name)  # rather found missing now than after hours
     console = progress_console()
     plan = [planned for cell in cells for planned in cell.plan]
     text = f"{len(plan)} runs; stop and start again at any time: {out} keeps them."
@@ -138,7 +147,7 @@ def _answer(
     from rich.console import Console
     from rich.table import Table
 
-    from edge_client.simulation.experiment_report import write_section
+    from edge_client.simulation.experiment_report import command_line, write_section
     from edge_client.simulation.report import print_json
     from shared.files import write_atomically
 
@@ -146,8 +155,8 @@ def _answer(
     write_atomically(out / "table.md", markdown)
     write_atomically(out / "result.json", json.dumps(document, indent=2) + "\n")
     if write:
-        dated = f"{datetime.now(UTC).date()}, version and settings of each run in its result.json."
-        write_section(write, out.name, f"{markdown}\n{dated}\n")
+        made = f"`{command_line(sys.argv[1:])}`, {datetime.now(UTC).date()}."
+        write_section(write, out.name, f"{markdown}\n{made}\n")
     if as_json:
         print_json(document)
         return
@@ -156,6 +165,7 @@ def _answer(
         table.add_column(name)
     for row in rows[1:]:
         table.add_row(*row)
-    console = Console(highlight=False, markup=False)
+    width = None if sys.stdout.isatty() else _WIDE
+    console = Console(highlight=False, markup=False, width=width)
     console.print(table)
     console.print(f"Everything is in {out}: table.md, result.json, each run.")

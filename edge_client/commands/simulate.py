@@ -51,7 +51,7 @@ def simulate(
 
     settings = SimulationSettings.collect(given, config)
     if preset:
-        values = preset_for(preset, settings.partition)
+        values = preset_for(preset, "baseline" if settings.baseline else settings.partition)
         settings = SimulationSettings.collect(given, config, values)
     folds = range(1, settings.folds + 1) if every_fold else [settings.fold]
     several = seeds > 1 or every_fold

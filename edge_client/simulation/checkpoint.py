@@ -15,7 +15,7 @@ from shared.errors import RunError
 from shared.files import write_atomically
 from shared.weights import Weights
 
-_WEIGHTS, _BEST, _STATE = "weights", "best", "state."
+_WEIGHTS, _AVERAGE, _BEST, _STATE = "weights", "average", "best", "state."
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,10 @@ class Checkpoint:
         The last round that is finished.
     weights
         The global weights after it.
+    average
+        Their running average; the weights themselves where nothing is averaged.
     best
-        The weights chosen so far; those of a round's end.
+        The average chosen so far; that of a round's end.
     state
         The strategy's or the baseline optimiser's memory.
     facts
@@ -38,6 +40,7 @@ class Checkpoint:
 
     number: int
     weights: Weights
+    average: Weights
     best: Weights
     state: Mapping[str, NDArray[Any]]
     facts: dict[str, Any] = field(default_factory=dict)
@@ -46,7 +49,9 @@ class Checkpoint:
         """Write the checkpoint; raise :class:`StorageError` if the disk is full."""
         arrays: dict[str, NDArray[Any]] = {_WEIGHTS: self.weights}
         arrays |= {_STATE + name: np.asarray(value) for name, value in self.state.items()}
-        if self.best is not self.weights:
+        if self.average is not self.weights:
+            arrays[_AVERAGE] = self.average
+        if self.best is not self.average:
             arrays[_BEST] = self.best
         facts = json.dumps({"number": self.number, **self.facts})
         write_atomically(path, save(arrays, {"facts": facts}))
@@ -58,10 +63,13 @@ class Checkpoint:
             with safe_open(path, "numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 facts = json.loads((file.metadata() or {})["facts"])
+            weights = arrays[_WEIGHTS]
+            average = arrays.get(_AVERAGE, weights)
             return cls(
                 number=facts.pop("number"),
-                weights=arrays[_WEIGHTS],
-                best=arrays.get(_BEST, arrays[_WEIGHTS]),
+                weights=weights,
+                average=average,
+                best=arrays.get(_BEST, average),
                 state={k.removeprefix(_STATE): v for k, v in arrays.items() if _STATE in k},
                 facts=facts,
             )

@@ -1,5 +1,6 @@
 """Prints and writes the tables of experiments."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -81,8 +82,8 @@ def markdown_confusions(summaries: Sequence[dict[str, Any]]) -> str:
     return markdown_table(rows)
 
 
-def write_section(path: Path, name: str, text: str) -> None:
-    """Put a generated section into a document, between its two marks.
+def section_of(path: Path, name: str) -> tuple[str, str]:
+    """Find the place of a generated section in a document: what stands before and behind it.
 
     Raises
     ------
@@ -99,4 +100,19 @@ def write_section(path: Path, name: str, text: str) -> None:
             f"{path} has no place for this table.",
             f"Add the lines {begin.strip()} and {end} where it should stand.",
         )
-    write_atomically(path, f"{before}{begin}\n{text}\n{end}{after}")
+    return before + begin, end + after
+
+
+def write_section(path: Path, name: str, text: str) -> None:
+    """Put a generated section into a document, between its two marks; see :func:`section_of`."""
+    before, after = section_of(path, name)
+    write_atomically(path, f"{before}\n{text}\n{after}")
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """Write the command that was given, for a document: with PATH for where the data lie."""
+    shown = list(arguments)
+    for i, argument in enumerate(shown[:-1]):
+        if argument in ("--data", "--test-data"):
+            shown[i + 1] = "PATH"
+    return shlex.join(["edge-client", *shown])

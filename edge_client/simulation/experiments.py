@@ -98,7 +98,7 @@ def experiment_two(
     cells = []
     for model in models:
         for clients in CLIENTS:
-            values = preset_for(preset, "random") | {"rounds": 10}
+            values = preset_for(preset, "clients") | {"rounds": 10}
             settings = collect({**values, "model": model, "clients": clients})
             cells.append(_cell(settings, model, str(clients), out, seeds))
     return cells

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Final, Protocol
 
+import numpy as np
+
 from edge_client.simulation.checkpoint import Checkpoint
 from edge_client.simulation.data import Data, Utterances, divide, prepare
 from edge_client.simulation.federation import CentralTraining, Federation, Rounds, strategy_of
@@ -104,7 +106,7 @@ class Run:
         if self.folder.checkpoint.exists():
             return Checkpoint.load(self.folder.checkpoint)
         weights = _initial_weights(self.settings)
-        return Checkpoint(0, weights, weights, {}, {"records": [], "chosen": 0})
+        return Checkpoint(0, weights, weights, weights, {}, {"records": [], "chosen": 0})
 
     def _loop(
         self, reached: Checkpoint, rounds: Rounds, data: Data, watcher: Watcher
@@ -133,14 +135,15 @@ class Run:
         return reached
 
     def _round(self, reached: Checkpoint, rounds: Rounds, data: Data) -> Checkpoint:
-        """Run one round, score its model, and choose between it and the best so far."""
+        """Run one round, score its averaged model, and choose between it and the best so far."""
         number = reached.number + 1
         begun = self.clock()
         outcome = rounds.run(number, reached.weights)
+        average = self._average(reached, outcome.weights)
         seconds = self.clock() - begun
         scores = loss = None
         if len(data.validation):
-            scores, loss = self._evaluate(outcome.weights, data.validation)
+            scores, loss = self._evaluate(average, data.validation)
         record = RoundRecord(
             round=number,
             clients=outcome.clients,
@@ -158,10 +161,19 @@ class Run:
         return Checkpoint(
             number=number,
             weights=outcome.weights,
-            best=outcome.weights if better else reached.best,
+            average=average,
+            best=average if better else reached.best,
             state=rounds.state(),
             facts={"records": records, "chosen": number if better else reached.facts["chosen"]},
         )
+
+    def _average(self, reached: Checkpoint, weights: Weights) -> Weights:
+        """Take a round's weights into the running average."""
+        if not self.settings.averaging or not reached.number:
+            return weights
+        change = weights - reached.average
+        change *= np.float32(1 - self.settings.averaging)
+        return np.add(reached.average, change, out=change)
 
     def _evaluate(self, weights: Weights, examples: Examples) -> tuple[Scores, float]:
         logits = self.engine.logits(weights, examples.features)

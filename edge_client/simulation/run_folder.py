@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from edge_client.simulation.settings import SimulationSettings
 from shared.errors import RunError, SettingsError, StorageError
-from shared.files import write_atomically
+from shared.files import leftovers, write_atomically
 from shared.settings import read_toml
 
 
@@ -110,6 +110,9 @@ class RunFolder:
         """Take the folder for a run with these settings; remove an old one if so asked."""
         if overwrite:
             self._clear()
+        for name in self.FILES:
+            for leftover in leftovers(self.path / name):
+                leftover.unlink(missing_ok=True)
         write_atomically(self.config, settings.to_toml())
 
     def check_above(self) -> None:

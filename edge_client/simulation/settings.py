@@ -107,6 +107,9 @@ class RoundSettings(Settings):
     """Momentum of fedavgm."""
     server_schedule: Literal["constant", "cosine"] = "constant"
     """Course of the length of the server's steps over the rounds."""
+    averaging: Share = 0.0
+    """Decay of a running average of the rounds' global models, which is then the model that is
+    scored and kept (Polyak averaging; compare Izmailov et al., 2018); 0 keeps the last one."""
     beta1: Share | None = None
     """First moment's decay in fedadam, fedyogi and fedadagrad."""
     beta2: Share | None = None

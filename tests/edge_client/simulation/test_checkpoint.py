@@ -24,7 +24,7 @@ FACTS: dict[str, Any] = {"records": [{"round": 1, "loss": float("nan"), "uar": N
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("checkpoint") / "c"
-    Checkpoint(3, WEIGHTS, WEIGHTS + 1, STATE, FACTS).save(path)
+    Checkpoint(3, WEIGHTS, WEIGHTS + 2, WEIGHTS + 1, STATE, FACTS).save(path)
     return path.read_bytes()
 
 
@@ -38,6 +38,7 @@ def test_all_of_it_comes_back(path: Path, content: bytes) -> None:
     loaded = Checkpoint.load(path)
     assert loaded.number == 3
     np.testing.assert_array_equal(loaded.weights, WEIGHTS)
+    np.testing.assert_array_equal(loaded.average, WEIGHTS + 2)
     np.testing.assert_array_equal(loaded.best, WEIGHTS + 1)
     assert loaded.state.keys() == STATE.keys()
     for name, value in STATE.items():
@@ -47,8 +48,9 @@ def test_all_of_it_comes_back(path: Path, content: bytes) -> None:
 
 
 def test_the_best_may_be_the_last(path: Path) -> None:
-    Checkpoint(3, WEIGHTS, WEIGHTS, {}).save(path)
+    Checkpoint(3, WEIGHTS, WEIGHTS, WEIGHTS, {}).save(path)
     loaded = Checkpoint.load(path)
+    np.testing.assert_array_equal(loaded.average, WEIGHTS)
     np.testing.assert_array_equal(loaded.best, WEIGHTS)
     assert loaded.state == {}
 
@@ -64,7 +66,7 @@ def test_a_truncated_one_is_refused(path: Path, content: bytes, data: st.DataObj
 
 def test_saving_replaces_the_old_one(path: Path) -> None:
     for number in (1, 2):
-        Checkpoint(number, WEIGHTS, WEIGHTS, {}).save(path)
+        Checkpoint(number, WEIGHTS, WEIGHTS, WEIGHTS, {}).save(path)
     assert Checkpoint.load(path).number == 2
     assert list(path.parent.iterdir()) == [path]
 
@@ -72,4 +74,4 @@ def test_saving_replaces_the_old_one(path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(StorageError, match="taken"):
-        Checkpoint(1, WEIGHTS, WEIGHTS, {}).save(tmp_path / "taken" / "c")
+        Checkpoint(1, WEIGHTS, WEIGHTS, WEIGHTS, {}).save(tmp_path / "taken" / "c")
