@@ -1,5 +1,7 @@
 import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +49,7 @@ def click(at: int, length: int = 3 * RATE) -> Samples:
     return samples
 
 
-EDGES = {
+EDGES: dict[str, Callable[[], NDArray[Any]]] = {
     "one window exactly": lambda: random().standard_normal(WINDOW),
     "one sample short of two frames": lambda: random().standard_normal(WINDOW + HOP - 1),
     "two frames exactly": lambda: random().standard_normal(WINDOW + HOP),
