@@ -1,8 +1,8 @@
 """``edge-client experiment``: the paper's two experiments, each from one command."""
 
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,9 +61,7 @@ def one(
     from edge_client.simulation import experiment_report as report
     from edge_client.simulation.experiments import experiment_one
 
-    def collect(values: Mapping[str, Any]) -> SimulationSettings:
-        return SimulationSettings.collect(given, config, values)
-
+    collect = partial(SimulationSettings.collect, given, config)
     cells = experiment_one(collect, preset, out, models.split(","), partitions.split(","), seeds)
     summaries = _run(cells, out, write, overwrite=overwrite)
     rows = report.rows_of_one(summaries)
@@ -93,9 +91,7 @@ def two(
     from edge_client.simulation.experiments import experiment_two
     from edge_client.simulation.pictures import draw_sweep
 
-    def collect(values: Mapping[str, Any]) -> SimulationSettings:
-        return SimulationSettings.collect(given, config, values)
-
+    collect = partial(SimulationSettings.collect, given, config)
     cells = experiment_two(collect, preset, out, models.split(","), seeds)
     summaries = _run(cells, out, write, overwrite=overwrite)
     rows = report.rows_of_two(summaries)
@@ -111,11 +107,15 @@ def two(
 def _run(
     cells: "list[Cell]", out: Path, write: Path | None, *, overwrite: bool
 ) -> list[dict[str, Any]]:
-    """Make the runs of all cells and summarise each cell."""
+    """Make the runs of all cells; summarise and draw each cell."""
+    import numpy as np
+
     from edge_client.simulation.experiment_report import section_of
+    from edge_client.simulation.pictures import draw_confusion
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.study import execute
     from shared.command import progress_console
+    from shared.metrics import Scores
 
     RunFolder(out).check_above()
     if write:
@@ -128,7 +128,10 @@ def _run(
     summaries = []
     for cell in cells:
         own, results = results[: len(cell.plan)], results[len(cell.plan) :]
-        summaries.append(cell.summary(own))
+        summary = cell.summary(own)
+        scores = Scores.from_confusion(np.array(summary["confusion"]))
+        draw_confusion(scores, out / f"{cell.model}-{cell.column}.png")
+        summaries.append(summary)
     return summaries
 
 

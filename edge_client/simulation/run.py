@@ -129,7 +129,7 @@ class Run:
             raise Stopped(
                 f"Stopped after round {reached.number} of {self.settings.rounds}; "
                 f"{self.folder.path} keeps what was reached.",
-                "Go on with the same command and --resume.",
+                "The same command goes on with it (simulate: add --resume).",
             ) from None
         self._save(reached, rounds)
         return reached

@@ -1,0 +1,1 @@
+"""Training and recognition with TFLite files of built-in ops, without TensorFlow."""

@@ -1,0 +1,94 @@
+"""What is asked before a training run or a step begins: nothing has changed where it fails."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.architectures import FEATURES, FRAMES, Architecture, ModelName
+from shared.emotions import EMOTIONS
+from shared.errors import TrainingError, WeightsError
+from shared.training import TrainingSettings
+from shared.weights import Weights, check_finite
+
+_MEGABYTE: Final = 1_000_000
+
+_WORKING: Final[dict[ModelName, int]] = {"dense": 60, "conv": 60, "lstm": 220}
+"""MB for activations and the runtime's copies, besides weights, gradients and slots (measured)."""
+
+_HEAD_WORKING: Final[dict[ModelName, int]] = {"dense": 40, "conv": 30, "lstm": 70}
+"""The same where only the head is trained."""
+
+_GRAPH_BATCH: Final = 20
+"""Larger batches take several turns, and room to add up their gradients."""
+
+
+def check_weights(
+    vector: Weights, architecture: Architecture, what: str = "The weights to use"
+) -> None:
+    """Raise :class:`WeightsError` unless a vector is finite and the architecture's."""
+    expected = (architecture.parameters,)
+    if vector.shape != expected or vector.dtype != np.float32:
+        raise WeightsError(
+            f"{what} should be float32 of shape {expected} for {architecture.name}, "
+            f"are {vector.dtype} of shape {vector.shape}."
+        )
+    check_finite(vector, what)
+
+
+def check_batch(features: NDArray[np.float32], labels: NDArray[np.int32]) -> None:
+    """Raise :class:`TrainingError` unless a batch is one that a model can train on."""
+    count = len(labels)
+    if not count or features.shape != (count, FRAMES, FEATURES):
+        raise TrainingError(
+            f"A batch should have features of shape ({count or 'n'}, {FRAMES}, {FEATURES}), "
+            f"this one has {features.shape}."
+        )
+    if labels.min() < 0 or labels.max() >= len(EMOTIONS):
+        raise TrainingError(f"A label is outside 0 to {len(EMOTIONS) - 1}.")
+    if not np.isfinite(features).all():
+        raise TrainingError("Features to train on hold values that are not finite.")
+
+
+def needed_memory(architecture: Architecture, settings: TrainingSettings) -> int:
+    """Estimate the bytes that a training run sets aside, besides the caller's own vectors."""
+    trained = architecture.parameters - (architecture.head_offset if settings.head_only else 0)
+    slots = {"adam": 2, "sgd": int(settings.momentum > 0)}[settings.optimizer]
+    summed = 2 * int(settings.batch_size > _GRAPH_BATCH)
+    vectors = architecture.parameters + trained * (1 + slots + summed)
+    working = (_HEAD_WORKING if settings.head_only else _WORKING)[architecture.name]
+    return 4 * vectors + working * _MEGABYTE
+
+
+def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Read how many bytes can be set aside without swapping; ``None`` where Linux does not say."""
+    try:
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def check_memory(
+    architecture: Architecture, settings: TrainingSettings, free: int | None = None
+) -> None:
+    """Raise :class:`TrainingError` unless there is memory enough to train.
+
+    Parameters
+    ----------
+    architecture, settings
+        What is to be trained.
+    free
+        Bytes that can be set aside; what the system says if not given.
+    """
+    needed = needed_memory(architecture, settings)
+    free = available_memory() if free is None else free
+    if free is not None and free < needed:
+        raise TrainingError(
+            f"Training {architecture.name} needs {needed // _MEGABYTE} MB of memory, "
+            f"{free // _MEGABYTE} MB are free.",
+            "Stop other programs, train only the head, or choose a smaller model.",
+        )

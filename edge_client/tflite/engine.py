@@ -1,0 +1,286 @@
+"""The training engine of a device: gradients by a TFLite graph, the optimiser in NumPy."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.tflite.checks import check_batch, check_memory, check_weights
+from edge_client.tflite.optimisers import PIECE, make_optimiser, pieces
+from edge_client.training import OptimizerState
+from shared.architectures import DROPOUT, Architecture
+from shared.emotions import EMOTIONS
+from shared.tflite import Session, physical_cores
+from shared.training import TrainingSettings
+from shared.weights import Weights
+
+_DROPPED: Final = round(DROPOUT * 65536)
+"""A unit is dropped if its 16 random bits are below this."""
+
+_WORTH_A_THREAD: Final = 4
+"""Pieces of the weights for which another thread is worth its start."""
+
+_Task = tuple[Weights, Weights, slice]
+"""A piece of the weights, of the gradient, and where they lie in the flat vector."""
+
+
+class TfliteEngine:
+    """Trains one architecture with a TFLite runtime; see :class:`edge_client.training.Engine`.
+
+    The weights lie in the runtime's own buffers, where the optimiser changes them in place. With
+    head-only training the optimiser's slots cover the head alone.
+
+    Parameters
+    ----------
+    architecture
+        Which.
+    threads
+        Threads of the runtime and of the optimiser; the physical cores if not given.
+    """
+
+    def __init__(self, architecture: Architecture, *, threads: int | None = None) -> None:
+        self.architecture = architecture
+        self._threads = threads or physical_cores()
+        self._training: _Training | None = None
+        self._scoring: Session | None = None
+
+    def begin(
+        self,
+        weights: Weights,
+        settings: TrainingSettings,
+        *,
+        anchor: Weights,
+        correction: Weights | None = None,
+        optimizer: OptimizerState | None = None,
+    ) -> None:
+        """Take over weights and optimiser state for the steps to come.
+
+        ``anchor`` and ``correction`` are kept as they are, not copied.
+
+        Raises
+        ------
+        WeightsError
+            If a vector does not belong to the architecture or is not finite.
+        TrainingError
+            If there is not enough memory.
+        """
+        check_weights(weights, self.architecture, "The weights to train")
+        if anchor is not weights:
+            check_weights(anchor, self.architecture, "The global weights")
+        if correction is not None:
+            check_weights(correction, self.architecture, "The correction")
+        session = self._session("train_head" if settings.head_only else "train", settings)
+        self._training = _Training(
+            self.architecture, session, settings, anchor, correction, optimizer, self._threads
+        )
+        _load(session, weights)
+
+    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+        """Take one optimiser step and return the batch's mean loss.
+
+        A batch larger than the graph's is computed in several turns. If the loss is not finite,
+        the weights stay as they were.
+
+        Raises
+        ------
+        TrainingError
+            If features or labels are not what the model takes; nothing has changed then.
+        """
+        check_batch(features, labels)
+        return self._begun().step(features, labels, seed)
+
+    def weights(self) -> Weights:
+        """Copy out the weights as they are now."""
+        return self._begun().weights()
+
+    def optimizer(self) -> OptimizerState:
+        """Copy out the optimiser's state as it is now."""
+        return self._begun().state()
+
+    def logits(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute logits of shape ``(n, 4)`` for features of shape ``(n, 100, 34)``.
+
+        Raises
+        ------
+        WeightsError
+            If the weights do not belong to the architecture or are not finite.
+        """
+        check_weights(weights, self.architecture)
+        if self._scoring is None:
+            self._scoring = self._open("train_head")
+            _fill_masks(self._scoring, lambda mask: mask.fill(1))
+            self._scoring.view("targets").fill(0)
+        session = self._scoring
+        _load(session, weights)
+        size = session.inputs["features"][0]
+        result = np.empty((len(features), len(EMOTIONS)), np.float32)
+        for start in range(0, len(features), size):
+            batch = features[start : start + size]
+            session.view("features")[: len(batch)] = batch
+            session.run()
+            result[start : start + size] = session.view("logits")[: len(batch)]
+        return result
+
+    def _session(self, signature: str, settings: TrainingSettings) -> Session:
+        """Give the session of a signature; only one for training is kept."""
+        if self._training and self._training.session.signature == signature:
+            return self._training.session
+        self._training = None
+        check_memory(self.architecture, settings)
+        return self._open(signature)
+
+    def _open(self, signature: str) -> Session:
+        return Session(packaged_file(self.architecture, signature), signature, self._threads)
+
+    def _begun(self) -> "_Training":
+        if self._training is None:
+            raise ValueError("the training has not begun")
+        return self._training
+
+
+class _Training:
+    """The steps of one round: a session, the part of the vector that is trained, an optimiser."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        session: Session,
+        settings: TrainingSettings,
+        anchor: Weights,
+        correction: Weights | None,
+        state: OptimizerState | None,
+        threads: int,
+    ) -> None:
+        state = state or OptimizerState()
+        self.session, self._size, self._settings = session, architecture.parameters, settings
+        self._anchor, self._correction, self._step = anchor, correction, state.step
+        self._first = architecture.head_offset if settings.head_only else 0
+        self._places = {
+            name: where
+            for name, where in _places(session).items()
+            if f"{name}_gradient" in session.outputs
+        }
+        self._spare = [np.empty((2, PIECE), np.float32) for _ in range(threads)]
+        self._optimiser = make_optimiser(settings, self._size - self._first, state.slots)
+
+    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+        session = self.session
+        bits = np.random.PCG64(seed) if self._settings.dropout else None
+        size, count = session.inputs["features"][0], len(labels)
+        loss = 0.0
+        total: Weights | None = None
+        for start in range(0, count, size):
+            part = slice(start, start + size)
+            _fill_batch(session, features[part], labels[part], 1 / count)
+            _fill_masks(session, lambda mask: _draw(mask, bits))
+            session.run()
+            loss += float(session.view("loss")[0])
+            if count > size:
+                gradient = self._gradient()
+                total = gradient if total is None else np.add(total, gradient, out=total)
+        if np.isfinite(loss):
+            self._update(total)
+        return loss
+
+    def _gradient(self) -> Weights:
+        """Copy out the gradient of the part that is trained."""
+        outputs = [self.session.view(f"{name}_gradient") for name in self._places]
+        return np.concatenate([output.reshape(-1) for output in outputs])
+
+    def _update(self, total: Weights | None) -> None:
+        """Take the optimiser's step; from ``total`` instead of the outputs, if it is given."""
+        self._step += 1
+        self._optimiser.begin_step(self._step)
+        tasks: list[_Task] = []
+        for name, where in self._places.items():
+            weights = self.session.view(name).reshape(-1)
+            gradient = self.session.view(f"{name}_gradient").reshape(-1)
+            if total is not None:
+                gradient = total[where.start - self._first : where.stop - self._first]
+            for piece in pieces(where):
+                here = slice(piece.start - where.start, piece.stop - where.start)
+                tasks.append((weights[here], gradient[here], piece))
+        count = min(len(self._spare), -(-len(tasks) // _WORTH_A_THREAD))
+        if count == 1:
+            self._sweep(tasks, self._spare[0])
+            return
+        with ThreadPoolExecutor(count) as pool:
+            parts = [tasks[n::count] for n in range(count)]
+            list(pool.map(self._sweep, parts, self._spare[:count]))
+
+    def _sweep(self, tasks: list[_Task], spare: NDArray[np.float32]) -> None:
+        """Change the weights of these pieces; different pieces do not touch each other."""
+        for weights, gradient, where in tasks:
+            # FedProx's term mu (w - anchor), and SCAFFOLD's c - c_i.
+            if self._settings.proximal:
+                pull = weights - self._anchor[where]
+                pull *= np.float32(self._settings.proximal)
+                np.add(gradient, pull, out=gradient)
+            if self._correction is not None:
+                np.add(gradient, self._correction[where], out=gradient)
+            slots = slice(where.start - self._first, where.stop - self._first)
+            self._optimiser.update(weights, gradient, slots, spare)
+
+    def weights(self) -> Weights:
+        result = np.empty(self._size, np.float32)
+        for name, where in _places(self.session).items():
+            result[where] = self.session.view(name).reshape(-1)
+        return result
+
+    def state(self) -> OptimizerState:
+        slots = {name: slot.copy() for name, slot in self._optimiser.slots.items()}
+        return OptimizerState(self._step, slots)
+
+
+def packaged_file(architecture: Architecture, signature: str) -> bytes:
+    """Read the file that comes with the package: ``train``, ``train_head`` or ``infer``."""
+    name = f"{architecture.name}-{signature}.tflite"
+    return (resources.files("edge_client") / "models" / name).read_bytes()
+
+
+def _places(session: Session) -> dict[str, slice]:
+    """Give each weight input's place in the flat vector: one lies behind the other."""
+    places: dict[str, slice] = {}
+    start = 0
+    for name, shape in session.inputs.items():
+        if name.endswith("_weights"):
+            places[name] = slice(start, start + int(np.prod(shape)))
+            start = places[name].stop
+    return places
+
+
+def _load(session: Session, weights: Weights) -> None:
+    """Copy weights into the runtime."""
+    for name, where in _places(session).items():
+        session.view(name).reshape(-1)[:] = weights[where]
+
+
+def _fill_batch(
+    session: Session, features: NDArray[np.float32], labels: NDArray[np.int32], weight: float
+) -> None:
+    """Fill in examples, each with its weight in the mean loss; places left over count zero."""
+    inputs, targets = session.view("features"), session.view("targets")
+    inputs[: len(features)] = features
+    inputs[len(features) :] = 0
+    targets.fill(0)
+    targets[np.arange(len(labels)), labels] = weight
+
+
+def _fill_masks(session: Session, fill: Callable[[NDArray[np.float32]], None]) -> None:
+    """Fill the dropout masks, in the order of their layers."""
+    for name in session.inputs:
+        if name.endswith("_mask"):
+            fill(session.view(name))
+
+
+def _draw(mask: NDArray[np.float32], bits: np.random.PCG64 | None) -> None:
+    """Fill a mask: zero where a unit is dropped, the inverse of the rate kept elsewhere."""
+    if bits is None:
+        mask.fill(1)
+        return
+    drawn = bits.random_raw(-(-mask.size // 4)).view(np.uint16)[: mask.size]
+    np.copyto(mask, (drawn >= _DROPPED).reshape(mask.shape))
+    mask *= np.float32(1 / (1 - DROPOUT))
