@@ -1,0 +1,27 @@
+"""The command line ``aggregator``."""
+
+from typing import NoReturn
+
+import typer
+
+from aggregator.commands.strategies import strategies
+from shared import command
+
+app = typer.Typer(
+    name="aggregator",
+    help="The server's side of a federation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(strategies)
+
+
+@app.callback()
+def aggregator() -> None:
+    """Aggregate the updates of many devices into one model."""
+
+
+def main() -> NoReturn:
+    """Run ``aggregator``."""
+    command.run(app)

@@ -1,0 +1,42 @@
+"""``aggregator strategies``: which strategies there are, and their options."""
+
+from typing import Annotated, Any
+
+import typer
+
+
+def strategies(
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the list as JSON on standard output.")
+    ] = False,
+) -> None:
+    """List the strategies of aggregation, what each is, and its options with their defaults.
+
+    Example: aggregator strategies --json
+    """
+    import inspect
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from aggregator.strategies import STRATEGIES, options_of
+
+    listed: list[dict[str, Any]] = []
+    for name, strategy in STRATEGIES.items():
+        about = inspect.getdoc(inspect.getmodule(strategy)) or ""
+        options = {
+            option: None if parameter.default is parameter.empty else parameter.default
+            for option, parameter in options_of(name).items()
+        }
+        listed.append({"name": name, "summary": about.splitlines()[0], "options": options})
+    if as_json:
+        typer.echo(json.dumps(listed, indent=2))
+        return
+    table = Table("strategy", "what it is", "options and defaults")
+    for entry in listed:
+        options = entry["options"].items()
+        shown = "\n".join(f"{name} {'' if value is None else value}" for name, value in options)
+        table.add_row(entry["name"], entry["summary"], shown)
+    Console(highlight=False, markup=False).print(table)
