@@ -267,3 +267,24 @@ def test_a_stop_within_a_round_goes_back_to_its_beginning(tmp_path: Path) -> Non
     result = execute(tmp_path / "run", **SCAFFOLD)
     assert result["confusion"] == whole["confusion"]
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+def test_the_model_may_be_a_running_average_of_the_rounds(tmp_path: Path) -> None:
+    each = []
+    for rounds in (1, 2, 3):
+        execute(tmp_path / str(rounds), rounds=rounds, choose="last")
+        each.append(load_weights(tmp_path / str(rounds) / "model.safetensors", TINY))
+    execute(tmp_path / "average", rounds=3, choose="last", averaging=0.75)
+    average = load_weights(tmp_path / "average" / "model.safetensors", TINY)
+    first, second, third = each
+    by_hand = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
+    np.testing.assert_allclose(average, by_hand, rtol=1e-5, atol=1e-7)
+
+
+def test_a_stopped_average_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    execute(tmp_path / "whole", averaging=0.9, choose="last")
+    with pytest.raises(Stopped):
+        execute(tmp_path / "stopped", Watcher(2, KeyboardInterrupt), averaging=0.9, choose="last")
+    execute(tmp_path / "stopped", averaging=0.9, choose="last")
+    models = [tmp_path / name / "model.safetensors" for name in ("whole", "stopped")]
+    assert models[0].read_bytes() == models[1].read_bytes()

@@ -1,0 +1,192 @@
+"""The exported files: what they hold, what they compute, and that a wrong one is not written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from converters import export as exporting
+from converters import training_graphs
+from converters.cli import app
+from converters.export import Job, export
+from converters.inference_graph import Quantize, inference_file
+from converters.inspection import inspect_bytes
+from converters.training_graphs import trainable_file
+from converters.verification import keras_logits, keras_step
+from edge_client.tflite.engine import packaged_file
+from shared.architectures import ARCHITECTURES, ModelName
+from shared.command import progress_console
+from shared.errors import ChorusError, SettingsError, WeightsError
+from shared.tflite import Session
+from shared.weights import initial_weights, save_weights
+from tests.edge_client.tflite.cases import batch, weights
+
+MODELS: tuple[ModelName, ...] = ("conv", "dense", "lstm")
+
+LOADABLE = {
+    "ADD": 1,
+    "BATCH_MATMUL": 1,
+    "CONCATENATION": 1,
+    "DEQUANTIZE": 3,
+    "FULLY_CONNECTED": 3,
+    "LOGISTIC": 1,
+    "LOG_SOFTMAX": 1,
+    "MUL": 1,
+    "PAD": 1,
+    "RELU": 1,
+    "RESHAPE": 1,
+    "SLICE": 1,
+    "SOFTMAX": 1,
+    "SUB": 1,
+    "SUM": 1,
+    "TANH": 1,
+    "TRANSPOSE": 1,
+}
+"""The ops our files may use, with the highest version that tflite-runtime 2.14.0 was seen to load."""
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_packaged_file_is_the_one_that_is_built(model: ModelName) -> None:
+    built = trainable_file(ARCHITECTURES[model])
+    assert packaged_file(ARCHITECTURES[model]) == built, "run: converters export-tflite --model all"
+
+
+def test_the_packaged_files_stay_small() -> None:
+    sizes = [len(packaged_file(architecture)) for architecture in ARCHITECTURES.values()]
+    assert sum(sizes) < 2_000_000
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_ops_are_built_in_and_old_enough(model: ModelName) -> None:
+    architecture = ARCHITECTURES[model]
+    vector = weights(architecture)
+    files = [packaged_file(architecture)]
+    if model != "dense":
+        files += [inference_file(architecture, vector, q) for q in ("float32", "float16", "int8")]
+    for content in files:
+        found = inspect_bytes(content)
+        assert found.custom_ops == []
+        assert all(op.version <= LOADABLE[op.name] for op in found.ops)
+
+
+@pytest.mark.parametrize(
+    ("quantize", "tolerance", "share"),
+    [("float32", 1e-5, 1.0), ("float16", 5e-3, 0.5), ("int8", 0.1, 0.25)],
+)
+@pytest.mark.parametrize("model", ["conv", "lstm"])
+def test_inference_only_files_compute_what_keras_does(
+    model: ModelName, quantize: Quantize, tolerance: float, share: float
+) -> None:
+    architecture = ARCHITECTURES[model]
+    vector = weights(architecture)
+    content = inference_file(architecture, vector, quantize)
+    assert len(content) < 4 * share * vector.size + 500_000
+    features, _ = batch(7)
+    expected = keras_logits(architecture, vector, features)
+    session = Session(content, "infer", 1, delegates=False)
+    for utterance, logits in zip(features, expected, strict=True):
+        session.view("features")[0] = utterance
+        session.run()
+        error = np.abs(session.view("logits")[0] - logits).max()
+        assert error <= tolerance * max(1, np.abs(expected).max())
+
+
+def test_export_verifies_writes_and_tells(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["export-tflite", "--model", "conv", "--out", str(tmp_path / "c.tflite"), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)
+    assert row["file"] == str(tmp_path / "c.tflite")
+    assert row["signatures"] == ["infer", "train_head", "train"]
+    assert "from Keras" in row["check"]
+    assert (tmp_path / "c.tflite").stat().st_size == row["bytes"]
+    shown = CliRunner().invoke(app, ["inspect", str(tmp_path / "c.tflite"), "--json"])
+    answer = json.loads(shown.stdout)
+    assert set(answer) == {"signatures", "ops", "custom_ops", "bytes"}
+    assert {"name", "version", "count"} == set(answer["ops"][0])
+    assert sum(op["count"] for op in answer["ops"]) == row["ops"]
+    readable = CliRunner().invoke(app, ["inspect", str(tmp_path / "c.tflite")])
+    assert "custom ops: none" in readable.stdout
+
+
+def test_export_of_weights_finds_their_model(tmp_path: Path) -> None:
+    architecture = ARCHITECTURES["conv"]
+    save_weights(tmp_path / "m.safetensors", weights(architecture), architecture)
+    options = ["--weights", str(tmp_path / "m.safetensors"), "--quantize", "int8"]
+    result = CliRunner().invoke(
+        app, ["export-tflite", "--inference", *options, "--out", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    assert list(inspect_bytes((tmp_path / "conv.tflite").read_bytes()).signatures) == ["infer"]
+
+
+def test_a_wrong_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = training_graphs.relu_dropout
+
+    def wrong(*arguments: object) -> object:
+        y, activation = real(*arguments)  # type: ignore[arg-type] # passed through as they come
+        return y, lambda dy: arguments[0].mul(activation(dy), arguments[0].constant(1.01))  # type: ignore[attr-defined] # the graph
+
+    monkeypatch.setattr(training_graphs, "relu_dropout", wrong)
+    out = tmp_path / "conv.tflite"
+    out.write_bytes(b"what was there")
+    jobs = Job.plan("conv", out, None, "float32")
+    with pytest.raises(ChorusError, match=r"gradients are off by .* It was not written"):
+        export(jobs, progress_console())
+    assert out.read_bytes() == b"what was there"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_keras_and_finite_differences_agree() -> None:
+    """The reference itself: Keras' gradient against the loss along one direction."""
+    architecture = ARCHITECTURES["conv"]
+    vector = weights(architecture)
+    features, labels = batch(7)
+    masks = [np.ones(1, np.float32)] * 5
+    _, gradient = keras_step(architecture, vector, features, labels, masks)
+    direction = gradient / np.linalg.norm(gradient)
+    step = np.float32(1e-2)
+    ahead, _ = keras_step(architecture, vector + step * direction, features, labels, masks)
+    behind, _ = keras_step(architecture, vector - step * direction, features, labels, masks)
+    slope = (ahead - behind) / (2 * step)
+    assert slope == pytest.approx(float(np.linalg.norm(gradient)), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "quantize", "kind"),
+    [
+        (None, None, "float32", SettingsError),
+        ("conv", None, "int8", SettingsError),
+        ("all", "m.safetensors", "float32", SettingsError),
+        (None, "missing.safetensors", "float32", WeightsError),
+    ],
+)
+def test_options_that_contradict_each_other(
+    tmp_path: Path,
+    model: str | None,
+    given: str | None,
+    quantize: Quantize,
+    kind: type[ChorusError],
+) -> None:
+    path = tmp_path / given if given else None
+    with pytest.raises(kind):
+        Job.plan(model, tmp_path / "out.tflite", path, quantize)
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    conv = ARCHITECTURES["conv"]
+    path = tmp_path / "m.safetensors"
+    save_weights(path, initial_weights(conv, np.random.default_rng(0)), conv)
+    jobs = Job.plan("lstm", tmp_path / "out.tflite", path, "float32")
+    with pytest.raises(WeightsError, match="does not hold lstm weights"):
+        exporting.export(jobs, progress_console())
+    assert not (tmp_path / "out.tflite").exists()
+
+
+def test_weights_without_inference_are_no_silent_option(tmp_path: Path) -> None:
+    arguments = ["export-tflite", "--model", "conv", "--out", str(tmp_path / "c.tflite")]
+    result = CliRunner().invoke(app, [*arguments, "--weights", "m.safetensors"])
+    assert isinstance(result.exception, SettingsError)

@@ -1,0 +1,116 @@
+"""What `converters inspect` reads, from files that are whole, damaged and hostile."""
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from converters.graph import Graph, serialise
+from converters.inspection import Inspection, inspect_bytes, inspect_file
+from edge_client.tflite.engine import packaged_file
+from shared.architectures import ARCHITECTURES
+from shared.errors import WeightsError
+from shared.tflite import Session
+
+
+@cache
+def conv() -> bytes:
+    return packaged_file(ARCHITECTURES["conv"])
+
+
+def test_it_reads_what_the_runtime_reads() -> None:
+    found = inspect_bytes(conv())
+    assert list(found.signatures) == ["infer", "train_head", "train"]
+    for name, sides in found.signatures.items():
+        session = Session(conv(), name, 1)
+        shapes = {n: tuple(cast("list[int]", t["shape"])) for n, t in sides["inputs"].items()}
+        assert shapes == session.inputs
+        shapes = {n: tuple(cast("list[int]", t["shape"])) for n, t in sides["outputs"].items()}
+        assert shapes == session.outputs
+        assert {t["dtype"] for t in sides["inputs"].values()} == {"float32"}
+    assert found.bytes == len(conv())
+    assert found.custom_ops == []
+
+
+def test_custom_and_flex_ops_are_named() -> None:
+    g = Graph("odd")
+    x = g.input("x", (2,))
+    g.output("y", g.op("CUSTOM", [g.unary("TANH", x)], (2,)))
+    content = serialise([g])
+    found = inspect_bytes(content)
+    assert {(op.name, op.version, op.count) for op in found.ops} == {
+        ("CUSTOM", 1, 1),
+        ("TANH", 1, 1),
+    }
+    assert found.custom_ops == ["CUSTOM"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"TFL3", b"PK\x03\x04 no model at all", b"\0" * 400], ids=repr
+)
+def test_a_file_that_is_none_is_called_so(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "odd.tflite"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"odd\.tflite is not a TFLite file"):
+        inspect_file(path)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="No such file"):
+        inspect_file(tmp_path / "missing.tflite")
+    with pytest.raises(WeightsError, match="Is a directory"):
+        inspect_file(tmp_path)
+
+
+def inspect_or_refuse(content: bytes) -> Inspection | None:
+    try:
+        return inspect_bytes(content)
+    except WeightsError as error:
+        assert error.problem.endswith(".")
+        return None
+
+
+@given(st.integers(0, 10**6))
+def test_a_file_that_was_cut_off_is_refused_or_read(length: int) -> None:
+    inspect_or_refuse(conv()[: length % len(conv())])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 10**6),
+            st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from([b"\xff" * 4, b"\0" * 4])),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+@example([(0, b"\xff\xff\xff\xff")])
+def test_a_file_that_was_changed_is_refused_or_read(changes: list[tuple[int, bytes]]) -> None:
+    content = bytearray(conv())
+    for at, value in changes:
+        at %= len(content) - len(value)
+        content[at : at + len(value)] = value
+    inspect_or_refuse(bytes(content))
+
+
+@given(st.binary(max_size=400))
+def test_a_file_of_noise_is_refused_or_read(noise: bytes) -> None:
+    inspect_or_refuse(noise[:4] + b"TFL3" + noise[4:])
+
+
+def test_inspecting_imports_no_tensorflow(tmp_path: Path) -> None:
+    path = tmp_path / "conv.tflite"
+    path.write_bytes(conv())
+    program = (
+        "import sys, pathlib\n"
+        "from converters.inspection import inspect_file\n"
+        "inspect_file(pathlib.Path(sys.argv[1]))\n"
+        "assert not {'tensorflow', 'numpy', 'flatbuffers'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)

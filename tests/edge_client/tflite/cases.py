@@ -1,0 +1,74 @@
+"""What the engine is compared with Keras on; shared by the tests and by reference.py."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.tflite import engine
+from edge_client.tflite.engine import packaged_file
+from shared.architectures import Architecture
+from shared.tflite import Session
+from shared.weights import Weights, initial_weights
+
+RATE: Final = 1e-3
+MOMENTUM: Final = 0.9
+STEPS: Final = 20
+STEPS_BATCH: Final = 7
+SAMPLE: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A batch."""
+
+    size: int
+    dropout: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.size}-{'dropout' if self.dropout else 'plain'}"
+
+
+CASES: Final = (Case(1, dropout=False), Case(7, dropout=True), Case(19, dropout=False),
+                Case(20, dropout=True), Case(20, dropout=False))  # fmt: skip
+
+
+def weights(architecture: Architecture) -> Weights:
+    """Draw weights none of whose tensors is zero."""
+    rng = np.random.default_rng(5)
+    vector = initial_weights(architecture, rng)
+    vector += np.float32(0.02) * rng.standard_normal(vector.size, np.float32)
+    return vector
+
+
+def batch(size: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Draw features and labels."""
+    rng = np.random.default_rng(size)
+    features = rng.standard_normal((size, 100, 34), np.float32)
+    return features, rng.integers(0, 4, size, np.int32)
+
+
+def sample(vector: Weights, architecture: Architecture) -> list[NDArray[np.float32]]:
+    """Take some values of each tensor, always the same: a whole dense model would be 104 MB."""
+    rng = np.random.default_rng(1)
+    taken = []
+    for spec in architecture.manifest:
+        where = rng.choice(spec.size, min(SAMPLE, spec.size), replace=False)
+        taken.append(vector[spec.where][where])
+    return taken
+
+
+def draw_masks(architecture: Architecture, seed: int | None) -> list[NDArray[np.float32]]:
+    """Draw the dropout masks of a step as the engine does; ones without a seed."""
+    session = Session(packaged_file(architecture, "train_head"), "train_head", 1)
+    bits = None if seed is None else np.random.PCG64(seed)
+    masks: list[NDArray[np.float32]] = []
+
+    def fill(mask: NDArray[np.float32]) -> None:
+        engine._draw(mask, bits)
+        masks.append(mask.copy())
+
+    engine._fill_masks(session, fill)
+    return masks

@@ -1,0 +1,52 @@
+"""Finding a runtime, and saying what to install where there is none."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from shared import tflite
+from shared.errors import MissingPartError
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    tflite.find_runtime.cache_clear()
+
+    def missing(module: str) -> None:
+        raise ModuleNotFoundError(name=module.split(".", maxsplit=1)[0])
+
+    monkeypatch.setattr(tflite, "_import", missing)
+    yield
+    tflite.find_runtime.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("version", "machine", "advice"),
+    [
+        ((3, 11), "x86_64", "tflite-runtime==2.14.0"),
+        ((3, 11), "aarch64", "tflite-runtime==2.14.0"),
+        ((3, 13), "aarch64", "ai-edge-litert"),
+        ((3, 11), "armv7l", "64-bit"),
+    ],
+)
+@pytest.mark.usefixtures("nothing_installed")
+def test_no_runtime_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, version: tuple[int, int], machine: str, advice: str
+) -> None:
+    monkeypatch.setattr(sys, "version_info", SimpleNamespace(major=version[0], minor=version[1]))
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    with pytest.raises(MissingPartError, match="No TFLite runtime") as error:
+        tflite.find_runtime()
+    assert advice in error.value.mend
+
+
+def test_the_choice_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    tflite.find_runtime.cache_clear()
+    first, second = tflite.find_runtime(), tflite.find_runtime()
+    assert first is second
+    assert capsys.readouterr().err.count(f"{first.name} {first.version}") == 1
+
+
+def test_there_is_at_least_one_core() -> None:
+    assert 1 <= tflite.physical_cores() <= 4096
