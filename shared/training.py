@@ -21,14 +21,15 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class TrainingSettings(Settings):
     """How a client trains in one round.
 
-    The defaults are the paper's: one epoch, batches of 20, Adam at 1e-4 (Chau & Garces, 2021).
+    The defaults are the paper's one epoch and batches of 20 (Chau & Garces, 2021), but ten times
+    its learning rate, which suits normalised features.
     """
 
     panel: ClassVar[str] = "Training on a client"
 
     optimizer: Literal["adam", "sgd"] = "adam"
     """The client's optimiser, fresh in every round."""
-    learning_rate: Positive = 1e-4
+    learning_rate: Positive = 1e-3
     """The client's learning rate."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Momentum of SGD; Adam's betas are 0.9 and 0.999."""
