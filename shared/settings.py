@@ -125,13 +125,15 @@ def _option(settings: type[Settings], name: str) -> inspect.Parameter:
         for base in reversed(settings.__mro__)
         if issubclass(base, Settings) and name in base.model_fields
     )
-    shown = "" if field.default is None else str(field.default).lower()
+    text = inspect.cleandoc(field.description or "").replace("``", "")
+    if field.default is not None:
+        text += f" Default: {str(field.default).lower()}."
     flag = "--" + name.replace("_", "-")
     kind = _bare(field.annotation)
     info = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-        help=inspect.cleandoc(field.description or "").replace("``", ""),
-        show_default=shown or False,
+        help=text,
+        show_default=False,
         rich_help_panel=owner.panel,
     )
     return inspect.Parameter(

@@ -174,6 +174,6 @@ def test_help_has_the_docstrings_and_defaults() -> None:
     code, _, output = cook(["--help"])
     assert code == 0
     assert "Grams of salt." in output
-    assert "[default: (0.5)]" in output
+    assert "Default: 0.5." in output
     assert "--lid" in output
     assert "--no-lid" in output
