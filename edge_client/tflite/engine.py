@@ -58,7 +58,7 @@ class TfliteEngine:
     ) -> None:
         """Take over weights and optimiser state for the steps to come.
 
-        ``anchor`` and ``correction`` are kept as they are, not copied.
+        Vectors are kept as they are, not copied: they must not change while steps are taken.
 
         Raises
         ------
@@ -72,11 +72,16 @@ class TfliteEngine:
             check_weights(anchor, self.architecture, "The global weights")
         if correction is not None:
             check_weights(correction, self.architecture, "The correction")
-        session = self._session("train_head" if settings.head_only else "train", settings)
-        self._training = _Training(
-            self.architecture, session, settings, anchor, correction, optimizer, self._threads
+        training = _Training(
+            self.architecture, settings, weights, anchor, correction, optimizer, self._threads
         )
-        _load(session, weights)
+        session: Session | None = None
+        if self._training is not None and self._training.signature == training.signature:
+            session = self._training.release()
+        else:
+            check_memory(self.architecture, settings)
+        self._training = training
+        training.open(session)
 
     def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
         """Take one optimiser step and return the batch's mean loss.
@@ -110,7 +115,7 @@ class TfliteEngine:
         """
         check_weights(weights, self.architecture)
         if self._scoring is None:
-            self._scoring = self._open("train_head")
+            self._scoring = _open(self.architecture, "train_head", self._threads)
             _fill_masks(self._scoring, lambda mask: mask.fill(1))
             self._scoring.view("targets").fill(0)
         session = self._scoring
@@ -124,17 +129,6 @@ class TfliteEngine:
             result[start : start + size] = session.view("logits")[: len(batch)]
         return result
 
-    def _session(self, signature: str, settings: TrainingSettings) -> Session:
-        """Give the session of a signature; only one for training is kept."""
-        if self._training and self._training.session.signature == signature:
-            return self._training.session
-        self._training = None
-        check_memory(self.architecture, settings)
-        return self._open(signature)
-
-    def _open(self, signature: str) -> Session:
-        return Session(packaged_file(self.architecture, signature), signature, self._threads)
-
     def _begun(self) -> "_Training":
         if self._training is None:
             raise ValueError("the training has not begun")
@@ -147,27 +141,47 @@ class _Training:
     def __init__(
         self,
         architecture: Architecture,
-        session: Session,
         settings: TrainingSettings,
+        start: Weights,
         anchor: Weights,
         correction: Weights | None,
         state: OptimizerState | None,
         threads: int,
     ) -> None:
         state = state or OptimizerState()
-        self.session, self._size, self._settings = session, architecture.parameters, settings
-        self._anchor, self._correction, self._step = anchor, correction, state.step
+        self._architecture, self._settings, self._threads = architecture, settings, threads
+        self._start, self._anchor, self._correction = start, anchor, correction
+        self._step = state.step
         self._first = architecture.head_offset if settings.head_only else 0
-        self._places = {
-            name: where
-            for name, where in _places(session).items()
-            if f"{name}_gradient" in session.outputs
-        }
-        self._spare = [np.empty((2, PIECE), np.float32) for _ in range(threads)]
-        self._optimiser = make_optimiser(settings, self._size - self._first, state.slots)
+        trained = architecture.parameters - self._first
+        self._optimiser = make_optimiser(settings, trained, state.slots)
+        self.signature = _signature(settings)
+        self._opened: Session | None = None
+        self._left: Weights = start[self._first :]
+
+    def open(self, session: Session | None = None) -> Session:
+        """Give the session, with the weights in it; an earlier one is used if given."""
+        if self._opened is None:
+            session = session or _open(self._architecture, self.signature, self._threads)
+            self._places = {
+                name: where
+                for name, where in _places(session).items()
+                if f"{name}_gradient" in session.outputs
+            }
+            _load(session, self._start)
+            for name, where in self._places.items():
+                left = self._left[where.start - self._first : where.stop - self._first]
+                session.view(name).reshape(-1)[:] = left
+            self._opened = session
+        return self._opened
+
+    def release(self) -> Session | None:
+        """Let go of the session."""
+        session, self._opened = self._opened, None
+        return session
 
     def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
-        session = self.session
+        session = self.open()
         bits = np.random.PCG64(seed) if self._settings.dropout else None
         size, count = session.inputs["features"][0], len(labels)
         loss = 0.0
@@ -179,40 +193,40 @@ class _Training:
             session.run()
             loss += float(session.view("loss")[0])
             if count > size:
-                gradient = self._gradient()
+                gradient = self._gather(session, "_gradient")
                 total = gradient if total is None else np.add(total, gradient, out=total)
         if np.isfinite(loss):
-            self._update(total)
+            self._update(session, total)
         return loss
 
-    def _gradient(self) -> Weights:
-        """Copy out the gradient of the part that is trained."""
-        outputs = [self.session.view(f"{name}_gradient") for name in self._places]
-        return np.concatenate([output.reshape(-1) for output in outputs])
+    def _gather(self, session: Session, suffix: str = "") -> Weights:
+        """Copy out the part that is trained, or its gradient."""
+        views = [session.view(f"{name}{suffix}") for name in self._places]
+        return np.concatenate([view.reshape(-1) for view in views])
 
-    def _update(self, total: Weights | None) -> None:
+    def _update(self, session: Session, total: Weights | None) -> None:
         """Take the optimiser's step; from ``total`` instead of the outputs, if it is given."""
         self._step += 1
         self._optimiser.begin_step(self._step)
         tasks: list[_Task] = []
         for name, where in self._places.items():
-            weights = self.session.view(name).reshape(-1)
-            gradient = self.session.view(f"{name}_gradient").reshape(-1)
+            weights = session.view(name).reshape(-1)
+            gradient = session.view(f"{name}_gradient").reshape(-1)
             if total is not None:
                 gradient = total[where.start - self._first : where.stop - self._first]
             for piece in pieces(where):
                 here = slice(piece.start - where.start, piece.stop - where.start)
                 tasks.append((weights[here], gradient[here], piece))
-        count = min(len(self._spare), -(-len(tasks) // _WORTH_A_THREAD))
+        count = min(self._threads, -(-len(tasks) // _WORTH_A_THREAD))
         if count == 1:
-            self._sweep(tasks, self._spare[0])
+            self._sweep(tasks)
             return
         with ThreadPoolExecutor(count) as pool:
-            parts = [tasks[n::count] for n in range(count)]
-            list(pool.map(self._sweep, parts, self._spare[:count]))
+            list(pool.map(self._sweep, [tasks[n::count] for n in range(count)]))
 
-    def _sweep(self, tasks: list[_Task], spare: NDArray[np.float32]) -> None:
+    def _sweep(self, tasks: list[_Task]) -> None:
         """Change the weights of these pieces; different pieces do not touch each other."""
+        spare = np.empty((2, PIECE), np.float32)
         for weights, gradient, where in tasks:
             # FedProx's term mu (w - anchor), and SCAFFOLD's c - c_i.
             if self._settings.proximal:
@@ -225,14 +239,25 @@ class _Training:
             self._optimiser.update(weights, gradient, slots, spare)
 
     def weights(self) -> Weights:
-        result = np.empty(self._size, np.float32)
-        for name, where in _places(self.session).items():
-            result[where] = self.session.view(name).reshape(-1)
-        return result
+        trained = self._gather(self.open())
+        if not self._first:
+            return trained
+        # The runtime's copy of the body goes before the caller's is made: there is room for one.
+        self._left = trained
+        self.release()
+        return np.concatenate([self._start[: self._first], trained])
 
     def state(self) -> OptimizerState:
         slots = {name: slot.copy() for name, slot in self._optimiser.slots.items()}
         return OptimizerState(self._step, slots)
+
+
+def _signature(settings: TrainingSettings) -> str:
+    return "train_head" if settings.head_only else "train"
+
+
+def _open(architecture: Architecture, signature: str, threads: int) -> Session:
+    return Session(packaged_file(architecture, signature), signature, threads)
 
 
 def packaged_file(architecture: Architecture, signature: str) -> bytes:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from converters.graph import Graph, serialise
 from converters.inspection import Inspection, inspect_bytes, inspect_file
-from edge_client.tflite.engine import packaged_file
+from converters.training_graphs import trainable_file
 from shared.architectures import ARCHITECTURES
 from shared.errors import WeightsError
 from shared.tflite import Session
@@ -20,12 +20,12 @@ from shared.tflite import Session
 
 @cache
 def conv() -> bytes:
-    return packaged_file(ARCHITECTURES["conv"])
+    return trainable_file(ARCHITECTURES["conv"])
 
 
 def test_it_reads_what_the_runtime_reads() -> None:
     found = inspect_bytes(conv())
-    assert list(found.signatures) == ["infer", "train_head", "train"]
+    assert list(found.signatures) == ["train", "train_head", "infer"]
     for name, sides in found.signatures.items():
         session = Session(conv(), name, 1)
         shapes = {n: tuple(cast("list[int]", t["shape"])) for n, t in sides["inputs"].items()}
@@ -68,10 +68,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def inspect_or_refuse(content: bytes) -> Inspection | None:
+    """Anything but a :class:`WeightsError` is a failure."""
     try:
         return inspect_bytes(content)
-    except WeightsError as error:
-        assert error.problem.endswith(".")
+    except WeightsError:
         return None
 
 
@@ -94,8 +94,8 @@ def test_a_file_that_was_cut_off_is_refused_or_read(length: int) -> None:
 def test_a_file_that_was_changed_is_refused_or_read(changes: list[tuple[int, bytes]]) -> None:
     content = bytearray(conv())
     for at, value in changes:
-        at %= len(content) - len(value)
-        content[at : at + len(value)] = value
+        start = at % (len(content) - len(value))
+        content[start : start + len(value)] = value
     inspect_or_refuse(bytes(content))
 
 

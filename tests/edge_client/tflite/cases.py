@@ -31,8 +31,13 @@ class Case:
         return f"{self.size}-{'dropout' if self.dropout else 'plain'}"
 
 
-CASES: Final = (Case(1, dropout=False), Case(7, dropout=True), Case(19, dropout=False),
-                Case(20, dropout=True), Case(20, dropout=False))  # fmt: skip
+CASES: Final = (
+    Case(1, dropout=False),
+    Case(7, dropout=True),
+    Case(19, dropout=False),
+    Case(20, dropout=True),
+    Case(20, dropout=False),
+)
 
 
 def weights(architecture: Architecture) -> Weights:

@@ -41,7 +41,6 @@ class Model:
         self.model = model = build(architecture)
         self.variables = model.trainable_variables
 
-        @tf.function(reduce_retracing=True)
         def gradients(features: Any, labels: Any, masks: Any) -> Any:
             given = iter(masks)
             with tf.GradientTape() as tape:
@@ -53,7 +52,7 @@ class Model:
                 loss = tf.reduce_mean(losses)
             return loss, values, tape.gradient(loss, model.trainable_variables)
 
-        self._gradients = gradients
+        self._gradients = tf.function(gradients, reduce_retracing=True)
 
     def load(self, vector: Weights) -> None:
         set_weights(self.model, self._architecture, vector)

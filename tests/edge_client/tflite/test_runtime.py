@@ -1,7 +1,8 @@
 """Finding a runtime, and saying what to install where there is none."""
 
 import sys
-from types import SimpleNamespace
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
@@ -9,8 +10,13 @@ from shared import tflite
 from shared.errors import MissingPartError
 
 
+class Version(NamedTuple):
+    major: int
+    minor: int
+
+
 @pytest.fixture
-def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     tflite.find_runtime.cache_clear()
 
     def missing(module: str) -> None:
@@ -34,7 +40,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_runtime_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, version: tuple[int, int], machine: str, advice: str
 ) -> None:
-    monkeypatch.setattr(sys, "version_info", SimpleNamespace(major=version[0], minor=version[1]))
+    monkeypatch.setattr(sys, "version_info", Version(*version))
     monkeypatch.setattr("platform.machine", lambda: machine)
     with pytest.raises(MissingPartError, match="No TFLite runtime") as error:
         tflite.find_runtime()

@@ -1,0 +1,125 @@
+"""The command line ``converters``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+
+from shared import command
+
+if TYPE_CHECKING:
+    from converters.inspection import Inspection
+
+app = typer.Typer(
+    name="converters",
+    help="TFLite files of the models: for training and recognition on a device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.command("export-tflite")
+def export_tflite(
+    out: Annotated[
+        Path, typer.Option(help="The file to write; with --model all, or if it exists, a folder.")
+    ],
+    *,
+    model: Annotated[
+        Literal["conv", "dense", "lstm", "all"] | None,
+        typer.Option(help="Which; with --inference the weights say it."),
+    ] = None,
+    inference: Annotated[
+        bool, typer.Option("--inference", help="Write an inference-only file with weights inside.")
+    ] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="Those weights (.safetensors); with --inference.")
+    ] = None,
+    split: Annotated[
+        bool, typer.Option("--split", help="Write a file for each signature, as a device has them.")
+    ] = False,
+    quantize: Annotated[
+        Literal["float32", "float16", "int8"],
+        typer.Option(help="How the inference-only file stores weights."),
+    ] = "float32",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Write TFLite files of built-in ops, checked against Keras in the installed runtime.
+
+    Without --inference the file trains: signatures train, train_head and infer, weights as inputs.
+    A file that does not compute what Keras computes is not written.
+
+    Example: converters export-tflite --model conv --out conv.tflite
+
+    Example: converters export-tflite --inference --weights model.safetensors --quantize int8
+    --out conv.tflite
+    """
+    from converters.export import Job, export
+    from shared.errors import SettingsError
+
+    if weights and not inference:
+        raise SettingsError("Weights go into inference-only files.", "Add --inference.")
+    if inference and not weights:
+        raise SettingsError("An inference-only file needs weights.", "Give --weights.")
+    jobs = Job.plan(model, out, weights if inference else None, quantize, split=split)
+    rows = export(jobs, command.progress_console())
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(rows))
+    else:
+        from rich.console import Console
+
+        from converters.export import table
+
+        Console().print(table(rows))
+
+
+@app.command("inspect")
+def inspect_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Any .tflite file.")],
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print signatures, ops, custom_ops and bytes as JSON.")
+    ] = False,
+) -> None:
+    """Show a TFLite file's signatures and ops, without TensorFlow and without running it.
+
+    Example: converters inspect conv.tflite
+    """
+    from dataclasses import asdict
+
+    from converters.inspection import inspect_file
+
+    found = inspect_file(file)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(asdict(found)))
+    else:
+        _show(found)
+
+
+def _show(found: "Inspection") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    console.print(f"{found.bytes:,} bytes")
+    for name, sides in found.signatures.items():
+        console.print(f"\n[bold]{escape(name)}[/]", soft_wrap=True)
+        for side, tensors in sides.items():
+            for tensor, what in tensors.items():
+                line = f"  {side[:-1]:6} {tensor} {what['dtype']} {what['shape']}"
+                console.print(escape(line), soft_wrap=True)
+    console.print("\n[bold]ops[/]")
+    for op in found.ops:
+        console.print(escape(f"  {op.count:6} {op.name} v{op.version}"), soft_wrap=True)
+    listed = ", ".join(found.custom_ops) or "none"
+    console.print(escape(f"\ncustom ops: {listed}"), soft_wrap=True)
+
+
+def main() -> NoReturn:
+    """Run ``converters``."""
+    command.run(app)

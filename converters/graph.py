@@ -1,0 +1,308 @@
+"""Writes TFLite graphs op by op.
+
+TensorFlow's own converter decides by itself which ops a matrix product becomes, and its choices
+cost a trainable graph most of its speed (a product with weights that are not constant turns into a
+single-threaded ``FULLY_CONNECTED``) or do not load in older runtimes. Here each op, its version
+and its place are ours: the smallest version that has what is needed, built-in ops only.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+DESCRIPTION: Final = "Chorus"
+"""What the files say of themselves."""
+
+_TYPES: Final = {
+    np.dtype(np.float32): "FLOAT32",
+    np.dtype(np.float16): "FLOAT16",
+    np.dtype(np.int32): "INT32",
+    np.dtype(np.int8): "INT8",
+    np.dtype(np.bool_): "BOOL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of a graph: its index there, its shape and its NumPy type."""
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A tensor as the file describes it."""
+
+    name: str
+    tensor: Tensor
+    data: bytes | None
+    scale: float | None
+    variable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Op:
+    """An op: its code, version, tensors (-1 for one left out) and options."""
+
+    code: str
+    version: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: str | None
+    values: dict[str, Any]
+
+
+@dataclass
+class Graph:
+    """One signature under construction: a method adds an op and gives its output.
+
+    Attributes
+    ----------
+    name
+        The signature's name.
+    inputs, outputs
+        By name, in order.
+    """
+
+    name: str
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+    outputs: dict[str, Tensor] = field(default_factory=dict)
+    stored: list[_Stored] = field(default_factory=list)
+    ops: list[_Op] = field(default_factory=list)
+    _constants: dict[tuple[bytes, str, tuple[int, ...]], Tensor] = field(default_factory=dict)
+
+    def input(self, name: str, shape: Sequence[int], dtype: Any = np.float32) -> Tensor:
+        """Add an input of the signature."""
+        self.inputs[name] = self._tensor(shape, dtype, name=f"{self.name}_{name}")
+        return self.inputs[name]
+
+    def output(self, name: str, tensor: Tensor) -> None:
+        """Name a tensor as an output of the signature."""
+        self.outputs[name] = tensor
+
+    def constant(self, value: Any, dtype: Any = np.float32, scale: float | None = None) -> Tensor:
+        """Add a constant; equal small ones are stored once.
+
+        Parameters
+        ----------
+        value, dtype
+            What it holds.
+        scale
+            What one unit of an int8 constant stands for.
+        """
+        array = np.ascontiguousarray(value, dtype)
+        data = array.tobytes()
+        if array.size > 1024:  # noqa: PLR2004 - comparing large constants is not worth their keys
+            return self._tensor(array.shape, dtype, data=data, scale=scale)
+        key = (data, array.dtype.str, array.shape)
+        if key not in self._constants:
+            self._constants[key] = self._tensor(array.shape, dtype, data=data, scale=scale)
+        return self._constants[key]
+
+    def variable(self, shape: Sequence[int]) -> Tensor:
+        """Add a tensor that the op it is given to keeps for itself; it starts as zeros."""
+        return self._tensor(shape, np.float32, variable=True)
+
+    def op(
+        self,
+        code: str,
+        inputs: Sequence[Tensor | None],
+        shape: Sequence[int],
+        options: str | None = None,
+        *,
+        version: int = 1,
+        dtype: Any = None,
+        **values: Any,
+    ) -> Tensor:
+        """Add an op with one output.
+
+        Parameters
+        ----------
+        code
+            Its name in the TFLite schema, such as ``BATCH_MATMUL``.
+        inputs
+            Its inputs, ``None`` for an optional one that is left out.
+        shape, dtype
+            Of its output; the type is the first input's unless given.
+        options, **values
+            The schema's name of its options, and those that differ from the default.
+        version
+            The smallest that has what is asked for.
+        """
+        first = next(tensor for tensor in inputs if tensor is not None)
+        result = self._tensor(shape, dtype or first.dtype)
+        indices = tuple(-1 if tensor is None else tensor.index for tensor in inputs)
+        self.ops.append(_Op(code, version, indices, (result.index,), options, values))
+        return result
+
+    def matmul(self, a: Tensor, b: Tensor, *, adj_x: bool = False, adj_y: bool = False) -> Tensor:
+        """Multiply matrices, each optionally transposed."""
+        rows, inner = a.shape[-2:][::-1] if adj_x else a.shape[-2:]
+        other, columns = b.shape[-2:][::-1] if adj_y else b.shape[-2:]
+        if inner != other or a.shape[:-2] != b.shape[:-2]:
+            raise ValueError(f"cannot multiply {a.shape} by {b.shape}")
+        shape = (*a.shape[:-2], rows, columns)
+        return self.op("BATCH_MATMUL", [a, b], shape, "BatchMatMulOptions", adjX=adj_x, adjY=adj_y)
+
+    def add(self, a: Tensor, b: Tensor, *, relu: bool = False) -> Tensor:
+        """Add element by element, with broadcasting; then ReLU, if asked for."""
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        return self.op("ADD", [a, b], shape, "AddOptions", fusedActivationFunction=int(relu))
+
+    def sub(self, a: Tensor, b: Tensor) -> Tensor:
+        """Subtract element by element, with broadcasting."""
+        return self.op("SUB", [a, b], np.broadcast_shapes(a.shape, b.shape), "SubOptions")
+
+    def mul(self, a: Tensor, b: Tensor, *, clip: bool = False) -> Tensor:
+        """Multiply element by element, with broadcasting; then cut off at -1 and 1, if asked."""
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        return self.op("MUL", [a, b], shape, "MulOptions", fusedActivationFunction=2 * int(clip))
+
+    def unary(self, code: str, a: Tensor) -> Tensor:
+        """Apply an op without options to each element (``TANH``, ``LOGISTIC``, ``RELU``)."""
+        return self.op(code, [a], a.shape)
+
+    def reshape(self, a: Tensor, shape: Sequence[int]) -> Tensor:
+        """Read the same values as another shape."""
+        if math.prod(shape) != math.prod(a.shape):
+            raise ValueError(f"cannot reshape {a.shape} to {shape}")
+        return self.op("RESHAPE", [a, self.constant(shape, np.int32)], shape)
+
+    def transpose(self, a: Tensor, order: Sequence[int]) -> Tensor:
+        """Reorder the axes."""
+        shape = [a.shape[axis] for axis in order]
+        return self.op("TRANSPOSE", [a, self.constant(order, np.int32)], shape)
+
+    def concat(self, parts: Sequence[Tensor], axis: int) -> Tensor:
+        """Join along an axis."""
+        shape = list(parts[0].shape)
+        shape[axis] = sum(part.shape[axis] for part in parts)
+        return self.op("CONCATENATION", parts, shape, "ConcatenationOptions", axis=axis)
+
+    def joined(self, parts: Sequence[Tensor], axis: int) -> Tensor:
+        """Join along an axis; a single part is left as it is."""
+        return self.concat(parts, axis) if len(parts) > 1 else parts[0]
+
+    def slice(self, a: Tensor, axis: int, begin: int, size: int) -> Tensor:
+        """Cut a piece along one axis."""
+        begins = [begin if n == axis else 0 for n in range(len(a.shape))]
+        sizes = [size if n == axis else full for n, full in enumerate(a.shape)]
+        where = [self.constant(begins, np.int32), self.constant(sizes, np.int32)]
+        return self.op("SLICE", [a, *where], sizes)
+
+    def total(self, a: Tensor, axes: Sequence[int]) -> Tensor:
+        """Sum over axes."""
+        shape = [full for n, full in enumerate(a.shape) if n not in axes]
+        return self.op("SUM", [a, self.constant(axes, np.int32)], shape, "ReducerOptions")
+
+    def pad(self, a: Tensor, around: Sequence[tuple[int, int]]) -> Tensor:
+        """Put zeros before and behind each axis."""
+        shape = [
+            before + full + behind for full, (before, behind) in zip(a.shape, around, strict=True)
+        ]
+        return self.op("PAD", [a, self.constant(around, np.int32)], shape)
+
+    def _tensor(
+        self,
+        shape: Sequence[int],
+        dtype: Any,
+        *,
+        name: str = "",
+        data: bytes | None = None,
+        scale: float | None = None,
+        variable: bool = False,
+    ) -> Tensor:
+        tensor = Tensor(len(self.stored), tuple(map(int, shape)), np.dtype(dtype))
+        self.stored.append(_Stored(name, tensor, data, scale, variable))
+        return tensor
+
+
+def serialise(graphs: Sequence[Graph]) -> bytes:
+    """Write graphs as one TFLite file, each as a subgraph with a signature of its name."""
+    import flatbuffers  # type: ignore[import-untyped] # it publishes no types
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT()
+    model.version, model.description = 3, DESCRIPTION
+    empty = schema.BufferT()
+    model.buffers, model.operatorCodes, model.subgraphs, model.signatureDefs = [empty], [], [], []
+    codes: dict[tuple[str, int], int] = {}
+    buffers: dict[bytes, int] = {}
+    for index, graph in enumerate(graphs):
+        model.subgraphs.append(_subgraph(schema, graph, model.buffers, buffers, codes))
+        model.signatureDefs.append(_signature(schema, graph, index))
+    for code, version in codes:
+        entry = schema.OperatorCodeT()
+        entry.builtinCode, entry.version = getattr(schema.BuiltinOperator, code), version
+        # Older readers know only codes below 127, and find the others where this one says 127.
+        entry.deprecatedBuiltinCode = min(entry.builtinCode, 127)
+        model.operatorCodes.append(entry)
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _subgraph(
+    schema: Any,
+    graph: Graph,
+    stored: list[Any],
+    buffers: dict[bytes, int],
+    codes: dict[tuple[str, int], int],
+) -> Any:
+    """Describe a graph; note its constants and op codes in what the whole file shares."""
+    subgraph = schema.SubGraphT()
+    subgraph.name, subgraph.tensors, subgraph.operators = graph.name, [], []
+    subgraph.inputs = [tensor.index for tensor in graph.inputs.values()]
+    subgraph.outputs = [tensor.index for tensor in graph.outputs.values()]
+    for item in graph.stored:
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape = item.name or None, np.array(item.tensor.shape, np.int32)
+        tensor.type = getattr(schema.TensorType, _TYPES[item.tensor.dtype])
+        tensor.isVariable = item.variable
+        if item.scale is not None:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale = np.array([item.scale], np.float32)
+            tensor.quantization.zeroPoint = np.array([0], np.int64)
+        if item.data is not None:
+            if item.data not in buffers:
+                buffers[item.data] = len(stored)
+                stored.append(schema.BufferT())
+                stored[-1].data = np.frombuffer(item.data, np.uint8)
+            tensor.buffer = buffers[item.data]
+        subgraph.tensors.append(tensor)
+    for op in graph.ops:
+        operator = schema.OperatorT()
+        operator.opcodeIndex = codes.setdefault((op.code, op.version), len(codes))
+        operator.inputs = np.array(op.inputs, np.int32)
+        operator.outputs = np.array(op.outputs, np.int32)
+        if op.options:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, op.options)
+            operator.builtinOptions = getattr(schema, f"{op.options}T")()
+            for name, value in op.values.items():
+                if not hasattr(operator.builtinOptions, name):
+                    raise ValueError(f"{op.options} has no {name}")
+                setattr(operator.builtinOptions, name, value)
+        subgraph.operators.append(operator)
+    return subgraph
+
+
+def _signature(schema: Any, graph: Graph, index: int) -> Any:
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = graph.name, index
+    signature.inputs = [_named(schema, *item) for item in graph.inputs.items()]
+    signature.outputs = [_named(schema, *item) for item in graph.outputs.items()]
+    return signature
+
+
+def _named(schema: Any, name: str, tensor: Tensor) -> Any:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name, tensor.index
+    return entry

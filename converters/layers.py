@@ -1,0 +1,166 @@
+"""Layers as TFLite ops: forward, and backward written by hand.
+
+A layer's kernel and bias lie one behind the other in the flat vector of weights, so a layer has one
+matrix: the kernel's rows, then the bias as the last row. With a column of ones at the end of its
+input a layer is a single product, and so is its gradient, bias included.
+
+Every product is a ``BATCH_MATMUL`` whose sides are transposed by ops of their own: that is the form
+which ``tflite-runtime`` 2.14 computes fastest (a ``FULLY_CONNECTED`` or an ``adj_y`` costs two to
+five times as much), and which XNNPACK takes over as it is.
+
+Notation: ``B`` batch, ``T`` frames, ``dy`` the gradient of the loss with respect to ``y``.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import accumulate
+
+import numpy as np
+
+from converters.graph import Graph, Tensor
+
+Backward = Callable[[Tensor, bool], tuple[list[Tensor], Tensor | None]]
+"""From the gradient of a layer's output to that of its matrix, part by part, and of its input."""
+
+_HUGE = 1e30
+"""Times this, anything positive that a layer gives reaches one."""
+
+
+def dense(g: Graph, x: Tensor, parts: Sequence[Tensor]) -> tuple[Tensor, Backward]:
+    """Multiply by a matrix: ``z = [x 1] M``.
+
+    Backward: ``dM = [x 1]^T dz`` and ``dx^T = M dz^T`` without its last row. The product for ``dx``
+    has the matrix on its left, for there the runtime reads it as it lies in memory.
+
+    A large matrix comes in parts, each some of its rows, and ``z`` is a sum over them: the runtime
+    rearranges a matrix before it multiplies, and of a part the copy is small and still in the
+    cache.
+
+    Parameters
+    ----------
+    g
+        The graph.
+    x
+        Shape ``(B, inputs)``.
+    parts
+        Shapes ``(rows, units)``, together ``inputs + 1`` rows.
+
+    Returns
+    -------
+    (Tensor, Backward)
+        ``z`` of shape ``(B, units)``, and the way back.
+    """
+    batch, width = x.shape
+    starts = [0, *accumulate(part.shape[0] for part in parts)]
+    pieces = [
+        x if len(parts) == 1 else g.slice(x, 1, start, min(part.shape[0], width - start))
+        for start, part in zip(starts, parts, strict=False)
+    ]
+    pieces[-1] = g.concat([pieces[-1], g.constant(np.ones((batch, 1)))], 1)
+
+    def backward(dz: Tensor, wanted: bool) -> tuple[list[Tensor], Tensor | None]:  # noqa: FBT001 - Backward
+        gradients = [g.matmul(g.transpose(piece, (1, 0)), dz) for piece in pieces]
+        if not wanted:
+            return gradients, None
+        across = g.transpose(dz, (1, 0))
+        columns = g.joined([g.matmul(part, across) for part in parts], 0)
+        return gradients, g.transpose(g.slice(columns, 0, 0, width), (1, 0))
+
+    products = [g.matmul(piece, part) for piece, part in zip(pieces, parts, strict=True)]
+    return reduce(g.add, products), backward
+
+
+def conv1d(g: Graph, x: Tensor, matrix: Tensor, kernel: int) -> tuple[Tensor, Backward]:
+    """Convolve over time, without padding: one product with the shifted inputs side by side.
+
+    ``z[t] = [x[t] x[t+1] x[t+2] 1] M``. Backward: ``dM`` as of a dense layer, and ``dx[t] = sum
+    over k of dz[t-k] W[k]^T``, again one product, with shifted ``dz`` side by side.
+
+    Parameters
+    ----------
+    g
+        The graph.
+    x
+        Shape ``(B, T, channels)``.
+    matrix
+        Shape ``(kernel * channels + 1, filters)``.
+    kernel
+        Frames under the kernel.
+
+    Returns
+    -------
+    (Tensor, Backward)
+        ``z`` of shape ``(B, T - kernel + 1, filters)``, and the way back.
+    """
+    batch, frames, channels = x.shape
+    filters, out = matrix.shape[1], frames - kernel + 1
+    shifted = [g.slice(x, 1, k, out) for k in range(kernel)]
+    ones = g.constant(np.ones((batch, out, 1)))
+    rows = g.reshape(g.concat([*shifted, ones], 2), (batch * out, matrix.shape[0]))
+
+    def backward(dz: Tensor, wanted: bool) -> tuple[list[Tensor], Tensor | None]:  # noqa: FBT001 - Backward
+        flat = g.reshape(dz, (batch * out, filters))
+        gradients = [g.matmul(g.transpose(rows, (1, 0)), flat)]
+        if not wanted:
+            return gradients, None
+        edge = kernel - 1
+        padded = g.pad(dz, [(0, 0), (edge, edge), (0, 0)])
+        shifted = [g.slice(padded, 1, edge - k, frames) for k in range(kernel)]
+        around = g.reshape(g.concat(shifted, 2), (batch * frames, kernel * filters))
+        taps = g.reshape(g.slice(matrix, 0, 0, kernel * channels), (kernel, channels, filters))
+        back = g.reshape(g.transpose(taps, (0, 2, 1)), (kernel * filters, channels))
+        return gradients, g.reshape(g.matmul(around, back), x.shape)
+
+    return g.reshape(g.matmul(rows, matrix), (batch, out, filters)), backward
+
+
+def relu_dropout(
+    g: Graph, z: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Apply ReLU, then dropout by a mask of zeros and ``1 / (1 - rate)``.
+
+    ``y = max(z, 0) mask``. Backward: ``dz = dy mask [y > 0]``, where ``[y > 0]`` is ``y`` times
+    something huge, cut off at one: comparisons are not among the ops that XNNPACK takes over.
+
+    Returns
+    -------
+    (Tensor, callable)
+        ``y`` of the shape of ``z``, and the way from ``dy`` to ``dz``.
+    """
+    y = g.unary("RELU", z)
+    if mask is None:
+        return y, lambda dy: g.mul(dy, _positive(g, y))
+    y = g.mul(y, mask)
+    return y, lambda dy: g.mul(g.mul(dy, mask), _positive(g, y))
+
+
+def _positive(g: Graph, y: Tensor) -> Tensor:
+    return g.mul(y, g.constant(_HUGE), clip=True)
+
+
+def cross_entropy(g: Graph, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the loss and its gradient with respect to the logits.
+
+    ``loss = -sum(targets log softmax(logits))``, and ``dlogits = softmax(logits) w - targets``
+    with ``w`` the sum of an example's targets.
+
+    Parameters
+    ----------
+    g
+        The graph.
+    logits
+        Shape ``(B, 4)``.
+    targets
+        Shape ``(B, 4)``: an example's weight in the loss at its label, else zero.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        The loss, shape ``(1,)``; the gradient, shape ``(B, 4)``.
+    """
+    classes = logits.shape[1]
+    logs = g.op("LOG_SOFTMAX", [logits], logits.shape, "LogSoftmaxOptions")
+    loss = g.mul(g.total(g.mul(logs, targets), (0, 1)), g.constant([-1.0]))
+    softmax = g.op("SOFTMAX", [logits], logits.shape, "SoftmaxOptions", beta=1.0)
+    weights = g.matmul(targets, g.constant(np.ones((classes, classes))))
+    return loss, g.sub(g.mul(softmax, weights), targets)

@@ -1,0 +1,73 @@
+"""What scripts/test-arm64 computes on both processors: `probe.py OUT`, `--compare ONE OTHER`.
+
+Recognises a clip with all three models, and trains one step of conv.
+"""
+# ruff: noqa: INP001 - a script, run by its path
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from shared.architectures import Architecture
+from shared.weights import Weights
+
+TOLERANCE = 1e-4
+"""Of a tensor's largest value, as between a runtime and Keras."""
+
+
+def compute(out: Path) -> None:
+    """Compute everything, and write it."""
+    import soundfile
+
+    from edge_client.tflite.engine import TfliteEngine
+    from edge_client.tflite.recogniser import Recogniser
+    from shared.architectures import ARCHITECTURES
+    from shared.features import clip_features, pad
+    from shared.training import TrainingSettings
+    from shared.weights import initial_weights, split
+
+    def drawn(architecture: Architecture) -> Weights:
+        """Draw weights none of whose tensors is zero: Adam's first step would be its sign only."""
+        draw = np.random.default_rng(1)
+        weights = initial_weights(architecture, draw)
+        return weights + np.float32(0.02) * draw.standard_normal(weights.size, np.float32)
+
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.wav"
+        times = np.arange(48_000) / 16_000
+        sound = np.sin(2 * np.pi * 220 * times * (1 + times / 9)) + rng.normal(0, 0.1, times.size)
+        soundfile.write(clip, sound / 4, 16_000)
+        features = pad(clip_features(clip))
+    found = {"features": features}
+    for name, architecture in ARCHITECTURES.items():
+        weights = drawn(architecture)
+        found[f"{name} logits"] = Recogniser(architecture, weights).logits(features)
+    conv = ARCHITECTURES["conv"]
+    weights = drawn(conv)
+    engine = TfliteEngine(conv)
+    engine.begin(weights, TrainingSettings(), anchor=weights)
+    batch = rng.standard_normal((20, *features.shape), np.float32)
+    loss = engine.step(batch, (np.arange(20) % 4).astype(np.int32), 1)
+    found["loss"] = np.array([loss])
+    found |= {f"trained {name}": tensor for name, tensor in split(engine.weights(), conv).items()}
+    np.savez(out, **found)
+
+
+def compare(one: Path, other: Path) -> None:
+    """Fail unless both processors computed the same."""
+    with np.load(one) as here, np.load(other) as there:
+        for name in here:
+            error = np.abs(here[name] - there[name]).max() / np.abs(here[name]).max()
+            sys.stdout.write(f"{name}: {error:.1e}\n")
+            if not error <= TOLERANCE:
+                sys.exit(f"{name} differs by {error:.1e} of its largest value")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--compare":
+        compare(Path(sys.argv[2]), Path(sys.argv[3]))
+    else:
+        compute(Path(sys.argv[1]))

@@ -1,0 +1,199 @@
+"""The TFLite runtime of this machine, and one signature of a file made ready to run in it.
+
+``ai-edge-litert`` is taken where it is installed, else ``tflite-runtime``. Both wrap the same C++
+class, whose signatures can be used in place: inputs are written to, and outputs read from, the
+runtime's own buffers. Their public ``SignatureRunner`` copies every tensor in and out and plans its
+memory anew at each call, which for the weights of a model costs more than the step itself.
+"""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import MissingPartError
+
+_PACKAGES: Final = (("ai_edge_litert", "ai-edge-litert"), ("tflite_runtime", "tflite-runtime"))
+"""Modules and the distributions they come from, the preferred one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A TFLite runtime.
+
+    Attributes
+    ----------
+    name, version
+        Of its distribution.
+    interpreter
+        Its module with the class ``Interpreter``.
+    """
+
+    name: str
+    version: str
+    interpreter: Any
+
+    @property
+    def delegates(self) -> bool:
+        """Whether XNNPACK computes its matrix products.
+
+        It does in ai-edge-litert, whose own kernels are plain loops. In tflite-runtime 2.14 it
+        takes only the ops around the products, and handing over costs more than it gains.
+        """
+        return self.name == "ai-edge-litert"
+
+
+@cache
+def find_runtime() -> Runtime:
+    """Import the runtime that is installed, and say on standard error which it is.
+
+    Raises
+    ------
+    MissingPartError
+        If there is none, or it does not load; with what to install for this Python and machine.
+    """
+    for module, name in _PACKAGES:
+        try:
+            interpreter = _import(f"{module}.interpreter")
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise MissingPartError(f"{name} is not whole: {error}.", _advice()) from error
+        except ImportError as error:
+            raise MissingPartError(f"{name} does not load: {error}.", _advice()) from error
+        else:
+            runtime = Runtime(name, importlib.metadata.version(name), interpreter)
+            sys.stderr.write(f"TFLite runtime: {runtime.name} {runtime.version}\n")
+            return runtime
+    raise MissingPartError("No TFLite runtime is installed.", _advice())
+
+
+def _import(module: str) -> Any:
+    """Import a runtime so that it uses its own C++ symbols, whatever else the process has loaded.
+
+    TensorFlow offers the whole process symbols of the same names from another version; a
+    ``tflite-runtime`` that is imported after it would crash.
+    """
+    if not hasattr(os, "RTLD_DEEPBIND"):
+        return importlib.import_module(module)
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(os.RTLD_NOW | os.RTLD_DEEPBIND)
+    try:
+        return importlib.import_module(module)
+    finally:
+        sys.setdlopenflags(flags)
+
+
+def _advice() -> str:
+    """Say what to install for this Python and machine."""
+    python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    machine = platform.machine()
+    if machine not in ("x86_64", "aarch64", "arm64", "AMD64"):
+        return f"There is none for {machine}: a 64-bit system is needed."
+    if sys.version_info < (3, 12):
+        what = "'tflite-runtime==2.14.0' 'numpy<2'"
+    else:
+        what = "ai-edge-litert"
+    return f"For {python} on {machine}: pip install {what}"
+
+
+def physical_cores() -> int:
+    """Count the processor cores that this process may use, hyper-threads not counted twice."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0}
+    cores = set()
+    for cpu in allowed:
+        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        try:
+            cores.add(siblings.read_text())
+        except OSError:
+            cores.add(str(cpu))
+    return len(cores)
+
+
+class Session:
+    """One signature of a TFLite file, its memory set aside, ready to run.
+
+    Parameters
+    ----------
+    content
+        The file.
+    signature
+        Name of the signature.
+    threads
+        Threads the runtime may use.
+    delegates
+        Whether XNNPACK may compute it; as is best for training if not given.
+
+    Attributes
+    ----------
+    signature
+        Its name.
+    inputs, outputs
+        Shapes by name, in the order of the tensors in the file.
+    """
+
+    def __init__(
+        self, content: bytes, signature: str, threads: int, *, delegates: bool | None = None
+    ) -> None:
+        runtime = find_runtime()
+        delegates = runtime.delegates if delegates is None else delegates
+        resolvers = runtime.interpreter.OpResolverType
+        interpreter = runtime.interpreter.Interpreter(
+            model_content=content,
+            num_threads=threads,
+            experimental_op_resolver_type=resolvers.BUILTIN
+            if delegates
+            else resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        runner = interpreter.get_signature_runner(signature)
+        self.signature = signature
+        self._interpreter = interpreter
+        self._wrapper = interpreter._interpreter  # noqa: SLF001 - see the module's docstring
+        self._subgraph: int = runner._subgraph_index  # noqa: SLF001 - as above
+        inputs, outputs = runner.get_input_details(), runner.get_output_details()
+        self._indices = {
+            name: int(item["index"]) for name, item in [*inputs.items(), *outputs.items()]
+        }
+        self.inputs, self.outputs = self._shapes(inputs), self._shapes(outputs)
+        if delegates:
+            # The first call hands the graphs over to XNNPACK; it does so for all of them.
+            self._wrapper.AllocateTensors()
+        self._wrapper.AllocateTensors(self._subgraph)
+
+    def _shapes(self, details: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+        names = sorted(details, key=self._indices.__getitem__)
+        return {name: tuple(map(int, details[name]["shape"])) for name in names}
+
+    def view(self, name: str) -> NDArray[np.float32]:
+        """Look at an input or output where it lies: valid until the session is let go."""
+        view: NDArray[np.float32] = self._wrapper.tensor(
+            self._wrapper, self._indices[name], self._subgraph
+        )
+        return view
+
+    def run(self) -> None:
+        """Compute the outputs."""
+        self._wrapper.Invoke(self._subgraph)
+
+
+def across(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Lay a tensor of a manifest out as ``FULLY_CONNECTED`` takes it, without copying.
+
+    Parameters
+    ----------
+    tensor
+        A kernel, ``(..., units)``, or a bias.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(units, inputs)``; a bias as it is.
+    """
+    return tensor if tensor.ndim == 1 else tensor.reshape(-1, tensor.shape[-1]).T
