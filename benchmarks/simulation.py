@@ -28,9 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from converters.keras_import import import_tensorflow
 from edge_client.simulation.data import Shares
 from edge_client.simulation.federation import Federation
-from edge_client.simulation.keras_engine import KerasEngine, import_tensorflow
+from edge_client.simulation.keras_engine import KerasEngine
 from edge_client.simulation.settings import SimulationSettings
 from shared.architectures import ARCHITECTURES
 from shared.randomness import stream

@@ -1,13 +1,20 @@
 """TensorFlow and Keras, imported without their start-up messages."""
 
+import contextlib
 import os
 from typing import Any
 
 from shared.errors import MissingPartError
 
 
-def import_tensorflow() -> Any:
+def import_tensorflow(threads: int | None = None) -> Any:
     """Import TensorFlow quietly.
+
+    Parameters
+    ----------
+    threads
+        Threads that one operation may use; the processor's cores if not given. What the first
+        call in a process says holds for all of it.
 
     Raises
     ------
@@ -20,9 +27,14 @@ def import_tensorflow() -> Any:
     os.dup2(quiet, 2)
     try:
         import tensorflow as tf
+
+        with contextlib.suppress(RuntimeError):  # it has started, with the threads of then
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+            tf.config.threading.set_intra_op_parallelism_threads(threads or 0)
+        tf.config.list_logical_devices()
     except ImportError as error:
         raise MissingPartError(
-            "Exporting models needs TensorFlow, which is not installed.",
+            "This needs TensorFlow, which is not installed.",
             "Install it with: pip install 'chorus-edge[workstation]'",
         ) from error
     finally:

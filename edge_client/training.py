@@ -26,7 +26,8 @@ class OptimizerState:
     step
         Steps taken.
     slots
-        ``m`` and ``v`` of Adam, ``momentum`` of SGD with momentum: flat vectors as the weights.
+        ``m`` and ``v`` of Adam, ``momentum`` of SGD with momentum: flat vectors as the weights, or
+        of the head alone where nothing else is trained.
     """
 
     step: int = 0

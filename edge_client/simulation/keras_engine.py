@@ -5,7 +5,6 @@ optimiser kernels, which compute what Keras' Adam and SGD compute in a single pa
 tensor. Weights enter and leave as flat vectors, once a client and round.
 """
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -13,10 +12,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.keras_import import import_tensorflow
 from converters.keras_models import build, set_weights
 from edge_client.training import OptimizerState
 from shared.architectures import DROPOUT, FEATURES, FRAMES, HEAD, Architecture
-from shared.errors import MissingPartError
 from shared.training import TrainingSettings
 from shared.weights import Weights, split
 
@@ -26,43 +25,6 @@ EPSILON: Final = 1e-7
 """Adam's constants, as in Keras."""
 
 _EVALUATION_BATCH: Final = 256
-
-
-def import_tensorflow(threads: int | None = None) -> Any:
-    """Import TensorFlow without its start-up messages.
-
-    Parameters
-    ----------
-    threads
-        Threads that one operation may use; the processor's cores if not given.
-
-    Raises
-    ------
-    MissingPartError
-        If TensorFlow is not installed.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Messages of its C++ start-up go to file descriptor 2, whatever the log level.
-    kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 2)
-    try:
-        import tensorflow as tf
-
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.threading.set_intra_op_parallelism_threads(threads or 0)
-        tf.config.list_logical_devices()
-    except ImportError as error:
-        raise MissingPartError(
-            "A simulation with Keras needs TensorFlow, which is not installed.",
-            "Install it with: pip install 'chorus-edge[workstation]'",
-        ) from error
-    except RuntimeError:
-        pass  # An engine made earlier in this process has set the threads already.
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(quiet)
-    return tf
 
 
 class KerasEngine:

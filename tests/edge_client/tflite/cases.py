@@ -1,6 +1,7 @@
 """What the engine is compared with Keras on; shared by the tests and by reference.py."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -42,6 +43,11 @@ CASES: Final = (
 
 def weights(architecture: Architecture) -> Weights:
     """Draw weights none of whose tensors is zero."""
+    return _drawn(architecture).copy()
+
+
+@cache
+def _drawn(architecture: Architecture) -> Weights:
     rng = np.random.default_rng(5)
     vector = initial_weights(architecture, rng)
     vector += np.float32(0.02) * rng.standard_normal(vector.size, np.float32)
