@@ -181,9 +181,10 @@ def main() -> None:
     if arguments.alone:
         run_alone(arguments.alone)
         return
-    seconds = compare_speed(arguments.repeats)
+    # Memory first: a process inherits the peak of the one that starts it.
     memory = {what: peak_memory(what) for what in ("loop", "4", "1000")}
     imported, first = start_up(3)
+    seconds = compare_speed(arguments.repeats)
     loop = seconds["plain loop"]
     rows = [
         ("plain loop, one epoch", f"{loop:.2f} s", "", ""),
