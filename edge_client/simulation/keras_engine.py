@@ -114,7 +114,7 @@ class KerasEngine:
         if self._forward is None:
             signature = [tf.TensorSpec((None, FRAMES, FEATURES))]
             forward = partial(self._model, training=False)
-            self._forward = tf.function(forward, input_signature=signature)
+            self._forward = tf.function(forward, input_signature=signature, autograph=False)
         batches = range(0, len(features), _EVALUATION_BATCH)
         logits = [self._forward(features[i : i + _EVALUATION_BATCH]).numpy() for i in batches]
         return np.concatenate(logits)
@@ -148,8 +148,10 @@ class KerasEngine:
                     self._sgd(variable, gradient, state, rate, settings.momentum)
             return loss
 
+        # All its conditions are Python's: autograph would only read the source once more.
         return tf.function(  # type: ignore[no-any-return] # TensorFlow has no types
             step,
+            autograph=False,
             input_signature=[
                 tf.TensorSpec((None, FRAMES, FEATURES)),
                 tf.TensorSpec((None,), tf.int32),
