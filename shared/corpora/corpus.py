@@ -1,7 +1,8 @@
 """What a corpus is: clips with labels, and the facts a person needs to obtain it."""
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -184,6 +185,45 @@ def entries(folder: Path) -> Iterator[Path]:
 def audio_files(folder: Path) -> Iterator[Path]:
     """List the audio files directly in a folder, sorted by name."""
     return (path for path in entries(folder) if path.suffix.lower() in SUFFIXES)
+
+
+def corpus_of_names(
+    info: CorpusInfo,
+    data: Path,
+    places: Iterable[Iterable[Path]],
+    name: re.Pattern[str],
+    clip: Callable[[Path, Path, re.Match[str]], Clip],
+    expected: str,
+) -> Corpus:
+    """Load a corpus whose file names carry the labels, from the first place that has such files.
+
+    Parameters
+    ----------
+    info
+        Facts about the corpus.
+    data
+        The folder that the user named.
+    places
+        Where the files may lie, the likeliest first; each gives its files.
+    name
+        What the name of a clip, without its suffix, must match.
+    clip
+        Makes a clip of a file, the user's folder, and the match.
+    expected
+        What should be there, for the error.
+
+    Raises
+    ------
+    CorpusError
+        If no place has a clip.
+    """
+    for paths in places:
+        clips = tuple(
+            clip(path, data, match) for path in paths if (match := name.fullmatch(path.stem))
+        )
+        if clips:
+            return Corpus(info, clips)
+    raise not_there(info, data, expected)
 
 
 def not_there(info: CorpusInfo, data: Path, expected: str) -> CorpusError:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, audio_files, not_there
+from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, audio_files, corpus_of_names
 from shared.emotions import Emotion
 
 INFO: Final = CorpusInfo(
@@ -58,15 +58,9 @@ def load(data: Path) -> Corpus:
     CorpusError
         If there are no such clips.
     """
-    for folder in (data / "AudioWAV", data):
-        clips = [
-            _clip(path, data, match)
-            for path in audio_files(folder)
-            if (match := _NAME.fullmatch(path.stem))
-        ]
-        if clips:
-            return Corpus(INFO, tuple(clips))
-    raise not_there(INFO, data, "a folder AudioWAV with clips named like 1001_DFA_ANG_XX.wav")
+    places = (audio_files(folder) for folder in (data / "AudioWAV", data))
+    expected = "a folder AudioWAV with clips named like 1001_DFA_ANG_XX.wav"
+    return corpus_of_names(INFO, data, places, _NAME, _clip, expected)
 
 
 def _clip(path: Path, data: Path, match: re.Match[str]) -> Clip:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, audio_files, not_there
+from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, audio_files, corpus_of_names
 from shared.emotions import Emotion
 
 INFO: Final = CorpusInfo(
@@ -50,16 +50,13 @@ def load(data: Path) -> Corpus:
         If there are no such clips.
     """
     # The first place with clips counts: one published copy holds the whole tree twice.
-    for folder in (data, data / "Audio_Speech_Actors_01-24", data / "audio_speech_actors_01-24"):
-        clips = [
-            _clip(path, data, match)
-            for actor in sorted(folder.glob("Actor_*"))
-            for path in audio_files(actor)
-            if (match := _NAME.fullmatch(path.stem))
-        ]
-        if clips:
-            return Corpus(INFO, tuple(clips))
-    raise not_there(INFO, data, "folders Actor_01 to Actor_24 with clips 03-01-*")
+    folders = (data, data / "Audio_Speech_Actors_01-24", data / "audio_speech_actors_01-24")
+    places = (
+        [path for actor in sorted(folder.glob("Actor_*")) for path in audio_files(actor)]
+        for folder in folders
+    )
+    expected = "folders Actor_01 to Actor_24 with clips 03-01-*"
+    return corpus_of_names(INFO, data, places, _NAME, _clip, expected)
 
 
 def _clip(path: Path, data: Path, match: re.Match[str]) -> Clip:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import StorageError
-from shared.files import replacing, storage_errors, write_atomically
+from shared.files import leftovers, replacing, storage_errors, write_atomically
 
 
 @given(data=st.binary() | st.text(st.characters(exclude_categories=["Cs"])))
@@ -87,3 +87,13 @@ def test_a_file_in_the_folder_s_place_is_named(tmp_path: Path) -> None:
 def test_other_errors_pass_unchanged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), storage_errors(tmp_path):
         (tmp_path / "none").read_text()
+
+
+def test_what_a_killed_process_left_is_found_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with replacing(path) as aside:
+        aside.touch()
+        assert leftovers(path) == [aside]
+    (tmp_path / "model-2.safetensors").touch()
+    (tmp_path / ".model-of-mine.safetensors").touch()
+    assert leftovers(path) == []
