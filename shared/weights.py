@@ -7,19 +7,20 @@ then plain arithmetic. In files and on the wire they are safetensors, one entry 
 
 import hashlib
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Final, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from shared.architectures import ARCHITECTURES, Architecture
 from shared.errors import WeightsError
-from shared.files import write_atomically
+from shared.tensor_file import TensorFile, write_tensors
 
 Weights = NDArray[np.float32]
 """All weights of a model, or a difference of two: shape ``(parameters,)``, float32."""
+
+_PIECE: Final = 1 << 18
+"""Values that are looked at together: the answers for all would take another quarter of memory."""
 
 
 class Vector(Protocol):
@@ -67,19 +68,27 @@ def initial_weights(architecture: Architecture, rng: np.random.Generator) -> Wei
     return vector
 
 
+def check_weights(
+    vector: Weights, architecture: Architecture, what: str = "The weights to use"
+) -> None:
+    """Raise :class:`WeightsError` unless a vector is finite and the architecture's."""
+    expected = (architecture.parameters,)
+    if vector.shape != expected or vector.dtype != np.float32:
+        raise WeightsError(
+            f"{what} should be float32 of shape {expected} for {architecture.name}, "
+            f"are {vector.dtype} of shape {vector.shape}."
+        )
+    check_finite(vector, what)
+
+
 def digest(vector: Weights) -> str:
     """Name weights by the SHA-256 of their little-endian bytes, in hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(vector, "<f4").data).hexdigest()
 
 
-def encode_weights(vector: Weights, architecture: Architecture) -> bytes:
-    """Serialise weights as safetensors, with the architecture's name in the metadata."""
-    return save(split(vector, architecture), {"architecture": architecture.name})
-
-
 def save_weights(path: Path, vector: Weights, architecture: Architecture) -> None:
-    """Write weights to a safetensors file, whole or not at all."""
-    write_atomically(path, encode_weights(vector, architecture))
+    """Write weights to a safetensors file that names their architecture, whole or not at all."""
+    write_tensors(path, split(vector, architecture), {"architecture": architecture.name})
 
 
 @overload
@@ -111,27 +120,21 @@ def load_weights(
     WeightsError
         If the file is missing, not safetensors, of another architecture, or not finite.
     """
-    try:
-        with safe_open(path, "numpy") as file:
-            found = architecture or _architecture_named(file.metadata() or {}, path)
-            _check_manifest(file, found, path)
-            vector = np.empty(found.parameters, np.float32)
-            for name, tensor in split(vector, found).items():
-                tensor[:] = file.get_tensor(name)
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is not a whole safetensors file ({error}).") from error
-    except FileNotFoundError as error:
-        raise WeightsError(f"There is no file {path}.") from error
-    except OSError as error:
-        raise WeightsError(f"Cannot read {path}: {error.strerror or error}.") from error
+    file = TensorFile(path)
+    found = architecture or _architecture_named(file.metadata, path)
+    _check_manifest(file, found)
+    vector = np.empty(found.parameters, np.float32)
+    for spec in found.manifest:
+        file.read_into(spec.name, vector[spec.where])
     check_finite(vector, str(path))
     return vector if architecture else (vector, found)
 
 
 def check_finite(vector: Weights, what: str) -> None:
     """Raise :class:`WeightsError` if a value is NaN or infinite."""
-    if not np.isfinite(vector).all():
-        raise WeightsError(f"{what} holds values that are not finite.")
+    for start in range(0, len(vector), _PIECE):
+        if not np.isfinite(vector[start : start + _PIECE]).all():
+            raise WeightsError(f"{what} holds values that are not finite.")
 
 
 def _architecture_named(metadata: dict[str, str], path: Path) -> Architecture:
@@ -145,15 +148,16 @@ def _architecture_named(metadata: dict[str, str], path: Path) -> Architecture:
     )
 
 
-def _check_manifest(file: Any, architecture: Architecture, path: Path) -> None:
+def _check_manifest(file: TensorFile, architecture: Architecture) -> None:
     """Raise unless the file lists exactly the architecture's tensors."""
+    wrong = f"{file.path} does not hold {architecture.name} weights"
     expected = {spec.name: spec for spec in architecture.manifest}
-    if odd := set(file.keys()) ^ expected.keys():
-        raise WeightsError(f"{path} does not hold {architecture.name} weights (tensor {min(odd)}).")
+    if odd := file.tensors.keys() ^ expected.keys():
+        raise WeightsError(f"{wrong} (tensor {min(odd)}).")
     for name, spec in expected.items():
-        tensor = file.get_slice(name)
-        if tuple(tensor.get_shape()) != spec.shape or tensor.get_dtype() != "F32":
+        tensor = file.tensors[name]
+        if tensor.shape != spec.shape or tensor.dtype != "F32":
             raise WeightsError(
-                f"{path} does not hold {architecture.name} weights: {name} should be float32 "
-                f"{list(spec.shape)}, is {tensor.get_dtype()} {tensor.get_shape()}."
+                f"{wrong}: {name} should be float32 {list(spec.shape)}, "
+                f"is {tensor.dtype} {list(tensor.shape)}."
             )

@@ -19,7 +19,6 @@ from shared.errors import WeightsError
 from shared.weights import (
     Weights,
     digest,
-    encode_weights,
     initial_weights,
     load_weights,
     save_weights,
@@ -31,7 +30,7 @@ SMALL = Architecture(
     (Conv1D("conv1", 2), LSTM("lstm1", 3, sequences=False), Dense(HEAD, 3), Dense("logits", 4)),
 )
 WEIGHTS = initial_weights(SMALL, np.random.default_rng(0))
-FILE = encode_weights(WEIGHTS, SMALL)
+FILE = save(split(WEIGHTS, SMALL), {"architecture": "conv"})
 HEADER = 8 + struct.unpack("<Q", FILE[:8])[0]
 """Bytes of the file before its values."""
 
