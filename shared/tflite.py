@@ -8,6 +8,8 @@ memory anew at each call, which for the weights of a model costs more than the s
 
 import importlib
 import importlib.metadata
+import importlib.resources
+import math
 import os
 import platform
 import sys
@@ -19,10 +21,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.architectures import Architecture
 from shared.errors import MissingPartError
+from shared.weights import Weights
 
 _PACKAGES: Final = (("ai_edge_litert", "ai-edge-litert"), ("tflite_runtime", "tflite-runtime"))
 """Modules and the distributions they come from, the preferred one first."""
+
+MASK_UNIT: Final = 0.25
+"""What one unit of a dropout mask in bytes stands for."""
+
+_ACROSS: Final = "_across"
+"""How the names of weight inputs end that take their part transposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,12 @@ def physical_cores() -> int:
     return len(cores)
 
 
+def packaged_file(architecture: Architecture, signature: str) -> bytes:
+    """Read the file that comes with the package: ``train``, ``train_head`` or ``infer``."""
+    name = f"{architecture.name}-{signature}.tflite"
+    return (importlib.resources.files("shared") / "models" / name).read_bytes()
+
+
 class Session:
     """One signature of a TFLite file, its memory set aside, ready to run.
 
@@ -171,9 +187,9 @@ class Session:
         names = sorted(details, key=self._indices.__getitem__)
         return {name: tuple(map(int, details[name]["shape"])) for name in names}
 
-    def view(self, name: str) -> NDArray[np.float32]:
+    def view(self, name: str) -> NDArray[Any]:
         """Look at an input or output where it lies: valid until the session is let go."""
-        view: NDArray[np.float32] = self._wrapper.tensor(
+        view: NDArray[Any] = self._wrapper.tensor(
             self._wrapper, self._indices[name], self._subgraph
         )
         return view
@@ -197,3 +213,29 @@ def across(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         Shape ``(units, inputs)``; a bias as it is.
     """
     return tensor if tensor.ndim == 1 else tensor.reshape(-1, tensor.shape[-1]).T
+
+
+def weight_places(session: Session) -> dict[str, slice]:
+    """Give the place of each of a training signature's weight inputs in the flat vector."""
+    places: dict[str, slice] = {}
+    start = 0
+    for name, shape in session.inputs.items():
+        if name.endswith(("_weights", _ACROSS)):
+            places[name] = slice(start, start + math.prod(shape))
+            start = places[name].stop
+    return places
+
+
+def load_weights(session: Session, weights: Weights) -> None:
+    """Copy the flat vector into a training signature's inputs."""
+    for name, where in weight_places(session).items():
+        view = session.view(name)
+        if name.endswith(_ACROSS):
+            view[:] = weights[where].reshape(view.shape[::-1]).T
+        else:
+            view.reshape(-1)[:] = weights[where]
+
+
+def mask_inputs(session: Session) -> list[str]:
+    """Name a training signature's dropout masks, in the order of their layers."""
+    return [name for name in session.inputs if name.endswith("_mask")]

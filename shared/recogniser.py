@@ -3,12 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.tflite.checks import check_weights
-from edge_client.tflite.engine import packaged_file
 from shared.architectures import FEATURES, FRAMES, Architecture
 from shared.errors import TrainingError
-from shared.tflite import Session, across, physical_cores
-from shared.weights import Weights, split
+from shared.tflite import Session, across, packaged_file, physical_cores
+from shared.weights import Weights, check_weights, split
 
 
 class Recogniser:
