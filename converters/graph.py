@@ -30,11 +30,12 @@ _TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of a graph: its index there, its shape and its NumPy type."""
+    """A tensor of a graph: its index there, its shape, its NumPy type, the unit of an int8 one."""
 
     index: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    scale: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,6 @@ class _Stored:
     name: str
     tensor: Tensor
     data: bytes | None
-    scale: float | None
     variable: bool
 
 
@@ -79,9 +79,15 @@ class Graph:
     ops: list[_Op] = field(default_factory=list)
     _constants: dict[tuple[bytes, str, tuple[int, ...]], Tensor] = field(default_factory=dict)
 
-    def input(self, name: str, shape: Sequence[int], dtype: Any = np.float32) -> Tensor:
-        """Add an input of the signature."""
-        self.inputs[name] = self._tensor(shape, dtype, name=f"{self.name}_{name}")
+    def input(
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: Any = np.float32,
+        scale: float | None = None,
+    ) -> Tensor:
+        """Add an input of the signature; ``scale`` is what one unit of an int8 one stands for."""
+        self.inputs[name] = self._tensor(shape, dtype, name=f"{self.name}_{name}", scale=scale)
         return self.inputs[name]
 
     def output(self, name: str, tensor: Tensor) -> None:
@@ -131,14 +137,15 @@ class Graph:
         inputs
             Its inputs, ``None`` for an optional one that is left out.
         shape, dtype
-            Of its output; the type is the first input's unless given.
+            Of its output; the type is the first input's unless given, with the unit of int8.
         options, **values
             The schema's name of its options, and those that differ from the default.
         version
             The smallest that has what is asked for.
         """
         first = next(tensor for tensor in inputs if tensor is not None)
-        result = self._tensor(shape, dtype or first.dtype)
+        kind = np.dtype(dtype or first.dtype)
+        result = self._tensor(shape, kind, scale=first.scale if kind == np.int8 else None)
         indices = tuple(-1 if tensor is None else tensor.index for tensor in inputs)
         self.ops.append(_Op(code, version, indices, (result.index,), options, values))
         return result
@@ -193,10 +200,11 @@ class Graph:
 
     def slice(self, a: Tensor, axis: int, begin: int, size: int) -> Tensor:
         """Cut a piece along one axis."""
+        version = 2 if a.dtype == np.int8 else 1
         begins = [begin if n == axis else 0 for n in range(len(a.shape))]
         sizes = [size if n == axis else full for n, full in enumerate(a.shape)]
         where = [self.constant(begins, np.int32), self.constant(sizes, np.int32)]
-        return self.op("SLICE", [a, *where], sizes)
+        return self.op("SLICE", [a, *where], sizes, version=version)
 
     def total(self, a: Tensor, axes: Sequence[int]) -> Tensor:
         """Sum over axes."""
@@ -220,8 +228,8 @@ class Graph:
         scale: float | None = None,
         variable: bool = False,
     ) -> Tensor:
-        tensor = Tensor(len(self.stored), tuple(map(int, shape)), np.dtype(dtype))
-        self.stored.append(_Stored(name, tensor, data, scale, variable))
+        tensor = Tensor(len(self.stored), tuple(map(int, shape)), np.dtype(dtype), scale)
+        self.stored.append(_Stored(name, tensor, data, variable))
         return tensor
 
 
@@ -267,9 +275,9 @@ def _subgraph(
         tensor.name, tensor.shape = item.name or None, np.array(item.tensor.shape, np.int32)
         tensor.type = getattr(schema.TensorType, _TYPES[item.tensor.dtype])
         tensor.isVariable = item.variable
-        if item.scale is not None:
+        if item.tensor.scale is not None:
             tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale = np.array([item.scale], np.float32)
+            tensor.quantization.scale = np.array([item.tensor.scale], np.float32)
             tensor.quantization.zeroPoint = np.array([0], np.int64)
         if item.data is not None:
             if item.data not in buffers:

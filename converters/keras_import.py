@@ -7,14 +7,17 @@ from typing import Any
 from shared.errors import MissingPartError
 
 
-def import_tensorflow(threads: int | None = None) -> Any:
+def import_tensorflow(threads: int = 1) -> Any:
     """Import TensorFlow quietly.
+
+    An operation is computed by one thread: the result then does not depend on the number of cores,
+    and functions called at the same time do not wait for each other's.
 
     Parameters
     ----------
     threads
-        Threads that one operation may use; the processor's cores if not given. What the first
-        call in a process says holds for all of it.
+        Functions that may run at the same time. What the first call in a process says holds for
+        all of it.
 
     Raises
     ------
@@ -29,8 +32,8 @@ def import_tensorflow(threads: int | None = None) -> Any:
         import tensorflow as tf
 
         with contextlib.suppress(RuntimeError):  # it has started, with the threads of then
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-            tf.config.threading.set_intra_op_parallelism_threads(threads or 0)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+            tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.list_logical_devices()
     except ImportError as error:
         raise MissingPartError(

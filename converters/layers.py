@@ -63,8 +63,9 @@ def dense(g: Graph, x: Tensor, parts: Sequence[Tensor]) -> tuple[Tensor, Backwar
         if not wanted:
             return gradients, None
         across = g.transpose(dz, (1, 0))
-        columns = g.joined([g.matmul(part, across) for part in parts], 0)
-        return gradients, g.transpose(g.slice(columns, 0, 0, width), (1, 0))
+        # Turned part by part: a large matrix is turned slowly, for its rows leave the cache.
+        dx = [g.transpose(g.matmul(part, across), (1, 0)) for part in parts]
+        return gradients, g.slice(g.joined(dx, 1), 1, 0, width)
 
     products = [g.matmul(piece, part) for piece, part in zip(pieces, parts, strict=True)]
     return reduce(g.add, products), backward

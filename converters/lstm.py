@@ -60,71 +60,109 @@ def lstm(
     (Tensor, Backward)
         Shape ``(units, T * B)``; or ``(B, units)``, as dense layers take it. And the way back.
     """
-    layer = _LSTM(g, x, parts, batch)
+    layer = _LSTM(g, [g.transpose(part, (1, 0)) for part in parts], batch)
+    for piece in _blocks(g, x, batch):
+        layer.advance(piece)
     *earlier, last = layer.hidden
 
     def backward(dy: Tensor, wanted: bool) -> tuple[list[Tensor], Tensor | None]:  # noqa: FBT001 - Backward
-        if sequences:
-            return layer.backward(layer.frames(dy), wanted=wanted)
-        return layer.backward([*(None for _ in earlier), g.transpose(dy, (1, 0))], wanted=wanted)
+        above = (
+            layer.frames(dy) if sequences else [*(None for _ in earlier), g.transpose(dy, (1, 0))]
+        )
+        return layer.backward(x, parts, above, wanted=wanted)
 
     return g.concat(layer.hidden, 1) if sequences else g.transpose(last, (1, 0)), backward
 
 
+def lstm_forward(g: Graph, x: Tensor, layers: Sequence[Sequence[Tensor]], batch: int) -> Tensor:
+    """Add recurrent layers without a way back.
+
+    A few frames pass all layers before the next ones come, so that hardly anything is kept.
+
+    Parameters
+    ----------
+    g, x, batch
+        As above.
+    layers
+        Kernel, recurrent kernel and bias of each layer, transposed: shapes ``(4 * units, inputs)``,
+        ``(4 * units, units)`` and ``(4 * units, 1)``.
+
+    Returns
+    -------
+    Tensor
+        The last layer's ``h`` of the last frame, shape ``(B, units)``.
+    """
+    passed = [_LSTM(g, parts, batch) for parts in layers]
+    for block in _blocks(g, x, batch):
+        piece = block
+        for layer in passed:
+            piece = g.concat(layer.advance(piece), 1)
+    return g.transpose(passed[-1].hidden[-1], (1, 0))
+
+
+def _blocks(g: Graph, x: Tensor, batch: int) -> Iterator[Tensor]:
+    """Cut ``(inputs, T * B)`` into a few frames at a time."""
+    for start in range(0, x.shape[1], _BLOCK * batch):
+        yield g.slice(x, 1, start, min(_BLOCK * batch, x.shape[1] - start))
+
+
 class _LSTM:
-    """A recurrent layer in a graph; made by its forward pass.
+    """A recurrent layer in a graph.
+
+    Parameters
+    ----------
+    g
+        The graph.
+    across
+        Kernel, recurrent kernel and bias, transposed.
+    batch
+        ``B``.
 
     Attributes
     ----------
     hidden
-        ``h[t]`` of each frame, shape ``(units, B)`` each.
+        ``h[t]`` of each frame so far, shape ``(units, B)`` each.
     """
 
-    def __init__(self, g: Graph, x: Tensor, parts: Sequence[Tensor], batch: int) -> None:
-        self._g, self._x, self._batch = g, x, batch
-        self._kernel, self._recurrent, _ = parts
-        self._units = self._recurrent.shape[0]
-        self._across = [g.transpose(part, (1, 0)) for part in parts]
-        self.hidden, self._tape = self._forward()
+    def __init__(self, g: Graph, across: Sequence[Tensor], batch: int) -> None:
+        self._g, self._across, self._batch = g, across, batch
+        self._units = across[1].shape[1]
+        self.hidden: list[Tensor] = []
+        self._tape: list[_Frame] = []
+        self._cell: Tensor | None = None
 
     def frames(self, whole: Tensor) -> list[Tensor]:
         """Cut ``(width, T * B)`` into frames ``(width, B)``."""
         starts = range(0, whole.shape[1], self._batch)
         return [self._g.slice(whole, 1, start, self._batch) for start in starts]
 
-    def _forward(self) -> tuple[list[Tensor], list[_Frame]]:
+    def advance(self, x: Tensor) -> list[Tensor]:
+        """Pass some frames, shape ``(inputs, t * B)``; give their ``h``.
+
+        What their inputs add to the gates is one product for all of them.
+        """
         g, units = self._g, self._units
-        recurrent = self._across[1]
-        hidden: list[Tensor] = []
-        tape: list[_Frame] = []
-        cell: Tensor | None = None
-        for z in self._from_inputs():
-            gates = g.add(z, g.matmul(recurrent, hidden[-1])) if hidden else z
+        kernel, recurrent, bias = self._across
+        inputs = self.frames(g.add(g.matmul(kernel, x), bias))
+        for z in inputs:
+            gates = g.add(z, g.matmul(recurrent, self.hidden[-1])) if self.hidden else z
             both = g.unary("LOGISTIC", g.slice(gates, 0, 0, 2 * units))
             candidate = g.unary("TANH", g.slice(gates, 0, 2 * units, units))
             output = g.unary("LOGISTIC", g.slice(gates, 0, 3 * units, units))
             i, f = self._halves(both)
             new = g.mul(i, candidate)
-            after = new if cell is None else g.add(g.mul(f, cell), new)
+            after = new if self._cell is None else g.add(g.mul(f, self._cell), new)
             squashed = g.unary("TANH", after)
-            hidden.append(g.mul(output, squashed))
-            tape.append(_Frame(both, candidate, output, cell, squashed))
-            cell = after
-        return hidden, tape
-
-    def _from_inputs(self) -> Iterator[Tensor]:
-        """Give each frame's ``K^T x + b``, computed for some frames at once, to save memory."""
-        g, (kernel, _, bias) = self._g, self._across
-        for start in range(0, self._x.shape[1], _BLOCK * self._batch):
-            size = min(_BLOCK * self._batch, self._x.shape[1] - start)
-            product = g.matmul(kernel, g.slice(self._x, 1, start, size))
-            yield from self.frames(g.add(product, bias))
+            self.hidden.append(g.mul(output, squashed))
+            self._tape.append(_Frame(both, candidate, output, self._cell, squashed))
+            self._cell = after
+        return self.hidden[-len(inputs) :]
 
     def _halves(self, both: Tensor) -> list[Tensor]:
         return [self._g.slice(both, 0, self._units * n, self._units) for n in range(2)]
 
     def backward(
-        self, dhidden: Sequence[Tensor | None], *, wanted: bool
+        self, x: Tensor, parts: Sequence[Tensor], dhidden: Sequence[Tensor | None], *, wanted: bool
     ) -> tuple[list[Tensor], Tensor | None]:
         """Go back through time.
 
@@ -138,21 +176,21 @@ class _LSTM:
         ``dhidden`` holds the gradient of each frame's ``h``, shape ``(units, B)`` or ``None`` for
         zero. Gives the gradient of each part, and of ``x``.
         """
-        g = self._g
-        dgates = g.concat(self._through_time(dhidden), 1)
+        g, (kernel, recurrent, _) = self._g, parts
+        dgates = g.concat(self._through_time(recurrent, dhidden), 1)
         zeros = g.constant(np.zeros(self.hidden[0].shape))
         before = g.concat([zeros, *self.hidden[:-1]], 1)
-        ones = g.constant(np.ones((1, self._x.shape[1])))
-        seen = g.transpose(g.concat([self._x, before, ones], 0), (1, 0))
+        ones = g.constant(np.ones((1, x.shape[1])))
+        seen = g.transpose(g.concat([x, before, ones], 0), (1, 0))
         whole = g.transpose(g.matmul(dgates, seen), (1, 0))
-        inputs = self._kernel.shape[0]
+        inputs = kernel.shape[0]
         cuts = [(0, inputs), (inputs, self._units), (inputs + self._units, 1)]
         gradients = [g.slice(whole, 0, start, size) for start, size in cuts]
         if not wanted:
             return gradients, None
-        return gradients, g.matmul(self._kernel, dgates)
+        return gradients, g.matmul(kernel, dgates)
 
-    def _through_time(self, dhidden: Sequence[Tensor | None]) -> list[Tensor]:
+    def _through_time(self, recurrent: Tensor, dhidden: Sequence[Tensor | None]) -> list[Tensor]:
         """Give the gradient of each frame's gates before their sigmoids: shape ``(4 units, B)``."""
         g = self._g
         dgates: list[Tensor] = []
@@ -174,7 +212,7 @@ class _LSTM:
             dz = g.concat([dboth, dg, do], 0)
             dgates.insert(0, dz)
             if frame.before:
-                dh_next, dc_next = g.matmul(self._recurrent, dz), g.mul(dc, f)
+                dh_next, dc_next = g.matmul(recurrent, dz), g.mul(dc, f)
         return dgates
 
 

@@ -14,21 +14,25 @@ training would take more memory than training the head does.
 Weights are inputs and gradients outputs, so one file serves every round, and the optimiser works in
 place on the runtime's own input buffers. The inputs whose names end in ``_weights`` are, in the
 order of their tensors, the flat vector, cut: a layer's kernels and bias are one matrix, or several
-parts of it, as they lie there (see :mod:`converters.layers`). ``<name>_gradient`` is an output of
-the same shape, ``<layer>_mask`` a layer's dropout mask.
+parts of it, as they lie there (see :mod:`converters.layers`); those in ``_across`` are transposed
+parts. ``<name>_gradient`` is an output of the same shape. ``<layer>_mask`` is a layer's dropout
+mask; below the head, ``train_head`` takes it in bytes (:data:`shared.tflite.MASK_UNIT`).
 """
 
 import math
 from collections.abc import Sequence
 from itertools import accumulate, pairwise, takewhile
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
 
 from converters.graph import Graph, Tensor, serialise
 from converters.inference_graph import inference_graph
 from converters.layers import Backward, conv1d, cross_entropy, dense, relu_dropout
-from converters.lstm import lstm
+from converters.lstm import lstm, lstm_forward
 from shared.architectures import FEATURES, FRAMES, HEAD, LSTM, Architecture, Conv1D, Dense, Layer
 from shared.emotions import EMOTIONS
+from shared.tflite import MASK_UNIT
 
 BATCH: Final = 20
 """Examples in a batch of the training signatures; a smaller batch is padded, a larger one split."""
@@ -69,21 +73,15 @@ def training_graph(architecture: Architecture) -> Graph:
 def head_graph(architecture: Architecture) -> Graph:
     """Build the signature ``train_head``.
 
-    Convolutions take a few examples at a time: without a way back, what lies between is not kept.
+    Without a way back, what lies between is not kept: convolutions take a few examples at a time,
+    recurrent layers a few frames, and the latter's matrices come as they are multiplied.
     """
     g = Graph("train_head")
     features, targets = _inputs(g)
     model = _Model(g, architecture)
-    convolutions = list(takewhile(lambda layer: isinstance(layer, Conv1D), architecture.layers))
-    x = features
-    if convolutions:
-        outputs = []
-        for start in range(0, BATCH, _GROUP):
-            model.first = start
-            output, _ = model.forward(convolutions, g.slice(features, 0, start, _GROUP))
-            outputs.append(output)
-        x = g.concat(outputs, 0)
-    logits, tape = model.forward(architecture.layers[len(convolutions) :], x)
+    body = list(takewhile(lambda layer: not isinstance(layer, Dense), architecture.layers))
+    through = model.recurrent if isinstance(body[0], LSTM) else model.convolutions
+    logits, tape = model.forward(architecture.layers[len(body) :], through(body, features))
     while tape[0][0] != HEAD:
         tape.pop(0)
     g.output("logits", logits)
@@ -122,23 +120,39 @@ class _Model:
         self._g, self._architecture = g, architecture
         self.first = 0
 
+    def convolutions(self, layers: Sequence[Layer], features: Tensor) -> Tensor:
+        """Add layers that a few examples pass at a time, without a way back."""
+        outputs = []
+        for self.first in range(0, BATCH, _GROUP):
+            group = self._g.slice(features, 0, self.first, _GROUP)
+            outputs.append(self.forward(layers, group)[0])
+        return self._g.concat(outputs, 0)
+
+    def recurrent(self, layers: Sequence[Layer], features: Tensor) -> Tensor:
+        """Add recurrent layers without a way back, their matrices transposed."""
+        weights = [list(self._weights(layer, across=True).values()) for layer in layers]
+        return lstm_forward(self._g, self._feature_major(features), weights, BATCH)
+
     def forward(self, layers: Sequence[Layer], x: Tensor) -> tuple[Tensor, list[_Passed]]:
         """Add layers; give their output, and the way back through each."""
-        g = self._g
         tape: list[_Passed] = []
         if isinstance(layers[0], LSTM):
-            x = g.reshape(g.transpose(x, (2, 1, 0)), (FEATURES, FRAMES * BATCH))
+            x = self._feature_major(x)
         for layer in layers:
             parts = self._weights(layer)
             x, backward = self._layer(layer, x, list(parts.values()))
             tape.append((layer.name, list(parts), backward))
         return x, tape
 
-    def _input(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """Add an input, or find it where an earlier group of examples has added it."""
-        return self._g.inputs.get(name) or self._g.input(name, shape)
+    def _feature_major(self, features: Tensor) -> Tensor:
+        g = self._g
+        return g.reshape(g.transpose(features, (2, 1, 0)), (FEATURES, FRAMES * BATCH))
 
-    def _weights(self, layer: Layer) -> dict[str, Tensor]:
+    def _input(self, name: str, shape: tuple[int, ...], *kind: Any) -> Tensor:
+        """Add an input, or find it where an earlier group of examples has added it."""
+        return self._g.inputs.get(name) or self._g.input(name, shape, *kind)
+
+    def _weights(self, layer: Layer, *, across: bool = False) -> dict[str, Tensor]:
         """Add a layer's matrix as an input; or its parts, of a recurrent or a large dense one."""
         specs = [spec for spec in self._architecture.manifest if spec.layer == layer.name]
         columns = specs[-1].size
@@ -150,9 +164,11 @@ class _Model:
             cuts = [*range(0, rows - 1, step), rows]
         single = len(cuts) == 2  # noqa: PLR2004 - where it begins and where it ends
         names = [layer.name] if single else [f"{layer.name}_{n}" for n in range(len(cuts) - 1)]
+        kind = "across" if across else "weights"
+        shapes = [(stop - start, columns) for start, stop in pairwise(cuts)]
         return {
-            f"{name}_weights": self._input(f"{name}_weights", (stop - start, columns))
-            for name, (start, stop) in zip(names, pairwise(cuts), strict=True)
+            f"{name}_{kind}": self._input(f"{name}_{kind}", shape[::-1] if across else shape)
+            for name, shape in zip(names, shapes, strict=True)
         }
 
     def _layer(self, layer: Layer, x: Tensor, parts: list[Tensor]) -> tuple[Tensor, Backward]:
@@ -166,13 +182,19 @@ class _Model:
             z, through = dense(g, g.reshape(x, (shape[0], math.prod(shape[1:]))), parts)
         if isinstance(layer, Dense) and not layer.hidden:
             return z, through
-        mask = self._input(f"{layer.name}_mask", (BATCH, *z.shape[1:]))
-        if z.shape[0] < BATCH:
-            mask = g.slice(mask, 0, self.first, z.shape[0])
-        y, activation = relu_dropout(g, z, mask)
+        y, activation = relu_dropout(g, z, self._mask(layer, z))
 
         def backward(dy: Tensor, wanted: bool) -> tuple[list[Tensor], Tensor | None]:  # noqa: FBT001 - Backward
             gradients, dx = through(activation(dy), wanted)
             return gradients, dx and g.reshape(dx, shape)
 
         return y, backward
+
+    def _mask(self, layer: Layer, z: Tensor) -> Tensor:
+        """Add the dropout mask of a layer's output; in bytes, where a few examples pass at once."""
+        g, name, shape = self._g, f"{layer.name}_mask", (BATCH, *z.shape[1:])
+        if z.shape[0] == BATCH:
+            return self._input(name, shape)
+        whole = self._input(name, shape, np.int8, MASK_UNIT)
+        mask = g.slice(whole, 0, self.first, z.shape[0])
+        return g.op("DEQUANTIZE", [mask], mask.shape, version=2, dtype=np.float32)

@@ -1,5 +1,6 @@
 """Compares what TFLite files compute with Keras, in the runtime that a device has."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,7 +11,15 @@ from converters.training_graphs import BATCH
 from shared.architectures import DROPOUT, FEATURES, FRAMES, Architecture
 from shared.emotions import EMOTIONS
 from shared.errors import ChorusError
-from shared.tflite import Session, across, find_runtime
+from shared.tflite import (
+    MASK_UNIT,
+    Session,
+    across,
+    find_runtime,
+    load_weights,
+    mask_inputs,
+    weight_places,
+)
 from shared.weights import Weights, initial_weights, split
 
 if TYPE_CHECKING:
@@ -73,7 +82,7 @@ def keras_logits(
 
 
 def verify_trainable(content: bytes, architecture: Architecture, threads: int = 1) -> str:
-    """Run one training step and one inference of a trainable file against Keras.
+    """Run a step of each training signature and one inference of a trainable file against Keras.
 
     Returns
     -------
@@ -89,19 +98,29 @@ def verify_trainable(content: bytes, architecture: Architecture, threads: int = 
     weights = initial_weights(architecture, rng)
     features = rng.standard_normal((BATCH, FRAMES, FEATURES), np.float32)
     labels = rng.integers(0, len(EMOTIONS), BATCH, np.int32)
-    loss, gradient, masks = _runtime_step(content, weights, features, labels, threads)
-    expected_loss, expected = keras_step(architecture, weights, features, labels, masks)
-    errors = [abs(loss - expected_loss)]
-    for spec in architecture.manifest:
-        difference = np.abs(gradient[spec.where] - expected[spec.where]).max()
-        errors.append(float(difference / np.abs(expected[spec.where]).max()))
-    _demand(max(errors), GRADIENT_TOLERANCE, architecture, "gradients")
-    session = Session(content, "infer", threads, delegates=False)
+    whole = Session(content, "train", threads)
+    masks = [
+        (rng.random(whole.inputs[name]) >= DROPOUT).astype(np.float32) / np.float32(1 - DROPOUT)
+        for name in mask_inputs(whole)
+    ]
+    expected = keras_step(architecture, weights, features, labels, masks)
+    head = Session(content, "train_head", threads)
+    gradients = 0.0
+    for session in (whole, head):
+        load_weights(session, weights)
+        found = _runtime_step(session, features, labels, masks)
+        error = _step_error(architecture, found, expected)
+        _demand(error, GRADIENT_TOLERANCE, architecture, f"gradients ({session.signature})")
+        gradients = max(gradients, error)
+    wanted = keras_logits(architecture, weights, features)
+    _runtime_step(head, features, labels, [np.ones_like(mask) for mask in masks])
+    one = Session(content, "infer", threads, delegates=False)
     for name, tensor in split(weights, architecture).items():
-        session.view(name)[:] = across(tensor)
-    logits = _compare_logits(session, architecture, weights, features[:2])
-    _demand(logits, LOGITS_TOLERANCE["float32"], architecture, "logits")
-    return f"gradients {max(errors):.0e}, logits {logits:.0e} from Keras ({_runtime()})"
+        one.view(name)[:] = across(tensor)
+    logits = np.concatenate([head.view("logits"), _infer(one, features)])
+    error = _logits_error(logits, np.concatenate([wanted, wanted]))
+    _demand(error, LOGITS_TOLERANCE["float32"], architecture, "logits")
+    return f"gradients {gradients:.0e}, logits {error:.0e} from Keras ({_runtime()})"
 
 
 def verify_inference(
@@ -111,7 +130,8 @@ def verify_inference(
     rng = np.random.default_rng(0)
     features = rng.standard_normal((3, FRAMES, FEATURES), np.float32)
     session = Session(content, "infer", 1, delegates=False)
-    error = _compare_logits(session, architecture, weights, features)
+    wanted = keras_logits(architecture, weights, features)
+    error = _logits_error(_infer(session, features), wanted)
     _demand(error, LOGITS_TOLERANCE[quantize], architecture, "logits")
     return f"logits {error:.0e} from Keras ({_runtime()})"
 
@@ -125,46 +145,54 @@ def _model(architecture: Architecture, weights: Weights) -> "keras.Model":
 
 
 def _runtime_step(
-    content: bytes,
-    weights: Weights,
+    session: Session,
     features: NDArray[np.float32],
     labels: NDArray[np.int32],
-    threads: int,
-) -> tuple[float, Weights, list[NDArray[np.float32]]]:
-    """Run the signature ``train``; give the loss, the gradient, and the masks that were used."""
-    rng = np.random.default_rng(1)
-    session = Session(content, "train", threads)
+    masks: Sequence[NDArray[np.float32]],
+) -> tuple[float, Weights]:
+    """Run a training signature; give the loss and the gradient of what it trains."""
     session.view("features")[:] = features
     session.view("targets")[:] = np.eye(len(EMOTIONS))[labels] / len(labels)
-    parts, masks, start = [], [], 0
-    for name in session.inputs:
+    for name, mask in zip(mask_inputs(session), masks, strict=True):
         view = session.view(name)
-        if name.endswith("_weights"):
-            view.reshape(-1)[:] = weights[start : start + view.size]
-            start += view.size
-            parts.append(f"{name}_gradient")
-        elif name.endswith("_mask"):
-            view[:] = (rng.random(view.shape) >= DROPOUT) / (1 - DROPOUT)
-            masks.append(view.copy())
+        view[:] = mask / MASK_UNIT if view.dtype == np.int8 else mask
     session.run()
-    gradient = np.concatenate([session.view(name).reshape(-1) for name in parts])
-    return float(session.view("loss")[0]), gradient, masks
+    parts = [f"{name}_gradient" for name in weight_places(session)]
+    found = [session.view(part).reshape(-1) for part in parts if part in session.outputs]
+    return float(session.view("loss")[0]), np.concatenate(found)
 
 
-def _compare_logits(
-    session: Session,
-    architecture: Architecture,
-    weights: Weights,
-    features: NDArray[np.float32],
+def _step_error(
+    architecture: Architecture, found: tuple[float, Weights], expected: tuple[float, Weights]
 ) -> float:
-    """Give the largest error of ``infer``, relative to the largest logit where that is above 1."""
-    expected = keras_logits(architecture, weights, features)
-    errors = []
-    for utterance, logits in zip(features, expected, strict=True):
+    """Give the largest error of the loss, and of a gradient relative to its tensor's largest value.
+
+    A gradient that is shorter than the flat vector is that of the vector's end.
+    """
+    errors = [abs(found[0] - expected[0])]
+    first = architecture.parameters - found[1].size
+    for spec in architecture.manifest:
+        if spec.offset >= first:
+            wanted = expected[1][spec.where]
+            gradient = found[1][spec.offset - first :][: spec.size]
+            errors.append(float(np.abs(gradient - wanted).max() / np.abs(wanted).max()))
+    # Not `max`, which may step over what is not a number.
+    return float(np.max(errors))
+
+
+def _infer(session: Session, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run the signature ``infer`` on each utterance."""
+    logits = []
+    for utterance in features:
         session.view("features")[0] = utterance
         session.run()
-        errors.append(np.abs(session.view("logits")[0] - logits).max())
-    return float(max(errors) / max(1.0, np.abs(expected).max()))
+        logits.append(session.view("logits")[0].copy())
+    return np.stack(logits)
+
+
+def _logits_error(logits: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Give the largest error, relative to the largest logit where that is above one."""
+    return float(np.abs(logits - expected).max() / max(1.0, np.abs(expected).max()))
 
 
 def _demand(error: float, tolerance: float, architecture: Architecture, what: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,11 @@ from converters.export import Job, export
 from converters.inference_graph import Quantize, inference_file
 from converters.inspection import inspect_bytes
 from converters.training_graphs import SIGNATURES, trainable_file
-from converters.verification import keras_logits, keras_step
-from edge_client.tflite.engine import packaged_file
+from converters.verification import keras_logits, keras_step, verify_trainable
 from shared.architectures import ARCHITECTURES, ModelName
 from shared.command import progress_console
 from shared.errors import ChorusError, SettingsError, WeightsError
-from shared.tflite import Session
+from shared.tflite import Session, packaged_file
 from shared.weights import initial_weights, save_weights
 from tests.edge_client.tflite.cases import batch, weights
 
@@ -37,7 +37,7 @@ LOADABLE = {
     "PAD": 1,
     "RELU": 1,
     "RESHAPE": 1,
-    "SLICE": 1,
+    "SLICE": 2,
     "SOFTMAX": 1,
     "SUB": 1,
     "SUM": 1,
@@ -140,10 +140,26 @@ def test_a_wrong_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     out = tmp_path / "conv.tflite"
     out.write_bytes(b"what was there")
     jobs = Job.plan("conv", out, None, "float32")
-    with pytest.raises(ChorusError, match=r"gradients are off by .* It was not written"):
+    with pytest.raises(ChorusError, match=r"gradients \(train\) are off by .* It was not written"):
         export(jobs, progress_console())
     assert out.read_bytes() == b"what was there"
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(("model", "method"), [("conv", "convolutions"), ("lstm", "recurrent")])
+def test_a_wrong_head_alone_is_noticed(
+    model: ModelName, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = getattr(training_graphs._Model, method)
+
+    def wrong(self: Any, *arguments: Any) -> Any:
+        x = real(self, *arguments)
+        return self._g.mul(x, self._g.constant(1.01))
+
+    monkeypatch.setattr(training_graphs._Model, method, wrong)
+    architecture = ARCHITECTURES[model]
+    with pytest.raises(ChorusError, match=r"its gradients \(train_head\) are off by"):
+        verify_trainable(trainable_file(architecture), architecture)
 
 
 def test_keras_and_finite_differences_agree() -> None:
