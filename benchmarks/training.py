@@ -149,7 +149,7 @@ def work_steps(model: str) -> None:
     """Take a step for each line that comes in; with TensorFlow where it is installed."""
     from importlib.util import find_spec
 
-    step = tensorflow_step(model) if find_spec("tensorflow") else device_step(model)
+    step = tensorflow_step(model) if find_spec("tensorflow") else device_step(model)[1]
     for _ in range(3):
         step()
     print(0, flush=True)
@@ -176,22 +176,23 @@ def tensorflow_step(model: str) -> Callable[[], object]:
     return lambda: network.train_on_batch(features, labels)
 
 
-def device_step(model: str, *, head_only: bool = False) -> Callable[[], object]:
-    """Begin a training on the device's engine."""
+def device_step(model: str, *, head_only: bool = False) -> tuple[Any, Callable[[], object]]:
+    """Begin a training on the device's engine; give the engine, and a step of it."""
     from edge_client.tflite.engine import TfliteEngine
     from shared.training import TrainingSettings
 
     architecture, weights, features, labels = batch(model)
     engine = TfliteEngine(architecture, threads=THREADS)
     engine.begin(weights, TrainingSettings(head_only=head_only), anchor=weights)
-    return lambda: engine.step(features, labels, 1)
+    return engine, lambda: engine.step(features, labels, 1)
 
 
 def work_memory(model: str, *, head_only: bool = False) -> None:
-    """Train for a few steps, holding the global weights too; print the peak in MiB."""
-    step = device_step(model, head_only=head_only)
+    """Train for a few steps and take the weights out, holding the global ones; print the peak."""
+    engine, step = device_step(model, head_only=head_only)
     for _ in range(3):
         step()
+    engine.weights()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
@@ -199,8 +200,8 @@ def work_recognition(model: str) -> None:
     """Recognise ten seconds of sound, features included; print the median in ms."""
     import numpy as np
 
-    from edge_client.tflite.recogniser import Recogniser
     from shared.features import frame_features, pad
+    from shared.recogniser import Recogniser
 
     architecture, weights, _, _ = batch(model)
     recogniser = Recogniser(architecture, weights, threads=THREADS)
@@ -216,7 +217,7 @@ def work_recognition(model: str) -> None:
 
 def work_start(model: str) -> None:
     """Import, load and recognise once."""
-    from edge_client.tflite.recogniser import Recogniser
+    from shared.recogniser import Recogniser
 
     architecture, weights, features, _ = batch(model)
     print(Recogniser(architecture, weights, threads=THREADS).logits(features[0])[0])

@@ -94,6 +94,10 @@ class Engine(Protocol):
         """Compute logits of shape ``(n, 4)`` for features of shape ``(n, 100, 34)``."""
         ...
 
+    def release(self) -> None:
+        """Give back what memory it can: there may be little, and long until the next round."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -209,6 +213,23 @@ def train(
             )
         losses.append(loss)
     return Trained(engine.weights(), total, float(np.mean(losses)))
+
+
+def control_change(delta: Weights, control: Weights, steps: int, learning_rate: float) -> Weights:
+    """Compute SCAFFOLD's change of a client's control variate.
+
+    Option II of Karimireddy et al. (2020), equation 4.
+
+    Parameters
+    ----------
+    delta
+        The client's weights after training minus the round's global ones.
+    control
+        The server's control variate.
+    steps, learning_rate
+        Of the client's training.
+    """
+    return -control - delta / np.float32(steps * learning_rate)
 
 
 def _batches(

@@ -5,24 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from edge_client.training import OptimizerState, Progress
 from shared.architectures import Architecture
-from shared.errors import RunError
-from shared.files import write_atomically
+from shared.errors import RunError, WeightsError
+from shared.tensor_file import DTYPES, TensorFile, write_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SLOTS: Final = ("m", "v", "momentum")
 
-_VECTORS: Final = 3
-"""The most vectors a file holds: the weights, and Adam's two moments."""
-
-_HEADER: Final = 1 << 20
-"""Bytes for everything else, the loss of each step among them."""
+_STEPS: Final = 1 << 17
+"""The most losses a file holds: one a step, and no round has as many."""
 
 
 def save_progress(path: Path, progress: Progress, architecture: Architecture) -> None:
@@ -43,7 +38,7 @@ def save_progress(path: Path, progress: Progress, architecture: Architecture) ->
         "step": progress.step,
         "optimizer_step": progress.optimizer.step,
     }
-    write_atomically(path, save(arrays, {"facts": json.dumps(facts)}))
+    write_tensors(path, arrays, {"facts": json.dumps(facts)})
 
 
 def load_progress(path: Path, architecture: Architecture) -> Progress:
@@ -55,20 +50,36 @@ def load_progress(path: Path, architecture: Architecture) -> Progress:
         If there is no such file, or it is damaged, of another architecture, or too large.
     """
     try:
-        if path.stat().st_size > _VECTORS * 4 * architecture.parameters + _HEADER:
-            raise _unreadable(path, "it is too large")
-        with safe_open(path, "numpy") as file:
-            facts = json.loads((file.metadata() or {})["facts"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        weights, losses = arrays.pop("weights"), arrays.pop("losses")
+        file = TensorFile(path)
+        facts = json.loads(file.metadata["facts"])
         owner, step, taken = (facts[name] for name in ("architecture", "step", "optimizer_step"))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        if owner != architecture.name:
+            raise _unreadable(path, f"it belongs to {owner}")
+        _check(file, architecture)
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, slot in file.tensors.items():
+            arrays[name] = np.empty(slot.shape, DTYPES[slot.dtype])
+            file.read_into(name, arrays[name])
+        state = OptimizerState(int(taken), arrays)
+        weights, losses = arrays.pop("weights"), arrays.pop("losses")
+        return Progress(int(step), weights, state, tuple(losses.tolist()))
+    except WeightsError as error:
+        raise _unreadable(path, error.problem.rstrip(".")) from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _unreadable(path, str(error)) from error
-    if owner != architecture.name:
-        raise _unreadable(path, f"it belongs to {owner}")
-    if weights.shape != (architecture.parameters,) or arrays.keys() - set(_SLOTS):
-        raise _unreadable(path, "it holds other vectors")
-    return Progress(int(step), weights, OptimizerState(int(taken), arrays), tuple(losses.tolist()))
+
+
+def _check(file: TensorFile, architecture: Architecture) -> None:
+    """Raise unless the vectors are a training run's, before memory is set aside for them."""
+    whole, head = architecture.parameters, architecture.parameters - architecture.head_offset
+    for name, slot in file.tensors.items():
+        if name == "losses":
+            fits = slot.dtype == "F64" and len(slot.shape) == 1 and slot.size <= _STEPS
+        else:
+            lengths = (whole,) if name == "weights" else (whole, head) if name in _SLOTS else ()
+            fits = slot.dtype == "F32" and len(slot.shape) == 1 and slot.size in lengths
+        if not fits:
+            raise _unreadable(file.path, f"{name} is not what it should be")
 
 
 def _unreadable(path: Path, why: str) -> RunError:

@@ -87,6 +87,10 @@ class Examples:
         """Select utterances by index."""
         return Examples(self.features[where], self.frames[where], self.labels[where])
 
+    def newest(self, count: int) -> "Examples":
+        """Select the last ``count`` utterances."""
+        return Examples(self.features[-count:], self.frames[-count:], self.labels[-count:])
+
     def check(self) -> None:
         """Raise :class:`TrainingError` unless a model can train on these examples."""
         import numpy as np

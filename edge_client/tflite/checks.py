@@ -8,33 +8,19 @@ from numpy.typing import NDArray
 
 from shared.architectures import FEATURES, FRAMES, Architecture, ModelName
 from shared.emotions import EMOTIONS
-from shared.errors import TrainingError, WeightsError
+from shared.errors import TrainingError
 from shared.training import TrainingSettings
-from shared.weights import Weights, check_finite
 
 _MEGABYTE: Final = 1_000_000
 
 _WORKING: Final[dict[ModelName, int]] = {"dense": 60, "conv": 60, "lstm": 220}
 """MB for activations and the runtime's copies, besides weights, gradients and slots (measured)."""
 
-_HEAD_WORKING: Final[dict[ModelName, int]] = {"dense": 40, "conv": 30, "lstm": 70}
+_HEAD_WORKING: Final[dict[ModelName, int]] = {"dense": 40, "conv": 30, "lstm": 40}
 """The same where only the head is trained."""
 
 _GRAPH_BATCH: Final = 20
 """Larger batches take several turns, and room to add up their gradients."""
-
-
-def check_weights(
-    vector: Weights, architecture: Architecture, what: str = "The weights to use"
-) -> None:
-    """Raise :class:`WeightsError` unless a vector is finite and the architecture's."""
-    expected = (architecture.parameters,)
-    if vector.shape != expected or vector.dtype != np.float32:
-        raise WeightsError(
-            f"{what} should be float32 of shape {expected} for {architecture.name}, "
-            f"are {vector.dtype} of shape {vector.shape}."
-        )
-    check_finite(vector, what)
 
 
 def check_batch(features: NDArray[np.float32], labels: NDArray[np.int32]) -> None:
@@ -52,11 +38,13 @@ def check_batch(features: NDArray[np.float32], labels: NDArray[np.int32]) -> Non
 
 
 def needed_memory(architecture: Architecture, settings: TrainingSettings) -> int:
-    """Estimate the bytes that a training run sets aside, besides the caller's own vectors."""
+    """Estimate the bytes that a training run sets aside, its outcome included."""
     trained = architecture.parameters - (architecture.head_offset if settings.head_only else 0)
     slots = {"adam": 2, "sgd": int(settings.momentum > 0)}[settings.optimizer]
     summed = 2 * int(settings.batch_size > _GRAPH_BATCH)
-    vectors = architecture.parameters + trained * (1 + slots + summed)
+    # With the head alone, the runtime's memory is free again when the weights are taken out.
+    outcome = 0 if settings.head_only else trained
+    vectors = architecture.parameters + outcome + trained * (1 + slots + summed)
     working = (_HEAD_WORKING if settings.head_only else _WORKING)[architecture.name]
     return 4 * vectors + working * _MEGABYTE
 

@@ -1,21 +1,27 @@
 """The training engine of a device: gradients by a TFLite graph, the optimiser in NumPy."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.tflite.checks import check_batch, check_memory, check_weights
-from edge_client.tflite.optimisers import PIECE, make_optimiser, pieces
+from edge_client.tflite.checks import check_batch, check_memory
+from edge_client.tflite.optimisers import make_optimiser, pieces, room
 from edge_client.training import OptimizerState
 from shared.architectures import DROPOUT, Architecture
 from shared.emotions import EMOTIONS
-from shared.tflite import Session, physical_cores
+from shared.tflite import (
+    MASK_UNIT,
+    Session,
+    load_weights,
+    mask_inputs,
+    packaged_file,
+    physical_cores,
+    weight_places,
+)
 from shared.training import TrainingSettings
-from shared.weights import Weights
+from shared.weights import Weights, check_weights
 
 _DROPPED: Final = round(DROPOUT * 65536)
 """A unit is dropped if its 16 random bits are below this."""
@@ -102,7 +108,7 @@ class TfliteEngine:
         return self._begun().weights()
 
     def optimizer(self) -> OptimizerState:
-        """Copy out the optimiser's state as it is now."""
+        """Give the optimiser's state as it is now; it is copied only if another step is taken."""
         return self._begun().state()
 
     def logits(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -116,10 +122,10 @@ class TfliteEngine:
         check_weights(weights, self.architecture)
         if self._scoring is None:
             self._scoring = _open(self.architecture, "train_head", self._threads)
-            _fill_masks(self._scoring, lambda mask: mask.fill(1))
+            _fill_masks(self._scoring, None)
             self._scoring.view("targets").fill(0)
         session = self._scoring
-        _load(session, weights)
+        load_weights(session, weights)
         size = session.inputs["features"][0]
         result = np.empty((len(features), len(EMOTIONS)), np.float32)
         for start in range(0, len(features), size):
@@ -128,6 +134,14 @@ class TfliteEngine:
             session.run()
             result[start : start + size] = session.view("logits")[: len(batch)]
         return result
+
+    def release(self) -> None:
+        """Give back the memory of training and scoring, for what comes next on a small device.
+
+        What has not been taken out before is gone. A later ``begin`` or ``logits`` sets memory
+        aside anew.
+        """
+        self._training = self._scoring = None
 
     def _begun(self) -> "_Training":
         if self._training is None:
@@ -157,6 +171,7 @@ class _Training:
         self._optimiser = make_optimiser(settings, trained, state.slots)
         self.signature = _signature(settings)
         self._opened: Session | None = None
+        self._lent = False
         self._left: Weights = start[self._first :]
 
     def open(self, session: Session | None = None) -> Session:
@@ -165,10 +180,10 @@ class _Training:
             session = session or _open(self._architecture, self.signature, self._threads)
             self._places = {
                 name: where
-                for name, where in _places(session).items()
+                for name, where in weight_places(session).items()
                 if f"{name}_gradient" in session.outputs
             }
-            _load(session, self._start)
+            load_weights(session, self._start)
             for name, where in self._places.items():
                 left = self._left[where.start - self._first : where.stop - self._first]
                 session.view(name).reshape(-1)[:] = left
@@ -189,7 +204,7 @@ class _Training:
         for start in range(0, count, size):
             part = slice(start, start + size)
             _fill_batch(session, features[part], labels[part], 1 / count)
-            _fill_masks(session, lambda mask: _draw(mask, bits))
+            _fill_masks(session, bits)
             session.run()
             loss += float(session.view("loss")[0])
             if count > size:
@@ -207,6 +222,10 @@ class _Training:
     def _update(self, session: Session, total: Weights | None) -> None:
         """Take the optimiser's step; from ``total`` instead of the outputs, if it is given."""
         self._step += 1
+        if self._lent:
+            slots = self._optimiser.slots
+            self._optimiser.slots = {name: slot.copy() for name, slot in slots.items()}
+            self._lent = False
         self._optimiser.begin_step(self._step)
         tasks: list[_Task] = []
         for name, where in self._places.items():
@@ -226,7 +245,7 @@ class _Training:
 
     def _sweep(self, tasks: list[_Task]) -> None:
         """Change the weights of these pieces; different pieces do not touch each other."""
-        spare = np.empty((2, PIECE), np.float32)
+        spare = room()
         for weights, gradient, where in tasks:
             # FedProx's term mu (w - anchor), and SCAFFOLD's c - c_i.
             if self._settings.proximal:
@@ -248,8 +267,8 @@ class _Training:
         return np.concatenate([self._start[: self._first], trained])
 
     def state(self) -> OptimizerState:
-        slots = {name: slot.copy() for name, slot in self._optimiser.slots.items()}
-        return OptimizerState(self._step, slots)
+        self._lent = True
+        return OptimizerState(self._step, dict(self._optimiser.slots))
 
 
 def _signature(settings: TrainingSettings) -> str:
@@ -258,29 +277,6 @@ def _signature(settings: TrainingSettings) -> str:
 
 def _open(architecture: Architecture, signature: str, threads: int) -> Session:
     return Session(packaged_file(architecture, signature), signature, threads)
-
-
-def packaged_file(architecture: Architecture, signature: str) -> bytes:
-    """Read the file that comes with the package: ``train``, ``train_head`` or ``infer``."""
-    name = f"{architecture.name}-{signature}.tflite"
-    return (resources.files("edge_client") / "models" / name).read_bytes()
-
-
-def _places(session: Session) -> dict[str, slice]:
-    """Give each weight input's place in the flat vector: one lies behind the other."""
-    places: dict[str, slice] = {}
-    start = 0
-    for name, shape in session.inputs.items():
-        if name.endswith("_weights"):
-            places[name] = slice(start, start + int(np.prod(shape)))
-            start = places[name].stop
-    return places
-
-
-def _load(session: Session, weights: Weights) -> None:
-    """Copy weights into the runtime."""
-    for name, where in _places(session).items():
-        session.view(name).reshape(-1)[:] = weights[where]
 
 
 def _fill_batch(
@@ -294,18 +290,25 @@ def _fill_batch(
     targets[np.arange(len(labels)), labels] = weight
 
 
-def _fill_masks(session: Session, fill: Callable[[NDArray[np.float32]], None]) -> None:
-    """Fill the dropout masks, in the order of their layers."""
-    for name in session.inputs:
-        if name.endswith("_mask"):
-            fill(session.view(name))
+def _fill_masks(session: Session, bits: np.random.PCG64 | None) -> None:
+    """Draw the dropout masks."""
+    for name in mask_inputs(session):
+        _draw(session.view(name), bits)
 
 
-def _draw(mask: NDArray[np.float32], bits: np.random.PCG64 | None) -> None:
-    """Fill a mask: zero where a unit is dropped, the inverse of the rate kept elsewhere."""
+def _draw(mask: NDArray[Any], bits: np.random.PCG64 | None) -> None:
+    """Fill a mask: zero where a unit is dropped, the inverse of the rate kept elsewhere.
+
+    Without bits nothing is dropped.
+    """
+    one = 1 / MASK_UNIT if mask.dtype == np.int8 else 1
     if bits is None:
-        mask.fill(1)
+        mask.fill(one)
         return
-    drawn = bits.random_raw(-(-mask.size // 4)).view(np.uint16)[: mask.size]
-    np.copyto(mask, (drawn >= _DROPPED).reshape(mask.shape))
-    mask *= np.float32(1 / (1 - DROPOUT))
+    kept = mask.dtype.type(one / (1 - DROPOUT))
+    flat = mask.reshape(-1)
+    for piece in pieces(slice(0, flat.size)):
+        part = flat[piece]
+        drawn = bits.random_raw(-(-part.size // 4)).view(np.uint16)[: part.size]
+        np.copyto(part, drawn >= _DROPPED)
+        part *= kept

@@ -92,6 +92,9 @@ class NumpyEngine:
         self._state = OptimizerState(count, slots)
         return loss
 
+    def release(self) -> None:
+        """Keep the little there is."""
+
     def weights(self) -> Weights:
         """Copy out the weights."""
         return self._weights.copy()

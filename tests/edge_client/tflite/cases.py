@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.tflite import engine
-from edge_client.tflite.engine import packaged_file
 from shared.architectures import Architecture
-from shared.tflite import Session
+from shared.tflite import Session, mask_inputs, packaged_file
 from shared.weights import Weights, initial_weights
 
 RATE: Final = 1e-3
@@ -73,13 +72,6 @@ def sample(vector: Weights, architecture: Architecture) -> list[NDArray[np.float
 
 def draw_masks(architecture: Architecture, seed: int | None) -> list[NDArray[np.float32]]:
     """Draw the dropout masks of a step as the engine does; ones without a seed."""
-    session = Session(packaged_file(architecture, "train_head"), "train_head", 1)
-    bits = None if seed is None else np.random.PCG64(seed)
-    masks: list[NDArray[np.float32]] = []
-
-    def fill(mask: NDArray[np.float32]) -> None:
-        engine._draw(mask, bits)
-        masks.append(mask.copy())
-
-    engine._fill_masks(session, fill)
-    return masks
+    session = Session(packaged_file(architecture, "train"), "train", 1)
+    engine._fill_masks(session, None if seed is None else np.random.PCG64(seed))
+    return [session.view(name).copy() for name in mask_inputs(session)]

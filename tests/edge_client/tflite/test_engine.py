@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from edge_client.tflite.engine import TfliteEngine
-from edge_client.tflite.recogniser import Recogniser
 from edge_client.training import OptimizerState, Progress, Trained, train
 from shared.architectures import ARCHITECTURES, Architecture, ModelName
 from shared.errors import TrainingError, WeightsError
 from shared.randomness import stream
+from shared.recogniser import Recogniser
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights
 from tests.edge_client.tflite.cases import (
@@ -277,6 +277,30 @@ def test_a_loss_that_is_not_finite_changes_nothing(conv: TfliteEngine) -> None:
     assert np.array_equal(conv.weights(), start)
 
 
+def test_the_optimiser_state_stays_as_it_was_given(conv: TfliteEngine) -> None:
+    begin(conv)
+    conv.step(*batch(7), seed=0)
+    state = conv.optimizer()
+    before = state.slots["m"].copy()
+    conv.step(*batch(7), seed=1)
+    assert np.array_equal(state.slots["m"], before)
+    assert not np.array_equal(conv.optimizer().slots["m"], before)
+
+
+def test_an_engine_that_was_released_works_again(conv: TfliteEngine) -> None:
+    features, labels = batch(7)
+    ends = []
+    for _ in range(2):
+        begin(conv)
+        conv.step(features, labels, seed=0)
+        ends.append(conv.weights())
+        conv.release()
+        assert np.isfinite(conv.logits(ends[0], features)).all()
+        with pytest.raises(ValueError, match="not begun"):
+            conv.weights()
+    assert np.array_equal(ends[0], ends[1])
+
+
 def test_the_optimiser_state_of_another_training_is_refused(conv: TfliteEngine) -> None:
     start = weights(conv.architecture)
     state = OptimizerState(3, {"m": np.zeros(5, np.float32), "v": np.zeros(5, np.float32)})
@@ -286,7 +310,7 @@ def test_the_optimiser_state_of_another_training_is_refused(conv: TfliteEngine) 
 
 def test_the_device_imports_neither_tensorflow_nor_the_converters() -> None:
     program = (
-        "import sys, edge_client.tflite.engine, edge_client.tflite.recogniser;"
+        "import sys, edge_client.tflite.engine, shared.recogniser;"
         "assert not {'tensorflow', 'keras', 'converters'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

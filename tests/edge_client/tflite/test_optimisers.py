@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_client.tflite.optimisers import PIECE, make_optimiser, pieces
+from edge_client.tflite.optimisers import PIECE, make_optimiser, pieces, room
 from shared.training import TrainingSettings
 from tests.edge_client.tflite.cases import MOMENTUM, RATE
 from tests.edge_client.tflite.conftest import Reference
@@ -20,7 +20,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def run(name: str, start: NDArray[np.float32], gradients: NDArray[np.float32]) -> Any:
     optimiser = make_optimiser(TrainingSettings(learning_rate=RATE, **SETTINGS[name]), start.size)
-    weights, spare = start.copy(), np.empty((2, PIECE), np.float32)
+    weights, spare = start.copy(), room()
     for step, gradient in enumerate(gradients, 1):
         optimiser.begin_step(step)
         for where in (slice(0, 300), slice(300, start.size)):
@@ -47,6 +47,6 @@ def test_slots_that_are_given_are_copied() -> None:
     optimiser = make_optimiser(TrainingSettings(), 4, slots)
     optimiser.begin_step(1)
     ones = np.ones(4, np.float32)
-    optimiser.update(ones.copy(), 3 * ones, slice(0, 4), np.empty((2, PIECE), np.float32))
+    optimiser.update(ones.copy(), 3 * ones, slice(0, 4), room())
     assert (slots["m"] == 1).all()
     assert (optimiser.slots["m"] != 1).all()
