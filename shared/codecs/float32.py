@@ -1,0 +1,37 @@
+"""Every value as it is: 4 bytes a value."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.architectures import Architecture
+from shared.codecs.codec import VALUES, check_vector
+from shared.codecs.dense import Dense
+from shared.weights import Weights
+
+
+class Float32(Dense):
+    """Writes values as they are."""
+
+    name = "float32"
+    dtype = "F32"
+    lossless = True
+
+    def encode(
+        self, vector: Weights, architecture: Architecture, rng: np.random.Generator
+    ) -> dict[str, NDArray[Any]]:
+        """See :class:`shared.codecs.codec.Codec`; the vector's memory is not copied."""
+        del rng
+        check_vector(vector, architecture)
+        return {VALUES: np.ascontiguousarray(vector, "<f4")}
+
+    def write(self, values: Weights, along: Weights, rng: np.random.Generator) -> NDArray[Any]:
+        """See :class:`Dense`."""
+        del along, rng
+        return values
+
+    def read(self, numbers: NDArray[Any], along: Weights) -> Weights:
+        """See :class:`Dense`."""
+        del along
+        return numbers

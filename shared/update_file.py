@@ -1,0 +1,236 @@
+"""An update as a file: what a client sends and the aggregator aggregates from.
+
+It is a safetensors file. Its metadata name the codec and the architecture; its tensors are the
+arrays of the codec, flat, under ``delta/`` and, where SCAFFOLD has a second vector, ``control/``.
+The same function writes it on a device and in a simulation; :mod:`shared.codecs` has the formats.
+
+What a lossy codec leaves out is not lost: the client adds it to its next update (error feedback;
+Seide et al., 2014, https://doi.org/10.21437/Interspeech.2014-274; Karimireddy et al., 2019,
+https://arxiv.org/abs/1901.09847).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.architectures import Architecture
+from shared.codecs.codec import Codec, InFile, InMemory, pieces
+from shared.errors import WeightsError
+from shared.tensor_file import DTYPES, HEADER_LIMIT, TensorFile, write_tensors
+from shared.weights import Vector, Weights
+
+_DELTA: Final = "delta/"
+_CONTROL: Final = "control/"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedUpdate:
+    """An update ready to be sent.
+
+    Attributes
+    ----------
+    tensors, metadata
+        What its file holds.
+    delta, control
+        The vectors as the aggregator will read them; ``control`` is ``None`` if there is none.
+    residual
+        What the codec left out, to be given with the client's next update: shape
+        ``(parameters,)``; ``None`` if nothing was.
+    """
+
+    tensors: Mapping[str, NDArray[Any]]
+    metadata: Mapping[str, str]
+    delta: Vector
+    control: Vector | None
+    residual: Weights | None
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all; raise :class:`StorageError` if the disk is full.
+
+        Its size follows from the codec, the architecture and whether there is a control variate.
+        """
+        write_tensors(path, self.tensors, self.metadata)
+
+
+def encode_update(
+    delta: Weights,
+    architecture: Architecture,
+    codec: Codec,
+    rng: np.random.Generator,
+    *,
+    residual: Vector | None = None,
+    control: Weights | None = None,
+) -> EncodedUpdate:
+    """Encode what a client has learned in a round.
+
+    Parameters
+    ----------
+    delta
+        Its weights after training minus the round's global weights, shape ``(parameters,)``.
+        The result may share its memory.
+    architecture
+        The model.
+    codec
+        One of those that are welcome in the round.
+    rng
+        ``stream(seed, "codec", client, round)``, on a device as in a simulation.
+    residual
+        What the client's last update that counted left out.
+    control
+        SCAFFOLD's change of the client's control variate. It has no residual: the client should
+        add :attr:`EncodedUpdate.control` to its own variate, as the aggregator does to its sum;
+        the next change then begins from what was really sent.
+
+    Raises
+    ------
+    TrainingError
+        If a value is not finite.
+    """
+    total = delta
+    if not codec.lossless or residual is not None:
+        # A zero without a sign, as adding a residual of zeros gives.
+        total = delta + np.float32(0)
+    if residual is not None:
+        for piece in pieces(len(total)):
+            total[piece] += residual[piece]
+    tensors, decoded = _encoded(_DELTA, total, architecture, codec, rng)
+    second: Vector | None = None
+    if control is not None:
+        more, second = _encoded(_CONTROL, control, architecture, codec, rng)
+        tensors |= more
+    metadata = {"architecture": architecture.name, "codec": codec.name}
+    if codec.lossless:
+        return EncodedUpdate(tensors, metadata, decoded, second, None)
+    for piece in pieces(len(total)):
+        total[piece] -= decoded[piece]
+    return EncodedUpdate(tensors, metadata, decoded, second, total)
+
+
+def largest_file(codec: Codec, architecture: Architecture, *, control: bool = False) -> int:
+    """Give the bytes that an update's file has at most: a longer one need not be received."""
+    layout = codec.layout(architecture).values()
+    vector = sum(form.size * DTYPES[form.dtype].itemsize for form in layout)
+    return 8 + HEADER_LIMIT + (2 if control else 1) * vector
+
+
+class UpdateFile:
+    """An update's file, read piece by piece.
+
+    Parameters
+    ----------
+    path
+        The file.
+    codec, architecture
+        What it should be of.
+    control
+        Whether it should hold SCAFFOLD's second vector.
+
+    Attributes
+    ----------
+    delta
+        The difference of the weights.
+    control
+        The change of the control variate; ``None`` if there should be none.
+
+    Raises
+    ------
+    WeightsError
+        If the file does not hold exactly such tensors, or their places or scales are wrong; so
+        does reading from the vectors.
+    """
+
+    def __init__(
+        self, path: Path, codec: Codec, architecture: Architecture, *, control: bool = False
+    ) -> None:
+        file = TensorFile(path)
+        prefixes = [_DELTA, _CONTROL] if control else [_DELTA]
+        _check_layout(file, codec, architecture, prefixes)
+        vectors = [codec.decode(InFile(file, prefix), architecture) for prefix in prefixes]
+        self._path = path
+        self.delta: Vector = vectors[0]
+        self.control: Vector | None = vectors[1] if control else None
+
+    def check(self, largest_norm: float) -> float:
+        """Read all of it once and check every value.
+
+        Parameters
+        ----------
+        largest_norm
+            Bound of the L2 norm of ``delta``.
+
+        Returns
+        -------
+        float
+            The L2 norm of ``delta``.
+
+        Raises
+        ------
+        WeightsError
+            If a value is not finite, the norm is larger than the bound, or the file is damaged.
+        """
+        if self.control is not None:
+            self._norm(self.control)
+        norm = self._norm(self.delta)
+        # Not `>`, which a bound that is NaN would slip through.
+        if not norm <= largest_norm:
+            raise WeightsError(
+                f"The update {self._path.name} has norm {norm:.3g}, "
+                f"the largest allowed is {largest_norm:.3g}.",
+                "Train with a smaller learning rate or fewer epochs.",
+            )
+        return norm
+
+    def _norm(self, vector: Vector) -> float:
+        """Compute the L2 norm; raise if a value is not finite."""
+        squares = 0.0
+        # A NaN is found below, and needs no warning.
+        with np.errstate(invalid="ignore"):
+            for piece in pieces(len(vector)):
+                values = vector[piece].astype(np.float64)
+                squares += float(np.dot(values, values))
+        # In float64 no sum of squares of finite float32 values is infinite.
+        if not math.isfinite(squares):
+            raise WeightsError(f"The update {self._path.name} holds values that are not finite.")
+        return math.sqrt(squares)
+
+
+def _encoded(
+    prefix: str,
+    vector: Weights,
+    architecture: Architecture,
+    codec: Codec,
+    rng: np.random.Generator,
+) -> tuple[dict[str, NDArray[Any]], Vector]:
+    """Encode one vector; give its tensors, and the vector as they tell it."""
+    arrays = codec.encode(vector, architecture, rng)
+    tensors = {prefix + name: array for name, array in arrays.items()}
+    return tensors, codec.decode(InMemory(arrays), architecture)
+
+
+def _check_layout(
+    file: TensorFile, codec: Codec, architecture: Architecture, prefixes: list[str]
+) -> None:
+    """Raise unless the file says what it is and lists exactly the tensors of that."""
+    wrong = f"{file.path.name} is not an update of {architecture.name} in {codec.name}"
+    for name, value in (("architecture", architecture.name), ("codec", codec.name)):
+        if file.metadata.get(name) != value:
+            raise WeightsError(f"{wrong}: its metadata say another {name}.")
+    expected = {
+        prefix + name: form
+        for prefix in prefixes
+        for name, form in codec.layout(architecture).items()
+    }
+    if odd := file.tensors.keys() ^ expected.keys():
+        raise WeightsError(f"{wrong} (tensor {min(odd)}).")
+    for name, form in expected.items():
+        slot = file.tensors[name]
+        if (slot.dtype, slot.shape) != (form.dtype, (form.size,)):
+            raise WeightsError(
+                f"{wrong}: {name} should be {form.dtype} [{form.size}], "
+                f"is {slot.dtype} {list(slot.shape)}."
+            )
