@@ -7,7 +7,7 @@ import numpy as np
 
 from aggregator.strategies.fedavg import FedAvg
 from aggregator.strategies.options import fraction
-from shared.weights import Weights
+from shared.weights import Vector, Weights
 
 
 class FedAvgM(FedAvg):
@@ -31,7 +31,7 @@ class FedAvgM(FedAvg):
         super().__init__(server_learning_rate=server_learning_rate)
         self.server_momentum = fraction("server_momentum", server_momentum)
 
-    def step(self, weights: Weights, direction: Weights) -> Weights:
+    def step(self, weights: Vector, direction: Weights) -> Weights:
         """Take the server's step along the momentum; the direction's memory is reused."""
         momentum = self._memory.setdefault("momentum", np.zeros_like(direction))
         momentum *= self.server_momentum

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aggregator.strategies.arithmetic import pieces
 from aggregator.strategies.fedavg import FedAvg
 from aggregator.strategies.options import fraction, positive
-from shared.weights import Weights
+from shared.weights import Vector, Weights
 
 
 class FedOpt(FedAvg):
@@ -52,10 +52,13 @@ class FedOpt(FedAvg):
         """Give the learning rate of the step that begins."""
         return self.server_learning_rate
 
-    def step(self, weights: Weights, direction: Weights) -> Weights:
+    def step(self, weights: Vector, direction: Weights) -> Weights:
         """Take the optimiser's step; the direction's memory becomes the result's."""
-        m_all = self._memory.setdefault("m", np.zeros_like(weights))
-        v_all = self._memory.setdefault("v", np.full_like(weights, self._initial_v))
+        # Not `setdefault`, which would make another vector each time.
+        for name, initial in (("m", 0.0), ("v", self._initial_v)):
+            if name not in self._memory:
+                self._memory[name] = np.full_like(direction, initial)
+        m_all, v_all = self._memory["m"], self._memory["v"]
         rate = self.rate()
         for where in pieces(len(weights)):
             delta, m, v = direction[where], m_all[where], v_all[where]

@@ -11,7 +11,7 @@ from aggregator.strategies.arithmetic import WeightedSum, check_bounded
 from aggregator.strategies.options import count
 from aggregator.strategies.strategy import Strategy, Update
 from shared.errors import TrainingError
-from shared.weights import Weights
+from shared.weights import Vector, Weights
 
 
 class Scaffold(Strategy):
@@ -65,13 +65,12 @@ class Scaffold(Strategy):
         check_bounded(self._change, "The change of the control variate")
         return mean.divided(mean.total)
 
-    def step(self, weights: Weights, direction: Weights) -> Weights:
+    def step(self, weights: Vector, direction: Weights) -> Weights:
         """Take the server's step; the round's change of the control variate counts from now on."""
         if self._change is not None:
-            control = self._memory.get("control", np.float32(0))
-            # A new array: the old one may still be under way to the clients.
-            self._memory["control"] = control + self._change
-            self._change = None
+            # Into the change's memory: the old one may still be under way to the clients.
+            self._change += self._memory.get("control", np.float32(0))
+            self._memory["control"], self._change = self._change, None
         return super().step(weights, direction)
 
     def broadcast(self) -> dict[str, Weights]:

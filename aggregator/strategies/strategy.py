@@ -1,14 +1,14 @@
 """The interface of strategies: how a round's updates become the next global model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.strategies.arithmetic import check_bounded
+from aggregator.strategies.arithmetic import check_bounded, pieces
 from aggregator.strategies.options import positive
 from shared.errors import TrainingError
 from shared.weights import Vector, Weights
@@ -88,17 +88,19 @@ class Strategy(ABC):
             If the updates are too few for the rule, or lack what it needs.
         """
 
-    def step(self, weights: Weights, direction: Weights) -> Weights:
+    def step(self, weights: Vector, direction: Weights) -> Weights:
         """Take the server's step from the global weights along the direction.
 
         The direction's memory becomes the result's.
         """
-        direction *= self.server_learning_rate
-        direction += weights
+        for where in pieces(len(direction)):
+            piece = direction[where]
+            piece *= self.server_learning_rate
+            piece += weights[where]
         return direction
 
     def aggregate(
-        self, weights: Weights, updates: Iterable[Update], *, length: float = 1.0
+        self, weights: Vector, updates: Iterable[Update], *, length: float = 1.0
     ) -> Weights:
         """Compute the next global weights; the given ones are left as they are.
 
@@ -107,7 +109,7 @@ class Strategy(ABC):
         Parameters
         ----------
         weights
-            The round's global weights, shape ``(parameters,)``.
+            The round's global weights; read in pieces, so that they may lie on the disk.
         updates
             In the order of the clients' names, each client once.
         length
@@ -126,14 +128,21 @@ class Strategy(ABC):
             check_bounded(direction, "What the updates combine into")
             result = self.step(weights, direction)
         if length != 1:
-            result -= weights
-            result *= np.float32(length)
-            result += weights
+            for where in pieces(len(result)):
+                piece, before = result[where], weights[where]
+                piece -= before
+                piece *= np.float32(length)
+                piece += before
         return result
 
     def broadcast(self) -> dict[str, Weights]:
         """Give what clients need besides the global weights (SCAFFOLD's control variate)."""
         return {}
+
+    @property
+    def memory(self) -> Mapping[str, State]:
+        """What the server optimiser must remember between rounds; the next round changes it."""
+        return self._memory
 
     def state(self) -> dict[str, State]:
         """Copy out what the server optimiser must remember between rounds."""
@@ -142,6 +151,8 @@ class Strategy(ABC):
     def restore(self, state: dict[str, State]) -> None:
         """Take back what :meth:`state` gave, to go on bit for bit.
 
+        The arrays are not copied: the next round changes them.
+
         Raises
         ------
         ValueError
@@ -149,7 +160,7 @@ class Strategy(ABC):
         """
         if state and state.keys() != set(self.remembers):
             raise ValueError(f"this is not the state of {self.name}: {', '.join(state)}")
-        self._memory = {name: array.copy() for name, array in state.items()}
+        self._memory = dict(state)
 
 
 def _checked(updates: Iterable[Update], parameters: int) -> Iterator[Update]:

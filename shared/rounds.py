@@ -1,0 +1,89 @@
+"""What determines a federation's course over its rounds, simulated or real."""
+
+import math
+from typing import Annotated, ClassVar, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared.settings import Settings
+from shared.training import Positive, TrainingSettings
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class RoundSettings(Settings):
+    """Rounds, and how the server uses the updates."""
+
+    panel: ClassVar[str] = "Rounds and strategy"
+
+    rounds: Annotated[int, Field(ge=1)] = 20
+    """Number of rounds."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Course of the clients' learning rate over the rounds: cosine falls to zero."""
+    strategy: str = "fedavg"
+    """fedavg, fedavgm, fedadam, fedyogi, fedadagrad, median, trimmed-mean, krum, multi-krum or
+    scaffold."""
+    server_learning_rate: Positive | None = None
+    """Learning rate of the server's optimiser; the strategy's own default if not given."""
+    server_momentum: Share | None = None
+    """Momentum of fedavgm."""
+    server_schedule: Literal["constant", "cosine"] = "constant"
+    """Course of the length of the server's steps over the rounds."""
+    averaging: Share = 0.0
+    """Decay of a running average of the rounds' global models, which is then the model that is
+    scored and kept (Polyak averaging; compare Izmailov et al., 2018); 0 keeps the last one."""
+    beta1: Share | None = None
+    """First moment's decay in fedadam, fedyogi and fedadagrad."""
+    beta2: Share | None = None
+    """Second moment's decay in fedadam and fedyogi."""
+    tau: Positive | None = None
+    """Adaptivity of fedadam, fedyogi and fedadagrad."""
+    bias_correction: bool | None = None
+    """Correct fedadam's moments for their start at zero, as Keras does; Reddi et al. do not."""
+    trim: Annotated[float, Field(ge=0, lt=0.5)] | None = None
+    """Share that trimmed-mean cuts off at each end."""
+    byzantine: Annotated[int, Field(ge=0)] | None = None
+    """Number of hostile clients that krum and multi-krum reckon with."""
+    select: Annotated[int, Field(ge=1)] | None = None
+    """Number of updates that multi-krum averages."""
+
+
+STRATEGY_OPTIONS: Final = (
+    "server_learning_rate",
+    "server_momentum",
+    "beta1",
+    "beta2",
+    "tau",
+    "bias_correction",
+    "trim",
+    "byzantine",
+    "select",
+)
+"""Settings that are handed to the strategy where they are given."""
+
+
+class FederatedSettings(TrainingSettings, RoundSettings):
+    """How clients train in each round, and what becomes of their updates."""
+
+    @model_validator(mode="after")
+    def _check_scaffold(self) -> Self:
+        if self.strategy == "scaffold" and (self.optimizer != "sgd" or self.momentum):
+            raise ValueError("scaffold is defined for plain SGD on the clients (optimizer sgd)")
+        return self
+
+    def announced(self, number: int) -> TrainingSettings:
+        """Give the training settings that clients are told in round ``number`` (from 1)."""
+        settings = self.part(TrainingSettings)
+        if self.schedule == "constant":
+            return settings
+        rate = self.learning_rate * cosine(number, self.rounds)
+        return settings.model_copy(update={"learning_rate": rate})
+
+    def step_length(self, number: int) -> float:
+        """Give what the server's step of round ``number`` (from 1) is multiplied by."""
+        return cosine(number, self.rounds) if self.server_schedule == "cosine" else 1.0
+
+
+def cosine(number: int, rounds: int) -> float:
+    """Give the factor of a cosine schedule in round ``number``: from 1 down towards 0."""
+    return 0.5 * (1 + math.cos(math.pi * (number - 1) / rounds))
