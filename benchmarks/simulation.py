@@ -2,10 +2,11 @@
 
     python benchmarks/simulation.py
 
-One run on this machine measures, in turn and interleaved:
+One run on this machine measures, interleaved, each in a process of its own:
 
 - rounds of 4 clients, and of 20 clients of one speaker each, against a hand-written compiled loop
-  over the same examples for one epoch (conv, batch 20, Adam, dropout; no evaluation);
+  over the same examples for one epoch (conv, batch 20, Adam, dropout; no evaluation), which has
+  TensorFlow's own choice of threads;
 - the peak memory of a process that runs the loop, 4 clients, and 1,000 clients, on the same data;
 - the time from the start of the command to its first training step, against TensorFlow's import.
 
@@ -16,6 +17,7 @@ as the training actors of one RAVDESS fold have.
 import argparse
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -28,11 +30,10 @@ from typing import Any
 
 import numpy as np
 
-from converters.keras_import import import_tensorflow
 from edge_client.simulation.data import Shares
 from edge_client.simulation.federation import Federation
-from edge_client.simulation.keras_engine import KerasEngine
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.study import Engines
 from shared.architectures import ARCHITECTURES
 from shared.randomness import stream
 from shared.training import Examples
@@ -68,8 +69,8 @@ def examples() -> Examples:
 
 def plain_loop(data: Examples) -> Callable[[], object]:
     """Write the loop that one would write by hand: Keras model and optimiser, compiled step."""
-    tf = import_tensorflow()
     import keras
+    import tensorflow as tf
 
     from converters.keras_models import build
 
@@ -97,7 +98,7 @@ def plain_loop(data: Examples) -> Callable[[], object]:
     return epoch
 
 
-def federation(data: Examples, clients: int, engine: KerasEngine) -> Callable[[], object]:
+def federation(data: Examples, clients: int) -> Callable[[], object]:
     """Make a federation whose clients share the data evenly; more clients than data overlap."""
     settings = SimulationSettings(clients=clients, learning_rate=1e-3)
     if clients <= len(data):
@@ -105,28 +106,60 @@ def federation(data: Examples, clients: int, engine: KerasEngine) -> Callable[[]
     else:
         rng = stream(0, "places")
         places = [rng.choice(len(data), BATCH, replace=False) for _ in range(clients)]
-    rounds = Federation(settings, engine, Shares(data, places))
+    engines = Engines().get(settings)
+    rounds = Federation(settings, engines, Shares(data, places))
     weights = initial_weights(ARCHITECTURE, stream(0, "weights"))
     return partial(rounds.run, 1, weights)
 
 
+def prepared(what: str) -> Callable[[], object]:
+    """Make the loop, or a federation of so many clients."""
+    return plain_loop(examples()) if what == "loop" else federation(examples(), int(what))
+
+
+class Process:
+    """A process that runs the loop or a federation each time it is told to."""
+
+    def __init__(self, what: str) -> None:
+        self._here, there = socket.socketpair()
+        command = [sys.executable, __file__, "--serve", what]
+        self._process = subprocess.Popen(command, stdin=there, stdout=there)
+        there.close()
+        self._lines = self._here.makefile("rw")
+
+    def run(self) -> float:
+        """Run once; give the seconds it took."""
+        self._lines.write("go\n")
+        self._lines.flush()
+        return float(self._lines.readline())
+
+    def close(self) -> None:
+        """End the process."""
+        self._here.shutdown(socket.SHUT_WR)
+        self._process.wait()
+
+
 def compare_speed(repeats: int) -> dict[str, float]:
     """Time epochs of the loop and rounds of the federations in turn; give median seconds."""
-    data = examples()
-    engine = KerasEngine(ARCHITECTURE)
-    candidates = {
-        "plain loop": plain_loop(data),
-        "4 clients": federation(data, 4, engine),
-        "20 clients": federation(data, SPEAKERS, engine),
-    }
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+    times: dict[str, list[float]] = {what: [] for what in ("loop", "4", str(SPEAKERS))}
+    processes = {what: Process(what) for what in times}
     for repeat in range(repeats + 1):
-        for name, run in candidates.items():
-            begun = time.perf_counter()
-            run()
+        for what, process in processes.items():
+            seconds = process.run()
             if repeat:  # the first one compiles
-                times[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(values) for name, values in times.items()}
+                times[what].append(seconds)
+    for process in processes.values():
+        process.close()
+    return {what: statistics.median(values) for what, values in times.items()}
+
+
+def serve(what: str) -> None:
+    """Be one of those processes: at each line, run once and print the seconds."""
+    run = prepared(what)
+    for _ in sys.stdin:
+        begun = time.perf_counter()
+        run()
+        print(time.perf_counter() - begun, flush=True)
 
 
 def peak_memory(what: str) -> float:
@@ -140,11 +173,7 @@ def run_alone(what: str) -> None:
     """Be that process: two epochs or rounds (of 1,000 clients, one), then print the peak."""
     import resource
 
-    data = examples()
-    if what == "loop":
-        run = plain_loop(data)
-    else:
-        run = federation(data, int(what), KerasEngine(ARCHITECTURE))
+    run = prepared(what)
     for _ in range(1 if what == "1000" else 2):
         run()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -167,7 +196,7 @@ def start_up(repeats: int) -> tuple[float, float]:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if repeat:  # the first one fills the features' cache
                 imports.append(imported)
-                firsts.append(float(done.stdout) - begun)
+                firsts.append(float(done.stdout.split()[0]) - begun)
     return statistics.median(imports), statistics.median(firsts)
 
 
@@ -177,7 +206,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--alone", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve)
+        return
     if arguments.alone:
         run_alone(arguments.alone)
         return
@@ -185,16 +218,16 @@ def main() -> None:
     memory = {what: peak_memory(what) for what in ("loop", "4", "1000")}
     imported, first = start_up(3)
     seconds = compare_speed(arguments.repeats)
-    loop = seconds["plain loop"]
+    loop = seconds["loop"]
     rows = [
         ("plain loop, one epoch", f"{loop:.2f} s", "", ""),
         (
             "4 clients, one round",
-            f"{seconds['4 clients']:.2f} s",
-            seconds["4 clients"] / loop,
+            f"{seconds['4']:.2f} s",
+            seconds["4"] / loop,
             1.05,
         ),
-        ("20 clients", f"{seconds['20 clients']:.2f} s", seconds["20 clients"] / loop, 1.10),
+        ("20 clients", f"{seconds['20']:.2f} s", seconds["20"] / loop, 1.10),
         ("memory, plain loop", f"{memory['loop']:.0f} MB", "", ""),
         ("memory, 4 clients", f"{memory['4']:.0f} MB", memory["4"] / memory["loop"], 1.15),
         ("memory, 1,000 clients", f"{memory['1000']:.0f} MB", memory["1000"] / memory["4"], 1.2),

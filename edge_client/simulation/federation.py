@@ -1,23 +1,32 @@
-"""Rounds of a federation in one process: clients train one after the other."""
+"""Rounds of a federation in one process: clients train side by side, one on each core."""
 
 import math
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
 from typing import Protocol
 
 import numpy as np
 
-from aggregator.strategies import Strategy, Update, make_strategy
+from aggregator.strategies import Update
+from aggregator.strategies.sampling import sample
+from aggregator.strategies.settings import strategy_of
 from aggregator.strategies.strategy import State
 from edge_client.simulation.controls import Controls
-from edge_client.simulation.settings import STRATEGY_OPTIONS, SimulationSettings
-from edge_client.training import Engine, OptimizerState, Progress, Trained, train
+from edge_client.simulation.residuals import Residuals
+from edge_client.simulation.settings import SimulationSettings
+from edge_client.training import Engine, OptimizerState, Progress, Trained, control_change, train
+from shared.codecs import make_codec
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
+from shared.update_file import EncodedUpdate, encode_update
 from shared.vector_file import VectorFile
 from shared.weights import Weights
 
@@ -73,46 +82,19 @@ def client_name(index: int) -> str:
     return f"client-{index:05d}"
 
 
-def cosine(number: int, rounds: int) -> float:
-    """Give the factor of a cosine schedule in round ``number``: from 1 down towards 0."""
-    return 0.5 * (1 + math.cos(math.pi * (number - 1) / rounds))
-
-
-def training_settings(settings: SimulationSettings, number: int) -> TrainingSettings:
-    """Give the training settings that are announced for round ``number``."""
-    announced = settings.part(TrainingSettings)
-    if settings.schedule == "constant":
-        return announced
-    rate = settings.learning_rate * cosine(number, settings.rounds)
-    return announced.model_copy(update={"learning_rate": rate})
-
-
-def strategy_of(settings: SimulationSettings, clients: int) -> Strategy:
-    """Make the strategy that the settings name, with the options given for it.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such strategy, or it has no such option.
-    """
-    given = {name: getattr(settings, name) for name in STRATEGY_OPTIONS}
-    if settings.strategy == "scaffold":
-        given["clients"] = clients
-    return make_strategy(settings.strategy, **given)
-
-
 class Federation:
     """Rounds over clients that exist only as examples.
 
-    Clients are trained one after the other and their updates handed on at once, so memory does
-    not grow with their number; strategies that need all updates together read them from disk.
+    As many clients are trained at a time as there are engines, and their updates handed on at
+    once, in the clients' order: neither memory nor the result depends on how many there are.
+    Strategies that need all updates together read them from disk.
 
     Parameters
     ----------
     settings
         Strategy, sampling and training.
-    engine
-        What trains.
+    engines
+        What trains: one for each client that is trained at the same time.
     clients
         Each client's examples.
     folder
@@ -122,17 +104,23 @@ class Federation:
     def __init__(
         self,
         settings: SimulationSettings,
-        engine: Engine,
+        engines: Sequence[Engine],
         clients: Sequence[Examples],
         folder: Path | None = None,
     ) -> None:
         self._settings = settings
-        self._engine = engine
+        self._engines = engines
+        self._architecture = engines[0].architecture
         self._clients = clients
         self._strategy = strategy_of(settings, len(clients))
         self._controls: Controls | None = None
         if settings.strategy == "scaffold":
-            self._controls = Controls(folder, engine.architecture.parameters)
+            self._controls = Controls(folder, self._architecture.parameters)
+        self._codec = make_codec(settings.codec)
+        self._residuals: Residuals | None = None
+        if not self._codec.lossless:
+            self._residuals = Residuals(folder, self._architecture.parameters)
+        self._update_bytes = 0
 
     def run(self, number: int, weights: Weights) -> RoundOutcome:
         """Run one round; see :class:`Rounds`."""
@@ -149,8 +137,7 @@ class Federation:
                 if self._strategy.random_access:
                     spool = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                     updates = [_spooled(update, spool) for update in updates]
-                scheduled = self._settings.server_schedule == "cosine"
-                length = cosine(number, self._settings.rounds) if scheduled else 1.0
+                length = self._settings.step_length(number)
                 next_weights = self._strategy.aggregate(weights, updates, length=length)
         total = sum(examples for _, examples in losses)
         return RoundOutcome(
@@ -158,7 +145,7 @@ class Federation:
             loss=sum(loss * n for loss, n in losses) / total if total else math.nan,
             clients=len(answering),
             bytes_down=size * len(sampled),
-            bytes_up=size * len(answering),
+            bytes_up=self._update_bytes * len(answering),
         )
 
     def state(self) -> dict[str, State]:
@@ -167,23 +154,24 @@ class Federation:
 
     def restore(self, number: int, state: dict[str, State]) -> None:
         """Take the strategy's state back, and each client's control variate of that round."""
-        self._strategy.restore(state)
+        self._strategy.restore({name: array.copy() for name, array in state.items()})
         if self._controls:
             self._controls.restore(number)
+        if self._residuals:
+            self._residuals.restore(number)
 
     def settle(self, number: int) -> None:
         """Drop control variates that were replaced before round ``number``."""
         if self._controls:
             self._controls.settle(number)
+        if self._residuals:
+            self._residuals.settle(number)
 
     def _sample(self, number: int) -> list[int]:
         """Choose who takes part in a round."""
         count = len(self._clients)
         wanted = self._settings.clients_per_round or max(1, round(self._settings.fraction * count))
-        if wanted >= count:
-            return list(range(count))
-        rng = stream(self._settings.seed, "sampling", number)
-        return sorted(rng.choice(count, wanted, replace=False).tolist())
+        return sample(range(count), wanted, stream(self._settings.seed, "sampling", number))
 
     def _answering(self, number: int, sampled: list[int]) -> list[int]:
         """Leave out the clients that fail in this round."""
@@ -196,32 +184,103 @@ class Federation:
     def _updates(
         self, number: int, weights: Weights, answering: list[int], losses: list[tuple[float, int]]
     ) -> Iterator[Update]:
-        """Train the clients one after the other; note each one's loss and examples."""
-        announced = training_settings(self._settings, number)
+        """Train the clients; note each one's loss and examples."""
+        announced = self._settings.announced(number)
         control: Weights | None = None
         if self._controls:
             control = self._strategy.broadcast().get("control", np.zeros_like(weights))
-        for index in answering:
-            name, examples = client_name(index), self._clients[index]
-            own = self._controls.of(name) if self._controls else None
-            outcome = train(
-                self._engine,
-                weights,
-                examples,
-                announced,
-                partial(stream, self._settings.seed, "training", name, number),
-                correction=None if control is None or own is None else control - own,
-            )
-            if not isinstance(outcome, Trained):
-                raise TypeError("a simulated client is never stopped between steps")
-            losses.append((outcome.loss, len(examples)))
+        work = partial(self._train, number, weights, announced, control)
+        outcomes = self._side_by_side(work, answering)
+        for index, (outcome, own) in zip(answering, outcomes, strict=True):
+            name, examples = client_name(index), len(self._clients[index])
+            losses.append((outcome.loss, examples))
             delta = np.subtract(outcome.weights, weights, out=outcome.weights)
             change = None
             if self._controls and control is not None and own is not None:
-                # Option II of Karimireddy et al. (2020), equation 4.
-                change = -control - delta / np.float32(outcome.steps * announced.learning_rate)
-                self._controls.keep(name, number, own + change)
-            yield Update(name, len(examples), delta, change)
+                rate = announced.learning_rate
+                change = control_change(delta, control, outcome.steps, rate)
+            encoded = self._encode(name, number, delta, change)
+            if self._controls and own is not None and encoded.control is not None:
+                self._controls.keep(name, number, own + encoded.control[:])
+            yield Update(name, examples, encoded.delta, encoded.control)
+
+    def _encode(
+        self, name: str, number: int, delta: Weights, change: Weights | None
+    ) -> EncodedUpdate:
+        """Encode a client's update as its device would, and keep what the codec left out."""
+        encoded = encode_update(
+            delta,
+            self._architecture,
+            self._codec,
+            stream(self._settings.seed, "codec", name, number),
+            residual=self._residuals.of(name) if self._residuals else None,
+            control=change,
+        )
+        if self._residuals and encoded.residual is not None:
+            self._residuals.keep(name, number, encoded.residual)
+        if not self._update_bytes:  # every update's file has the same size
+            with tempfile.TemporaryDirectory() as folder:
+                encoded.write(Path(folder, "update"))
+                self._update_bytes = Path(folder, "update").stat().st_size
+        return encoded
+
+    def _train(
+        self,
+        number: int,
+        weights: Weights,
+        announced: TrainingSettings,
+        control: Weights | None,
+        engine: Engine,
+        stop: Callable[[int], bool],
+        index: int,
+    ) -> tuple[Trained, Weights | None]:
+        """Train one client; give what came of it, and its control variate before."""
+        name = client_name(index)
+        own = self._controls.of(name) if self._controls else None
+        outcome = train(
+            engine,
+            weights,
+            self._clients[index],
+            announced,
+            partial(stream, self._settings.seed, "training", name, number),
+            correction=None if control is None or own is None else control - own,
+            stop=stop,
+        )
+        if not isinstance(outcome, Trained):
+            raise TypeError("nobody waits for this client any more")
+        return outcome, own
+
+    def _side_by_side(
+        self,
+        work: Callable[[Engine, Callable[[int], bool], int], tuple[Trained, Weights | None]],
+        indices: list[int],
+    ) -> Iterator[tuple[Trained, Weights | None]]:
+        """Do the work of several clients at a time; give the outcomes in their order."""
+        free: SimpleQueue[Engine] = SimpleQueue()
+        for engine in self._engines:
+            free.put(engine)
+        abandoned = Event()
+
+        def task(index: int) -> tuple[Trained, Weights | None]:
+            engine = free.get()
+            try:
+                return work(engine, lambda _: abandoned.is_set(), index)
+            finally:
+                free.put(engine)
+
+        pending: deque[Future[tuple[Trained, Weights | None]]] = deque()
+        with ThreadPoolExecutor(len(self._engines), "client") as pool:
+            try:
+                for index in indices:
+                    if len(pending) == len(self._engines):
+                        yield pending.popleft().result()
+                    pending.append(pool.submit(task, index))
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                # After Ctrl-C or an error the others stop at their next step.
+                abandoned.set()
+                pool.shutdown(cancel_futures=True)
 
 
 class CentralTraining:
@@ -241,7 +300,7 @@ class CentralTraining:
             self._engine,
             Progress(0, weights, self._optimizer),
             self._examples,
-            training_settings(self._settings, number),
+            self._settings.announced(number),
             streams,
             anchor=weights,
         )
@@ -266,5 +325,5 @@ class CentralTraining:
 
 def _spooled(update: Update, folder: Path) -> Update:
     """Move an update's vector to the disk."""
-    file = VectorFile.write(folder / update.client, np.asarray(update.delta))
+    file = VectorFile.write(folder / update.client, update.delta[:])
     return Update(update.client, update.examples, file)

@@ -35,10 +35,10 @@ class KerasEngine:
     architecture
         The model.
     threads
-        Threads that one operation may use; the processor's cores if not given.
+        Engines that compute at the same time, each on one core.
     """
 
-    def __init__(self, architecture: Architecture, threads: int | None = None) -> None:
+    def __init__(self, architecture: Architecture, threads: int = 1) -> None:
         self._tf = import_tensorflow(threads)
         self.architecture = architecture
         self._model = build(architecture)
@@ -96,7 +96,12 @@ class KerasEngine:
         powers = np.array([np.float32(BETA1) ** count, np.float32(BETA2) ** count], np.float32)
         seeds = np.array([seed & 0x7FFFFFFF, seed >> 32], np.int32)
         rate = np.float32(self._settings.learning_rate)
-        return float(self._step(features, labels, seeds, rate, powers))
+        # One operation after the other: those that could run at the same time would only compete
+        # with the other clients' for cores and memory. TensorFlow has no public name for this.
+        from tensorflow.python.eager.context import function_executor_type
+
+        with function_executor_type("SINGLE_THREADED_EXECUTOR"):
+            return float(self._step(features, labels, seeds, rate, powers))
 
     def weights(self) -> Weights:
         """Copy out the weights as they are now."""
@@ -118,6 +123,9 @@ class KerasEngine:
         batches = range(0, len(features), _EVALUATION_BATCH)
         logits = [self._forward(features[i : i + _EVALUATION_BATCH]).numpy() for i in batches]
         return np.concatenate(logits)
+
+    def release(self) -> None:
+        """Keep everything: a workstation has the memory, and the next client comes at once."""
 
     def _compile(self, settings: TrainingSettings, *, corrected: bool) -> Callable[..., Any]:
         """Compile a step for settings that change what it computes."""
@@ -221,7 +229,8 @@ class KerasEngine:
     def _flat(self, variables: list[Any]) -> Weights:
         flat = np.empty(self.architecture.parameters, np.float32)
         for spec, variable in zip(self.architecture.manifest, variables, strict=True):
-            flat[spec.where] = variable.numpy().ravel()
+            # The buffer itself, where numpy() would copy it once more.
+            flat[spec.where] = np.asarray(memoryview(variable.read_value())).ravel()
         return flat
 
 

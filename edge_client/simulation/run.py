@@ -3,16 +3,16 @@
 import math
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Final, Protocol
 
-import numpy as np
-
+from aggregator.strategies.averaging import averaged
+from aggregator.strategies.settings import strategy_of
 from edge_client.simulation.checkpoint import Checkpoint
 from edge_client.simulation.data import Data, Utterances, divide, prepare
-from edge_client.simulation.federation import CentralTraining, Federation, Rounds, strategy_of
+from edge_client.simulation.federation import CentralTraining, Federation, Rounds
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
 from edge_client.simulation.run_folder import RoundRecord, RunFolder, as_facts
 from edge_client.simulation.settings import SimulationSettings
@@ -61,8 +61,8 @@ class Run:
         Where its files go; claimed already.
     utterances
         What it works on.
-    engine
-        What trains; runs of the same architecture may share one.
+    engines
+        What trains; runs of the same architecture may share them.
     clock
         Gives seconds; for tests.
     """
@@ -70,7 +70,7 @@ class Run:
     settings: SimulationSettings
     folder: RunFolder
     utterances: Utterances
-    engine: Engine
+    engines: Sequence[Engine]
     clock: Callable[[], float] = time.perf_counter
 
     def execute(self, watcher: Watcher) -> dict[str, Any]:
@@ -98,8 +98,8 @@ class Run:
 
     def _rounds(self, data: Data) -> Rounds:
         if self.settings.baseline:
-            return CentralTraining(self.settings, self.engine, data.clients[0])
-        return Federation(self.settings, self.engine, data.clients, self.folder.controls)
+            return CentralTraining(self.settings, self.engines[0], data.clients[0])
+        return Federation(self.settings, self.engines, data.clients, self.folder.controls)
 
     def _reached(self) -> Checkpoint:
         """Load the checkpoint; if there is none, begin before the first round."""
@@ -171,12 +171,10 @@ class Run:
         """Take a round's weights into the running average."""
         if not self.settings.averaging or not reached.number:
             return weights
-        change = weights - reached.average
-        change *= np.float32(1 - self.settings.averaging)
-        return np.add(reached.average, change, out=change)
+        return averaged(reached.average, weights, self.settings.averaging)
 
     def _evaluate(self, weights: Weights, examples: Examples) -> tuple[Scores, float]:
-        logits = self.engine.logits(weights, examples.features)
+        logits = self.engines[0].logits(weights, examples.features)
         matrix = confusion(examples.labels, logits.argmax(1))
         return Scores.from_confusion(matrix), mean_loss(logits, examples.labels)
 

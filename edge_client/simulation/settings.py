@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from shared.architectures import ModelName
+from shared.rounds import FederatedSettings, Share
 from shared.settings import Settings
-from shared.training import Positive, TrainingSettings
+from shared.training import Positive
 
-Share = Annotated[float, Field(ge=0, lt=1)]
 Partition = Literal["random", "single-emotion", "speaker", "dirichlet", "quantity"]
 
 
@@ -62,7 +62,7 @@ class ModelSettings(Settings):
     engine: Literal["keras", "tflite"] = "keras"
     """What trains: Keras, or the code that runs on devices."""
     threads: Annotated[int, Field(ge=1)] | None = None
-    """Threads to compute with; the processor's cores if not given."""
+    """Clients trained at a time, each on one core; the cores, at most 4, if not given."""
     initial: Path | None = None
     """Weights to start from (safetensors), instead of fresh ones."""
 
@@ -89,63 +89,23 @@ class PartitionSettings(Settings):
     """Probability that a client of a round fails to send its update."""
 
 
-class RoundSettings(Settings):
-    """Rounds, and how the server uses the updates."""
+class SimulatedRoundSettings(Settings):
+    """What only simulated rounds have."""
 
     panel: ClassVar[str] = "Rounds and strategy"
 
-    rounds: Annotated[int, Field(ge=1)] = 20
-    """Number of rounds."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """Course of the clients' learning rate over the rounds: cosine falls to zero."""
-    strategy: str = "fedavg"
-    """fedavg, fedavgm, fedadam, fedyogi, fedadagrad, median, trimmed-mean, krum, multi-krum or
-    scaffold."""
-    server_learning_rate: Positive | None = None
-    """Learning rate of the server's optimiser; the strategy's own default if not given."""
-    server_momentum: Share | None = None
-    """Momentum of fedavgm."""
-    server_schedule: Literal["constant", "cosine"] = "constant"
-    """Course of the length of the server's steps over the rounds."""
-    averaging: Share = 0.0
-    """Decay of a running average of the rounds' global models, which is then the model that is
-    scored and kept (Polyak averaging; compare Izmailov et al., 2018); 0 keeps the last one."""
-    beta1: Share | None = None
-    """First moment's decay in fedadam, fedyogi and fedadagrad."""
-    beta2: Share | None = None
-    """Second moment's decay in fedadam and fedyogi."""
-    tau: Positive | None = None
-    """Adaptivity of fedadam, fedyogi and fedadagrad."""
-    bias_correction: bool | None = None
-    """Correct fedadam's moments for their start at zero, as Keras does; Reddi et al. do not."""
-    trim: Annotated[float, Field(ge=0, lt=0.5)] | None = None
-    """Share that trimmed-mean cuts off at each end."""
-    byzantine: Annotated[int, Field(ge=0)] | None = None
-    """Number of hostile clients that krum and multi-krum reckon with."""
-    select: Annotated[int, Field(ge=1)] | None = None
-    """Number of updates that multi-krum averages."""
+    codec: str = "float32"
+    """How clients encode their updates: float32, float16, int8, int8-channel, sign, or the largest
+    10, 5 or 1 of a hundred values in one of the first four: top10-float32 to top1-int8-channel.
+    What a codec leaves out goes into the client's next update."""
     baseline: bool = False
     """Train one model on all training data instead, without federation; a round is then an
     epoch."""
 
 
-STRATEGY_OPTIONS = (
-    "server_learning_rate",
-    "server_momentum",
-    "beta1",
-    "beta2",
-    "tau",
-    "bias_correction",
-    "trim",
-    "byzantine",
-    "select",
-)
-"""Settings that are handed to the strategy where they are given."""
-
-
 class SimulationSettings(
-    TrainingSettings,
-    RoundSettings,
+    FederatedSettings,
+    SimulatedRoundSettings,
     PartitionSettings,
     ModelSettings,
     ProtocolSettings,
@@ -160,10 +120,11 @@ class SimulationSettings(
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
+        from shared.codecs import make_codec
+
+        make_codec(self.codec)
         if self.fold > self.folds:
             raise ValueError(f"fold {self.fold} does not exist, there are {self.folds}")
-        if self.strategy == "scaffold" and (self.optimizer != "sgd" or self.momentum):
-            raise ValueError("scaffold is defined for plain SGD on the clients (optimizer sgd)")
         if self.clients and self.clients_per_round and self.clients_per_round > self.clients:
             raise ValueError(
                 f"{self.clients_per_round} clients a round are more than all {self.clients}"

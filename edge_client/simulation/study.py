@@ -16,6 +16,7 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.training import Engine
 from shared.architectures import ARCHITECTURES, ModelName
 from shared.metrics import Scores
+from shared.tflite import physical_cores
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,26 +47,35 @@ class Planned:
     title: str = ""
 
 
+MOST_SIDE_BY_SIDE: Final = 4
+"""Clients trained at a time unless ``threads`` says more: each takes a model's memory."""
+
+
 class Engines:
-    """Makes engines; runs of the same model share one, so that it is compiled once."""
+    """Makes engines; runs of the same model share them, so that they are compiled once."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, ModelName, int | None], Engine] = {}
+        self._made: dict[tuple[str, ModelName], list[Engine]] = {}
 
-    def get(self, settings: SimulationSettings) -> Engine:
-        """Give the engine that a run's settings ask for."""
-        key = (settings.engine, settings.model, settings.threads)
-        if key not in self._made:
-            architecture = ARCHITECTURES[settings.model]
-            if settings.engine == "keras":
-                from edge_client.simulation.keras_engine import KerasEngine
+    def get(self, settings: SimulationSettings) -> Sequence[Engine]:
+        """Give the engines that a run's settings ask for: one for the baseline."""
+        threads = settings.threads or min(physical_cores(), MOST_SIDE_BY_SIDE)
+        made = self._made.setdefault((settings.engine, settings.model), [])
+        count = 1 if settings.baseline else min(threads, settings.clients or threads)
+        while len(made) < count:
+            made.append(_make_engine(settings, threads))
+        return made[:count]
 
-                self._made[key] = KerasEngine(architecture, settings.threads)
-            else:
-                from edge_client.tflite.engine import TfliteEngine
 
-                self._made[key] = TfliteEngine(architecture, threads=settings.threads)
-        return self._made[key]
+def _make_engine(settings: SimulationSettings, threads: int) -> Engine:
+    architecture = ARCHITECTURES[settings.model]
+    if settings.engine == "keras":
+        from edge_client.simulation.keras_engine import KerasEngine
+
+        return KerasEngine(architecture, threads)
+    from edge_client.tflite.engine import TfliteEngine
+
+    return TfliteEngine(architecture, threads=1)
 
 
 def execute(
@@ -102,8 +112,8 @@ def execute(
             result = folder.read_result()
             if result is None:
                 utterances = corpora[_corpus(planned.settings)]
-                engine = engines.get(planned.settings)
-                result = Run(planned.settings, folder, utterances, engine).execute(progress)
+                running = engines.get(planned.settings)
+                result = Run(planned.settings, folder, utterances, running).execute(progress)
             else:
                 progress.skip_run()
             results.append(result)

@@ -15,7 +15,6 @@ from edge_client.simulation.federation import (
     RoundOutcome,
     Rounds,
     client_name,
-    training_settings,
 )
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.training import Trained, train
@@ -36,7 +35,7 @@ def simulation(**values: Any) -> SimulationSettings:
 def federation(
     clients: list[Examples] = CLIENTS, folder: Path | None = None, **values: Any
 ) -> Federation:
-    return Federation(simulation(**values), NumpyEngine(), clients, folder)
+    return Federation(simulation(**values), [NumpyEngine(), NumpyEngine()], clients, folder)
 
 
 def run(rounds: Rounds, numbers: range, weights: Weights = START) -> list[RoundOutcome]:
@@ -72,7 +71,8 @@ def test_fedavg_is_the_mean_weighted_by_examples() -> None:
     np.testing.assert_allclose(outcome.weights, expected, atol=1e-6)
     assert outcome.loss == pytest.approx((24 * first.loss + 8 * second.loss) / 32)
     assert outcome.clients == 2
-    assert outcome.bytes_down == outcome.bytes_up == 2 * 4 * TINY.parameters
+    assert outcome.bytes_down == 2 * 4 * TINY.parameters
+    assert 0 < outcome.bytes_up - outcome.bytes_down < 2 * 300, "a header more"
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_options_reach_the_strategy() -> None:
 def test_the_order_of_the_work_does_not_show() -> None:
     engine = NumpyEngine()
     settings = simulation()
-    one = Federation(settings, engine, CLIENTS)
-    two = Federation(settings, engine, CLIENTS)
+    one = Federation(settings, [engine], CLIENTS)
+    two = Federation(settings, [engine], CLIENTS)
     first, second = run(one, range(1, 3)), []
     weights = START
     for number in (1, 2):  # with other work in between, on the same engine
@@ -161,7 +161,7 @@ def test_those_that_dropped_out_received_but_did_not_send() -> None:
     assert {outcome.bytes_down for outcome in outcomes} == {4 * 4 * TINY.parameters}
     assert len({outcome.clients for outcome in outcomes}) > 1
     for outcome in outcomes:
-        assert outcome.bytes_up == outcome.clients * 4 * TINY.parameters
+        assert 0 <= outcome.bytes_up - outcome.clients * 4 * TINY.parameters < 4 * 300
 
 
 def test_a_round_in_which_all_fail_changes_nothing() -> None:
@@ -199,7 +199,8 @@ def test_scaffold_corrects_by_the_paper_s_rule() -> None:
     np.testing.assert_allclose(second.weights, weights, atol=1e-5)
     (plain,) = run(federation(**{**values, "strategy": "fedavg"}), range(2, 3), first.weights)
     assert np.abs(plain.weights - second.weights).max() > 1e-4, "the correction does something"
-    assert second.bytes_up == 2 * 4 * 4 * TINY.parameters, "a control variate goes along"
+    more = second.bytes_up - 2 * 4 * 4 * TINY.parameters
+    assert 0 < more < 4 * 300, "a control variate goes along"
 
 
 @pytest.mark.parametrize(
@@ -223,10 +224,10 @@ def test_going_on_after_any_round_ends_in_the_same(tmp_path: Path, values: dict[
 
 def test_the_learning_rate_follows_its_schedule() -> None:
     settings = simulation(schedule="cosine", rounds=4)
-    rates = [training_settings(settings, number).learning_rate for number in range(1, 5)]
+    rates = [settings.announced(number).learning_rate for number in range(1, 5)]
     expected = [0.01 * (1 + math.cos(math.pi * n / 4)) / 2 for n in range(4)]
     assert rates == pytest.approx(expected)
-    assert training_settings(simulation(), 5).learning_rate == 0.01
+    assert simulation().announced(5).learning_rate == 0.01
 
 
 def test_the_server_s_steps_follow_their_own_schedule() -> None:

@@ -35,9 +35,9 @@ class Loaded:
         plain = utterances(6, 8)
         return Utterances(plain.examples, plain.speakers, (SkippedClip(CLIP, "It is [empty]."),))
 
-    def engine(self, settings: SimulationSettings) -> Engine:
+    def engine(self, settings: SimulationSettings) -> list[Engine]:
         self.engines.append(settings.model)
-        return NumpyEngine()
+        return [NumpyEngine()]
 
 
 @pytest.fixture

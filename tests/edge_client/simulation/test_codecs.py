@@ -1,0 +1,102 @@
+"""Federations whose updates are encoded."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_client.simulation.federation import client_name
+from edge_client.simulation.residuals import Residuals
+from shared.codecs import CODECS, make_codec
+from shared.errors import SettingsError
+from shared.randomness import stream
+from shared.update_file import UpdateFile, encode_update
+from tests.edge_client.simulation.test_federation import (
+    CLIENTS,
+    SCAFFOLD,
+    START,
+    alone,
+    federation,
+    run,
+    simulation,
+)
+from tests.edge_client.tiny import TINY
+
+
+def test_an_unknown_codec_is_refused_before_anything_begins() -> None:
+    with pytest.raises(SettingsError, match="no codec zip; there are: float32"):
+        simulation(codec="zip")
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_codec_learns_and_its_files_are_counted(codec: str, tmp_path: Path) -> None:
+    outcomes = run(federation(codec=codec), range(1, 5))
+    assert outcomes[-1].loss < outcomes[0].loss
+    rng = np.random.default_rng(0)
+    encode_update(START, TINY, make_codec(codec), rng).write(tmp_path / "update")
+    size = (tmp_path / "update").stat().st_size
+    assert {outcome.bytes_up for outcome in outcomes} == {4 * size}
+    assert {outcome.bytes_down for outcome in outcomes} == {4 * 4 * TINY.parameters}
+
+
+@pytest.mark.parametrize("codec", ["int8", "top5-int8-channel"])
+def test_a_round_is_what_devices_and_files_make_of_it(codec: str, tmp_path: Path) -> None:
+    kind = make_codec(codec)
+    outcomes = run(federation(codec=codec), range(1, 4))
+    weights = START
+    residuals: dict[int, Any] = {}
+    for number, outcome in enumerate(outcomes, 1):
+        total = np.zeros_like(weights)
+        for index, examples in enumerate(CLIENTS):
+            delta = alone(index, number, weights, codec=codec).weights - weights
+            rng = stream(0, "codec", client_name(index), number)
+            sent = encode_update(delta, TINY, kind, rng, residual=residuals.get(index))
+            assert sent.residual is not None
+            residuals[index] = sent.residual
+            sent.write(tmp_path / "update")
+            total += UpdateFile(tmp_path / "update", kind, TINY).delta[:] * np.float32(
+                len(examples)
+            )
+        weights = total / np.float32(sum(map(len, CLIENTS))) + weights
+        assert weights.tobytes() == outcome.weights.tobytes()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"codec": "top1-int8", "fraction": 0.5},
+        {"codec": "int8", **SCAFFOLD},
+        {"codec": "top5-int8", "strategy": "median"},
+    ],
+)
+def test_going_on_after_any_round_ends_in_the_same(tmp_path: Path, values: dict[str, Any]) -> None:
+    whole = run(federation(folder=tmp_path / "whole", **values), range(1, 6))
+    for number in range(5):
+        folder = tmp_path / f"stopped-{number}"
+        stopped = federation(folder=folder, **values)
+        before = run(stopped, range(1, number + 1))
+        state = stopped.state()
+        stopped.settle(number)
+        reached = before[-1].weights if before else START
+        run(stopped, range(number + 1, 6), reached)  # a crash after the checkpoint
+        resumed = federation(folder=folder, **values)
+        resumed.restore(number, state)
+        after = run(resumed, range(number + 1, 6), reached)
+        assert after[-1].weights.tobytes() == whole[-1].weights.tobytes()
+
+
+def test_the_control_variates_of_clients_and_server_stay_together() -> None:
+    rounds = federation(codec="top5-int8", **{**SCAFFOLD, "client_dropout": 0.0})
+    run(rounds, range(1, 5))
+    assert rounds._controls is not None
+    own = [rounds._controls.of(client_name(index)) for index in range(len(CLIENTS))]
+    np.testing.assert_allclose(rounds._strategy.broadcast()["control"], np.mean(own, 0), atol=1e-5)
+
+
+def test_residuals_lie_beside_the_control_variates(tmp_path: Path) -> None:
+    residuals = Residuals(tmp_path, 3)
+    assert residuals.of("a").tolist() == [0, 0, 0]
+    residuals.keep("a", 1, np.ones(3, np.float32))
+    assert residuals.of("a").tolist() == [1, 1, 1]
+    assert [path.name for path in tmp_path.iterdir()] == ["residual-a.1"]
