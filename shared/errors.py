@@ -72,3 +72,21 @@ class TrainingError(ChorusError):
     """Training cannot start or go on: bad examples, a loss that is not finite."""
 
     exit_code = 16
+
+
+class ProtocolError(ChorusError):
+    """A message or a chunk is not what the protocol says, or is of another version of it."""
+
+    exit_code = 17
+
+
+class BrokerError(ChorusError):
+    """The broker does not let this client in, or cannot be what was asked for."""
+
+    exit_code = 18
+
+
+class FederationError(ChorusError):
+    """A federation's state is damaged, is used by another process, or belongs to another one."""
+
+    exit_code = 19

@@ -1,0 +1,264 @@
+"""The messages in words: JSON, each of a pydantic class.
+
+Every message carries the version of the protocol. Unknown fields are left aside, so a newer minor
+version is understood; another major version is refused with a reason.
+"""
+
+import json
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+)
+
+from shared.errors import ProtocolError
+from shared.protocol.topics import Name
+from shared.training import TrainingSettings
+
+T = TypeVar("T")
+
+MAJOR: Final = 1
+MINOR: Final = 0
+VERSION: Final = f"{MAJOR}.{MINOR}"
+
+LARGEST_MESSAGE: Final = 1 << 20
+"""Bytes of a message in words; one that is longer is refused unread."""
+
+LARGEST_FILE: Final = 1 << 30
+"""Bytes of a model's or an update's file."""
+
+MOST_RANGES: Final = 256
+"""Ranges a message may list; what is left out is told in a later one."""
+
+_SHOWN: Final = 200
+"""Characters of the other side that an error repeats."""
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 of a whole file, in hexadecimal."""
+
+Size = Annotated[int, Field(ge=1, le=LARGEST_FILE)]
+
+Offset = Annotated[int, Field(ge=0, le=LARGEST_FILE)]
+
+RangeList = Annotated[list[tuple[Offset, Offset]], Field(max_length=MOST_RANGES)]
+"""Half-open ranges of bytes, sorted and apart from each other."""
+
+Confusion = Annotated[
+    list[Annotated[list[Annotated[int, Field(ge=0, le=10**6)]], Field(min_length=4, max_length=4)]],
+    Field(min_length=4, max_length=4),
+]
+"""Counts: rows are the emotions felt, columns those recognised."""
+
+
+def _known_settings(values: Any) -> Any:
+    """Leave aside training settings that a newer minor version has."""
+    if not isinstance(values, dict):
+        return values
+    return {name: value for name, value in values.items() if name in TrainingSettings.model_fields}
+
+
+Sentence = Annotated[str, Field(max_length=500)]
+
+
+class Message(BaseModel):
+    """What all messages have in common."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    protocol: Annotated[str, Field(pattern=r"^\d{1,4}\.\d{1,4}$")] = VERSION
+    """Version of the protocol, major and minor."""
+
+    def encode(self) -> bytes:
+        """Write the message as JSON."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Read a message.
+
+        Raises
+        ------
+        ProtocolError
+            If it is too long, not JSON, of another major version, or not such a message.
+        """
+        return _validated(TypeAdapter(cls), payload)
+
+
+class File(BaseModel):
+    """A file that can be asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    digest: Digest
+    size: Size
+
+
+class Announcement(Message):
+    """The current round, retained: all that a client which comes late or back needs to know."""
+
+    federation: Name
+    run: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    """Tells this federation from an earlier one of the same name."""
+    state: Literal["waiting", "open", "finished"]
+    """Waiting for enough clients; open for updates; or no further round will come."""
+    round: Annotated[int, Field(ge=1)]
+    """Number of the round."""
+    architecture: Literal["dense", "conv", "lstm"]
+    model: File
+    """The round's global weights, as safetensors."""
+    averaged: File | None = None
+    """The running average of the rounds' models, which recognises better, if one is kept."""
+    control: File | None = None
+    """The strategy's control variate (SCAFFOLD), as safetensors with the names of the weights."""
+    training: Annotated[TrainingSettings, BeforeValidator(_known_settings)]
+    """How clients train in this round."""
+    strategy: Annotated[str, Field(max_length=64)] = "fedavg"
+    """The strategy's name; for scaffold, clients send a second vector."""
+    codecs: Annotated[list[str], Field(min_length=1, max_length=16)]
+    """How updates may be encoded; the first is preferred."""
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)]
+    """What clients open their random streams with."""
+    clients: list[Name] | None = None
+    """Who takes part; everybody, if not given."""
+    closes_in: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    """Seconds from the round's opening to its deadline; the aggregator's clock alone counts."""
+    chunk: Annotated[int, Field(ge=1024, le=1 << 24)] = 1 << 16
+    """Bytes of a chunk, but for a file's last."""
+
+
+class Presence(Message):
+    """That a client is there, retained; or, as its will, that it is not."""
+
+    state: Literal["online", "offline"]
+    examples: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """Labelled examples it could train on."""
+    trains: bool = True
+    """Whether it would take part in a round now."""
+    software: Annotated[str, Field(max_length=100)] = ""
+
+
+class Offer(Message):
+    """A client has a finished update."""
+
+    kind: Literal["offer"] = "offer"
+    update: Digest
+    """SHA-256 of the update's file: its name in all that follows."""
+    size: Size
+    run: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    round: Annotated[int, Field(ge=1)]
+    model: Digest
+    """The weights that the update is a difference to."""
+    codec: Annotated[str, Field(max_length=64)]
+    examples: Annotated[int, Field(ge=1, le=10**9)]
+    loss: FiniteFloat | None = None
+    """Mean training loss."""
+    confusion: Confusion | None = None
+    """The round's global model on the client's held-out examples."""
+
+
+class Want(Message):
+    """A client asks for parts of a file."""
+
+    kind: Literal["want"] = "want"
+    file: Digest
+    ranges: RangeList
+    seen: Annotated[int, Field(ge=0)] = 0
+    """Highest sequence number of a chunk of this file that it received; 0 if none.
+
+    What was published after it is on its way, and not published again.
+    """
+
+
+class Received(Message):
+    """What of an update is safe on the aggregator's disk, and how far the client may run ahead."""
+
+    kind: Literal["received"] = "received"
+    update: Digest
+    ranges: RangeList
+    window: Annotated[int, Field(ge=0, le=LARGEST_FILE)]
+    """Bytes that may be under way beyond the ranges; 0 means: wait for the next such message."""
+
+
+class Accepted(Message):
+    """An update is complete, checked and safe; it counts."""
+
+    kind: Literal["accepted"] = "accepted"
+    update: Digest
+
+
+class Refused(Message):
+    """An update does not count and will not; the client may drop it."""
+
+    kind: Literal["refused"] = "refused"
+    update: Digest
+    reason: Literal[
+        "late", "duplicate", "uninvited", "foreign", "damaged", "invalid", "too-large", "unwelcome"
+    ]
+    sentence: Sentence
+
+
+class Unavailable(Message):
+    """A file that a client asked for is not to be had."""
+
+    kind: Literal["unavailable"] = "unavailable"
+    file: Digest
+    sentence: Sentence
+
+
+Request = Annotated[Offer | Want, Field(discriminator="kind")]
+Reply = Annotated[Received | Accepted | Refused | Unavailable, Field(discriminator="kind")]
+
+_REQUESTS: Final[TypeAdapter[Offer | Want]] = TypeAdapter(Request)
+_REPLIES: Final[TypeAdapter[Received | Accepted | Refused | Unavailable]] = TypeAdapter(Reply)
+
+
+def decode_request(payload: bytes) -> Offer | Want:
+    """Read what a client asks; raises as :meth:`Message.decode`."""
+    return _validated(_REQUESTS, payload)
+
+
+def decode_reply(payload: bytes) -> Received | Accepted | Refused | Unavailable:
+    """Read what the aggregator answers; raises as :meth:`Message.decode`."""
+    return _validated(_REPLIES, payload)
+
+
+def _validated(adapter: "TypeAdapter[T]", payload: bytes) -> T:
+    if len(payload) > LARGEST_MESSAGE:
+        raise ProtocolError(f"A message of {len(payload)} bytes is too long.")
+    try:
+        values = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("A message is not JSON.") from error
+    if not isinstance(values, dict):
+        raise ProtocolError("A message is not a JSON object.")
+    _check_version(values.get("protocol"))
+    try:
+        return adapter.validate_python(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise ProtocolError(
+            f"A message is wrong: {_shown(where)}: {_shown(first['msg'])}."
+        ) from error
+
+
+def _check_version(version: object) -> None:
+    if not isinstance(version, str):
+        raise ProtocolError("A message does not say its protocol's version.")
+    major = version.partition(".")[0]
+    if major != str(MAJOR):
+        raise ProtocolError(
+            f"The other side speaks protocol {_shown(version)}, this one {VERSION}.",
+            "Install the same major version of chorus-edge on both sides.",
+        )
+
+
+def _shown(text: str) -> str:
+    """Make what the other side wrote fit for a log: short, and without control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_SHOWN])

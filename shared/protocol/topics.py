@@ -1,0 +1,76 @@
+"""The topics of a federation.
+
+Each client has a branch of its own, so that a broker's access rules can keep devices apart: a
+device writes ``presence``, ``requests`` and ``chunks`` of its own branch and reads its
+``replies``; only the aggregator writes ``round``, ``models`` and ``replies``.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from pydantic import Field
+
+ROOT: Final = "chorus"
+
+NAME: Final = r"^[a-z0-9][a-z0-9-]{0,63}$"
+"""What federations and clients may be called: safe in a topic, in a file's name and in a log."""
+
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+def is_name(text: str) -> bool:
+    """Say whether a text may name a federation or a client."""
+    return re.fullmatch(NAME, text) is not None and "\n" not in text
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one federation.
+
+    Attributes
+    ----------
+    federation
+        Its name.
+    """
+
+    federation: str
+
+    @property
+    def round(self) -> str:
+        """Where the aggregator keeps the announcement of the current round, retained."""
+        return f"{ROOT}/{self.federation}/round"
+
+    def model(self, digest: str) -> str:
+        """Name where the chunks of a model's file are published, for all who want them."""
+        return f"{ROOT}/{self.federation}/models/{digest}"
+
+    def presence(self, client: str) -> str:
+        """Name where a client says that it is there, retained; its will says that it is not."""
+        return f"{ROOT}/{self.federation}/clients/{client}/presence"
+
+    def requests(self, client: str) -> str:
+        """Name where a client offers updates and asks for files."""
+        return f"{ROOT}/{self.federation}/clients/{client}/requests"
+
+    def chunks(self, client: str) -> str:
+        """Name where a client sends the chunks of its update."""
+        return f"{ROOT}/{self.federation}/clients/{client}/chunks"
+
+    def replies(self, client: str) -> str:
+        """Name where the aggregator answers a client."""
+        return f"{ROOT}/{self.federation}/clients/{client}/replies"
+
+    def client_of(self, topic: str) -> tuple[str, str] | None:
+        """Take apart a topic of a client's branch.
+
+        Returns
+        -------
+        (str, str) or None
+            The client and the last part; ``None`` if it is no such topic, or the name is wrong.
+        """
+        match topic.split("/"):
+            case [root, federation, "clients", client, kind]:
+                if (root, federation) == (ROOT, self.federation) and is_name(client):
+                    return client, kind
+        return None
