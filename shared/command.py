@@ -24,6 +24,17 @@ def progress_console() -> "Console":
     return Console(stderr=True, highlight=False)
 
 
+def log_to_stderr() -> None:
+    """Write the log of this process to standard error, one line each, for people and journals."""
+    import logging
+
+    # A journal stamps its lines itself.
+    form = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s  %(message)s"
+    logging.basicConfig(level=logging.WARNING, format=form, datefmt="%H:%M:%S", force=True)
+    for package in ("aggregator", "edge_client", "shared"):
+        logging.getLogger(package).setLevel(logging.INFO)
+
+
 def run(app: "typer.Typer") -> NoReturn:
     """Run a command line; print an error its user can mend as a sentence, not as a traceback."""
     try:

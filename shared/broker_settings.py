@@ -1,0 +1,114 @@
+"""Where the broker is, and how to be let in."""
+
+import ssl
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Self
+
+from pydantic import Field, model_validator
+
+from shared.errors import BrokerError
+from shared.settings import Settings
+
+PLAIN_PORT: Final = 1883
+"""Registered for MQTT."""
+
+TLS_PORT: Final = 8883
+"""Registered for MQTT over TLS."""
+
+_LONGEST_PASSWORD: Final = 1 << 12
+
+
+class BrokerSettings(Settings):
+    """How to reach the MQTT broker."""
+
+    panel: ClassVar[str] = "Broker"
+
+    broker: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    """Host name or address of the MQTT broker."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Its port; 1883 if not given, with TLS 8883."""
+    username: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Who to be to the broker; if only a password is given, the client's own name."""
+    password_file: Path | None = None
+    """File with the password in its first line. Passwords are given in files only, as options and
+    the environment can be read by other processes."""
+    tls: bool = False
+    """Encrypt, and check the broker's certificate."""
+    ca_file: Path | None = None
+    """Certificate (PEM) of the authority that the broker's must be signed by; the system's
+    authorities if not given."""
+    certificate_file: Path | None = None
+    """Own certificate (PEM), where the broker asks for one."""
+    key_file: Path | None = None
+    """Private key (PEM) of the own certificate, if it is not in the same file."""
+    keepalive: Annotated[int, Field(ge=5, le=3600)] = 60
+    """Seconds of silence after which either side asks whether the other is still there."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not self.tls and (self.ca_file or self.certificate_file or self.key_file):
+            raise ValueError("certificates are for TLS: give --tls too")
+        if self.key_file and not self.certificate_file:
+            raise ValueError("a key_file needs the certificate_file it belongs to")
+        if self.username and not self.password_file and not self.certificate_file:
+            raise ValueError("a username needs a password_file")
+        return self
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.broker, self.port or (TLS_PORT if self.tls else PLAIN_PORT)
+
+    def password(self) -> str | None:
+        """Read the password; ``None`` if there is none.
+
+        Raises
+        ------
+        BrokerError
+            If the file cannot be read, or does not begin with a password.
+        """
+        if self.password_file is None:
+            return None
+        try:
+            with self.password_file.open() as file:
+                password = file.readline(_LONGEST_PASSWORD).rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise BrokerError(
+                f"Cannot read the password file {self.password_file}: {reason}."
+            ) from error
+        if not password:
+            raise BrokerError(
+                f"The password file {self.password_file} is empty.",
+                "Its first line should be the broker's password for this client.",
+            )
+        return password
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Make ready what TLS needs; ``None`` without TLS.
+
+        Raises
+        ------
+        BrokerError
+            If a certificate or key cannot be read.
+        """
+        if not self.tls:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise _unusable(f"the authority's certificate {self.ca_file}", error) from error
+        if self.certificate_file:
+            try:
+                # A key with a passphrase would make OpenSSL ask the terminal.
+                context.load_cert_chain(self.certificate_file, self.key_file, password="")
+            except (OSError, ssl.SSLError) as error:
+                raise _unusable(
+                    f"the own certificate {self.certificate_file} with its key", error
+                ) from error
+        return context
+
+
+def _unusable(what: str, error: OSError) -> BrokerError:
+    reason = "it is not PEM as expected" if isinstance(error, ssl.SSLError) else error.strerror
+    return BrokerError(f"Cannot use {what}: {reason}.")

@@ -1,0 +1,130 @@
+"""What can be wrong between a client and its broker, as sentences with a mend."""
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+from paho.mqtt.reasoncodes import ReasonCode
+
+from shared.broker_settings import BrokerSettings
+from shared.errors import BrokerError
+
+_NOT_YET_VALID, _EXPIRED = 9, 10
+"""OpenSSL's ``X509_V_ERR_CERT_NOT_YET_VALID`` and ``X509_V_ERR_CERT_HAS_EXPIRED``."""
+
+_BAD_PASSWORD, _NOT_AUTHORISED, _BAD_IDENTIFIER, _BAD_PROTOCOL = 134, 135, 133, 132
+"""MQTT 5's reason codes, into which paho translates the return codes of 3.1.1."""
+
+_SPEAKS_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a connection ended or did not come about.
+
+    Attributes
+    ----------
+    error
+        What is wrong and what to do.
+    lasting
+        Whether it stays so until somebody changes a setting, here or at the broker.
+    """
+
+    error: BrokerError
+    lasting: bool = False
+
+
+def unreachable(settings: BrokerSettings, error: OSError | ValueError) -> Trouble:
+    """Explain why no connection was made."""
+    place = _place(settings)
+    match error:
+        case ssl.SSLError():
+            return _no_tls(place, error)
+        case ConnectionRefusedError():
+            return _trouble(
+                f"No broker listens at {place}.",
+                "Start it (`aggregator serve --embedded-broker` brings its own), or name another "
+                "with --broker and --port.",
+            )
+        case socket.gaierror() | UnicodeError():
+            return _trouble(
+                f"The broker's name {settings.broker} is not known here.",
+                "Look at --broker and at the network.",
+            )
+        case TimeoutError():
+            return _trouble(
+                f"The broker {place} does not answer.", "Look at the network and its firewalls."
+            )
+    reason = getattr(error, "strerror", None) or str(error)
+    return _trouble(f"The broker {place} cannot be reached: {reason}.")
+
+
+def _no_tls(place: str, error: ssl.SSLError) -> Trouble:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        problem = f"The certificate of {place} is not accepted: {error.verify_message.rstrip('.')}."
+        if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
+            # A Raspberry Pi has no clock of its own: until it is set, the year is wrong.
+            return _trouble(problem, "Look at this machine's clock, then renew the certificate.")
+        return _trouble(
+            problem,
+            "Give the authority that signed it with --ca-file, and a name in --broker that the "
+            "certificate holds.",
+            lasting=True,
+        )
+    if error.reason in _SPEAKS_NO_TLS:
+        return _trouble(
+            f"{place} does not speak TLS.",
+            "Give the port that does (8883 usually), or --no-tls.",
+            lasting=error.reason == "WRONG_VERSION_NUMBER",
+        )
+    return _trouble(f"TLS with {place} fails: {error.reason or error}.")
+
+
+def refused(settings: BrokerSettings, username: str | None, code: ReasonCode) -> Trouble:
+    """Explain why the broker did not let the client in."""
+    place = _place(settings)
+    match code.value:
+        case value if value in (_BAD_PASSWORD, _NOT_AUTHORISED):
+            who = f"{username} with this password" if username else "anonymous clients"
+            return _trouble(
+                f"The broker {place} does not let {who} in.",
+                "Give the name and the password it knows with --username and --password-file.",
+                lasting=True,
+            )
+        case value if value in (_BAD_IDENTIFIER, _BAD_PROTOCOL):
+            return _trouble(
+                f"The broker {place} refuses the client: {str(code).lower()}.", lasting=True
+            )
+    return _trouble(f"The broker {place} takes no clients now: {str(code).lower()}.")
+
+
+def unsubscribable(settings: BrokerSettings, username: str | None) -> Trouble:
+    """Explain that the broker forbids a topic."""
+    who = username or "anonymous clients"
+    return _trouble(
+        f"The broker {_place(settings)} does not let {who} read the federation's topics.",
+        "Look at the broker's access rules (deploy/mosquitto/acl).",
+        lasting=True,
+    )
+
+
+def lost(settings: BrokerSettings, name: str, *, was_connected: bool) -> Trouble:
+    """Explain that an established connection ended."""
+    place = _place(settings)
+    if was_connected:
+        return _trouble(
+            f"The connection to the broker {place} was lost.",
+            f"It is tried again; if this repeats, look whether a second client is called {name}.",
+        )
+    hint = "" if settings.tls else "If it speaks TLS there, give --tls."
+    return _trouble(f"{place} ended the connection without an answer.", hint)
+
+
+def _place(settings: BrokerSettings) -> str:
+    host, port = settings.address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _trouble(problem: str, mend: str = "", *, lasting: bool = False) -> Trouble:
+    return Trouble(BrokerError(problem, mend), lasting)

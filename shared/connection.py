@@ -1,0 +1,370 @@
+"""The connection to the MQTT broker: kept up for ever, with bounded memory.
+
+MQTT 3.1.1 with a clean session: after a break nothing is left of the old connection, neither here
+nor at the broker. What was not acknowledged is sent again by the protocol above, which knows what
+still matters.
+"""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from shared.backoff import Backoff
+from shared.broker_settings import BrokerSettings
+from shared.broker_troubles import Trouble, lost, refused, unreachable, unsubscribable
+from shared.errors import BrokerError
+
+log = logging.getLogger(__name__)
+
+OUT_BYTES: Final = 4 << 20
+"""Bytes under way to the broker at most. At 1 Mbit/s this is half a minute, so an answer to a
+keep-alive of 60 s still finds its way through."""
+
+_REPLY_BYTES: Final = 4 << 20
+"""What callbacks may publish beyond that, as they cannot wait."""
+
+_MESSAGE_OVERHEAD: Final = 512
+"""Bytes that a message costs besides topic and payload, about; bounds their number too."""
+
+_INFLIGHT: Final = 64
+"""Messages sent and not acknowledged; paho's own 20 leave the line empty on a long way."""
+
+_CONNECT_TIMEOUT: Final = 20.0
+"""Seconds for TCP and TLS each; a Raspberry Pi Zero takes a few for its first handshake."""
+
+_CLOSE_TIMEOUT: Final = 10.0
+"""Seconds that :meth:`Connection.close` waits for acknowledgements."""
+
+
+class Connection:
+    """A connection to the broker that comes back by itself.
+
+    All callbacks come from one thread, the network thread. They should return soon: while they
+    run nothing is received, so the broker holds (and at last drops) what it has for this client.
+
+    Parameters
+    ----------
+    settings
+        Where the broker is.
+    name
+        The client's name: its MQTT identifier, and its user name if the settings give none. A
+        broker ends the older of two connections of one name.
+    subscriptions
+        Topics or topic filters to begin with.
+    unacknowledged
+        Further ones, whose messages the broker shall not wait for acknowledgements of (QoS 0):
+        what is lost of them is asked for again by those who speak.
+    will
+        Topic and payload that the broker publishes, retained, if this client is lost without
+        :meth:`close`.
+    on_message
+        Called with topic and payload, only while connected. What it raises is logged and ends
+        nothing.
+    on_change
+        Called with ``True`` when the broker has acknowledged all subscriptions, with ``False``
+        when the connection is lost or an attempt fails for another reason than the one before;
+        and with a sentence for the log.
+    backoff
+        How long to wait between attempts.
+
+    Attributes
+    ----------
+    refused
+        Why the broker does not let this client in, for what retrying cannot mend; then the
+        network thread has ended, and ``on_change`` was called a last time. Only an attempt before
+        the first success ends so: what is wrong then was probably typed wrong. Once it has
+        worked, a broker may refuse for a while (its passwords are being reloaded) and is retried.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        name: str,
+        *,
+        subscriptions: Sequence[str],
+        unacknowledged: Sequence[str] = (),
+        will: tuple[str, bytes] | None = None,
+        on_message: Callable[[str, bytes], None],
+        on_change: Callable[[bool, str], None],
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.settings = settings
+        self.name = name
+        self.refused: BrokerError | None = None
+        self._will = will
+        self._on_message = on_message
+        self._on_change = on_change
+        self._backoff = backoff or Backoff()
+        self._subscriptions = dict.fromkeys(subscriptions, 1) | dict.fromkeys(unacknowledged, 0)
+        self._thread = threading.Thread(target=self._run, name=f"mqtt-{name}", daemon=True)
+        self._closing = threading.Event()
+        self._worked = False
+        self._told = ""
+        # Guards what follows. Never held while paho is called: paho has locks of its own.
+        self._changed = threading.Condition()
+        self._client: mqtt.Client | None = None
+        self._connected = False
+        self._sizes: dict[int, int] = {}
+        self._early: set[int] = set()
+        self._under_way = 0
+        # Of the present connection, for the network thread alone.
+        self._trouble: Trouble | None = None
+        self._first_subscribe: int | None = None
+        self._held_back: list[mqtt.MQTTMessage] = []
+
+    def start(self) -> None:
+        """Begin to connect, in the network thread; a broker that is away is waited for.
+
+        Raises
+        ------
+        BrokerError
+            If a password or certificate file cannot be used.
+        """
+        self._new_client()
+        self._thread.start()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has acknowledged this client and all it subscribed to at first."""
+        return self._connected
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
+        """Hand a message to the broker.
+
+        While ``OUT_BYTES`` are under way, the caller waits for room: whoever sends a large file is
+        slowed down to the broker's pace, and memory stays bounded. In a callback it never waits,
+        and there is as much room again for answers.
+
+        Returns
+        -------
+        bool
+            ``False`` if there is no connection, it was lost meanwhile, or (in a callback) there
+            is no room: then the message is not sent, now or later. ``True`` promises its arrival
+            only while the connection lasts.
+        """
+        size = len(payload) + len(topic) + _MESSAGE_OVERHEAD
+        with self._changed:
+            client = self._client
+            if threading.current_thread() is self._thread:
+                if self._under_way + size > OUT_BYTES + _REPLY_BYTES:
+                    return False
+            else:
+                self._changed.wait_for(
+                    lambda: (
+                        not self._connected
+                        or self._client is not client
+                        or self._under_way == 0
+                        or self._under_way + size <= OUT_BYTES
+                    )
+                )
+            if client is None or not self._connected or self._client is not client:
+                return False
+            self._under_way += size
+        sent = client.publish(topic, payload, qos, retain)
+        with self._changed:
+            if self._client is not client:
+                return False
+            if sent.rc != mqtt.MQTT_ERR_SUCCESS or sent.mid in self._early:
+                self._early.discard(sent.mid)
+                self._free(size)
+            else:
+                self._sizes[sent.mid] = size
+        return sent.rc == mqtt.MQTT_ERR_SUCCESS
+
+    def subscribe(self, topic: str, *, qos: int = 1) -> None:
+        """Receive a topic from now on, over all reconnections."""
+        with self._changed:
+            self._subscriptions[topic] = qos
+            client = self._client
+        if client:
+            client.subscribe(topic, qos)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Receive a topic no longer."""
+        with self._changed:
+            self._subscriptions.pop(topic, None)
+            client = self._client
+        if client:
+            client.unsubscribe(topic)
+
+    def close(self) -> None:
+        """Wait, bounded, until all that was published is acknowledged; then take leave.
+
+        Taking leave keeps the broker from publishing the will: publish what it says before, if
+        it should be known. Not to be called in a callback.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._connected or self._under_way == 0, timeout=_CLOSE_TIMEOUT
+            )
+        self._closing.set()
+        with self._changed:
+            client = self._client
+        if client:
+            client.disconnect()
+        if self._thread.ident is not None:
+            # Without a client it may be waiting for a host that does not answer: not worth more.
+            self._thread.join(_CLOSE_TIMEOUT if client else 1.0)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            trouble = self._one_connection()
+            if self._closing.is_set():
+                return
+            if trouble.lasting and not self._worked:
+                self.refused = trouble.error
+            sentence = f"{trouble.error.problem} {trouble.error.mend}".strip()
+            if sentence != self._told:
+                self._tell(sentence, connected=False)
+            if self.refused:
+                return
+            self._closing.wait(self._backoff.next())
+
+    def _one_connection(self) -> Trouble:
+        """Connect once, and stay until it is over; say why."""
+        self._trouble = None
+        self._held_back = []
+        try:
+            client = self._new_client()
+            client.connect(*self.settings.address, keepalive=self.settings.keepalive)
+        except BrokerError as error:
+            return Trouble(error)
+        except (OSError, ValueError) as error:
+            return unreachable(self.settings, error)
+        try:
+            while client.loop(self.settings.keepalive / 4) == mqtt.MQTT_ERR_SUCCESS:
+                pass
+        except Exception:  # whatever a broker sends must not end the thread
+            log.exception("The connection failed in a way that it should not.")
+        finally:
+            was_connected = self._forget()
+        return self._trouble or lost(self.settings, self.name, was_connected=was_connected)
+
+    def _new_client(self) -> mqtt.Client:
+        """Prepare one connection; files are read anew, so that they can be replaced meanwhile."""
+        password, context = self.settings.password(), self.settings.tls_context()
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, self.name, reconnect_on_failure=False)
+        client.connect_timeout = _CONNECT_TIMEOUT
+        client.max_inflight_messages_set(_INFLIGHT)
+        if self._username:
+            client.username_pw_set(self._username, password)
+        if context:
+            client.tls_set_context(context)
+        if self._will:
+            client.will_set(*self._will, qos=1, retain=True)
+        client.on_socket_open = _without_delay
+        # With this set, threads that publish leave the writing to the network thread.
+        client.on_socket_register_write = _leave_to_loop
+        client.on_connect = self._acknowledged
+        client.on_subscribe = self._subscribed
+        client.on_message = self._received
+        client.on_publish = self._published
+        return client
+
+    @property
+    def _username(self) -> str | None:
+        return self.settings.username or (self.name if self.settings.password_file else None)
+
+    def _acknowledged(
+        self, client: mqtt.Client, _: Any, __: mqtt.ConnectFlags, code: ReasonCode, ___: Any
+    ) -> None:
+        if code.is_failure:
+            self._trouble = refused(self.settings, self._username, code)
+            return
+        with self._changed:
+            # From here on, other threads subscribe by themselves what is not in this list.
+            self._client = client
+            topics = list(self._subscriptions.items())
+        if self._closing.is_set():
+            client.disconnect()
+        elif topics:
+            _, self._first_subscribe = client.subscribe(topics)
+        else:
+            self._ready()
+
+    def _subscribed(
+        self, client: mqtt.Client, _: Any, mid: int, codes: list[ReasonCode], ___: Any
+    ) -> None:
+        refusal = any(code.is_failure for code in codes)
+        if mid == self._first_subscribe and not refusal:
+            self._ready()
+        elif refusal:
+            self._trouble = unsubscribable(self.settings, self._username)
+            client.disconnect()
+
+    def _ready(self) -> None:
+        with self._changed:
+            self._connected = True
+        self._worked = True
+        self._backoff.connected()
+        host, port = self.settings.address
+        self._tell(f"Connected to the broker {host}:{port}.", connected=True)
+        held_back, self._held_back = self._held_back, []
+        for message in held_back:
+            self._handle(message)
+
+    def _received(self, _: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
+        if self._connected:
+            self._handle(message)
+        else:
+            # Retained messages may come before the acknowledgement that they belong to.
+            self._held_back.append(message)
+
+    def _handle(self, message: mqtt.MQTTMessage) -> None:
+        topic = "a topic that is not text"
+        try:
+            topic = message.topic
+            with self._changed:
+                filters = list(self._subscriptions)
+            # amqtt sends what others have subscribed to, too.
+            if any(mqtt.topic_matches_sub(each, topic) for each in filters):
+                self._on_message(topic, bytes(message.payload))
+        except Exception:
+            log.exception("A message to %s could not be handled.", topic)
+
+    def _published(
+        self, _: mqtt.Client, __: Any, mid: int, ___: ReasonCode, ____: Properties
+    ) -> None:
+        with self._changed:
+            if (size := self._sizes.pop(mid, None)) is None:
+                self._early.add(mid)
+            else:
+                self._free(size)
+
+    def _free(self, size: int) -> None:
+        self._under_way -= size
+        self._changed.notify_all()
+
+    def _forget(self) -> bool:
+        """Let go of the client and all that was under way; say whether it was connected."""
+        with self._changed:
+            was_connected, self._connected = self._connected, False
+            self._client = None
+            self._sizes.clear()
+            self._early.clear()
+            self._under_way = 0
+            self._changed.notify_all()
+        return was_connected
+
+    def _tell(self, sentence: str, *, connected: bool) -> None:
+        self._told = sentence
+        try:
+            self._on_change(connected, sentence)
+        except Exception:
+            log.exception("The connection's change could not be handled.")
+
+
+def _without_delay(_: mqtt.Client, __: Any, sock: Any) -> None:
+    """Send small packets at once: with Nagle's algorithm each acknowledgement can take 40 ms."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _leave_to_loop(_: mqtt.Client, __: Any, ___: Any) -> None:
+    return

@@ -1,0 +1,168 @@
+"""Real brokers for tests: Mosquitto, and the aggregator's own.
+
+A test that asks for the fixture ``mosquitto`` is left out, and says so, where Mosquitto is missing.
+"""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aggregator.embedded_broker import EmbeddedBroker, EmbeddedBrokerSettings
+from shared.broker_settings import BrokerSettings
+
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+"""Debian keeps it where only root looks."""
+
+_MISSING = "Mosquitto is missing (apt-get install mosquitto)"
+
+BOUND = 30.0
+"""Seconds after which waiting is a failure; a busy machine is slow."""
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Wait on a condition, bounded."""
+    end = time.monotonic() + BOUND
+    while not condition():
+        assert time.monotonic() < end, f"still not: {what}"
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    """Find a port nobody listens on.
+
+    It is below those that outgoing connections are given: a client that tries again and again to
+    connect to a port of that range may at last meet itself.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311 - not cryptography
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def listens(port: int) -> bool:
+    """Say whether somebody takes connections at a port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Mosquitto:
+    """A Mosquitto on a port of its own, that can be killed and started again.
+
+    Parameters
+    ----------
+    folder
+        Where its configuration, its log and its store of retained messages are.
+    more
+        Lines of ``mosquitto.conf`` besides those that let anybody in on the loopback interface.
+    """
+
+    def __init__(self, folder: Path, *more: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.log = folder / "mosquitto.log"
+        self._file = folder / "mosquitto.conf"
+        self._process: subprocess.Popen[bytes] | None = None
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous true",
+            "set_tcp_nodelay true",
+            "persistence true",
+            f"persistence_location {self.folder}/",
+        ]
+        if os.geteuid() == 0:
+            # Else it becomes a user who may not write here.
+            lines.append("user root")
+        self._file.write_text("\n".join([*lines, *more, ""]))
+
+    @property
+    def settings(self) -> BrokerSettings:
+        """How to reach it."""
+        return BrokerSettings(port=self.port)
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        assert MOSQUITTO
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [MOSQUITTO, "-c", str(self._file)], stdout=log, stderr=log
+            )
+        wait_until(lambda: self._ended() or listens(self.port), "Mosquitto listens")
+        assert not self._ended(), self.log.read_text()
+
+    def _ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def kill(self) -> None:
+        """Kill it: what it had not stored is lost (everything, without :meth:`stop` before)."""
+        if self._process:
+            self._process.kill()
+            self._process.wait(BOUND)
+
+    def stop(self) -> None:
+        """Stop it in good order: retained messages are kept."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(BOUND)
+
+    def peak_memory(self) -> int:
+        """Bytes of memory it has held at most."""
+        assert self._process
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def leave_out_without_mosquitto() -> None:
+    """Leave the present test out where Mosquitto is missing."""
+    if MOSQUITTO is None:
+        pytest.skip(_MISSING)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which tests were left out because Mosquitto is missing."""
+    files = Counter(
+        report.nodeid.partition("::")[0]
+        for report in terminalreporter.getreports("skipped")
+        if _MISSING in str(report.longrepr)
+    )
+    if files:
+        terminalreporter.section(f"left out: {files.total()} tests, as {_MISSING}", yellow=True)
+        for file, count in sorted(files.items()):
+            terminalreporter.line(f"{file}: {count}")
+
+
+@pytest.fixture
+def needs_mosquitto() -> None:
+    """Leave the test out where Mosquitto is missing."""
+    leave_out_without_mosquitto()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path, needs_mosquitto: None) -> Iterator[Mosquitto]:
+    """Start a Mosquitto without passwords on the loopback interface."""
+    assert needs_mosquitto is None
+    folder = tmp_path / "mosquitto"
+    folder.mkdir()
+    broker = Mosquitto(folder)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def embedded_broker() -> Iterator[EmbeddedBroker]:
+    """Start the aggregator's own broker."""
+    with EmbeddedBroker(EmbeddedBrokerSettings(embedded_broker=True), 0) as broker:
+        yield broker

@@ -1,0 +1,139 @@
+"""A TCP proxy between a client and its broker that fails on purpose."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+from tests.brokers import wait_until
+
+_PIECE = 1 << 16
+
+
+class Proxy:
+    """Passes bytes on to a port of this machine, until told otherwise.
+
+    Parameters
+    ----------
+    target
+        The broker's port; may be changed at any time.
+
+    Attributes
+    ----------
+    port
+        Where clients connect.
+    passed
+        Bytes passed on so far: to the broker, to the clients.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.passed = [0, 0]
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._lock = threading.Lock()
+        self._links: list[socket.socket] = []
+        self._cut = False
+        self._cut_at: int | None = None
+        self._delay = 0.0
+        self._flows = threading.Event()
+        self._flows.set()
+        self._ended = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Break all connections, and every new one at once."""
+        with self._lock:
+            self._cut = True
+            links, self._links = self._links, []
+        for link in links:
+            # Reset, as a network does it: what is on its way is lost.
+            with contextlib.suppress(OSError):
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                link.shutdown(socket.SHUT_RDWR)
+            link.close()
+
+    def cut_after(self, count: int) -> None:
+        """Cut when so many bytes more have passed to the broker."""
+        self._cut_at = self.passed[0] + count
+
+    def heal(self) -> None:
+        """Let connections pass again."""
+        self._cut_at = None
+        with self._lock:
+            self._cut = False
+        self._flows.set()
+
+    def drop(self) -> None:
+        """Pass nothing on, and keep all connections open: a network that has gone silent."""
+        self._flows.clear()
+
+    def delay(self, seconds: float) -> None:
+        """Hold each piece (up to 64 KB) of either direction back for so long."""
+        self._delay = seconds
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the proxy has cut the connections."""
+        return self._cut
+
+    def wait_for_bytes(self, count: int) -> None:
+        """Wait, bounded, until so many bytes have passed to the broker."""
+        wait_until(lambda: self.passed[0] >= count, f"{count} bytes at the broker")
+
+    def close(self) -> None:
+        """End the proxy."""
+        self._ended.set()
+        self._flows.set()
+        self.cut()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while not self._ended.is_set():
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                broker = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                client.close()
+                continue
+            with self._lock:
+                if self._cut:
+                    client.close()
+                    broker.close()
+                    continue
+                self._links += [client, broker]
+            for link in (client, broker):
+                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for way in ((client, broker, 0), (broker, client, 1)):
+                threading.Thread(target=self._pass_on, args=way, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, way: int) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(_PIECE):
+                self._flows.wait()
+                if self._delay:
+                    self._ended.wait(self._delay)
+                if way == 0 and self._cut_at is not None:
+                    left = self._cut_at - self.passed[0]
+                    if left < len(piece):
+                        sink.sendall(piece[: max(left, 0)])
+                        self.cut()
+                        return
+                sink.sendall(piece)
+                self.passed[way] += len(piece)
+            sink.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def proxy_to(port: int) -> Iterator[Proxy]:
+    """Open a proxy to a port of this machine."""
+    proxy = Proxy(port)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

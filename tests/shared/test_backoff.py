@@ -1,0 +1,33 @@
+"""Waits between attempts."""
+
+import random
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import backoff as module
+from shared.backoff import Backoff
+
+
+def test_backoff_grows_with_jitter_and_begins_anew_after_a_connection_that_held() -> None:
+    now = [0.0]
+    backoff = Backoff(1.0, 60.0, random.Random(1), lambda: now[0])  # noqa: S311 - jitter
+    waits = [backoff.next() for _ in range(40)]
+    assert all(wait <= 60.0 for wait in waits)
+    assert all(2**n / 2 <= wait <= 2**n for n, wait in zip(range(6), waits, strict=False))
+    assert min(waits[6:]) >= 30.0
+    assert len(set(waits)) == len(waits)
+    backoff.connected()
+    now[0] = module._HELD - 1
+    assert backoff.next() >= 30.0
+    backoff.connected()
+    now[0] += module._HELD
+    assert backoff.next() <= 1.0
+
+
+@given(st.integers(), st.floats(0.01, 10), st.integers(1, 100))
+def test_no_wait_is_shorter_than_the_one_before(seed: int, first: float, count: int) -> None:
+    backoff = Backoff(first, 1e30, random.Random(seed))  # noqa: S311 - jitter
+    waits = [backoff.next() for _ in range(min(count, 30))]
+    assert all(after >= before for before, after in pairwise(waits))
