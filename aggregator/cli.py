@@ -4,6 +4,9 @@ from typing import NoReturn
 
 import typer
 
+from aggregator.commands.models import models
+from aggregator.commands.serve import serve
+from aggregator.commands.status import status
 from aggregator.commands.strategies import strategies
 from shared import command
 
@@ -14,6 +17,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(serve)
+app.command()(status)
+app.add_typer(models, name="models")
 app.command()(strategies)
 
 

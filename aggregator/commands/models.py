@@ -1,0 +1,130 @@
+"""``aggregator models``: the global models of a federation: list, export, roll back, ancestry."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aggregator.settings import StateSettings
+from shared.settings import options_of
+
+if TYPE_CHECKING:
+    from aggregator.ledger import History
+
+models = typer.Typer(help="List, show, export and roll back to models.", no_args_is_help=True)
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the answer as JSON on standard output.")
+]
+OfRound = Annotated[
+    int | None,
+    typer.Argument(
+        metavar="ROUND", min=0, help="The model after this round; the current one if not given."
+    ),
+]
+
+
+@models.command("list")
+@options_of(StateSettings)
+def list_models(*, given: dict[str, Any], as_json: AsJson = False) -> None:
+    """List all models, the newest first, with their digests, scores, and whether files are kept.
+
+    Example: aggregator models list --json
+    """
+    import json
+
+    from rich.console import Console
+
+    from aggregator.model_files import files_of
+    from aggregator.report import models_of, models_table
+
+    with _history(given) as history:
+        found = models_of(history, files_of(history))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        Console(highlight=False, markup=False).print(models_table(found))
+
+
+@models.command()
+@options_of(StateSettings)
+def show(*, given: dict[str, Any], number: OfRound = None, as_json: AsJson = False) -> None:
+    """Show where a model comes from, back to the first: rounds, clients, updates, settings.
+
+    Example: aggregator models show 12 --json
+    """
+    import json
+
+    from rich.console import Console
+
+    from aggregator.report import ancestry_of, ancestry_table
+
+    with _history(given) as history:
+        found = ancestry_of(history, history.find(number))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        Console(highlight=False, markup=False).print(ancestry_table(found))
+
+
+@models.command()
+@options_of(StateSettings)
+def export(
+    *,
+    given: dict[str, Any],
+    number: OfRound = None,
+    out: Annotated[Path, typer.Option(help="Where to write it.")] = Path("model.safetensors"),
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="The round's own weights, even where a running average is kept."
+        ),
+    ] = False,
+) -> None:
+    """Write a model as safetensors; where a running average is kept, that.
+
+    Example: aggregator models export 12 --out round-12.safetensors
+    """
+    from aggregator.model_files import files_of
+    from shared.command import progress_console
+
+    with _history(given) as history:
+        version = history.find(number)
+        digest = version.digest if raw else version.average or version.digest
+        files_of(history).export(digest, out)
+    progress_console().print(
+        f"The model of round {version.round} ({digest[:12]}) is in {out}.", soft_wrap=True
+    )
+
+
+@models.command()
+@options_of(StateSettings)
+def rollback(
+    *,
+    given: dict[str, Any],
+    number: Annotated[
+        int, typer.Argument(metavar="ROUND", min=0, help="Go back to the model after this round.")
+    ],
+) -> None:
+    """Make an earlier model the current one; the next round starts from it.
+
+    Stop `aggregator serve` first. Nothing is forgotten: the ledger notes the step.
+
+    Example: aggregator models rollback 12
+    """
+    from aggregator.rollback import roll_back
+    from aggregator.state_folder import StateFolder
+    from shared.command import progress_console
+
+    version = roll_back(StateFolder(StateSettings.collect(given).folder), number)
+    progress_console().print(
+        f"The model of round {version.round} ({version.digest[:12]}) is the current one.",
+        soft_wrap=True,
+    )
+
+
+def _history(given: dict[str, Any]) -> "History":
+    from aggregator.ledger import History
+    from aggregator.state_folder import StateFolder
+
+    return History(StateFolder(StateSettings.collect(given).folder).ledger)

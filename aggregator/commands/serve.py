@@ -1,0 +1,28 @@
+"""``aggregator serve``: a federation, from its first round to its last."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aggregator.serving_settings import ServeSettings
+from shared.settings import options_of
+
+
+@options_of(ServeSettings)
+def serve(
+    *,
+    given: dict[str, Any],
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with any of the settings below.")
+    ] = None,
+) -> None:
+    """Announce rounds, receive updates, aggregate them, and publish the next model.
+
+    It goes on where it was: stop it, or kill it, and start it again with the same settings.
+
+    Example: aggregator serve --embedded-broker --rounds 20 --quorum 4
+    """
+    from aggregator.serving import serve as serve_federation
+
+    serve_federation(ServeSettings.collect(given, config))

@@ -1,0 +1,41 @@
+"""``aggregator status``: what a federation has come to."""
+
+from typing import Annotated, Any
+
+import typer
+
+from aggregator.settings import StateSettings
+from shared.settings import options_of
+
+
+@options_of(StateSettings)
+def status(
+    *,
+    given: dict[str, Any],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print everything as JSON on standard output.")
+    ] = False,
+) -> None:
+    """Show rounds, clients and when they were last heard, updates, bytes, and the current model.
+
+    It reads the state folder, whether `aggregator serve` runs or not.
+
+    Example: aggregator status --state /var/lib/chorus-aggregator --json
+    """
+    import json
+
+    from rich.console import Console
+
+    from aggregator.ledger import History
+    from aggregator.report import status_of, status_tables
+    from aggregator.state_folder import StateFolder
+
+    folder = StateFolder(StateSettings.collect(given).folder)
+    with History(folder.ledger) as history:
+        found = status_of(history)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    console = Console(highlight=False, markup=False)
+    for table in status_tables(found):
+        console.print(table)

@@ -1,0 +1,166 @@
+"""Models on their way out: each chunk is published once for all who want it at the time.
+
+Clients ask for ranges of a file (:class:`shared.protocol.messages.Want`) and say which sequence
+number they have seen. A chunk that was published after it is on its way to them already, because
+all read the same topic; so eight clients in step cost the aggregator what one does. A client that
+has missed something asks with 0, and gets all it asks for.
+"""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from shared.protocol.frames import Chunk
+from shared.protocol.messages import Want
+
+log = logging.getLogger(__name__)
+
+MOST_ASKED: Final = 8 << 20
+"""Bytes that one request is answered with; the client asks again for more."""
+
+
+@dataclass(slots=True)
+class _Served:
+    """A file that can be asked for."""
+
+    path: Path
+    size: int
+    sent: dict[int, int] = field(default_factory=dict)
+    """The sequence number each chunk was last published with, by its place."""
+    pending: set[int] = field(default_factory=set)
+    """Places of the chunks that wait to be published; so there are never more than chunks."""
+
+
+class Distribution:
+    """Publishes chunks of files, in a thread of its own: it waits for the network.
+
+    Parameters
+    ----------
+    publish
+        Publishes a chunk; returns false if it was not sent. May wait for room.
+    chunk
+        Bytes of a chunk.
+    """
+
+    def __init__(self, publish: Callable[[Chunk], bool], chunk: int) -> None:
+        self._publish = publish
+        self._chunk = chunk
+        self._changed = threading.Condition()
+        self._files: dict[str, _Served] = {}
+        self._jobs: deque[tuple[str, int]] = deque()
+        self._sequence = 0
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="distribution", daemon=True)
+
+    def start(self) -> None:
+        """Begin to publish what is asked for."""
+        self._thread.start()
+
+    def serve(self, files: dict[str, Path]) -> None:
+        """Say which files can be asked for from now on, by digest; others are dropped."""
+        with self._changed:
+            self._files = {
+                digest: self._files.get(digest) or _Served(path, path.stat().st_size)
+                for digest, path in files.items()
+            }
+
+    def want(self, want: Want) -> int | None:
+        """Take a request.
+
+        Returns
+        -------
+        int or None
+            Bytes that will be published because of it; ``None`` if there is no such file.
+        """
+        with self._changed:
+            served = self._files.get(want.file)
+            if served is None:
+                return None
+            asked, fresh = 0, 0
+            for begin, end in want.ranges:
+                for place in range(begin // self._chunk, -(-min(end, served.size) // self._chunk)):
+                    if asked >= MOST_ASKED:
+                        break
+                    asked += self._chunk
+                    on_its_way = want.seen and served.sent.get(place, 0) > want.seen
+                    if on_its_way or place in served.pending:
+                        continue
+                    served.pending.add(place)
+                    self._jobs.append((want.file, place))
+                    fresh += min(self._chunk, served.size - place * self._chunk)
+            self._changed.notify()
+            return fresh
+
+    def forget(self) -> None:
+        """Drop what was asked for: the connection was lost, and clients will ask again."""
+        with self._changed:
+            self._jobs.clear()
+            for served in self._files.values():
+                served.sent.clear()
+                served.pending.clear()
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with _OneOpened() as opened:
+            while job := self._next_job():
+                served, digest, place, sequence = job
+                offset = place * self._chunk
+                try:
+                    payload = os.pread(opened.descriptor(served.path), self._chunk, offset)
+                except OSError as error:
+                    # It may be removed while somebody still asks for it: others are asked for, too.
+                    log.warning("The model %s cannot be read: %s.", served.path, error.strerror)
+                    continue
+                if payload:
+                    self._publish(Chunk(digest, offset, payload, sequence))
+
+    def _next_job(self) -> tuple[_Served, str, int, int] | None:
+        """Wait for a chunk to publish; ``None`` at the end."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._jobs or self._ended)
+                if self._ended:
+                    return None
+                digest, place = self._jobs.popleft()
+                if served := self._files.get(digest):
+                    served.pending.discard(place)
+                    self._sequence += 1
+                    served.sent[place] = self._sequence
+                    return served, digest, place, self._sequence
+
+
+class _OneOpened:
+    """Keeps the file open that was read last: its chunks are asked for one after the other."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def descriptor(self, path: Path) -> int:
+        """Open a file for reading, unless it is open."""
+        if path != self._path:
+            self._close()
+            self._descriptor, self._path = os.open(path, os.O_RDONLY), path
+        return self._descriptor
+
+    def _close(self) -> None:
+        if self._path is not None:
+            os.close(self._descriptor)
+            self._path = None

@@ -1,0 +1,32 @@
+"""The ledger: all that happened in a federation, in one SQLite file.
+
+:class:`Ledger` writes it, one process at a time; :class:`History` reads it, also beside the writer.
+"""
+
+from aggregator.ledger.history import History
+from aggregator.ledger.ledger import Ledger
+from aggregator.ledger.records import (
+    CheckedUpdate,
+    ClientRecord,
+    Counts,
+    Model,
+    Origin,
+    Refusal,
+    RoundRecord,
+    UpdateRecord,
+    Version,
+)
+
+__all__ = [
+    "CheckedUpdate",
+    "ClientRecord",
+    "Counts",
+    "History",
+    "Ledger",
+    "Model",
+    "Origin",
+    "Refusal",
+    "RoundRecord",
+    "UpdateRecord",
+    "Version",
+]

@@ -1,0 +1,189 @@
+"""Reading the ledger: what happened, and where a model comes from."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+from aggregator.ledger.database import database_errors, open_for_reading
+from aggregator.ledger.records import (
+    ClientRecord,
+    Refusal,
+    RoundRecord,
+    UpdateRecord,
+    Version,
+)
+from shared.errors import FederationError
+
+Record = TypeVar("Record", Version, RoundRecord, UpdateRecord, ClientRecord, Refusal)
+
+_FLAGS: Final = ("present", "trains")
+_JSON: Final = ("validation", "confusion", "invited", "settings")
+
+
+class History:
+    """All that is written in a ledger. Its methods may be called from several threads.
+
+    Parameters
+    ----------
+    path
+        The ledger's file; it may be written meanwhile.
+
+    Raises
+    ------
+    FederationError
+        If there is none, or it is damaged; so do the methods.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mutex = threading.RLock()
+        self._connection = open_for_reading(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    @property
+    def run(self) -> str:
+        """What tells this federation from others of the same name: 32 hexadecimal digits."""
+        return str(self._fact("run"))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings it runs with, as JSON has them."""
+        settings: dict[str, Any] = self._fact("settings")
+        return settings
+
+    def current(self) -> Version | None:
+        """Give the current version of the global model; ``None`` before there is one."""
+        return self._first(Version, "SELECT * FROM versions ORDER BY number DESC LIMIT 1")
+
+    def version(self, number: int) -> Version:
+        """Give a version by its number, which must be there."""
+        found = self._first(Version, "SELECT * FROM versions WHERE number = ?", number)
+        if not found:
+            raise KeyError(number)
+        return found
+
+    def find(self, number: int | None) -> Version:
+        """Give the model after round ``number`` (0: the initial one; ``None``: the current one).
+
+        Raises
+        ------
+        FederationError
+            If there is none.
+        """
+        if number is None:
+            found = self.current()
+        else:
+            query = "SELECT * FROM versions WHERE round = ? AND origin != 'rollback'"
+            found = self._first(Version, query, number)
+        if not found:
+            raise FederationError(
+                f"The federation has no model after round {number or 0}.",
+                "`aggregator models list` shows those it has.",
+            )
+        return found
+
+    def versions(self, limit: int = -1) -> list[Version]:
+        """List the versions, the newest first; all, or as many as asked for."""
+        return list(
+            self._all(Version, "SELECT * FROM versions ORDER BY number DESC LIMIT ?", limit)
+        )
+
+    def ancestry(self, number: int) -> Iterator[Version]:
+        """Go from a version to the first: each is computed from the one after it."""
+        following: int | None = number
+        while following is not None:
+            version = self.version(following)
+            yield version
+            following = version.parent
+
+    def round(self, number: int) -> RoundRecord | None:
+        """Give a round; ``None`` if it has not been opened."""
+        return self._first(RoundRecord, "SELECT * FROM rounds WHERE number = ?", number)
+
+    def last_round(self) -> RoundRecord | None:
+        """Give the newest round; ``None`` before the first."""
+        return self._first(RoundRecord, "SELECT * FROM rounds ORDER BY number DESC LIMIT 1")
+
+    def rounds(self, limit: int = -1) -> list[RoundRecord]:
+        """List the rounds, the newest first; all, or as many as asked for."""
+        return list(
+            self._all(RoundRecord, "SELECT * FROM rounds ORDER BY number DESC LIMIT ?", limit)
+        )
+
+    def updates(self, number: int) -> list[UpdateRecord]:
+        """List a round's accepted updates, in the order of the clients' names."""
+        return list(
+            self._all(UpdateRecord, "SELECT * FROM updates WHERE round = ? ORDER BY client", number)
+        )
+
+    def update(self, number: int, client: str) -> UpdateRecord | None:
+        """Give a client's accepted update of a round; ``None`` if there is none."""
+        return self._first(
+            UpdateRecord, "SELECT * FROM updates WHERE round = ? AND client = ?", number, client
+        )
+
+    def clients(self) -> list[ClientRecord]:
+        """List all clients ever heard of, by name."""
+        return list(self._all(ClientRecord, "SELECT * FROM clients ORDER BY name"))
+
+    def refusals(self, limit: int = -1) -> list[Refusal]:
+        """List what was refused, the newest first."""
+        return list(
+            self._all(
+                Refusal,
+                "SELECT at, client, round, digest, reason, sentence FROM refusals "
+                "ORDER BY number DESC LIMIT ?",
+                limit,
+            )
+        )
+
+    def update_totals(self) -> tuple[int, int]:
+        """Count all accepted updates, and the bytes of their files."""
+        with self._mutex, database_errors(self.path):
+            row = self._connection.execute("SELECT COUNT(*), TOTAL(bytes) FROM updates").fetchone()
+        return int(row[0]), int(row[1])
+
+    def _fact(self, name: str) -> Any:
+        with self._mutex, database_errors(self.path):
+            row = self._connection.execute(
+                "SELECT value FROM facts WHERE name = ?", (name,)
+            ).fetchone()
+        if row is None:
+            raise FederationError(
+                f"The ledger {self.path} has been begun, but never served.",
+                "Start `aggregator serve` with it.",
+            )
+        return json.loads(row["value"])
+
+    def _first(self, kind: type[Record], query: str, *values: Any) -> Record | None:
+        return next(self._all(kind, query, *values), None)
+
+    def _all(self, kind: type[Record], query: str, *values: Any) -> Iterator[Record]:
+        with self._mutex, database_errors(self.path):
+            rows = self._connection.execute(query, values).fetchall()
+        return (kind(**_values(row)) for row in map(dict, rows))
+
+
+def _values(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the values of a row as its record has them."""
+    values = dict(row)
+    for name in _JSON:
+        if values.get(name) is not None:
+            values[name] = json.loads(values[name])
+    for name in _FLAGS:
+        if name in values:
+            values[name] = bool(values[name])
+    if "invited" in values:
+        values["invited"] = tuple(values["invited"])
+    return values

@@ -1,0 +1,351 @@
+"""Writing the ledger: each step of a federation is one transaction, safe when it returns."""
+
+import json
+import logging
+import os
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from aggregator.ledger.database import database_errors, lock, open_for_writing
+from aggregator.ledger.history import History
+from aggregator.ledger.records import CheckedUpdate, Counts, Model, Origin, Version
+from aggregator.settings import AggregatorSettings
+from shared.errors import FederationError, StorageError
+
+log = logging.getLogger(__name__)
+
+MOST_REFUSALS: Final = 1000
+"""Refusals kept; the oldest make way."""
+
+MOST_CLIENTS: Final = 100_000
+"""Clients remembered; of further ones, those not heard of for longest are forgotten."""
+
+_FLUSH_SECONDS: Final = 5.0
+"""What is heard of clients is written this often at most; each writing waits for the disk."""
+
+
+class Ledger(History):
+    """The ledger of a federation, for the one process that writes it.
+
+    Its methods may be called from several threads.
+
+    Parameters
+    ----------
+    path
+        The ledger's file; it is made if there is none. ``lock`` beside it is locked until
+        :meth:`close`.
+    clock
+        Gives the time, in seconds since 1970; for tests.
+
+    Raises
+    ------
+    FederationError
+        If another process writes it, it is damaged, or was written by a newer version.
+    StorageError
+        If the disk is full or the folder cannot be written; so do the methods. What a method was
+        to write is then not written at all.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self._heard: dict[str, dict[str, Any]] = {}
+        self._flushed = clock()
+        self._mutex = threading.RLock()
+        self._locked = lock(path.with_name("lock"))
+        try:
+            self._connection = open_for_writing(path)
+        except BaseException:
+            os.close(self._locked)
+            raise
+
+    def close(self) -> None:
+        """Write what is left, let go of the file, and unlock it."""
+        try:
+            self.flush()
+        finally:
+            self._connection.close()
+            os.close(self._locked)
+
+    def begin(self, settings: AggregatorSettings) -> None:
+        """Enter the settings; on a ledger that has some, only what does not change the result.
+
+        Raises
+        ------
+        FederationError
+            If another value would change the result.
+        """
+        values = settings.model_dump(mode="json")
+        with self._transaction() as connection:
+            row = connection.execute("SELECT value FROM facts WHERE name = 'settings'").fetchone()
+            begun = json.loads(row["value"]) if row else None
+            if begun is not None and (name := settings.first_change(begun)):
+                raise FederationError(
+                    f"The federation in {self.path.parent} was begun with {name} = "
+                    f"{begun.get(name)!r}, not {values[name]!r}.",
+                    "Give the settings it was begun with, or another --state.",
+                )
+            run = json.dumps(uuid.uuid4().hex)
+            connection.execute("INSERT OR IGNORE INTO facts VALUES ('run', ?)", (run,))
+            connection.execute(
+                "INSERT OR REPLACE INTO facts VALUES ('settings', ?)", (json.dumps(values),)
+            )
+            # Nobody has been heard yet by this process.
+            connection.execute("UPDATE clients SET present = 0")
+
+    def add_initial(self, model: Model) -> Version:
+        """Enter the model that the federation begins with; its file must be safe."""
+        with self._transaction() as connection:
+            return self._add_version(connection, "initial", 0, None, model)
+
+    def open_round(
+        self, number: int, invited: Sequence[str], wanted: int, settings: dict[str, Any]
+    ) -> None:
+        """Enter a round that is to be announced, or more invitations to the open one.
+
+        Parameters
+        ----------
+        number
+            The round.
+        invited
+            All clients invited.
+        wanted
+            Updates wanted.
+        settings
+            As in :class:`~aggregator.ledger.records.RoundRecord`.
+        """
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO rounds (number, state, base, invited, wanted, settings, opened) "
+                "VALUES (?, 'open', (SELECT MAX(number) FROM versions), ?, ?, ?, ?) "
+                "ON CONFLICT (number) DO UPDATE SET invited = excluded.invited",
+                (number, json.dumps(list(invited)), wanted, json.dumps(settings), self._clock()),
+            )
+
+    def accept(self, update: CheckedUpdate) -> None:
+        """Enter an update that counts from now on; its file must be safe.
+
+        Raises
+        ------
+        ValueError
+            If its round is not open, or the client has one there: the caller did not ask.
+        """
+        with self._transaction() as connection:
+            state = connection.execute(
+                "SELECT state FROM rounds WHERE number = ?", (update.round,)
+            ).fetchone()
+            if state is None or state["state"] != "open":
+                raise ValueError(f"round {update.round} is not open")
+            try:
+                connection.execute(
+                    "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        update.round,
+                        update.client,
+                        update.digest,
+                        update.bytes,
+                        update.codec,
+                        update.examples,
+                        update.norm,
+                        update.loss,
+                        _json(update.confusion),
+                        self._clock(),
+                    ),
+                )
+            except sqlite3.IntegrityError as error:
+                raise ValueError(f"{update.client} has an update in this round") from error
+            self._hear(connection, update.client, {"updates": 1})
+
+    def close_round(self, number: int) -> None:
+        """Enter that a round takes no more updates."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE rounds SET state = 'closed' WHERE number = ? AND state = 'open'", (number,)
+            )
+
+    def finish_round(
+        self,
+        number: int,
+        model: Model,
+        *,
+        loss: float | None,
+        confusion: Counts | None,
+        seconds: float,
+    ) -> Version:
+        """Enter a closed round's result, and make it the current model, in one step.
+
+        Parameters
+        ----------
+        number
+            The round.
+        model
+            The new model; its files must be safe.
+        loss, confusion, seconds
+            As in :class:`~aggregator.ledger.records.RoundRecord`.
+        """
+        with self._transaction() as connection:
+            row = connection.execute(
+                "UPDATE rounds SET state = 'done', ended = ?, loss = ?, confusion = ?, seconds = ? "
+                "WHERE number = ? AND state = 'closed' RETURNING base",
+                (self._clock(), loss, _json(confusion), seconds, number),
+            ).fetchone()
+            if row is None:
+                raise ValueError(f"round {number} is not closed")
+            return self._add_version(connection, "round", number, row["base"], model)
+
+    def abandon_round(self, number: int, note: str) -> None:
+        """Enter that a round was given up, and why; the model stays as it is."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE rounds SET state = 'abandoned', ended = ?, note = ? "
+                "WHERE number = ? AND state IN ('open', 'closed')",
+                (self._clock(), note, number),
+            )
+
+    def roll_back(self, to: Version) -> Version:
+        """Make an earlier model current again, with all that belongs to it.
+
+        A round under way is abandoned: its updates are differences to another model.
+        """
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE rounds SET state = 'abandoned', ended = ?, note = ? "
+                "WHERE state IN ('open', 'closed')",
+                (self._clock(), f"rolled back to the model of round {to.round}"),
+            )
+            return self._add_version(connection, "rollback", to.round, to.number, to)
+
+    def hear(self, client: str, **facts: Any) -> None:
+        """Note that a client was heard of; written with what comes next, or in some seconds.
+
+        It raises nothing: on a full disk what was heard is written later.
+
+        Parameters
+        ----------
+        client
+            Its name.
+        **facts
+            Fields of :class:`~aggregator.ledger.records.ClientRecord`: ``present``, ``trains``,
+            ``examples`` and ``software`` replace what was known; ``bytes_up``, ``bytes_down`` are
+            added to it.
+        """
+        with self._mutex:
+            _merge(self._heard.setdefault(client, {}), facts)
+            self._heard[client]["heard"] = now = self._clock()
+            if len(self._heard) > MOST_CLIENTS:
+                del self._heard[next(iter(self._heard))]
+            # A calendar that was set back is no reason to wait for hours.
+            if not 0 <= now - self._flushed < _FLUSH_SECONDS:
+                self._flushed = now
+                try:
+                    self.flush()
+                except StorageError as error:
+                    # It is kept until there is space; the round must go on meanwhile.
+                    log.warning("%s %s", error.problem, error.mend)
+
+    def refuse(
+        self, client: str, reason: str, sentence: str, number: int | None, digest: str | None
+    ) -> None:
+        """Enter that something of a client was refused."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO refusals (at, client, round, digest, reason, sentence) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (self._clock(), client, number, digest, reason, sentence),
+            )
+            connection.execute(
+                "DELETE FROM refusals WHERE number <= (SELECT MAX(number) FROM refusals) - ?",
+                (MOST_REFUSALS,),
+            )
+
+    def flush(self) -> None:
+        """Write what was heard of clients."""
+        if self._heard:
+            with self._transaction():
+                pass
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write all of it or nothing, and what was heard of clients with it."""
+        connection = self._connection
+        with self._mutex, database_errors(self.path):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                for client, facts in self._heard.items():
+                    self._hear(connection, client, facts)
+                if self._heard:
+                    _forget(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            self._heard.clear()
+            self._flushed = self._clock()
+
+    def _hear(self, connection: sqlite3.Connection, client: str, facts: dict[str, Any]) -> None:
+        connection.execute(
+            "INSERT OR IGNORE INTO clients (name, heard) VALUES (?, ?)", (client, self._clock())
+        )
+        for name, value in facts.items():
+            change = f"{name} + ?" if name in _ADDED else "?"
+            # The name is one of ours, never a client's.
+            connection.execute(
+                f"UPDATE clients SET {name} = {change} WHERE name = ?",  # noqa: S608 - as above
+                (value, client),
+            )
+
+    def _add_version(
+        self,
+        connection: sqlite3.Connection,
+        origin: Origin,
+        number: int,
+        parent: int | None,
+        model: Model,
+    ) -> Version:
+        row = connection.execute(
+            "INSERT INTO versions (origin, round, parent, digest, bytes, average, control, memory, "
+            "validation, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+            (
+                origin,
+                number,
+                parent,
+                model.digest,
+                model.bytes,
+                model.average,
+                model.control,
+                model.memory,
+                _json(model.validation),
+                self._clock(),
+            ),
+        ).fetchone()
+        return self.version(row["number"])
+
+
+_ADDED: Final = ("bytes_up", "bytes_down", "updates")
+"""What is heard of a client and added up."""
+
+
+def _merge(known: dict[str, Any], facts: dict[str, Any]) -> None:
+    for name, value in facts.items():
+        known[name] = known.get(name, 0) + value if name in _ADDED else value
+
+
+def _forget(connection: sqlite3.Connection) -> None:
+    """Forget clients beyond the bound."""
+    connection.execute(
+        "DELETE FROM clients WHERE name IN "
+        "(SELECT name FROM clients ORDER BY heard DESC LIMIT -1 OFFSET ?)",
+        (MOST_CLIENTS,),
+    )
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value)

@@ -1,0 +1,249 @@
+"""When a round opens, who is invited, and when it closes: rules without network, disk or clock.
+
+:class:`Rounds` is told what happens and answers what to do. Time is passed in, in seconds of a
+clock that only goes forward; whatever the calendar does, a deadline stays where it is.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from aggregator.settings import AggregatorSettings
+from aggregator.strategies.sampling import sample
+from shared.randomness import stream
+
+Phase = Literal["waiting", "open", "aggregating", "finished"]
+"""Waiting for a quorum; open for updates; closed and being aggregated; no further round."""
+
+Verdict = Literal["welcome", "late", "duplicate", "uninvited", "foreign"]
+"""What becomes of an update; but for the first, reasons of a message that refuses it."""
+
+MOST_CLIENTS: Final = 10_000
+"""Clients that may be present at once; further ones are not invited. Their names must fit into an
+announcement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A round is to be announced: a new one, or one whose invitations have grown.
+
+    Attributes
+    ----------
+    number
+        The round, from 1.
+    invited
+        Who takes part, sorted.
+    wanted
+        How many updates close it before its deadline.
+    """
+
+    number: int
+    invited: tuple[str, ...]
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A round takes no more updates; those of ``counted`` are to be aggregated.
+
+    Attributes
+    ----------
+    number
+        The round.
+    counted
+        The clients whose updates count, sorted.
+    """
+
+    number: int
+    counted: tuple[str, ...]
+
+
+Step = Opened | Closed | None
+"""What to do now: announce a round, aggregate one, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A round that was under way when an earlier process ended.
+
+    Attributes
+    ----------
+    number, invited, wanted
+        As in :class:`Opened`.
+    counted
+        Clients whose updates had been accepted.
+    closed
+        Whether it had been closed already.
+    """
+
+    number: int
+    invited: frozenset[str]
+    wanted: int
+    counted: frozenset[str]
+    closed: bool = False
+
+
+class Rounds:
+    """The rounds of a federation.
+
+    A round opens when a quorum is present, with clients sampled by the seed. It closes when as
+    many updates have been accepted as are wanted, or at its deadline. An invited client that leaves
+    is waited for until then: it may come back. With fewer than ``min_updates`` at the deadline the
+    round stays open for as long again; what was accepted stays, who was invited stays invited, and
+    as many others are invited as have not answered.
+
+    Parameters
+    ----------
+    settings
+        The rules.
+    ended
+        Number of the last round that has ended; 0 before the first.
+    interrupted
+        The round after it, if it was under way: it goes on with the same clients. Its time begins
+        anew.
+
+    Attributes
+    ----------
+    phase
+        What it is doing.
+    ended
+        Number of the last round that has ended.
+    invited, counted
+        Clients of the current round: invited, and those whose update was accepted.
+    wake_at
+        When to call :meth:`tick`; ``None``: only when something has happened.
+    """
+
+    def __init__(
+        self, settings: AggregatorSettings, ended: int = 0, interrupted: Interrupted | None = None
+    ) -> None:
+        self._settings = settings
+        self._present: set[str] = set()
+        self.ended = ended
+        self.phase: Phase = "finished" if ended >= settings.rounds else "waiting"
+        self.invited: frozenset[str] = frozenset()
+        self.counted: frozenset[str] = frozenset()
+        self.wanted = 0
+        self.wake_at: float | None = None
+        if interrupted:
+            self.invited, self.counted = interrupted.invited, interrupted.counted
+            self.wanted = interrupted.wanted
+            self.phase = "aggregating" if interrupted.closed else "open"
+
+    @property
+    def number(self) -> int:
+        """The current round or, while waiting, the next one; when finished, the last one."""
+        return self.ended if self.phase == "finished" else self.ended + 1
+
+    @property
+    def present(self) -> int:
+        """How many clients are there and allowed to train."""
+        return len(self._present)
+
+    def start(self, now: float) -> Step:
+        """Begin, or take up the round that was interrupted; called once, before all else."""
+        if self.phase == "aggregating":
+            return self._closed()
+        if self.phase == "open":
+            self.wake_at = now + self._settings.round_seconds
+            return self._close_if_answered() or self._opened()
+        return None
+
+    def come(self, client: str, now: float) -> Step:
+        """Learn that a client is there and allowed to train; more than once is no harm."""
+        if len(self._present) < MOST_CLIENTS:
+            self._present.add(client)
+        return self._open_if_quorum(now)
+
+    def leave(self, client: str) -> None:
+        """Learn that a client is gone, or not allowed to train."""
+        self._present.discard(client)
+
+    def judge(self, client: str, number: int) -> Verdict:
+        """Say what would become of a client's update for round ``number``."""
+        if number <= self.ended:
+            return "late"
+        if number > self.number or self.phase == "waiting":
+            return "foreign"
+        if client in self.counted:
+            return "duplicate"
+        if self.phase == "aggregating":
+            return "late"
+        return "welcome" if client in self.invited else "uninvited"
+
+    def accept(self, client: str) -> Step:
+        """Count a client's update for the current round; it must be safe on the disk.
+
+        Raises
+        ------
+        ValueError
+            If it is not welcome: the caller did not ask :meth:`judge`.
+        """
+        verdict = self.judge(client, self.number)
+        if verdict != "welcome":
+            raise ValueError(f"the update of {client} is {verdict}")
+        self.counted |= {client}
+        return self._close_if_answered()
+
+    def tick(self, now: float) -> Step:
+        """Look at the deadline; early calls are no harm."""
+        if self.wake_at is None or now < self.wake_at:
+            return None
+        if len(self.counted) >= self._settings.min_updates:
+            return self._closed()
+        self.wake_at = now + self._settings.round_seconds
+        others = sorted(self._present - self.invited)
+        more = sample(others, len(self.invited) - len(self.counted), self._rng(len(self.invited)))
+        if not more:
+            return None
+        self.invited |= set(more)
+        return self._opened()
+
+    def end(self, now: float) -> Step:
+        """Learn that the closed round has its model, or was given up: the next one may begin.
+
+        Raises
+        ------
+        ValueError
+            If no round is being aggregated.
+        """
+        if self.phase != "aggregating":
+            raise ValueError(f"no round is being aggregated: {self.phase}")
+        self.ended += 1
+        self.phase = "finished" if self.ended >= self._settings.rounds else "waiting"
+        self.invited = self.counted = frozenset()
+        return self._open_if_quorum(now)
+
+    def _open_if_quorum(self, now: float) -> Step:
+        if self.phase != "waiting" or len(self._present) < self._settings.quorum:
+            return None
+        self.wanted = self._wanted()
+        # The small number keeps 10 * 1.1, which is 11 and a rounding error, from becoming 12.
+        invitations = math.ceil(self.wanted * (1 + self._settings.over_selection) - 1e-9)
+        self.invited = frozenset(sample(sorted(self._present), invitations, self._rng()))
+        self.phase = "open"
+        self.wake_at = now + self._settings.round_seconds
+        return self._opened()
+
+    def _wanted(self) -> int:
+        """Say how many updates the round that opens wants: as the simulator does."""
+        present = len(self._present)
+        share = max(1, round(self._settings.fraction * present))
+        wanted = self._settings.clients_per_round or share
+        return min(max(wanted, self._settings.min_updates), present)
+
+    def _rng(self, *names: int) -> np.random.Generator:
+        return stream(self._settings.seed, "sampling", self.ended + 1, *names)
+
+    def _close_if_answered(self) -> Closed | None:
+        return self._closed() if len(self.counted) >= self.wanted else None
+
+    def _opened(self) -> Opened:
+        return Opened(self.number, tuple(sorted(self.invited)), self.wanted)
+
+    def _closed(self) -> Closed:
+        self.phase = "aggregating"
+        self.wake_at = None
+        return Closed(self.number, tuple(sorted(self.counted)))

@@ -1,0 +1,321 @@
+"""The aggregator at work: one loop that takes events in turn.
+
+The network's thread only puts messages into the loop's queue; what waits for the disk, and long
+arithmetic, run in two threads and come back as events. So every rule runs in one thread, in one
+order, and nothing polls: the loop sleeps until a message, a finished piece of work, or a deadline
+wakes it.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from aggregator.complaints import Complaints
+from aggregator.distribution import Distribution
+from aggregator.federation import Federation
+from aggregator.ledger import Version
+from aggregator.receiving import Receiving
+from aggregator.rounds import Closed, Opened, Step
+from aggregator.waiting import Waiting
+from aggregator.worker import Event, Worker
+from shared.broker_settings import BrokerSettings
+from shared.connection import Connection
+from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
+from shared.protocol.frames import Chunk
+from shared.protocol.messages import (
+    Announcement,
+    File,
+    Message,
+    Offer,
+    Presence,
+    Unavailable,
+    Want,
+    decode_request,
+)
+from shared.protocol.topics import Topics
+
+log = logging.getLogger(__name__)
+
+_STORAGE_RETRY: Final = 10.0
+"""Seconds until something is tried again that a full disk has prevented."""
+
+_OVERHEAD: Final = 512
+"""Bytes that a message costs while it waits, besides its payload, about; bounds their number."""
+
+
+class Service:
+    """Runs a federation through a broker until its last round, or until it is stopped.
+
+    Parameters
+    ----------
+    federation
+        What lies on the disk.
+    broker
+        Where clients are.
+    on_round
+        Told of each round that has ended, with the new version or ``None`` if it was abandoned.
+    clock
+        A clock that only goes forward, in seconds.
+    """
+
+    def __init__(
+        self,
+        federation: Federation,
+        broker: BrokerSettings,
+        *,
+        on_round: Callable[[int, Version | None], None] = lambda *_: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        settings = federation.settings
+        self._federation = federation
+        self._rounds = federation.rounds
+        self._on_round = on_round
+        self._clock = clock
+        self._topics = topics = Topics(settings.federation)
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._disk = Worker("disk", self._events.put)
+        self._arithmetic = Worker("arithmetic", self._events.put)
+        self._complaints = Complaints()
+        self._waiting = Waiting()
+        self._receiving = Receiving(
+            federation,
+            self._disk,
+            self._arithmetic,
+            self._complaints,
+            reply=self._reply,
+            counted=self._follow,
+            later=self._later,
+            clock=clock,
+        )
+        self._distribution = Distribution(self._publish_chunk, settings.chunk)
+        self._retries: deque[tuple[float, Event]] = deque()
+        self._forever = False
+        self._told_end = False
+        self._unwritten = False
+        self._stopped = False
+        self._connection = Connection(
+            broker,
+            f"{settings.federation}-aggregator",
+            subscriptions=[topics.presence("+"), topics.requests("+")],
+            unacknowledged=[topics.chunks("+")],
+            on_message=self._arrived,
+            on_change=lambda *change: self._events.put(partial(self._change, *change)),
+        )
+
+    def run(self, *, forever: bool = False) -> None:
+        """Serve until the last round has ended, or for ever: clients then still get the model.
+
+        Raises
+        ------
+        BrokerError
+            If the broker does not let the aggregator in.
+        FederationError
+            If a model's file is damaged.
+        """
+        self._forever = forever
+        self._serve_files()
+        # Before anything that the network brings.
+        self._events.put(lambda: self._follow(self._rounds.start(self._clock())))
+        self._connection.start()
+        self._distribution.start()
+        try:
+            while not self._ended():
+                try:
+                    self._next()()
+                except StorageError as error:
+                    log.error("%s %s", error.problem, error.mend)  # noqa: TRY400 -- a full disk
+        finally:
+            self._arithmetic.close()
+            self._disk.close()
+            self._connection.close()
+            self._distribution.close()
+            self._receiving.close()
+
+    def stop(self) -> None:
+        """End :meth:`run` soon; may be called from any thread, and in a signal's handler."""
+        self._events.put(self._stop)
+
+    def _stop(self) -> None:
+        self._stopped = True
+
+    def _ended(self) -> bool:
+        if self._rounds.phase != "finished":
+            return self._stopped
+        # An earlier process may have been killed before it could tell that the last round ended.
+        return self._stopped or (self._told_end and not self._forever)
+
+    def _next(self) -> Event:
+        """Wait for what is to be done next; a deadline goes before messages."""
+        retry_at = self._retries[0][0] if self._retries else None
+        due = [self._rounds.wake_at, retry_at, self._receiving.wake_at]
+        wake_at = min((at for at in due if at is not None), default=None)
+        left = None if wake_at is None else wake_at - self._clock()
+        if left is not None and left <= 0:
+            return self._tick
+        try:
+            return self._events.get(timeout=left)
+        except Empty:
+            return self._tick
+
+    def _tick(self) -> None:
+        now = self._clock()
+        while self._retries and now >= self._retries[0][0]:
+            self._retries.popleft()[1]()
+        self._receiving.admit()
+        self._follow(self._rounds.tick(now))
+
+    def _later(self, what: Event) -> None:
+        """Do something again after a while."""
+        self._retries.append((self._clock() + _STORAGE_RETRY, what))
+
+    # ------------------------------------------------------------------ the network
+
+    def _change(self, connected: bool, sentence: str) -> None:  # noqa: FBT001 -- Connection's call
+        log.info(sentence)
+        if refused := self._connection.refused:
+            raise BrokerError(refused.problem, refused.mend)
+        if connected:
+            self._distribution.forget()
+            self._announce()
+
+    def _arrived(self, topic: str, payload: bytes) -> None:
+        """Take a message from the network's thread; a flood is cut off, as a network does it."""
+        if self._waiting.add(len(payload) + _OVERHEAD, may_be_lost=topic.endswith("/chunks")):
+            self._events.put(partial(self._message, topic, payload))
+
+    def _message(self, topic: str, payload: bytes) -> None:
+        """Take a message; whatever is wrong with it ends nothing but itself."""
+        self._waiting.remove(len(payload) + _OVERHEAD)
+        place = self._topics.client_of(topic)
+        if place is None:
+            return
+        client, kind = place
+        try:
+            match kind:
+                case "chunks":
+                    self._federation.ledger.hear(client, bytes_up=len(payload))
+                    self._receiving.chunk(client, Chunk.decode(payload))
+                case "requests":
+                    match decode_request(payload):
+                        case Offer() as offer:
+                            self._receiving.offer(client, offer)
+                        case Want() as want:
+                            self._want(client, want)
+                case "presence" if payload:
+                    self._presence(client, Presence.decode(payload))
+        except ProtocolError as error:
+            self._complaints.about(client, error.problem)
+        except StorageError:
+            raise
+        except Exception:
+            log.exception("A message of %s could not be handled.", client)
+
+    def _presence(self, client: str, presence: Presence) -> None:
+        there = presence.state == "online"
+        self._federation.ledger.hear(
+            client,
+            present=there,
+            trains=there and presence.trains,
+            examples=presence.examples,
+            software=presence.software,
+        )
+        if there and presence.trains:
+            self._follow(self._rounds.come(client, self._clock()))
+        else:
+            self._rounds.leave(client)
+        if not there:
+            self._receiving.suspend(client)
+
+    def _want(self, client: str, want: Want) -> None:
+        size = self._distribution.want(want)
+        if size is None:
+            sentence = "This file is not current any more: the announcement names those that are."
+            self._reply(client, Unavailable(file=want.file, sentence=sentence))
+        else:
+            self._federation.ledger.hear(client, bytes_down=size)
+
+    def _publish_chunk(self, chunk: Chunk) -> bool:
+        return self._connection.publish(self._topics.model(chunk.digest), chunk.encode(), qos=0)
+
+    def _reply(self, client: str, message: Message) -> None:
+        self._connection.publish(self._topics.replies(client), message.encode())
+
+    # ------------------------------------------------------------------ rounds
+
+    def _follow(self, step: Step) -> None:
+        """Do what the rules say."""
+        match step:
+            case Opened():
+                try:
+                    self._federation.open_round(step)
+                except StorageError:
+                    self._unwritten = True
+                    self._later(partial(self._follow, step))
+                    raise
+                self._unwritten = False
+                log.info("Round %d is open for %d clients.", step.number, len(step.invited))
+                self._announce()
+            case Closed():
+                log.info("Round %d: %d updates are aggregated.", step.number, len(step.counted))
+                self._aggregate(step)
+
+    def _aggregate(self, closed: Closed) -> None:
+        def failed(error: ChorusError) -> None:
+            if isinstance(error, StorageError):
+                self._later(partial(self._aggregate, closed))
+            raise error
+
+        work = partial(self._federation.close_round, closed)
+        self._arithmetic.do(work, partial(self._aggregated, closed.number), failed)
+
+    def _aggregated(self, number: int, version: Version | None) -> None:
+        self._receiving.clear()
+        self._complaints.forget()
+        self._serve_files()
+        step = self._rounds.end(self._clock())
+        self._on_round(number, version)
+        if step is None:
+            self._announce()
+        self._follow(step)
+
+    def _announce(self) -> None:
+        """Tell everybody where the federation stands; again whenever the connection is back."""
+        if self._unwritten:
+            return  # no update can count in a round that the ledger does not have
+        announcement = self._announcement()
+        told = self._connection.publish(self._topics.round, announcement.encode(), retain=True)
+        self._told_end = told and announcement.state == "finished"
+
+    def _announcement(self) -> Announcement:
+        settings, rounds = self._federation.settings, self._rounds
+        current = self._federation.current
+        state = {"waiting": "waiting", "finished": "finished"}.get(rounds.phase, "open")
+        return Announcement(
+            federation=settings.federation,
+            run=self._federation.ledger.run,
+            state=state,  # type: ignore[arg-type] # one of the three, as the dictionary shows
+            round=max(1, rounds.number),
+            architecture=settings.model,
+            model=self._file(current.digest),
+            averaged=self._file(current.average) if current.average else None,
+            control=self._file(current.control) if current.control else None,
+            training=settings.announced(max(1, rounds.number)),
+            strategy=settings.strategy,
+            codecs=settings.codec_names,
+            seed=settings.seed,
+            clients=sorted(rounds.invited) if state == "open" else None,
+            closes_in=settings.round_seconds if state == "open" else None,
+            chunk=settings.chunk,
+        )
+
+    def _file(self, digest: str) -> File:
+        return File(digest=digest, size=self._federation.files.size(digest))
+
+    def _serve_files(self) -> None:
+        current, files = self._federation.current, self._federation.files
+        served = (current.digest, current.average, current.control)
+        self._distribution.serve({digest: files.path(digest) for digest in served if digest})

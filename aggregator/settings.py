@@ -1,0 +1,175 @@
+"""The settings of a real federation: what the aggregator decides."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared.architectures import ModelName
+from shared.protocol.topics import Name
+from shared.rounds import FederatedSettings
+from shared.settings import Settings
+from shared.training import Positive
+
+
+def _state_folder() -> Path:
+    above = os.environ.get("XDG_STATE_HOME")
+    return (Path(above) if above else Path.home() / ".local" / "state") / "chorus-aggregator"
+
+
+class StateSettings(Settings):
+    """Where the aggregator keeps a federation."""
+
+    panel: ClassVar[str] = "State"
+
+    state: Path | None = None
+    """Folder for all that the aggregator keeps: `$XDG_STATE_HOME/chorus-aggregator` or
+    `~/.local/state/chorus-aggregator` if not given. One federation a folder."""
+
+    @property
+    def folder(self) -> Path:
+        """The state folder."""
+        return (self.state or _state_folder()).expanduser()
+
+
+class ParticipationSettings(Settings):
+    """Who takes part in a round, and when it ends."""
+
+    panel: ClassVar[str] = "Who takes part"
+
+    quorum: Annotated[int, Field(ge=1, le=10_000)] = 2
+    """Clients that must be present, and allowed to train, for a round to open."""
+    clients_per_round: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Number of updates wanted in a round, instead of a fraction."""
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the clients present that a round wants updates of."""
+    over_selection: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Share of clients invited beyond those wanted (0.3 invites 13 for 10): the round closes when
+    as many have answered as are wanted, and the slowest are refused (Bonawitz et al., 2019)."""
+    round_seconds: Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)] = 600.0
+    """Seconds from a round's opening to its deadline."""
+    min_updates: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Updates that must have come for a round to close at its deadline; with fewer it stays open
+    for as long again, and others are invited too."""
+    clients: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Number of clients in the whole federation; only scaffold needs to know it."""
+
+    @model_validator(mode="after")
+    def _check_numbers(self) -> Self:
+        if self.min_updates > self.quorum:
+            raise ValueError(
+                f"min_updates {self.min_updates} are more than the quorum of {self.quorum}"
+            )
+        if self.clients_per_round and self.min_updates > self.clients_per_round:
+            raise ValueError(
+                f"min_updates {self.min_updates} are more than the "
+                f"{self.clients_per_round} clients_per_round"
+            )
+        return self
+
+
+class UpdateSettings(Settings):
+    """Which updates are welcome."""
+
+    panel: ClassVar[str] = "Updates"
+
+    codecs: str = "float32"
+    """How clients may encode their updates, separated by commas; the first is preferred."""
+    largest_norm: Positive = 1000.0
+    """Largest Euclidean norm of an update, over all weights together; one that is larger is
+    refused. Look at the norms of `aggregator status` before you lower it."""
+    most_examples: Annotated[int, Field(ge=1, le=10**9)] = 10_000
+    """Most examples that a client may say it trained on; they are its weight in the average."""
+    chunk: Annotated[int, Field(ge=1024, le=1 << 24)] = 1 << 16
+    """Bytes of a chunk; hosted brokers take 65,536."""
+
+    @property
+    def codec_names(self) -> list[str]:
+        """The welcome codecs, the preferred one first."""
+        return [name.strip() for name in self.codecs.split(",") if name.strip()]
+
+    @model_validator(mode="after")
+    def _check_codecs(self) -> Self:
+        if not self.codec_names:
+            raise ValueError("codecs names no codec")
+        return self
+
+
+class ValidationSettings(Settings):
+    """What new models are scored on."""
+
+    panel: ClassVar[str] = "Scores"
+
+    validation_corpus: str | None = None
+    """Name of a corpus to score each new model on, as `edge-client corpora` lists them. Without
+    one, models are scored by what clients tell of their own held-out examples."""
+    validation_data: Path | None = None
+    """Where that corpus lies."""
+    validation_normalisation: Literal["none", "device"] = "device"
+    """How its features are normalised: as devices do theirs, by the statistics of each speaker
+    (device), or not at all."""
+
+
+_FIXED: Final = (
+    "federation",
+    "model",
+    "initial",
+    "seed",
+    "clients",
+    "clients_per_round",
+    "fraction",
+    "over_selection",
+    *(name for name in FederatedSettings.model_fields if name != "rounds"),
+)
+"""Settings that the result depends on, besides which updates come in time."""
+
+
+class AggregatorSettings(
+    FederatedSettings, ParticipationSettings, UpdateSettings, ValidationSettings, StateSettings
+):
+    """Everything about a federation but its broker."""
+
+    panel: ClassVar[str] = "Federation"
+
+    federation: Name = "chorus"
+    """Name of the federation; clients must give the same."""
+    model: ModelName = "conv"
+    """The architecture."""
+    keep_models: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """How many models' files are kept, the newest, to export and to roll back to. Of the others
+    the ledger keeps digest and ancestry."""
+    initial: Path | None = None
+    """Weights to start from (safetensors), instead of fresh ones."""
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    """Seed of everything random: fresh weights, who is invited, the clients' shuffling."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.strategy == "scaffold" and not self.clients:
+            raise ValueError("scaffold needs clients, the number of clients in the federation")
+        return self
+
+    def first_change(self, begun: Mapping[str, Any]) -> str | None:
+        """Name a setting that a federation cannot change on its way.
+
+        Parameters
+        ----------
+        begun
+            The settings it was begun with, as :meth:`model_dump` gives them for JSON.
+
+        Returns
+        -------
+        str or None
+            The first whose change would change the result; ``None`` if there is none.
+        """
+        values = self.model_dump(mode="json")
+        fixed = list(_FIXED)
+        if "cosine" in (self.schedule, self.server_schedule):
+            fixed.append("rounds")  # the schedules' length
+        # A setting that a newer version brought was at its default before.
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        return next(
+            (name for name in fixed if values[name] != begun.get(name, defaults[name])), None
+        )

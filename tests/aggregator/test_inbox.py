@@ -1,0 +1,124 @@
+"""Updates on their way in: places, turns, what a client's second offer does, what stays."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aggregator.inbox import MOST_ACTIVE, MOST_AWAY, SILENCE, WINDOWS, Inbox
+from shared.errors import ProtocolError
+from shared.protocol.frames import Chunk
+from shared.protocol.messages import Offer
+
+CONTENT = bytes(range(256)) * 16
+RUN, MODEL = "0" * 32, "1" * 64
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    one = open_inbox(tmp_path)
+    yield one
+    one.close()
+
+
+def open_inbox(folder: Path) -> Inbox:
+    def at_once(work: Callable[[], None]) -> None:
+        work()
+
+    return Inbox(folder / "uploads", at_once)
+
+
+def offer(content: bytes = CONTENT, number: int = 1) -> Offer:
+    return Offer(
+        update=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        run=RUN,
+        round=number,
+        model=MODEL,
+        codec="float32",
+        examples=3,
+    )
+
+
+def send(inbox: Inbox, client: str, begin: int, end: int, content: bytes = CONTENT) -> bool:
+    chunk = Chunk(hashlib.sha256(content).hexdigest(), begin, content[begin:end])
+    return inbox.chunk(client, chunk, 0)
+
+
+def flush(inbox: Inbox) -> None:
+    for upload in inbox.to_flush():
+        upload.flush()
+        upload.flushing = False
+
+
+def test_what_was_safe_is_taken_up_by_the_next_process(tmp_path: Path) -> None:
+    first = open_inbox(tmp_path)
+    first.offer("anna", offer(), 0)
+    assert send(first, "anna", 0, 1000)
+    flush(first)
+    assert send(first, "anna", 3000, 4000)  # not made durable
+    first.close()
+    second = open_inbox(tmp_path)
+    assert second.offer("anna", offer(), 0).ranges == [(0, 1000)]
+    second.close()
+
+
+def test_only_what_is_awaited_is_taken(inbox: Inbox) -> None:
+    assert not send(inbox, "anna", 0, 10)
+    inbox.offer("anna", offer(), 0)
+    assert not send(inbox, "ben", 0, 10)
+    assert not send(inbox, "anna", 0, 10, content=b"another update")
+    assert send(inbox, "anna", 0, 10)
+    with pytest.raises(ProtocolError, match="ends at byte"):
+        inbox.chunk("anna", Chunk(offer().update, len(CONTENT) - 1, b"12"), 0)
+
+
+def test_another_update_of_a_client_takes_the_place_of_the_first(
+    inbox: Inbox, tmp_path: Path
+) -> None:
+    inbox.offer("anna", offer(), 0)
+    send(inbox, "anna", 0, 1000)
+    inbox.offer("anna", offer(b"second"), 0)
+    assert [path.name for path in (tmp_path / "uploads").glob("*.part")] == [
+        f"anna-{offer(b'second').update}.part"
+    ]
+    assert inbox.expects("anna", offer(b"second").update)
+    assert not inbox.expects("anna", offer().update)
+
+
+def test_clients_wait_for_their_turn_and_get_it(inbox: Inbox) -> None:
+    for number in range(MOST_ACTIVE):
+        window = inbox.offer(f"client-{number:02}", offer(), 0).window
+        assert window == WINDOWS // (number + 1)
+    assert inbox.offer("late", offer(), 0).window == 0
+    assert inbox.waiting
+    assert not inbox.admit(0)
+    inbox.drop("client-03")
+    assert [upload.client for upload in inbox.admit(0)] == ["late"]
+    assert not inbox.waiting
+
+
+def test_who_is_silent_gives_way_and_keeps_what_arrived(inbox: Inbox) -> None:
+    for number in range(MOST_ACTIVE):
+        inbox.offer(f"client-{number:02}", offer(), 0)
+    send(inbox, "client-00", 0, 1000)
+    flush(inbox)
+    inbox.offer("late", offer(), SILENCE + 1)
+    assert "late" in [upload.client for upload in inbox.admit(SILENCE + 1)]
+    inbox.drop("late")
+    inbox.admit(SILENCE + 1)
+    assert inbox.offer("client-00", offer(), SILENCE + 1).ranges == [(0, 1000)]
+
+
+def test_who_is_away_holds_no_file_open_for_ever(inbox: Inbox, tmp_path: Path) -> None:
+    for number in range(MOST_AWAY + 10):
+        inbox.offer(f"client-{number:03}", offer(), 0)
+        send(inbox, f"client-{number:03}", 0, 1000)
+        flush(inbox)
+        inbox.suspend(f"client-{number:03}")
+    assert len(inbox._away) == MOST_AWAY
+    # The first one's files were closed, not removed.
+    assert inbox.offer("client-000", offer(), 0).ranges == [(0, 1000)]
+    inbox.clear()
+    assert not list((tmp_path / "uploads").iterdir())
