@@ -1,0 +1,1 @@
+"""Hearing: sound from a microphone or a recording, cut into utterances."""

@@ -1,0 +1,58 @@
+"""From what a device or a file gives to blocks of 16 kHz mono: one path for both."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.hearing.source import BLOCK
+from shared.audio import RATE, Samples
+
+
+class Conversion:
+    """Turns sound of any rate and channels into blocks, as it arrives.
+
+    Parameters
+    ----------
+    rate
+        Sampling rate of what comes, in Hz.
+    channel
+        Which channel to take, from 1; ``None`` for the mean of all.
+    """
+
+    def __init__(self, rate: float, channel: int | None = None) -> None:
+        self._channel = channel
+        self._resampler: Any = None
+        if rate != RATE:
+            import soxr
+
+            self._resampler = soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
+        self._rest: Samples = np.empty(0, np.float32)
+
+    def feed(self, frames: NDArray[np.float32], *, last: bool = False) -> Iterator[Samples]:
+        """Take what has come, and give the blocks that it completes.
+
+        Parameters
+        ----------
+        frames
+            Shape ``(frames, channels)``, float32.
+        last
+            That it is all: the rest comes out too, as a shorter block.
+
+        Yields
+        ------
+        Samples
+            Shape ``(320,)``, 16 kHz.
+        """
+        # Whatever a damaged device or file gives, the resampler's filter must not keep it.
+        sound = np.clip(np.nan_to_num(frames, nan=0, posinf=0, neginf=0), -1, 1)
+        mono = sound.mean(axis=1) if self._channel is None else sound[:, self._channel - 1]
+        if self._resampler is not None:
+            mono = self._resampler.resample_chunk(np.ascontiguousarray(mono), last=last)
+        self._rest = np.concatenate([self._rest, mono])
+        while len(self._rest) >= BLOCK:
+            block, self._rest = self._rest[:BLOCK], self._rest[BLOCK:]
+            yield block
+        if last and len(self._rest):
+            yield self._rest
