@@ -1,0 +1,1 @@
+"""What a device hears, recognises, and is told about it."""

@@ -1,0 +1,118 @@
+"""The model a device recognises with."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.architectures import Architecture
+from shared.errors import WeightsError
+from shared.recogniser import Recogniser
+from shared.weights import Weights, digest, load_weights, save_weights
+
+if TYPE_CHECKING:
+    from edge_client.personalisation import PersonalModel
+
+
+class Model:
+    """A global model, kept in a file, and perhaps a personal one beside it.
+
+    Parameters
+    ----------
+    path
+        Where the global weights lie; they are read again when they are needed.
+    weights, architecture
+        What lies there.
+
+    Attributes
+    ----------
+    architecture
+        Which of the three models it is.
+    digest
+        Of the global weights.
+    personal
+        What the person's examples have taught about them, if anything.
+
+    Raises
+    ------
+    WeightsError
+        If the weights do not belong to the architecture or are not finite.
+    """
+
+    def __init__(self, path: Path, weights: Weights, architecture: Architecture) -> None:
+        self._path = path
+        self._recogniser = Recogniser(architecture, weights)
+        self.architecture = architecture
+        self.digest = digest(weights)
+        self.personal: PersonalModel | None = None
+
+    @classmethod
+    def found(cls, path: Path, given: Path | None) -> Self | None:
+        """Load the model to begin with: one that is ``given``, which is then kept, or the kept one.
+
+        Raises
+        ------
+        WeightsError
+            If the file is missing, damaged, or holds no such weights.
+        """
+        if given is None and not path.exists():
+            return None
+        weights, architecture = load_weights(given or path)
+        model = cls(path, weights, architecture)
+        if given is not None:
+            save_weights(path, weights, architecture)
+        return model
+
+    @classmethod
+    def keep(cls, path: Path, weights: Weights, named: str, architecture: Architecture) -> Self:
+        """Check new weights, and write them to the file.
+
+        Raises
+        ------
+        WeightsError
+            Also if their digest is not the one they were ``named`` by.
+        """
+        model = cls(path, weights, architecture)
+        if model.digest != named:
+            raise WeightsError(f"These weights should have the digest {named}: {model.digest}.")
+        save_weights(path, weights, architecture)
+        return model
+
+    def weights(self) -> Weights:
+        """Read the global weights."""
+        return load_weights(self._path, self.architecture)
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute the global model's logits of an utterance, shape ``(4,)``.
+
+        Parameters
+        ----------
+        features
+            Shape ``(100, 34)``, normalised.
+        """
+        return self._recogniser.logits(features)
+
+    def probabilities(self, features: NDArray[np.float32], frames: int) -> tuple[float, ...]:
+        """Recognise an utterance, with the personal model if there is one.
+
+        Parameters
+        ----------
+        features
+            Shape ``(100, 34)``, normalised.
+        frames
+            Their true number.
+        """
+        logits = self.logits(features)
+        if self.personal is not None:
+            logits = self.personal.logits(features[None], np.array([frames]), logits[None])[0]
+        powers = np.exp(logits.astype(np.float64) - logits.max())
+        return tuple((powers / powers.sum()).tolist())
+
+    def facts(self) -> dict[str, Any]:
+        """Say which model it is, for a status."""
+        return {
+            "architecture": self.architecture.name,
+            "digest": self.digest,
+            "personal": self.personal is not None,
+        }

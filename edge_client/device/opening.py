@@ -1,0 +1,65 @@
+"""What a device does first with its store: find damage, and take over what can be read."""
+
+from contextlib import suppress
+from datetime import datetime
+
+from edge_client.device.database import damage, set_aside
+from edge_client.device.settings import DeviceSettings
+from edge_client.device.sounds import SoundFolder
+from edge_client.device.state import StateFolder
+from edge_client.device.store import ExampleStore
+from shared.errors import StorageError
+from shared.normalisation import RunningStatistics
+
+
+def open_store(
+    state: StateFolder, settings: DeviceSettings, now: datetime
+) -> tuple[ExampleStore, str | None]:
+    """Open the store; set a damaged file aside, and take over what can still be read of it.
+
+    The state folder must be taken (:meth:`StateFolder.taken`).
+
+    Returns
+    -------
+    ExampleStore
+        Without what was discarded in an earlier run.
+    str or None
+        If the file was damaged: what has become of it.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder cannot be written.
+    """
+    sounds = SoundFolder(state.sounds, limit_mb=settings.audio_mb) if settings.keep_audio else None
+    found = damage(state.examples)
+    aside = set_aside(state.examples, now) if found else None
+    store = ExampleStore(state.examples, limit_mb=settings.store_mb, sounds=sounds)
+    if aside is None:
+        with suppress(StorageError):  # a full disk need not keep the device from recognising
+            store.purge()
+        return store, None
+    try:
+        taken = store.salvage(aside)
+    except BaseException:
+        store.close()
+        raise
+    return store, (
+        f"The store of examples was damaged ({found}): it is kept as {aside}, and {taken} "
+        "utterances that could still be read were taken over."
+    )
+
+
+def read_statistics(store: ExampleStore) -> RunningStatistics:
+    """Restore the running statistics; from the utterances kept, if they are missing or damaged."""
+    kept = store.statistics()
+    if kept is not None:
+        try:
+            return RunningStatistics.from_dict(kept)
+        except ValueError:
+            pass
+    statistics = RunningStatistics()
+    stored = store.everything()
+    for features, frames in zip(stored.features, stored.frames, strict=True):
+        statistics.update(features[:frames])
+    return statistics

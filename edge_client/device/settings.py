@@ -1,0 +1,117 @@
+"""Settings of a device that listens."""
+
+import os
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from edge_client.federation.settings import FederationSettings
+from edge_client.hearing.settings import HearingSettings
+from shared.settings import Settings
+
+WEB_ADDRESS: Final = "127.0.0.1:8765"
+"""What ``--web`` alone stands for."""
+
+_LOCAL: Final = "127.0.0.1"
+_LAST_PORT: Final = 65535
+
+Megabytes = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
+def _state_folder() -> Path:
+    above = os.environ.get("XDG_STATE_HOME")
+    return (Path(above) if above else Path.home() / ".local" / "state") / "chorus"
+
+
+class DeviceSettings(Settings):
+    """What a device recognises with, and what it keeps."""
+
+    panel: ClassVar[str] = "Recognising and keeping"
+
+    state: Path | None = None
+    """Folder for all that this device keeps: `$XDG_STATE_HOME/chorus` or `~/.local/state/chorus`
+    if not given."""
+    weights: Path | None = None
+    """A model to begin with (safetensors); kept in the state folder, so it is given once."""
+    normalisation: Literal["none", "device"] = "device"
+    """device (by the statistics of what this device has heard) or none; as the model was trained.
+    """
+    speaker: str | None = None
+    """Who speaks: kept with each utterance."""
+    store_mb: Megabytes = 100.0
+    """Megabytes of examples to keep; one of 3 s takes 5 kB. The oldest unlabelled make way,
+    labelled ones never."""
+    keep_audio: bool = False
+    """Also keep the sound of utterances, in the state folder. It never leaves the device."""
+    audio_mb: Megabytes = 500.0
+    """Megabytes of sound to keep; the oldest goes first."""
+    keep_unlabelled: bool = False
+    """Semi-supervised: also train on utterances that nobody has labelled, where the model is
+    sure of itself, as if it were right. They are marked as guesses, never as labels."""
+
+    @property
+    def folder(self) -> Path:
+        """The state folder."""
+        return self.state.expanduser() if self.state else _state_folder()
+
+
+class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
+    """Everything of ``edge-client run``."""
+
+    panel: ClassVar[str] = "Running"
+
+    mic: bool = False
+    """Listen to the microphone."""
+    wav: Path | None = None
+    """Hear a recording instead, as if it were spoken now; or take part in a federation with a
+    folder of clips that are labelled already: in folders named by emotion, or a manifest (CSV)."""
+    fast: bool = False
+    """Hear the recording at once, not in real time: the results are the same."""
+    offline: bool = False
+    """Take part in no federation: recognise, label and learn on this device only."""
+    headless: bool = False
+    """No view: one line of JSON an utterance on standard output, for other programs."""
+    web: str | None = None
+    """HOST:PORT: serve a page to label from a phone; `--web` alone means 127.0.0.1:8765, which
+    only this machine reaches, 0.0.0.0:8765 the whole network."""
+    home_assistant: str | None = None
+    """HOST or HOST:PORT of a broker that Home Assistant uses: appear there as a sensor."""
+    home_assistant_username: str | None = None
+    """Who to be to that broker."""
+    home_assistant_password_file: Path | None = None
+    """File with the password in its first line."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.mic == (self.wav is not None):
+            raise ValueError("say what to hear: --mic, or --wav FILE")
+        if self.fast and self.wav is None:
+            raise ValueError("only a recording can be heard fast (--wav FILE)")
+        for address in (self.web, self.home_assistant):
+            if address is not None:
+                split_address(address, 0)
+        return self
+
+
+def split_address(address: str, port: int) -> tuple[str, int]:
+    """Split ``HOST:PORT``, ``HOST``, ``:PORT`` or ``[IPv6]:PORT``.
+
+    Parameters
+    ----------
+    address
+        What was given.
+    port
+        What to take where no port is given.
+
+    Raises
+    ------
+    ValueError
+        If the port is not one.
+    """
+    host, colon, number = address.rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):
+        return address.strip("[]") or _LOCAL, port
+    if not number.isascii() or not number.isdigit() or int(number) > _LAST_PORT:
+        raise ValueError(f"{address} should be HOST:PORT, with a port up to {_LAST_PORT}")
+    return host.strip("[]") or _LOCAL, int(number)

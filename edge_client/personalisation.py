@@ -1,0 +1,215 @@
+"""A personal model: the global one's answers, corrected by likeness to its user's own examples.
+
+With a handful of examples, whatever has few parameters wins. So no weight of the network is
+changed. The global logits are the mean of a Gaussian process over utterances (Rasmussen &
+Williams, *Gaussian Processes for Machine Learning*, 2006, chapter 3), whose kernel says how alike
+two utterances of one person sound: far from all examples the global model decides alone, near one
+its label has a say. How much the global model is trusted and how much an example weighs is
+averaged over a grid, each value weighted by how well it foretells examples held out (pseudo-BMA;
+Yao et al., *Using stacking to average Bayesian predictive distributions*, 2018). That the user
+happened to label more of one emotion than of another is taken out as in logit adjustment (Menon et
+al., *Long-tail learning via logit adjustment*, 2021).
+
+Fitting a few examples takes an instant and needs nothing but them and the global model's logits of
+them. So it is done anew after each correction and for each new global model, and nothing is stored
+but the examples. It works with every architecture and engine.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.training import Engine
+from shared.architectures import FEATURES
+from shared.emotions import EMOTIONS
+from shared.metrics import softmax
+from shared.training import Examples
+from shared.weights import Weights
+
+LENGTH: Final = 0.2
+"""Length scale of the kernel: utterances whose mean features differ by this many standard
+deviations (root mean square over the features) still sound alike."""
+
+TRUSTS: Final = (0.1, 0.2, 0.4, 0.8)
+"""Factors on the global logits: networks are surer of themselves than they are right."""
+
+GAINS: Final = (1.0, 3.0, 10.0, 30.0)
+"""Variances of the correction, in nats squared: the least hardly touches a global model that is
+sure."""
+
+MOST: Final = 128
+"""Newest examples that are used: more would keep a small device busy for seconds."""
+
+_FOLDS: Final = 16
+"""Parts of the examples that are held out in turn; up to so many are held out one by one."""
+
+_STEPS: Final = 30
+"""Steps of the solver; after these no probability changes by a hundredth."""
+
+_HALF_A_COUNT: Final = 0.5
+"""Jeffreys' prior: added to how often each emotion was labelled."""
+
+_Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PersonalModel:
+    """The global model as one user has corrected it; see :meth:`fit`.
+
+    Attributes
+    ----------
+    voices
+        What the user's examples sound like, shape ``(n, 34)``, float64.
+    trusts
+        Factor on the global logits of each of k candidates, shape ``(k,)``.
+    corrections
+        What each example adds to the logits of what sounds like it, shape ``(k, n, 4)``.
+    weights
+        How much each candidate counts, shape ``(k,)``; they sum to 1.
+    """
+
+    voices: _Array
+    trusts: _Array
+    corrections: _Array
+    weights: _Array
+
+    @classmethod
+    def fit(cls, examples: Examples, logits: NDArray[np.float32]) -> "PersonalModel":
+        """Learn from what a user has confirmed and corrected.
+
+        Parameters
+        ----------
+        examples
+            The user's own, oldest first, normalised by the device's statistics as they are now;
+            there may be none, and the personal model is then the global one.
+        logits
+            The global model's for them, shape ``(n, 4)``.
+
+        Raises
+        ------
+        TrainingError
+            If there are examples that no model could be trained on.
+        ValueError
+            If there are not as many logits as examples.
+        """
+        if logits.shape != (len(examples), len(EMOTIONS)):
+            raise ValueError(f"{len(examples)} examples do not have logits {logits.shape}")
+        if not len(examples):
+            nothing = np.zeros((1, 0, len(EMOTIONS)))
+            return cls(np.zeros((0, FEATURES)), np.ones(1), nothing, np.ones(1))
+        examples.check()
+        newest = np.arange(len(examples))[-MOST:]
+        examples, means = examples.take(newest), logits[newest].astype(np.float64)
+        voices = _voices(examples.features, examples.frames)
+        likeness, kept = _likeness(voices, voices), _kept(len(examples))
+        priors = np.stack([_log_prior(examples.labels[keep]) for keep in kept])
+        trusts, corrections, scores = [], [], []
+        for gain in GAINS:
+            solver = _Solver(gain * likeness, kept, examples.labels)
+            for trust in TRUSTS:
+                found = solver.solve(trust * means + priors[:, None])
+                scores.append(solver.foretold(trust * means, priors, found))
+                trusts.append(trust)
+                corrections.append(gain * found[-1])
+        weights = softmax(np.array(scores)).astype(np.float64)
+        return cls(voices, np.array(trusts), np.stack(corrections), weights / weights.sum())
+
+    def logits(
+        self,
+        features: NDArray[np.float32],
+        frames: NDArray[np.integer[Any]],
+        logits: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Recognise utterances.
+
+        Parameters
+        ----------
+        features
+            Shape ``(n, 100, 34)``, normalised as the examples were.
+        frames
+            Shape ``(n,)``: true number of frames of each.
+        logits
+            The global model's for them, shape ``(n, 4)``.
+
+        Returns
+        -------
+        numpy.ndarray
+            Logarithms of probabilities, shape ``(n, 4)``, float32.
+        """
+        added = _likeness(_voices(features, frames), self.voices) @ self.corrections
+        each = softmax(self.trusts[:, None, None] * logits + added)
+        mixed = np.tensordot(self.weights, each, 1)
+        least = np.finfo(np.float32).tiny
+        return np.asarray(np.log(np.maximum(mixed, least)), np.float32)
+
+
+def personalise(engine: Engine, weights: Weights, examples: Examples) -> PersonalModel:
+    """Learn a personal model with an engine's logits; see :meth:`PersonalModel.fit`."""
+    newest = examples.take(np.arange(len(examples))[-MOST:])
+    if not len(newest):
+        return PersonalModel.fit(newest, np.zeros((0, len(EMOTIONS)), np.float32))
+    return PersonalModel.fit(newest, engine.logits(weights, newest.features))
+
+
+class _Solver:
+    """Fits a Gaussian process to examples, and to the same with some of them held out.
+
+    Böhning's bound on the curvature of the softmax (*Multinomial logistic regression algorithm*,
+    1992) gives a Newton step that is safe at its full length, with one inverse for all steps.
+
+    Parameters
+    ----------
+    kernel
+        Covariance of the correction, shape ``(n, n)``.
+    kept
+        Which examples each fit has, shape ``(fits, n)``; the last has all.
+    labels
+        Shape ``(n,)``.
+    """
+
+    def __init__(self, kernel: _Array, kept: NDArray[np.bool_], labels: NDArray[np.int32]) -> None:
+        self._kernel, self._kept, self._labels = kernel, kept, labels
+        self._kernels = kernel * kept[:, :, None] * kept[:, None, :]
+        self._steps = np.linalg.inv(np.eye(len(labels)) + 0.5 * self._kernels)
+        self._targets = np.eye(len(EMOTIONS))[labels]
+
+    def solve(self, means: _Array) -> _Array:
+        """Find each fit's coefficients, shape ``(fits, n, 4)``, for means of that shape."""
+        found = np.zeros_like(means)
+        for _ in range(_STEPS):
+            surplus = softmax(means + self._kernels @ found) - self._targets
+            found -= self._steps @ ((found + surplus) * self._kept[:, :, None])
+        return found
+
+    def foretold(self, means: _Array, priors: _Array, found: _Array) -> float:
+        """Score the held-out labels: the sum of the logarithms of their probabilities."""
+        logits = means + self._kernel @ found + priors[:, None]
+        chances = softmax(logits)[:, np.arange(len(self._labels)), self._labels]
+        least = np.finfo(np.float32).tiny
+        return float(np.log(np.maximum(chances[~self._kept], least)).sum())
+
+
+def _voices(features: NDArray[np.float32], frames: NDArray[np.integer[Any]]) -> _Array:
+    """Average each utterance's features over its true frames; what lies behind them is zero."""
+    total = features.sum(axis=1, dtype=np.float64)
+    mean: _Array = total / np.maximum(np.asarray(frames), 1)[:, None]
+    return mean
+
+
+def _likeness(some: _Array, others: _Array) -> _Array:
+    """Compute the squared-exponential kernel, shape ``(len(some), len(others))``."""
+    distance = np.square(some[:, None] - others[None]).mean(axis=2)
+    return np.asarray(np.exp(-distance / (2 * LENGTH**2)), np.float64)
+
+
+def _kept(count: int) -> NDArray[np.bool_]:
+    """Say which examples each fit keeps: all but one part, for each part; at last all."""
+    parts = np.arange(count) % _FOLDS
+    return np.stack([parts != part for part in range(min(count, _FOLDS))] + [parts >= 0])
+
+
+def _log_prior(labels: NDArray[np.int32]) -> _Array:
+    counts = np.bincount(labels, minlength=len(EMOTIONS)) + _HALF_A_COUNT
+    return np.asarray(np.log(counts / counts.sum()), np.float64)

@@ -1,0 +1,331 @@
+"""The device: what it hears is recognised, kept, and learned from what its person says."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_client.device.device import SOUNDS, Device, Event
+from edge_client.device.learning import Learning
+from edge_client.device.recognition import Recognition
+from edge_client.device.settings import DeviceSettings
+from edge_client.device.store import ExampleStore
+from edge_client.personalisation import PersonalModel
+from shared.architectures import ARCHITECTURES
+from shared.emotions import EMOTIONS
+from shared.errors import ChorusError, RunError, WeightsError
+from shared.features import frame_features, pad
+from shared.normalisation import RunningStatistics
+from shared.recogniser import Recogniser
+from shared.weights import Weights, digest, initial_weights, save_weights
+from tests.brokers import wait_until
+from tests.edge_client.device.heard import NOON, utterance
+
+CONV = ARCHITECTURES["conv"]
+
+Open = Callable[..., Device]
+
+
+@pytest.fixture(scope="module")
+def weights() -> Weights:
+    return initial_weights(CONV, np.random.default_rng(0))
+
+
+@pytest.fixture
+def start(tmp_path: Path, weights: Weights) -> Iterator[Open]:
+    """Start a device in the same state folder each time, with a model."""
+    path = tmp_path / "first.safetensors"
+    save_weights(path, weights, CONV)
+    opened: list[Device] = []
+
+    def start(*, model: bool = True, **settings: Any) -> Device:
+        settings = {"state": tmp_path / "state", "weights": path if model else None, **settings}
+        device = Device(DeviceSettings(**settings), clock=lambda: NOON)
+        opened.append(device)
+        return device
+
+    yield start
+    for device in opened:
+        device.close()
+
+
+def heard(device: Device, seed: int = 0, seconds: float = 2.0) -> Recognition:
+    recognition = device.hear(utterance(seed, seconds))
+    assert recognition is not None
+    return recognition
+
+
+def expected(weights: Weights, seeds: list[int]) -> tuple[float, ...]:
+    """Recognise the last of some utterances by the parts themselves."""
+    statistics = RunningStatistics()
+    for seed in seeds:
+        frames = frame_features(utterance(seed).samples)
+        statistics.update(frames)
+    logits = Recogniser(CONV, weights).logits(statistics.normalise(pad(frames), len(frames)))
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return tuple((powers / powers.sum()).tolist())
+
+
+def test_statistics_and_model_outlive_a_restart(start: Open, weights: Weights) -> None:
+    device = start()
+    assert heard(device, 1).probabilities == expected(weights, [1])
+    heard(device, 2)
+    device.close()
+    again = start(model=False)
+    recognition = heard(again, 3)
+    assert recognition.probabilities == expected(weights, [1, 2, 3])
+    assert (recognition.identifier, recognition.heard_at, recognition.seconds) == (3, NOON, 2.0)
+    assert again.status()["model"]["digest"] == digest(weights)
+
+
+def test_lost_statistics_are_computed_anew_from_what_is_kept(
+    start: Open, weights: Weights, tmp_path: Path
+) -> None:
+    device = start()
+    heard(device, 1)
+    heard(device, 2)
+    device.close()
+    with ExampleStore(tmp_path / "state" / "examples.sqlite", limit_mb=10) as store:
+        store._connection.execute("UPDATE facts SET value = '{\"count\": -1}'")
+    assert heard(start(), 3).probabilities == pytest.approx(expected(weights, [1, 2, 3]), abs=1e-5)
+
+
+def test_without_a_model_everything_is_kept(start: Open, weights: Weights) -> None:
+    device = start(model=False)
+    assert device.status()["model"] is None
+    first = heard(device)
+    assert first.probabilities is None
+    with pytest.raises(ChorusError, match="before there was a model"):
+        device.confirm(first.identifier)
+    assert device.correct(first.identifier, "sad").label == "sad"
+    with pytest.raises(WeightsError, match="digest"):
+        device.use_weights(weights, "0" * 64)
+    assert device.weights() is None
+    device.use_weights(weights, digest(weights))
+    assert heard(device, 1).probabilities is not None
+    assert device.confirm(2).label == device.recent()[0].emotion
+    kept = device.weights()
+    assert kept is not None
+    assert np.array_equal(kept[0], weights)
+
+
+def test_a_personal_model_recognises_until_another_global_one_comes(
+    start: Open, weights: Weights
+) -> None:
+    device = start()
+    with_global = heard(device).probabilities
+    personal = PersonalModel(np.zeros((1, 34)), np.zeros(1), np.zeros((1, 1, 4)), np.ones(1))
+    assert not device.use_personal(personal, digest(weights + 1))
+    assert device.use_personal(personal, digest(weights))
+    assert device.status()["model"]["personal"]
+    assert heard(device).probabilities == pytest.approx((0.25,) * 4)
+    assert device.use_personal(None, digest(weights))
+    assert heard(device).probabilities == pytest.approx(with_global, abs=1e-6)
+    assert device.use_personal(personal, digest(weights))
+    device.use_weights(weights, digest(weights))
+    assert not device.status()["model"]["personal"]
+
+
+def test_the_device_learns_from_each_correction(start: Open, weights: Weights) -> None:
+    device = start()
+    learning = Learning(device)
+    first = heard(device)
+    device.correct(first.identifier, "sad")
+    wait_until(lambda: device.status()["model"]["personal"], "it has learned")
+    again = heard(device)
+    assert again.probabilities is not None
+    assert first.probabilities is not None
+    assert again.probabilities[3] > first.probabilities[3]
+    device.use_weights(-weights, digest(-weights))  # another model: it learns anew
+    wait_until(lambda: device.status()["model"]["personal"], "it has learned with the new model")
+    device.delete_everything()
+    wait_until(lambda: not device.status()["model"]["personal"], "it has forgotten")
+    learning.close()
+    assert device.status()["training"]["state"] == "personal"
+
+
+def test_labels_discards_and_undo_tell_who_looks_on(start: Open) -> None:
+    device = start()
+    events: list[Event] = []
+    end = device.subscribe(events.append)
+    number = heard(device).identifier
+    assert device.correct(number, "happy").label == "happy"
+    assert device.sound(number) is not None
+    assert device.discard(number).discarded
+    assert device.sound(number) is None
+    assert device.recent() == []
+    assert not device.undo().discarded  # type: ignore[union-attr] # there is something to undo
+    assert device.undo().label is None  # type: ignore[union-attr] # as above
+    assert device.undo() is None
+    assert [event.kind for event in events] == ["heard", *["changed"] * 4]
+    assert device.counts()["unlabelled"] == 1
+    end()
+    device.pause()
+    assert len(events) == 5
+
+
+def test_what_was_discarded_is_gone_at_the_end(start: Open) -> None:
+    device = start()
+    heard(device)
+    device.discard(1)
+    device.close()
+    assert sum(start().counts().values()) == 0
+
+
+def test_one_that_looks_on_and_fails_ends_nothing(start: Open) -> None:
+    device = start()
+
+    def fail(event: Event) -> None:
+        raise RuntimeError(event.kind)
+
+    device.subscribe(fail)
+    assert heard(device).identifier == 1
+
+
+def test_a_paused_device_hears_nothing(start: Open) -> None:
+    device = start()
+    device.pause()
+    assert device.hear(utterance()) is None
+    assert device.status()["state"] == "paused"
+    assert not device.wait_while_paused(0)
+    device.resume()
+    assert heard(device).identifier == 1
+
+
+def test_a_sound_too_short_for_a_frame_is_nothing(start: Open) -> None:
+    assert start().hear(utterance(seconds=0.1)) is None
+
+
+def test_silence_is_recognised_without_harm(start: Open) -> None:
+    device = start()
+    silent = utterance()
+    silent.samples[:] = 0
+    recognition = device.hear(silent)
+    assert recognition is not None
+    assert np.isfinite(recognition.probabilities or (np.nan,)).all()
+
+
+def test_examples_are_normalised_as_for_recognition(start: Open) -> None:
+    device = start()
+    for seed in range(4):
+        heard(device, seed)
+    device.correct(2, "sad")
+    device.correct(3, "angry")
+    device.discard(3)
+    examples = device.examples()
+    examples.check()
+    statistics = RunningStatistics()
+    for seed in range(4):
+        statistics.update(frame_features(utterance(seed).samples))
+    frames = frame_features(utterance(1).samples)
+    assert np.array_equal(examples.features[0], statistics.normalise(pad(frames), len(frames)))
+    assert (examples.frames.tolist(), examples.labels.tolist()) == ([len(frames)], [3])
+
+
+def test_guesses_are_trained_on_only_if_asked_for(start: Open, weights: Weights) -> None:
+    sure = weights.copy()
+    sure[-len(EMOTIONS) :] = 9 * np.array([0, 1, 0, 0])
+    device = start()
+    device.use_weights(sure, digest(sure))
+    heard(device, 1)
+    heard(device, 2)
+    device.correct(2, "sad")
+    assert device.examples().labels.tolist() == [3]
+    device.close()
+    asked = start(model=False, keep_unlabelled=True)
+    assert sorted(asked.examples().labels.tolist()) == [1, 3]
+    assert asked.counts()["happy"] == 0, "a guess is not a label"
+
+
+def test_only_the_last_sounds_stay_in_memory(start: Open) -> None:
+    device = start()
+    for seed in range(SOUNDS + 3):
+        heard(device, seed, 0.5)
+    assert device.sound(3) is None
+    sound = device.sound(4)
+    assert sound is not None
+    assert np.array_equal(sound, utterance(3, 0.5).samples)
+
+
+def test_deleting_everything_begins_anew(start: Open, weights: Weights, tmp_path: Path) -> None:
+    device = start(keep_audio=True)
+    heard(device, 1)
+    (device.personal_folder / "model.safetensors").write_bytes(b"personal")
+    device.delete_everything()
+    assert sum(device.counts().values()) == 0
+    assert device.sound(1) is None
+    left = {file.name for file in (tmp_path / "state").rglob("*") if file.is_file()}
+    assert {name.split("-")[0] for name in left} == {"lock", "examples.sqlite", "model.safetensors"}
+    assert not device.personal_folder.exists()
+    assert heard(device, 2).probabilities == expected(weights, [2])
+
+
+def test_a_full_disk_keeps_it_recognising(start: Open) -> None:
+    device = start()
+    heard(device)
+    connection = device._store._connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    found = [heard(device, seed, 10) for seed in range(4)]
+    assert found[-1].identifier == 0
+    assert found[-1].probabilities is not None
+    assert "disk is full" in device.status()["problem"]
+    with pytest.raises(ChorusError, match="no utterance 0"):
+        device.confirm(0)
+    connection.execute("PRAGMA max_page_count = 100000")
+    assert heard(device).identifier > 0
+    assert device.status()["problem"] is None
+
+
+def test_two_devices_cannot_share_a_state_folder(start: Open) -> None:
+    start()
+    with pytest.raises(RunError, match="Another edge-client is running"):
+        start()
+
+
+def test_a_damaged_store_is_said_and_kept(start: Open, tmp_path: Path) -> None:
+    path = tmp_path / "state" / "examples.sqlite"
+    device = start()
+    for seed in range(30):
+        device.correct(heard(device, seed).identifier, "sad")
+    device.close()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 :] = b"\xa5" * (len(data) - len(data) // 2)
+    path.write_bytes(data)
+    again = start()
+    problem = again.status()["problem"]
+    assert "damaged" in problem
+    assert next(path.parent.glob("*damaged*")).read_bytes() == data
+    assert 5 <= again.counts()["sad"] < 30
+    heard(again)
+    assert again.problem == problem, "it is not forgotten with the next utterance"
+
+
+def test_threads_may_do_everything_at_once(start: Open) -> None:
+    device = start()
+    failed: list[BaseException] = []
+
+    def work(act: Callable[[int], object]) -> None:
+        try:
+            for step in range(8):
+                act(step)
+        except BaseException as error:  # noqa: BLE001 - shown by the assertion below
+            failed.append(error)
+
+    heard(device, 99)
+    acts: list[Callable[[int], object]] = [
+        lambda step: heard(device, step, 0.5),
+        lambda step: device.correct(1, EMOTIONS[step % 4]),
+        lambda step: (device.undo(), device.status(), device.recent(), step),
+        lambda step: (device.examples(), device.weights(), device.sound(step)),
+    ]
+    threads = [threading.Thread(target=work, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failed
+    assert sum(device.counts().values()) == 9

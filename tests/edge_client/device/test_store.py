@@ -1,0 +1,313 @@
+"""The store of examples: nothing the person said is lost."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_client.device.database import damage, set_aside
+from edge_client.device.sounds import SoundFolder
+from edge_client.device.store import ExampleStore
+from edge_client.device.stored import guesses
+from shared.emotions import EMOTIONS
+from shared.errors import ChorusError, StorageError
+from tests.edge_client.device.heard import NOON, frames, recognised, utterance
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ExampleStore]:
+    with ExampleStore(tmp_path / "examples.sqlite", limit_mb=10) as store:
+        yield store
+
+
+def add_labelled(store: ExampleStore, seeds: range) -> None:
+    for seed in seeds:
+        store.label(store.add(recognised(), frames(seed, 100)), "sad")
+
+
+def test_an_utterance_comes_back_as_it_was(store: ExampleStore) -> None:
+    heard = recognised(0.125, 0.5, 0.25, 0.125)
+    identifier = store.add(heard, frames(1, 37))
+    assert identifier == 1
+    (back,) = store.recent(5)
+    assert (back.heard_at, back.seconds, back.probabilities) == (NOON, 3.1, heard.probabilities)
+    assert back.label is None
+    assert len(store.labelled().recognitions) == 0
+    store.label(identifier, "sad")
+    stored = store.labelled()
+    assert stored.features.shape == (1, 100, 34)
+    assert stored.features.dtype == np.float32
+    assert np.array_equal(stored.features[0, :37], frames(1, 37))
+    assert not stored.features[0, 37:].any()
+    assert (stored.frames.tolist(), stored.labels.tolist(), stored.ids.tolist()) == ([37], [3], [1])
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("label"), st.integers(1, 4), st.sampled_from(EMOTIONS)),
+        st.tuples(st.just("discard"), st.integers(1, 4)),
+        st.tuples(st.just("undo")),
+    ),
+    max_size=10,
+)
+
+
+@settings(max_examples=20)
+@given(steps=STEPS)
+def test_undo_takes_back_step_by_step(
+    steps: list[tuple[str, ...]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("undo") / "examples.sqlite"
+    with ExampleStore(path, limit_mb=10) as store:
+        for seed in range(4):
+            store.add(recognised(), frames(seed))
+        now: dict[int, tuple[str | None, bool]] = dict.fromkeys(range(1, 5), (None, False))
+        before: list[dict[int, tuple[str | None, bool]]] = []
+        for name, *arguments in steps:
+            if name == "undo":
+                assert (store.undo() is None) == (not before)
+                now = before.pop() if before else now
+            else:
+                before.append(dict(now))
+                changed = getattr(store, name)(*arguments)
+                now[changed.identifier] = (changed.label, changed.discarded)
+            found = {i: store.get(i) for i in now}
+            assert {i: (known.label, known.discarded) for i, known in found.items()} == now
+
+
+def test_unknown_numbers_are_said(store: ExampleStore) -> None:
+    for action in (store.get, store.discard, lambda i: store.label(i, "sad")):
+        with pytest.raises(ChorusError, match="There is no utterance 7"):
+            action(7)
+    assert store.undo() is None
+
+
+def test_counts_tell_labels_from_the_rest(store: ExampleStore) -> None:
+    for seed in range(5):
+        store.add(recognised(), frames(seed))
+    store.label(1, "sad")
+    store.label(2, "sad")
+    store.label(3, "happy")
+    store.discard(3)
+    counts = {"angry": 0, "happy": 0, "neutral": 0, "sad": 2, "unlabelled": 2, "discarded": 1}
+    assert store.counts() == counts
+    store.purge()
+    assert store.counts()["discarded"] == 0
+    with pytest.raises(ChorusError):
+        store.get(3)
+
+
+def test_the_oldest_unlabelled_make_way_and_the_labelled_never(tmp_path: Path) -> None:
+    path = tmp_path / "examples.sqlite"
+    with ExampleStore(path, limit_mb=0.5) as store:
+        for seed in range(60):
+            identifier = store.add(recognised(), frames(seed, 100))
+            if seed % 4 == 0:
+                store.label(identifier, "sad")
+        left = [known.identifier for known in store.recent(100)]
+        labelled = [known.identifier for known in store.recent(100) if known.label]
+        unlabelled = sorted(set(left) - set(labelled))
+        assert labelled == [*range(57, 0, -4)]
+        assert unlabelled == [i for i in range(unlabelled[0], 61) if i % 4 != 1]
+        assert unlabelled[0] > 1
+        for known in store.recent(100):
+            if not known.label:
+                store.label(known.identifier, "happy")
+        kept = len(store.recent(100))
+        with pytest.raises(StorageError, match="full of labelled utterances"):
+            add_labelled(store, range(60, 70))
+        assert len(store.recent(100)) >= kept
+    assert path.stat().st_size <= 500_000
+
+
+def test_confident_utterances_are_guesses_not_labels(store: ExampleStore) -> None:
+    store.add(recognised(0.01, 0.95, 0.02, 0.02), frames(1))
+    store.add(recognised(), frames(2))
+    sure = guesses(store.unlabelled(), 0.9)
+    assert sure.ids.tolist() == [1]
+    assert sure.labels.tolist() == [1]
+    assert np.array_equal(sure.features[0, :30], frames(1))
+    assert store.get(1).label is None
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from edge_client.device.store import ExampleStore
+from tests.edge_client.device.heard import frames, recognised
+store = ExampleStore(Path(sys.argv[1]), limit_mb=10)
+while True:
+    seed = store.counts()["unlabelled"] + store.counts()["happy"]
+    identifier = store.add(recognised(), frames(seed, 100))
+    print("added", identifier, flush=True)
+    if identifier % 2:
+        store.label(identifier, "happy")
+        print("labelled", identifier, flush=True)
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 2, 7, 41])
+def test_a_killed_process_loses_nothing_it_had_said(tmp_path: Path, lines: int) -> None:
+    path = tmp_path / "examples.sqlite"
+    command = [sys.executable, "-c", KILLED, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline().split() for _ in range(lines)]
+        process.send_signal(signal.SIGKILL)
+        said += [line.split() for line in process.stdout.read().splitlines(keepends=True)]
+    added = {int(line[1]) for line in said if line[0] == "added"}
+    labelled = {int(line[1]) for line in said if line[0] == "labelled"}
+    assert not damage(path)
+    with ExampleStore(path, limit_mb=10) as store:
+        stored = store.everything()
+        assert added <= set(stored.ids.tolist())
+        assert labelled <= set(store.labelled().ids.tolist())
+        for identifier, features in zip(stored.ids, stored.features, strict=True):
+            assert np.array_equal(features, frames(int(identifier) - 1, 100))
+
+
+def test_another_process_reads_while_one_writes(store: ExampleStore) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from edge_client.device.store import ExampleStore\n"
+        "with ExampleStore(Path(sys.argv[1]), limit_mb=10) as store:\n"
+        "    while True:\n"
+        "        n = len(store.everything().ids)\n"
+        "        assert n == sum(store.counts().values()) or n < sum(store.counts().values())\n"
+        "        print(n, flush=True)\n"
+        "        if n == 60: break\n"
+    )
+    command = [sys.executable, "-c", code, str(store.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0\n"
+        for seed in range(60):
+            store.label(store.add(recognised(), frames(seed, 100)), "sad")
+        seen = [int(line) for line in process.stdout]
+    assert process.returncode == 0
+    assert seen == sorted(seen)
+    assert seen[-1] == 60
+
+
+def test_threads_take_turns(store: ExampleStore) -> None:
+    def work(seed: int) -> None:
+        for i in range(10):
+            identifier = store.add(recognised(), frames(100 * seed + i))
+            store.label(identifier, EMOTIONS[seed])
+            store.labelled()
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    counts = store.counts()
+    assert [counts[emotion] for emotion in EMOTIONS] == [10] * 4
+
+
+def filled(path: Path, count: int = 40) -> None:
+    with ExampleStore(path, limit_mb=10) as store:
+        add_labelled(store, range(count))
+
+
+def test_what_a_damaged_file_still_holds_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "examples.sqlite"
+    filled(path)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2 // 4096 * 4096
+    data[middle : middle + 3 * 4096] = b"\xa5" * 3 * 4096
+    path.write_bytes(data)
+    assert damage(path)
+    aside = set_aside(path, NOON)
+    assert aside.read_bytes() == data
+    assert not path.exists()
+    with ExampleStore(path, limit_mb=10) as store:
+        assert 30 <= store.salvage(aside) < 40
+        stored = store.labelled()
+        drawn = {frames(seed, 100).tobytes() for seed in range(40)}
+        assert {features.tobytes() for features in stored.features} <= drawn
+
+
+def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "examples.sqlite"
+    path.write_bytes(b"somebody's letter " * 1000)
+    assert "not a database" in damage(path)
+    with pytest.raises(StorageError, match="damaged"):
+        ExampleStore(path, limit_mb=10)
+    assert path.read_bytes().startswith(b"somebody's letter")
+
+
+def test_a_changed_byte_drops_one_utterance(tmp_path: Path) -> None:
+    path = tmp_path / "examples.sqlite"
+    filled(path, 5)
+    data = path.read_bytes()
+    piece = frames(2, 100).tobytes()[40:80]
+    assert data.count(piece) == 1
+    path.write_bytes(data.replace(piece, piece[::-1]))
+    with ExampleStore(path, limit_mb=10) as store:
+        assert store.labelled().ids.tolist() == [1, 2, 4, 5]
+
+
+def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "examples.sqlite"
+    filled(path, 1)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StorageError, match="another version"):
+        ExampleStore(path, limit_mb=10)
+
+
+def test_a_full_disk_is_said_and_what_was_kept_stays(store: ExampleStore) -> None:
+    store.label(store.add(recognised(), frames(0)), "sad")
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages + 4}")
+    with pytest.raises(StorageError, match="disk is full"):
+        add_labelled(store, range(1, 9))
+    kept = store.counts()
+    assert kept["sad"] >= 1
+    store._connection.execute("PRAGMA max_page_count = 100000")
+    store.add(recognised(), frames(9))
+    assert store.counts()["unlabelled"] == kept["unlabelled"] + 1
+
+
+def test_deleting_overwrites_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "examples.sqlite"
+    sounds = SoundFolder(tmp_path / "sounds", limit_mb=5)
+    sound = utterance(1).samples
+    with ExampleStore(path, limit_mb=10, sounds=sounds) as store:
+        for seed in range(20):
+            number = store.add(recognised(), frames(seed, 100), statistics={"n": 1})
+            store.keep_sound(number, sound)
+        assert len(list((tmp_path / "sounds").iterdir())) == 20
+        store.delete_all()
+        assert sum(store.counts().values()) == 0
+        assert store.statistics() is None
+        for file in (file for file in tmp_path.rglob("*") if file.is_file()):
+            content = file.read_bytes()
+            for seed in range(20):
+                assert frames(seed, 100).tobytes()[64:96] not in content
+        assert not (tmp_path / "sounds").exists()
+        assert store.add(recognised(), frames(0)) > 20, "a number never means another utterance"
+
+
+def test_sound_is_bounded_and_goes_with_what_is_discarded(tmp_path: Path) -> None:
+    sounds = SoundFolder(tmp_path / "sounds", limit_mb=0.2)
+    sound = utterance(1).samples
+    with ExampleStore(tmp_path / "examples.sqlite", limit_mb=10, sounds=sounds) as store:
+        for seed in range(6):
+            store.keep_sound(store.add(recognised(), frames(seed)), sound)
+        kept = sorted(int(file.stem) for file in (tmp_path / "sounds").iterdir())
+        assert kept == [*range(kept[0], 7)]
+        assert 1 < kept[0] < 6
+        assert sum(file.stat().st_size for file in (tmp_path / "sounds").iterdir()) <= 200_000
+        store.discard(6)
+        assert not (tmp_path / "sounds" / "6.flac").exists()
