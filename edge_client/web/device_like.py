@@ -1,0 +1,90 @@
+"""What the page needs to know of a device."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.emotions import Emotion
+
+
+class RecognitionLike(Protocol):
+    """An utterance and what was recognised in it."""
+
+    @property
+    def identifier(self) -> int:
+        """By which the device knows it."""
+
+    @property
+    def heard_at(self) -> datetime:
+        """When it ended, with its time zone."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+
+    @property
+    def probabilities(self) -> Sequence[float] | None:
+        """One for each of :data:`shared.emotions.EMOTIONS`; none while there is no model."""
+
+    @property
+    def label(self) -> str | None:
+        """What the person said it is."""
+
+    @property
+    def discarded(self) -> bool:
+        """Whether the person threw it away: it is not shown."""
+
+
+class DeviceLike(Protocol):
+    """A device that listens; each of its methods may be called from any thread.
+
+    A method that cannot do what it was asked raises a :class:`shared.errors.ChorusError`; the page
+    shows its sentence.
+    """
+
+    @property
+    def paused(self) -> bool:
+        """Whether it does not listen because its user wants so."""
+
+    def recent(self, limit: int, /) -> Sequence[RecognitionLike]:
+        """Give the last utterances, the newest first."""
+
+    def confirm(self, identifier: int, /) -> object:
+        """Label an utterance with what was recognised."""
+
+    def correct(self, identifier: int, emotion: Emotion, /) -> object:
+        """Label an utterance."""
+
+    def discard(self, identifier: int, /) -> object:
+        """Throw an utterance away."""
+
+    def undo(self) -> RecognitionLike | None:
+        """Take back the last of ``confirm``, ``correct`` and ``discard``, if there is one."""
+
+    def counts(self) -> Mapping[Any, int]:
+        """Count the labelled examples of each emotion."""
+
+    def sound(self, identifier: int, /) -> NDArray[np.float32] | None:
+        """Give an utterance's sound, 16 kHz mono in ±1, while it is still in memory."""
+
+    def pause(self) -> object:
+        """Stop listening."""
+
+    def resume(self) -> object:
+        """Listen again."""
+
+    def delete_everything(self) -> object:
+        """Delete everything that this device holds of its user."""
+
+    def status(self) -> Mapping[str, Any]:
+        """Tell ``state``, ``model``, ``training``, ``round``, ``level`` in dBFS, and ``problem``.
+
+        The state is one of those that ``static/texts.json`` has a text for; the problem is a
+        sentence or ``None``; the others are ``None`` or anything JSON can hold.
+        """
+
+    def subscribe(self, callback: Callable[..., None], /) -> Callable[[], object]:
+        """Call ``callback`` after each change, from any thread; give what ends that."""

@@ -1,0 +1,138 @@
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from edge_client.web import feed as module
+from edge_client.web.feed import MOST_READERS, Feed
+from shared.errors import StorageError
+from tests.edge_client.web.stand_in import StandIn
+
+
+@pytest.fixture
+def feed(device: StandIn) -> Iterator[Feed]:
+    feed = Feed(device)
+    yield feed
+    feed.close()
+
+
+def events(messages: Iterator[bytes] | None, kind: str) -> Iterator[Any]:
+    assert messages is not None
+    for message in messages:
+        head, data = message.decode().removesuffix("\n\n").split("\n")
+        if head == f"event: {kind}":
+            yield json.loads(data.removeprefix("data: "))
+
+
+def test_state_is_told_at_once_and_after_each_change(feed: Feed, device: StandIn) -> None:
+    device.hear(0.1, 0.6, 0.2, 0.1)
+    with feed.reader() as messages:
+        states = events(messages, "state")
+        (first,) = next(states)["recent"]
+        assert first["probabilities"] == [0.1, 0.6, 0.2, 0.1]
+        assert first["sound"]
+        device.correct(first["id"], "sad")
+        state = next(states)
+        assert state["recent"][0]["label"] == "sad"
+        assert state["counts"] == {"angry": 0, "happy": 0, "neutral": 0, "sad": 1}
+
+
+def test_status_is_watched_where_nobody_tells(feed: Feed, device: StandIn) -> None:
+    with feed.reader() as messages:
+        states = events(messages, "state")
+        next(states)
+        device.facts["round"] = {"number": 3}
+        assert next(states)["status"]["round"] == {"number": 3}
+
+
+def test_a_slow_reader_is_told_the_last_state_only(feed: Feed, device: StandIn) -> None:
+    with feed.reader() as messages:
+        states = events(messages, "state")
+        next(states)
+        for _ in range(1000):
+            last = device.hear(0.7, 0.1, 0.1, 0.1, seconds=0.01)
+        told: list[Any] = []
+        while not told or told[-1]["recent"][0]["id"] < last:
+            told.append(next(states))
+        assert len(told) < 100
+        assert len(told[-1]["recent"]) == module.RECENT
+
+
+def test_silence_is_broken_by_a_heartbeat(
+    feed: Feed, device: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    device.level = None
+    with feed.reader() as messages:
+        levels = events(messages, "level")
+        assert next(levels)["level"] is None
+        assert next(levels)["now"] < next(levels)["now"]
+
+
+def test_only_so_many_readers(feed: Feed) -> None:
+    readers = [feed.reader() for _ in range(MOST_READERS)]
+    for reader in readers:
+        assert reader.__enter__() is not None
+    with feed.reader() as messages:
+        assert messages is None
+    readers.pop().__exit__(None, None, None)
+    with feed.reader() as messages:
+        assert messages is not None
+    for reader in readers:
+        reader.__exit__(None, None, None)
+    assert feed.readers == 0
+
+
+def test_what_the_last_reader_saw_is_not_told_again(feed: Feed, device: StandIn) -> None:
+    device.hear(1, 0, 0, 0)
+    with feed.reader() as messages:
+        assert next(events(messages, "state"))["recent"]
+    device.delete_everything()
+    with feed.reader() as messages:
+        assert next(events(messages, "state"))["recent"] == []
+
+
+def test_trouble_of_the_device_is_told_and_passes(feed: Feed, device: StandIn) -> None:
+    with feed.reader() as messages:
+        states = events(messages, "state")
+        next(states)
+        device.broken = StorageError("The disk is full.", "Free some space.")
+        device.tell()
+        assert next(states) == {"status": {"problem": "The disk is full. Free some space."}}
+        device.broken = ValueError("a fault")
+        device.tell()
+        assert next(states) == {"status": {"problem": "is_broken"}}
+        device.broken = None
+        device.tell()
+        assert next(states)["recent"] == []
+
+
+def test_no_number_is_too_odd(feed: Feed, device: StandIn) -> None:
+    nan = float("nan")
+    device.level = -float("inf")
+    device.hear(nan, 0.5, nan, nan)
+    device.facts["training"] = {"loss": nan}
+    with feed.reader() as messages:
+        assert next(events(messages, "level"))["level"] is None
+    with feed.reader() as messages:
+        state = next(events(messages, "state"))
+    assert state["recent"][0]["probabilities"] == [None, 0.5, None, None]
+    assert state["status"]["training"] == {"loss": None}
+
+
+def test_closing_ends_readers_and_leaves_the_device(device: StandIn) -> None:
+    feed = Feed(device)
+    ended = threading.Event()
+
+    def read() -> None:
+        with feed.reader() as messages:
+            for _ in messages or ():
+                pass
+        ended.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    feed.close()
+    assert ended.wait(20)
+    assert device.subscribers == []

@@ -1,0 +1,113 @@
+"""Whether the page can be read and used by everyone, in real Chromium."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from typing import Any, Literal
+
+import pytest
+
+from tests.edge_client.web.browser import DESKTOP, PHONE, Open, row, shown, text
+from tests.edge_client.web.stand_in import StandIn
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_it_is_legible_everywhere(
+    open_page: Open,
+    device: StandIn,
+    complaints: list[str],
+    scheme: Literal["light", "dark"],
+    screen: dict[str, Any],
+) -> None:
+    """Nothing to scroll sideways, fingers find the buttons, and texts have contrast."""
+    device.hear(0.7, 0.1, 0.1, 0.1, at=datetime.now(UTC) - timedelta(hours=3), seconds=9.9)
+    number = device.hear(0.14, 0.72, 0.11, 0.03)
+    device.confirm(number)
+    device.facts["problem"] = "The disk is full: free some space."
+    page = open_page(**screen, color_scheme=scheme)
+    shown(page, number)
+    text(page, "#notice", "disk")
+    width = page.evaluate("() => document.documentElement.scrollWidth")
+    assert width <= screen["viewport"]["width"]
+    for button in page.locator("button:visible").all():
+        box = button.bounding_box()
+        assert box
+        assert box["height"] >= (32 if button.get_attribute("id") == "newest" else 44)
+    assert page.evaluate(CONTRASTS) == []
+    if screen is PHONE:  # the answer can be given without scrolling
+        assert page.locator("#actions").bounding_box()["y"] < 600  # type: ignore[index] # it is there
+    assert complaints == []
+
+
+CONTRASTS = """() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+  const light = (color, below) => {
+    canvas.fillStyle = below; canvas.fillRect(0, 0, 1, 1);
+    canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((value) => value / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    const colour = getComputedStyle(element).backgroundColor;
+    const none = colour === "rgba(0, 0, 0, 0)" && element.parentElement;
+    return none ? ground(element.parentElement) : colour;
+  };
+  const bad = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || !element.checkVisibility() || element.disabled) continue;
+    const text = getComputedStyle(element).color;
+    const one = light(text, "white");
+    const grounds = [ground(element)];
+    const bar = element.closest("#rows button")?.querySelector("i");
+    if (bar && element.tagName !== "KBD")
+      grounds.push([ground(element), getComputedStyle(bar).backgroundColor]);
+    for (const each of grounds) {
+      const other = Array.isArray(each) ? light(each[1], each[0]) : light(each, "white");
+      const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+      if (contrast < 4.5) bad.push(`${element.textContent.trim()}: ${contrast.toFixed(2)}`);
+    }
+  }
+  return bad;
+}"""
+"""Texts whose contrast with what is behind them is below 4.5 (WCAG 2.2, 1.4.3)."""
+
+
+def test_the_keyboard_reaches_every_button_and_shows_where_it_is(
+    open_page: Open, device: StandIn
+) -> None:
+    page = open_page(**DESKTOP)
+    shown(page, device.hear(0.14, 0.72, 0.11, 0.03))
+    reached = set()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            "() => [document.activeElement.id || document.activeElement.innerText,"
+            " getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        if page.evaluate("() => document.activeElement.tagName") == "BUTTON":
+            assert focused[1] == "solid"
+            reached.add(focused[0].split("\n")[0])
+    assert reached >= {"pause", "Angry", "Happy", "Neutral", "Sad", "replay", "discard", "undo"}
+    assert "delete" in reached
+    page.focus(row("neutral"))
+    page.keyboard.press("Enter")
+    text(page, "#answer", "You said so, not Happy.")
+    assert page.evaluate("() => document.activeElement.dataset.emotion") == "neutral"
+
+
+def test_every_text_is_used_and_every_used_text_is_there() -> None:
+    folder = files("edge_client.web") / "static"
+    texts = json.loads((folder / "texts.json").read_text())
+    source = "".join(
+        (folder / name).read_text()
+        for name in ("page.html", "refused.html", "page.js", "device.js")
+    )
+    python = (files("edge_client.web") / "feed.py").read_text()
+    for name in texts:
+        assert re.search(rf"(\$|texts\.|\"){name}\b", source + python), name
+    for name in re.findall(r"\btexts\.(\w+)|\$([a-z]\w+)", source):
+        assert "".join(name) in {*texts, "json"}, name

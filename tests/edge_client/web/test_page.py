@@ -1,0 +1,339 @@
+"""The page in real Chromium."""
+
+import threading
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from edge_client.web.server import WebServer, serve
+from shared.errors import StorageError
+from tests.edge_client.web.browser import DESKTOP, Open, row, shown, text
+from tests.edge_client.web.stand_in import StandIn
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+def test_an_utterance_arrives_and_says_what_to_do(open_page: Open, device: StandIn) -> None:
+    page = open_page()
+    text(page, "#empty", "Nothing heard yet")
+    shown(page, device.hear(0.14, 0.72, 0.11, 0.03))
+    assert page.inner_text("#word") == "Happy"
+    assert page.inner_text("#recognised small") == "72%"
+    assert page.inner_text("#answer") == "Is that right? Tap what it was."
+    assert page.locator("#rows .share").all_inner_texts() == ["14%", "72%", "11%", "3%"]
+    shown(page, device.hear(0.7, 0.1, 0.1, 0.1))
+    assert page.title() == "Angry · Chorus"
+    text(page, "#spoken", "Heard: Angry, 70%.")
+    assert page.locator("#list li").count() == 2
+    assert "token" not in page.url
+
+
+def test_taps_confirm_and_correct_and_undo(open_page: Open, device: StandIn) -> None:
+    page = open_page()
+    number = device.hear(0.14, 0.72, 0.11, 0.03)
+    shown(page, number)
+    page.tap(row("happy"))
+    text(page, "#answer", "You confirmed it.")
+    assert device.get(number).label == "happy"
+    text(page, "#counts li:nth-child(2)", "1")
+    page.tap(row("sad"))
+    text(page, "#answer", "You said so, not Happy.")
+    assert page.inner_text("#word") == "Sad"
+    assert device.get(number).label == "sad"
+    page.tap("#undo")
+    text(page, "#answer", "You confirmed it.")
+    page.tap("#undo")
+    text(page, "#answer", "Is that right?")
+    assert device.get(number).label is None
+    page.tap("#undo")
+    text(page, "#notice", "There is nothing to undo.")
+
+
+def test_keys_do_everything(open_page: Open, device: StandIn) -> None:
+    page = open_page(**DESKTOP)
+    first = device.hear(0.14, 0.72, 0.11, 0.03)
+    second = device.hear(0.7, 0.1, 0.1, 0.1)
+    shown(page, second)
+    page.keyboard.press("y")
+    text(page, "#answer", "You confirmed it.")
+    page.keyboard.press("j")
+    shown(page, first)
+    page.keyboard.press("4")
+    text(page, "#answer", "You said so, not Happy.")
+    assert [device.get(number).label for number in (first, second)] == ["sad", "angry"]
+    page.keyboard.press("x")
+    shown(page, second)
+    assert device.get(first).discarded
+    page.keyboard.press("u")
+    shown(page, first)  # what was taken back is shown
+    page.keyboard.press("n")
+    shown(page, second)
+    page.keyboard.press("p")
+    page.wait_for_selector("[data-state=paused]")
+    assert device.paused
+    page.keyboard.press("p")
+    page.wait_for_selector("[data-state=listening]")
+    page.keyboard.press("Alt+x")  # the browser's
+    page.keyboard.press("3")
+    text(page, "#answer", "You said so, not Angry.")
+    assert not device.get(second).discarded
+
+
+def test_an_arrival_does_not_take_the_place_of_what_is_looked_at(
+    open_page: Open, device: StandIn
+) -> None:
+    page = open_page()
+    first = device.hear(0.14, 0.72, 0.11, 0.03)
+    shown(page, device.hear(0.7, 0.1, 0.1, 0.1))
+    page.tap("#list li:nth-child(2) button")
+    shown(page, first)
+    newest = device.hear(0.1, 0.1, 0.1, 0.7)
+    text(page, "#newest", "New: Sad")
+    shown(page, first)
+    page.tap("#newest")
+    shown(page, newest)
+    shown(page, device.hear(0.1, 0.1, 0.7, 0.1))  # it follows again
+
+
+def test_a_tap_just_at_an_arrival_does_nothing(open_page: Open, device: StandIn) -> None:
+    """It was meant for the utterance before."""
+    page = open_page()
+    shown(page, device.hear(0.14, 0.72, 0.11, 0.03))
+    spot = page.locator(row("sad")).bounding_box()
+    assert spot
+    page.evaluate(
+        "() => new MutationObserver((_, observer) => { observer.disconnect();"
+        " window.hit = document.elementFromPoint(100, 300).closest('#card') !== null;"
+        " document.dispatchEvent(new KeyboardEvent('keydown', {key: '4'})); })"
+        ".observe(document.querySelector('#card'), {attributeFilter: ['class']})"
+    )
+    number = device.hear(0.7, 0.1, 0.1, 0.1)
+    shown(page, number)
+    assert page.evaluate("() => window.hit") is False
+    page.tap(row("angry"))
+    text(page, "#answer", "You confirmed it.")
+    assert device.get(number).label == "angry"
+
+
+def test_replay_plays_while_the_sound_is_there(open_page: Open, device: StandIn) -> None:
+    page = open_page()
+    page.evaluate(
+        "() => { window.played = [];"
+        " const play = Audio.prototype.play;"
+        " Audio.prototype.play = function () { this.addEventListener('ended',"
+        " () => played.push(this.duration)); return play.call(this); }; }"
+    )
+    shown(page, device.hear(0.14, 0.72, 0.11, 0.03, seconds=0.5))
+    page.tap("#replay")
+    page.wait_for_function("() => played.length === 1")
+    assert page.evaluate("() => played") == [0.5]
+    text(page, "#replay", "Replay")
+    long = device.hear(0.14, 0.72, 0.11, 0.03, seconds=30)
+    shown(page, long)
+    page.tap("#replay")
+    text(page, "#replay", "Stop")
+    page.tap("#replay")
+    text(page, "#replay", "Replay")
+    device.forget_sounds()  # the page does not know yet
+    page.tap("#replay")
+    text(page, "#notice", "no longer in the device's memory")
+    shown(page, device.hear(0.14, 0.72, 0.11, 0.03, sound=False))
+    assert page.is_disabled("#replay")
+
+
+def test_pause_stops_the_device(open_page: Open, device: StandIn) -> None:
+    page = open_page()
+    page.tap("#pause")
+    text(page, "#state", "Paused, microphone off")
+    assert device.paused
+    text(page, "#pause", "Resume")
+    text(page, "#empty", "Nothing is heard while it is paused.")
+    page.tap("#pause")
+    text(page, "#state", "Listening")
+    assert not device.paused
+    device.pause()  # by the terminal
+    text(page, "#state", "Paused")
+
+
+def test_discarding_can_be_undone_even_if_nothing_is_left(open_page: Open, device: StandIn) -> None:
+    page = open_page()
+    number = device.hear(0.14, 0.72, 0.11, 0.03)
+    shown(page, number)
+    page.tap("#discard")
+    page.wait_for_selector("#empty:visible")
+    page.tap("#toast button")
+    shown(page, number)
+
+
+def test_deleting_everything_asks_first(open_page: Open, device: StandIn) -> None:
+    page = open_page()
+    shown(page, device.hear(0.14, 0.72, 0.11, 0.03))
+    page.tap("#delete")
+    page.wait_for_selector("#sure:visible")
+    assert page.evaluate("() => document.activeElement.id") == "no"
+    page.keyboard.press("4")  # no key answers what is behind
+    page.tap("#no")
+    page.wait_for_selector("#sure", state="hidden")
+    assert [each.label for each in device.recent(1)] == [None]
+    page.tap("#delete")
+    page.tap("#yes")
+    page.wait_for_selector("#empty:visible")
+    text(page, "#toast", "Everything was deleted.")
+    assert page.is_hidden("#toast button")
+    assert device.recent(1) == []
+
+
+def test_what_the_device_tells_is_shown(open_page: Open, device: StandIn) -> None:
+    page = open_page()
+    device.facts["round"] = {"number": 12, "state": "waiting"}
+    device.facts["training"] = {"state": "running", "epoch": 3, "of_epochs": 10}
+    text(page, "#status", "no. 12 · waiting")
+    text(page, "#status", "running · epoch 3 · of epochs 10")
+    text(page, "#status", "conv · 4f1c9a4f")
+    device.facts["problem"] = "The disk is full: free some space."
+    text(page, "#notice", "The disk is full")
+    device.facts["problem"] = None
+    page.wait_for_selector("#notice", state="hidden")
+    device.broken = StorageError("The disk is damaged.", "Use another.")
+    device.tell()
+    text(page, "#notice", "The disk is damaged. Use another.")
+    device.broken = None
+    device.tell()
+    page.wait_for_selector("#notice", state="hidden")
+
+
+def test_without_a_model_it_still_asks(open_page: Open, device: StandIn) -> None:
+    page = open_page()
+    device.facts["model"] = None
+    number = device.hear()
+    shown(page, number)
+    assert page.inner_text("#word") == "No model yet"
+    page.keyboard.press("y")  # there is nothing to confirm
+    page.tap(row("sad"))
+    text(page, "#answer", "You said so.")
+    assert device.get(number).label == "sad"
+    text(page, "#status", "none yet")
+
+
+def test_it_says_when_the_device_is_away_and_comes_back_by_itself(
+    open_page: Open, device: StandIn, server: WebServer, complaints: list[str]
+) -> None:
+    link = urlsplit(server.address)
+    assert link.port
+    port, token = link.port, link.query.removeprefix("token=")
+    page = open_page()
+    shown(page, device.hear(0.14, 0.72, 0.11, 0.03))
+    server.close()
+    page.wait_for_selector("[data-state=away]")
+    text(page, "#notice", "The device is away.")
+    page.tap(row("sad"))
+    text(page, "#notice", "did not answer, so nothing was changed")
+    again = serve(device, port=port, token=token)
+    page.wait_for_selector("[data-state=listening]")
+    page.wait_for_selector("#notice", state="hidden")
+    again.close()
+    page.wait_for_selector("[data-state=away]")
+    with_another_token = serve(device, port=port)
+    text(page, "#notice", "Open the link that it shows now.")
+    with_another_token.close()
+    assert all("ERR_" in text or "401" in text for text in complaints)
+
+
+def test_it_says_when_too_many_pages_are_open(
+    open_page: Open, server: WebServer, device: StandIn
+) -> None:
+    page = open_page()
+    shown(page, device.hear(0.14, 0.72, 0.11, 0.03))
+    readers = [server._feed.reader() for _ in range(7)]
+    for reader in readers:
+        reader.__enter__()
+    another = page.context.new_page()
+    another.goto(server.address)
+    text(another, "#notice", "Too many pages")
+    for reader in readers:
+        reader.__exit__(None, None, None)
+    another.wait_for_selector("[data-state=listening]")
+
+
+def test_another_site_can_neither_read_nor_order_nor_frame(
+    browser: "Browser", server: WebServer, device: StandIn
+) -> None:
+    """By a page of another origin, in a browser that the device has let in."""
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Evil(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<form method=post enctype=text/plain><input name='{}'></form>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    evil = HTTPServer(("127.0.0.2", 0), Evil)
+    threading.Thread(target=evil.serve_forever, args=(0.05,), daemon=True).start()
+    number = device.hear(0.14, 0.72, 0.11, 0.03)
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(server.address)
+    shown(page, number)
+    ours = server.address.partition("/?")[0]
+    page.goto(f"http://127.0.0.2:{evil.server_port}/")
+    told = page.evaluate(
+        """async (ours) => {
+          const ask = (path, options) => fetch(ours + path, {credentials: "include", ...options})
+            .then((answer) => `${answer.type} ${answer.status}`, () => "refused");
+          return [
+            await ask("/events"),
+            await ask("/do/pause", {method: "POST", mode: "no-cors", body: "{}"}),
+            await ask("/do/delete", {method: "POST", body: "{}",
+                                     headers: {"Content-Type": "application/json"}}),
+          ];
+        }""",
+        ours,
+    )
+    assert told[0] == "refused"
+    assert told[2] == "refused"
+    with page.expect_navigation():
+        page.evaluate(
+            "(ours) => { document.forms[0].action = ours + '/do/delete';"
+            " document.forms[0].submit(); }",
+            ours,
+        )
+    assert not device.paused
+    assert device.recent(1)
+    page.goto(f"http://127.0.0.2:{evil.server_port}/")
+    page.evaluate(
+        "(ours) => { const frame = document.createElement('iframe'); frame.src = ours + '/';"
+        " document.body.append(frame); return new Promise((done) => { frame.onload = done; }); }",
+        ours,
+    )
+    assert all("Chorus" not in frame.title() for frame in page.frames[1:])
+    context.close()
+    evil.shutdown()
+    evil.server_close()
+
+
+def test_a_wrong_token_is_refused_in_words(browser: "Browser", server: WebServer) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    answer = page.goto(server.address + "x")
+    assert answer
+    assert answer.status == 401
+    assert "Open the link of your device" in page.inner_text("main")
+    context.close()
+
+
+def test_no_script_but_the_page_s_own_runs(open_page: Open, complaints: list[str]) -> None:
+    """And the tests above would see a violation of the policy."""
+    page = open_page()
+    page.evaluate(
+        "() => { const script = document.createElement('script');"
+        " script.textContent = 'window.hit = true'; document.body.append(script);"
+        " const image = new Image(); image.src = 'http://127.0.0.3:9/x.png';"
+        " document.body.append(image); }"
+    )
+    assert page.evaluate("() => window.hit") is None
+    assert len([each for each in complaints if "Content Security Policy" in each]) == 2
+    complaints.clear()

@@ -1,0 +1,65 @@
+"""The page of a real device that hears real speech: real store, real recogniser, real browser."""
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_client.device.device import Device
+from edge_client.device.settings import DeviceSettings
+from edge_client.hearing.utterance import Utterance
+from edge_client.web.server import serve
+from shared.architectures import ARCHITECTURES
+from shared.audio import clips_below, read_clip
+from shared.weights import initial_weights, save_weights
+from tests.edge_client.web.browser import row, shown, text
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+def test_speech_is_heard_shown_answered_and_deleted(
+    browser: "Browser", speech: Path, tmp_path: Path
+) -> None:
+    conv = ARCHITECTURES["conv"]
+    weights = tmp_path / "weights.safetensors"
+    save_weights(weights, initial_weights(conv, np.random.default_rng(0)), conv)
+    clip = clips_below(speech / "ravdess")[0]
+    with Device(DeviceSettings(state=tmp_path / "state", weights=weights)) as device:
+        server = serve(device, port=0)
+        page = browser.new_page()
+        page.goto(server.address)
+        text(page, "#state", "Not listening")  # there is no microphone
+        text(page, "#status", "conv ·")
+        first = device.hear(Utterance(read_clip(clip), 0.0))
+        assert first
+        shown(page, first.identifier)
+        assert first.emotion
+        assert page.inner_text("#word").lower() == first.emotion
+        second = device.hear(Utterance(read_clip(clip), 0.0))
+        assert second
+        shown(page, second.identifier)
+        other = "sad" if second.emotion != "sad" else "angry"
+        page.click(row(other))
+        text(page, "#answer", "You said so, not")
+        assert device.recent(1)[0].label == other
+        assert device.counts()[other] == 1
+        page.click("#discard")
+        shown(page, first.identifier)
+        page.click("#undo")
+        text(page, "#answer", "You said so, not")
+        shown(page, second.identifier)
+        page.click("#pause")
+        text(page, "#state", "Paused")
+        assert device.hear(Utterance(read_clip(clip), 0.0)) is None
+        page.click("#pause")
+        text(page, "#state", "Not listening")
+        page.click("#delete")
+        page.click("#yes")
+        page.wait_for_selector("#empty:visible")
+        assert device.recent(9) == []
+        assert device.sound(second.identifier) is None
+        page.context.close()
+        server.close()
+    assert "web-feed" not in [thread.name for thread in threading.enumerate()]
