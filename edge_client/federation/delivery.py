@@ -1,0 +1,88 @@
+"""A finished update on its way: offered, sent as far as it may, kept until it is decided on."""
+
+from collections.abc import Callable
+
+from edge_client.federation.memory import Memory
+from edge_client.federation.transfers import Sending
+from shared.connection import Connection
+from shared.protocol.frames import Chunk
+from shared.protocol.messages import Received
+from shared.protocol.topics import Topics
+
+
+class Delivery:
+    """Delivers the update that the memory keeps.
+
+    Parameters
+    ----------
+    memory
+        Where the update and its offer are.
+    connection, topics
+        Where it goes.
+    clock
+        A clock that only goes forward, in seconds.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        connection: Connection,
+        topics: Topics,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._memory = memory
+        self._connection = connection
+        self._topics = topics
+        self._clock = clock
+        self._sending: Sending | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether an update has been offered."""
+        return self._sending is not None
+
+    @property
+    def again_at(self) -> float | None:
+        """When to call :meth:`restart` if nothing is heard."""
+        return self._sending.again_at if self._sending else None
+
+    def begin(self, chunk: int) -> None:
+        """Offer the update, to be sent in chunks of so many bytes."""
+        if offer := self._memory.offer:
+            self._sending = Sending(offer.size, chunk, self._clock())
+            self._offer()
+
+    def restart(self) -> None:
+        """Offer it again: the connection was lost, or something was on its way."""
+        if self._sending:
+            self._sending.restart(self._clock())
+            self._offer()
+
+    def told(self, received: Received) -> None:
+        """Learn what of it is safe; send the chunks that are due."""
+        offer = self._memory.offer
+        if self._sending is None or offer is None:
+            return
+        self._sending.told(received, self._clock())
+        topic = self._topics.chunks(self._connection.name)
+        with self._memory.update.open("rb") as file:
+            for begin, end in self._sending.due():
+                file.seek(begin)
+                chunk = Chunk(offer.update, begin, file.read(end - begin))
+                if not self._connection.publish(topic, chunk.encode(), qos=0):
+                    return  # the connection is gone; all that is not safe is sent again
+
+    def arrived_damaged(self) -> None:
+        """Learn that it has to be sent once more; not at once, as the damage may go on."""
+        if self._sending:
+            self._sending.restart(self._clock())
+
+    def end(self) -> None:
+        """Learn that it was decided on, or is not to be sent."""
+        self._sending = None
+
+    def _offer(self) -> None:
+        if offer := self._memory.offer:
+            # If it is not sent now, it is offered again when the connection is back.
+            self._connection.publish(self._topics.requests(self._connection.name), offer.encode())

@@ -1,0 +1,233 @@
+"""What a device remembers of a federation, so that no crash loses an update or sends one twice.
+
+One small JSON file says which of the files beside it matter; it is replaced as a whole, so each
+step either has happened or has not. A finished update is kept until the aggregator has decided on
+it; what a lossy codec left out of it becomes the residual only when it counts.
+"""
+
+import hashlib
+import json
+import threading
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from shared.errors import FederationError
+from shared.files import replacing, write_atomically
+from shared.protocol.messages import Offer
+from shared.vector_file import VectorFile
+from shared.weights import Vector, Weights
+
+_FILE: Final = "federation.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A finished update that the aggregator has not decided on.
+
+    Attributes
+    ----------
+    offer
+        What it is offered with, as JSON has it.
+    residual, control
+        Names of the files that take effect when it is accepted; ``None`` where there are none.
+    """
+
+    offer: dict[str, Any]
+    residual: str | None = None
+    control: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    run: str = ""
+    done: int = 0
+    accepted: int = 0
+    residual: str | None = None
+    control: str | None = None
+    outgoing: Outgoing | None = None
+    refused: str = field(default="")
+
+
+class Memory:
+    """The folder of one device's part in a federation.
+
+    Parameters
+    ----------
+    folder
+        Where everything lies; made if it is not there.
+
+    Raises
+    ------
+    FederationError
+        If what lies there cannot be read.
+    StorageError
+        From the methods that write, if the disk is full; what was before then stays.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._facts = _read(folder / _FILE)
+        # The work of a round ends in a thread of its own.
+        self._lock = threading.RLock()
+        self._sweep()
+
+    @property
+    def accepted(self) -> int:
+        """How many of this device's updates counted, in all rounds of the run."""
+        return self._facts.accepted
+
+    @property
+    def offer(self) -> Offer | None:
+        """What the finished update is offered with; ``None`` if there is none."""
+        outgoing = self._facts.outgoing
+        return Offer.model_validate(outgoing.offer) if outgoing else None
+
+    @property
+    def update(self) -> Path:
+        """The file of the finished update."""
+        offer = self.offer
+        if offer is None:
+            raise ValueError("there is no finished update")
+        return self.folder / f"{offer.update}.update"
+
+    def intact(self) -> bool:
+        """Say whether the finished update's file is what it is offered as."""
+        offer = self.offer
+        if offer is None or not self.update.exists():
+            return False
+        with self.update.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == offer.update
+
+    def path(self, digest: str) -> Path:
+        """Name the file of a global model or control variate."""
+        return self.folder / f"{digest}.safetensors"
+
+    def part(self, digest: str) -> Path:
+        """Name the file of a model while it arrives."""
+        return self.folder / f"{digest}.safetensors.part"
+
+    def is_done(self, run: str, number: int) -> bool:
+        """Say whether the aggregator has decided on this device's update of a round."""
+        return run == self._facts.run and number <= self._facts.done
+
+    def enter(self, run: str) -> None:
+        """Forget what belongs to another run of the federation."""
+        if run != self._facts.run:
+            self._write(_Facts(run=run))
+
+    def residual(self, parameters: int) -> Vector | None:
+        """Open what the codec left out of the last update that counted."""
+        return self._vector(self._facts.residual, parameters)
+
+    def control(self, parameters: int) -> Vector | None:
+        """Open SCAFFOLD's control variate of this client; ``None`` before an update counted."""
+        return self._vector(self._facts.control, parameters)
+
+    def finish(self, offer: Offer, *, residual: Weights | None, control: Weights | None) -> None:
+        """Keep a finished update, whose file is written, until it is decided on.
+
+        May be called from another thread. If meanwhile another run was entered, or everything was
+        to be forgotten, it is dropped.
+        """
+        with self._lock:
+            update = self.folder / f"{offer.update}.update"
+            if offer.run != self._facts.run or not update.exists():
+                update.unlink(missing_ok=True)
+                return
+            kept = []
+            for name, vector in (("residual", residual), ("control", control)):
+                kept.append(None if vector is None else f"{offer.update}.{name}")
+                if vector is not None:
+                    with replacing(self.folder / f"{offer.update}.{name}") as aside:
+                        VectorFile.write(aside, vector)
+            outgoing = Outgoing(offer.model_dump(mode="json", exclude_none=True), *kept)
+            self._write(replace(self._facts, outgoing=outgoing))
+
+    def decide(self, *, refused: str = "") -> None:
+        """Learn what became of the finished update: it counts, or was ``refused``."""
+        outgoing = self._facts.outgoing
+        if outgoing is None:
+            return
+        facts = replace(
+            self._facts, done=int(outgoing.offer["round"]), outgoing=None, refused=refused
+        )
+        if not refused:
+            facts = replace(
+                facts,
+                accepted=facts.accepted + 1,
+                residual=outgoing.residual or facts.residual,
+                control=outgoing.control or facts.control,
+            )
+        self._write(facts)
+
+    def forget(self) -> None:
+        """Delete what came of the device's examples: a finished update, residual, training."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write(_Facts(self._facts.run, self._facts.done, self._facts.accepted))
+        for path in self.folder.glob("*.training"):
+            path.unlink(missing_ok=True)
+
+    def keep_only(self, *digests: str) -> None:
+        """Remove the files of models that are not current any more."""
+        kept = {self.path(digest).name for digest in digests}
+        for path in self.folder.glob(f"{'?' * 64}.safetensors*"):
+            if path.name.partition(".part")[0] not in kept:
+                path.unlink(missing_ok=True)
+
+    def _vector(self, name: str | None, parameters: int) -> Vector | None:
+        return None if name is None else VectorFile(self.folder / name, parameters)
+
+    def _write(self, facts: _Facts) -> None:
+        with self._lock:
+            write_atomically(self.folder / _FILE, json.dumps(asdict(facts)))
+            self._facts = facts
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what no step needs any more, and what a killed process has left."""
+        outgoing, offer = self._facts.outgoing, self.offer
+        kept = {self._facts.residual, self._facts.control}
+        if outgoing and offer:
+            kept |= {outgoing.residual, outgoing.control, f"{offer.update}.update"}
+        for pattern in ("*.update", "*.residual", "*.control"):
+            for path in self.folder.glob(pattern):
+                if path.name not in kept:
+                    path.unlink(missing_ok=True)
+
+
+def remembered(folder: Path) -> dict[str, Any]:
+    """Say what a folder remembers, for a status; nothing in it is changed.
+
+    Raises
+    ------
+    FederationError
+        If it cannot be read.
+    """
+    facts = _read(folder / _FILE)
+    return {
+        "round": facts.done,
+        "accepted": facts.accepted,
+        "refused": facts.refused or None,
+        "waiting": facts.outgoing is not None,
+    }
+
+
+def _read(path: Path) -> _Facts:
+    try:
+        values = json.loads(path.read_text())
+        outgoing = values.pop("outgoing")
+        facts = _Facts(**values, outgoing=Outgoing(**outgoing) if outgoing else None)
+        if facts.outgoing:
+            Offer.model_validate(facts.outgoing.offer)
+    except FileNotFoundError:
+        return _Facts()
+    except (OSError, ValueError, TypeError, KeyError, ValidationError) as error:
+        raise FederationError(
+            f"What this device remembers of its federation cannot be read: {path}.",
+            "Remove the file: the device then begins anew with the current round.",
+        ) from error
+    return facts

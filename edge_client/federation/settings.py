@@ -1,0 +1,63 @@
+"""How a device takes part in a federation."""
+
+import os
+import re
+import socket
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from shared.broker_settings import BrokerSettings
+from shared.protocol.topics import Name
+from shared.settings import Settings
+
+_HOURS = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
+
+
+class PermissionSettings(Settings):
+    """When a device may train; it takes part in no round at other times."""
+
+    panel: ClassVar[str] = "When to train"
+
+    train_between: Annotated[str, Field(pattern=_HOURS)] | None = None
+    """Hours of the day in which to train, such as 22:00-06:30; at any time if not given."""
+    on_mains: bool = False
+    """Train only while no battery is being used, where the machine tells."""
+    most_load: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Train only while the load of the last minute, a core, is below this (1: all cores busy)."""
+
+
+class FederationSettings(BrokerSettings, PermissionSettings):
+    """The federation to take part in, and how."""
+
+    panel: ClassVar[str] = "Federation"
+
+    federation: Name = "chorus"
+    """Name of the federation."""
+    client: Name | None = None
+    """This device's name in it, also its MQTT user; made from the host's name if not given."""
+    holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.2
+    """Share of the examples that is not trained on, but scores each round's model; the counts of
+    what it recognised are sent with the update. 0 trains on all."""
+    threads: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Threads to train with; the processor's cores if not given."""
+    leave_after: Annotated[int, Field(ge=1)] | None = None
+    """Leave when so many of this device's updates have been accepted; stay for ever if not given.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of this device."""
+        return self.client or name_of_host(socket.gethostname())
+
+    @model_validator(mode="after")
+    def _check_name(self) -> Self:
+        if self.username and self.client and self.username != self.client:
+            raise ValueError("username and client must be the same: brokers' rules go by it")
+        return self
+
+
+def name_of_host(host: str) -> str:
+    """Make a client's name of a host's: small letters, digits and hyphens."""
+    name = re.sub(r"[^a-z0-9]+", "-", host.lower()).strip("-")[:48].strip("-")
+    return name or f"device-{os.getuid()}"

@@ -1,0 +1,218 @@
+"""Starts a device's part in a federation: with a folder of clips, or beside a listening device."""
+
+import functools
+import logging
+import signal
+import threading
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+
+from edge_client.federation.memory import remembered
+from edge_client.federation.participant import Participant
+from edge_client.federation.round_work import Engines
+from edge_client.federation.settings import FederationSettings
+from edge_client.training import Engine
+from shared.architectures import ARCHITECTURES, ModelName
+from shared.command import log_to_stderr
+from shared.corpora import load_corpus
+from shared.emotions import EMOTIONS
+from shared.errors import CorpusError
+from shared.feature_cache import extract_features
+from shared.normalisation import RunningStatistics
+from shared.protocol.messages import Announcement
+from shared.training import Examples
+from shared.weights import digest, load_weights
+
+if TYPE_CHECKING:
+    from edge_client.device.device import Device, Event
+
+log = logging.getLogger(__name__)
+
+_UNANNOUNCED: Final = 10.0
+"""Seconds without an announcement, which the broker keeps, after which something seems wrong."""
+
+
+def take_part_with_clips(settings: FederationSettings, clips: Path, folder: Path) -> None:
+    """Take part with clips that are labelled already, until stopped.
+
+    Parameters
+    ----------
+    settings
+        Which federation, and how.
+    clips
+        A folder with a folder of clips for each emotion, or a manifest's CSV file.
+    folder
+        Where its part is kept.
+
+    Raises
+    ------
+    CorpusError
+        If there are no such clips.
+    BrokerError
+        If the broker does not let this device in.
+    """
+    log_to_stderr()
+    log.info("Reading the clips in %s ...", clips)
+    examples = labelled_examples(clips)
+    log.info(
+        "%d labelled clips; this device is %s in the federation %s.",
+        len(examples),
+        settings.name,
+        settings.federation,
+    )
+    announced = _Announced(settings)
+    participant = Participant(
+        settings,
+        folder,
+        examples=lambda: examples,
+        engines=make_engines(settings.threads),
+        on_model=_last_model,
+        report=announced.report,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: participant.stop())
+    with closing(announced):
+        participant.run()
+    found = remembered(folder)
+    log.info(
+        "Left the federation; updates of this device that counted: %d%s. The same command goes on "
+        "from here.",
+        found["accepted"],
+        ", one is finished and waits to be sent" if found["waiting"] else "",
+    )
+
+
+class _Announced:
+    """Says so when nobody announces a round: then there is no aggregator, or of another name."""
+
+    def __init__(self, settings: FederationSettings) -> None:
+        self._settings = settings
+        self._away = False
+        self._timer = threading.Timer(_UNANNOUNCED, self._nobody)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def report(self, doing: dict[str, Any]) -> None:
+        """Learn what the device is doing, as :class:`Participant` reports it."""
+        self._away = doing["state"] == "away"
+        if doing["number"] is not None:
+            self.close()
+
+    def close(self) -> None:
+        """Say nothing any more."""
+        self._timer.cancel()
+
+    def _nobody(self) -> None:
+        if not self._away:
+            log.info(
+                "Nobody has announced a round of the federation %s yet: is `aggregator serve` "
+                "running, with this broker and name? This device waits.",
+                self._settings.federation,
+            )
+
+
+def _last_model(path: Path, announcement: Announcement) -> None:
+    if announcement.state == "finished":
+        log.info(
+            "Round %d was the last; the model is in %s. This device waits for further rounds; "
+            "Ctrl-C ends it.",
+            announcement.round,
+            path,
+        )
+
+
+def labelled_examples(clips: Path) -> Examples:
+    """Read labelled clips, normalised by the statistics of all of them, as a device's own are."""
+    labelled = [clip for clip in load_corpus("manifest", clips).clips if clip.emotion]
+    found = extract_features(labelled)
+    for skipped in found.skipped:
+        log.warning("%s is left out: %s", skipped.clip.identifier, skipped.reason)
+    if not len(found.clips):
+        raise CorpusError(f"There is no clip in {clips} that can be trained on.")
+    emotions = [clip.emotion for clip in found.clips if clip.emotion]
+    labels = np.array([EMOTIONS.index(emotion) for emotion in emotions], np.int32)
+    statistics = RunningStatistics()
+    for features, frames in zip(found.features, found.frames, strict=True):
+        statistics.update(features[:frames])
+    features = statistics.normalise(found.features, found.frames)
+    return Examples(features, found.frames, labels)
+
+
+class Companion:
+    """A listening device's part in a federation, in a thread of its own.
+
+    Parameters
+    ----------
+    device
+        What hears, and keeps examples.
+    settings
+        Which federation, and how.
+    folder
+        Where its part is kept.
+    """
+
+    def __init__(self, device: "Device", settings: FederationSettings, folder: Path) -> None:
+        self._device = device
+        self._participant = Participant(
+            settings,
+            folder,
+            examples=device.examples,
+            engines=make_engines(settings.threads),
+            on_model=self._use,
+            report=functools.partial(device.report, "round"),
+        )
+        self._unsubscribe = device.subscribe(self._changed)
+        self._thread = threading.Thread(target=self._run, name="federation", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take leave of the federation."""
+        self._unsubscribe()
+        self._participant.stop()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._participant.run()
+        except Exception as error:  # the device goes on listening without its federation
+            log.exception("The federation is left.")
+            self._device.report("round", {"state": "left", "remark": str(error)})
+
+    def _changed(self, event: "Event") -> None:
+        if event.kind == "deleted":
+            self._participant.forget()
+        elif event.kind == "changed":
+            self._participant.examples_changed()
+
+    def _use(self, path: Path, announcement: Announcement) -> None:
+        """Recognise with a new global model from now on."""
+        architecture = ARCHITECTURES[announcement.architecture]
+        weights = load_weights(path, architecture)
+        self._device.use_weights(weights, digest(weights), architecture)
+
+
+def make_engines(threads: int | None) -> Engines:
+    """Make engines when they are needed, one an architecture."""
+
+    @functools.cache
+    def engine(architecture: ModelName) -> Engine:
+        from edge_client.tflite.engine import TfliteEngine
+
+        return TfliteEngine(ARCHITECTURES[architecture], threads=threads)
+
+    return engine

@@ -1,0 +1,141 @@
+"""The client's side of transfers: which bytes to ask for, which to send, and when to do it again.
+
+Time is passed in, in seconds of a clock that only goes forward.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from shared.protocol.frames import Chunk
+from shared.protocol.messages import Received, Want
+from shared.protocol.part_file import PartFile
+from shared.protocol.ranges import Ranges
+
+DOWN_WINDOW: Final = 4 << 20
+"""Bytes asked for ahead of what has arrived: what the broker holds for a client at most, about."""
+
+SAVE_EVERY: Final = 10.0
+"""Seconds after which what has arrived is made durable; as much may be sent again after a power
+cut. A model that comes faster is whole before, and waits for no disk: it can be had again."""
+
+PATIENCE: Final = 5.0
+"""Seconds without anything arriving after which it is asked for again."""
+
+
+class Download:
+    """A file that is being fetched.
+
+    Parameters
+    ----------
+    part
+        Where it goes.
+    now
+        The time.
+    """
+
+    def __init__(self, part: PartFile, now: float) -> None:
+        self.part = part
+        self._asked = Ranges(part.written)
+        self._seen = 0
+        self._saved = now
+        self._heard = now
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte has arrived (if not all is durable yet)."""
+        return self.part.written.covers(0, self.part.size)
+
+    @property
+    def again_at(self) -> float:
+        """When to call :meth:`want` even if nothing arrives."""
+        return self._heard + PATIENCE
+
+    def want(self, now: float) -> Want | None:
+        """Say what to ask for now; ``None`` if enough is on its way."""
+        if now >= self.again_at:
+            self.restart(now)
+        under_way = self._asked.total - self.part.written.total
+        if under_way > DOWN_WINDOW // 2:
+            return None
+        room, ranges = DOWN_WINDOW - under_way, []
+        for begin, gap_end in self._asked.missing(self.part.size):
+            end = min(gap_end, begin + room)
+            ranges.append((begin, end))
+            room -= end - begin
+            if room <= 0:
+                break
+        for begin, end in ranges:
+            self._asked.add(begin, end)
+        return Want(file=self.part.digest, ranges=ranges, seen=self._seen) if ranges else None
+
+    def restart(self, now: float) -> None:
+        """Ask anew for all that is missing: the connection was lost, or chunks were."""
+        self._asked = Ranges(self.part.written)
+        self._seen = 0
+        self._heard = now
+
+    def take(self, chunk: Chunk, now: float) -> None:
+        """Take a chunk, asked for by this client or another; raises as :class:`PartFile` does."""
+        self.part.write(chunk.offset, chunk.payload)
+        self._asked.add(chunk.offset, chunk.end)
+        self._seen = max(self._seen, chunk.sequence)
+        self._heard = now
+        if now - self._saved >= SAVE_EVERY:
+            self._saved = now
+            self.part.flush()
+
+
+class Sending:
+    """An update that is being sent.
+
+    Parameters
+    ----------
+    size
+        Its bytes.
+    chunk
+        Bytes of a chunk.
+    now
+        The time.
+    """
+
+    def __init__(self, size: int, chunk: int, now: float) -> None:
+        self._size = size
+        self._chunk = chunk
+        self._safe = Ranges()
+        self._sent = Ranges()
+        self._window = 0
+        self._heard = now
+
+    @property
+    def again_at(self) -> float:
+        """When to offer the update again if nothing is heard."""
+        return self._heard + 2 * PATIENCE
+
+    def told(self, received: Received, now: float) -> None:
+        """Learn what is safe at the aggregator, and how far to run ahead."""
+        for begin, end in received.ranges:
+            self._safe.add(begin, end)
+            self._sent.add(begin, end)
+        self._window = received.window
+        self._heard = now
+
+    def restart(self, now: float) -> None:
+        """Count nothing as sent: the connection was lost, or chunks were, or all that had arrived.
+
+        What is safe the aggregator tells anew, with its next answer.
+        """
+        self._safe = Ranges()
+        self._sent = Ranges()
+        self._window = 0
+        self._heard = now
+
+    def due(self) -> Iterator[tuple[int, int]]:
+        """Give the ranges to send now, one chunk each; they count as sent."""
+        while True:
+            room = self._window - (self._sent.total - self._safe.total)
+            gap = next(self._sent.missing(self._size), None)
+            if gap is None or room <= 0:
+                return
+            begin, end = gap[0], min(gap[1], gap[0] + self._chunk)
+            self._sent.add(begin, end)
+            yield begin, end

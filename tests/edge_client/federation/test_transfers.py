@@ -1,0 +1,89 @@
+"""Which bytes are asked for and sent, whatever gets lost."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_client.federation.transfers import DOWN_WINDOW, PATIENCE, Download, Sending
+from shared.protocol.frames import Chunk
+from shared.protocol.messages import Received
+from shared.protocol.part_file import PartFile
+from shared.protocol.ranges import Ranges
+
+UPDATE = "a" * 64
+
+
+def received(*ranges: tuple[int, int], window: int = 1 << 20) -> Received:
+    return Received(update=UPDATE, ranges=list(ranges), window=window)
+
+
+def test_nothing_is_sent_beyond_the_window() -> None:
+    sending = Sending(10_000, 1000, 0)
+    assert not list(sending.due())
+    sending.told(received(window=2500), 0)
+    assert list(sending.due()) == [(0, 1000), (1000, 2000), (2000, 3000)]
+    assert not list(sending.due())
+    sending.told(received((0, 2000), window=2500), 0)
+    assert list(sending.due()) == [(3000, 4000), (4000, 5000)]
+
+
+def test_what_the_aggregator_has_lost_is_sent_again() -> None:
+    sending = Sending(2000, 1000, 0)
+    sending.told(received((0, 2000)), 0)
+    assert not list(sending.due())
+    sending.restart(1)
+    assert not list(sending.due())
+    sending.told(received(), 1)
+    assert list(sending.due()) == [(0, 1000), (1000, 2000)]
+
+
+@given(
+    safe=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 5000)), max_size=8),
+    chunk=st.integers(1, 3000),
+)
+def test_after_a_break_all_that_is_not_safe_is_sent_and_nothing_else(
+    safe: list[tuple[int, int]], chunk: int
+) -> None:
+    sending = Sending(5000, chunk, 0)
+    sending.told(received(), 0)
+    list(sending.due())
+    sending.restart(1)
+    durable = Ranges(safe)
+    sending.told(received(*durable), 1)
+    sent = list(sending.due())
+    assert all(begin < end <= begin + chunk for begin, end in sent)
+    assert sum(end - begin for begin, end in sent) == 5000 - durable.total
+    assert Ranges([*sent, *durable]).covers(0, 5000)
+
+
+@pytest.mark.parametrize("lost", [[], [0], [2, 3], list(range(10))])
+def test_a_model_arrives_though_chunks_are_lost(lost: list[int], tmp_path: Path) -> None:
+    content, now = bytes(range(250)) * 40, 0.0
+    part = PartFile(tmp_path / "model.part", len(content), UPDATE)
+    download, sequence = Download(part, now), 0
+    while not download.complete:
+        assert now < 10 * PATIENCE
+        want = download.want(now)
+        for begin, end in want.ranges if want else ():
+            for offset in range(begin // 1000 * 1000, end, 1000):
+                sequence += 1
+                if offset // 1000 in lost:
+                    lost = [place for place in lost if place != offset // 1000]
+                    continue
+                download.take(Chunk(UPDATE, offset, content[offset : offset + 1000], sequence), now)
+        now = download.again_at
+    part.flush()
+    assert part.path.read_bytes() == content
+    part.close()
+
+
+def test_not_all_of_a_large_model_is_asked_for_at_once(tmp_path: Path) -> None:
+    part = PartFile(tmp_path / "model.part", 100 << 20, UPDATE)
+    download = Download(part, 0)
+    want = download.want(0)
+    assert want
+    assert want.ranges == [(0, DOWN_WINDOW)]
+    assert download.want(0) is None
+    part.close()
