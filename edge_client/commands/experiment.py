@@ -1,4 +1,4 @@
-"""``edge-client experiment``: the paper's two experiments, each from one command."""
+"""``edge-client experiment``: the paper's experiments and ours, each from one command."""
 
 import sys
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ _WIDE = 180
 """Columns of a table that is not printed to a terminal."""
 
 experiment = typer.Typer(
-    help="Run the paper's experiments; each goes on where it was when it is started again.",
+    help="Run the paper's experiments and ours; each goes on where it was when started again.",
     no_args_is_help=True,
 )
 
@@ -66,7 +66,7 @@ def one(
     summaries = _run(cells, out, write, overwrite=overwrite)
     rows = report.rows_of_one(summaries)
     text = report.markdown_table(rows) + "\n" + report.markdown_confusions(summaries)
-    _answer(summaries, rows, text, out, write, as_json=json_)
+    _answer({"cells": summaries}, rows, text, out, write, as_json=json_)
 
 
 @experiment.command()
@@ -101,7 +101,108 @@ def two(
         for score in summary["each"]["macro_f1"]
     ]
     draw_sweep(sweep, out / "macro-f1.png")
-    _answer(summaries, rows, report.markdown_table(rows), out, write, as_json=json_)
+    _answer({"cells": summaries}, rows, report.markdown_table(rows), out, write, as_json=json_)
+
+
+@experiment.command()
+@options_of(SimulationSettings)
+def speakers(
+    *,
+    given: dict[str, Any],
+    out: Out = Path("runs/speakers"),
+    config: Config = None,
+    preset: Preset = "best",
+    counts: Annotated[
+        str, typer.Option(help="How many speakers take part, separated by commas.")
+    ] = "1,2,4,8,12,16,20",
+    seeds: Seeds = 1,
+    overwrite: Overwrite = False,
+    write: Write = None,
+    json_: Json = False,
+) -> None:
+    """Let speakers join one after the other: UAR on others, as a table and a picture.
+
+    Example: edge-client experiment speakers --corpus ravdess --data PATH --rounds 150
+    """
+    from edge_client.simulation import newcomers
+    from edge_client.simulation.experiment_report import markdown_table
+    from shared.command import progress_console
+
+    collect = partial(SimulationSettings.collect, given, config)
+    cells = newcomers.plan_newcomers(collect, preset, out, _numbers(counts), seeds)
+    _check_place(out, write)
+    console = progress_console()
+    summaries = newcomers.execute_newcomers(cells, console, overwrite=overwrite)
+    newcomers.draw_newcomers(summaries, out / "speakers.png")
+    rows = newcomers.rows_of_newcomers(summaries)
+    _answer({"cells": summaries}, rows, markdown_table(rows), out, write, as_json=json_)
+
+
+@experiment.command()
+@options_of(SimulationSettings)
+def personalisation(
+    *,
+    given: dict[str, Any],
+    out: Out = Path("runs/personalisation"),
+    config: Config = None,
+    preset: Preset = "best",
+    models: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the global models, trained if not there; OUT/models."),
+    ] = None,
+    orders: Annotated[
+        int, typer.Option(min=1, help="Random orders in which each user's clips come.")
+    ] = 10,
+    tuned: Annotated[
+        int, typer.Option(min=0, help="In how many of them all weights are fine-tuned, too.")
+    ] = 1,
+    write: Write = None,
+    json_: Json = False,
+) -> None:
+    """Let speakers nobody has heard correct the model clip by clip: UAR on clips still to come.
+
+    Example: edge-client experiment personalisation --corpus ravdess --data PATH
+    """
+    from edge_client.simulation import personalisation_study as study
+    from edge_client.simulation.experiment_report import markdown_table
+    from shared.command import progress_console
+
+    settings = SimulationSettings.collect(given, config)
+    collect = partial(SimulationSettings.collect, given, config)
+    cell = study.plan_models(collect, preset, models or out / "models", settings.model)
+    _check_place(out, write)
+    users, counts = study.study(cell, progress_console(), orders=orders, tuned=tuned)
+    study.draw_personalisation(counts, out / "personalisation.png")
+    rows = study.rows_of_personalisation(counts)
+    document = {
+        "corrections": study.CORRECTIONS,
+        "users": users,
+        "uar": {name: study.user_uars(own).tolist() for name, own in counts.items()},
+        "gain": study.gains(counts, study.PERSONAL).tolist(),
+        "noise": study.noise(counts, study.PERSONAL).tolist(),
+        "confusions": {name: own.tolist() for name, own in counts.items()},
+    }
+    _answer(document, rows, markdown_table(rows), out, write, as_json=json_)
+
+
+def _numbers(text: str) -> list[int]:
+    """Read whole numbers separated by commas; raise :class:`SettingsError` if they are not."""
+    from shared.errors import SettingsError
+
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError as error:
+        raise SettingsError(f"{text} should be whole numbers, separated by commas.") from error
+
+
+def _check_place(out: Path, write: Path | None) -> None:
+    """Find now what would be missing after hours: a folder to write to, a place in a document."""
+    from edge_client.simulation.experiment_report import section_of
+    from edge_client.simulation.run_folder import RunFolder
+
+    RunFolder(out).check_above()
+    if write:
+        section_of(write, out.name)
 
 
 def _run(
@@ -110,16 +211,12 @@ def _run(
     """Make the runs of all cells; summarise and draw each cell."""
     import numpy as np
 
-    from edge_client.simulation.experiment_report import section_of
     from edge_client.simulation.pictures import draw_confusion
-    from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.study import execute
     from shared.command import progress_console
     from shared.metrics import Scores
 
-    RunFolder(out).check_above()
-    if write:
-        section_of(write, out.name)  # rather found missing now than after hours
+    _check_place(out, write)
     console = progress_console()
     plan = [planned for cell in cells for planned in cell.plan]
     text = f"{len(plan)} runs; stop and start again at any time: {out} keeps them."
@@ -136,7 +233,7 @@ def _run(
 
 
 def _answer(
-    summaries: list[dict[str, Any]],
+    document: dict[str, Any],
     rows: list[list[str]],
     markdown: str,
     out: Path,
@@ -154,7 +251,6 @@ def _answer(
     from edge_client.simulation.report import print_json
     from shared.files import write_atomically
 
-    document = {"cells": summaries}
     write_atomically(out / "table.md", markdown)
     write_atomically(out / "result.json", json.dumps(document, indent=2) + "\n")
     if write:
