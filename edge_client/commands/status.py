@@ -1,0 +1,35 @@
+"""``edge-client status``: what this device holds, and its part in federations."""
+
+from typing import Annotated, Any
+
+import typer
+
+from edge_client.device.settings import DeviceSettings
+from shared.settings import options_of
+
+
+@options_of(DeviceSettings)
+def status(
+    *,
+    given: dict[str, Any],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print everything as JSON on standard output.")
+    ] = False,
+) -> None:
+    """Show the examples, the model, and what was sent to federations.
+
+    It reads the state folder, whether `edge-client run` runs or not.
+
+    Example: edge-client status --json
+    """
+    import json
+
+    from edge_client.device.overview import overview, overview_table
+
+    found = overview(DeviceSettings.collect(given))
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    from rich.console import Console
+
+    Console(highlight=False, markup=False).print(overview_table(found))
