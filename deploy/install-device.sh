@@ -1,0 +1,143 @@
+#!/bin/sh
+# Makes a Raspberry Pi (64-bit Raspberry Pi OS; any Debian 12 or newer will do) a device of a
+# federation: packages, a user, an environment in /opt/chorus, settings in /etc/chorus, a service.
+# Run again, it brings the software up to date and leaves settings alone.
+#
+#   sudo install-device.sh --broker HOST --ca ca.crt --password NAME.password [OPTION]...
+#
+#   --broker HOST      where the broker is, by a name that its certificate holds
+#   --ca FILE          certificate of its authority     } both from
+#   --password FILE    this device's password           } make-credentials.sh, clients/
+#   --name NAME        this device's name, as the broker knows it; default: this host's name
+#   --federation NAME  default: chorus
+#   --package WHAT     what to install: a requirement or a wheel; default: chorus-edge
+#   --without-service  install everything but start nothing
+#   --dry-run          say what would be done, and do nothing
+set -eu
+
+fail() {
+    echo "install-device.sh: $1" >&2
+    exit 2
+}
+
+usage() {
+    sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p}' "$0"
+}
+
+here=$(cd "$(dirname "$0")" && pwd)
+broker='' ca='' password='' name='' federation=chorus package=chorus-edge service=yes dry=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --broker | --ca | --password | --name | --federation | --package)
+            [ $# -gt 1 ] || fail "$1 needs a value."
+            option=${1#--}
+            eval "$option=\$2"
+            shift 2
+            ;;
+        --without-service) service='' && shift ;;
+        --dry-run) dry=yes && shift ;;
+        --help | -h) usage && exit 0 ;;
+        *) fail "there is no option $1; see --help." ;;
+    esac
+done
+
+# What is wrong is found before anything is done.
+name=${name:-$(uname -n | tr 'A-Z_' 'a-z-' | cut -d. -f1)}
+for word in "$name" "$federation"; do
+    case $word in
+        *[!a-z0-9-]* | -* | '') fail "\"$word\" is no name: a-z, 0-9 and -, not first." ;;
+    esac
+    [ ${#word} -le 64 ] || fail "\"$word\" is longer than 64 characters."
+done
+case $broker in
+    *[!A-Za-z0-9.:-]*) fail "\"$broker\" is no host name or address." ;;
+esac
+if [ ! -e /etc/chorus/edge-client.toml ]; then
+    if [ -z "$broker" ] || [ -z "$ca" ] || [ -z "$password" ]; then
+        fail "the first time --broker, --ca and --password are needed; see --help."
+    fi
+fi
+for file in "$ca" "$password"; do
+    [ -z "$file" ] || [ -r "$file" ] || fail "there is no file $file to read."
+done
+[ -r "$here/systemd/chorus-edge-client.service" ] ||
+    fail "systemd/chorus-edge-client.service should be beside this script."
+case $(uname -m) in
+    aarch64 | x86_64) ;;
+    *) fail "this needs a 64-bit system; $(uname -m) has no TFLite runtime. Use 64-bit Raspberry Pi OS." ;;
+esac
+command -v apt-get >/dev/null || fail "this is not Debian; docs/install.md says what to install."
+[ -n "$dry" ] || [ "$(id -u)" = 0 ] || fail "run it as root: sudo $0 ..."
+
+say() {
+    echo "== $1" >&2
+}
+
+# run COMMAND...: do it, or only say it.
+run() {
+    if [ -n "$dry" ]; then
+        echo "would run: $*"
+    else
+        "$@"
+    fi
+}
+
+# put FILE MODE: write standard input to a file of root's that the service may read.
+put() {
+    if [ -n "$dry" ]; then
+        echo "would write: $1 (mode $2)"
+        cat >/dev/null
+        return
+    fi
+    (umask 077 && cat >"$1.new")
+    chown root:chorus "$1.new"
+    chmod "$2" "$1.new"
+    mv "$1.new" "$1"
+}
+
+say "packages"
+run apt-get update -qq
+run env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+    python3 python3-venv libportaudio2 ca-certificates
+if [ -z "$dry" ]; then
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "Python 3.11 or newer is needed (Raspberry Pi OS 12 has it); this is $(python3 -V)."
+fi
+
+say "the user chorus"
+if ! id chorus >/dev/null 2>&1; then
+    run useradd --system --user-group --groups audio --no-create-home \
+        --home-dir /nonexistent --shell /usr/sbin/nologin chorus
+fi
+
+say "the environment /opt/chorus"
+[ -x /opt/chorus/bin/pip ] || run python3 -m venv /opt/chorus
+run /opt/chorus/bin/pip install --quiet --disable-pip-version-check --upgrade "$package"
+
+say "settings in /etc/chorus"
+[ -d /etc/chorus ] || run install -d -m 755 /etc/chorus
+if [ -n "$ca" ]; then put /etc/chorus/ca.crt 644 <"$ca"; fi
+if [ -n "$password" ]; then put /etc/chorus/password 640 <"$password"; fi
+if [ ! -e /etc/chorus/edge-client.toml ]; then
+    put /etc/chorus/edge-client.toml 644 <<END
+# Settings of this device: \`edge-client run --help\` tells of all of them.
+client = "$name"
+federation = "$federation"
+broker = "$broker"
+tls = true
+ca_file = "/etc/chorus/ca.crt"
+password_file = "/etc/chorus/password"
+END
+fi
+
+say "the service"
+put /etc/systemd/system/chorus-edge-client.service 644 \
+    <"$here/systemd/chorus-edge-client.service"
+if [ -n "$service" ]; then
+    run systemctl daemon-reload
+    run systemctl enable chorus-edge-client.service
+    run systemctl restart chorus-edge-client.service
+    say "done; see how it does with: journalctl -fu chorus-edge-client"
+else
+    say "done; start it with: systemctl enable --now chorus-edge-client"
+fi

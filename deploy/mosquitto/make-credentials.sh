@@ -1,0 +1,140 @@
+#!/bin/sh
+# Makes what Mosquitto needs to know its aggregator and devices by: an authority of our own, a
+# certificate for the broker, and a password for each name. Run again, it adds what is missing and
+# leaves everything else as it is.
+#
+#   make-credentials.sh [--host NAME-OR-ADDRESS]... [--renew] FOLDER [DEVICE]...
+#
+#   --host    what clients call the broker by; several are possible. Needed the first time.
+#   --renew   make the broker's certificate anew (it holds for 825 days, the authority's for ten
+#             years), for the names given with --host, or for those it had.
+#   DEVICE    names: a-z, 0-9 and -, beginning with a letter or digit. `aggregator` is added.
+#
+# FOLDER/broker/   for the broker: ca.crt, server.crt, server.key, passwords (hashed), acl
+# FOLDER/clients/  for each name: NAME.password; and ca.crt, which all of them need
+# FOLDER/ca.key    signs certificates: keep it off the broker, and offline if you can
+set -eu
+umask 077
+
+fail() {
+    echo "make-credentials.sh: $1" >&2
+    exit 2
+}
+
+usage() {
+    sed -n '2,/^set -eu/{/^#/s/^# \{0,1\}//p}' "$0"
+}
+
+hosts=
+renew=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --host)
+            [ $# -gt 1 ] || fail "--host needs a name or an address."
+            case $2 in
+                *[!A-Za-z0-9.:-]* | '' | -*) fail "\"$2\" is no host name or address." ;;
+            esac
+            hosts="$hosts $2"
+            shift 2
+            ;;
+        --renew) renew=yes && shift ;;
+        --help | -h) usage && exit 0 ;;
+        -*) fail "there is no option $1; see --help." ;;
+        *) break ;;
+    esac
+done
+[ $# -gt 0 ] || fail "name a folder; see --help."
+folder=$1
+shift
+
+for tool in openssl mosquitto_passwd; do
+    command -v "$tool" >/dev/null ||
+        fail "$tool is missing: apt install openssl mosquitto (on any machine; no broker need run)."
+done
+for device in "$@"; do
+    case $device in
+        *[!a-z0-9-]* | -* | '') fail "\"$device\" is no name: a-z, 0-9 and -, not first." ;;
+    esac
+    [ ${#device} -le 64 ] || fail "\"$device\" is longer than 64 characters."
+done
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$folder/broker" "$folder/clients"
+cd "$folder"
+
+# What is made is named at its end, so that a run which was stopped leaves nothing half done.
+work=$(mktemp -d ./.making-XXXXXX)
+trap 'rm -rf "$work"' EXIT
+
+if [ ! -e ca.key ] || [ ! -e broker/ca.crt ]; then
+    if [ -e ca.key ] || [ -e broker/ca.crt ]; then
+        fail "$folder has only one of ca.key and broker/ca.crt: bring the other one back."
+    fi
+    openssl ecparam -name prime256v1 -genkey -noout -out "$work/ca.key"
+    openssl req -x509 -new -key "$work/ca.key" -days 3650 -subj "/CN=Chorus authority" \
+        -addext "basicConstraints=critical,CA:TRUE,pathlen:0" \
+        -addext "keyUsage=critical,keyCertSign,cRLSign" -out "$work/ca.crt"
+    mv "$work/ca.key" ca.key
+    mv "$work/ca.crt" broker/ca.crt
+    echo "made the authority" >&2
+fi
+chmod 644 broker/ca.crt
+cp broker/ca.crt clients/ca.crt
+chmod 644 clients/ca.crt
+
+# names_of CERTIFICATE: what it is for, as openssl wants it.
+names_of() {
+    openssl x509 -in "$1" -noout -ext subjectAltName | sed -n '2s/ //gp' | sed 's/IPAddress:/IP:/g'
+}
+
+if [ -n "$hosts" ] && [ -e broker/server.crt ] && [ -z "$renew" ]; then
+    echo "left the broker's certificate as it is ($(names_of broker/server.crt)); --renew changes it" >&2
+fi
+if [ ! -e broker/server.key ] || [ ! -e broker/server.crt ] || [ -n "$renew" ]; then
+    names=
+    for host in $hosts; do
+        case $host in
+            *:*) names="$names,IP:$host" ;;
+            *[!0-9.]*) names="$names,DNS:$host" ;;
+            *) names="$names,IP:$host" ;;
+        esac
+    done
+    names=${names#,}
+    if [ -z "$names" ] && [ -e broker/server.crt ]; then
+        names=$(names_of broker/server.crt)
+    fi
+    [ -n "$names" ] || fail "say with --host what clients call the broker by."
+    cat >"$work/extensions" <<END
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectAltName = $names
+END
+    openssl ecparam -name prime256v1 -genkey -noout -out "$work/server.key"
+    openssl req -new -key "$work/server.key" -subj "/CN=Chorus broker" -out "$work/server.csr"
+    openssl x509 -req -in "$work/server.csr" -CA broker/ca.crt -CAkey ca.key -days 825 \
+        -set_serial "0x$(openssl rand -hex 16)" -extfile "$work/extensions" \
+        -out "$work/server.crt" 2>/dev/null || fail "no certificate for $names."
+    mv "$work/server.key" broker/server.key
+    mv "$work/server.crt" broker/server.crt
+    echo "made the broker's certificate for $names" >&2
+fi
+chmod 644 broker/server.crt
+
+touch broker/passwords
+for name in aggregator "$@"; do
+    if [ ! -s "clients/$name.password" ]; then
+        openssl rand -hex 24 >"$work/password"
+        mv "$work/password" "clients/$name.password"
+        echo "made a password for $name" >&2
+    elif grep -q "^$name:" broker/passwords; then
+        continue
+    fi
+    # Both by standard input and a file of ours alone, for others can see a command's words.
+    grep -v "^$name:" broker/passwords >"$work/passwords" || true
+    (printf '%s:' "$name" && cat "clients/$name.password") >"$work/one"
+    mosquitto_passwd -U "$work/one" >/dev/null
+    cat "$work/one" >>"$work/passwords"
+    mv "$work/passwords" broker/passwords
+done
+cp "$here/acl" broker/acl
+chmod 600 broker/passwords broker/acl broker/server.key ca.key

@@ -1,0 +1,268 @@
+"""A real Mosquitto with the configuration and the credentials of ``deploy/mosquitto``."""
+
+import os
+import ssl
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.broker_settings import BrokerSettings
+from shared.broker_troubles import unreachable
+from shared.errors import BrokerError
+from shared.protocol.topics import Topics
+from tests.brokers import BOUND, Mosquitto, leave_out_without_mosquitto, wait_until
+from tests.peers import Peers
+
+DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
+TOPICS = Topics("home")
+
+
+def make_credentials(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [DEPLOY / "make-credentials.sh", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+        check=False,
+        # Where Debian keeps mosquitto_passwd.
+        env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"},
+    )
+
+
+@pytest.fixture(scope="module")
+def credentials(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    leave_out_without_mosquitto()
+    folder = tmp_path_factory.mktemp("credentials")
+    made = make_credentials(
+        folder, "--host", "127.0.0.1", "--host", "broker.test", ".", "kitchen", "desk"
+    )
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+class Deployed(Mosquitto):
+    """Mosquitto with the configuration as it is shipped, but for paths and port."""
+
+    def __init__(self, folder: Path, credentials: Path) -> None:
+        super().__init__(folder)
+        text = (DEPLOY / "mosquitto.conf").read_text()
+        assert "listener 8883\n" in text
+        text = text.replace("listener 8883\n", f"listener {self.port} 127.0.0.1\n")
+        text = text.replace("/etc/mosquitto/chorus", str(credentials / "broker"))
+        if os.geteuid() == 0:
+            text += "user root\n"
+        self._file.write_text(text)
+        self.credentials = credentials
+
+    def settings_of(self, name: str) -> BrokerSettings:
+        clients = self.credentials / "clients"
+        return BrokerSettings(
+            port=self.port,
+            tls=True,
+            ca_file=clients / "ca.crt",
+            password_file=clients / f"{name}.password",
+        )
+
+
+@pytest.fixture
+def deployed(tmp_path: Path, credentials: Path) -> Iterator[Deployed]:
+    broker = Deployed(tmp_path, credentials)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+def test_a_federation_can_speak_and_its_devices_are_kept_apart(
+    deployed: Deployed, peers: Peers
+) -> None:
+    everything = ("chorus/#", "+/+/+/+/+")
+    server, kitchen, desk = (
+        peers.connect(deployed.settings_of(name), name, *everything).ready()
+        for name in ("aggregator", "kitchen", "desk")
+    )
+    allowed = [
+        (server, TOPICS.round, {"aggregator", "kitchen", "desk"}),
+        (server, TOPICS.model("00" * 32), {"aggregator", "kitchen", "desk"}),
+        (server, TOPICS.replies("desk"), {"desk"}),
+        (desk, TOPICS.presence("desk"), {"aggregator"}),
+        (desk, TOPICS.requests("desk"), {"aggregator"}),
+        (desk, TOPICS.chunks("desk"), {"aggregator"}),
+    ]
+    foreign = [
+        (kitchen, TOPICS.round),
+        (kitchen, TOPICS.model("00" * 32)),
+        (kitchen, TOPICS.replies("desk")),
+        (kitchen, TOPICS.replies("kitchen")),
+        (kitchen, TOPICS.presence("desk")),
+        (kitchen, TOPICS.requests("desk")),
+        (kitchen, TOPICS.chunks("desk")),
+        (kitchen, "chorus/home/clients/kitchen/other"),
+        (kitchen, "other"),
+        (kitchen, "$SYS/broker/version"),
+        (server, TOPICS.chunks("desk")),
+        (server, "other"),
+    ]
+    for sender, topic in foreign:
+        assert sender.connection.publish(topic, b"forbidden", retain=True)
+    for sender, topic, _ in allowed:
+        assert sender.connection.publish(topic, b"allowed")
+    # Per sender all comes in order, so after these nothing forbidden is still on its way.
+    assert kitchen.connection.publish(TOPICS.requests("kitchen"), b"end")
+    assert server.connection.publish(TOPICS.round, b"end")
+    wait_until(lambda: (TOPICS.requests("kitchen"), b"end") in server.messages, "kitchen's end")
+    for device in (kitchen, desk):
+        wait_until(lambda seen=device: (TOPICS.round, b"end") in seen.messages, "the server's end")  # type: ignore[misc] # bound now
+    desk.connection.close()
+    server_saw = len([1 for _, _, readers in allowed if "aggregator" in readers])
+    wait_until(
+        lambda: len([1 for _, payload in server.messages if payload == b"allowed"]) >= server_saw,
+        "the server has all",
+    )
+    for peer in (server, kitchen, desk):
+        name = peer.connection.name
+        got = sorted({topic for topic, payload in peer.messages if payload != b"end"})
+        assert got == sorted(topic for _, topic, readers in allowed if name in readers), name
+        assert all(payload != b"forbidden" for _, payload in peer.messages)
+
+
+def test_chunks_pass_whole_over_tls(deployed: Deployed, peers: Peers) -> None:
+    server = peers.connect(
+        deployed.settings_of("aggregator"), "aggregator", TOPICS.chunks("desk")
+    ).ready()
+    model = TOPICS.model("00" * 32)
+    desk = peers.connect(deployed.settings_of("desk"), "desk", model).ready()
+    chunks = [number.to_bytes(2) * (1 << 15) for number in range(150)]
+    for chunk in chunks:
+        assert desk.connection.publish(TOPICS.chunks("desk"), chunk, qos=0)
+        assert server.connection.publish(model, chunk)
+    for peer in (server, desk):
+        peer.wait_for(len(chunks))
+        assert [payload for _, payload in peer.messages] == chunks
+
+
+def test_nobody_comes_in_without_a_password_or_with_anothers(
+    deployed: Deployed, peers: Peers
+) -> None:
+    desk = deployed.settings_of("desk")
+    cases = {
+        "anonymous": desk.model_copy(update={"password_file": None}),
+        "kitchen": desk,
+        "nobody": desk,
+    }
+    for name, settings in cases.items():
+        peer = peers.connect(settings, name)
+        peer.wait_for_change("does not let")
+        assert isinstance(peer.connection.refused, BrokerError)
+        assert "--password-file" in peer.connection.refused.mend
+
+
+def test_a_device_cannot_take_anothers_place(deployed: Deployed, peers: Peers) -> None:
+    kitchen = peers.connect(deployed.settings_of("kitchen"), "kitchen").ready()
+    claims = deployed.settings_of("desk").model_copy(update={"username": "desk"})
+    peers.connect(claims, "kitchen").ready()
+    assert kitchen.connection.publish(TOPICS.requests("kitchen"), b"")
+    assert [connected for connected, _ in kitchen.changes] == [True]
+
+
+def test_a_certificate_that_does_not_fit_is_final_and_says_why(
+    deployed: Deployed, peers: Peers
+) -> None:
+    good = deployed.settings_of("desk")
+    of_the_system = peers.connect(good.model_copy(update={"ca_file": None}), "desk")
+    assert "--ca-file" in of_the_system.wait_for_change("is not accepted")
+    other_name = peers.connect(good.model_copy(update={"broker": "localhost"}), "desk")
+    assert "--broker" in other_name.wait_for_change("localhost")
+    for peer in (of_the_system, other_name):
+        assert peer.connection.refused
+
+
+def test_a_certificate_of_another_time_is_waited_for(deployed: Deployed) -> None:
+    # What Python raises on a machine whose clock stands at the year 1970.
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = 9, "certificate is not yet valid"
+    trouble = unreachable(deployed.settings_of("desk"), error)
+    assert not trouble.lasting
+    assert "clock" in trouble.error.mend
+
+
+def test_without_tls_nothing_passes(deployed: Deployed, peers: Peers) -> None:
+    peer = peers.connect(BrokerSettings(port=deployed.port), "desk")
+    assert "--tls" in peer.wait_for_change("without an answer")
+
+
+def test_tls_to_a_broker_that_has_none(mosquitto: Mosquitto, peers: Peers) -> None:
+    peer = peers.connect(BrokerSettings(port=mosquitto.port, tls=True), "desk")
+    wait_until(lambda: peer.changes, "something is said")
+    assert not peer.connection.connected
+
+
+def test_a_message_over_the_limit_ends_only_its_senders_connection(
+    deployed: Deployed, peers: Peers
+) -> None:
+    desk = peers.connect(deployed.settings_of("desk"), "desk").ready()
+    kitchen = peers.connect(deployed.settings_of("kitchen"), "kitchen").ready()
+    desk.connection.publish(TOPICS.chunks("desk"), bytes(3 << 20))
+    desk.wait_for_change("was lost")
+    assert [connected for connected, _ in kitchen.changes] == [True]
+
+
+def test_credentials_are_for_their_owner_alone(credentials: Path) -> None:
+    public = {"ca.crt", "server.crt"}
+    for path in credentials.rglob("*"):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o644 if path.name in public else 0o600), path
+    hashed = (credentials / "broker" / "passwords").read_text()
+    for name in ("aggregator", "kitchen", "desk"):
+        password = (credentials / "clients" / f"{name}.password").read_text().strip()
+        assert len(password) == 48
+        assert password not in hashed
+
+
+def test_making_credentials_again_changes_nothing_and_adds_what_is_missing(
+    needs_mosquitto: None, tmp_path: Path
+) -> None:
+    assert needs_mosquitto is None
+
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    assert make_credentials(tmp_path, "--host", "a.test", ".", "one").returncode == 0
+    first = contents()
+    assert make_credentials(tmp_path, "--host", "b.test", ".", "one").returncode == 0
+    assert contents() == first
+    assert make_credentials(tmp_path, ".", "two").returncode == 0
+    second = contents()
+    passwords = tmp_path / "broker" / "passwords"
+    assert second[passwords].startswith(first[passwords])
+    assert {p.name for p in second.keys() - first.keys()} == {"two.password"}
+    assert make_credentials(tmp_path, "--renew", "--host", "b.test", ".").returncode == 0
+    changed = {path.name for path, content in contents().items() if second[path] != content}
+    assert changed == {"server.crt", "server.key"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name a folder"),
+        (["--what"], "no option"),
+        (["--host"], "--host needs"),
+        (["--host", "a b", "."], "no host name"),
+        (["--host", "a", ".", "Kitchen"], "no name"),
+        (["--host", "a", ".", "../x"], "no name"),
+        (["--host", "a", ".", "x" * 65], "longer"),
+        (["."], "say with --host"),
+    ],
+)
+def test_a_mistake_is_said_in_one_line(
+    needs_mosquitto: None, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    assert needs_mosquitto is None
+    made = make_credentials(tmp_path, *arguments)
+    assert made.returncode == 2
+    assert said in made.stderr.splitlines()[-1]
+    assert not list(tmp_path.rglob("*.password"))
+    assert not list(tmp_path.glob(".making-*"))

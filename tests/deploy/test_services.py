@@ -1,0 +1,114 @@
+"""The units, the compose file and the device's script, as far as a machine without them tells."""
+
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import BOUND
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+
+FIRST = ("--broker", "hub.local", "--ca", "ca.crt", "--password", "secret", "--dry-run")
+
+
+def run(
+    folder: Path, *words: str | Path, check: bool = False
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, timeout=BOUND, check=check
+    )
+
+
+def needs(program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is missing")
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_units_are_valid_and_hardened(unit: Path, tmp_path: Path) -> None:
+    needs("systemd-analyze")
+    # The program it starts is not installed here.
+    copy = tmp_path / unit.name
+    lines = unit.read_text().splitlines()
+    started = [line for line in lines if line.startswith("ExecStart=/opt/chorus/bin/")]
+    assert len(started) == 1
+    copy.write_text("\n".join(lines).replace(started[0], "ExecStart=/bin/true"))
+    verified = run(tmp_path, "systemd-analyze", "verify", copy)
+    assert (verified.returncode, verified.stderr) == (0, "")
+    # Of 100; 50 is where systemd begins to speak of medium exposure.
+    judged = run(tmp_path, "systemd-analyze", "security", "--offline=yes", "--threshold=20", copy)
+    assert judged.returncode == 0, judged.stdout.splitlines()[-1]
+
+
+def test_the_compose_file_is_valid() -> None:
+    command = ["docker-compose"]
+    if shutil.which("docker-compose") is None:
+        needs("docker")
+        command = ["docker", "compose"]
+        if run(DEPLOY, *command, "version").returncode:
+            pytest.skip("docker compose is missing")
+    shown = run(DEPLOY, *command, "--profile", "device", "config")
+    assert shown.returncode == 0, shown.stderr
+    for service in ("mosquitto:", "aggregator:", "edge-client:"):
+        assert service in shown.stdout
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "ca.crt").write_text("certificate")
+    (tmp_path / "secret").write_text("password")
+    return tmp_path
+
+
+def install(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    needs("apt-get")
+    return run(folder, DEPLOY / "install-device.sh", *words)
+
+
+def test_a_dry_run_says_all_and_does_nothing(files: Path) -> None:
+    places = [Path("/etc/chorus"), Path("/opt/chorus")]
+    before = [place.exists() for place in places]
+    said = install(files, *FIRST, "--name", "kitchen")
+    assert said.returncode == 0, said.stderr
+    assert all(line.startswith("would ") for line in said.stdout.splitlines())
+    for part in ("libportaudio2", "/opt/chorus", "edge-client.toml", "systemctl enable"):
+        assert part in said.stdout
+    assert [place.exists() for place in places] == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--what"], "no option"),
+        (["--broker"], "needs a value"),
+        ([*FIRST, "--name", "Kitchen!"], "no name"),
+        ([*FIRST, "--broker", 'a"'], "no host name"),
+        ([*FIRST, "--ca", "missing"], "no file missing"),
+        (["--dry-run"], "first time"),
+    ],
+)
+def test_a_mistake_is_said_in_one_line(files: Path, words: list[str], said: str) -> None:
+    made = install(files, *words)
+    assert made.returncode == 2
+    assert said in made.stderr
+    assert made.stdout == ""
+
+
+def test_the_settings_it_writes_are_toml() -> None:
+    script = (DEPLOY / "install-device.sh").read_text()
+    written = script.split("<<END\n")[1].split("\nEND\n")[0]
+    settings = tomllib.loads(written.replace("\\`", "`"))
+    assert settings["tls"] is True
+    assert set(settings) >= {"client", "federation", "broker", "ca_file", "password_file"}
+
+
+@pytest.mark.parametrize("script", ["install-device.sh", "mosquitto/make-credentials.sh"])
+def test_scripts_are_portable(script: str) -> None:
+    run(DEPLOY, "sh", "-n", DEPLOY / script, check=True)
+    needs("shellcheck")
+    found = run(DEPLOY, "shellcheck", DEPLOY / script)
+    assert found.returncode == 0, found.stdout
