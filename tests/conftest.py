@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.brokers", "tests.peers"]
+
 # A busy machine is not a failing test.
 settings.register_profile("chorus", deadline=None)
 settings.load_profile("chorus")

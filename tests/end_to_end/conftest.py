@@ -13,6 +13,7 @@ from edge_client.cli import main
 from shared.architectures import ARCHITECTURES
 from shared.corpora import load_corpus
 from tests.edge_client.tiny import TINY
+from tests.end_to_end.federation.processes import Clips
 
 EDGE_CLIENT = Path(sys.executable).with_name("edge-client")
 """The installed command."""
@@ -104,3 +105,11 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("confusion", "history", "partition"):
         target = f"edge_client.simulation.run.draw_{name}"
         monkeypatch.setattr(target, lambda _, path: path.touch())
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Clips:
+    """Write few clips for a federation of two devices."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHORUS_CACHE", str(cache))
+        return Clips.write(tmp_path_factory.mktemp("clips"))

@@ -1,0 +1,126 @@
+"""A broker in memory, and connections to it: each message waits until the test lets it through."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from paho.mqtt.client import topic_matches_sub
+
+Message = tuple[str, bytes]
+
+
+class Link:
+    """Stands in for :class:`shared.connection.Connection`."""
+
+    def __init__(
+        self,
+        network: "Network",
+        name: str,
+        *,
+        subscriptions: Sequence[str],
+        unacknowledged: Sequence[str] = (),
+        will: Message | None = None,
+        on_message: Callable[[str, bytes], None],
+        on_change: Callable[[bool, str], None],
+    ) -> None:
+        self.name = name
+        self.refused = None
+        self.connected = False
+        self.subscriptions = dict.fromkeys([*subscriptions, *unacknowledged])
+        self.will = will
+        self.waiting: deque[Message] = deque()
+        self.begun = False
+        self.on_message = on_message
+        self.on_change = on_change
+        self._network = network
+
+    def start(self) -> None:
+        self.begun = True
+        self._network.links.append(self)
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
+        assert qos in (0, 1)
+        if not self.connected:
+            return False
+        self._network.route(topic, payload, retain=retain)
+        return True
+
+    def subscribe(self, topic: str, *, qos: int = 1) -> None:
+        assert qos in (0, 1)
+        self.subscriptions[topic] = None
+
+    def unsubscribe(self, topic: str) -> None:
+        self.subscriptions.pop(topic, None)
+
+    def close(self) -> None:
+        if self in self._network.links:
+            self._network.links.remove(self)
+        self.connected = False
+        self.waiting.clear()
+
+
+class Network:
+    """A broker in memory, as MQTT 3.1.1 with clean sessions has it.
+
+    Attributes
+    ----------
+    links
+        All that are started and not closed.
+    retained
+        The retained messages.
+    """
+
+    def __init__(self) -> None:
+        self.links: list[Link] = []
+        self.retained: dict[str, bytes] = {}
+
+    def connection(self, _: object, name: str, **more: Any) -> Link:
+        return Link(self, name, **more)
+
+    def route(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        if retain:
+            self.retained[topic] = payload
+        for link in self.links:
+            if link.connected and _matches(link, topic):
+                link.waiting.append((topic, payload))
+
+    def connect(self, link: Link) -> None:
+        link.connected = True
+        for topic, payload in self.retained.items():
+            if _matches(link, topic):
+                link.waiting.append((topic, payload))
+        link.on_change(True, "Connected.")
+
+    def cut(self, link: Link) -> None:
+        """Break a connection; all that is on its way is lost."""
+        link.waiting.clear()
+        if link.connected:
+            link.connected = False
+            link.on_change(False, "The connection was lost.")
+            self._bury(link)
+
+    def remove(self, link: Link) -> None:
+        """End a connection whose process was killed."""
+        if link in self.links:
+            self.links.remove(link)
+            link.connected = False
+            link.waiting.clear()
+            self._bury(link)
+
+    def restart(self, *, keep: bool) -> None:
+        """Kill the broker and start it again, with its retained messages or without."""
+        for link in self.links:
+            link.waiting.clear()
+            if link.connected:
+                link.connected = False
+                link.on_change(False, "The broker was lost.")
+        if not keep:
+            self.retained.clear()
+
+    def _bury(self, link: Link) -> None:
+        if link.will:
+            self.route(*link.will, retain=True)
+
+
+def _matches(link: Link, topic: str) -> bool:
+    return any(topic_matches_sub(each, topic) for each in link.subscriptions)

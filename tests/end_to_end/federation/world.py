@@ -1,0 +1,285 @@
+"""A whole federation in memory: real service, participants, ledger and files; see ``stage``."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from aggregator.federation import Federation
+from aggregator.service import Service
+from aggregator.settings import AggregatorSettings
+from edge_client.federation.participant import Participant
+from edge_client.federation.settings import FederationSettings
+from edge_client.simulation.federation import Federation as Simulation
+from edge_client.simulation.federation import client_name
+from edge_client.simulation.settings import SimulationSettings
+from shared.architectures import ARCHITECTURES
+from shared.broker_settings import BrokerSettings
+from shared.protocol.messages import Announcement
+from shared.protocol.topics import Topics
+from shared.randomness import stream
+from shared.training import Examples
+from shared.weights import Weights, initial_weights
+from tests.aggregator.driver import kill as kill_federation
+from tests.edge_client.tiny import TINY, NumpyEngine, examples
+from tests.end_to_end.federation.network import Link, Message, Network
+from tests.end_to_end.federation.stage import Actor, Stage
+
+ROUNDS = 2
+CLIENTS = 2
+DATA = [examples(24, 0), examples(8, 1)]
+"""What the clients train on: one takes two steps a round, the other one."""
+
+SETTINGS: Mapping[str, Any] = {"rounds": ROUNDS, "seed": 3, "round_seconds": 1e6, "chunk": 8192}
+"""No deadline mends what stands still; some chunks a file."""
+
+VARIANTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "fedavg": ({}, {}),
+    "fedadam": ({"strategy": "fedadam"}, {"strategy": "fedadam"}),
+    "scaffold": (
+        {"strategy": "scaffold", "optimizer": "sgd", "clients": CLIENTS},
+        {"strategy": "scaffold", "optimizer": "sgd"},
+    ),
+    "top ten of a hundred": ({"codecs": "top10-int8"}, {"codec": "top10-int8"}),
+}
+"""What the aggregator is given, and what the simulation is, for the same federation."""
+
+LONGEST = 600.0
+"""Seconds that a federation may take, on the stage's clock, after the last mischief."""
+
+TOPICS = Topics("chorus")
+
+
+class SteppingEngine(NumpyEngine):
+    """Lets others have their turn before each step."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self._stage = stage
+
+    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+        self._stage.stand()
+        return super().step(features, labels, seed)
+
+
+class Server:
+    """The aggregator's process."""
+
+    def __init__(self, world: "World", settings: AggregatorSettings) -> None:
+        world.stage.owner = self
+        self.federation = Federation(settings, clock=world.calendar)
+        self.service = Service(self.federation, BrokerSettings(), clock=world.stage.clock)
+        self.link: Link = self.service._connection  # type: ignore[assignment] # it stands in
+        world.stage.begin(world.ending(self.service.run), self)
+
+
+class Client:
+    """A device's process."""
+
+    def __init__(self, world: "World", number: int, data: Examples, folder: Path) -> None:
+        world.stage.owner = self
+        self.number = number
+        self.name = client_name(number)
+        settings = FederationSettings.parse({"client": self.name, "holdout": 0})
+        self.participant = Participant(
+            settings,
+            folder,
+            examples=lambda: data,
+            engines=lambda _: SteppingEngine(world.stage),
+            clock=world.stage.clock,
+        )
+        self.link: Link = self.participant._connection  # type: ignore[assignment] # it stands in
+        world.stage.begin(self.participant.run, self)
+
+
+class World:
+    """An aggregator, its clients and a broker, whose every step the test decides.
+
+    Parameters
+    ----------
+    folder
+        Where all state lies.
+    **values
+        Settings of the aggregator.
+    """
+
+    def __init__(self, folder: Path, **values: Any) -> None:
+        self.folder = folder
+        self.settings = AggregatorSettings.parse(
+            {"state": folder / "aggregator", "quorum": CLIENTS, **SETTINGS, **values}
+        )
+        self.stage = Stage()
+        self.network = Network()
+        self.server: Server | None = None
+        self.clients: dict[int, Client] = {}
+        self.data = DATA
+        self.ended = False
+        self._jumps = 0
+        self.passed = 0
+        """Messages that were let through, or were not."""
+        self.fate: Callable[[Link, Message], list[Message]] = lambda _, message: [message]
+        """What becomes of the next message."""
+
+    def calendar(self) -> float:
+        """Give a time of day that jumps by years; it matters for records only."""
+        self._jumps += 1
+        return 1e9 + self._jumps * 7919 % 13 * 1e7
+
+    def ending(self, run: Callable[[], None]) -> Callable[[], None]:
+        def wrapped() -> None:
+            run()
+            self.ended = True
+
+        return wrapped
+
+    # ------------------------------------------------------------------ processes
+
+    def start(self) -> None:
+        """Start whoever is not there."""
+        if self.server is None and not self.ended:
+            self.server = Server(self, self.settings)
+        for number in range(len(self.data)):
+            if number not in self.clients:
+                self.start_client(number)
+
+    def start_client(self, number: int) -> None:
+        folder = self.folder / client_name(number)
+        self.clients[number] = Client(self, number, self.data[number], folder)
+
+    def kill_server(self) -> None:
+        if self.server is None:
+            return
+        server, self.server = self.server, None
+        self.network.remove(server.link)
+        kill_federation(server.federation)
+        self._kill(server)
+        self.ended = False
+
+    def kill_client(self, number: int) -> None:
+        client = self.clients.pop(number, None)
+        if client is None:
+            return
+        self.network.remove(client.link)
+        fetching = client.participant._fetching
+        if download := fetching._download:
+            # Else it would be saved: a killed process saves nothing.
+            download.part.close()
+            fetching._download = None
+        self._kill(client)
+
+    def _kill(self, process: object) -> None:
+        with suppress(Exception):
+            self.stage.kill(process)
+
+    def close(self) -> None:
+        for number in list(self.clients):
+            self.kill_client(number)
+        if self.server and not self.ended:
+            self.kill_server()
+        elif self.server:
+            self.stage.kill(self.server)
+            self.server.federation.close()
+
+    # ------------------------------------------------------------------ steps
+
+    def deliver(self, link: Link) -> None:
+        """Let a connection's next message through, or do to it what is its fate."""
+        message = link.waiting.popleft()
+        self.passed += 1
+        for topic, payload in self.fate(link, message):
+            if link.connected:
+                link.on_message(topic, payload)
+
+    def step(self, choice: int = 0) -> None:
+        """Do one thing of all that can happen now; let time pass if there is nothing."""
+        if todo := self._todo():
+            todo[choice % len(todo)]()
+        else:
+            self.stage.wait()
+
+    def rest(self) -> None:
+        """Go on until nothing happens without time passing."""
+        turn = 0
+        while todo := self._todo():
+            todo[turn % len(todo)]()
+            turn += 1
+
+    def _todo(self) -> list[Callable[[], None]]:
+        links: list[Callable[[], None]] = []
+        for link in self.network.links:
+            if not link.connected:
+                links.append(partial(self.network.connect, link))
+            elif link.waiting:
+                links.append(partial(self.deliver, link))
+        return links + [partial(self.run, actor) for actor in self.stage.ready()]
+
+    def run(self, actor: Actor) -> None:
+        self.stage.run(actor)
+
+    def settle(self, until: Callable[[], object] = lambda: False) -> None:
+        """Go on, without mischief, until the federation has ended, or something is so."""
+        self.start()
+        end, turn = self.stage.now + LONGEST, 0
+        while not self.ended and not until():
+            self.step(turn)
+            turn += 1
+            assert self.stage.now < end, "it stands still"
+
+    # ------------------------------------------------------------------ what came of it
+
+    @property
+    def weights(self) -> Weights:
+        assert self.server
+        federation = self.server.federation
+        return federation.files.weights(federation.current.digest)
+
+    def check(self, expected: Weights) -> None:
+        """Check that every update counted once, and that the result is the simulation's."""
+        assert self.server
+        ledger = self.server.federation.ledger
+        for number in range(1, self.settings.rounds + 1):
+            record = ledger.round(number)
+            assert record
+            assert record.state == "done"
+            assert len(ledger.updates(number)) == len(self.data)
+        np.testing.assert_array_equal(self.weights, expected)
+        assert Announcement.decode(self.network.retained[TOPICS.round]).state == "finished"
+
+
+@contextmanager
+def world(**values: Any) -> Iterator[World]:
+    """Open a world; its disk is in memory where there is one."""
+    shm = Path("/dev/shm")  # noqa: S108 -- a folder of its own in it
+    folder = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "conv", TINY)
+        it = World(folder, **values)
+        for module in ("aggregator.service", "edge_client.federation.participant"):
+            patch.setattr(f"{module}.SimpleQueue", it.stage.queue)
+            patch.setattr(f"{module}.Connection", it.network.connection)
+        patch.setattr("aggregator.worker.ThreadPoolExecutor", it.stage.pool)
+        patch.setattr("edge_client.federation.participant.ThreadPoolExecutor", it.stage.pool)
+        patch.setattr("aggregator.distribution.threading", it.stage.threading)
+        try:
+            yield it
+        finally:
+            it.close()
+            shutil.rmtree(folder)
+
+
+@cache
+def simulated(clients: int = CLIENTS, **values: Any) -> Weights:
+    """Give the weights that the simulation of such a federation ends in."""
+    settings = SimulationSettings.parse({"rounds": ROUNDS, "seed": SETTINGS["seed"], **values})
+    simulation = Simulation(settings, [NumpyEngine()], DATA[:clients])
+    weights = initial_weights(TINY, stream(settings.seed, "initial weights"))
+    for number in range(1, settings.rounds + 1):
+        weights = simulation.run(number, weights).weights
+    return weights

@@ -1,0 +1,24 @@
+"""Real processes through Mosquitto end in the weights of their simulation, bit for bit."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import Mosquitto
+from tests.end_to_end.federation.processes import Clips, Processes, simulated
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "fedadam"])
+@pytest.mark.parametrize("model", ["conv", "lstm"])
+def test_a_federation_ends_in_the_weights_of_its_simulation(
+    model: str, strategy: str, tmp_path: Path, clips: Clips, mosquitto: Mosquitto
+) -> None:
+    expected = simulated(clips.whole, model, strategy)
+    with Processes(tmp_path, clips, model, "--strategy", strategy) as them:
+        them.serve(mosquitto.port)
+        # What a device computes does not depend on its threads.
+        them.run(0, mosquitto.port, threads=1)
+        them.run(1, mosquitto.port, threads=2 if model == "conv" else 1)
+        them.finish(expected)
