@@ -1,0 +1,139 @@
+"""How many bytes the updates of a federation cost in each codec, and what they are worth.
+
+    python benchmarks/codecs.py --corpus ravdess --data PATH --write docs/results.md
+
+Each codec trains the same federations of 20 rounds (conv; RAVDESS in six folds of actors), with 3
+seeds for those of ``--codecs`` and 1 for those of ``--others``. The table shows each one's UAR
+beside that of float32 with the same seeds, and the bytes of its updates' files. It may be stopped
+and started again at any time.
+"""
+
+import argparse
+import json
+import shlex
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from edge_client.simulation.experiment_report import markdown_table, section_of, write_section
+from edge_client.simulation.report import spread
+from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.study import Planned, execute, summarise
+from shared.codecs import CODECS
+from shared.command import progress_console
+
+SECTION: Final = "codecs"
+
+STUDY: Final[dict[str, Any]] = {
+    "model": "conv",
+    "rounds": 20,
+    "normalisation": "device",
+    "augmentation": True,
+    "validation": False,
+    "choose": "last",
+}
+
+TRAINING: Final[dict[str, dict[str, Any]]] = {
+    "random": {"clients": 4, "batch_size": 8, "learning_rate": 1e-3},
+    "speaker": {"batch_size": 4, "learning_rate": 1e-3, "epochs": 4},
+}
+"""How clients train: a speaker alone has too few utterances to get anywhere in one epoch."""
+
+HEADER: Final = ["partition", "codec", "seeds", "UAR", "to float32", "KB an update", "fewer bytes"]
+
+
+def results_of(
+    partition: str, codec: str, seeds: int, arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Make the runs of one codec on one partition, or take those that are there."""
+    values = {**STUDY, **TRAINING[partition], "partition": partition, "codec": codec}
+    values |= {"corpus": arguments.corpus, "data": arguments.data, "threads": arguments.threads}
+    settings = SimulationSettings.parse(values)
+    results = []
+    for seed in range(seeds):
+        plan = []
+        for fold in range(1, settings.folds + 1):
+            name = f"seed-{seed}-fold-{fold}"
+            changed = settings.model_copy(update={"seed": seed, "fold": fold})
+            folder = arguments.out / f"{partition}-{codec}" / name
+            plan.append(Planned(folder, changed, f"{partition} {codec} {name}"))
+        results += execute(plan, progress_console(), resume=True)
+        for planned in plan:  # residuals of finished runs: a hundred megabytes each
+            shutil.rmtree(RunFolder(planned.folder).controls, ignore_errors=True)
+    return results
+
+
+def size(results: list[dict[str, Any]]) -> float:
+    """Give the bytes of one update's file."""
+    each = [result["bytes_up_per_round"] / result["clients"] for result in results]
+    return fmean(each)
+
+
+def rows_of(partition: str, found: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
+    """Lay out the codecs of one partition; float32 is the first."""
+    plain = summarise(found["float32"])["each"]["uar"]
+    rows = []
+    for codec, results in found.items():
+        summary = summarise(results)
+        own = summary["each"]["uar"]
+        row = [
+            partition,
+            codec,
+            str(len(own)),
+            spread(summary["mean"]["uar"], summary["std"]["uar"]),
+        ]
+        row.append(f"{fmean(own) - fmean(plain[: len(own)]):+.3f}" if codec != "float32" else "")
+        row.append(f"{size(results) / 1000:.1f}")
+        row.append(f"{size(found['float32']) / size(results):.1f}")
+        rows.append(row)
+    return rows
+
+
+def parsed() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", default="ravdess")
+    parser.add_argument("--data", type=Path, help="where the corpus lies")
+    parser.add_argument("--partitions", default="random,speaker")
+    parser.add_argument("--codecs", default="float32,sign", help="with all seeds")
+    parser.add_argument("--others", default="", help="with the first seed alone")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="as of edge-client simulate")
+    parser.add_argument("--out", type=Path, default=Path("runs/codecs"))
+    parser.add_argument("--write", type=Path, help="document to put the table in")
+    arguments = parser.parse_args()
+    arguments.counts = dict.fromkeys(arguments.codecs.split(","), arguments.seeds)
+    arguments.counts |= dict.fromkeys(filter(None, arguments.others.split(",")), 1)
+    if "float32" not in arguments.counts or not arguments.counts.keys() <= CODECS.keys():
+        parser.error(f"name float32 and some of {', '.join(CODECS)}")
+    return arguments
+
+
+def main() -> None:
+    """Make all runs; print the table, and write it where it belongs."""
+    arguments = parsed()
+    if arguments.write:
+        section_of(arguments.write, SECTION)
+    rows = [HEADER]
+    for partition in arguments.partitions.split(","):
+        found = {
+            codec: results_of(partition, codec, seeds, arguments)
+            for codec, seeds in arguments.counts.items()
+        }
+        rows += rows_of(partition, found)
+        print(markdown_table(rows), flush=True)
+    (arguments.out / "table.json").write_text(json.dumps(rows, indent=2) + "\n")
+    if arguments.write:
+        shown = list(sys.argv[1:])
+        if "--data" in shown:
+            shown[shown.index("--data") + 1] = "PATH"
+        made = f"`python benchmarks/codecs.py {shlex.join(shown)}`, {datetime.now(UTC).date()}."
+        write_section(arguments.write, SECTION, f"{markdown_table(rows)}\n{made}\n")
+
+
+if __name__ == "__main__":
+    main()
