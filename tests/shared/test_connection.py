@@ -232,6 +232,7 @@ def test_a_transfer_that_is_cut_goes_on_when_the_line_is_back(
             sent += 1
         assert proxy.is_cut
         # What was under way is lost, and nothing is sent again of itself.
+        sender.wait_for_change("was lost")
         proxy.heal()
         sender.ready()
         assert sender.connection.publish("up", b"again")
