@@ -1,7 +1,8 @@
-"""Files that are whole or not there at all."""
+"""Files that are whole or not there at all, and files that one process has to itself."""
 
 import contextlib
 import errno
+import fcntl
 import glob
 import os
 import tempfile
@@ -9,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.errors import StorageError
+from shared.errors import ChorusError, StorageError
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a forbidden folder into a :class:`StorageError` that names it."""
+    """Turn what the system says of a path into a :class:`StorageError` that names it."""
     try:
         yield
     except OSError as error:
@@ -23,9 +24,9 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"The disk is full while writing {path}.",
                 "Free some space and start again: what was finished is kept.",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise StorageError(f"Cannot write {path}: {error.strerror}.") from error
-        raise
+        raise StorageError(
+            f"Cannot write {path}: {error.strerror or error}.", "Give another place."
+        ) from error
 
 
 @contextmanager
@@ -39,9 +40,12 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     StorageError
-        If the disk is full or the folder cannot be written.
+        If the disk is full, the folder cannot be written, or what is there is no file.
     """
     with storage_errors(path):
+        if path.exists() and not path.is_file():
+            # A device would be replaced by a file; a folder cannot be.
+            raise StorageError(f"Cannot write {path}: it is not a file.", "Give another place.")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}-", path.parent)
         os.close(handle)
@@ -73,3 +77,34 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     """
     with replacing(path) as aside:
         aside.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def lock(path: Path, taken: ChorusError) -> int:
+    """Lock a file, made with its folder if it is not there, for this process alone.
+
+    Parameters
+    ----------
+    path
+        The lock's file.
+    taken
+        What to raise if another process has it.
+
+    Returns
+    -------
+    int
+        A file descriptor; closing it, or the end of the process, however it comes, unlocks.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise taken from None
+    return descriptor

@@ -1,7 +1,5 @@
 """The SQLite file of a ledger: tables and their versions, opening it, what can be wrong with it."""
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import FederationError, StorageError
-from shared.files import storage_errors
 
 BUSY_SECONDS: Final = 10.0
 """How long to wait for another process; the writer's transactions take milliseconds."""
@@ -103,40 +100,6 @@ def database_errors(path: Path) -> Iterator[None]:
             f"The ledger {path} is damaged ({error}).",
             "Bring the state folder back from a copy, or begin anew with another --state.",
         ) from error
-
-
-def lock(path: Path) -> int:
-    """Lock a state folder for the one process that writes it.
-
-    Parameters
-    ----------
-    path
-        The lock's file.
-
-    Returns
-    -------
-    int
-        A file descriptor; closing it, or the end of the process, however it comes, unlocks.
-
-    Raises
-    ------
-    FederationError
-        If another process has locked it.
-    StorageError
-        If the folder cannot be written.
-    """
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise FederationError(
-            f"The federation in {path.parent} is in use by another process.",
-            "Stop the other `aggregator serve`, or give another --state.",
-        ) from error
-    return descriptor
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from aggregator.ledger.database import database_errors, lock, open_for_writing
+from aggregator.ledger.database import database_errors, open_for_writing
 from aggregator.ledger.history import History
 from aggregator.ledger.records import CheckedUpdate, Counts, Model, Origin, Version
 from aggregator.settings import AggregatorSettings
 from shared.errors import FederationError, StorageError
+from shared.files import lock, storage_errors
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,15 @@ class Ledger(History):
         self._heard: dict[str, dict[str, Any]] = {}
         self._flushed = clock()
         self._mutex = threading.RLock()
-        self._locked = lock(path.with_name("lock"))
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._locked = lock(
+            path.with_name("lock"),
+            FederationError(
+                f"The federation in {path.parent} is in use by another process.",
+                "Stop the other `aggregator serve`, or give another --state.",
+            ),
+        )
         try:
             self._connection = open_for_writing(path)
         except BaseException:

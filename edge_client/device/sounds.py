@@ -52,12 +52,12 @@ class SoundFolder:
 
     def forget(self, identifier: int) -> None:
         """Delete an utterance's sound, if it was kept."""
-        with contextlib.suppress(FileNotFoundError), storage_errors(self._path):
+        with storage_errors(self._path), contextlib.suppress(FileNotFoundError):
             self._file(identifier).unlink()
 
     def clear(self) -> None:
         """Delete them all."""
-        with contextlib.suppress(FileNotFoundError), storage_errors(self._path):
+        with storage_errors(self._path), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._path)
 
     def _file(self, identifier: int) -> Path:

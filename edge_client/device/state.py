@@ -1,6 +1,5 @@
 """The state folder: what a device keeps between one start and the next."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shared.errors import RunError
-from shared.files import storage_errors
+from shared.files import lock, storage_errors
 
 
 class StateFolder:
@@ -56,22 +55,21 @@ class StateFolder:
             # Readable by nobody else: these are somebody's emotions.
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.personal.mkdir(exist_ok=True, mode=0o700)
-            handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = lock(
+            self._lock,
+            RunError(
+                f"Another edge-client is running with {self.path}.",
+                "End it first, or give another --state.",
+            ),
+        )
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(
-                    f"Another edge-client is running with {self.path}.",
-                    "End it first, or give another --state.",
-                ) from error
             yield
         finally:
             os.close(handle)
 
     def delete_personal(self) -> None:
         """Delete the folder ``personal``, and stores that were set aside because of damage."""
-        with suppress(FileNotFoundError), storage_errors(self.personal):
+        with storage_errors(self.personal), suppress(FileNotFoundError):
             shutil.rmtree(self.personal)
         with storage_errors(self.path):
             for file in self.path.glob(f"{self.examples.stem}-damaged-*"):

@@ -19,11 +19,11 @@ from aggregator.strategies import Update
 from aggregator.strategies.sampling import sample
 from aggregator.strategies.settings import strategy_of
 from aggregator.strategies.strategy import State
-from edge_client.simulation.controls import Controls
-from edge_client.simulation.residuals import Residuals
+from edge_client.simulation.client_vectors import ClientVectors
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.training import Engine, OptimizerState, Progress, Trained, control_change, train
 from shared.codecs import make_codec
+from shared.files import storage_errors
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
 from shared.update_file import EncodedUpdate, encode_update
@@ -98,7 +98,8 @@ class Federation:
     clients
         Each client's examples.
     folder
-        Where SCAFFOLD's control variates are kept; a temporary folder if not given.
+        Where it is kept what clients remember, and where a round's updates go if its strategy
+        needs them all together; a temporary folder if not given.
     """
 
     def __init__(
@@ -113,13 +114,14 @@ class Federation:
         self._architecture = engines[0].architecture
         self._clients = clients
         self._strategy = strategy_of(settings, len(clients))
-        self._controls: Controls | None = None
+        self._folder = folder
+        self._controls: ClientVectors | None = None
         if settings.strategy == "scaffold":
-            self._controls = Controls(folder, self._architecture.parameters)
+            self._controls = ClientVectors(folder, "control", self._architecture.parameters)
         self._codec = make_codec(settings.codec)
-        self._residuals: Residuals | None = None
+        self._residuals: ClientVectors | None = None
         if not self._codec.lossless:
-            self._residuals = Residuals(folder, self._architecture.parameters)
+            self._residuals = ClientVectors(folder, "residual", self._architecture.parameters)
         self._update_bytes = 0
 
     def run(self, number: int, weights: Weights) -> RoundOutcome:
@@ -135,7 +137,7 @@ class Federation:
                 updates: Iterator[Update] | list[Update]
                 updates = self._updates(number, weights, answering, losses)
                 if self._strategy.random_access:
-                    spool = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                    spool = Path(stack.enter_context(self._spool()))
                     updates = [_spooled(update, spool) for update in updates]
                 length = self._settings.step_length(number)
                 next_weights = self._strategy.aggregate(weights, updates, length=length)
@@ -166,6 +168,13 @@ class Federation:
             self._controls.settle(number)
         if self._residuals:
             self._residuals.settle(number)
+
+    def _spool(self) -> tempfile.TemporaryDirectory[str]:
+        """Make a folder for a round's updates, on the disk that the run was given."""
+        if self._folder:
+            with storage_errors(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=self._folder)
 
     def _sample(self, number: int) -> list[int]:
         """Choose who takes part in a round."""

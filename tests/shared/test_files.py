@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import StorageError
-from shared.files import leftovers, replacing, storage_errors, write_atomically
+from shared.errors import RunError, StorageError
+from shared.files import leftovers, lock, replacing, write_atomically
 
 
 @given(data=st.binary() | st.text(st.characters(exclude_categories=["Cs"])))
@@ -84,9 +84,28 @@ def test_a_file_in_the_folder_s_place_is_named(tmp_path: Path) -> None:
         write_atomically(tmp_path / "taken" / "file", "x")
 
 
-def test_other_errors_pass_unchanged(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), storage_errors(tmp_path):
-        (tmp_path / "none").read_text()
+@pytest.mark.parametrize("name", ["n" * 300, "/proc/nowhere/file", "."])
+def test_whatever_else_the_system_says_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StorageError, match="Cannot write"):
+        write_atomically(tmp_path / name, "x")
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(StorageError, match="it is not a file"):
+        write_atomically(pipe, "x")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_lock_is_held_until_it_is_closed(tmp_path: Path) -> None:
+    path, taken = tmp_path / "new" / "lock", RunError("Somebody has it.")
+    first = lock(path, taken)
+    with pytest.raises(RunError, match="Somebody has it"):
+        lock(path, taken)
+    os.close(first)
+    os.close(lock(path, taken))
 
 
 def test_what_a_killed_process_left_is_found_and_nothing_else(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from edge_client.simulation.federation import client_name
-from edge_client.simulation.residuals import Residuals
 from shared.codecs import CODECS, make_codec
 from shared.errors import SettingsError
 from shared.randomness import stream
@@ -92,11 +91,3 @@ def test_the_control_variates_of_clients_and_server_stay_together() -> None:
     assert rounds._controls is not None
     own = [rounds._controls.of(client_name(index)) for index in range(len(CLIENTS))]
     np.testing.assert_allclose(rounds._strategy.broadcast()["control"], np.mean(own, 0), atol=1e-5)
-
-
-def test_residuals_lie_beside_the_control_variates(tmp_path: Path) -> None:
-    residuals = Residuals(tmp_path, 3)
-    assert residuals.of("a").tolist() == [0, 0, 0]
-    residuals.keep("a", 1, np.ones(3, np.float32))
-    assert residuals.of("a").tolist() == [1, 1, 1]
-    assert [path.name for path in tmp_path.iterdir()] == ["residual-a.1"]
