@@ -73,11 +73,16 @@ class Examples:
         Shape ``(n,)``, int32: the true number of frames of each utterance, at most 100.
     labels
         Shape ``(n,)``, int32: index into :data:`shared.emotions.EMOTIONS`.
+    keys
+        Shape ``(n,)``, int64: what each is known by for as long as it is kept, whatever comes and
+        goes beside it; negative if no person has labelled it. ``None`` where nothing changes:
+        their places are their keys.
     """
 
     features: "NDArray[np.float32]"
     frames: "NDArray[np.int32]"
     labels: "NDArray[np.int32]"
+    keys: "NDArray[np.int64] | None" = None
 
     def __len__(self) -> int:
         """Return the number of utterances."""
@@ -85,11 +90,14 @@ class Examples:
 
     def take(self, where: "NDArray[np.int64]") -> "Examples":
         """Select utterances by index."""
-        return Examples(self.features[where], self.frames[where], self.labels[where])
+        keys = None if self.keys is None else self.keys[where]
+        return Examples(self.features[where], self.frames[where], self.labels[where], keys)
 
     def newest(self, count: int) -> "Examples":
         """Select the last ``count`` utterances."""
-        return Examples(self.features[-count:], self.frames[-count:], self.labels[-count:])
+        import numpy as np
+
+        return self.take(np.arange(max(0, len(self) - count), len(self)))
 
     def check(self) -> None:
         """Raise :class:`TrainingError` unless a model can train on these examples."""

@@ -199,23 +199,21 @@ class RoundWork:
 def hold_out(examples: Examples, share: float) -> tuple[Examples, Examples]:
     """Divide examples into those to train on and those to score with.
 
-    Which is which follows from each example alone, so that one which was trained on is not used
-    to score when others come in.
+    Which is which follows from each example's key alone, so that one which was trained on is not
+    used to score when others come or go. What no person has labelled is only trained on.
     """
     everything = np.arange(len(examples))
-    if not share or len(examples) < FEWEST_HELD_OUT:
+    keys = everything if examples.keys is None else examples.keys
+    person = keys >= 0
+    if not share or person.sum() < FEWEST_HELD_OUT:
         return examples, examples.take(everything[:0])
-    drawn = np.array([_fraction(examples, index) for index in everything])
-    return examples.take(everything[drawn >= share]), examples.take(everything[drawn < share])
+    held_out = person & np.array([_fraction(key) < share for key in keys.tolist()])
+    return examples.take(everything[~held_out]), examples.take(everything[held_out])
 
 
-def _fraction(examples: Examples, index: int) -> float:
-    """Give a number from 0 to 1 that only depends on how long an example is and its label.
-
-    Not on its features: normalisation changes them as the device hears more.
-    """
-    facts = f"{index} {examples.frames[index]} {examples.labels[index]}"
-    return int.from_bytes(hashlib.sha256(facts.encode()).digest()[:4], "big") / (1 << 32)
+def _fraction(key: int) -> float:
+    """Give a number from 0 to 1 that depends on nothing but a key."""
+    return int.from_bytes(hashlib.sha256(str(key).encode()).digest()[:4], "big") / (1 << 32)
 
 
 def _known_codec(names: list[str]) -> str:
