@@ -66,8 +66,10 @@ class EmbeddedBrokerSettings(Settings):
     def _fits(self) -> Self:
         if self.passwords and self.insecure:
             raise ValueError("give either passwords or insecure")
-        if not (self.embedded_broker or self.passwords or _is_loopback(self.listen)):
-            raise ValueError("listen is for --embedded-broker")
+        if not self.embedded_broker:
+            for name in ("listen", "passwords", "insecure"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} is for --embedded-broker")
         return self
 
 

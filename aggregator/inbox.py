@@ -4,7 +4,7 @@ Everything here runs in the service's loop but for :meth:`Upload.flush`, which r
 thread, and :func:`check_upload`, which runs in its arithmetic thread.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,13 +20,18 @@ from shared.protocol.part_file import PartFile, record_of
 from shared.update_file import UpdateFile
 
 WINDOWS: Final = 32 << 20
-"""Bytes that all clients together may have under way: what the broker and this process hold.
+"""Bytes that all clients together may have under way: what the broker and this process hold."""
 
-In chunks of 64 KB that is half of the 1000 messages that Mosquitto, as it is by default, keeps for
-one client before it drops some."""
+CHUNKS: Final = 512
+"""The same in chunks: half of the messages that Mosquitto, as it is by default, keeps for one
+client before it drops some."""
 
 MOST_ACTIVE: Final = 16
 """Uploads that may be under way at a time; further ones wait for their turn."""
+
+MOST_REPLACED: Final = 16
+"""Updates that a client may have in a round one after the other: each costs files and waiting for
+the disk, which would go off from others."""
 
 MOST_AWAY: Final = 64
 """Uploads whose files stay open while their clients are away."""
@@ -72,20 +77,31 @@ class Inbox:
     ----------
     folder
         Where uploads are kept until they are complete.
+    chunk
+        Bytes of a chunk.
     in_disk_thread
         Does something after all that was given to the disk thread before: files are let go of
         there, so that none is closed while it is written.
     """
 
     def __init__(
-        self, folder: Path, in_disk_thread: Callable[[Callable[[], None]], object]
+        self, folder: Path, chunk: int, in_disk_thread: Callable[[Callable[[], None]], object]
     ) -> None:
         self._folder = folder
+        # A place's share, so that those who come later need nothing of what others were given.
+        self._window = min(WINDOWS, CHUNKS * chunk) // MOST_ACTIVE
         self._in_disk_thread = in_disk_thread
         self._active: dict[str, Upload] = {}
         self._away: OrderedDict[str, Upload] = OrderedDict()
         self._waiting: OrderedDict[str, Offer] = OrderedDict()
         self._dirty: set[str] = set()
+        self._replaced: Counter[str] = Counter()
+
+    def tires(self, client: str, update: str) -> bool:
+        """Say whether a client has offered too many different updates, and this is one more."""
+        upload = self._active.get(client)
+        known = upload is not None and upload.offer.update == update
+        return not known and self._replaced[client] >= MOST_REPLACED
 
     def offer(self, client: str, offer: Offer, now: float) -> Received:
         """Take a welcome offer; say what is there already and how much may come.
@@ -101,6 +117,7 @@ class Inbox:
         upload = self._active.get(client)
         if upload is not None and upload.offer.update != offer.update:
             self.drop(client)
+            self._replaced[client] += 1
             upload = None
         if upload is None:
             self._waiting[client] = offer
@@ -146,8 +163,7 @@ class Inbox:
     def received(self, upload: Upload) -> Received:
         """Say what of an upload is safe, and how far its client may run ahead."""
         ranges = list(upload.part.durable)[:MOST_RANGES]
-        window = WINDOWS // max(1, len(self._active))
-        return Received(update=upload.offer.update, ranges=ranges, window=window)
+        return Received(update=upload.offer.update, ranges=ranges, window=self._window)
 
     def expects(self, client: str, update: str) -> bool:
         """Say whether it is this update that a client has offered last."""
@@ -191,6 +207,7 @@ class Inbox:
 
     def clear(self) -> None:
         """Forget everything: the round is over."""
+        self._replaced.clear()
         for client in [*self._active, *self._away, *self._waiting]:
             upload = self._active.get(client)
             if upload is None or not upload.checking:

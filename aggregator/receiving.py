@@ -69,7 +69,7 @@ class Receiving:
         self._counted = counted
         self._later = later
         self._clock = clock
-        self._inbox = Inbox(federation.folder.uploads, disk.submit)
+        self._inbox = Inbox(federation.folder.uploads, federation.settings.chunk, disk.submit)
         self._looked = clock()
 
     @property
@@ -90,6 +90,10 @@ class Receiving:
         if known is not None and known.digest == offer.update and offer.run == ledger.run:
             self._reply(client, accepted(offer))
         elif refused := refusal(self._federation, client, offer):
+            self._refuse(client, offer, refused)
+        elif self._inbox.tires(client, offer.update):
+            sentence = "This client has offered too many different updates in this round."
+            refused = Refused(update=offer.update, reason="unwelcome", sentence=sentence)
             self._refuse(client, offer, refused)
         else:
             self._reply(client, self._inbox.offer(client, offer, self._clock()))

@@ -161,6 +161,10 @@ class Rounds:
         """Learn that a client is gone, or not allowed to train."""
         self._present.discard(client)
 
+    def forget_present(self) -> None:
+        """Learn that it is not known who is there: those who are will be told of again."""
+        self._present.clear()
+
     def judge(self, client: str, number: int) -> Verdict:
         """Say what would become of a client's update for round ``number``."""
         if number <= self.ended:

@@ -10,17 +10,18 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Any, Final
 
 from aggregator.complaints import Complaints
 from aggregator.distribution import Distribution
 from aggregator.federation import Federation
+from aggregator.inbox import WINDOWS
 from aggregator.ledger import Version
 from aggregator.receiving import Receiving
 from aggregator.rounds import Closed, Opened, Step
-from aggregator.waiting import Waiting
 from aggregator.worker import Event, Worker
 from shared.broker_settings import BrokerSettings
 from shared.connection import Connection
@@ -37,14 +38,26 @@ from shared.protocol.messages import (
     decode_request,
 )
 from shared.protocol.topics import Topics
+from shared.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
 _STORAGE_RETRY: Final = 10.0
 """Seconds until something is tried again that a full disk has prevented."""
 
-_OVERHEAD: Final = 512
-"""Bytes that a message costs while it waits, besides its payload, about; bounds their number."""
+_WRITE_HEARD: Final = 5.0
+"""Seconds within which it is written when clients were last heard: each writing waits for the
+disk."""
+
+_SAY_AGAIN: Final = 1.0
+"""Seconds between two sentences on who is there: five hundred devices come one after the other."""
+
+_FAREWELL: Final = 10.0
+"""Seconds that those who are there have to ask for the last model, again and again until they have
+it."""
+
+_MOST_WAITING: Final = WINDOWS
+"""Bytes of messages that wait for the loop at most: no more chunks may be under way."""
 
 
 class Service:
@@ -58,6 +71,8 @@ class Service:
         Where clients are.
     on_round
         Told of each round that has ended, with the new version or ``None`` if it was abandoned.
+    on_change
+        Told, not too often, that clients have come or gone, or a round is in another phase.
     clock
         A clock that only goes forward, in seconds.
     """
@@ -68,19 +83,21 @@ class Service:
         broker: BrokerSettings,
         *,
         on_round: Callable[[int, Version | None], None] = lambda *_: None,
+        on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         settings = federation.settings
         self._federation = federation
         self._rounds = federation.rounds
         self._on_round = on_round
+        self._on_change = on_change
         self._clock = clock
         self._topics = topics = Topics(settings.federation)
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._disk = Worker("disk", self._events.put)
         self._arithmetic = Worker("arithmetic", self._events.put)
         self._complaints = Complaints()
-        self._waiting = Waiting()
+        self._waiting = Waiting(_MOST_WAITING)
         self._receiving = Receiving(
             federation,
             self._disk,
@@ -95,6 +112,10 @@ class Service:
         self._retries: deque[tuple[float, Event]] = deque()
         self._forever = False
         self._told_end = False
+        self._farewell_at = 0.0
+        self._write_at: float | None = None
+        self._say_at: float | None = None
+        self._said = -_SAY_AGAIN
         self._unwritten = False
         self._stopped = False
         self._connection = Connection(
@@ -107,7 +128,9 @@ class Service:
         )
 
     def run(self, *, forever: bool = False) -> None:
-        """Serve until the last round has ended, or for ever: clients then still get the model.
+        """Serve until the last round has ended, or for ever, for clients that come later.
+
+        Those who are there when the last round ends get its model in any case.
 
         Raises
         ------
@@ -120,6 +143,7 @@ class Service:
         self._serve_files()
         # Before anything that the network brings.
         self._events.put(lambda: self._follow(self._rounds.start(self._clock())))
+        self._events.put(self._changed)
         self._connection.start()
         self._distribution.start()
         try:
@@ -146,12 +170,19 @@ class Service:
         if self._rounds.phase != "finished":
             return self._stopped
         # An earlier process may have been killed before it could tell that the last round ended.
-        return self._stopped or (self._told_end and not self._forever)
+        return self._stopped or (self._told_end and not self._forever and self._are_served())
+
+    def _are_served(self) -> bool:
+        """Say whether nobody is there any more who would ask for the last model."""
+        return not self._rounds.present or self._clock() >= self._farewell_at
 
     def _next(self) -> Event:
         """Wait for what is to be done next; a deadline goes before messages."""
         retry_at = self._retries[0][0] if self._retries else None
         due = [self._rounds.wake_at, retry_at, self._receiving.wake_at]
+        due += [self._write_at, self._say_at]
+        if self._told_end and not self._forever:
+            due.append(self._farewell_at)
         wake_at = min((at for at in due if at is not None), default=None)
         left = None if wake_at is None else wake_at - self._clock()
         if left is not None and left <= 0:
@@ -165,8 +196,32 @@ class Service:
         now = self._clock()
         while self._retries and now >= self._retries[0][0]:
             self._retries.popleft()[1]()
+        if self._write_at is not None and now >= self._write_at:
+            self._write_heard()
+        if self._say_at is not None and now >= self._say_at:
+            self._said, self._say_at = now, None
+            self._on_change()
         self._receiving.admit()
         self._follow(self._rounds.tick(now))
+
+    def _changed(self) -> None:
+        """Take note that there is something new to say."""
+        if self._say_at is None:
+            self._say_at = max(self._clock(), self._said + _SAY_AGAIN)
+
+    def _hear(self, client: str, **facts: Any) -> None:
+        """Take note that a client was heard; it is written with what comes next, or soon."""
+        self._federation.ledger.hear(client, **facts)
+        if self._write_at is None:
+            self._write_at = self._clock() + _WRITE_HEARD
+
+    def _write_heard(self) -> None:
+        self._write_at = None
+        try:
+            self._federation.ledger.flush()
+        except StorageError as error:
+            # It is kept until there is space.
+            log.warning("%s %s", error.problem, error.mend)
 
     def _later(self, what: Event) -> None:
         """Do something again after a while."""
@@ -180,16 +235,20 @@ class Service:
             raise BrokerError(refused.problem, refused.mend)
         if connected:
             self._distribution.forget()
+            # Who is there the broker tells now; it may have lost wills while it was away.
+            self._rounds.forget_present()
             self._announce()
+            self._federation.ledger.forget_present()
+        self._changed()
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message from the network's thread; a flood is cut off, as a network does it."""
-        if self._waiting.add(len(payload) + _OVERHEAD, may_be_lost=topic.endswith("/chunks")):
+        if self._waiting.add(payload, may_be_lost=topic.endswith("/chunks")):
             self._events.put(partial(self._message, topic, payload))
 
     def _message(self, topic: str, payload: bytes) -> None:
         """Take a message; whatever is wrong with it ends nothing but itself."""
-        self._waiting.remove(len(payload) + _OVERHEAD)
+        self._waiting.remove(payload)
         place = self._topics.client_of(topic)
         if place is None:
             return
@@ -197,14 +256,10 @@ class Service:
         try:
             match kind:
                 case "chunks":
-                    self._federation.ledger.hear(client, bytes_up=len(payload))
+                    self._hear(client, bytes_up=len(payload))
                     self._receiving.chunk(client, Chunk.decode(payload))
                 case "requests":
-                    match decode_request(payload):
-                        case Offer() as offer:
-                            self._receiving.offer(client, offer)
-                        case Want() as want:
-                            self._want(client, want)
+                    self._request(client, decode_request(payload))
                 case "presence" if payload:
                     self._presence(client, Presence.decode(payload))
         except ProtocolError as error:
@@ -214,9 +269,16 @@ class Service:
         except Exception:
             log.exception("A message of %s could not be handled.", client)
 
+    def _request(self, client: str, request: Offer | Want) -> None:
+        if isinstance(request, Want):
+            self._want(client, request)
+        elif not self._unwritten:
+            # Else nobody was told of this round yet: an honest client will offer it again.
+            self._receiving.offer(client, request)
+
     def _presence(self, client: str, presence: Presence) -> None:
         there = presence.state == "online"
-        self._federation.ledger.hear(
+        self._hear(
             client,
             present=there,
             trains=there and presence.trains,
@@ -229,20 +291,23 @@ class Service:
             self._rounds.leave(client)
         if not there:
             self._receiving.suspend(client)
+        self._changed()
 
     def _want(self, client: str, want: Want) -> None:
+        self._farewell_at = max(self._farewell_at, self._clock() + _FAREWELL)
         size = self._distribution.want(want)
         if size is None:
             sentence = "This file is not current any more: the announcement names those that are."
             self._reply(client, Unavailable(file=want.file, sentence=sentence))
         else:
-            self._federation.ledger.hear(client, bytes_down=size)
+            self._hear(client, bytes_down=size)
 
     def _publish_chunk(self, chunk: Chunk) -> bool:
         return self._connection.publish(self._topics.model(chunk.digest), chunk.encode(), qos=0)
 
     def _reply(self, client: str, message: Message) -> None:
-        self._connection.publish(self._topics.replies(client), message.encode())
+        # It must not wait behind the chunks of models; a client that hears nothing asks again.
+        self._connection.publish(self._topics.replies(client), message.encode(), wait=False)
 
     # ------------------------------------------------------------------ rounds
 
@@ -257,10 +322,12 @@ class Service:
                     self._later(partial(self._follow, step))
                     raise
                 self._unwritten = False
-                log.info("Round %d is open for %d clients.", step.number, len(step.invited))
+                clients = "1 client" if len(step.invited) == 1 else f"{len(step.invited)} clients"
+                log.info("Round %d is open for %s.", step.number, clients)
                 self._announce()
+                self._changed()
             case Closed():
-                log.info("Round %d: %d updates are aggregated.", step.number, len(step.counted))
+                log.info("Round %d: its updates are aggregated.", step.number)
                 self._aggregate(step)
 
     def _aggregate(self, closed: Closed) -> None:
@@ -278,22 +345,29 @@ class Service:
         self._serve_files()
         step = self._rounds.end(self._clock())
         self._on_round(number, version)
+        self._farewell_at = self._clock() + _FAREWELL
         if step is None:
             self._announce()
         self._follow(step)
+        self._changed()
 
     def _announce(self) -> None:
         """Tell everybody where the federation stands; again whenever the connection is back."""
         if self._unwritten:
             return  # no update can count in a round that the ledger does not have
         announcement = self._announcement()
-        told = self._connection.publish(self._topics.round, announcement.encode(), retain=True)
+        told = self._connection.publish(
+            self._topics.round, announcement.encode(), retain=True, wait=False
+        )
+        if not told and self._connection.connected:
+            self._later(self._announce)
         self._told_end = told and announcement.state == "finished"
 
     def _announcement(self) -> Announcement:
         settings, rounds = self._federation.settings, self._rounds
         current = self._federation.current
         state = {"waiting": "waiting", "finished": "finished"}.get(rounds.phase, "open")
+        left = None if rounds.wake_at is None else max(0.0, rounds.wake_at - self._clock())
         return Announcement(
             federation=settings.federation,
             run=self._federation.ledger.run,
@@ -308,7 +382,8 @@ class Service:
             codecs=settings.codec_names,
             seed=settings.seed,
             clients=sorted(rounds.invited) if state == "open" else None,
-            closes_in=settings.round_seconds if state == "open" else None,
+            closes_in=left,
+            closes_at=None if left is None else datetime.now(UTC) + timedelta(seconds=left),
             chunk=settings.chunk,
         )
 

@@ -3,10 +3,8 @@
 import logging
 import signal
 import socket
-import threading
 import time
 from contextlib import ExitStack
-from typing import Final
 
 from aggregator.embedded_broker import EmbeddedBroker, EmbeddedBrokerSettings
 from aggregator.federation import Federation, Validate
@@ -24,13 +22,6 @@ from shared.recogniser import Recogniser
 from shared.weights import initial_weights
 
 log = logging.getLogger(__name__)
-
-_LOOK: Final = 1.0
-"""Seconds between looks at who is there, to say it."""
-
-_FAREWELL: Final = 10.0
-"""Seconds after the last round for those who are there to fetch its model. Those who do not manage
-need an aggregator that stays."""
 
 
 def serve(settings: ServeSettings) -> None:
@@ -87,23 +78,19 @@ class _Serving:
         self._settings = settings
         self._federation = federation
         self._screen = screen
-        self._over = threading.Event()
+        self._told = ""
+        self._bid_farewell = False
         self._service = Service(
-            federation, settings.part(BrokerSettings), on_round=self._round_ended
+            federation,
+            settings.part(BrokerSettings),
+            on_round=self._round_ended,
+            on_change=self._say_who_is_waited_for,
         )
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._service.stop())
-        watch = threading.Thread(target=self._watch, name="watch", daemon=True)
-        # Who comes to a federation that has ended finds nobody, unless it is to stay.
-        lasts = self._settings.stay or self._federation.rounds.phase != "finished"
-        watch.start()
-        try:
-            self._service.run(forever=lasts)
-        finally:
-            self._over.set()
-            watch.join()
+        self._service.run(forever=self._settings.stay)
 
     def _round_ended(self, number: int, version: Version | None) -> None:
         if self._screen:
@@ -114,24 +101,15 @@ class _Serving:
             score = f" Its model's UAR on {corpus} is {scores.uar:.3f}." if scores else ""
             log.info("%s%s", found.line, score)
 
-    def _watch(self) -> None:
-        """Say who is waited for, and end what is over."""
-        told, finished = "", None
-        while not self._over.wait(_LOOK):
-            now = time.monotonic()
-            state = look(self._federation, now)
-            if not self._screen and state.waiting != told:
-                told = state.waiting
-                if told:
-                    log.info("%s", told)
-            if state.phase == "finished" and not self._settings.stay:
-                if finished is None and state.present:
-                    log.info(
-                        "Round %d has ended, the last; devices fetch its model now.", state.number
-                    )
-                finished = finished or now
-                if not state.present or now - finished >= _FAREWELL:
-                    self._service.stop()
+    def _say_who_is_waited_for(self) -> None:
+        state = look(self._federation, time.monotonic())
+        if not self._screen and state.waiting != self._told:
+            self._told = state.waiting
+            if self._told:
+                log.info("%s", self._told)
+        if state.phase == "finished" and state.present and not self._bid_farewell:
+            self._bid_farewell = True
+            log.info("Round %d has ended, the last; devices fetch its model now.", state.number)
 
 
 def _begins(settings: ServeSettings, federation: Federation) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from shared.architectures import ModelName
 from shared.protocol.topics import Name
@@ -89,6 +89,12 @@ class UpdateSettings(Settings):
     def codec_names(self) -> list[str]:
         """The welcome codecs, the preferred one first."""
         return [name.strip() for name in self.codecs.split(",") if name.strip()]
+
+    @field_validator("codecs", mode="before")
+    @classmethod
+    def _as_a_list(cls, value: Any) -> Any:
+        """Take the list that a TOML file may have, too."""
+        return ",".join(map(str, value)) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _check_codecs(self) -> Self:

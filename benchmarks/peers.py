@@ -117,7 +117,13 @@ def take_part(port: int, name: str, folder: str, rounds: int) -> None:
 
     nothing = examples()
     settings = FederationSettings(port=port, client=name, leave_after=rounds)
-    participant = Participant(settings, Path(folder), examples=lambda: nothing, engines=engine)
+    participant = Participant(
+        settings,
+        Path(folder),
+        examples=lambda: nothing,
+        count=lambda: len(nothing),
+        engines=engine,
+    )
     print("ready", flush=True)
     sys.stdin.readline()
     participant.run()

@@ -28,7 +28,7 @@ OUT_BYTES: Final = 4 << 20
 keep-alive of 60 s still finds its way through."""
 
 _REPLY_BYTES: Final = 4 << 20
-"""What callbacks may publish beyond that, as they cannot wait."""
+"""What those who cannot wait may publish beyond that."""
 
 _MESSAGE_OVERHEAD: Final = 512
 """Bytes that a message costs besides topic and payload, about; bounds their number too."""
@@ -71,6 +71,8 @@ class Connection:
         Called with ``True`` when the broker has acknowledged all subscriptions, with ``False``
         when the connection is lost or an attempt fails for another reason than the one before;
         and with a sentence for the log.
+    on_room
+        Called when :meth:`has_room` has said no, and half of what was under way has gone out.
     backoff
         How long to wait between attempts.
 
@@ -83,7 +85,7 @@ class Connection:
         worked, a broker may refuse for a while (its passwords are being reloaded) and is retried.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- most are the other side's functions
         self,
         settings: BrokerSettings,
         name: str,
@@ -93,6 +95,7 @@ class Connection:
         will: tuple[str, bytes] | None = None,
         on_message: Callable[[str, bytes], None],
         on_change: Callable[[bool, str], None],
+        on_room: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
     ) -> None:
         self.settings = settings
@@ -101,6 +104,7 @@ class Connection:
         self._will = will
         self._on_message = on_message
         self._on_change = on_change
+        self._on_room = on_room
         self._backoff = backoff or Backoff()
         self._subscriptions = dict.fromkeys(subscriptions, 1) | dict.fromkeys(unacknowledged, 0)
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{name}", daemon=True)
@@ -114,6 +118,7 @@ class Connection:
         self._sizes: dict[int, int] = {}
         self._early: set[int] = set()
         self._under_way = 0
+        self._room_is_awaited = False
         # Of the present connection, for the network thread alone.
         self._trouble: Trouble | None = None
         self._first_subscribe: int | None = None
@@ -135,25 +140,42 @@ class Connection:
         """Whether the broker has acknowledged this client and all it subscribed to at first."""
         return self._connected
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way to the broker."""
+        return self._under_way > 0
+
+    def has_room(self, size: int) -> bool:
+        """Say whether so many bytes may be published now by who sends much and does not wait.
+
+        If not, ``on_room`` is called when it is worth asking again.
+        """
+        with self._changed:
+            room = self._under_way == 0 or self._under_way + size <= OUT_BYTES
+            self._room_is_awaited = not room
+        return room
+
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, wait: bool = True
+    ) -> bool:
         """Hand a message to the broker.
 
         While ``OUT_BYTES`` are under way, the caller waits for room: whoever sends a large file is
-        slowed down to the broker's pace, and memory stays bounded. In a callback it never waits,
-        and there is as much room again for answers.
+        slowed down to the broker's pace, and memory stays bounded. In a callback, and without
+        ``wait``, nobody waits, and there is as much room again for answers.
 
         Returns
         -------
         bool
-            ``False`` if there is no connection, it was lost meanwhile, or (in a callback) there
-            is no room: then the message is not sent, now or later. ``True`` promises its arrival
-            only while the connection lasts.
+            ``False`` if there is no connection, it was lost meanwhile, or (where nobody waits)
+            there is no room: then the message is not sent, now or later. ``True`` promises its
+            arrival only while the connection lasts.
         """
         size = len(payload) + len(topic) + _MESSAGE_OVERHEAD
         with self._changed:
             client = self._client
-            if threading.current_thread() is self._thread:
-                if self._under_way + size > OUT_BYTES + _REPLY_BYTES:
+            if not wait or threading.current_thread() is self._thread:
+                if self._under_way and self._under_way + size > OUT_BYTES + _REPLY_BYTES:
                     return False
             else:
                 self._changed.wait_for(
@@ -337,6 +359,10 @@ class Connection:
                 self._early.add(mid)
             else:
                 self._free(size)
+            room = self._room_is_awaited and self._under_way <= OUT_BYTES // 2
+            self._room_is_awaited &= not room
+        if room:
+            self._on_room()
 
     def _free(self, size: int) -> None:
         self._under_way -= size
@@ -350,6 +376,7 @@ class Connection:
             self._sizes.clear()
             self._early.clear()
             self._under_way = 0
+            self._room_is_awaited = False
             self._changed.notify_all()
         return was_connected
 

@@ -16,7 +16,7 @@ from aggregator.ledger.database import database_errors, open_for_writing
 from aggregator.ledger.history import History
 from aggregator.ledger.records import CheckedUpdate, Counts, Model, Origin, Version
 from aggregator.settings import AggregatorSettings
-from shared.errors import FederationError, StorageError
+from shared.errors import FederationError
 from shared.files import lock, storage_errors
 
 log = logging.getLogger(__name__)
@@ -26,9 +26,6 @@ MOST_REFUSALS: Final = 1000
 
 MOST_CLIENTS: Final = 100_000
 """Clients remembered; of further ones, those not heard of for longest are forgotten."""
-
-_FLUSH_SECONDS: Final = 5.0
-"""What is heard of clients is written this often at most; each writing waits for the disk."""
 
 
 class Ledger(History):
@@ -57,7 +54,6 @@ class Ledger(History):
         self.path = path
         self._clock = clock
         self._heard: dict[str, dict[str, Any]] = {}
-        self._flushed = clock()
         self._mutex = threading.RLock()
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -105,8 +101,15 @@ class Ledger(History):
             connection.execute(
                 "INSERT OR REPLACE INTO facts VALUES ('settings', ?)", (json.dumps(values),)
             )
-            # Nobody has been heard yet by this process.
-            connection.execute("UPDATE clients SET present = 0")
+            connection.execute(_NOBODY_THERE)
+
+    def forget_present(self) -> None:
+        """Note that it is not known who is there: those who are will be heard of again."""
+        with self._mutex:
+            for facts in self._heard.values():
+                facts.pop("present", None)
+            with self._transaction() as connection:
+                connection.execute(_NOBODY_THERE)
 
     def add_initial(self, model: Model) -> Version:
         """Enter the model that the federation begins with; its file must be safe."""
@@ -231,9 +234,7 @@ class Ledger(History):
             return self._add_version(connection, "rollback", to.round, to.number, to)
 
     def hear(self, client: str, **facts: Any) -> None:
-        """Note that a client was heard of; written with what comes next, or in some seconds.
-
-        It raises nothing: on a full disk what was heard is written later.
+        """Note that a client was heard of; it is written with what comes next, or by :meth:`flush`.
 
         Parameters
         ----------
@@ -246,17 +247,9 @@ class Ledger(History):
         """
         with self._mutex:
             _merge(self._heard.setdefault(client, {}), facts)
-            self._heard[client]["heard"] = now = self._clock()
+            self._heard[client]["heard"] = self._clock()
             if len(self._heard) > MOST_CLIENTS:
                 del self._heard[next(iter(self._heard))]
-            # A calendar that was set back is no reason to wait for hours.
-            if not 0 <= now - self._flushed < _FLUSH_SECONDS:
-                self._flushed = now
-                try:
-                    self.flush()
-                except StorageError as error:
-                    # It is kept until there is space; the round must go on meanwhile.
-                    log.warning("%s %s", error.problem, error.mend)
 
     def refuse(
         self, client: str, reason: str, sentence: str, number: int | None, digest: str | None
@@ -297,7 +290,6 @@ class Ledger(History):
                     connection.execute("ROLLBACK")
                 raise
             self._heard.clear()
-            self._flushed = self._clock()
 
     def _hear(self, connection: sqlite3.Connection, client: str, facts: dict[str, Any]) -> None:
         connection.execute(
@@ -337,6 +329,8 @@ class Ledger(History):
         ).fetchone()
         return self.version(row["number"])
 
+
+_NOBODY_THERE: Final = "UPDATE clients SET present = 0"
 
 _ADDED: Final = ("bytes_up", "bytes_down", "updates")
 """What is heard of a client and added up."""

@@ -59,18 +59,34 @@ class Delivery:
             self._sending.restart(self._clock())
             self._offer()
 
+    def look(self) -> None:
+        """Offer it again if nothing was heard for a while, unless it still goes out."""
+        if self._sending and self._connection.busy:
+            self._sending.goes_on(self._clock())
+        else:
+            self.restart()
+
     def told(self, received: Received) -> None:
         """Learn what of it is safe; send the chunks that are due."""
-        offer = self._memory.offer
-        if self._sending is None or offer is None:
+        if self._sending:
+            self._sending.told(received, self._clock())
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Send chunks that are due while the connection has room; to be called when it has again.
+
+        It never waits for room: what the aggregator says meanwhile would wait too.
+        """
+        offer, sending = self._memory.offer, self._sending
+        if sending is None or offer is None:
             return
-        self._sending.told(received, self._clock())
         topic = self._topics.chunks(self._connection.name)
         with self._memory.update.open("rb") as file:
-            for begin, end in self._sending.due():
+            while self._connection.has_room(sending.chunk) and (due := sending.due()):
+                begin, end = due
                 file.seek(begin)
                 chunk = Chunk(offer.update, begin, file.read(end - begin))
-                if not self._connection.publish(topic, chunk.encode(), qos=0):
+                if not self._connection.publish(topic, chunk.encode(), qos=0, wait=False):
                     return  # the connection is gone; all that is not safe is sent again
 
     def arrived_damaged(self) -> None:
@@ -85,4 +101,5 @@ class Delivery:
     def _offer(self) -> None:
         if offer := self._memory.offer:
             # If it is not sent now, it is offered again when the connection is back.
-            self._connection.publish(self._topics.requests(self._connection.name), offer.encode())
+            topic = self._topics.requests(self._connection.name)
+            self._connection.publish(topic, offer.encode(), wait=False)

@@ -78,8 +78,8 @@ class Fetching:
             self._whole.add(file.digest)
         return True
 
-    def begin(self, file: File) -> None:
-        """Fetch a file, from where an earlier process stopped.
+    def begin(self, file: File, chunk: int) -> None:
+        """Fetch a file in chunks of so many bytes, from where an earlier process stopped.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Fetching:
             If the disk is full; so do the methods that write.
         """
         part = PartFile(self._memory.part(file.digest), file.size, file.digest)
-        self._download = Download(part, self._clock())
+        self._download = Download(part, chunk, self._clock())
         if self._download.complete:
             self._finish(self._download)
         else:
@@ -158,7 +158,8 @@ class Fetching:
 
     def _request(self, want: Want) -> None:
         # If it is not sent now, it is asked again when the connection is back.
-        self._connection.publish(self._topics.requests(self._connection.name), want.encode())
+        topic = self._topics.requests(self._connection.name)
+        self._connection.publish(topic, want.encode(), wait=False)
 
 
 def check_sizes(announcement: Announcement) -> None:

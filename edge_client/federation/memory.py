@@ -30,12 +30,12 @@ class Outgoing:
     Attributes
     ----------
     offer
-        What it is offered with, as JSON has it.
+        What it is offered with.
     residual, control
         Names of the files that take effect when it is accepted; ``None`` where there are none.
     """
 
-    offer: dict[str, Any]
+    offer: Offer
     residual: str | None = None
     control: str | None = None
 
@@ -84,7 +84,7 @@ class Memory:
     def offer(self) -> Offer | None:
         """What the finished update is offered with; ``None`` if there is none."""
         outgoing = self._facts.outgoing
-        return Offer.model_validate(outgoing.offer) if outgoing else None
+        return outgoing.offer if outgoing else None
 
     @property
     def update(self) -> Path:
@@ -144,17 +144,14 @@ class Memory:
                 if vector is not None:
                     with replacing(self.folder / f"{offer.update}.{name}") as aside:
                         VectorFile.write(aside, vector)
-            outgoing = Outgoing(offer.model_dump(mode="json", exclude_none=True), *kept)
-            self._write(replace(self._facts, outgoing=outgoing))
+            self._write(replace(self._facts, outgoing=Outgoing(offer, *kept)))
 
     def decide(self, *, refused: str = "") -> None:
         """Learn what became of the finished update: it counts, or was ``refused``."""
         outgoing = self._facts.outgoing
         if outgoing is None:
             return
-        facts = replace(
-            self._facts, done=int(outgoing.offer["round"]), outgoing=None, refused=refused
-        )
+        facts = replace(self._facts, done=outgoing.offer.round, outgoing=None, refused=refused)
         if not refused:
             facts = replace(
                 facts,
@@ -163,13 +160,6 @@ class Memory:
                 control=outgoing.control or facts.control,
             )
         self._write(facts)
-
-    def forget(self) -> None:
-        """Delete what came of the device's examples: a finished update, residual, training."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._write(_Facts(self._facts.run, self._facts.done, self._facts.accepted))
-        for path in self.folder.glob("*.training"):
-            path.unlink(missing_ok=True)
 
     def keep_only(self, *digests: str) -> None:
         """Remove the files of models that are not current any more."""
@@ -183,16 +173,17 @@ class Memory:
 
     def _write(self, facts: _Facts) -> None:
         with self._lock:
-            write_atomically(self.folder / _FILE, json.dumps(asdict(facts)))
+            text = json.dumps(asdict(facts), default=_plain)
+            write_atomically(self.folder / _FILE, text)
             self._facts = facts
             self._sweep()
 
     def _sweep(self) -> None:
         """Remove what no step needs any more, and what a killed process has left."""
-        outgoing, offer = self._facts.outgoing, self.offer
+        outgoing = self._facts.outgoing
         kept = {self._facts.residual, self._facts.control}
-        if outgoing and offer:
-            kept |= {outgoing.residual, outgoing.control, f"{offer.update}.update"}
+        if outgoing:
+            kept |= {outgoing.residual, outgoing.control, f"{outgoing.offer.update}.update"}
         for pattern in ("*.update", "*.residual", "*.control"):
             for path in self.folder.glob(pattern):
                 if path.name not in kept:
@@ -216,13 +207,18 @@ def remembered(folder: Path) -> dict[str, Any]:
     }
 
 
+def _plain(offer: Offer) -> dict[str, Any]:
+    return offer.model_dump(mode="json", exclude_none=True)
+
+
 def _read(path: Path) -> _Facts:
     try:
         values = json.loads(path.read_text())
         outgoing = values.pop("outgoing")
-        facts = _Facts(**values, outgoing=Outgoing(**outgoing) if outgoing else None)
-        if facts.outgoing:
-            Offer.model_validate(facts.outgoing.offer)
+        if outgoing:
+            offer = Offer.model_validate(outgoing.pop("offer"))
+            values["outgoing"] = Outgoing(offer, **outgoing)
+        facts = _Facts(**values)
     except FileNotFoundError:
         return _Facts()
     except (OSError, ValueError, TypeError, KeyError, ValidationError) as error:

@@ -21,7 +21,7 @@ from edge_client.federation.memory import Memory
 from edge_client.federation.permission import refusal
 from edge_client.federation.round_work import Engines, RoundWork
 from edge_client.federation.settings import FederationSettings, PermissionSettings
-from edge_client.federation.transfers import PATIENCE
+from edge_client.federation.transfers import DOWN_WINDOW, PATIENCE
 from shared.broker_settings import BrokerSettings
 from shared.connection import Connection
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
@@ -40,6 +40,7 @@ from shared.protocol.messages import (
 )
 from shared.protocol.topics import Topics
 from shared.training import Examples
+from shared.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,10 @@ _LOOK: Final = 60.0
 
 _AGAIN: Final = 30.0
 """Seconds until what failed, on a full disk for one, is tried again."""
+
+_MOST_WAITING: Final = 4 * DOWN_WINDOW
+"""Bytes of messages that wait for the loop at most; chunks beyond are asked for again. They are
+also those that others asked for."""
 
 OnModel = Callable[[Path, Announcement], None]
 """Told of a new global model: its file, and the announcement."""
@@ -64,6 +69,8 @@ class Participant:
         Where its part is kept.
     examples
         Gives what the device has to train on, normalised; called for each round.
+    count
+        Counts them, more cheaply.
     engines
         Makes what trains.
     on_model
@@ -80,6 +87,7 @@ class Participant:
         folder: Path,
         *,
         examples: Callable[[], Examples],
+        count: Callable[[], int],
         engines: Engines,
         on_model: OnModel = lambda *_: None,
         report: Callable[[dict[str, Any]], None] = lambda _: None,
@@ -88,12 +96,14 @@ class Participant:
         self._settings = settings
         self._memory = Memory(folder)
         self._examples = examples
+        self._count_examples = count
         self._engines = engines
         self._on_model = on_model
         self._report = report
         self._clock = clock
         self._topics = Topics(settings.federation)
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._waiting = Waiting(_MOST_WAITING)
         self._worker = ThreadPoolExecutor(1, "training")
         self._abandon = threading.Event()
         self._working_on: tuple[str, int] | None = None
@@ -111,8 +121,9 @@ class Participant:
             name,
             subscriptions=[self._topics.round, self._topics.replies(name)],
             will=(self._topics.presence(name), Presence(state="offline").encode()),
-            on_message=lambda *message: self._events.put(partial(self._message, *message)),
+            on_message=self._arrived,
             on_change=lambda *change: self._events.put(partial(self._change, *change)),
+            on_room=lambda: self._events.put(self._send),
         )
         self._fetching = Fetching(
             self._memory, self._connection, self._topics, ended=self._fetched, clock=clock
@@ -156,28 +167,16 @@ class Participant:
         """Learn that there are other examples; may be called from any thread."""
         self._events.put(self._look)
 
-    def forget(self) -> None:
-        """Delete what came of the person's examples, sent or not; may be called from any thread."""
-        self._abandon.set()
-        self._events.put(self._forget)
-
-    def _forget(self) -> None:
-        self._delivery.end()
-        self._memory.forget()
-        self._look()
-
     def _stop(self) -> None:
         self._stopped = True
 
     def _next(self) -> Callable[[], None]:
-        """Wait for what is to be done next; what is due goes before messages."""
+        """Wait for what is to be done next; messages go before what is due if nobody answers."""
         due = [self._try_at, self._look_at()]
         if self._connection.connected:
             due += [self._fetching.again_at, self._delivery.again_at]
         wake_at = min((at for at in due if at is not None), default=None)
-        left = None if wake_at is None else wake_at - self._clock()
-        if left is not None and left <= 0:
-            return self._tick
+        left = None if wake_at is None else max(0.0, wake_at - self._clock())
         try:
             return self._events.get(timeout=left)
         except Empty:
@@ -200,7 +199,7 @@ class Participant:
             if (at := self._fetching.again_at) is not None and now >= at:
                 self._fetching.ask()
             if (at := self._delivery.again_at) is not None and now >= at:
-                self._delivery.restart()
+                self._delivery.look()
 
     # ------------------------------------------------------------------ the network
 
@@ -215,16 +214,22 @@ class Participant:
         self._fetching.restart()
         self._delivery.restart()
 
+    def _send(self) -> None:
+        self._delivery.go_on()
+
     def _look(self) -> None:
         """Say that this device is there, how many examples it has, and whether it would train."""
         self._looked = self._clock()
-        why_not = refusal(self._settings.part(PermissionSettings))
-        self._count = len(self._examples())
+        training = self._working_on is not None
+        why_not = refusal(self._settings.part(PermissionSettings), training=training)
+        self._count = self._count_examples()
         if not self._count:
             why_not = "it has no labelled examples yet"
         if why_not and self._may_train:
             log.info("This device takes part in no round now: %s.", why_not)
         self._may_train = why_not is None
+        if why_not:
+            self._abandon.set()  # it goes on from there when it may
         self._publish(
             self._topics.presence(self._connection.name),
             Presence(
@@ -235,9 +240,18 @@ class Participant:
             ),
             retain=True,
         )
+        if self._connection.connected:
+            self._consider()
+
+    def _arrived(self, topic: str, payload: bytes) -> None:
+        """Take a message from the network's thread, if there is room for it."""
+        own = topic in (self._topics.round, self._topics.replies(self._connection.name))
+        if self._waiting.add(payload, may_be_lost=not own):
+            self._events.put(partial(self._message, topic, payload))
 
     def _message(self, topic: str, payload: bytes) -> None:
         """Take a message; whatever is wrong with it ends nothing but itself."""
+        self._waiting.remove(payload)
         try:
             if topic == self._topics.round:
                 if payload:
@@ -261,7 +275,7 @@ class Participant:
 
     def _publish(self, topic: str, message: Message, *, retain: bool = False) -> None:
         # If it is not sent now, it is said again when the connection is back.
-        self._connection.publish(topic, message.encode(), retain=retain)
+        self._connection.publish(topic, message.encode(), retain=retain, wait=False)
 
     def _reply(self, reply: Received | Accepted | Refused | Unavailable) -> None:
         offer = self._memory.offer
@@ -314,7 +328,7 @@ class Participant:
                 self._delivery.begin(announcement.chunk)
             return
         mine = self._is_mine(announcement)
-        ready = self._has_files(self._wanted(announcement, mine=mine))
+        ready = self._has_files(self._wanted(announcement, mine=mine), announcement.chunk)
         if ready and self._shown != (shown := (announcement.averaged or announcement.model)).digest:
             self._shown = shown.digest
             self._on_model(self._memory.path(shown.digest), announcement)
@@ -323,14 +337,14 @@ class Participant:
         if ready and mine and self._working_on is None:
             self._work(announcement)
 
-    def _has_files(self, wanted: list[File]) -> bool:
+    def _has_files(self, wanted: list[File], chunk: int) -> bool:
         """Say whether all files are there; fetch the first that is not."""
         self._fetching.keep_only(wanted)
         missing = [file for file in wanted if not self._fetching.has(file)]
         if missing:
             self._tell("fetching", "")
             if self._fetching.digest is None:
-                self._fetching.begin(missing[0])
+                self._fetching.begin(missing[0], chunk)
         return not missing
 
     def _fetched(self, whole: bool) -> None:  # noqa: FBT001 -- Fetching's call
@@ -379,9 +393,7 @@ class Participant:
         self._working_on = None
         error = future.exception()
         if error is None:
-            if self._count == 0:
-                self._memory.forget()  # the examples were deleted meanwhile
-            elif offer := future.result():
+            if offer := future.result():
                 ready = f"{offer.size} bytes in {offer.codec}"
                 log.info("Round %d: the update is ready, %s.", offer.round, ready)
             self._consider()

@@ -14,6 +14,7 @@ POWER: Path = Path("/sys/class/power_supply")
 def refusal(
     settings: PermissionSettings,
     *,
+    training: bool = False,
     now: Callable[[], datetime] = datetime.now,
     load: Callable[[], float] = lambda: os.getloadavg()[0] / (os.cpu_count() or 1),
     power: Path = POWER,
@@ -24,6 +25,8 @@ def refusal(
     ----------
     settings
         What its owner allows.
+    training
+        Whether it trains already: the load is then its own, and no reason to stop.
     now, load, power
         Where the time of day, the load a core and the power supplies are read; for tests.
     """
@@ -31,7 +34,7 @@ def refusal(
         return f"it trains between {settings.train_between} only"
     if settings.on_mains and _on_battery(power):
         return "it runs on battery"
-    if settings.most_load is not None and load() >= settings.most_load:
+    if settings.most_load is not None and not training and load() >= settings.most_load:
         return f"its load is not below {settings.most_load:g} a core"
     return None
 

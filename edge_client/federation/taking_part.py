@@ -20,7 +20,7 @@ from shared.architectures import ARCHITECTURES, ModelName
 from shared.command import log_to_stderr
 from shared.corpora import load_corpus
 from shared.emotions import EMOTIONS
-from shared.errors import CorpusError
+from shared.errors import ChorusError, CorpusError
 from shared.feature_cache import extract_features
 from shared.normalisation import RunningStatistics
 from shared.protocol.messages import Announcement
@@ -69,6 +69,7 @@ def take_part_with_clips(settings: FederationSettings, clips: Path, folder: Path
         settings,
         folder,
         examples=lambda: examples,
+        count=lambda: len(examples),
         engines=make_engines(settings.threads),
         on_model=_last_model,
         report=announced.report,
@@ -157,17 +158,10 @@ class Companion:
 
     def __init__(self, device: "Device", settings: FederationSettings, folder: Path) -> None:
         self._device = device
-        self._participant = Participant(
-            settings,
-            folder,
-            examples=device.examples,
-            engines=make_engines(settings.threads),
-            on_model=self._use,
-            report=functools.partial(device.report, "round"),
-        )
+        self._settings = settings
+        self._folder = folder
+        self._begin()
         self._unsubscribe = device.subscribe(self._changed)
-        self._thread = threading.Thread(target=self._run, name="federation", daemon=True)
-        self._thread.start()
 
     def __enter__(self) -> Self:
         return self
@@ -183,21 +177,48 @@ class Companion:
     def close(self) -> None:
         """Take leave of the federation."""
         self._unsubscribe()
+        self._leave()
+
+    def _begin(self) -> None:
+        self._participant = Participant(
+            self._settings,
+            self._folder,
+            examples=self._device.examples,
+            count=self._device.count_examples,
+            engines=make_engines(self._settings.threads),
+            on_model=self._use,
+            report=functools.partial(self._device.report, "round"),
+        )
+        self._thread = threading.Thread(
+            target=self._run, args=(self._participant,), name="federation", daemon=True
+        )
+        self._thread.start()
+
+    def _leave(self) -> None:
         self._participant.stop()
         self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, participant: Participant) -> None:
+        """Take part; whatever ends it, the device goes on listening."""
         try:
-            self._participant.run()
-        except Exception as error:  # the device goes on listening without its federation
+            participant.run()
+        except ChorusError as error:
+            sentence = f"{error.problem} {error.mend}".strip()
+            log.error("The federation is left: %s", sentence)  # noqa: TRY400 -- a user's to mend
+            self._device.report("round", {"state": "left", "remark": sentence})
+        except Exception:
             log.exception("The federation is left.")
-            self._device.report("round", {"state": "left", "remark": str(error)})
+            self._device.report("round", {"state": "left", "remark": "It failed; see the log."})
 
     def _changed(self, event: "Event") -> None:
-        if event.kind == "deleted":
-            self._participant.forget()
-        elif event.kind == "changed":
-            self._participant.examples_changed()
+        match event.kind:
+            case "deleting":
+                # All that it keeps is about to be deleted, and it must not write it anew.
+                self._leave()
+            case "deleted":
+                self._begin()
+            case "changed":
+                self._participant.examples_changed()
 
     def _use(self, path: Path, announcement: Announcement) -> None:
         """Recognise with a new global model from now on."""

@@ -3,7 +3,6 @@
 Time is passed in, in seconds of a clock that only goes forward.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from shared.protocol.frames import Chunk
@@ -13,6 +12,9 @@ from shared.protocol.ranges import Ranges
 
 DOWN_WINDOW: Final = 4 << 20
 """Bytes asked for ahead of what has arrived: what the broker holds for a client at most, about."""
+
+DOWN_CHUNKS: Final = 250
+"""The same in chunks, where these are small: a quarter of what Mosquitto holds by default."""
 
 SAVE_EVERY: Final = 10.0
 """Seconds after which what has arrived is made durable; as much may be sent again after a power
@@ -29,12 +31,15 @@ class Download:
     ----------
     part
         Where it goes.
+    chunk
+        Bytes of the chunks it comes in.
     now
         The time.
     """
 
-    def __init__(self, part: PartFile, now: float) -> None:
+    def __init__(self, part: PartFile, chunk: int, now: float) -> None:
         self.part = part
+        self._window = min(DOWN_WINDOW, DOWN_CHUNKS * chunk)
         self._asked = Ranges(part.written)
         self._seen = 0
         self._saved = now
@@ -55,9 +60,9 @@ class Download:
         if now >= self.again_at:
             self.restart(now)
         under_way = self._asked.total - self.part.written.total
-        if under_way > DOWN_WINDOW // 2:
+        if under_way > self._window // 2:
             return None
-        room, ranges = DOWN_WINDOW - under_way, []
+        room, ranges = self._window - under_way, []
         for begin, gap_end in self._asked.missing(self.part.size):
             end = min(gap_end, begin + room)
             ranges.append((begin, end))
@@ -96,11 +101,16 @@ class Sending:
         Bytes of a chunk.
     now
         The time.
+
+    Attributes
+    ----------
+    chunk
+        As given.
     """
 
     def __init__(self, size: int, chunk: int, now: float) -> None:
+        self.chunk = chunk
         self._size = size
-        self._chunk = chunk
         self._safe = Ranges()
         self._sent = Ranges()
         self._window = 0
@@ -108,7 +118,7 @@ class Sending:
 
     @property
     def again_at(self) -> float:
-        """When to offer the update again if nothing is heard."""
+        """When to offer the update again if nothing is heard, and nothing goes out."""
         return self._heard + 2 * PATIENCE
 
     def told(self, received: Received, now: float) -> None:
@@ -117,6 +127,10 @@ class Sending:
             self._safe.add(begin, end)
             self._sent.add(begin, end)
         self._window = received.window
+        self._heard = now
+
+    def goes_on(self, now: float) -> None:
+        """Learn that it still goes out, slowly: nobody can have answered yet."""
         self._heard = now
 
     def restart(self, now: float) -> None:
@@ -129,13 +143,12 @@ class Sending:
         self._window = 0
         self._heard = now
 
-    def due(self) -> Iterator[tuple[int, int]]:
-        """Give the ranges to send now, one chunk each; they count as sent."""
-        while True:
-            room = self._window - (self._sent.total - self._safe.total)
-            gap = next(self._sent.missing(self._size), None)
-            if gap is None or room <= 0:
-                return
-            begin, end = gap[0], min(gap[1], gap[0] + self._chunk)
-            self._sent.add(begin, end)
-            yield begin, end
+    def due(self) -> tuple[int, int] | None:
+        """Give a range to send now, one chunk, which then counts as sent; ``None``: none."""
+        room = self._window - (self._sent.total - self._safe.total)
+        gap = next(self._sent.missing(self._size), None)
+        if gap is None or room <= 0:
+            return None
+        begin, end = gap[0], min(gap[1], gap[0] + self.chunk)
+        self._sent.add(begin, end)
+        return begin, end

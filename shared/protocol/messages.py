@@ -8,6 +8,7 @@ import json
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -127,7 +128,10 @@ class Announcement(Message):
     clients: list[Name] | None = None
     """Who takes part; everybody, if not given."""
     closes_in: Annotated[FiniteFloat, Field(ge=0)] | None = None
-    """Seconds from the round's opening to its deadline; the aggregator's clock alone counts."""
+    """Seconds from this announcement to the round's deadline; the aggregator's clock alone counts.
+    """
+    closes_at: AwareDatetime | None = None
+    """The same by the calendar, for who reads the announcement later; to be shown only."""
     chunk: Annotated[int, Field(ge=1024, le=1 << 24)] = 1 << 16
     """Bytes of a chunk, but for a file's last."""
 
@@ -197,9 +201,9 @@ class Refused(Message):
 
     kind: Literal["refused"] = "refused"
     update: Digest
-    reason: Literal[
-        "late", "duplicate", "uninvited", "foreign", "damaged", "invalid", "too-large", "unwelcome"
-    ]
+    reason: Annotated[str, Field(pattern=r"^[a-z][a-z-]{0,31}$")]
+    """late, duplicate, uninvited, foreign, damaged, invalid, too-large or unwelcome; a newer minor
+    version may have others, which are as final."""
     sentence: Sentence
 
 

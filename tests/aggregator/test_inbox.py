@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.inbox import MOST_ACTIVE, MOST_AWAY, SILENCE, WINDOWS, Inbox
+from aggregator.inbox import (
+    CHUNKS,
+    MOST_ACTIVE,
+    MOST_AWAY,
+    MOST_REPLACED,
+    SILENCE,
+    WINDOWS,
+    Inbox,
+)
 from shared.errors import ProtocolError
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Offer
@@ -26,7 +34,7 @@ def open_inbox(folder: Path) -> Inbox:
     def at_once(work: Callable[[], None]) -> None:
         work()
 
-    return Inbox(folder / "uploads", at_once)
+    return Inbox(folder / "uploads", 1 << 16, at_once)
 
 
 def offer(content: bytes = CONTENT, number: int = 1) -> Offer:
@@ -87,10 +95,27 @@ def test_another_update_of_a_client_takes_the_place_of_the_first(
     assert not inbox.expects("anna", offer().update)
 
 
+def test_small_chunks_have_a_small_window(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "uploads", 1024, lambda work: work())
+    assert MOST_ACTIVE * inbox.offer("anna", offer(), 0).window == CHUNKS * 1024
+    inbox.close()
+
+
+def test_a_client_that_offers_ever_new_updates_is_told_that_it_is_enough(inbox: Inbox) -> None:
+    for number in range(MOST_REPLACED + 1):
+        assert not inbox.tires("anna", offer(bytes([number])).update)
+        inbox.offer("anna", offer(bytes([number])), 0)
+    assert inbox.tires("anna", offer(b"one more").update)
+    assert not inbox.tires("anna", offer(bytes([MOST_REPLACED])).update), "its last may go on"
+    assert not inbox.tires("ben", offer(b"one more").update)
+    inbox.clear()
+    assert not inbox.tires("anna", offer(b"one more").update)
+
+
 def test_clients_wait_for_their_turn_and_get_it(inbox: Inbox) -> None:
     for number in range(MOST_ACTIVE):
         window = inbox.offer(f"client-{number:02}", offer(), 0).window
-        assert window == WINDOWS // (number + 1)
+        assert window == WINDOWS // MOST_ACTIVE
     assert inbox.offer("late", offer(), 0).window == 0
     assert inbox.waiting
     assert not inbox.admit(0)

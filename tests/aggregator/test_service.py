@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from aggregator.complaints import Complaints
-from aggregator.waiting import MOST, Waiting
 from shared.errors import StorageError
 from tests.end_to_end.federation.world import World, simulated, world
 
@@ -95,13 +94,3 @@ def test_it_does_not_repeat_itself_and_does_not_fill_the_log(
     for number in range(5000):
         complaints.about(f"client-{number}", "It is late.")
     assert len(caplog.records) < 1010
-
-
-def test_a_flood_is_cut_off_and_leaves_room_for_what_is_not_said_again() -> None:
-    waiting = Waiting()
-    assert waiting.add(MOST, may_be_lost=True)
-    assert not waiting.add(1, may_be_lost=True)
-    assert waiting.add(1000, may_be_lost=False)
-    assert not waiting.add(MOST, may_be_lost=False)
-    waiting.remove(MOST)
-    assert waiting.add(1000, may_be_lost=True)

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.federation.transfers import DOWN_WINDOW, PATIENCE, Download, Sending
+from edge_client.federation.transfers import (
+    DOWN_CHUNKS,
+    DOWN_WINDOW,
+    PATIENCE,
+    Download,
+    Sending,
+)
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Received
 from shared.protocol.part_file import PartFile
@@ -21,22 +27,22 @@ def received(*ranges: tuple[int, int], window: int = 1 << 20) -> Received:
 
 def test_nothing_is_sent_beyond_the_window() -> None:
     sending = Sending(10_000, 1000, 0)
-    assert not list(sending.due())
+    assert not list(iter(sending.due, None))
     sending.told(received(window=2500), 0)
-    assert list(sending.due()) == [(0, 1000), (1000, 2000), (2000, 3000)]
-    assert not list(sending.due())
+    assert list(iter(sending.due, None)) == [(0, 1000), (1000, 2000), (2000, 3000)]
+    assert not list(iter(sending.due, None))
     sending.told(received((0, 2000), window=2500), 0)
-    assert list(sending.due()) == [(3000, 4000), (4000, 5000)]
+    assert list(iter(sending.due, None)) == [(3000, 4000), (4000, 5000)]
 
 
 def test_what_the_aggregator_has_lost_is_sent_again() -> None:
     sending = Sending(2000, 1000, 0)
     sending.told(received((0, 2000)), 0)
-    assert not list(sending.due())
+    assert not list(iter(sending.due, None))
     sending.restart(1)
-    assert not list(sending.due())
+    assert not list(iter(sending.due, None))
     sending.told(received(), 1)
-    assert list(sending.due()) == [(0, 1000), (1000, 2000)]
+    assert list(iter(sending.due, None)) == [(0, 1000), (1000, 2000)]
 
 
 @given(
@@ -48,11 +54,11 @@ def test_after_a_break_all_that_is_not_safe_is_sent_and_nothing_else(
 ) -> None:
     sending = Sending(5000, chunk, 0)
     sending.told(received(), 0)
-    list(sending.due())
+    list(iter(sending.due, None))
     sending.restart(1)
     durable = Ranges(safe)
     sending.told(received(*durable), 1)
-    sent = list(sending.due())
+    sent = list(iter(sending.due, None))
     assert all(begin < end <= begin + chunk for begin, end in sent)
     assert sum(end - begin for begin, end in sent) == 5000 - durable.total
     assert Ranges([*sent, *durable]).covers(0, 5000)
@@ -62,7 +68,7 @@ def test_after_a_break_all_that_is_not_safe_is_sent_and_nothing_else(
 def test_a_model_arrives_though_chunks_are_lost(lost: list[int], tmp_path: Path) -> None:
     content, now = bytes(range(250)) * 40, 0.0
     part = PartFile(tmp_path / "model.part", len(content), UPDATE)
-    download, sequence = Download(part, now), 0
+    download, sequence = Download(part, 1000, now), 0
     while not download.complete:
         assert now < 10 * PATIENCE
         want = download.want(now)
@@ -81,9 +87,23 @@ def test_a_model_arrives_though_chunks_are_lost(lost: list[int], tmp_path: Path)
 
 def test_not_all_of_a_large_model_is_asked_for_at_once(tmp_path: Path) -> None:
     part = PartFile(tmp_path / "model.part", 100 << 20, UPDATE)
-    download = Download(part, 0)
+    download = Download(part, 1 << 16, 0)
     want = download.want(0)
     assert want
     assert want.ranges == [(0, DOWN_WINDOW)]
     assert download.want(0) is None
     part.close()
+
+
+def test_of_small_chunks_fewer_bytes_are_asked_for(tmp_path: Path) -> None:
+    part = PartFile(tmp_path / "model.part", 100 << 20, UPDATE)
+    want = Download(part, 1024, 0).want(0)
+    assert want
+    assert want.ranges == [(0, DOWN_CHUNKS * 1024)]
+    part.close()
+
+
+def test_a_slow_line_is_no_silence() -> None:
+    sending = Sending(10_000, 1000, 0)
+    sending.goes_on(8)
+    assert sending.again_at == 8 + 2 * PATIENCE

@@ -8,6 +8,9 @@ from paho.mqtt.client import topic_matches_sub
 
 Message = tuple[str, bytes]
 
+ROOM = 3
+"""Messages after which a line is full."""
+
 
 class Link:
     """Stands in for :class:`shared.connection.Connection`."""
@@ -22,6 +25,7 @@ class Link:
         will: Message | None = None,
         on_message: Callable[[str, bytes], None],
         on_change: Callable[[bool, str], None],
+        on_room: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.refused = None
@@ -32,18 +36,55 @@ class Link:
         self.begun = False
         self.on_message = on_message
         self.on_change = on_change
+        self.on_room = on_room
+        self.sent = 0
+        """Messages published since the line was empty the last time."""
+        self.full = False
+        self.slow = False
+        """Whether what is published goes out one by one, when the test says so."""
+        self.outgoing: deque[tuple[str, bytes, bool]] = deque()
         self._network = network
 
     def start(self) -> None:
         self.begun = True
         self._network.links.append(self)
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
+    @property
+    def busy(self) -> bool:
+        return bool(self.outgoing)
+
+    def has_room(self, _: int) -> bool:
+        """Say no after a few messages: the line has become full."""
+        if self.connected and self.sent >= ROOM:
+            self.full = True
+        return not self.full
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        wait: bool = True,
+    ) -> bool:
         assert qos in (0, 1)
+        assert isinstance(wait, bool)
         if not self.connected:
             return False
-        self._network.route(topic, payload, retain=retain)
+        self.sent += 1
+        if self.slow:
+            self.outgoing.append((topic, payload, retain))
+        else:
+            self._network.route(topic, payload, retain=retain)
         return True
+
+    def go_out(self) -> None:
+        """Let the first of what waits on a slow line go out."""
+        topic, payload, retain = self.outgoing.popleft()
+        self._network.route(topic, payload, retain=retain)
+        if not self.outgoing:
+            self._network.drain(self)
 
     def subscribe(self, topic: str, *, qos: int = 1) -> None:
         assert qos in (0, 1)
@@ -84,8 +125,14 @@ class Network:
             if link.connected and _matches(link, topic):
                 link.waiting.append((topic, payload))
 
+    def drain(self, link: Link) -> None:
+        """Let all that a link has published go out."""
+        link.sent, link.full = 0, False
+        link.on_room()
+
     def connect(self, link: Link) -> None:
         link.connected = True
+        link.sent, link.full = 0, False
         for topic, payload in self.retained.items():
             if _matches(link, topic):
                 link.waiting.append((topic, payload))

@@ -92,6 +92,7 @@ class Client:
             settings,
             folder,
             examples=lambda: data,
+            count=lambda: len(data),
             engines=lambda _: SteppingEngine(world.stage),
             clock=world.stage.clock,
         )
@@ -152,6 +153,19 @@ class World:
     def start_client(self, number: int) -> None:
         folder = self.folder / client_name(number)
         self.clients[number] = Client(self, number, self.data[number], folder)
+
+    def slow_down(self, number: int, seconds: float) -> None:
+        """Let each message of a client take so long to go out."""
+        link = self.clients[number].link
+        link.slow = True
+
+        def line() -> None:
+            while True:
+                actor.wait(lambda: False, self.stage.now + seconds)
+                if link.outgoing:
+                    link.go_out()
+
+        actor = self.stage.begin(line, self.clients[number])
 
     def kill_server(self) -> None:
         if self.server is None:
@@ -218,6 +232,8 @@ class World:
                 links.append(partial(self.network.connect, link))
             elif link.waiting:
                 links.append(partial(self.deliver, link))
+            if link.full and not link.slow:
+                links.append(partial(self.network.drain, link))
         return links + [partial(self.run, actor) for actor in self.stage.ready()]
 
     def run(self, actor: Actor) -> None:

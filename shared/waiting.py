@@ -1,0 +1,47 @@
+"""Messages that wait for a loop: as many bytes as it may hold, and no more."""
+
+import threading
+from typing import Final
+
+_OVERHEAD: Final = 512
+"""Bytes that a message costs while it waits, besides its payload, about; bounds their number."""
+
+_MORE: Final = 8 << 20
+"""Bytes of messages that are not sent again, beyond those that are: they are short."""
+
+
+class Waiting:
+    """Counts the bytes that wait; the network's thread adds, the loop takes away.
+
+    Parameters
+    ----------
+    most
+        Bytes that may wait.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._bytes = 0
+
+    def add(self, payload: bytes, *, may_be_lost: bool) -> bool:
+        """Count a message, if there is room for it.
+
+        Parameters
+        ----------
+        payload
+            Its bytes.
+        may_be_lost
+            Whether it will be sent again: there is a little more room for others.
+        """
+        size = len(payload) + _OVERHEAD
+        with self._lock:
+            if self._bytes + size > self._most + (0 if may_be_lost else _MORE):
+                return False
+            self._bytes += size
+            return True
+
+    def remove(self, payload: bytes) -> None:
+        """Count a message as taken."""
+        with self._lock:
+            self._bytes -= len(payload) + _OVERHEAD
