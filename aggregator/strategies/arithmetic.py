@@ -89,5 +89,6 @@ def check_bounded(vector: Weights, what: str) -> None:
         if not np.abs(vector[where]).max() <= LARGEST:
             raise TrainingError(
                 f"{what} holds values that are not finite or larger than {LARGEST:g}.",
-                "A client sends nonsense: look at the norms of the updates in the round's record.",
+                "Lower the learning rates; if all but one client's updates are sound (the round's "
+                "record has their norms), look at that client.",
             )

@@ -36,6 +36,14 @@ class Krum(Strategy):
         super().__init__(server_learning_rate=server_learning_rate)
         self.byzantine = count("byzantine", byzantine, least=0)
 
+    def enough(self, arrived: int) -> bool:
+        """Say whether the rule can combine so many updates."""
+        return arrived >= self._needed
+
+    @property
+    def _needed(self) -> int:
+        return 2 * self.byzantine + 3
+
     def selected(self, arrived: int) -> int:
         """Say how many of the updates that arrived are to be averaged."""
         return min(arrived, 1)
@@ -51,10 +59,9 @@ class Krum(Strategy):
             If fewer than ``2 * byzantine + 3`` updates arrived, or fewer than can be selected.
         """
         deltas = [update.delta for update in updates]
-        needed = 2 * self.byzantine + 3
-        if len(deltas) < needed:
+        if len(deltas) < self._needed:
             raise TrainingError(
-                f"The strategy {self.name} needs at least {needed} updates to withstand "
+                f"The strategy {self.name} needs at least {self._needed} updates to withstand "
                 f"{self.byzantine} dishonest clients, but only {len(deltas)} arrived.",
                 "Wait for more clients in a round, or lower the option byzantine.",
             )
@@ -92,6 +99,10 @@ class MultiKrum(Krum):
     ) -> None:
         super().__init__(server_learning_rate=server_learning_rate, byzantine=byzantine)
         self.select = None if select is None else count("select", select, least=1)
+
+    def enough(self, arrived: int) -> bool:
+        """Say whether the rule can combine so many updates."""
+        return super().enough(arrived) and (self.select or 0) <= arrived - self.byzantine
 
     def selected(self, arrived: int) -> int:
         """Say how many of the updates that arrived are to be averaged."""

@@ -88,6 +88,10 @@ class Strategy(ABC):
             If the updates are too few for the rule, or lack what it needs.
         """
 
+    def enough(self, arrived: int) -> bool:
+        """Say whether the rule can combine so many updates."""
+        return arrived > 0
+
     def step(self, weights: Vector, direction: Weights) -> Weights:
         """Take the server's step from the global weights along the direction.
 

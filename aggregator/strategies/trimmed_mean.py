@@ -36,6 +36,15 @@ class TrimmedMean(Strategy):
         super().__init__(server_learning_rate=server_learning_rate)
         self.trim = fraction("trim", trim, below=0.5)
 
+    def enough(self, arrived: int) -> bool:
+        """Say whether the rule can combine so many updates."""
+        return arrived > 2 * self._cut(arrived)
+
+    def _cut(self, arrived: int) -> int:
+        """Count the updates that are left out at either end."""
+        # The small number keeps 0.29 * 100, which is 29 and a rounding error, from becoming 30.
+        return math.ceil(self.trim * arrived - 1e-9)
+
     def combine(self, updates: Iterable[Update]) -> Weights:
         """Average what trimming leaves of each weight.
 
@@ -45,8 +54,7 @@ class TrimmedMean(Strategy):
             If it leaves nothing.
         """
         deltas = [update.delta for update in updates]
-        # The small number keeps 0.29 * 100, which is 29 and a rounding error, from becoming 30.
-        cut = math.ceil(self.trim * len(deltas) - 1e-9)
+        cut = self._cut(len(deltas))
         left = len(deltas) - 2 * cut
         if left < 1:
             raise TrainingError(
