@@ -1,6 +1,7 @@
 """``edge-client experiment``: the paper's experiments and ours, each from one command."""
 
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,10 @@ from edge_client.simulation.settings import SimulationSettings
 from shared.settings import options_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
     from edge_client.simulation.experiments import Cell
 
 _WIDE = 180
@@ -63,10 +68,11 @@ def one(
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = experiment_one(collect, preset, out, models.split(","), partitions.split(","), seeds)
-    summaries = _run(cells, out, write, overwrite=overwrite)
+    place = _Place("one", out, write)
+    summaries = _run(cells, place, overwrite=overwrite)
     rows = report.rows_of_one(summaries)
     text = report.markdown_table(rows) + "\n" + report.markdown_confusions(summaries)
-    _answer({"cells": summaries}, rows, text, out, write, as_json=json_)
+    place.answer({"cells": summaries}, report.tables_of_one(summaries), text, as_json=json_)
 
 
 @experiment.command()
@@ -90,10 +96,12 @@ def two(
     from edge_client.simulation import experiment_report as report
     from edge_client.simulation.experiments import experiment_two
     from edge_client.simulation.pictures import draw_sweep
+    from edge_client.simulation.report import table_of
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = experiment_two(collect, preset, out, models.split(","), seeds)
-    summaries = _run(cells, out, write, overwrite=overwrite)
+    place = _Place("two", out, write)
+    summaries = _run(cells, place, overwrite=overwrite)
     rows = report.rows_of_two(summaries)
     sweep = [
         {"model": summary["model"], "clients": int(summary["column"]), "macro_f1": score}
@@ -101,7 +109,8 @@ def two(
         for score in summary["each"]["macro_f1"]
     ]
     draw_sweep(sweep, out / "macro-f1.png")
-    _answer({"cells": summaries}, rows, report.markdown_table(rows), out, write, as_json=json_)
+    text = report.markdown_table(rows)
+    place.answer({"cells": summaries}, [table_of(rows)], text, as_json=json_)
 
 
 @experiment.command()
@@ -126,16 +135,19 @@ def speakers(
     """
     from edge_client.simulation import newcomers
     from edge_client.simulation.experiment_report import markdown_table
+    from edge_client.simulation.report import table_of
     from shared.command import progress_console
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = newcomers.plan_newcomers(collect, preset, out, _numbers(counts), seeds)
-    _check_place(out, write)
+    place = _Place("speakers", out, write)
+    place.check()
     console = progress_console()
     summaries = newcomers.execute_newcomers(cells, console, overwrite=overwrite)
     newcomers.draw_newcomers(summaries, out / "speakers.png")
     rows = newcomers.rows_of_newcomers(summaries)
-    _answer({"cells": summaries}, rows, markdown_table(rows), out, write, as_json=json_)
+    document = {"cells": summaries}
+    place.answer(document, [table_of(rows)], markdown_table(rows), as_json=json_)
 
 
 @experiment.command()
@@ -165,12 +177,14 @@ def personalisation(
     """
     from edge_client.simulation import personalisation_study as study
     from edge_client.simulation.experiment_report import markdown_table
+    from edge_client.simulation.report import table_of
     from shared.command import progress_console
 
     settings = SimulationSettings.collect(given, config)
     collect = partial(SimulationSettings.collect, given, config)
     cell = study.plan_models(collect, preset, models or out / "models", settings.model)
-    _check_place(out, write)
+    place = _Place("personalisation", out, write)
+    place.check()
     users, counts = study.study(cell, progress_console(), orders=orders, tuned=tuned)
     study.draw_personalisation(counts, out / "personalisation.png")
     rows = study.rows_of_personalisation(counts)
@@ -182,7 +196,7 @@ def personalisation(
         "noise": study.noise(counts, study.PERSONAL).tolist(),
         "confusions": {name: own.tolist() for name, own in counts.items()},
     }
-    _answer(document, rows, markdown_table(rows), out, write, as_json=json_)
+    place.answer(document, [table_of(rows)], markdown_table(rows), as_json=json_)
 
 
 def _numbers(text: str) -> list[int]:
@@ -195,19 +209,62 @@ def _numbers(text: str) -> list[int]:
         raise SettingsError(f"{text} should be whole numbers, separated by commas.") from error
 
 
-def _check_place(out: Path, write: Path | None) -> None:
-    """Find now what would be missing after hours: a folder to write to, a place in a document."""
-    from edge_client.simulation.experiment_report import section_of
-    from edge_client.simulation.run_folder import RunFolder
+@dataclass(frozen=True)
+class _Place:
+    """Where an experiment's answer goes.
 
-    RunFolder(out).check_above()
-    if write:
-        section_of(write, out.name)
+    Attributes
+    ----------
+    name
+        The experiment's.
+    out
+        Folder of all its runs.
+    write
+        Document to put the table in, if any.
+    """
+
+    name: str
+    out: Path
+    write: Path | None
+
+    def check(self) -> None:
+        """Find now what would be missing after hours: the folder, the place in the document."""
+        from edge_client.simulation.experiment_report import section_of
+        from edge_client.simulation.run_folder import RunFolder
+
+        RunFolder(self.out).check_above(f"experiment {self.name}")
+        if self.write:
+            section_of(self.write, self.out.name)
+
+    def answer(
+        self, document: dict[str, Any], tables: "Sequence[Table]", markdown: str, *, as_json: bool
+    ) -> None:
+        """Write an experiment's tables where they belong, and print them."""
+        from rich.console import Console
+
+        from edge_client.simulation.experiment_report import command_line, write_section
+        from edge_client.simulation.report import print_json
+        from edge_client.simulation.run_folder import RunFolder
+        from shared.files import write_atomically
+
+        folder = RunFolder(self.out)
+        # First, as it says whose the other is.
+        folder.write_summary(f"experiment {self.name}", document)
+        write_atomically(folder.table, markdown)
+        if self.write:
+            made = f"`{command_line(sys.argv[1:])}`, {datetime.now(UTC).date()}."
+            write_section(self.write, self.out.name, f"{markdown}\n{made}\n")
+        if as_json:
+            print_json(document)
+            return
+        width = None if sys.stdout.isatty() else _WIDE
+        console = Console(highlight=False, markup=False, width=width)
+        for table in tables:
+            console.print(table)
+        console.print(f"Everything is in {self.out}: table.md, result.json, each run.")
 
 
-def _run(
-    cells: "list[Cell]", out: Path, write: Path | None, *, overwrite: bool
-) -> list[dict[str, Any]]:
+def _run(cells: "list[Cell]", place: _Place, *, overwrite: bool) -> list[dict[str, Any]]:
     """Make the runs of all cells; summarise and draw each cell."""
     import numpy as np
 
@@ -216,10 +273,10 @@ def _run(
     from shared.command import progress_console
     from shared.metrics import Scores
 
-    _check_place(out, write)
+    place.check()
     console = progress_console()
     plan = [planned for cell in cells for planned in cell.plan]
-    text = f"{len(plan)} runs; stop and start again at any time: {out} keeps them."
+    text = f"{len(plan)} runs; stop and start again at any time: {place.out} keeps them."
     console.print(text, markup=False)
     results = execute(plan, console, resume=not overwrite, overwrite=overwrite)
     summaries = []
@@ -227,44 +284,6 @@ def _run(
         own, results = results[: len(cell.plan)], results[len(cell.plan) :]
         summary = cell.summary(own)
         scores = Scores.from_confusion(np.array(summary["confusion"]))
-        draw_confusion(scores, out / f"{cell.model}-{cell.column}.png")
+        draw_confusion(scores, place.out / f"{cell.model}-{cell.column}.png")
         summaries.append(summary)
     return summaries
-
-
-def _answer(
-    document: dict[str, Any],
-    rows: list[list[str]],
-    markdown: str,
-    out: Path,
-    write: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Print an experiment's table and write it where it belongs."""
-    import json
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from edge_client.simulation.experiment_report import command_line, write_section
-    from edge_client.simulation.report import print_json
-    from shared.files import write_atomically
-
-    write_atomically(out / "table.md", markdown)
-    write_atomically(out / "result.json", json.dumps(document, indent=2) + "\n")
-    if write:
-        made = f"`{command_line(sys.argv[1:])}`, {datetime.now(UTC).date()}."
-        write_section(write, out.name, f"{markdown}\n{made}\n")
-    if as_json:
-        print_json(document)
-        return
-    table = Table()
-    for name in rows[0]:
-        table.add_column(name)
-    for row in rows[1:]:
-        table.add_row(*row)
-    width = None if sys.stdout.isatty() else _WIDE
-    console = Console(highlight=False, markup=False, width=width)
-    console.print(table)
-    console.print(f"Everything is in {out}: table.md, result.json, each run.")

@@ -8,6 +8,9 @@ import typer
 from edge_client.simulation.settings import SimulationSettings
 from shared.settings import options_of
 
+_SUMMARY = "simulate"
+"""What the summary of several runs is of."""
+
 
 @options_of(SimulationSettings)
 def simulate(
@@ -44,19 +47,25 @@ def simulate(
     --corpus ravdess --data PATH --seed 0 --out runs/ravdess
     """
     from edge_client.simulation.presets import preset_for
-    from edge_client.simulation.report import print_result, print_summary, write_summary
+    from edge_client.simulation.report import print_result, print_summary
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.study import Planned, execute, summarise
     from shared.command import progress_console
+    from shared.errors import SettingsError
 
     settings = SimulationSettings.collect(given, config)
     if preset:
         values = preset_for(preset, "baseline" if settings.baseline else settings.partition)
         settings = SimulationSettings.collect(given, config, values)
+    if every_fold and not settings.has_folds:
+        raise SettingsError(
+            "There is one test and no folds, with --protocol paper or a --test-corpus.",
+            "Leave out --every-fold; --seeds gives several runs.",
+        )
     folds = range(1, settings.folds + 1) if every_fold else [settings.fold]
     several = seeds > 1 or every_fold
     if several:
-        RunFolder(out).check_above()
+        RunFolder(out).check_above(_SUMMARY)
     plan = []
     for seed in range(settings.seed, settings.seed + seeds):
         for fold in folds:
@@ -67,7 +76,7 @@ def simulate(
     results = execute(plan, progress_console(), resume=resume, overwrite=overwrite)
     if several:
         summary = summarise(results)
-        write_summary(summary, out)
+        RunFolder(out).write_summary(_SUMMARY, summary)
         print_summary(summary, out, as_json=json_)
     else:
         print_result(results[0], out, as_json=json_)

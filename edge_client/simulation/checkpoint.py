@@ -2,20 +2,31 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from edge_client.simulation.run_folder import RoundRecord
+from shared.architectures import Architecture
 from shared.errors import RunError
 from shared.files import write_atomically
 from shared.weights import Weights
 
 _WEIGHTS, _AVERAGE, _BEST, _STATE = "weights", "average", "best", "state."
+
+
+class _Facts(BaseModel):
+    """The plain values of a checkpoint, as they stand in its file."""
+
+    number: int
+    chosen: int
+    records: tuple[RoundRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +45,10 @@ class Checkpoint:
         The average chosen so far; that of a round's end.
     state
         The strategy's or the baseline optimiser's memory.
-    facts
-        The rounds so far and other plain values.
+    chosen
+        The round of ``best``.
+    records
+        The rounds so far.
     """
 
     number: int
@@ -43,7 +56,8 @@ class Checkpoint:
     average: Weights
     best: Weights
     state: Mapping[str, NDArray[Any]]
-    facts: dict[str, Any] = field(default_factory=dict)
+    chosen: int = 0
+    records: tuple[RoundRecord, ...] = ()
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; raise :class:`StorageError` if the disk is full."""
@@ -53,28 +67,62 @@ class Checkpoint:
             arrays[_AVERAGE] = self.average
         if self.best is not self.average:
             arrays[_BEST] = self.best
-        facts = json.dumps({"number": self.number, **self.facts})
+        records = [asdict(record) for record in self.records]
+        facts = json.dumps({"number": self.number, "chosen": self.chosen, "records": records})
         write_atomically(path, save(arrays, {"facts": facts}))
 
     @classmethod
-    def load(cls, path: Path) -> "Checkpoint":
-        """Read a checkpoint; raise :class:`RunError` if it is damaged."""
+    def load(cls, path: Path, architecture: Architecture) -> "Checkpoint":
+        """Read a checkpoint; raise :class:`RunError` if it is damaged, or of another model."""
         try:
             with safe_open(path, "numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                facts = json.loads((file.metadata() or {})["facts"])
+                facts = _read((file.metadata() or {})["facts"])
+            _check(facts, arrays, architecture)
             weights = arrays[_WEIGHTS]
             average = arrays.get(_AVERAGE, weights)
             return cls(
-                number=facts.pop("number"),
+                number=facts.number,
                 weights=weights,
                 average=average,
                 best=arrays.get(_BEST, average),
-                state={k.removeprefix(_STATE): v for k, v in arrays.items() if _STATE in k},
-                facts=facts,
+                state={
+                    name.removeprefix(_STATE): array
+                    for name, array in arrays.items()
+                    if name.startswith(_STATE)
+                },
+                chosen=facts.chosen,
+                records=facts.records,
             )
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise RunError(
-                f"The checkpoint {path} is damaged ({error}).",
-                "Its run cannot be resumed; start it again with --overwrite.",
-            ) from error
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise damaged(path, error) from error
+
+
+def damaged(path: Path, why: Exception) -> RunError:
+    """Make the error of a checkpoint that its run cannot use."""
+    return RunError(
+        f"The checkpoint {path} is damaged ({why}).",
+        "Its run cannot be resumed; start it again with --overwrite.",
+    )
+
+
+def _read(text: str) -> _Facts:
+    try:
+        return _Facts.model_validate_json(text)
+    except ValidationError as error:
+        raise ValueError("its rounds cannot be read") from error
+
+
+def _check(facts: _Facts, arrays: Mapping[str, NDArray[Any]], architecture: Architecture) -> None:
+    """Raise :class:`ValueError` if the parts of a checkpoint do not belong together."""
+    rounds = [record.round for record in facts.records]
+    if rounds != list(range(1, facts.number + 1)) or not 0 <= facts.chosen <= facts.number:
+        raise ValueError("its rounds are not all there")
+    whole, head = architecture.parameters, architecture.parameters - architecture.head_offset
+    for name, array in arrays.items():
+        if not name.startswith(_STATE):
+            fits = array.dtype == np.float32 and array.shape == (whole,)
+        else:  # a vector, one of the head alone, or a counter
+            fits = array.ndim < 2 and array.size in (whole, head, 1)  # noqa: PLR2004 -- flat
+        if not fits:
+            raise ValueError(f"{name} is of another length or type")

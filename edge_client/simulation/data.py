@@ -1,7 +1,7 @@
 """From a corpus to each client's examples: features, splits, normalisation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
@@ -129,6 +129,8 @@ def load_utterances(settings: SimulationSettings) -> Utterances:
     if settings.test_corpus is None:
         return here
     there = _load(settings.test_corpus, settings.test_data, settings.happy)
+    if settings.test_corpus == settings.corpus:  # two manifests: each has its own Anna
+        there = replace(there, speakers=np.char.add("other ", there.speakers))
     return Utterances(
         Examples(
             np.concatenate([here.examples.features, there.examples.features]),
@@ -155,7 +157,10 @@ def _load(corpus: str, data: Path | None, happy: str) -> Utterances:
     labels = np.array([EMOTIONS.index(_emotion(clip)) for clip in found.clips], np.int32)
     missing = [emotion for i, emotion in enumerate(EMOTIONS) if not (labels == i).any()]
     if missing:
-        raise CorpusError(f"The corpus {corpus} has no clip labelled {' or '.join(missing)}.")
+        raise CorpusError(
+            f"The corpus {corpus} has no clip labelled {' or '.join(missing)}.",
+            "All four emotions are needed; 'edge-client corpora' says how each corpus labels them.",
+        )
     return Utterances(
         Examples(found.features, found.frames, labels),
         np.array([f"{corpus} {clip.speaker}" for clip in found.clips]),
@@ -189,9 +194,10 @@ def split(utterances: Utterances, settings: SimulationSettings) -> Split:
         return _paper_split(len(utterances.speakers), settings)
     names = np.unique(utterances.speakers)
     if len(names) < settings.folds:
+        fewer = f"Give --folds {len(names)} or fewer, or" if len(names) > 1 else "Give"
         raise SettingsError(
             f"{len(names)} speakers cannot be divided into {settings.folds} folds.",
-            f"Give --folds {len(names)} or fewer, or --protocol paper.",
+            f"{fewer} --protocol paper.",
         )
     groups = np.array_split(names, settings.folds)
     test = np.isin(utterances.speakers, groups[settings.fold - 1])

@@ -3,14 +3,17 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_client.simulation.paper import PAPER_SCORES
 from edge_client.simulation.progress import duration
-from edge_client.simulation.report import megabytes, spread
+from edge_client.simulation.report import confusion_table, megabytes, spread, table_of
 from shared.emotions import EMOTIONS
 from shared.errors import RunError
 from shared.files import write_atomically
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Row = list[str]
 
@@ -53,6 +56,20 @@ def rows_of_one(summaries: Sequence[dict[str, Any]]) -> list[Row]:
     return rows
 
 
+def tables_of_one(summaries: Sequence[dict[str, Any]]) -> "list[Table]":
+    """Lay out experiment one as the paper does: a table a partition, then confusion matrices."""
+    header, *rows = ([model, *cells] for model, _, *cells in rows_of_one(summaries))
+    columns = [summary["column"] for summary in summaries]
+    tables = []
+    for partition in dict.fromkeys(columns):
+        own = [row for row, column in zip(rows, columns, strict=True) if column == partition]
+        tables.append(table_of([header, *own], partition))
+    for summary in summaries:
+        title = f"{summary['model']}, {summary['column']}: confusion"
+        tables.append(confusion_table(summary["confusion"], title))
+    return tables
+
+
 def rows_of_two(summaries: Sequence[dict[str, Any]]) -> list[Row]:
     """Lay out experiment two: macro-F1 against the number of clients, a row a model."""
     columns = list(dict.fromkeys(summary["column"] for summary in summaries))
@@ -88,11 +105,16 @@ def section_of(path: Path, name: str) -> tuple[str, str]:
     Raises
     ------
     RunError
-        If the document is not there, or has no marks ``<!-- begin NAME -->`` and
+        If the document is not there or not text, or has no marks ``<!-- begin NAME -->`` and
         ``<!-- end NAME -->``.
     """
     begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-    document = path.read_text() if path.exists() else ""
+    try:
+        document = path.read_text() if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(
+            f"{path} is no text that can be read.", "Name a Markdown document with --write."
+        ) from error
     before, found, rest = document.partition(begin)
     _, closed, after = rest.partition(end)
     if not found or not closed:

@@ -10,6 +10,7 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Planned, summarise
 from shared.architectures import ARCHITECTURES
 from shared.errors import SettingsError
+from shared.settings import ENVIRONMENT_PREFIX
 
 BASELINE: Final = "baseline"
 """The cell without federation."""
@@ -73,19 +74,17 @@ def experiment_one(
     Raises
     ------
     SettingsError
-        If a model, a partition or the preset does not exist.
+        If a model, a partition or the preset does not exist, or a setting contradicts a cell.
     """
     _check_known("model", models, list(ARCHITECTURES))
     _check_known("partition", partitions, PARTITIONS)
     cells = []
     for model in models:
         for partition in partitions:
-            values: dict[str, Any] = {"model": model}
-            if partition == BASELINE:
-                values |= preset_for(preset, BASELINE) | {"baseline": True}
-            else:
-                values |= preset_for(preset, partition) | {"partition": partition}
-            settings = collect(values)
+            fixed: dict[str, Any] = {"model": model, "baseline": partition == BASELINE}
+            if partition != BASELINE:
+                fixed["partition"] = partition
+            settings = settings_of_cell(collect, preset_for(preset, partition), fixed)
             cells.append(_cell(settings, model, partition, out, seeds))
     return cells
 
@@ -99,19 +98,55 @@ def experiment_two(
     for model in models:
         for clients in CLIENTS:
             values = preset_for(preset, "clients") | {"rounds": 10}
-            settings = collect({**values, "model": model, "clients": clients})
+            fixed = {"model": model, "clients": clients, "partition": "random", "baseline": False}
+            settings = settings_of_cell(collect, values, fixed)
             cells.append(_cell(settings, model, str(clients), out, seeds))
     return cells
 
 
+def settings_of_cell(
+    collect: Collect, values: Mapping[str, Any], fixed: Mapping[str, Any]
+) -> SimulationSettings:
+    """Complete a cell's settings, of which some define the cell.
+
+    Parameters
+    ----------
+    collect
+        Completes them with those of the command line.
+    values
+        What the command line may change.
+    fixed
+        What it may not.
+
+    Raises
+    ------
+    SettingsError
+        If it does: the cell's numbers would stand under a wrong name.
+    """
+    settings = collect({**values, **fixed})
+    for name, wanted in fixed.items():
+        if (found := getattr(settings, name)) != wanted:
+            option = "--" + name.replace("_", "-")
+            raise SettingsError(
+                f"The experiment needs {name} = {_shown(wanted)} here, "
+                f"but the setting says {_shown(found)}.",
+                f"Leave it out: as an option ({option}), in the environment "
+                f"({ENVIRONMENT_PREFIX}{name.upper()}) and in --config.",
+            )
+    return settings
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else str(value).lower()
+
+
 def _cell(settings: SimulationSettings, model: str, column: str, out: Path, seeds: int) -> Cell:
     """Plan the runs of a cell: every seed; every fold too where speakers are held out."""
-    grouped = settings.protocol == "speakers" and settings.test_corpus is None
-    folds = range(1, settings.folds + 1) if grouped else [settings.fold]
+    folds = range(1, settings.folds + 1) if settings.has_folds else [settings.fold]
     plan = []
     for seed in range(settings.seed, settings.seed + seeds):
         for fold in folds:
-            name = f"seed-{seed}-fold-{fold}" if grouped else f"seed-{seed}"
+            name = f"seed-{seed}-fold-{fold}" if settings.has_folds else f"seed-{seed}"
             changed = settings.model_copy(update={"seed": seed, "fold": fold})
             folder = out / f"{model}-{column}" / name
             plan.append(Planned(folder, changed, f"{model} {column} {name}"))

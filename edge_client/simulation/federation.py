@@ -82,6 +82,11 @@ def client_name(index: int) -> str:
     return f"client-{index:05d}"
 
 
+def clients_of_round(settings: SimulationSettings, clients: int) -> int:
+    """Say how many of the clients take part in a round."""
+    return settings.clients_per_round or max(1, round(settings.fraction * clients))
+
+
 class Federation:
     """Rounds over clients that exist only as examples.
 
@@ -179,7 +184,7 @@ class Federation:
     def _sample(self, number: int) -> list[int]:
         """Choose who takes part in a round."""
         count = len(self._clients)
-        wanted = self._settings.clients_per_round or max(1, round(self._settings.fraction * count))
+        wanted = clients_of_round(self._settings, count)
         return sample(range(count), wanted, stream(self._settings.seed, "sampling", number))
 
     def _answering(self, number: int, sampled: list[int]) -> list[int]:

@@ -1,29 +1,24 @@
 """A federation that grows: speakers join one after the other; others are only tested on."""
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_client.simulation.data import Utterances, load_utterances, split
-from edge_client.simulation.experiments import Cell, Collect
+from edge_client.simulation.data import Utterances, split
+from edge_client.simulation.experiments import Cell, Collect, settings_of_cell
 from edge_client.simulation.personalisation_pictures import Curve, draw_curves
 from edge_client.simulation.presets import preset_for
-from edge_client.simulation.progress import RunProgress, work
 from edge_client.simulation.report import spread
-from edge_client.simulation.run import Run, check_can_start
-from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import Engines, Planned
+from edge_client.simulation.study import Planned, execute
 from shared.errors import SettingsError
 from shared.randomness import stream
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-COUNTS: Final = (1, 2, 4, 8, 12, 16, 20)
-"""Numbers of speakers that take part; RAVDESS has twenty outside each of its six folds."""
 
 
 def plan_newcomers(
@@ -47,24 +42,31 @@ def plan_newcomers(
     Raises
     ------
     SettingsError
-        If there is no such preset, or a number is below 1.
+        If there is no such preset, a number is below 1, or a setting contradicts the experiment.
     """
-    settings = collect(preset_for(preset, "speaker"))
     if min(counts, default=0) < 1:
         raise SettingsError("Numbers of speakers should be 1 or more.", "Give --counts 1,4,16.")
-    # The fold's speakers are cut off here, as a foreign test; the paper's protocol then trains on
-    # all that is left, however few speakers it has.
-    fixed = {"partition": "speaker", "protocol": "paper", "validation": False, "baseline": False}
+    fixed = {
+        "partition": "speaker",
+        "baseline": False,
+        "protocol": "speakers",
+        "test_corpus": None,
+        "validation": False,
+    }
     cells = []
     for count in sorted(set(counts)):
+        own = {**fixed, "clients": count}
+        settings = settings_of_cell(collect, preset_for(preset, "speaker"), own)
+        # The fold's speakers are cut off here, as a foreign test; the paper's protocol then trains
+        # on all that is left, however few speakers it has.
+        settings = settings.model_copy(update={"protocol": "paper"})
         plan = []
         for seed in range(settings.seed, settings.seed + seeds):
             for fold in range(1, settings.folds + 1):
-                own = {**fixed, "clients": count, "seed": seed, "fold": fold}
                 name = f"seed-{seed}-fold-{fold}"
                 folder = out / f"{settings.model}-{count}" / name
-                title = f"{count} speakers {name}"
-                plan.append(Planned(folder, settings.model_copy(update=own), title))
+                changed = settings.model_copy(update={"seed": seed, "fold": fold})
+                plan.append(Planned(folder, changed, f"{count} speakers {name}"))
         cells.append(Cell(settings.model, str(count), tuple(plan)))
     return cells
 
@@ -119,31 +121,12 @@ def execute_newcomers(
         If a run cannot start or go on; those before it are kept.
     """
     plan = [planned for cell in cells for planned in cell.plan]
-    utterances = load_utterances(plan[0].settings)
-    for planned in plan:
-        RunFolder(planned.folder).check(planned.settings, resume=not overwrite, overwrite=overwrite)
-        check_can_start(planned.settings, joined(utterances, planned.settings))
-    for planned in plan:
-        RunFolder(planned.folder).claim(planned.settings, overwrite=overwrite)
-    engines, summaries = Engines(), []
-    with RunProgress(console, sum(work(planned.settings, 0) for planned in plan)) as progress:
-        for cell in cells:
-            results = [_run(planned, utterances, engines, progress) for planned in cell.plan]
-            uars = [result["uar"] for result in results]
-            summaries.append({**cell.summary(results), "runs_uar": uars})
+    made = execute(plan, console, resume=not overwrite, overwrite=overwrite, select=joined)
+    results, summaries = iter(made), []
+    for cell in cells:
+        own = list(islice(results, len(cell.plan)))
+        summaries.append({**cell.summary(own), "runs_uar": [result["uar"] for result in own]})
     return summaries
-
-
-def _run(
-    planned: Planned, utterances: Utterances, engines: Engines, progress: RunProgress
-) -> dict[str, Any]:
-    progress.run(f"{planned.title}  ", work(planned.settings, 0))
-    folder = RunFolder(planned.folder)
-    if (result := folder.read_result()) is not None:
-        progress.skip_run()
-        return result
-    own = joined(utterances, planned.settings)
-    return Run(planned.settings, folder, own, engines.get(planned.settings)).execute(progress)
 
 
 def rows_of_newcomers(summaries: Sequence[dict[str, Any]]) -> list[list[str]]:

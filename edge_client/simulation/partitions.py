@@ -64,9 +64,9 @@ def partition(
     rng
         Makes all random choices.
     examples_per_client
-        In ``random``: each client draws this many examples of the whole for itself, each example
-        at most once; clients may then share examples, as in Chau & Garces (2021). Otherwise: how
-        many examples, chosen at random, each client keeps at most.
+        In ``random``: each client draws this many examples of the whole for itself (all, if there
+        are no more), each example at most once; clients may then share examples, as in Chau &
+        Garces (2021). Otherwise: how many examples, chosen at random, each client keeps at most.
     alpha
         Concentration of ``dirichlet`` and ``quantity``, 1e-6 to 1e6: small is skewed, large is
         even.
@@ -126,11 +126,7 @@ def _check(
 
 def _overlapping(examples: int, clients: int, size: int, rng: np.random.Generator) -> list[Indices]:
     """Draw a sample for each client, whatever the others have."""
-    if size > examples:
-        raise SettingsError(
-            f"A client cannot draw {size} examples from {examples}.",
-            "Give fewer examples per client.",
-        )
+    size = min(size, examples)
     return [
         np.sort(rng.choice(examples, size, replace=False, shuffle=False)) for _ in range(clients)
     ]

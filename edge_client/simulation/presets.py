@@ -18,6 +18,9 @@ PAPER: Final[dict[str, Any]] = {
 Adam 1e-2, one epoch a round, batches of 20. Its 494 test utterances are a tenth of the 4,936 that
 IEMOCAP has if happy means excited alone."""
 
+_PAPER_EXAMPLES: Final = {"random": 800, "clients": 800, "single-emotion": 900}
+"""How many examples each client draws at most, by partition, in the paper's notebook."""
+
 _OURS: Final[dict[str, Any]] = {
     "normalisation": "device",
     "protocol": "speakers",
@@ -71,5 +74,6 @@ def preset_for(name: str, partition: str) -> dict[str, Any]:
     if name not in PRESETS:
         raise SettingsError(f"There is no preset {name}; there are: {', '.join(PRESETS)}.")
     if name == "paper":
-        return PAPER
+        drawn = _PAPER_EXAMPLES.get(partition)
+        return PAPER | ({"examples_per_client": drawn} if drawn else {})
     return BEST.get(partition, _GRADIENTS)

@@ -1,10 +1,11 @@
 """Shows how long work is going: a live line in a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from edge_client.simulation.federation import clients_of_round
 from edge_client.simulation.run_folder import RoundRecord
 from edge_client.simulation.settings import SimulationSettings
 
@@ -18,20 +19,24 @@ _PLAIN_LINES: Final = 20
 """Lines a run prints where there is no terminal."""
 
 
-def work(settings: SimulationSettings, examples: int) -> float:
-    """Estimate a run's work, in units that only mean something against each other."""
-    clients = settings.clients or 4
-    share = settings.fraction
-    if settings.clients_per_round:
-        share = min(1.0, settings.clients_per_round / clients)
-    if settings.baseline:
-        trained: float = examples
-    elif settings.steps:
-        trained = clients * share * settings.steps * settings.batch_size
+def work(settings: SimulationSettings, examples: Sequence[int]) -> float:
+    """Estimate a run's work, in units that only mean something against each other.
+
+    Parameters
+    ----------
+    settings
+        Of the run.
+    examples
+        How many each client has; in the baseline one has all.
+    """
+    clients = len(examples)
+    share = 1.0 if settings.baseline else clients_of_round(settings, clients) / clients
+    trained: float
+    if settings.steps:
+        trained = clients * settings.steps * settings.batch_size
     else:
-        each = settings.examples_per_client
-        trained = share * (clients * each if each else examples)
-    return settings.rounds * (settings.epochs or 1) * trained * _COST[settings.model]
+        trained = sum(examples) * (settings.epochs or 1)
+    return settings.rounds * share * trained * _COST[settings.model]
 
 
 class RunProgress:

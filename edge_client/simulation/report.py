@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,6 @@ from edge_client.simulation.progress import duration
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.study import METRICS
 from shared.emotions import EMOTIONS
-from shared.files import write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,11 +54,6 @@ def print_summary(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     console.print(f"{summary['runs']} runs in {out}; the summary is {RunFolder(out).result}.")
 
 
-def write_summary(summary: dict[str, Any], out: Path) -> None:
-    """Write a summary of several runs above their folders."""
-    write_atomically(RunFolder(out).result, json.dumps(summary, indent=2) + "\n")
-
-
 def print_json(value: dict[str, Any]) -> None:
     """Print JSON to standard output."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
@@ -74,11 +69,21 @@ def megabytes(count: float) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
-def confusion_table(matrix: list[list[int]]) -> "Table":
+def table_of(rows: Sequence[Sequence[str]], title: str = "") -> "Table":
+    """Lay out rows; the first is the header."""
+    from rich.table import Table
+
+    table = Table(*rows[0], title=title)
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
+
+
+def confusion_table(matrix: list[list[int]], title: str = "Confusion") -> "Table":
     """Lay out a confusion matrix: counts, and the share of each row."""
     from rich.table import Table
 
-    table = Table(title="Confusion (rows: what was felt; columns: what was recognised)")
+    table = Table(title=f"{title} (rows: what was felt; columns: what was recognised)")
     table.add_column("")
     for emotion in EMOTIONS:
         table.add_column(emotion, justify="right")

@@ -4,23 +4,26 @@ import math
 import resource
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
 from aggregator.strategies.averaging import averaged
 from aggregator.strategies.settings import strategy_of
-from edge_client.simulation.checkpoint import Checkpoint
+from edge_client.simulation.checkpoint import Checkpoint, damaged
 from edge_client.simulation.data import Data, Utterances, divide, prepare
-from edge_client.simulation.federation import CentralTraining, Federation, Rounds
+from edge_client.simulation.federation import CentralTraining, Federation, Rounds, clients_of_round
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
-from edge_client.simulation.run_folder import RoundRecord, RunFolder, as_facts
+from edge_client.simulation.run_folder import RoundRecord, RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.training import Engine
 from shared.architectures import ARCHITECTURES
-from shared.errors import ChorusError
+from shared.errors import ChorusError, MissingPartError, SettingsError, StorageError, WeightsError
 from shared.metrics import Scores, confusion, mean_loss
 from shared.randomness import stream
+from shared.tflite import find_runtime
 from shared.training import Examples
 from shared.weights import Weights, initial_weights, load_weights, save_weights
 
@@ -29,6 +32,8 @@ _CHECKPOINT_EVERY: Final = 2.0
 
 _CHECKPOINT_SHARE: Final = 0.05
 """Share of the time that checkpoints may take, at most: a dense model's take a second."""
+
+_GO_ON: Final = "The same command goes on with it (simulate: add --resume)."
 
 
 class Watcher(Protocol):
@@ -85,16 +90,27 @@ class Run:
         ------
         Stopped
             After Ctrl-C, when what was reached is written.
+        ChorusError
+            If it cannot go on; what was reached is written, if it can be.
         """
         if finished := self.folder.read_result():
             return finished
         data = prepare(self.utterances, self.settings)
         rounds = self._rounds(data)
         reached = self._reached()
-        rounds.restore(reached.number, dict(reached.state))
+        try:
+            rounds.restore(reached.number, dict(reached.state))
+        except ValueError as error:
+            raise damaged(self.folder.checkpoint, error) from error
         watcher.start(reached.number, self.settings.rounds)
-        reached = self._loop(reached, rounds, data, watcher)
-        return self._finish(reached, data)
+        try:
+            reached = self._loop(reached, rounds, data, watcher)
+            return self._finish(reached, data)
+        except KeyboardInterrupt:
+            raise Stopped(f"Stopped; {self.folder.path} keeps what was reached.", _GO_ON) from None
+        except StorageError as error:
+            error.mend = f"{error.mend} {_GO_ON}"
+            raise
 
     def _rounds(self, data: Data) -> Rounds:
         if self.settings.baseline:
@@ -104,9 +120,9 @@ class Run:
     def _reached(self) -> Checkpoint:
         """Load the checkpoint; if there is none, begin before the first round."""
         if self.folder.checkpoint.exists():
-            return Checkpoint.load(self.folder.checkpoint)
+            return Checkpoint.load(self.folder.checkpoint, ARCHITECTURES[self.settings.model])
         weights = _initial_weights(self.settings)
-        return Checkpoint(0, weights, weights, weights, {}, {"records": [], "chosen": 0})
+        return Checkpoint(0, weights, weights, weights, {})
 
     def _loop(
         self, reached: Checkpoint, rounds: Rounds, data: Data, watcher: Watcher
@@ -117,21 +133,26 @@ class Run:
         try:
             while reached.number < self.settings.rounds:
                 reached = self._round(reached, rounds, data)
-                watcher.round(RoundRecord(**reached.facts["records"][-1]))
+                watcher.round(reached.records[-1])
                 now = self.clock()
                 if now - saved >= max(_CHECKPOINT_EVERY, took / _CHECKPOINT_SHARE):
                     self._save(reached, rounds)
                     kept, saved = reached.number, self.clock()
                     took = saved - now
+            self._save(reached, rounds)
         except KeyboardInterrupt:
             if reached.number > kept:
                 self._save(reached, rounds)
             raise Stopped(
                 f"Stopped after round {reached.number} of {self.settings.rounds}; "
                 f"{self.folder.path} keeps what was reached.",
-                "The same command goes on with it (simulate: add --resume).",
+                _GO_ON,
             ) from None
-        self._save(reached, rounds)
+        except ChorusError:
+            if reached.number > kept:
+                with suppress(ChorusError):  # where the disk is full, that has been said
+                    self._save(reached, rounds)
+            raise
         return reached
 
     def _round(self, reached: Checkpoint, rounds: Rounds, data: Data) -> Checkpoint:
@@ -155,8 +176,7 @@ class Run:
             bytes_down=outcome.bytes_down,
             bytes_up=outcome.bytes_up,
         )
-        records = [*reached.facts["records"], *as_facts([record])]
-        best = max((r["validation_uar"] or 0 for r in reached.facts["records"]), default=-1)
+        best = max((past.validation_uar or 0 for past in reached.records), default=-1)
         better = scores is None or self.settings.choose == "last" or scores.uar > best
         return Checkpoint(
             number=number,
@@ -164,7 +184,8 @@ class Run:
             average=average,
             best=average if better else reached.best,
             state=rounds.state(),
-            facts={"records": records, "chosen": number if better else reached.facts["chosen"]},
+            chosen=number if better else reached.chosen,
+            records=(*reached.records, record),
         )
 
     def _average(self, reached: Checkpoint, weights: Weights) -> Weights:
@@ -182,20 +203,20 @@ class Run:
         """Write what was reached: whatever happens now, it is kept."""
         reached.save(self.folder.checkpoint)
         rounds.settle(reached.number)
-        self.folder.write_rounds([RoundRecord(**facts) for facts in reached.facts["records"]])
+        self.folder.write_rounds(reached.records)
         save_weights(self.folder.model, reached.best, ARCHITECTURES[self.settings.model])
 
     def _finish(self, reached: Checkpoint, data: Data) -> dict[str, Any]:
         """Score the chosen model on the test and write the result."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        records = [RoundRecord(**facts) for facts in reached.facts["records"]]
+        records = reached.records
         scores, loss = self._evaluate(reached.best, data.test)
         seconds = math.fsum(record.seconds for record in records)
         result = {
             **scores.to_dict(),
             "loss": loss,
-            "chosen_round": reached.facts["chosen"],
-            "validation_uar": records[reached.facts["chosen"] - 1].validation_uar,
+            "chosen_round": reached.chosen,
+            "validation_uar": records[reached.chosen - 1].validation_uar,
             "seconds": seconds,
             "seconds_per_round": seconds / len(records),
             "bytes_down_per_round": round(sum(r.bytes_down for r in records) / len(records)),
@@ -213,34 +234,83 @@ class Run:
             "versions": _versions(),
         }
         draw_confusion(scores, self.folder.confusion)
-        draw_history(as_facts(records), self.folder.history)
+        draw_history([asdict(record) for record in records], self.folder.history)
         draw_partition(data.clients.counts(), self.folder.partition)
         self.folder.write_result(result)
         return result
 
 
-def check_can_start(settings: SimulationSettings, utterances: Utterances) -> None:
-    """Raise what would keep a run from its first round, before anything is written.
+def check_parts(settings: SimulationSettings) -> None:
+    """Raise what would keep a run from its first round, whatever its utterances.
 
     Raises
     ------
     SettingsError
-        If the strategy or its options are wrong, or there are too few utterances, speakers or
-        emotions for the folds or the clients.
+        If the strategy or its options are wrong.
+    MissingPartError
+        If what trains or draws is not installed.
     WeightsError
         If the weights to start from cannot be read.
     """
-    _, places = divide(utterances, settings)
     if not settings.baseline:
-        strategy_of(settings, len(places))
+        strategy_of(settings, clients=1)
+    if settings.engine == "tflite":
+        find_runtime()
+    for package in ("matplotlib", *(["tensorflow"] if settings.engine == "keras" else [])):
+        if find_spec(package) is None:
+            raise MissingPartError(
+                f"Simulations need {package}, which is not installed.",
+                "Install it with: pip install 'chorus-edge[workstation]'",
+            )
     if settings.initial:
         _initial_weights(settings)
+
+
+def check_can_start(settings: SimulationSettings, utterances: Utterances) -> list[int]:
+    """Raise what would keep a run from its first round, before anything is written.
+
+    Returns
+    -------
+    list of int
+        How many examples each client has; in the baseline one has all.
+
+    Raises
+    ------
+    SettingsError
+        If there are too few utterances, speakers or emotions for the folds or the clients, or too
+        few clients for a round or its strategy.
+    """
+    _, places = divide(utterances, settings)
+    if not settings.baseline:
+        _check_round(settings, len(places))
+    return [len(place) for place in places]
+
+
+def _check_round(settings: SimulationSettings, clients: int) -> None:
+    """Raise :class:`SettingsError` if no round can be what the settings say."""
+    if (settings.clients_per_round or 0) > clients:
+        raise SettingsError(
+            f"{settings.clients_per_round} clients a round are more than all {clients}.",
+            "Give smaller --clients-per-round, or more --clients.",
+        )
+    most = clients_of_round(settings, clients)
+    fewest = 1 if settings.client_dropout else most
+    strategy = strategy_of(settings, clients)
+    if not any(strategy.enough(arriving) for arriving in range(fewest, most + 1)):
+        raise SettingsError(
+            f"The strategy {settings.strategy} cannot combine the updates of {most} clients.",
+            "Let more take part in a round, or give it other options; docs/strategies.md has them.",
+        )
 
 
 def _initial_weights(settings: SimulationSettings) -> Weights:
     architecture = ARCHITECTURES[settings.model]
     if settings.initial:
-        return load_weights(settings.initial, architecture)
+        try:
+            return load_weights(settings.initial, architecture)
+        except WeightsError as error:
+            error.mend = f"Give --initial the model.safetensors of a {settings.model} run."
+            raise
     return initial_weights(architecture, stream(settings.seed, "initial weights"))
 
 

@@ -3,15 +3,21 @@
 import csv
 import io
 import json
+import os
 import shutil
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from edge_client.simulation.settings import SimulationSettings
-from shared.errors import RunError, SettingsError, StorageError
-from shared.files import leftovers, write_atomically
+from shared.errors import RunError, SettingsError
+from shared.files import leftovers, lock, storage_errors, write_atomically
 from shared.settings import read_toml
+
+_SUMMARY: Final = "summary"
+"""Key of ``result.json`` that says what a summary is of; a single run's has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,26 @@ class RunFolder:
         self.partition = path / "partition.png"
         self.result = path / "result.json"
         self.rounds = path / "rounds.csv"
+        self.table = path / "table.md"
         self.controls = path / "controls"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of the folder; it is made if it is not there.
+
+        Raises
+        ------
+        RunError
+            If another process is in it.
+        """
+        taken = RunError(
+            f"{self.path} is in use by another process.", "Let that end, or give another --out."
+        )
+        descriptor = lock(self.path / ".lock", taken)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def check(self, settings: SimulationSettings, *, resume: bool, overwrite: bool) -> None:
         """Check that the folder can be taken for a run with these settings; nothing is written.
@@ -88,45 +113,76 @@ class RunFolder:
         """
         if self.path.is_file():
             raise RunError(f"{self.path} is a file, not a folder.", "Give another --out.")
-        theirs = self._files_of_others()
-        if theirs and not self.config.exists():
+        if not self.config.exists():
+            if theirs := self._visible():
+                raise RunError(
+                    f"{self.path} holds files that no run has written ({theirs[0]}).",
+                    "Give another --out.",
+                )
+            return
+        if not (resume or overwrite):
             raise RunError(
-                f"{self.path} holds files that no run has written ({theirs[0]}).",
-                "Give another --out.",
+                f"{self.path} holds a run already.",
+                "Go on with it (--resume), replace it (--overwrite), or give another --out.",
             )
-        if self.config.exists() and not overwrite:
-            if not resume:
-                raise RunError(
-                    f"{self.path} holds a run already.",
-                    "Go on with it (--resume), replace it (--overwrite), or give another --out.",
-                )
-            if difference := self._difference(settings):
-                raise RunError(
-                    f"{self.path} belongs to another run: {difference}.",
-                    "Give the same settings (its config.toml has them), or another --out.",
-                )
+        if not overwrite:
+            self.check_own(settings)
 
-    def claim(self, settings: SimulationSettings, *, overwrite: bool) -> None:
-        """Take the folder for a run with these settings; remove an old one if so asked."""
-        if overwrite:
-            self._clear()
-        for name in self.FILES:
-            for leftover in leftovers(self.path / name):
-                leftover.unlink(missing_ok=True)
-        write_atomically(self.config, settings.to_toml())
+    def check_own(self, settings: SimulationSettings) -> None:
+        """Raise :class:`RunError` if the folder's run has other settings."""
+        if difference := self._difference(settings):
+            raise RunError(
+                f"{self.path} belongs to another run: {difference}.",
+                "Give the same settings (its config.toml has them), or another --out.",
+            )
 
-    def check_above(self) -> None:
-        """Check that runs can go into folders below this one, and their summary into it.
+    def claim(self, settings: SimulationSettings, *, resume: bool, overwrite: bool) -> None:
+        """Take the folder for a run with these settings; remove an old one if so asked.
 
         Raises
         ------
         RunError
-            If the folder is that of a run itself, whose files the summary would replace.
+            As :meth:`check` does, or if another process is in the folder.
+        """
+        with self.locked():
+            # Again, now that nobody else can come in between.
+            self.check(settings, resume=resume, overwrite=overwrite)
+            if overwrite:
+                self._clear()
+            for name in self.FILES:
+                for leftover in leftovers(self.path / name):
+                    leftover.unlink(missing_ok=True)
+            if not self.config.exists():
+                write_atomically(self.config, settings.to_toml())
+
+    def check_above(self, kind: str) -> None:
+        """Check that runs can go into folders below this one, and their summary into it.
+
+        Parameters
+        ----------
+        kind
+            What the summary is of: only one of the same kind is replaced.
+
+        Raises
+        ------
+        RunError
+            If the folder is that of a run itself, or the summary would replace something else.
         """
         if self.config.exists():
             raise RunError(f"{self.path} holds a single run.", "Give another --out.")
+        there = [path.name for path in (self.result, self.table) if path.exists()]
+        if there and self._summarised() != kind:
+            raise RunError(
+                f"{self.path / there[0]} is of something else, and would be replaced.",
+                "Move it away, or give another --out.",
+            )
 
-    def write_rounds(self, records: list[RoundRecord]) -> None:
+    def write_summary(self, kind: str, summary: Mapping[str, Any]) -> None:
+        """Write the summary of runs in folders below this one as ``result.json``."""
+        document = {_SUMMARY: kind, **summary}
+        write_atomically(self.result, json.dumps(document, indent=2) + "\n")
+
+    def write_rounds(self, records: Sequence[RoundRecord]) -> None:
         """Write ``rounds.csv``."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -139,51 +195,78 @@ class RunFolder:
     def write_result(self, result: dict[str, Any]) -> None:
         """Write ``result.json``: with it, the run is finished."""
         write_atomically(self.result, json.dumps(result, indent=2) + "\n")
+        self.drop_state()
+
+    def drop_state(self) -> None:
+        """Remove what only a run that is not finished needs: it can be gigabytes."""
+        with storage_errors(self.path):
+            self.checkpoint.unlink(missing_ok=True)
+            if self.controls.exists():
+                shutil.rmtree(self.controls)
 
     def read_result(self) -> dict[str, Any] | None:
-        """Read ``result.json``; ``None`` if the run is not finished."""
+        """Read ``result.json``; ``None`` if the run is not finished.
+
+        Raises
+        ------
+        RunError
+            If it is damaged.
+        """
         if not self.result.exists():
             return None
         try:
-            result: dict[str, Any] = json.loads(self.result.read_text())
+            result = json.loads(self.result.read_text())
         except (OSError, ValueError) as error:
-            raise RunError(
-                f"{self.result} is damaged ({error}).", "Delete it, and --resume."
-            ) from error
+            raise self._damaged(str(error)) from error
+        if not isinstance(result, dict):
+            raise self._damaged("it holds no object")
         return result
 
-    def _files_of_others(self) -> list[str]:
+    def _damaged(self, why: str) -> RunError:
+        return RunError(
+            f"{self.result} is damaged ({why}).", "Delete it: --resume makes the run again."
+        )
+
+    def _summarised(self) -> Any:
+        """Read what the folder's summary is of; ``None`` where ``result.json`` is none of ours."""
+        try:
+            return json.loads(self.result.read_text())[_SUMMARY]
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def _visible(self) -> list[str]:
         if not self.path.exists():
             return []
-        ours = {*self.FILES, self.controls.name}
         names = sorted(entry.name for entry in self.path.iterdir())
-        return [name for name in names if name not in ours and not name.startswith(".")]
+        return [name for name in names if not name.startswith(".")]
 
     def _clear(self) -> None:
-        try:
+        self.drop_state()
+        with storage_errors(self.path):
             for name in self.FILES:
-                (self.path / name).unlink(missing_ok=True)
-            if self.controls.exists():
-                shutil.rmtree(self.controls)
-        except OSError as error:
-            raise StorageError(f"Cannot clear {self.path}: {error.strerror}.") from error
+                if name != self.config.name:
+                    (self.path / name).unlink(missing_ok=True)
+            # Last: what is left without it, if this is interrupted, would be nobody's.
+            self.config.unlink(missing_ok=True)
 
     def _difference(self, settings: SimulationSettings) -> str:
-        """Say in which setting the folder's run differs; empty if in none."""
+        """Say in which setting the folder's run differs; empty if in none that counts."""
         try:
             theirs = SimulationSettings.parse(read_toml(self.config))
         except SettingsError:
             return "its config.toml cannot be read"
         for name in SimulationSettings.model_fields:
-            if (old := getattr(theirs, name)) != (new := getattr(settings, name)):
+            if name == "threads":  # weights do not depend on it
+                continue
+            old, new = getattr(theirs, name), getattr(settings, name)
+            if _resolved(old) != _resolved(new):
                 return f"{name} is {old} there, {new} here"
         return ""
 
 
+def _resolved(value: Any) -> Any:
+    return value.resolve() if isinstance(value, Path) else value
+
+
 def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def as_facts(records: list[RoundRecord]) -> list[dict[str, Any]]:
-    """Turn records into plain values for a checkpoint."""
-    return [asdict(record) for record in records]

@@ -1,12 +1,13 @@
 """The settings of a simulated federation: one field an option of ``edge-client simulate``."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from shared.architectures import ModelName
-from shared.rounds import FederatedSettings, Share
+from shared.rounds import STRATEGY_OPTIONS, FederatedSettings, Share
 from shared.settings import Settings
 from shared.training import Positive
 
@@ -77,8 +78,8 @@ class PartitionSettings(Settings):
     clients: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Number of clients; if not given, one a speaker in the partition speaker, otherwise 4."""
     examples_per_client: Annotated[int, Field(ge=1)] | None = None
-    """Draw this many examples for each client; with the random partition they may overlap, as in
-    the paper."""
+    """Draw at most this many examples for each client; with the random partition they may overlap,
+    as in the paper."""
     alpha: Positive = 0.5
     """Concentration of the partitions dirichlet and quantity: the smaller, the more skewed."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -118,6 +119,20 @@ class SimulationSettings(
     seed: int = 0
     """Seed of everything random: partition, fresh weights, shuffling, dropout, client sampling."""
 
+    @classmethod
+    def collect(
+        cls, given: Mapping[str, Any], config: Path | None = None, preset: Mapping[str, Any] = {}
+    ) -> Self:
+        """Gather the values as :meth:`shared.settings.Settings.collect` does.
+
+        A preset's options of its strategy mean nothing to another one: they then do not count.
+        """
+        own = {name: value for name, value in preset.items() if name not in STRATEGY_OPTIONS}
+        settings = super().collect(given, config, own)
+        if settings.strategy != preset.get("strategy", settings.strategy):
+            return settings
+        return super().collect(given, config, preset)
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         from shared.codecs import make_codec
@@ -125,8 +140,17 @@ class SimulationSettings(
         make_codec(self.codec)
         if self.fold > self.folds:
             raise ValueError(f"fold {self.fold} does not exist, there are {self.folds}")
-        if self.clients and self.clients_per_round and self.clients_per_round > self.clients:
-            raise ValueError(
-                f"{self.clients_per_round} clients a round are more than all {self.clients}"
-            )
+        if self.test_data and not self.test_corpus:
+            raise ValueError("test_data says where the test_corpus lies, but none is given")
+        if self.test_corpus == self.corpus and _place(self.test_data) == _place(self.data):
+            raise ValueError(f"test_corpus is the {self.corpus} that is trained on")
         return self
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether each ``fold`` tests on other speakers."""
+        return self.protocol == "speakers" and self.test_corpus is None
+
+
+def _place(path: Path | None) -> Path | None:
+    return path and path.resolve()

@@ -1,6 +1,6 @@
 """Several runs that belong together: seeds, folds, the cells of an experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_client.simulation.data import Utterances, load_utterances
 from edge_client.simulation.progress import RunProgress, work
-from edge_client.simulation.run import Run, check_can_start
+from edge_client.simulation.run import Run, check_can_start, check_parts
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.training import Engine
@@ -78,46 +78,73 @@ def _make_engine(settings: SimulationSettings, threads: int) -> Engine:
     return TfliteEngine(architecture, threads=1)
 
 
+Select = Callable[[Utterances, SimulationSettings], Utterances]
+"""Gives what a run works on, of the whole corpus."""
+
+
 def execute(
-    plan: Sequence[Planned], console: "Console", *, resume: bool = False, overwrite: bool = False
+    plan: Sequence[Planned],
+    console: "Console",
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    select: Select = lambda utterances, _: utterances,
 ) -> list[dict[str, Any]]:
     """Make all runs of a plan, one after the other, and give their results in its order.
 
     Finished runs are taken from their folders when resuming, so that a plan that was stopped goes
-    on where it was.
+    on where it was. Nothing is written, and nothing removed, before all runs can start.
 
     Raises
     ------
     ChorusError
         If a run cannot start or go on; those before it are kept.
     """
-    corpora: dict[tuple[Any, ...], Utterances] = {}
-    engines = Engines()
     folders = [RunFolder(planned.folder) for planned in plan]
     for planned, folder in zip(plan, folders, strict=True):
         folder.check(planned.settings, resume=resume, overwrite=overwrite)
-        where = _corpus(planned.settings)
-        if where not in corpora:
-            corpora[where] = load_utterances(planned.settings)
-            _tell_skipped(corpora[where], console)
-        check_can_start(planned.settings, corpora[where])
-    # Nothing is written, and nothing removed, before all of them can start.
+        check_parts(planned.settings)
+    corpora = _Corpora(console, select)
+    works = []
+    for planned in plan:
+        examples = check_can_start(planned.settings, corpora.get(planned.settings))
+        works.append(work(planned.settings, examples))
     for planned, folder in zip(plan, folders, strict=True):
-        folder.claim(planned.settings, overwrite=overwrite)
-    works = [work(p.settings, len(corpora[_corpus(p.settings)].speakers)) for p in plan]
-    results = []
+        folder.claim(planned.settings, resume=resume, overwrite=overwrite)
+    results, engines = [], Engines()
     with RunProgress(console, sum(works)) as progress:
         for planned, folder, its_work in zip(plan, folders, works, strict=True):
             progress.run(f"{planned.title}  " if planned.title else "", its_work)
-            result = folder.read_result()
-            if result is None:
-                utterances = corpora[_corpus(planned.settings)]
-                running = engines.get(planned.settings)
-                result = Run(planned.settings, folder, utterances, running).execute(progress)
-            else:
-                progress.skip_run()
+            with folder.locked():
+                # Another process may have taken the folder since.
+                folder.check_own(planned.settings)
+                result = folder.read_result()
+                if result is None:
+                    utterances = corpora.get(planned.settings)
+                    running = engines.get(planned.settings)
+                    result = Run(planned.settings, folder, utterances, running).execute(progress)
+                else:
+                    folder.drop_state()
+                    progress.skip_run()
             results.append(result)
     return results
+
+
+class _Corpora:
+    """Loads what runs work on, each corpus once."""
+
+    def __init__(self, console: "Console", select: Select) -> None:
+        self._console = console
+        self._select = select
+        self._loaded: dict[tuple[Any, ...], Utterances] = {}
+
+    def get(self, settings: SimulationSettings) -> Utterances:
+        """Give the utterances of a run."""
+        where = tuple(getattr(settings, name) for name in _CORPUS)
+        if where not in self._loaded:
+            self._loaded[where] = load_utterances(settings)
+            _tell_skipped(self._loaded[where], self._console)
+        return self._select(self._loaded[where], settings)
 
 
 def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -158,10 +185,6 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         )
         // len(results),
     }
-
-
-def _corpus(settings: SimulationSettings) -> tuple[Any, ...]:
-    return tuple(getattr(settings, name) for name in _CORPUS)
 
 
 def _tell_skipped(utterances: Utterances, console: "Console") -> None:

@@ -23,8 +23,11 @@ def test_one(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
     assert first.code == 0, first.err
     assert "4 runs" in first.err
     assert "left" in first.err
-    for words in ("baseline", "random", "±", "0.41 / 0.38 / 0.41 / 0.37 / 5 min"):
-        assert words in first.out
+    shown = first.out
+    for words in ("±", "0.41 / 0.38 / 0.41 / 0.37 / 5 min", "conv, random: confusion"):
+        assert words in shown
+    titles = [line.strip() for line in shown.splitlines() if line.strip() in ("baseline", "random")]
+    assert titles == ["baseline", "random"], "a table each"
     for column in ("baseline", "random"):
         for seed in (0, 1):
             result = json.loads(
@@ -45,7 +48,8 @@ def test_one(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
     assert [cell["column"] for cell in cells] == ["baseline", "random", "single-emotion"]
     assert "conv random seed" not in second.err, "finished runs are not made again"
     assert "conv single-emotion seed-1  round 2/2" in second.err
-    assert json.loads((out / "result.json").read_text()) == {"cells": cells}
+    written = json.loads((out / "result.json").read_text())
+    assert written == {"summary": "experiment one", "cells": cells}
 
 
 def test_two(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
@@ -58,6 +62,34 @@ def test_two(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
     for clients in range(1, 9):
         result = json.loads((out / f"conv-{clients}" / "seed-0" / "result.json").read_text())
         assert result["clients"] == clients
+
+
+def test_a_contradiction_is_told_at_once(
+    edge_client: Command, small_corpus: Path, tmp_path: Path
+) -> None:
+    for name, option in (("one", ["--model", "lstm"]), ("two", ["--clients", "2"])):
+        refused = edge_client(*arguments(name, small_corpus, tmp_path / name, *option))
+        assert refused.code == 2
+        assert f"The experiment needs {option[0][2:]} = " in refused.err
+        assert "Leave it out" in refused.err
+        assert not (tmp_path / name).exists()
+
+
+def test_other_people_s_tables_are_left_alone(
+    edge_client: Command, small_corpus: Path, tmp_path: Path
+) -> None:
+    out, picture = tmp_path / "one", tmp_path / "picture.png"
+    picture.write_bytes(b"\x89PNG")
+    unreadable = edge_client(*arguments("one", small_corpus, out, "--write", picture))
+    assert unreadable.code == 13
+    assert "picture.png is no text that can be read" in unreadable.err
+    out.mkdir()
+    (out / "table.md").write_text("precious")
+    refused = edge_client(*arguments("one", small_corpus, out))
+    assert refused.code == 13
+    assert "table.md is of something else" in refused.err
+    assert [path.name for path in out.iterdir()] == ["table.md"]
+    assert (out / "table.md").read_text() == "precious"
 
 
 def test_what_does_not_exist_is_told_at_once(

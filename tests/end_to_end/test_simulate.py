@@ -19,10 +19,9 @@ from tests.end_to_end.conftest import EDGE_CLIENT, Command, Outcome
 pytestmark = pytest.mark.usefixtures("environment")
 
 FILES = {
-    "checkpoint.safetensors",
+    ".lock",
     "config.toml",
     "confusion.png",
-    "controls",
     "history.png",
     "model.safetensors",
     "partition.png",
@@ -183,7 +182,8 @@ def test_seeds_give_mean_and_standard_deviation(
         values = [result[metric] for result in each]
         assert summary["mean"][metric] == pytest.approx(sum(values) / 2)
         assert summary["std"][metric] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
-    assert json.loads((out / "result.json").read_text()) == summary
+    written = json.loads((out / "result.json").read_text())
+    assert written == {"summary": "simulate", **summary}
     more = edge_client(*line, "--seeds", "3", "--resume", "--out", out)
     assert more.code == 0, more.err
     assert "mean of 3 seeds" in more.out

@@ -1,5 +1,7 @@
 """A run's state between rounds."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +10,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from edge_client.simulation.checkpoint import Checkpoint
+from edge_client.simulation.run_folder import RoundRecord
 from shared.errors import RunError, StorageError
+from tests.edge_client.tiny import TINY
 
-WEIGHTS = np.arange(6, dtype=np.float32)
+WEIGHTS = np.arange(TINY.parameters, dtype=np.float32)
 STATE: dict[str, NDArray[Any]] = {
-    "m": np.ones(6, np.float32),
-    "v": np.ones(6, np.float64),
+    "m": np.ones_like(WEIGHTS),
+    "v": np.ones_like(WEIGHTS, np.float64),
     "step": np.array(17),
 }
-FACTS: dict[str, Any] = {"records": [{"round": 1, "loss": float("nan"), "uar": None}], "chosen": 1}
+RECORDS = tuple(
+    RoundRecord(number, 4, float("nan"), None, 0.5, None, 1.5, 8, 9) for number in (1, 2, 3)
+)
 
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("checkpoint") / "c"
-    Checkpoint(3, WEIGHTS, WEIGHTS + 2, WEIGHTS + 1, STATE, FACTS).save(path)
+    Checkpoint(3, WEIGHTS, WEIGHTS + 2, WEIGHTS + 1, STATE, 2, RECORDS).save(path)
     return path.read_bytes()
 
 
@@ -35,8 +42,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_all_of_it_comes_back(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    loaded = Checkpoint.load(path)
-    assert loaded.number == 3
+    loaded = Checkpoint.load(path, TINY)
+    assert (loaded.number, loaded.chosen) == (3, 2)
     np.testing.assert_array_equal(loaded.weights, WEIGHTS)
     np.testing.assert_array_equal(loaded.average, WEIGHTS + 2)
     np.testing.assert_array_equal(loaded.best, WEIGHTS + 1)
@@ -44,12 +51,12 @@ def test_all_of_it_comes_back(path: Path, content: bytes) -> None:
     for name, value in STATE.items():
         np.testing.assert_array_equal(loaded.state[name], value)
         assert loaded.state[name].dtype == value.dtype
-    assert repr(loaded.facts) == repr(FACTS)
+    assert repr(loaded.records) == repr(RECORDS)
 
 
 def test_the_best_may_be_the_last(path: Path) -> None:
-    Checkpoint(3, WEIGHTS, WEIGHTS, WEIGHTS, {}).save(path)
-    loaded = Checkpoint.load(path)
+    Checkpoint(3, WEIGHTS, WEIGHTS, WEIGHTS, {}, 3, RECORDS).save(path)
+    loaded = Checkpoint.load(path, TINY)
     np.testing.assert_array_equal(loaded.average, WEIGHTS)
     np.testing.assert_array_equal(loaded.best, WEIGHTS)
     assert loaded.state == {}
@@ -60,14 +67,63 @@ def test_the_best_may_be_the_last(path: Path) -> None:
 def test_a_truncated_one_is_refused(path: Path, content: bytes, data: st.DataObject) -> None:
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
     with pytest.raises(RunError, match=r"checkpoint.* is damaged") as caught:
-        Checkpoint.load(path)
+        Checkpoint.load(path, TINY)
     assert "--overwrite" in caught.value.mend
+
+
+RECORD = asdict(RECORDS[0])
+GOOD = {"number": 1, "chosen": 1, "records": [RECORD]}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [],
+        3,
+        {"number": 1},
+        {**GOOD, "number": "one"},
+        {**GOOD, "number": 2},
+        {**GOOD, "chosen": 2},
+        {**GOOD, "chosen": -1},
+        {**GOOD, "records": {}},
+        {**GOOD, "records": [3]},
+        {**GOOD, "records": [{**RECORD, "loss": "much"}]},
+        {**GOOD, "records": [{**RECORD, "round": 7}]},
+        {**GOOD, "records": [{"round": 1}]},
+    ],
+    ids=repr,
+)
+def test_rounds_that_do_not_fit_are_refused(path: Path, facts: Any) -> None:
+    save_file({"weights": WEIGHTS}, path, {"facts": json.dumps(GOOD)})
+    Checkpoint.load(path, TINY)
+    save_file({"weights": WEIGHTS}, path, {"facts": json.dumps(facts)})
+    with pytest.raises(RunError, match=r"checkpoint.* is damaged"):
+        Checkpoint.load(path, TINY)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"weights": WEIGHTS[1:]},
+        {"weights": WEIGHTS.astype(np.float64)},
+        {"weights": WEIGHTS.reshape(1, -1)},
+        {"weights": WEIGHTS, "best": WEIGHTS[1:]},
+        {"weights": WEIGHTS, "average": WEIGHTS[1:]},
+        {"weights": WEIGHTS, "state.m": WEIGHTS[1:]},
+    ],
+    ids=lambda arrays: ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items()),
+)
+def test_arrays_that_do_not_fit_are_refused(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    save_file(arrays, path, {"facts": json.dumps(GOOD)})
+    with pytest.raises(RunError, match=r"checkpoint.* is damaged"):
+        Checkpoint.load(path, TINY)
 
 
 def test_saving_replaces_the_old_one(path: Path) -> None:
     for number in (1, 2):
-        Checkpoint(number, WEIGHTS, WEIGHTS, WEIGHTS, {}).save(path)
-    assert Checkpoint.load(path).number == 2
+        Checkpoint(number, WEIGHTS, WEIGHTS, WEIGHTS, {}, 1, RECORDS[:number]).save(path)
+    assert Checkpoint.load(path, TINY).number == 2
     assert list(path.parent.iterdir()) == [path]
 
 

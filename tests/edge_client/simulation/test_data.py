@@ -86,6 +86,7 @@ def test_the_paper_s_validation_split_varies_with_the_seed_but_not_its_test() ->
     ("speakers", "values", "sentence"),
     [
         (5, {}, "5 speakers cannot be divided into 6 folds"),
+        (1, {}, "1 speakers cannot be divided into 6 folds"),
         (5, {"folds": 2}, "Two folds leave no speakers for validation"),
         (6, {"partition": "speaker", "clients": 5}, "4 speakers in the training examples"),
         (6, {"clients": 41}, "40 training examples are not enough for 41 clients"),
@@ -95,6 +96,13 @@ def test_too_few_are_told(speakers: int, values: dict[str, Any], sentence: str) 
     with pytest.raises(SettingsError, match=sentence) as caught:
         divide(utterances(speakers, 10), simulation(**values))
     assert caught.value.mend
+
+
+def test_a_lone_speaker_is_told_what_is_possible() -> None:
+    with pytest.raises(SettingsError) as caught:
+        split(utterances(1, 10), simulation())
+    assert caught.value.mend == "Give --protocol paper."
+    split(utterances(1, 10), simulation(protocol="paper"))
 
 
 def test_clients_hold_the_training_set_and_labels_stay_with_their_features() -> None:
@@ -207,15 +215,45 @@ def test_utterances_of_a_corpus(few_clips: list[Clip]) -> None:
     loaded.examples.check()
 
 
-def test_a_corpus_tested_on_itself_keeps_what_is_foreign(few_clips: list[Clip]) -> None:
-    loaded = load_utterances(simulation(test_corpus="synthetic"))
-    assert loaded.foreign == len(few_clips)
-    assert len(loaded.examples) == 2 * len(few_clips)
+def test_speakers_of_two_manifests_are_not_the_same(few_clips: list[Clip]) -> None:
+    loaded = load_utterances(
+        simulation(corpus="manifest", data="a.csv", test_corpus="manifest", test_data="b.csv")
+    )
+    count = len(few_clips)
+    assert loaded.foreign == count
+    assert len(loaded.examples) == 2 * count
+    here, there = set(loaded.speakers[:count].tolist()), set(loaded.speakers[count:].tolist())
+    assert here == {f"manifest {clip.speaker}" for clip in few_clips}
+    assert len(there) == len(here)
+    assert not here & there
+
+
+def test_speakers_of_another_corpus_keep_their_names(few_clips: list[Clip]) -> None:
+    loaded = load_utterances(simulation(corpus="emodb", data="x", test_corpus="synthetic"))
+    names = {f"synthetic {clip.speaker}" for clip in few_clips}
+    assert set(loaded.speakers[-len(few_clips) :].tolist()) == names
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"test_corpus": "synthetic"}, "test_corpus is the synthetic that is trained on"),
+        (
+            {"corpus": "emodb", "data": "x", "test_corpus": "emodb", "test_data": "x/../x"},
+            "test_corpus is the emodb that is trained on",
+        ),
+        ({"test_data": "x"}, "test_data says where the test_corpus lies, but none is given"),
+    ],
+)
+def test_a_test_that_is_none_is_refused(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        simulation(**values)
 
 
 def test_a_missing_emotion_is_named(few_clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
     left = tuple(clip for clip in few_clips if clip.emotion not in ("happy", "sad"))
     corpus = replace(load_corpus("synthetic"), clips=left)
     monkeypatch.setattr("edge_client.simulation.data.load_corpus", lambda *_, **__: corpus)
-    with pytest.raises(CorpusError, match="synthetic has no clip labelled happy or sad"):
+    with pytest.raises(CorpusError, match="synthetic has no clip labelled happy or sad") as caught:
         load_utterances(simulation())
+    assert caught.value.mend

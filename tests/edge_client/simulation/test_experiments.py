@@ -1,16 +1,20 @@
 """The paper's two experiments as plans, and their tables."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from aggregator.strategies.settings import strategy_of
 from edge_client.simulation.experiment_report import (
     markdown_confusions,
     markdown_table,
     rows_of_one,
     rows_of_two,
+    tables_of_one,
     write_section,
 )
 from edge_client.simulation.experiments import Cell, experiment_one, experiment_two
@@ -19,6 +23,7 @@ from edge_client.simulation.presets import PRESETS, preset_for
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import METRICS
 from shared.errors import RunError, SettingsError
+from shared.rounds import STRATEGY_OPTIONS
 
 OUT = Path("out")
 MODELS = ["dense", "conv", "lstm"]
@@ -38,6 +43,30 @@ def folders(cells: list[Cell]) -> list[str]:
 def test_presets_are_good_settings(preset: str, partition: str) -> None:
     settings = SimulationSettings.parse(preset_for(preset, partition))
     assert settings.normalisation == ("none" if preset == "paper" else "device")
+
+
+@pytest.mark.parametrize(
+    ("partition", "drawn"),
+    [("random", 800), ("clients", 800), ("single-emotion", 900), ("speaker", None)],
+)
+def test_the_paper_s_clients_draw_samples(partition: str, drawn: int | None) -> None:
+    settings = SimulationSettings.parse(preset_for("paper", partition))
+    assert settings.examples_per_client == drawn
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_s_options_of_its_strategy_leave_with_it(preset: str) -> None:
+    values = preset_for(preset, "random")
+    other = SimulationSettings.collect({"strategy": "fedavgm"}, preset=values)
+    assert {getattr(other, name) for name in STRATEGY_OPTIONS} == {None}
+    assert other.learning_rate == values["learning_rate"]
+    strategy_of(other)
+    own = SimulationSettings.collect(
+        {"strategy": "fedavgm", "server_learning_rate": 0.5}, preset=values
+    )
+    assert own.server_learning_rate == 0.5
+    same = SimulationSettings.collect({"strategy": "fedadam", "tau": 0.5}, preset=values)
+    assert (same.tau, same.bias_correction) == (0.5, True)
 
 
 def test_the_paper_s_preset_is_its_protocol() -> None:
@@ -95,6 +124,43 @@ def test_experiment_two_has_one_to_eight_clients() -> None:
         assert planned.settings.clients == int(cell.column)
         assert planned.settings.rounds == 10
         assert planned.settings.partition == "random"
+
+
+@pytest.mark.parametrize(
+    ("given", "column", "name"),
+    [
+        ({"model": "lstm"}, "random", "model"),
+        ({"partition": "dirichlet"}, "random", "partition"),
+        ({"baseline": True}, "random", "baseline"),
+        ({"baseline": False}, "baseline", "baseline"),
+    ],
+)
+def test_a_cell_is_what_it_is_called(given: dict[str, Any], column: str, name: str) -> None:
+    def others(values: Mapping[str, Any]) -> SimulationSettings:
+        return SimulationSettings.collect(given, preset=values)
+
+    with pytest.raises(SettingsError, match=f"The experiment needs {name} = ") as caught:
+        experiment_one(others, "best", OUT, ["conv"], [column], 1)
+    assert f"--{name}" in caught.value.mend
+    assert f"CHORUS_{name.upper()}" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    "given", [{"clients": 2}, {"partition": "quantity"}, {"baseline": True}, {"model": "lstm"}]
+)
+def test_a_number_of_clients_is_what_it_is_called(given: dict[str, Any]) -> None:
+    def others(values: Mapping[str, Any]) -> SimulationSettings:
+        return SimulationSettings.collect(given, preset=values)
+
+    with pytest.raises(SettingsError, match="The experiment needs"):
+        experiment_two(others, "paper", OUT, ["conv"], 1)
+
+
+def test_the_environment_changes_no_cell_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHORUS_MODEL", "conv")
+    experiment_one(collect, "best", OUT, ["conv"], ["random"], 1)
+    with pytest.raises(SettingsError, match="needs model = dense here, but the setting says conv"):
+        experiment_one(collect, "best", OUT, ["dense"], ["random"], 1)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +223,21 @@ def test_experiment_one_s_table_has_the_paper_beside_ours() -> None:
     assert rows[3][9] == "-", "the paper has no speaker partition"
 
 
+def test_the_terminal_shows_a_table_a_partition_and_the_confusions() -> None:
+    tables = tables_of_one(
+        [summary(model, column, 0.5) for model in ("conv", "dense") for column in COLUMNS]
+    )
+    assert [table.title for table in tables[:4]] == COLUMNS
+    assert len(tables) == 4 + 8
+    console = Console(width=180, record=True, file=io.StringIO())
+    console.print(tables[1], tables[5])
+    text = console.export_text()
+    assert "0.41 / 0.38 / 0.41 / 0.37 / 5 min" in text, "the paper's numbers"
+    assert "0.51 / 0.49 / 0.51 / 0.49 / 10 min" in text
+    assert "conv, random: confusion" in text
+    assert "8 (80%)" in text
+
+
 def test_experiment_two_s_table_has_a_row_a_model() -> None:
     rows = rows_of_two(
         [summary(model, str(k), k / 10) for model in ("conv", "dense") for k in (1, 2)]
@@ -198,3 +279,12 @@ def test_a_document_without_marks_is_left_alone(tmp_path: Path, text: str | None
         write_section(path, "one", "new")
     assert "<!-- begin one --> and <!-- end one -->" in caught.value.mend
     assert (path.read_text() if path.exists() else None) == text
+
+
+def test_what_is_no_text_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "results.png"
+    path.write_bytes(b"\x89PNG\xff\xfe")
+    for place in (path, tmp_path):
+        with pytest.raises(RunError, match="is no text that can be read"):
+            write_section(place, "one", "new")
+    assert path.read_bytes() == b"\x89PNG\xff\xfe"

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from edge_client.commands.experiment import _numbers
-from edge_client.simulation import newcomers
+from edge_client.simulation import study
 from edge_client.simulation.data import Utterances, divide
 from edge_client.simulation.experiments import Cell
 from edge_client.simulation.newcomers import (
@@ -54,6 +55,26 @@ def test_each_number_of_speakers_has_every_seed_and_fold() -> None:
 def test_nobody_cannot_train(counts: list[int]) -> None:
     with pytest.raises(SettingsError, match="should be 1 or more"):
         plan(Path("out"), *counts)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"partition": "random"}, "partition"),
+        ({"baseline": True}, "baseline"),
+        ({"protocol": "paper"}, "protocol"),
+        ({"test_corpus": "emodb"}, "test_corpus"),
+        ({"validation": True}, "validation"),
+        ({"clients": 3}, "clients"),
+    ],
+)
+def test_what_makes_the_experiment_cannot_be_changed(given: dict[str, Any], name: str) -> None:
+    def others(values: Mapping[str, Any]) -> SimulationSettings:
+        return SimulationSettings.collect(given, preset=values)
+
+    plan_newcomers(partial(SimulationSettings.collect, {}, None), "paper", Path("out"), [4], 1)
+    with pytest.raises(SettingsError, match=f"The experiment needs {name} = "):
+        plan_newcomers(others, "best", Path("out"), [4], 1)
 
 
 def test_numbers_are_read_or_refused() -> None:
@@ -106,7 +127,7 @@ def test_more_than_there_are_cannot_join() -> None:
 def small(monkeypatch: pytest.MonkeyPatch, tiny: object) -> None:
     assert tiny
     loaded: Utterances = SIX
-    monkeypatch.setattr(newcomers, "load_utterances", lambda _: loaded)
+    monkeypatch.setattr(study, "load_utterances", lambda _: loaded)
     monkeypatch.setattr(Engines, "get", lambda *_: [NumpyEngine()])
     for name in ("confusion", "history", "partition"):
         monkeypatch.setattr(f"edge_client.simulation.run.draw_{name}", lambda _, path: path.touch())

@@ -94,21 +94,29 @@ def test_a_terminal_gets_one_live_line(text: io.StringIO) -> None:
         ({"rounds": 40}, {"rounds": 20}),
         ({"epochs": 2}, {}),
         ({}, {"fraction": 0.5}),
-        ({"clients": 8}, {"clients": 8, "clients_per_round": 2}),
+        ({}, {"clients_per_round": 2}),
         ({"model": "lstm"}, {"model": "dense"}),
         ({"model": "dense"}, {"model": "conv"}),
-        ({"examples_per_client": 200}, {"examples_per_client": 100}),
         ({"steps": 2}, {"steps": 1}),
-        ({"clients": 8, "steps": 2}, {"clients": 4, "steps": 2}),
     ],
 )
 def test_more_work_counts_more(more: dict[str, Any], less: dict[str, Any]) -> None:
     much, little = (SimulationSettings.parse(values) for values in (more, less))
-    assert work(much, 600) > work(little, 600) > 0
+    each = [150] * 4
+    assert work(much, each) > work(little, each) > 0
+
+
+def test_work_counts_who_trains_on_what() -> None:
+    settings, steps = SimulationSettings(), SimulationSettings(steps=3)
+    assert work(settings, [200] * 4) == 2 * work(settings, [100] * 4)
+    assert work(settings, [100] * 20) == 5 * work(settings, [100] * 4)
+    assert work(steps, [100] * 20) == 5 * work(steps, [200] * 4)
+    two = SimulationSettings(clients_per_round=2)
+    assert work(two, [100] * 4) == work(two, [100] * 20), "of more clients no more take part"
 
 
 def test_a_baseline_is_as_much_work_as_a_federation_of_all() -> None:
-    assert work(SimulationSettings(baseline=True), 600) == work(SimulationSettings(), 600)
+    assert work(SimulationSettings(baseline=True), [600]) == work(SimulationSettings(), [150] * 4)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from edge_client.simulation.report import (
     print_result,
     print_summary,
     spread,
-    write_summary,
+    table_of,
 )
 from edge_client.simulation.study import METRICS
 
@@ -71,9 +71,10 @@ def test_programs_get_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) 
     assert json.loads(capsys.readouterr().out) == SUMMARY
 
 
-def test_a_summary_is_written_above_its_runs(tmp_path: Path) -> None:
-    write_summary(SUMMARY, tmp_path)
-    assert json.loads((tmp_path / "result.json").read_text()) == SUMMARY
+def test_a_table_has_its_header() -> None:
+    table = table_of([["a", "b"], ["1", "2"]], "both")
+    assert (table.title, table.row_count) == ("both", 1)
+    assert [column.header for column in table.columns] == ["a", "b"]
 
 
 def test_numbers() -> None:

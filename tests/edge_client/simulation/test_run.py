@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,19 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_client.simulation.checkpoint import Checkpoint
-from edge_client.simulation.run import Run, Stopped, check_can_start
+from edge_client.simulation.run import Run, Stopped, check_can_start, check_parts
 from edge_client.simulation.run_folder import RoundRecord, RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import METRICS
-from shared.errors import ChorusError, RunError, SettingsError, WeightsError
+from shared.errors import (
+    ChorusError,
+    MissingPartError,
+    RunError,
+    SettingsError,
+    StorageError,
+    TrainingError,
+    WeightsError,
+)
 from shared.metrics import confusion
 from shared.weights import digest, initial_weights, load_weights, save_weights
 from tests.edge_client.tiny import TINY, NumpyEngine, utterances
@@ -68,15 +77,22 @@ def execute(
     path: Path, watcher: Watcher | None = None, seconds: float = 10, **values: Any
 ) -> dict[str, Any]:
     settings, folder = simulation(**values), RunFolder(path)
-    folder.claim(settings, overwrite=False)
+    folder.claim(settings, resume=True, overwrite=False)
     run = Run(settings, folder, UTTERANCES, [NumpyEngine()], clock(seconds))
     return run.execute(watcher or Watcher())
+
+
+def stop(path: Path, number: int, **values: Any) -> None:
+    """Run until some rounds are done; the checkpoint then has them."""
+    with pytest.raises(Stopped):
+        execute(path, Watcher(number, KeyboardInterrupt), **values)
 
 
 def test_it_leaves_everything_in_its_folder(tmp_path: Path) -> None:
     watcher = Watcher()
     result = execute(tmp_path, watcher)
-    assert {path.name for path in tmp_path.iterdir()} == set(RunFolder.FILES)
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {*RunFolder.FILES, ".lock"} - {"checkpoint.safetensors"}
     assert json.loads((tmp_path / "result.json").read_text()) == result
     assert watcher.started == (0, ROUNDS)
     assert [record.round for record in watcher.records] == [1, 2, 3, 4, 5]
@@ -125,19 +141,19 @@ def test_the_best_round_is_chosen_on_the_validation_split(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("values", [{"choose": "last"}, {"validation": False}])
 def test_otherwise_the_last_round_is_taken(tmp_path: Path, values: dict[str, Any]) -> None:
+    stop(tmp_path, ROUNDS, **values)
+    reached = Checkpoint.load(tmp_path / "checkpoint.safetensors", TINY)
     result = execute(tmp_path, **values)
     assert result["chosen_round"] == ROUNDS
-    reached = Checkpoint.load(tmp_path / "checkpoint.safetensors")
     model = load_weights(tmp_path / "model.safetensors", TINY)
     np.testing.assert_array_equal(reached.weights, model)
 
 
 def outcome(path: Path) -> list[str]:
-    """Name what a run came to: the chosen model, the last one, and its rounds."""
-    chosen = load_weights(path / "model.safetensors", TINY)
-    last = Checkpoint.load(path / "checkpoint.safetensors").weights
+    """Name what a run came to: its model, and its rounds but for the seconds they took."""
+    model = load_weights(path / "model.safetensors", TINY)
     rows = [row.split(",") for row in (path / "rounds.csv").read_text().splitlines()]
-    return [digest(chosen), digest(last), *(",".join(row[:6] + row[7:]) for row in rows)]
+    return [digest(model), *(",".join(row[:6] + row[7:]) for row in rows)]
 
 
 SCAFFOLD: dict[str, Any] = {"strategy": "scaffold", "optimizer": "sgd"}
@@ -145,7 +161,13 @@ SCAFFOLD: dict[str, Any] = {"strategy": "scaffold", "optimizer": "sgd"}
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"strategy": "fedadam"}, SCAFFOLD, {"baseline": True}, {"client_dropout": 0.9}],
+    [
+        {},
+        {"strategy": "fedadam", "choose": "last"},
+        {**SCAFFOLD, "choose": "last"},
+        {"baseline": True, "choose": "last"},
+        {"client_dropout": 0.9},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize(("error", "raised"), [(KeyboardInterrupt, Stopped), (MemoryError,) * 2])
@@ -173,8 +195,7 @@ def test_stopped_and_resumed_ends_in_the_same(
 def test_resumed_twice_is_the_same_too(tmp_path: Path) -> None:
     execute(tmp_path / "whole", **SCAFFOLD)
     for number in (2, 3):
-        with pytest.raises(Stopped):
-            execute(tmp_path / "parts", Watcher(number, KeyboardInterrupt), **SCAFFOLD)
+        stop(tmp_path / "parts", number, **SCAFFOLD)
     execute(tmp_path / "parts", **SCAFFOLD)
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
 
@@ -193,7 +214,92 @@ def test_checkpoints_are_not_written_all_the_time(tmp_path: Path) -> None:
     with pytest.raises(MemoryError):
         execute(tmp_path, Watcher(3, MemoryError), seconds=0.4)
     # Two readings a round and one after it: 1.2 s a round, and a checkpoint after two of them.
-    assert Checkpoint.load(tmp_path / "checkpoint.safetensors").number == 2
+    assert Checkpoint.load(tmp_path / "checkpoint.safetensors", TINY).number == 2
+
+
+class Failing(NumpyEngine):
+    """Fails in some step."""
+
+    def __init__(self, step: int, error: BaseException) -> None:
+        super().__init__()
+        self._at, self._error = step, error
+
+    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+        if len(self.seeds) == self._at:
+            raise self._error
+        return super().step(features, labels, seed)
+
+
+def fail(path: Path, step: int, error: BaseException, **values: Any) -> None:
+    """Run with an engine that fails, and without a checkpoint before."""
+    settings, folder = simulation(**values), RunFolder(path)
+    folder.claim(settings, resume=True, overwrite=False)
+    Run(settings, folder, UTTERANCES, [Failing(step, error)], clock(0)).execute(Watcher())
+
+
+@pytest.mark.parametrize(
+    "error", [StorageError("Full.", "Free some."), TrainingError("No.", "Do.")]
+)
+def test_an_error_in_a_round_loses_no_round_before(tmp_path: Path, error: ChorusError) -> None:
+    whole = execute(tmp_path / "whole", **SCAFFOLD)
+    with pytest.raises(type(error), match=error.problem) as caught:
+        fail(tmp_path / "run", 10, error, **SCAFFOLD)
+    assert ("--resume" in caught.value.mend) == isinstance(error, StorageError)
+    watcher = Watcher()
+    result = execute(tmp_path / "run", watcher, **SCAFFOLD)
+    assert watcher.started == (2, ROUNDS)
+    assert result["confusion"] == whole["confusion"]
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("save", [1, 2])
+def test_a_full_disk_is_told_and_the_rest_is_kept(tmp_path: Path, save: int) -> None:
+    real, calls = Checkpoint.save, iter(range(1, 100))
+
+    def full(self: Checkpoint, path: Path) -> None:
+        if next(calls) >= save:
+            raise StorageError("The disk is full.", "Free some space.")
+        real(self, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoint, "save", full)
+        with pytest.raises(StorageError, match="full") as caught:
+            execute(tmp_path)
+    assert caught.value.mend.startswith("Free some space. The same command goes on")
+    watcher = Watcher()
+    execute(tmp_path, watcher)
+    assert watcher.started == (save - 1, ROUNDS)
+
+
+@pytest.mark.parametrize("where", ["save", "_evaluate", "write_result"])
+def test_stopping_at_the_end_says_what_is_kept_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    whole = execute(tmp_path / "whole", validation=False)
+    owner: Any = {"save": Checkpoint, "_evaluate": Run, "write_result": RunFolder}[where]
+    real, calls = getattr(owner, where), iter([True])
+
+    def interrupted(*arguments: Any) -> Any:
+        if next(calls, False):
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(owner, where, interrupted)
+    with pytest.raises(Stopped, match=f"{tmp_path}/run keeps what was reached") as caught:
+        execute(tmp_path / "run", seconds=0, validation=False)
+    assert "--resume" in caught.value.mend
+    watcher = Watcher()
+    assert execute(tmp_path / "run", watcher, validation=False)["uar"] == whole["uar"]
+    assert watcher.started == (ROUNDS, ROUNDS)
+
+
+def test_the_memory_of_another_strategy_is_damage(tmp_path: Path) -> None:
+    stop(tmp_path, 2, strategy="fedadam")
+    path = tmp_path / "checkpoint.safetensors"
+    reached = Checkpoint.load(path, TINY)
+    replace(reached, state={"momentum": reached.weights}).save(path)
+    with pytest.raises(RunError, match=r"checkpoint.safetensors is damaged"):
+        execute(tmp_path, strategy="fedadam")
 
 
 def test_a_finished_run_is_not_made_again(tmp_path: Path) -> None:
@@ -204,8 +310,7 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path) -> None:
 
 
 def test_a_truncated_checkpoint_is_refused_and_the_model_kept(tmp_path: Path) -> None:
-    with pytest.raises(Stopped):
-        execute(tmp_path, Watcher(2, KeyboardInterrupt))
+    stop(tmp_path, 2)
     checkpoint = tmp_path / "checkpoint.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-10])
     with pytest.raises(RunError, match="damaged"):
@@ -234,39 +339,96 @@ def test_rounds_without_anybody_are_recorded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        {"clients": 33},
+        {"folds": 7},
+        {"clients_per_round": 5},
+        {"partition": "speaker", "clients_per_round": 5},
+        {"strategy": "krum"},
+        {"strategy": "krum", "client_dropout": 0.5},
+        {"strategy": "multi-krum", "clients": 9, "fraction": 0.5},
+        {"strategy": "multi-krum", "clients": 5, "select": 5},
+        {"strategy": "trimmed-mean", "clients": 2},
+        {"strategy": "trimmed-mean", "clients": 6, "trim": 0.34},
+    ],
+    ids=str,
+)
+def test_what_cannot_start_is_known_before(values: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_can_start(simulation(**values), UTTERANCES)
+    assert caught.value.mend
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"clients_per_round": 4},
+        {"clients_per_round": 9, "baseline": True},
+        {"strategy": "krum", "clients": 5},
+        {"strategy": "krum", "byzantine": 0},
+        {"strategy": "krum", "baseline": True},
+        {"strategy": "multi-krum", "clients": 5, "select": 4},
+        {"strategy": "trimmed-mean", "clients": 3},
+        {"strategy": "trimmed-mean", "clients": 6, "trim": 0.34, "client_dropout": 0.1},
+        {"strategy": "scaffold", "optimizer": "sgd"},
+    ],
+    ids=str,
+)
+def test_what_can_start_may(values: dict[str, Any]) -> None:
+    check_parts(simulation(**values))
+    examples = check_can_start(simulation(**values), UTTERANCES)
+    assert sum(examples) == 32
+
+
+@pytest.mark.parametrize(
     ("values", "error"),
     [
         ({"strategy": "best"}, SettingsError),
         ({"strategy": "fedavg", "tau": 0.1}, SettingsError),
-        ({"clients": 33}, SettingsError),
-        ({"folds": 7}, SettingsError),
         ({"initial": "/nowhere/model.safetensors"}, WeightsError),
     ],
 )
-def test_what_cannot_start_is_known_before(
+def test_parts_that_are_wrong_are_known_before(
     values: dict[str, Any], error: type[ChorusError]
 ) -> None:
-    check_can_start(simulation(), UTTERANCES)
-    with pytest.raises(error):
-        check_can_start(simulation(**values), UTTERANCES)
+    with pytest.raises(error) as caught:
+        check_parts(simulation(**values))
+    assert caught.value.mend
 
 
-class Broken(NumpyEngine):
-    """Fails in its 10th step, as a disk or a driver may."""
+@pytest.mark.parametrize(
+    ("engine", "missing"),
+    [("keras", "tensorflow"), ("keras", "matplotlib"), ("tflite", "matplotlib")],
+)
+def test_a_package_that_is_missing_is_known_before(
+    monkeypatch: pytest.MonkeyPatch, engine: str, missing: str
+) -> None:
+    monkeypatch.setattr("edge_client.simulation.run.find_runtime", lambda: None)
+    monkeypatch.setattr(
+        "edge_client.simulation.run.find_spec", lambda name: name != missing or None
+    )
+    with pytest.raises(MissingPartError, match=f"need {missing}, which is not") as caught:
+        check_parts(simulation(engine=engine))
+    assert "pip install 'chorus-edge[workstation]'" in caught.value.mend
 
-    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
-        if len(self.seeds) == 10:
-            raise KeyboardInterrupt
-        return super().step(features, labels, seed)
+
+def test_a_runtime_that_is_missing_is_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise MissingPartError("No TFLite runtime is installed.")
+
+    monkeypatch.setattr("edge_client.simulation.run.find_runtime", none)
+    check_parts(simulation())
+    with pytest.raises(MissingPartError):
+        check_parts(simulation(engine="tflite"))
 
 
 def test_a_stop_within_a_round_goes_back_to_its_beginning(tmp_path: Path) -> None:
     whole = execute(tmp_path / "whole", **SCAFFOLD)
-    settings, folder = simulation(**SCAFFOLD), RunFolder(tmp_path / "run")
-    folder.claim(settings, overwrite=False)
     with pytest.raises(Stopped, match="after round 2"):
-        # Without a checkpoint before: it is written when some clients have trained in round 3.
-        Run(settings, folder, UTTERANCES, [Broken()], clock(0)).execute(Watcher())
+        # The checkpoint is written when some clients have trained in round 3.
+        fail(tmp_path / "run", 10, KeyboardInterrupt(), **SCAFFOLD)
     result = execute(tmp_path / "run", **SCAFFOLD)
     assert result["confusion"] == whole["confusion"]
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
@@ -286,8 +448,7 @@ def test_the_model_may_be_a_running_average_of_the_rounds(tmp_path: Path) -> Non
 
 def test_a_stopped_average_goes_on_bit_for_bit(tmp_path: Path) -> None:
     execute(tmp_path / "whole", averaging=0.9, choose="last")
-    with pytest.raises(Stopped):
-        execute(tmp_path / "stopped", Watcher(2, KeyboardInterrupt), averaging=0.9, choose="last")
+    stop(tmp_path / "stopped", 2, averaging=0.9, choose="last")
     execute(tmp_path / "stopped", averaging=0.9, choose="last")
     models = [tmp_path / name / "model.safetensors" for name in ("whole", "stopped")]
     assert models[0].read_bytes() == models[1].read_bytes()

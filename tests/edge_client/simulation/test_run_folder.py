@@ -1,6 +1,10 @@
 """The folder of a run."""
 
 import csv
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +34,23 @@ def check(
 
 
 def claimed(folder: RunFolder) -> RunFolder:
-    check(folder)
-    folder.claim(SETTINGS, overwrite=False)
+    claim(folder)
     return folder
+
+
+def claim(
+    folder: RunFolder,
+    settings: SimulationSettings = SETTINGS,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> None:
+    check(folder, settings, resume=resume, overwrite=overwrite)
+    folder.claim(settings, resume=resume, overwrite=overwrite)
+
+
+def visible(folder: RunFolder) -> list[str]:
+    return sorted(path.name for path in folder.path.glob("[!.]*"))
 
 
 def test_a_new_folder_gets_its_settings(folder: RunFolder) -> None:
@@ -72,6 +90,22 @@ def test_another_run_may_not_go_on_in_it(
         check(claimed(folder), SETTINGS.model_copy(update=change), resume=True)
 
 
+def test_threads_and_ways_to_name_a_file_make_no_other_run(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, other = (
+        SimulationSettings.parse({"corpus": "manifest", "data": data, "threads": threads})
+        for data, threads in (("m.csv", 1), (tmp_path / "m.csv", 2))
+    )
+    claim(folder, one)
+    claim(folder, other, resume=True)
+    assert SimulationSettings.parse(read_toml(folder.config)) == one, "it is still the first's"
+    elsewhere = other.model_copy(update={"data": tmp_path / "n.csv"})
+    with pytest.raises(RunError, match=r"data is m\.csv there, .*n\.csv here"):
+        check(folder, elsewhere, resume=True)
+
+
 def test_damaged_settings_are_another_run(folder: RunFolder) -> None:
     claimed(folder).config.write_text("nonsense")
     with pytest.raises(RunError, match=r"its config\.toml cannot be read"):
@@ -86,8 +120,28 @@ def test_overwriting_removes_what_a_run_wrote_and_nothing_else(folder: RunFolder
     (folder.path / "notes.txt").write_text("mine")
     check(folder, overwrite=True)
     assert folder.read_result() == {"uar": 1}, "checking removes nothing"
-    folder.claim(SETTINGS, overwrite=True)
-    assert sorted(path.name for path in folder.path.iterdir()) == ["config.toml", "notes.txt"]
+    claim(folder, overwrite=True)
+    assert visible(folder) == ["config.toml", "notes.txt"]
+
+
+def test_overwriting_that_is_interrupted_can_be_done_again(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed(folder).write_rounds([])
+    folder.write_result({"uar": 1})
+    real = Path.unlink
+
+    def interrupted(path: Path, *, missing_ok: bool = False) -> None:
+        if path == folder.rounds:
+            raise KeyboardInterrupt
+        real(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        claim(folder, overwrite=True)
+    monkeypatch.undo()
+    claim(folder, overwrite=True)
+    assert visible(folder) == ["config.toml"]
 
 
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
@@ -96,6 +150,42 @@ def test_a_folder_of_something_else_is_left_alone(folder: RunFolder, how: dict[s
     (folder.path / "thesis.tex").write_text("years of work")
     with pytest.raises(RunError, match=r"no run has written \(thesis\.tex\)"):
         check(folder, **how)
+
+
+@pytest.mark.parametrize("name", sorted({*RunFolder.FILES} - {"config.toml"}))
+def test_a_file_that_is_called_as_a_run_s_is_left_alone(folder: RunFolder, name: str) -> None:
+    folder.path.mkdir()
+    (folder.path / name).write_text("{}")
+    with pytest.raises(RunError, match=rf"no run has written \({re.escape(name)}\)"):
+        check(folder, resume=True)
+
+
+def test_two_processes_are_not_in_it_at_a_time(folder: RunFolder) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from edge_client.simulation.run_folder import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).locked():\n"
+        "    print(flush=True); sys.stdin.read()\n"
+    )
+    line = [sys.executable, "-c", program, str(folder.path)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(RunError, match="is in use by another process") as caught:
+            claim(folder)
+        assert caught.value.mend
+        assert visible(folder) == []
+        other.stdin.close()
+        other.wait()
+    claim(folder)
+
+
+def test_what_came_in_between_is_seen(folder: RunFolder) -> None:
+    check(folder)
+    claimed(RunFolder(folder.path))
+    with pytest.raises(RunError, match="holds a run already"):
+        folder.claim(SETTINGS, resume=False, overwrite=False)
 
 
 def test_a_file_is_no_folder(folder: RunFolder) -> None:
@@ -112,9 +202,27 @@ def test_a_folder_below_a_file_cannot_be(folder: RunFolder) -> None:
 
 
 def test_several_runs_do_not_go_into_a_single_run_s_folder(folder: RunFolder) -> None:
-    folder.check_above()
+    folder.check_above("experiment one")
     with pytest.raises(RunError, match="holds a single run"):
-        claimed(folder).check_above()
+        claimed(folder).check_above("experiment one")
+
+
+def test_a_summary_is_replaced_by_one_of_its_kind_only(folder: RunFolder) -> None:
+    folder.write_summary("experiment one", {"cells": []})
+    folder.table.write_text("| a |")
+    folder.check_above("experiment one")
+    assert json.loads(folder.result.read_text()) == {"summary": "experiment one", "cells": []}
+    with pytest.raises(RunError, match=r"result\.json is of something else"):
+        folder.check_above("experiment two")
+
+
+@pytest.mark.parametrize("content", [b"precious", b'{"uar": 1}', b"[1]", b"null", b"\xff\xfe"])
+@pytest.mark.parametrize("name", ["result.json", "table.md"])
+def test_a_summary_replaces_nothing_of_others(folder: RunFolder, name: str, content: bytes) -> None:
+    folder.path.mkdir()
+    (folder.path / name).write_bytes(content)
+    with pytest.raises(RunError, match=f"{name} is of something else, and would be replaced"):
+        folder.check_above("simulate")
 
 
 def test_rounds_are_a_table(folder: RunFolder) -> None:
@@ -140,6 +248,19 @@ def test_a_result_makes_a_run_finished(folder: RunFolder) -> None:
     assert folder.read_result() is None
     folder.write_result({"uar": 0.5})
     assert folder.read_result() == {"uar": 0.5}
-    folder.result.write_text('{"uar": ')
-    with pytest.raises(RunError, match=r"result\.json is damaged"):
+
+
+@pytest.mark.parametrize("text", ['{"uar": ', "[]", "3", "null"])
+def test_a_damaged_result_is_called_so(folder: RunFolder, text: str) -> None:
+    claimed(folder).result.write_text(text)
+    with pytest.raises(RunError, match=r"result\.json is damaged") as caught:
         folder.read_result()
+    assert "--resume" in caught.value.mend
+
+
+def test_a_finished_run_keeps_nothing_to_go_on_with(folder: RunFolder) -> None:
+    claimed(folder).checkpoint.write_bytes(b"56 MB")
+    folder.controls.mkdir()
+    (folder.controls / "client-00000.control.1").write_bytes(b"more")
+    folder.write_result({"uar": 0.5})
+    assert visible(folder) == ["config.toml", "result.json"]

@@ -1,6 +1,7 @@
 """Several runs that belong together."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from edge_client.simulation import study
 from edge_client.simulation.data import Utterances
+from edge_client.simulation.progress import work
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import METRICS, Engines, Planned, execute, summarise
@@ -120,6 +122,77 @@ def test_a_folder_of_another_run_is_refused_before_any_work(tmp_path: Path, load
     with pytest.raises(RunError, match="seed is 0 there, 1 here"):
         make(planned(tmp_path / "a", seed=1), resume=True)
     assert loaded.corpora == []
+
+
+def test_a_strategy_that_does_not_exist_is_told_before_any_work(
+    tmp_path: Path, loaded: Loaded
+) -> None:
+    with pytest.raises(SettingsError, match="no strategy named best"):
+        make(planned(tmp_path / "a"), planned(tmp_path / "b", strategy="best"))
+    assert loaded.corpora == []
+
+
+def test_a_run_that_somebody_else_has_taken_since_is_left_to_them(
+    tmp_path: Path, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert loaded
+    mine, theirs = planned(tmp_path / "b"), planned(tmp_path / "b", seed=7)
+
+    def engine(_: Engines, settings: SimulationSettings) -> list[Engine]:
+        assert settings.seed == 1, "this is the first run"
+        RunFolder(theirs.folder).claim(theirs.settings, resume=False, overwrite=True)
+        return [NumpyEngine()]
+
+    monkeypatch.setattr(Engines, "get", engine)
+    with pytest.raises(RunError, match="b belongs to another run: seed is 7 there, 0 here"):
+        make(planned(tmp_path / "a", seed=1), mine)
+    assert (tmp_path / "a" / "result.json").exists()
+    assert not (tmp_path / "b" / "result.json").exists()
+
+
+def test_nobody_gets_into_a_run_that_is_going_on(
+    tmp_path: Path, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert loaded
+    mine = planned(tmp_path / "a")
+
+    def engine(*_: object) -> list[Engine]:
+        with pytest.raises(RunError, match="in use by another process"):
+            RunFolder(mine.folder).claim(mine.settings, resume=False, overwrite=True)
+        return [NumpyEngine()]
+
+    monkeypatch.setattr(Engines, "get", engine)
+    (result,), _ = make(mine)
+    assert RunFolder(mine.folder).read_result() == result
+
+
+def test_a_finished_run_of_old_is_tidied_up(tmp_path: Path, loaded: Loaded) -> None:
+    assert loaded
+    make(planned(tmp_path / "a"))
+    old = RunFolder(tmp_path / "a")
+    old.checkpoint.write_bytes(b"large")
+    make(planned(tmp_path / "a"), resume=True)
+    assert not old.checkpoint.exists()
+
+
+def test_time_is_estimated_by_who_really_trains(
+    tmp_path: Path, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert loaded
+    estimated = []
+
+    def note(settings: SimulationSettings, examples: Sequence[int]) -> float:
+        estimated.append(list(examples))
+        return work(settings, examples)
+
+    monkeypatch.setattr(study, "work", note)
+    make(planned(tmp_path / "a"), planned(tmp_path / "b", partition="speaker"))
+    assert estimated == [[8] * 4, [8] * 4]
+    make(
+        planned(tmp_path / "c", baseline=True),
+        planned(tmp_path / "d", examples_per_client=800, clients=2),
+    )
+    assert estimated[2:] == [[32], [32, 32]]
 
 
 def test_overwriting_makes_the_run_anew(tmp_path: Path, loaded: Loaded) -> None:
