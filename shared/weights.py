@@ -22,6 +22,8 @@ Weights = NDArray[np.float32]
 _PIECE: Final = 1 << 18
 """Values that are looked at together: the answers for all would take another quarter of memory."""
 
+_ANOTHER: Final = "Give weights of this model, or name the model they are of (--model)."
+
 
 class Vector(Protocol):
     """A flat float32 vector that can be read piece by piece: an array, or a file on disk."""
@@ -76,7 +78,8 @@ def check_weights(
     if vector.shape != expected or vector.dtype != np.float32:
         raise WeightsError(
             f"{what} should be float32 of shape {expected} for {architecture.name}, "
-            f"are {vector.dtype} of shape {vector.shape}."
+            f"are {vector.dtype} of shape {vector.shape}.",
+            _ANOTHER,
         )
     check_finite(vector, what)
 
@@ -134,7 +137,10 @@ def check_finite(vector: Weights, what: str) -> None:
     """Raise :class:`WeightsError` if a value is NaN or infinite."""
     for start in range(0, len(vector), _PIECE):
         if not np.isfinite(vector[start : start + _PIECE]).all():
-            raise WeightsError(f"{what} holds values that are not finite.")
+            raise WeightsError(
+                f"{what} holds values that are not finite.",
+                "They come from a training that diverged: take those of another one.",
+            )
 
 
 def _architecture_named(metadata: dict[str, str], path: Path) -> Architecture:
@@ -153,11 +159,12 @@ def _check_manifest(file: TensorFile, architecture: Architecture) -> None:
     wrong = f"{file.path} does not hold {architecture.name} weights"
     expected = {spec.name: spec for spec in architecture.manifest}
     if odd := file.tensors.keys() ^ expected.keys():
-        raise WeightsError(f"{wrong} (tensor {min(odd)}).")
+        raise WeightsError(f"{wrong} (tensor {min(odd)}).", _ANOTHER)
     for name, spec in expected.items():
         tensor = file.tensors[name]
         if tensor.shape != spec.shape or tensor.dtype != "F32":
             raise WeightsError(
                 f"{wrong}: {name} should be float32 {list(spec.shape)}, "
-                f"is {tensor.dtype} {list(tensor.shape)}."
+                f"is {tensor.dtype} {list(tensor.shape)}.",
+                _ANOTHER,
             )

@@ -40,6 +40,8 @@ OTHER: Final = "other"
 UNKNOWN: Final = "unknown"
 """Speaker of a clip that lies directly in an emotion's folder."""
 
+_MEND: Final = "Mend the file; 'edge-client corpora' shows what it should hold."
+
 _REQUIRED: Final = ("path", "emotion", "speaker")
 _COLUMNS: Final = (*_REQUIRED, "language", "text")
 _EMOTIONS: Final[dict[str, Emotion]] = {emotion: emotion for emotion in EMOTIONS}
@@ -64,7 +66,7 @@ def load(data: Path) -> Corpus:
         raise not_there(INFO, data, "a CSV file, or a folder of emotions")
     clips = sorted(_rows(data), key=lambda clip: clip.identifier)
     if not clips:
-        raise CorpusError(f"{data} lists no clips.")
+        raise CorpusError(f"{data} lists no clips.", _MEND)
     return Corpus(INFO, tuple(clips))
 
 
@@ -118,14 +120,15 @@ def _rows(file: Path) -> Iterator[Clip]:
                 if clip.identifier in seen:
                     raise CorpusError(
                         f"{file}, line {reader.line_num}: {clip.identifier} is in line "
-                        f"{seen[clip.identifier]} already."
+                        f"{seen[clip.identifier]} already.",
+                        "Take one of the two lines out.",
                     )
                 seen[clip.identifier] = reader.line_num
                 yield clip
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{file} is not a CSV file in UTF-8.") from error
+        raise CorpusError(f"{file} is not a CSV file in UTF-8.", _MEND) from error
     except csv.Error as error:
-        raise CorpusError(f"{file}, after line {reader.line_num}: {error}.") from error
+        raise CorpusError(f"{file}, after line {reader.line_num}: {error}.", _MEND) from error
     except OSError as error:
         raise CorpusError(f"Cannot read {file}: {error.strerror}.") from error
 
@@ -136,7 +139,8 @@ def _check_header(file: Path, header: list[str]) -> None:
     if missing or odd or len(set(header)) < len(header):
         raise CorpusError(
             f"{file}, line 1: the columns should be path,emotion,speaker[,language][,text], "
-            f"they are {','.join(header)[:100] or 'none'}."
+            f"they are {','.join(header)[:100] or 'none'}.",
+            _MEND,
         )
 
 
@@ -144,17 +148,21 @@ def _clip(file: Path, line: int, row: dict[str, str | None]) -> Clip:
     where = f"{file}, line {line}"
     # csv puts what lies beyond the last column under the key None, and None where one is missing.
     if set(row) - set(_COLUMNS) or None in row.values():
-        raise CorpusError(f"{where}: the row has another number of columns than the header.")
+        raise CorpusError(
+            f"{where}: the row has another number of columns than the header.",
+            "Put quotes around what holds a comma.",
+        )
     cells = {name: (value or "").strip() for name, value in row.items()}
     for name in _REQUIRED:
         if not cells[name]:
-            raise CorpusError(f"{where}: the {name} is empty.")
+            raise CorpusError(f"{where}: the {name} is empty.", _MEND)
     if "\0" in cells["path"]:
-        raise CorpusError(f"{where}: the path holds a zero byte.")
+        raise CorpusError(f"{where}: the path holds a zero byte.", _MEND)
     emotion = cells["emotion"].lower()
     if emotion not in (*EMOTIONS, OTHER):
         raise CorpusError(
-            f"{where}: the emotion {cells['emotion']!r} is none of {', '.join(EMOTIONS)}, {OTHER}."
+            f"{where}: the emotion {cells['emotion']!r} is none of {', '.join(EMOTIONS)}, {OTHER}.",
+            f"Write {OTHER} for any other emotion: such clips are left out.",
         )
     return Clip(
         identifier=Path(cells["path"]).as_posix(),

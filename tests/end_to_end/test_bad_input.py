@@ -74,7 +74,23 @@ def test_a_missing_class_is_named(simulate: Command, small_corpus: Path) -> None
     part = small_corpus.with_name("no-happiness.csv")
     with part.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    check(simulate("--data", part), 10, "no clip labelled happy")
+    check(simulate("--data", part), 10, "no clip labelled happy", "All four emotions are needed")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("1.wav,furious,a", ["line 2", "'furious' is none of angry", "Write other for any other"]),
+        ("1.wav,,a", ["line 2", "the emotion is empty", "'edge-client corpora' shows"]),
+        ("1.wav,sad", ["line 2", "another number of columns", "quotes"]),
+    ],
+)
+def test_a_bad_row_is_named_with_a_mend(
+    simulate: Command, small_corpus: Path, row: str, words: list[str]
+) -> None:
+    bad = small_corpus.with_name("bad-row.csv")
+    bad.write_text(f"path,emotion,speaker\n{row}\n")
+    check(simulate("--data", bad), 10, *words)
 
 
 def test_a_corpus_of_bad_clips_only_is_refused(simulate: Command, small_corpus: Path) -> None:

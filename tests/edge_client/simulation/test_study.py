@@ -57,7 +57,7 @@ def planned(path: Path, **values: Any) -> Planned:
     return Planned(path, SimulationSettings.parse({"rounds": 2, **values}), path.name)
 
 
-def make(*plan: Planned, **how: bool) -> tuple[list[dict[str, Any]], str]:
+def make(*plan: Planned, **how: Any) -> tuple[list[dict[str, Any]], str]:
     text = io.StringIO()
     return execute(plan, Console(file=text, width=200), **how), text.getvalue()
 

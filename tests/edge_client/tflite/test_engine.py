@@ -242,8 +242,9 @@ def test_bad_weights_leave_the_state_intact(
         lambda: conv.logits(vector, batch(1)[0]),
         lambda: Recogniser(conv.architecture, vector),
     ):
-        with pytest.raises(WeightsError, match=says):
+        with pytest.raises(WeightsError, match=says) as caught:
             attempt()
+        assert caught.value.mend
     assert np.array_equal(conv.weights(), before)
     conv.step(*batch(7), seed=1)
 
