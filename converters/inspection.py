@@ -1,9 +1,10 @@
 """Reads what a TFLite file holds, without TensorFlow and without trusting it.
 
 A ``.tflite`` file is a flatbuffer: tables that point to each other by offsets. Every read is
-checked against the end of the file; nothing is followed more than five tables deep, and no table is
-read more often than something points to it; so a damaged or hostile file costs an error and time in
-proportion to its size.
+checked against the end of the file, and nothing is followed more than five tables deep. As any
+number of offsets may point to the same long list, reads are counted too: no more than the file has
+bytes, where a file that was honestly written takes a sixth of that. So a damaged or hostile file
+costs an error and time in proportion to its size.
 """
 
 import struct
@@ -15,6 +16,9 @@ from typing import Any, Final
 
 from converters.op_names import BUILTIN_OPS, CUSTOM, TYPES
 from shared.errors import WeightsError
+
+_MAGIC: Final = b"TFL3"
+"""Stands behind the first four bytes."""
 
 _LIMIT: Final = 1 << 31
 """A flatbuffer's offsets reach no further."""
@@ -65,9 +69,14 @@ def inspect_file(path: Path) -> Inspection:
     WeightsError
         If it cannot be read, or is not a whole TFLite file.
     """
+    if path.exists() and not path.is_file():
+        raise WeightsError(f"Cannot read {path}: it is not a file.")
     try:
         with path.open("rb") as file:
-            data = file.read(_LIMIT)
+            data = file.read(8)
+            if data[4:] == _MAGIC:
+                file.seek(0)
+                data = file.read(_LIMIT)
     except OSError as error:
         raise WeightsError(f"Cannot read {path}: {error.strerror or error}.") from error
     try:
@@ -84,7 +93,7 @@ def inspect_bytes(data: bytes) -> Inspection:
     WeightsError
         If it is not a TFLite file, or damaged. Its sentence lacks the subject.
     """
-    if data[4:8] != b"TFL3":
+    if data[4:8] != _MAGIC:
         raise WeightsError("is not a TFLite file.")
     try:
         return _inspect(data)
@@ -96,18 +105,36 @@ class _DamagedError(Exception):
     """The file contradicts itself."""
 
 
+@dataclass(slots=True)
+class _Content:
+    """What a file holds, and how much of it may still be read."""
+
+    data: bytes
+    left: int
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def spend(self, count: int) -> None:
+        """Count what is about to be read, in numbers or characters."""
+        self.left -= count
+        if self.left < 0:
+            raise _DamagedError("the same parts are pointed to again and again")
+
+
 @dataclass(frozen=True, slots=True)
 class _Table:
     """A table of a flatbuffer: fields by their number in the schema."""
 
-    data: bytes
+    content: _Content
     at: int
 
     def read(self, form: str, at: int) -> int:
         """Read one number, anywhere in the file."""
-        if not 0 <= at <= len(self.data) - struct.calcsize(form):
+        self.content.spend(1)
+        if not 0 <= at <= len(self.content) - struct.calcsize(form):
             raise _DamagedError("an offset leads out of the file")
-        value: int = struct.unpack_from(form, self.data, at)[0]
+        value: int = struct.unpack_from(form, self.content.data, at)[0]
         return value
 
     def field(self, number: int) -> int | None:
@@ -133,27 +160,29 @@ class _Table:
             return 0, 0
         at = field + self.read("<I", field)
         count = self.read("<I", at)
-        if at + 4 + count * size > len(self.data):
+        if at + 4 + count * size > len(self.content):
             raise _DamagedError("a list is longer than the file")
         return at + 4, count
 
     def numbers(self, number: int) -> list[int]:
         """Read a field that is a vector of 32-bit numbers."""
         at, count = self.vector(number, 4)
-        return list(struct.unpack_from(f"<{count}i", self.data, at)) if count else []
+        self.content.spend(count)
+        return list(struct.unpack_from(f"<{count}i", self.content.data, at)) if count else []
 
     def text(self, number: int) -> str:
         """Read a field that is a name."""
         at, count = self.vector(number, 1)
         if count > _NAME_LIMIT:
             raise _DamagedError("a name is too long")
-        return self.data[at : at + count].decode()
+        self.content.spend(count)
+        return self.content.data[at : at + count].decode()
 
     def tables(self, number: int) -> Iterator["_Table"]:
         """Read a field that is a vector of tables."""
         at, count = self.vector(number, 4)
         for place in range(at, at + 4 * count, 4):
-            yield _Table(self.data, place + self.read("<I", place))
+            yield _Table(self.content, place + self.read("<I", place))
 
     def table(self, number: int, index: int) -> "_Table":
         """Read one element of a field that is a vector of tables."""
@@ -161,11 +190,12 @@ class _Table:
         if not 0 <= index < count:
             raise _DamagedError("an index leads out of its list")
         place = at + 4 * index
-        return _Table(self.data, place + self.read("<I", place))
+        return _Table(self.content, place + self.read("<I", place))
 
 
 def _inspect(data: bytes) -> Inspection:
-    model = _Table(data, _Table(data, 0).read("<I", 0))
+    content = _Content(data, len(data))
+    model = _Table(content, _Table(content, 0).read("<I", 0))
     codes = [_op_code(code) for code in model.tables(1)]
     counts: Counter[int] = Counter()
     for subgraph in model.tables(2):

@@ -1,5 +1,6 @@
 """What `converters inspect` reads, from files that are whole, damaged and hostile."""
 
+import struct
 import subprocess
 import sys
 from functools import cache
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from converters import inspection
 from converters.graph import Graph, serialise
 from converters.inspection import Inspection, inspect_bytes, inspect_file
 from converters.training_graphs import trainable_file
@@ -65,8 +67,60 @@ def test_a_file_that_is_none_is_called_so(tmp_path: Path, content: bytes) -> Non
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="No such file"):
         inspect_file(tmp_path / "missing.tflite")
-    with pytest.raises(WeightsError, match="Is a directory"):
-        inspect_file(tmp_path)
+    for path in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(WeightsError, match=f"Cannot read {path}: it is not a file"):
+            inspect_file(path)
+
+
+def test_of_a_file_that_is_none_only_the_beginning_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.tflite"
+    path.write_bytes(b"\0" * 10_000)
+    seen: list[int] = []
+    monkeypatch.setattr(inspection, "inspect_bytes", lambda data: seen.append(len(data)))
+    inspect_file(path)
+    path.write_bytes(conv())
+    inspect_file(path)
+    assert seen == [8, len(conv())]
+
+
+def repeating(count: int) -> bytes:
+    """Write a list of subgraphs that are all the same one, whose ops are all the same one."""
+    model, length = 28, 4 + 4 * count
+    subgraphs = model + 36
+    subgraph = subgraphs + length
+    ops = subgraph + 36
+    op = ops + length
+    nothing = op + 36
+
+    def table(at: int, **fields: int) -> bytes:
+        places = [fields.get(f"field_{number}", nothing) for number in range(8)]
+        offsets = [place - (at + 4 + 4 * number) for number, place in enumerate(places)]
+        return struct.pack("<i8I", at - 8, *offsets)
+
+    def vector(at: int, to: int) -> bytes:
+        offsets = [to - (at + 4 + 4 * number) for number in range(count)]
+        return struct.pack(f"<{1 + count}I", count, *offsets)
+
+    return (
+        struct.pack("<I4s", model, b"TFL3")
+        # One layout for all tables: eight fields, each an offset.
+        + struct.pack("<10H", 20, 36, *range(4, 36, 4))
+        + table(model, field_2=subgraphs)
+        + vector(subgraphs, subgraph)
+        + table(subgraph, field_3=ops)
+        + vector(ops, op)
+        + table(op)
+        + struct.pack("<I", 0)
+    )
+
+
+def test_lists_of_the_same_list_are_not_followed_for_ever() -> None:
+    with pytest.raises(WeightsError, match="an op has no code"):
+        inspect_bytes(repeating(3))
+    with pytest.raises(WeightsError, match="pointed to again and again"):
+        inspect_bytes(repeating(1000))
 
 
 def inspect_or_refuse(content: bytes) -> Inspection | None:
