@@ -16,6 +16,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -61,7 +62,9 @@ class Runtime:
         return self.name == "ai-edge-litert"
 
 
-@cache
+_FINDING: Final = Lock()
+
+
 def find_runtime() -> Runtime:
     """Import the runtime that is installed, and say on standard error which it is.
 
@@ -70,6 +73,13 @@ def find_runtime() -> Runtime:
     MissingPartError
         If there is none, or it does not load; with what to install for this Python and machine.
     """
+    # One thread at a time: a cache would let two look, and mix up how libraries are opened.
+    with _FINDING:
+        return _found()
+
+
+@cache
+def _found() -> Runtime:
     for module, name in _PACKAGES:
         try:
             interpreter = _import(f"{module}.interpreter")

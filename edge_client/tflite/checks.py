@@ -1,5 +1,6 @@
 """What is asked before a training run or a step begins: nothing has changed where it fails."""
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -49,15 +50,39 @@ def needed_memory(architecture: Architecture, settings: TrainingSettings) -> int
     return 4 * vectors + working * _MEGABYTE
 
 
-def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Read how many bytes can be set aside without swapping; ``None`` where Linux does not say."""
-    try:
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
+def available_memory(root: Path = Path("/")) -> int | None:
+    """Read how many bytes can be set aside without swapping; ``None`` where Linux does not say.
+
+    A control group (version 2) may have a lower limit: that of a container, or of a service.
+    """
+    known: list[int] = []
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        known.append(_numbers(root / "proc/meminfo")["MemAvailable:"] * 1024)
+    for group in _control_groups(root):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            limit = int((group / "memory.max").read_text())  # or the word max
+            used = int((group / "memory.current").read_text())
+            # What files left in memory goes as soon as there is another need for it.
+            stat = _numbers(group / "memory.stat")
+            known.append(limit - used + stat["inactive_file"] + stat["active_file"])
+    return min(known, default=None)
+
+
+def _control_groups(root: Path) -> list[Path]:
+    """List the folders of this process's control group and of those around it."""
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            version, _, path = line.partition("::/")
+            if version == "0":
+                group = root / "sys/fs/cgroup" / path
+                return [group, *group.parents]
+    return []
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """Read the first number of each line by the word before it."""
+    rows = (line.split() for line in path.read_text().splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1}
 
 
 def check_memory(

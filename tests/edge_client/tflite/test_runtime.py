@@ -2,6 +2,9 @@
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
 from typing import NamedTuple
 
 import pytest
@@ -17,14 +20,14 @@ class Version(NamedTuple):
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    tflite.find_runtime.cache_clear()
+    tflite._found.cache_clear()
 
     def missing(module: str) -> None:
         raise ModuleNotFoundError(name=module.split(".", maxsplit=1)[0])
 
     monkeypatch.setattr(tflite, "_import", missing)
     yield
-    tflite.find_runtime.cache_clear()
+    tflite._found.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -48,10 +51,33 @@ def test_no_runtime_says_what_to_install(
 
 
 def test_the_choice_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
-    tflite.find_runtime.cache_clear()
+    tflite._found.cache_clear()
     first, second = tflite.find_runtime(), tflite.find_runtime()
     assert first is second
     assert capsys.readouterr().err.count(f"{first.name} {first.version}") == 1
+
+
+def test_threads_look_one_after_the_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tflite._found.cache_clear()
+    flags, real = sys.getdlopenflags(), tflite._import
+    both, inside = Barrier(2, timeout=0.2), []
+
+    def slow(module: str) -> object:
+        inside.append(module)
+        # Were the other thread in here too, it would come to this before long.
+        with suppress(BrokenBarrierError):
+            both.wait()
+        return real(module)
+
+    monkeypatch.setattr(tflite, "_import", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: tflite.find_runtime(), range(2))
+    assert first is second
+    assert len(set(inside)) == len(inside)
+    assert capsys.readouterr().err.count("TFLite runtime: ") == 1
+    assert sys.getdlopenflags() == flags
 
 
 def test_there_is_at_least_one_core() -> None:
