@@ -31,12 +31,8 @@ class Case:
         return f"{self.size}-{'dropout' if self.dropout else 'plain'}"
 
 
-CASES: Final = (
-    Case(1, dropout=False),
-    Case(7, dropout=True),
-    Case(19, dropout=False),
-    Case(20, dropout=True),
-    Case(20, dropout=False),
+CASES: Final = tuple(
+    Case(size, dropout=dropout) for size in (1, 7, 19, 20) for dropout in (True, False)
 )
 
 
