@@ -94,6 +94,11 @@ def plan_models(collect: Collect, preset: str, models: Path, model: str) -> Cell
             "A device's running statistics need a model trained with such statistics.",
             "Give --normalisation device.",
         )
+    first = cell.plan[0].settings
+    if not first.has_folds and first.test_corpus is None:
+        raise SettingsError(
+            "Users should be speakers that the model never heard.", "Leave out --protocol paper."
+        )
     return cell
 
 

@@ -143,6 +143,9 @@ def test_a_global_model_is_trained_for_each_fold(tmp_path: Path) -> None:
         assert planned.folder.parent == tmp_path / "conv-baseline"
     with pytest.raises(SettingsError, match="running statistics"):
         plan_models(collect, "paper", tmp_path, "conv")
+    heard = partial(SimulationSettings.collect, {"normalisation": "device"}, None)
+    with pytest.raises(SettingsError, match="never heard"):
+        plan_models(heard, "paper", tmp_path, "conv")
 
 
 def small(folder: Path, tiny: Architecture, monkeypatch: pytest.MonkeyPatch, each: int) -> Any:
