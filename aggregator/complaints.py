@@ -1,6 +1,7 @@
 """What is wrong with clients, said once each."""
 
 import logging
+import threading
 from collections import Counter
 from typing import Final
 
@@ -14,25 +15,33 @@ _MOST_EACH: Final = 10
 
 
 class Complaints:
-    """Logs what is wrong with a client, and does not repeat itself in the same round."""
+    """Logs what is wrong with a client, and does not repeat itself in the same round.
+
+    It may be told from any thread.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._known: set[tuple[str, str]] = set()
         self._count: Counter[str] = Counter()
 
     def about(self, client: str, sentence: str) -> bool:
         """Log a sentence about a client; say whether it was new, and not one too many."""
         key = (client, sentence)
-        if key in self._known or len(self._known) >= _MOST or self._count[client] >= _MOST_EACH:
-            return False
-        self._known.add(key)
-        self._count[client] += 1
+        with self._lock:
+            full = len(self._known) >= _MOST or self._count[client] >= _MOST_EACH
+            if key in self._known or full:
+                return False
+            self._known.add(key)
+            self._count[client] += 1
+            last = self._count[client] == _MOST_EACH
         log.warning("%s: %s", client, sentence)
-        if self._count[client] == _MOST_EACH:
+        if last:
             log.warning("%s: what else is wrong with it in this round is not logged.", client)
         return True
 
     def forget(self) -> None:
         """Begin anew: another round."""
-        self._known.clear()
-        self._count.clear()
+        with self._lock:
+            self._known.clear()
+            self._count.clear()

@@ -1,7 +1,8 @@
 """Updates on their way in: which chunks are awaited, what is safe, what is complete.
 
-Everything here runs in the service's loop but for :meth:`Upload.flush`, which runs in its disk
-thread, and :func:`check_upload`, which runs in its arithmetic thread.
+Everything here runs in the service's loop but for :meth:`Inbox.chunk`, which runs in the network's
+thread, :meth:`Upload.flush`, which runs in the disk thread, and :func:`check_upload`, which runs in
+the arithmetic thread.
 """
 
 from collections import Counter, OrderedDict
@@ -36,6 +37,12 @@ the disk, which would go off from others."""
 MOST_AWAY: Final = 64
 """Uploads whose files stay open while their clients are away."""
 
+BATCH: Final = 512 << 10
+"""Bytes of an upload that are made durable, and acknowledged, together."""
+
+SOON: Final = 0.05
+"""Seconds within which fewer are made durable."""
+
 SILENCE: Final = 30.0
 """Seconds without a chunk after which an upload gives way to those that wait."""
 
@@ -52,6 +59,10 @@ class Upload:
         What has arrived.
     heard
         When something of it arrived last, in seconds of the service's clock.
+    told
+        Bytes that the ledger was told of.
+    fresh
+        Bytes that have arrived and that nobody is about to make durable.
     flushing
         Whether what has arrived is being made durable.
     checking
@@ -62,6 +73,8 @@ class Upload:
     offer: Offer
     part: PartFile
     heard: float
+    told: int = 0
+    fresh: int = 0
     flushing: bool = False
     checking: bool = False
 
@@ -94,7 +107,6 @@ class Inbox:
         self._active: dict[str, Upload] = {}
         self._away: OrderedDict[str, Upload] = OrderedDict()
         self._waiting: OrderedDict[str, Offer] = OrderedDict()
-        self._dirty: set[str] = set()
         self._replaced: Counter[str] = Counter()
 
     def tires(self, client: str, update: str) -> bool:
@@ -128,8 +140,14 @@ class Inbox:
         upload.heard = now
         return self.received(upload)
 
-    def chunk(self, client: str, chunk: Chunk, now: float) -> bool:
-        """Take a chunk; say whether it was awaited.
+    def chunk(self, client: str, chunk: Chunk, now: float) -> float | None:
+        """Take a chunk, in the network's thread; one that is not awaited is left aside.
+
+        Returns
+        -------
+        float or None
+            Seconds within which :meth:`to_flush` is to be called, in the service's loop; ``None``:
+            that was said before, or there is nothing to flush.
 
         Raises
         ------
@@ -140,11 +158,16 @@ class Inbox:
         """
         upload = self._active.get(client)
         if upload is None or upload.offer.update != chunk.digest or upload.checking:
-            return False
-        upload.part.write(chunk.offset, chunk.payload)
+            return None
+        part = upload.part
+        part.write(chunk.offset, chunk.payload)
         upload.heard = now
-        self._dirty.add(client)
-        return True
+        # After the writing: whoever has set it to 0 before has not missed this chunk.
+        before = upload.fresh
+        upload.fresh = before + len(chunk.payload)
+        if part.written.covers(0, part.size) or before < BATCH <= upload.fresh:
+            return 0.0
+        return SOON if before == 0 else None
 
     def has(self, upload: Upload) -> bool:
         """Say whether an upload is still awaited: it may have been dropped meanwhile."""
@@ -152,12 +175,9 @@ class Inbox:
 
     def to_flush(self) -> list[Upload]:
         """Give, once, the uploads of which something new has arrived, and mark them."""
-        self._dirty &= self._active.keys()
-        ready = [self._active[client] for client in self._dirty]
-        ready = [upload for upload in ready if not upload.flushing]
+        ready = [upload for upload in self._active.values() if upload.fresh and not upload.flushing]
         for upload in ready:
-            upload.flushing = True
-            self._dirty.discard(upload.client)
+            upload.flushing, upload.fresh = True, 0
         return ready
 
     def received(self, upload: Upload) -> Received:
@@ -235,11 +255,12 @@ class Inbox:
                     self._discard(upload)
                 self._folder.mkdir(parents=True, exist_ok=True)
                 path = self._folder / f"{client}-{offer.update}.part"
-                upload = Upload(client, offer, PartFile(path, offer.size, offer.update), now)
+                part = PartFile(path, offer.size, offer.update)
+                upload = Upload(client, offer, part, now, told=part.durable.total)
             upload.heard = now
             self._active[client] = upload
             if upload.part.complete:
-                self._dirty.add(client)
+                upload.fresh = upload.part.size  # so that it is looked at
             admitted.append(upload)
         return admitted
 

@@ -1,7 +1,7 @@
 """Updates from their offer to the moment they count: received, made durable, checked, entered.
 
-Everything here runs in the service's loop; what takes long is given to two threads, and its outcome
-comes back to the loop.
+Everything here runs in the service's loop but for :meth:`Receiving.chunk`; what takes long is given
+to two threads, and its outcome comes back to the loop.
 """
 
 import logging
@@ -71,11 +71,13 @@ class Receiving:
         self._clock = clock
         self._inbox = Inbox(federation.folder.uploads, federation.settings.chunk, disk.submit)
         self._looked = clock()
+        self._flush_at: float | None = None
 
     @property
     def wake_at(self) -> float | None:
         """When to call :meth:`admit` even if nothing happens."""
-        return self._looked + _LOOK_AFTER if self._inbox.waiting else None
+        look_at = self._looked + _LOOK_AFTER if self._inbox.waiting else None
+        return min((at for at in (look_at, self._flush_at) if at is not None), default=None)
 
     def offer(self, client: str, offer: Offer) -> None:
         """Answer an offer: it counts already, will not count, or may be sent.
@@ -99,18 +101,18 @@ class Receiving:
             self._reply(client, self._inbox.offer(client, offer, self._clock()))
             self._flush()
 
-    def chunk(self, client: str, chunk: Chunk) -> None:
-        """Take a piece of an update; one that nobody awaits is left aside.
+    def chunk(self, client: str, frame: bytes) -> None:
+        """Take a piece of an update, in the network's thread: in the loop it would cost twice.
 
-        Raises
-        ------
-        ProtocolError
-            If it lies beyond the update's end.
-        StorageError
-            If the disk is full.
+        One that nobody awaits is left aside, and so is what is wrong, or finds the disk full: its
+        client will send it again.
         """
-        if self._inbox.chunk(client, chunk, self._clock()):
-            self._flush()
+        try:
+            within = self._inbox.chunk(client, Chunk.decode(frame), self._clock())
+            if within is not None:
+                self._disk.put(partial(self._flush_within, within))
+        except ChorusError as error:
+            self._complaints.about(client, f"{error.problem} {error.mend}".strip())
 
     def suspend(self, client: str) -> None:
         """Learn that a client is gone: others may have its place."""
@@ -132,14 +134,24 @@ class Receiving:
         """Let go of all files, after both threads have ended; what arrived stays."""
         self._inbox.close()
 
+    def _flush_within(self, seconds: float) -> None:
+        if not seconds:
+            self._flush()
+        elif self._flush_at is None:
+            self._flush_at = self._clock() + seconds
+
     def _flush(self) -> None:
         """Make what has arrived durable; what arrives meanwhile waits for the next time."""
+        self._flush_at = None
         for upload in self._inbox.to_flush():
             done, failed = partial(self._flushed, upload), partial(self._not_flushed, upload)
             self._disk.do(upload.flush, done, failed)
 
     def _flushed(self, upload: Upload, _: None) -> None:
         upload.flushing = False
+        safe = upload.part.durable.total
+        self._federation.ledger.hear(upload.client, bytes_up=safe - upload.told)
+        upload.told = safe
         if self._inbox.has(upload) and not upload.checking:
             self._reply(upload.client, self._inbox.received(upload))
             if upload.part.complete:

@@ -1,9 +1,9 @@
 """The aggregator at work: one loop that takes events in turn.
 
-The network's thread only puts messages into the loop's queue; what waits for the disk, and long
-arithmetic, run in two threads and come back as events. So every rule runs in one thread, in one
-order, and nothing polls: the loop sleeps until a message, a finished piece of work, or a deadline
-wakes it.
+The network's thread puts messages into the loop's queue, but for the chunks of updates, which it
+writes to their files; what waits for the disk, and long arithmetic, run in two threads and come
+back as events. So every rule runs in one thread, in one order, and nothing polls: the loop sleeps
+until a message, a finished piece of work, or a deadline wakes it.
 """
 
 import logging
@@ -18,7 +18,6 @@ from typing import Any, Final
 from aggregator.complaints import Complaints
 from aggregator.distribution import Distribution
 from aggregator.federation import Federation
-from aggregator.inbox import WINDOWS
 from aggregator.ledger import Version
 from aggregator.receiving import Receiving
 from aggregator.rounds import Closed, Opened, Step
@@ -56,8 +55,8 @@ _FAREWELL: Final = 10.0
 """Seconds that those who are there have to ask for the last model, again and again until they have
 it."""
 
-_MOST_WAITING: Final = WINDOWS
-"""Bytes of messages that wait for the loop at most: no more chunks may be under way."""
+_MOST_WAITING: Final = 8 << 20
+"""Bytes of messages that wait for the loop at most: ten thousand, as all clients say hello with."""
 
 
 class Service:
@@ -243,25 +242,23 @@ class Service:
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message from the network's thread; a flood is cut off, as a network does it."""
-        if self._waiting.add(payload, may_be_lost=topic.endswith("/chunks")):
-            self._events.put(partial(self._message, topic, payload))
-
-    def _message(self, topic: str, payload: bytes) -> None:
-        """Take a message; whatever is wrong with it ends nothing but itself."""
-        self._waiting.remove(payload)
         place = self._topics.client_of(topic)
         if place is None:
             return
         client, kind = place
+        if kind == "chunks":
+            self._receiving.chunk(client, payload)
+        elif self._waiting.add(payload):
+            self._events.put(partial(self._message, client, kind, payload))
+
+    def _message(self, client: str, kind: str, payload: bytes) -> None:
+        """Take a message; whatever is wrong with it ends nothing but itself."""
+        self._waiting.remove(payload)
         try:
-            match kind:
-                case "chunks":
-                    self._hear(client, bytes_up=len(payload))
-                    self._receiving.chunk(client, Chunk.decode(payload))
-                case "requests":
-                    self._request(client, decode_request(payload))
-                case "presence" if payload:
-                    self._presence(client, Presence.decode(payload))
+            if kind == "requests":
+                self._request(client, decode_request(payload))
+            elif kind == "presence" and payload:
+                self._presence(client, Presence.decode(payload))
         except ProtocolError as error:
             self._complaints.about(client, error.problem)
         except StorageError:

@@ -19,11 +19,11 @@ class Worker:
     name
         Of the thread.
     put
-        Gives an event to the service's loop; called from the thread.
+        Gives an event to the service's loop; called from any thread.
     """
 
     def __init__(self, name: str, put: Callable[[Event], None]) -> None:
-        self._put = put
+        self.put = put
         self._thread = ThreadPoolExecutor(1, name)
 
     def do(
@@ -42,11 +42,11 @@ class Worker:
                 return
             error = future.exception()
             if error is None:
-                self._put(partial(done, future.result()))
+                self.put(partial(done, future.result()))
             elif isinstance(error, ChorusError):
-                self._put(partial(failed, error))
+                self.put(partial(failed, error))
             else:
-                self._put(future.result)
+                self.put(future.result)
 
         self._thread.submit(work).add_done_callback(finished)
 

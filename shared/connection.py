@@ -5,6 +5,7 @@ nor at the broker. What was not acknowledged is sent again by the protocol above
 still matters.
 """
 
+import functools
 import logging
 import socket
 import threading
@@ -344,9 +345,9 @@ class Connection:
         try:
             topic = message.topic
             with self._changed:
-                filters = list(self._subscriptions)
+                filters = tuple(self._subscriptions)
             # amqtt sends what others have subscribed to, too.
-            if any(mqtt.topic_matches_sub(each, topic) for each in filters):
+            if _matches(filters, topic):
                 self._on_message(topic, bytes(message.payload))
         except Exception:
             log.exception("A message to %s could not be handled.", topic)
@@ -386,6 +387,12 @@ class Connection:
             self._on_change(connected, sentence)
         except Exception:
             log.exception("The connection's change could not be handled.")
+
+
+@functools.lru_cache(maxsize=1024)
+def _matches(filters: tuple[str, ...], topic: str) -> bool:
+    """Say whether one of the filters lets a topic pass; looked up once, as chunks are many."""
+    return any(mqtt.topic_matches_sub(each, topic) for each in filters)
 
 
 def _without_delay(_: mqtt.Client, __: Any, sock: Any) -> None:

@@ -192,7 +192,8 @@ class UpdateFile:
         with np.errstate(invalid="ignore"):
             for piece in pieces(len(vector)):
                 values = vector[piece].astype(np.float64)
-                squares += float(np.dot(values, values))
+                # Not `dot`, whose threads wait for each other on a busy machine.
+                squares += float(np.square(values, out=values).sum())
         # In float64 no sum of squares of finite float32 values is infinite.
         if not math.isfinite(squares):
             raise WeightsError(f"The update {self._path.name} holds values that are not finite.")

@@ -6,9 +6,6 @@ from typing import Final
 _OVERHEAD: Final = 512
 """Bytes that a message costs while it waits, besides its payload, about; bounds their number."""
 
-_MORE: Final = 8 << 20
-"""Bytes of messages that are not sent again, beyond those that are: they are short."""
-
 
 class Waiting:
     """Counts the bytes that wait; the network's thread adds, the loop takes away.
@@ -24,22 +21,14 @@ class Waiting:
         self._lock = threading.Lock()
         self._bytes = 0
 
-    def add(self, payload: bytes, *, may_be_lost: bool) -> bool:
-        """Count a message, if there is room for it.
-
-        Parameters
-        ----------
-        payload
-            Its bytes.
-        may_be_lost
-            Whether it will be sent again: there is a little more room for others.
-        """
+    def add(self, payload: bytes) -> bool:
+        """Count a message, if there is room for it."""
         size = len(payload) + _OVERHEAD
         with self._lock:
-            if self._bytes + size > self._most + (0 if may_be_lost else _MORE):
-                return False
-            self._bytes += size
-            return True
+            room = self._bytes + size <= self._most
+            if room:
+                self._bytes += size
+        return room
 
     def remove(self, payload: bytes) -> None:
         """Count a message as taken."""

@@ -245,8 +245,7 @@ class Participant:
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message from the network's thread, if there is room for it."""
-        own = topic in (self._topics.round, self._topics.replies(self._connection.name))
-        if self._waiting.add(payload, may_be_lost=not own):
+        if self._waiting.add(payload):
             self._events.put(partial(self._message, topic, payload))
 
     def _message(self, topic: str, payload: bytes) -> None:

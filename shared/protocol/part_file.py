@@ -55,6 +55,7 @@ class PartFile:
         self.digest = digest
         self._record = record_of(path)
         self._lock = Lock()
+        self._closed = False
         self._fresh = Ranges()
         with storage_errors(path), contextlib.ExitStack() as opened:
             self._data = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -67,7 +68,9 @@ class PartFile:
         self.written = Ranges(self.durable)
 
     def write(self, offset: int, payload: bytes | memoryview) -> None:
-        """Take a piece; one that is there already is left aside.
+        """Take a piece; one that is there already, or comes after the end, is left aside.
+
+        May run beside the other methods in another thread.
 
         Raises
         ------
@@ -77,17 +80,16 @@ class PartFile:
         end = offset + len(payload)
         if end > self.size:
             raise ProtocolError(f"A chunk ends at byte {end} of a file of {self.size}.")
-        if self.written.covers(offset, end):
-            return
-        with storage_errors(self.path):
+        with self._lock, storage_errors(self.path):
+            if self._closed or self.written.covers(offset, end):
+                return
             if os.pwrite(self._data, payload, offset) != len(payload):
                 raise OSError(errno.ENOSPC, "No space left on device")
-        with self._lock:
             self.written.add(offset, end)
             self._fresh.add(offset, end)
 
     def flush(self) -> None:
-        """Make all that was written durable. May run beside :meth:`write` in another thread.
+        """Make all that was written durable.
 
         After an error, what it was about counts as not written: it has to arrive again, because a
         disk that failed once may have dropped it.
@@ -120,8 +122,11 @@ class PartFile:
 
     def close(self) -> None:
         """Close the files; they stay on the disk."""
-        os.close(self._data)
-        os.close(self._log)
+        with self._lock:
+            # Who writes now must not come upon another file of the same number.
+            self._closed = True
+            os.close(self._data)
+            os.close(self._log)
 
     def keep(self, path: Path) -> None:
         """Move the whole file to its place, and drop the record."""

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from aggregator.inbox import (
+    BATCH,
     CHUNKS,
     MOST_ACTIVE,
     MOST_AWAY,
     MOST_REPLACED,
     SILENCE,
+    SOON,
     WINDOWS,
     Inbox,
 )
@@ -49,7 +51,7 @@ def offer(content: bytes = CONTENT, number: int = 1) -> Offer:
     )
 
 
-def send(inbox: Inbox, client: str, begin: int, end: int, content: bytes = CONTENT) -> bool:
+def send(inbox: Inbox, client: str, begin: int, end: int, content: bytes = CONTENT) -> float | None:
     chunk = Chunk(hashlib.sha256(content).hexdigest(), begin, content[begin:end])
     return inbox.chunk(client, chunk, 0)
 
@@ -63,9 +65,9 @@ def flush(inbox: Inbox) -> None:
 def test_what_was_safe_is_taken_up_by_the_next_process(tmp_path: Path) -> None:
     first = open_inbox(tmp_path)
     first.offer("anna", offer(), 0)
-    assert send(first, "anna", 0, 1000)
+    assert send(first, "anna", 0, 1000) == SOON
     flush(first)
-    assert send(first, "anna", 3000, 4000)  # not made durable
+    assert send(first, "anna", 3000, 4000) == SOON  # and then it ends
     first.close()
     second = open_inbox(tmp_path)
     assert second.offer("anna", offer(), 0).ranges == [(0, 1000)]
@@ -73,13 +75,27 @@ def test_what_was_safe_is_taken_up_by_the_next_process(tmp_path: Path) -> None:
 
 
 def test_only_what_is_awaited_is_taken(inbox: Inbox) -> None:
-    assert not send(inbox, "anna", 0, 10)
+    assert send(inbox, "anna", 0, 10) is None
     inbox.offer("anna", offer(), 0)
-    assert not send(inbox, "ben", 0, 10)
-    assert not send(inbox, "anna", 0, 10, content=b"another update")
-    assert send(inbox, "anna", 0, 10)
+    assert send(inbox, "ben", 0, 10) is None
+    assert send(inbox, "anna", 0, 10, content=b"another update") is None
+    assert send(inbox, "anna", 0, 10) == SOON
     with pytest.raises(ProtocolError, match="ends at byte"):
         inbox.chunk("anna", Chunk(offer().update, len(CONTENT) - 1, b"12"), 0)
+
+
+def test_what_arrives_is_made_durable_in_batches_and_the_last_at_once(inbox: Inbox) -> None:
+    content = bytes(3 * BATCH)
+    inbox.offer("anna", offer(content), 0)
+    assert send(inbox, "anna", 0, 1000, content) == SOON
+    assert send(inbox, "anna", 1000, 2000, content) is None, "it was said"
+    assert send(inbox, "anna", 2000, BATCH + 1, content) == 0
+    assert send(inbox, "anna", BATCH + 1, BATCH + 2, content) is None
+    flush(inbox)
+    assert send(inbox, "anna", 2 * BATCH, 3 * BATCH, content) == 0
+    flush(inbox)
+    assert send(inbox, "anna", BATCH + 2, BATCH + 3, content) == SOON
+    assert send(inbox, "anna", BATCH + 3, 2 * BATCH, content) == 0, "all is there"
 
 
 def test_another_update_of_a_client_takes_the_place_of_the_first(
