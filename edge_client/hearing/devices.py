@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,18 +207,26 @@ def _forbidden(what: str) -> MissingPartError:
     )
 
 
+_hushing = threading.Lock()
+_hushed: list[int] = []  # the true standard error, once for each who wants quiet
+
+
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
     """Keep the C libraries quiet: ALSA reports each device it does not find on standard error.
 
-    It holds for all threads, so only for as long as one call takes.
+    It holds for all threads, until the last who wants it has enough.
     """
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
+    with _hushing:
+        _hushed.append(os.dup(_hushed[0] if _hushed else 2))
+        nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 2)
+        os.close(nowhere)
+    try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        with _hushing:
+            kept = _hushed.pop()
+            if not _hushed:
+                os.dup2(kept, 2)
+            os.close(kept)

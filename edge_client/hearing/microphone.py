@@ -4,7 +4,8 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Final
+from copy import copy
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from edge_client.hearing.devices import (
 )
 from edge_client.hearing.source import Event, OnEvent, ignore
 from shared.audio import Samples
-from shared.errors import ChorusError
+from shared.errors import ChorusError, SettingsError
 
 BACKLOG: Final = 500
 """Pieces (of 20 ms: 10 s) that may wait to be taken; what comes then is lost, and counted."""
@@ -70,12 +71,19 @@ class Microphone:
         channel: int | None = None,
         on_event: OnEvent = ignore,
     ) -> None:
-        self._wanted = device
+        self._names: tuple[str | int | None, ...] = (device,)
+        self._looks = False
         self._rate = rate
         self._channel = channel
         self._on_event = on_event
         self._closed = threading.Event()
         self._lost_pieces = 0
+
+    def anew(self) -> Self:
+        """Give this microphone once more, after :meth:`close`: it may have been plugged in anew."""
+        again = copy(self)
+        again._closed, again._looks = threading.Event(), True  # noqa: SLF001 - our own
+        return again
 
     @property
     def overruns(self) -> int:
@@ -91,6 +99,8 @@ class Microphone:
             If there is no such microphone at the beginning, or it cannot be opened. Once it has
             been heard, it is waited for instead.
         """
+        if self._looks:
+            look_again()
         pieces: queue.Queue[Piece] = queue.Queue(BACKLOG)
         device, stream = self._opened(pieces)
         while True:
@@ -116,9 +126,10 @@ class Microphone:
 
     def _opened(self, pieces: "queue.Queue[Piece]") -> tuple[InputDevice, Any]:
         sounddevice = portaudio()
-        device = find_input(self._wanted)
-        if self._wanted is not None:
-            self._wanted = device.lasting_name
+        device = self._found()
+        if self._names != (None,):
+            # Two of one kind differ in their places only, as long as these last.
+            self._names = (device.name, device.lasting_name)
         rate = self._rate or device.rate
 
         def take(indata: Piece, frames: int, time: Any, status: Any) -> None:
@@ -147,6 +158,12 @@ class Microphone:
                 self._shut(stream)
             raise cannot_open(device, rate, error) from error
         return device, stream
+
+    def _found(self) -> InputDevice:
+        for name in self._names[:-1]:
+            with suppress(SettingsError):
+                return find_input(name)
+        return find_input(self._names[-1])
 
     def _pieces(self, stream: Any, pieces: "queue.Queue[Piece]") -> Iterator[Piece]:
         """Give what the device gives, until it is lost or the microphone is closed."""

@@ -28,6 +28,7 @@ class FakePortAudio:
     broken: bool = False
     stream: "FakeStream | None" = None
     opened: threading.Event = field(default_factory=threading.Event)
+    on_restart: "Callable[[], object]" = lambda: None
 
     def plug(self, name: str, channels: int = 1, rate: float = 16_000) -> None:
         self.devices.append(
@@ -53,6 +54,7 @@ class FakePortAudio:
 
     def restart(self) -> None:
         self.restarts += 1
+        self.on_restart()
 
 
 class FakeStream:

@@ -1,6 +1,7 @@
 """Microphones are found by number and name; each reason why one cannot be had has its mend."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from edge_client.commands.devices import devices
-from edge_client.hearing.devices import cannot_open, find_input, list_inputs
+from edge_client.hearing.devices import cannot_open, find_input, hushed, list_inputs
 from edge_client.hearing.microphone import Microphone
 from shared.errors import ChorusError, MissingPartError, SettingsError
 from tests.edge_client.hearing.fake_portaudio import FakePortAudio, PortAudioError, portaudio
@@ -122,3 +123,17 @@ def test_each_refusal_has_its_sentence_and_mend(
     assert problem in error.problem
     assert "USB PnP" in error.problem
     assert mend in error.mend
+
+
+def test_quiet_lasts_until_the_last_who_wants_it_has_enough(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    first, second = hushed(), hushed()
+    for step in (first.__enter__, second.__enter__):
+        step()
+        os.write(2, b"Expression failed\n")
+    first.__exit__(None, None, None)
+    os.write(2, b"Expression failed\n")
+    second.__exit__(None, None, None)
+    os.write(2, b"said\n")
+    assert capfd.readouterr().err == "said\n"

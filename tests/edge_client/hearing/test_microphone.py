@@ -157,3 +157,32 @@ def test_a_busy_device_is_an_error_at_first(portaudio: FakePortAudio) -> None:
     portaudio.refusal = PortAudioError("Device unavailable", -9985)
     with pytest.raises(MissingPartError, match="in use by another program"):
         next(Microphone().blocks())
+
+
+def test_a_microphone_plugged_in_anew_during_a_pause_is_found(portaudio: FakePortAudio) -> None:
+    portaudio.plug("USB Mic: Audio (hw:1,0)")
+    portaudio.plug("Built-in (hw:0,0)")
+    ears = Microphone("0")
+    stream, _ = started(portaudio, ears.blocks())
+    ears.close()
+    assert portaudio.restarts == 0
+    # What PortAudio knows is what it saw when it looked last.
+    seen, portaudio.devices = portaudio.devices, []
+    portaudio.plug("Built-in (hw:0,0)")
+    portaudio.plug("USB Mic: Audio (hw:2,0)")
+    present, portaudio.devices = portaudio.devices, seen
+    portaudio.on_restart = lambda: setattr(portaudio, "devices", present)
+    again, _ = started(portaudio, ears.anew().blocks())
+    assert portaudio.restarts == 1
+    assert again is not stream
+    assert again.options["device"] == 1, "by its name, not by its number"
+
+
+def test_of_two_of_one_kind_the_same_is_opened_again(portaudio: FakePortAudio) -> None:
+    portaudio.plug("USB Mic: Audio (hw:1,0)")
+    portaudio.plug("USB Mic: Audio (hw:2,0)")
+    ears = Microphone(1)
+    started(portaudio, ears.blocks())
+    ears.close()
+    again, _ = started(portaudio, ears.anew().blocks())
+    assert again.options["device"] == 1
