@@ -2,15 +2,43 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 import socket
+from contextlib import suppress
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 from shared.errors import SettingsError
 
 SHORTEST_TOKEN: Final = 16
 """Characters. A shorter one could be guessed by asking."""
+
+
+LASTING: Final = 365 * 24 * 3600
+"""Seconds for which a browser is let in after its last visit."""
+
+
+def kept_token(path: Path) -> str:
+    """Give the token of earlier starts, so that links and bookmarks stay good; or draw one.
+
+    Parameters
+    ----------
+    path
+        Where it is kept. If it cannot be, on a full disk, the token is good for this start only.
+    """
+    with suppress(OSError):
+        kept = path.read_bytes()
+        if re.fullmatch(rb"[\w-]{22}", kept):
+            return kept.decode()
+    token = secrets.token_urlsafe(16)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)
+        path.touch(0o600, exist_ok=False)
+        path.write_text(token)
+    return token
 
 
 class Access:
@@ -46,12 +74,12 @@ class Access:
         return hmac.compare_digest(given.encode(), self.token.encode())
 
     def cookie(self, port: int) -> str:
-        """Write the cookie that lets a browser in; it lasts until the browser is closed.
+        """Write the cookie that lets a browser in; each visit prolongs it.
 
         The port is in its name because cookies do not tell ports apart, but a machine can have
         several devices' pages, as with forwarded ports.
         """
-        return f"chorus-{port}={self._pass}; HttpOnly; SameSite=Strict; Path=/"
+        return f"chorus-{port}={self._pass}; Max-Age={LASTING}; HttpOnly; SameSite=Strict; Path=/"
 
     def cookie_fits(self, cookies: str, port: int) -> bool:
         """Look for the cookie in a ``Cookie`` header."""

@@ -15,7 +15,7 @@ class RecognitionLike(Protocol):
 
     @property
     def identifier(self) -> int:
-        """By which the device knows it."""
+        """By which the device knows it; negative if it could not be kept, and takes no answer."""
 
     @property
     def heard_at(self) -> datetime:
@@ -80,10 +80,13 @@ class DeviceLike(Protocol):
         """Delete everything that this device holds of its user."""
 
     def status(self) -> Mapping[str, Any]:
-        """Tell ``state``, ``model``, ``training``, ``round``, ``level`` in dBFS, and ``problem``.
+        """Tell ``state``, ``model``, ``training``, ``round``, ``source``, ``level``, ``problem``.
 
-        The state is one of those that ``static/texts.json`` has a text for; the problem is a
-        sentence or ``None``; the others are ``None`` or anything JSON can hold.
+        The state is one of those that ``static/texts.json`` has a text for; the level is in dBFS;
+        the problem is what the person should know, in sentences, or ``None``. The others are
+        ``None`` or: the model's ``architecture``, ``digest``, and whether it is ``personal``; how
+        many ``examples`` were learned from; the round's ``number`` (or ``None``), its ``state``
+        and how many updates were ``accepted``; the source's ``detail`` and ``overruns``.
         """
 
     def subscribe(self, callback: Callable[..., None], /) -> Callable[[], object]:

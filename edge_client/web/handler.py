@@ -177,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
         token = parse_qs(url.query).get("token", [""])[0]
         if not self._host_is_ours():
             return
-        if url.path == "/" and self.site.access.token_fits(token):
+        if url.path == "/" and (self.site.access.token_fits(token) or self._is_let_in()):
             # The page itself and not a redirection to it: a browser that follows a link from
             # another site would not send the strict cookie along with that.
             self._answer(*self.site.files["/"], cookie=True)
@@ -228,7 +228,8 @@ class Handler(BaseHTTPRequestHandler):
     def _host_is_ours(self) -> bool:
         ours = self.site.access.host_is_ours(self.headers.get("Host", ""))
         if not ours:
-            self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
+            status = HTTPStatus.MISDIRECTED_REQUEST
+            self._answer(*self.site.files["unknown_host"], status=status)
         return ours
 
     def _is_let_in(self) -> bool:

@@ -44,8 +44,8 @@ def _outward_address() -> str:
 def qr_code(text: str) -> str:
     """Draw a QR code (ISO/IEC 18004) in half blocks, for a terminal.
 
-    The blocks are the light parts: print it in white on black (rich: ``style="white on black"``),
-    or a terminal that writes black on white turns it into its negative, which not all cameras read.
+    The blocks are the light parts: print them in white on black, or a terminal that writes black
+    on white turns the code into its negative, which not all cameras read.
 
     Parameters
     ----------

@@ -176,4 +176,6 @@ def _files() -> dict[str, tuple[str, bytes]]:
         found["/" + file.name] = TYPES[kind], content.encode()
     found["/"] = found.pop("/page.html")
     found["refused"] = found.pop("/refused.html")
+    # Plain, as nothing else is sent to such a host: no style, no script.
+    found["unknown_host"] = "text/plain; charset=utf-8", texts["unknown_host"].encode()
     return found

@@ -7,35 +7,38 @@ const BETWEEN_TRIES = 2_000;
 // Calls listener.state(state), listener.level({level, now}) and listener.away(reason), for as long
 // as the page is open.
 export function listen(listener) {
-  let source;
+  let current;
   let silence;
 
-  function heard() {
+  function heard(source) {
     clearTimeout(silence);
-    silence = setTimeout(() => restart("is_away"), LONGEST_SILENCE);
+    silence = setTimeout(() => restart(source, "is_away"), LONGEST_SILENCE);
   }
 
-  function restart(reason) {
+  // Silence and an error may both say that a source has ended; the first is enough.
+  function restart(source, reason) {
     source.close();
+    if (source !== current) return;
+    current = null;
     clearTimeout(silence);
     listener.away(reason);
     setTimeout(connect, BETWEEN_TRIES);
   }
 
   function connect() {
-    source = new EventSource("events");
-    heard();
+    const source = (current = new EventSource("events"));
+    heard(source);
     source.addEventListener("state", (event) => {
-      heard();
+      heard(source);
       listener.state(JSON.parse(event.data));
     });
     source.addEventListener("level", (event) => {
-      heard();
+      heard(source);
       listener.level(JSON.parse(event.data));
     });
     source.addEventListener("error", async () => {
       source.close();
-      restart(await reason());
+      restart(source, await reason());
     });
   }
 

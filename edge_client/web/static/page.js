@@ -5,8 +5,6 @@ const EMOTIONS = ["angry", "happy", "neutral", "sad"];
 // Whoever reaches for a button just as a new utterance takes the old one's place means the old one.
 const SETTLING = 400;
 const QUIETEST = -60;
-// Facts whose values say what they are.
-const NAMELESS = ["architecture", "digest", "state"];
 
 const texts = await (await fetch("texts.json")).json();
 const language = texts.language;
@@ -67,6 +65,8 @@ function age(utterance) {
   return ages.format(-Math.round(seconds / 86_400), "day");
 }
 
+const isKept = ({ id }) => id > 0;
+
 function answerTo(utterance) {
   const emotion = recognised(utterance);
   if (!utterance.label) return "";
@@ -114,6 +114,11 @@ function settle() {
   setTimeout(() => $("#card").classList.remove("settling"), SETTLING);
 }
 
+function question(utterance) {
+  if (!isKept(utterance)) return texts.not_kept;
+  return utterance.probabilities.length ? texts.ask : texts.ask_without_model;
+}
+
 function showCard(newest) {
   const emotion = recognised(shown);
   const settled = shown.label ?? emotion;
@@ -123,14 +128,16 @@ function showCard(newest) {
   draw($("#recognised svg"), settled);
   $("#word").textContent = word(settled);
   $("#recognised small").textContent = settled === emotion ? percent(shown, emotion) : "";
-  $("#answer").textContent = answer || (emotion === "unknown" ? texts.ask_without_model : texts.ask);
+  $("#answer").textContent = answer || question(shown);
   $("#answer").className = answer ? "done" : "open";
   for (const row of rows) {
     row.bar.style.setProperty("--share", shown.probabilities[EMOTIONS.indexOf(row.emotion)] ?? 0);
     row.share.textContent = percent(shown, row.emotion);
     row.button.setAttribute("aria-pressed", shown.label === row.emotion);
     row.button.classList.toggle("recognised", row.emotion === emotion);
+    row.button.disabled = !isKept(shown);
   }
+  $("#discard").disabled = !isKept(shown);
   $("#replay").disabled = !shown.sound;
   $("#replay span").textContent = playing === shown.id ? texts.playing : texts.replay;
   $("#newest").hidden = shown.id === newest.id;
@@ -161,7 +168,7 @@ function showList() {
       emotion: word(emotion),
       percent: percent(utterance, emotion),
       time: age(utterance),
-      answer: answerTo(utterance) || texts.unanswered,
+      answer: answerTo(utterance) || (isKept(utterance) ? texts.unanswered : texts.not_kept),
     });
   }
   const focused = document.activeElement;
@@ -170,26 +177,26 @@ function showList() {
   if (list.contains(focused)) focused.focus();
 }
 
-function describe(value) {
-  if (value === null || value === "") return texts.none;
-  if (typeof value === "number") return decimals.format(value);
+const parts = {
+  source: ({ detail, overruns }) => [detail, overruns && say(texts.overruns, { overruns })],
   // Enough of a digest to tell it from others.
-  if (typeof value !== "object") return String(value).replace(/^[0-9a-f]{16,}$/, (digest) => digest.slice(0, 8));
-  const told = Object.entries(value).filter(([, part]) => part !== false);
-  const parts = told.map(([name, part]) => {
-    if (NAMELESS.includes(name)) return describe(part);
-    const named = texts.facts[name] ?? name.replaceAll("_", " ");
-    return part === true ? named : `${named} ${describe(part)}`;
-  });
-  return parts.join(" · ");
-}
+  model: ({ architecture, digest, personal }) => [architecture, digest.slice(0, 8), personal && texts.personal],
+  training: ({ examples }) => [say(texts.learned, { examples: decimals.format(examples) })],
+  round: ({ number, state, accepted }) => [
+    number && say(texts.round_number, { number: decimals.format(number) }),
+    texts.round_states[state] ?? state,
+    accepted && say(texts.accepted, { accepted: decimals.format(accepted) }),
+  ],
+};
+
+const describe = (name, facts) => (facts ? parts[name](facts).filter(Boolean).join(" · ") : texts.none);
 
 function showDevice() {
   for (const { emotion, count } of tiles) count.textContent = decimals.format(state.counts[emotion] ?? 0);
-  const known = Object.entries(texts.status).filter(([name]) => name in state.status);
+  const known = Object.entries(texts.status).filter(([name]) => name in state.status && (state.status[name] || name !== "source"));
   $("#status").replaceChildren(...known.flatMap(([name, title]) => [
     make("dt", { textContent: title }),
-    make("dd", { textContent: describe(state.status[name]) }),
+    make("dd", { textContent: describe(name, state.status[name]) }),
   ]));
   document.body.dataset.state = away ? "away" : state.status.state;
   $("#state").textContent = texts.states[away ? "away" : state.status.state] ?? state.status.state;
@@ -222,7 +229,7 @@ async function want(name, content, done) {
 }
 
 function label(emotion) {
-  if (!shown) return;
+  if (!shown || !isKept(shown)) return;
   if (emotion === recognised(shown)) want("confirm", { id: shown.id }, texts.confirmed);
   else want("correct", { id: shown.id, emotion }, say(texts.noted, { emotion: word(emotion) }));
 }
@@ -232,7 +239,7 @@ function confirmShown() {
 }
 
 function discard() {
-  if (shown) want("discard", { id: shown.id }, texts.discarded);
+  if (shown && isKept(shown)) want("discard", { id: shown.id }, texts.discarded);
 }
 
 async function undo() {
@@ -292,6 +299,7 @@ EMOTIONS.forEach((emotion, index) => (answers[index + 1] = () => label(emotion))
 const keys = { u: undo, r: replay, p: pause, n: clicks["#newest"], j: () => step(1), k: () => step(-1) };
 
 document.addEventListener("keydown", (event) => {
+  if (!$("#keys-on").checked) return;
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || $("#sure").open) return;
   const key = event.key.toLowerCase();
   const action = keys[key] ?? ($("#card").classList.contains("settling") ? undefined : answers[key]);
@@ -329,6 +337,23 @@ listen({
     showDevice();
   },
 });
+
+// Who speaks to a computer, or types what was meant for elsewhere, can do without single keys.
+function useKeys(on) {
+  $("#keys-on").checked = on;
+  document.body.classList.toggle("without-keys", !on);
+}
+
+$("#keys-on").addEventListener("change", ({ target }) => {
+  useKeys(target.checked);
+  localStorage.setItem("keys", target.checked ? "on" : "off");
+});
+
+try {
+  useKeys(localStorage.getItem("keys") !== "off");
+} catch {
+  // This browser keeps nothing: the choice lasts as long as the page.
+}
 
 $("#keys").open = matchMedia("(min-width: 760px)").matches;
 setInterval(show, 20_000); // "2 min ago" grows older

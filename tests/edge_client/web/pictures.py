@@ -29,8 +29,8 @@ def device() -> StandIn:
     for identifier in (1, 3, 4):
         device.confirm(identifier)
     device.correct(2, "sad")
-    device.facts["training"] = {"state": "done", "examples": 4}
-    device.facts["round"] = {"number": 12, "state": "waiting"}
+    device.facts["training"] = {"examples": 4}
+    device.facts["round"] = {"number": 12, "state": "waiting", "accepted": 3}
     return device
 
 

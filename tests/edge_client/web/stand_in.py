@@ -47,10 +47,12 @@ class StandIn:
         seconds: float = 1.5,
         at: datetime | None = None,
         sound: bool = True,
+        kept: bool = True,
     ) -> int:
         assert not self.paused
         with self._lock:
-            number = max(self._heard, default=0) + 1
+            number = len(self._heard) + 1
+            number = number if kept else -number
             at = at or datetime.now(UTC)
             self._heard[number] = Heard(number, at, seconds, probabilities or None)
             if sound:

@@ -1,10 +1,11 @@
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.web.access import Access
+from edge_client.web.access import Access, kept_token
 from shared.errors import SettingsError
 
 ACCESS = Access("a token of enough length", "a-pi.test")
@@ -15,6 +16,24 @@ def test_each_start_draws_another_token() -> None:
     one, other = Access(None, "localhost"), Access(None, "localhost")
     assert one.token != other.token
     assert len(one.token) >= 22  # 128 bits
+
+
+def test_a_token_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "personal" / "token"
+    token = kept_token(path)
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert kept_token(path) == token
+    for damaged in (b"", b"\xff\xfe", token.encode()[:8], token.encode() + b"\n; more"):
+        path.write_bytes(damaged)
+        path.chmod(0o644)
+        another = kept_token(path)
+        assert another != token
+        assert kept_token(path) == another
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_token_that_cannot_be_kept_is_good_all_the_same() -> None:
+    assert len(kept_token(Path("/dev/null/token"))) == 22
 
 
 @pytest.mark.parametrize("token", ["", "short", "x" * 15])

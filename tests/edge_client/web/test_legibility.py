@@ -106,7 +106,9 @@ def test_every_text_is_used_and_every_used_text_is_there() -> None:
         (folder / name).read_text()
         for name in ("page.html", "refused.html", "page.js", "device.js")
     )
-    python = (files("edge_client.web") / "feed.py").read_text()
+    python = "".join(
+        (files("edge_client.web") / name).read_text() for name in ("feed.py", "server.py")
+    )
     for name in texts:
         assert re.search(rf"(\$|texts\.|\"){name}\b", source + python), name
     for name in re.findall(r"\btexts\.(\w+)|\$([a-z]\w+)", source):

@@ -79,6 +79,72 @@ def test_keys_do_everything(open_page: Open, device: StandIn) -> None:
     assert not device.get(second).discarded
 
 
+def test_single_keys_can_be_switched_off(open_page: Open, device: StandIn) -> None:
+    """WCAG 2.2, 2.1.4."""
+    page = open_page()  # as a phone may have a keyboard, or be spoken to
+    number = device.hear(0.14, 0.72, 0.11, 0.03)
+    shown(page, number)
+    page.tap("#keys summary")
+    page.tap("#keys-on")
+    for key in "y4xup":
+        page.keyboard.press(key)
+    page.reload()
+    shown(page, number)
+    page.keyboard.press("4")
+    page.tap(row("happy"))
+    text(page, "#answer", "You confirmed it.")
+    assert not device.paused
+    page.tap("#keys summary")
+    page.tap("#keys-on")
+    page.keyboard.press("4")
+    text(page, "#answer", "You said so, not Happy.")
+
+
+def test_what_could_not_be_kept_is_shown_and_takes_no_answer(
+    open_page: Open, device: StandIn
+) -> None:
+    page = open_page(**DESKTOP)
+    first = device.hear(0.14, 0.72, 0.11, 0.03)
+    shown(page, first)
+    for _ in range(2):
+        number = device.hear(0.7, 0.1, 0.1, 0.1, kept=False, sound=False)
+        shown(page, number)
+    assert page.inner_text("#word") == "Angry"
+    assert page.inner_text("#answer") == "It could not be kept, and takes no answer."
+    assert page.locator("#list li").count() == 3
+    assert page.is_disabled(row("angry"))
+    assert page.is_disabled("#discard")
+    for key in "1yx":
+        page.keyboard.press(key)
+    page.keyboard.press("j")
+    shown(page, -2)
+    page.keyboard.press("j")
+    shown(page, first)
+    page.click(row("happy"))
+    text(page, "#answer", "You confirmed it.")
+    assert [each.label for each in device.recent(3)] == [None, None, "happy"]
+
+
+def test_silence_and_an_error_together_open_one_new_connection(
+    open_page: Open, server: WebServer
+) -> None:
+    page = open_page()
+    page.goto(server.address.partition("?")[0] + "page.css")  # of the same site, without a script
+    page.clock.install()
+    page.evaluate(
+        "() => { window.opened = []; window.EventSource = class extends EventTarget {"
+        "  constructor() { super(); this.open = true; opened.push(this); }"
+        "  close() { this.open = false; } };"
+        " window.fetch = () => new Promise((resolve) => { window.answer = resolve; }); }"
+    )
+    page.evaluate("async () => (await import('./device.js')).listen({away() {}})")
+    page.evaluate("() => { opened[0].dispatchEvent(new Event('error')); }")
+    page.clock.run_for(13_000)  # silence is noticed before it is known why
+    page.evaluate("() => answer({status: 503})")
+    page.clock.run_for(5_000)
+    assert page.evaluate("() => opened.map(({open}) => open)") == [False, True]
+
+
 def test_an_arrival_does_not_take_the_place_of_what_is_looked_at(
     open_page: Open, device: StandIn
 ) -> None:
@@ -185,11 +251,18 @@ def test_deleting_everything_asks_first(open_page: Open, device: StandIn) -> Non
 
 def test_what_the_device_tells_is_shown(open_page: Open, device: StandIn) -> None:
     page = open_page()
-    device.facts["round"] = {"number": 12, "state": "waiting"}
-    device.facts["training"] = {"state": "running", "epoch": 3, "of_epochs": 10}
-    text(page, "#status", "no. 12 · waiting")
-    text(page, "#status", "running · epoch 3 · of epochs 10")
     text(page, "#status", "conv · 4f1c9a4f")
+    assert page.locator("#status dt").all_inner_texts() == ["Model", "Training", "Federation"]
+    assert page.locator("#status dd").all_inner_texts()[1:] == ["none yet", "none yet"]
+    device.facts["round"] = {"number": 12, "state": "waiting", "accepted": 3}
+    device.facts["training"] = {"examples": 4}
+    device.facts["source"] = {"kind": "mic", "detail": "Ears.", "lost": False, "overruns": 2}
+    text(page, "#status", "round 12 · waiting · 3 updates counted")
+    text(page, "#status", "learned from 4 of your answers")
+    text(page, "#status", "Ears. · lost 2 times, as the device was busy")
+    device.facts["round"] = {"number": None, "state": "away", "accepted": 0, "remark": "No."}
+    text(page, "#status", "the broker is not reached")
+    assert page.locator("#status dd").all_inner_texts()[-1] == "the broker is not reached"
     device.facts["problem"] = "The disk is full: free some space."
     text(page, "#notice", "The disk is full")
     device.facts["problem"] = None

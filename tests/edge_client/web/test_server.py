@@ -66,10 +66,17 @@ def test_the_link_opens_the_page_without_a_redirection(stranger: Client) -> None
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert re.fullmatch(
-        rf"chorus-{stranger.port}=[0-9a-f]{{64}}; HttpOnly; SameSite=Strict; Path=/",
+        rf"chorus-{stranger.port}=[0-9a-f]{{64}}; Max-Age=31536000; HttpOnly; SameSite=Strict; "
+        "Path=/",
         answer.headers["Set-Cookie"],
     )
     assert b"$" not in answer.body  # every text was put in
+
+
+def test_a_visit_without_the_link_prolongs_the_stay(client: Client) -> None:
+    answer = client.ask("GET", "/")
+    assert answer.headers["Set-Cookie"].partition(";")[0] == client.cookie
+    assert "Set-Cookie" not in client.ask("GET", "/page.js").headers
 
 
 def test_a_token_of_ones_own(device: StandIn) -> None:
@@ -93,7 +100,10 @@ def test_another_name_for_our_address_is_refused(
     client: Client, device: StandIn, host: str | None
 ) -> None:
     """DNS rebinding."""
-    assert client.ask("GET", client.link, Host=host).status == 421
+    answer = client.ask("GET", client.link, Host=host)
+    assert answer.status == 421
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert b"Open the link that it shows" in answer.body
     assert client.ask("POST", "/do/pause", b"{}", Host=host, Origin=f"http://{host}").status == 421
     assert not device.paused
 
