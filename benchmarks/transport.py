@@ -4,13 +4,16 @@
 
 Clients with a finished update each (float32), processes of their own, send it to the aggregator
 through Mosquitto on this machine; it is received, made durable, checked and counted (not
-aggregated: benchmarks/aggregation.py has that). In the same run as many processes publish as many
-bytes with bare paho-mqtt, in messages of the same size and without acknowledgements, to one that
-only counts them. Mosquitto is as it is by default; for bare paho its queue is without bound, as
-nothing else keeps messages from being lost there.
+aggregated: benchmarks/aggregation.py has that). In the same run the same files are sent with
+Mosquitto's own programs, each as one acknowledged message (`mosquitto_pub -q 1 -f FILE`) to a
+`mosquitto_sub` that throws them away; and as many bytes with bare paho-mqtt, in messages of our
+chunks' size and without acknowledgements, to a process that only counts them. Mosquitto is as it is
+by default; for the other two its queue is without bound, as nothing else keeps messages from being
+lost there.
 
 - MB/s: of all updates together, from the start to the last client's end;
-- of bare paho: that rate divided by bare paho's, the aim is 0.6 at least;
+- tools, of them: the rate of Mosquitto's programs, and ours divided by it: the aim is 0.6 at least;
+- bare, of bare: the same of bare paho;
 - s/update: the aggregator's time of the processor for one update;
 - passes: the same, in passes of NumPy over the same bytes (read from their file, and added up);
 - memory: the peak of each kind of process.
@@ -20,6 +23,7 @@ import argparse
 import hashlib
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -65,6 +69,8 @@ class Cost:
         Seconds of the processor for one pass over the same bytes.
     memory
         Peak in MB, by the kind of process.
+    by_tools
+        Seconds that the same files took with Mosquitto's programs; ``None`` without them.
     """
 
     seconds: float
@@ -72,6 +78,7 @@ class Cost:
     processor: float
     one_pass: float
     memory: dict[str, float]
+    by_tools: float | None
 
 
 def prepare(model: ModelName, clients: list[str], folder: Path) -> dict[str, Any]:
@@ -113,6 +120,7 @@ def send(model: ModelName, clients: list[str], folder: Path) -> Cost:
     updates = [next((folder / name).glob("*.update")) for name in clients]
     size = sum(path.stat().st_size for path in updates)
     pass_seconds = one_pass(updates)
+    by_tools = tools(updates, folder)
     script = Path(peers.__file__)
     with ExitStack() as stack:
         port, broker = stack.enter_context(peers.broker(folder))
@@ -135,7 +143,7 @@ def send(model: ModelName, clients: list[str], folder: Path) -> Cost:
         processor = processes[1].seconds() - before
         memory = {process.name: process.peak() for process in processes}
     memory["client"] = max(float(line) for sender in senders for line in sender.stdout or ())
-    return Cost(seconds, size, processor, pass_seconds, memory)
+    return Cost(seconds, size, processor, pass_seconds, memory, by_tools)
 
 
 def one_pass(paths: list[Path]) -> float:
@@ -164,6 +172,33 @@ def bare(count: int, size: int, folder: Path) -> float:
         begun = time.perf_counter()
         next(peers.lines(counter, peers.PATIENCE))
         return time.perf_counter() - begun
+
+
+def tools(paths: list[Path], folder: Path) -> float | None:
+    """Send the files with Mosquitto's programs; give the seconds, ``None`` if they are missing."""
+    publish, subscribe = map(shutil.which, ("mosquitto_pub", "mosquitto_sub"))
+    if publish is None or subscribe is None:
+        return None
+    with ExitStack() as stack:
+        lines = ("max_queued_messages 0", "max_queued_bytes 0")
+        port, _ = stack.enter_context(peers.broker(folder, *lines))
+        place = ["-p", str(port), "-t", TOPIC, "-q", "1"]
+        # A first, retained message tells that it has subscribed.
+        subprocess.run([publish, *place, "-r", "-m", "ready"], check=True)
+        sink = subprocess.Popen(
+            [subscribe, *place, "-C", str(len(paths) + 1)], stdout=subprocess.PIPE
+        )
+        stack.callback(sink.kill)
+        if sink.stdout is None or sink.stdout.readline() != b"ready\n":
+            raise SystemExit("mosquitto_sub does not hear.")
+        begun = time.perf_counter()
+        senders = [subprocess.Popen([publish, *place, "-f", path]) for path in paths]
+        while sink.stdout.read(1 << 20):
+            pass
+        seconds = time.perf_counter() - begun
+        for sender in senders:
+            sender.wait()
+        return seconds
 
 
 def _bare_client(port: int) -> mqtt.Client:
@@ -217,7 +252,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where files go, instead of the usual one")
     given = parser.parse_args()
     clients = [f"c{number}" for number in range(given.clients)]
-    print("model    MB/s  bare MB/s  of bare  s/update  passes  memory (MB)")
+    print("model    MB/s  tools  of them   bare  of bare  s/update  passes  memory (MB)")
     for model in given.models:
         found = []
         for _ in range(given.repeats):
@@ -229,8 +264,12 @@ def main() -> None:
         used = median(each.processor for each, _ in found)
         passes = median(each.processor / each.one_pass for each, _ in found)
         memory = ", ".join(f"{name} {peak:.0f}" for name, peak in cost.memory.items())
+        rate = cost.size / 1e6
+        by_tools = "     -        -"
+        if cost.by_tools:
+            by_tools = f"{rate / cost.by_tools:6.0f} {cost.by_tools / cost.seconds:8.2f}"
         print(
-            f"{model:6} {cost.size / cost.seconds / 1e6:6.0f} {cost.size / plain / 1e6:10.0f} "
+            f"{model:6} {rate / cost.seconds:6.0f} {by_tools} {rate / plain:6.0f} "
             f"{plain / cost.seconds:8.2f} {used / given.clients:9.3f} {passes:7.1f}  {memory}",
             flush=True,
         )
