@@ -54,12 +54,16 @@ class Settings(BaseModel):
         SettingsError
             If the file cannot be read, or a setting is unknown, missing or out of range.
         """
-        values = {**preset, **(read_toml(config) if config else {})}
+        return cls.parse({**preset, **cls.gather(given, config)})
+
+    @classmethod
+    def gather(cls, given: Mapping[str, Any], config: Path | None = None) -> dict[str, Any]:
+        """Gather the values that somebody gave, unchecked; see :meth:`collect`."""
+        values = read_toml(config) if config else {}
         for name in cls.model_fields:
             if (value := os.environ.get(ENVIRONMENT_PREFIX + name.upper())) is not None:
                 values[name] = value
-        values |= {name: value for name, value in given.items() if value is not None}
-        return cls.parse(values)
+        return values | {name: value for name, value in given.items() if value is not None}
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:

@@ -125,13 +125,17 @@ class SimulationSettings(
     ) -> Self:
         """Gather the values as :meth:`shared.settings.Settings.collect` does.
 
-        A preset's options of its strategy mean nothing to another one: they then do not count.
+        What a preset says beside what was given must not contradict it: its strategy's options
+        mean nothing to another strategy, and there are either epochs or steps.
         """
-        own = {name: value for name, value in preset.items() if name not in STRATEGY_OPTIONS}
-        settings = super().collect(given, config, own)
-        if settings.strategy != preset.get("strategy", settings.strategy):
-            return settings
-        return super().collect(given, config, preset)
+        values = cls.gather(given, config)
+        dropped: set[str] = set()
+        if values.get("strategy", preset.get("strategy")) != preset.get("strategy"):
+            dropped.update(STRATEGY_OPTIONS)
+        if "epochs" in values or "steps" in values:
+            dropped.update(("epochs", "steps"))
+        kept = {name: value for name, value in preset.items() if name not in dropped}
+        return cls.parse({**kept, **values})
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -69,6 +69,13 @@ def test_a_preset_s_options_of_its_strategy_leave_with_it(preset: str) -> None:
     assert (same.tau, same.bias_correction) == (0.5, True)
 
 
+def test_epochs_take_the_place_of_a_preset_s_steps() -> None:
+    values = preset_for("best", "random")
+    assert values["steps"] == 1
+    settings = SimulationSettings.collect({"epochs": 2}, preset=values)
+    assert (settings.epochs, settings.steps) == (2, None)
+
+
 def test_the_paper_s_preset_is_its_protocol() -> None:
     settings = SimulationSettings.parse(preset_for("paper", "random"))
     assert (settings.protocol, settings.rounds, settings.batch_size) == ("paper", 20, 20)
