@@ -71,7 +71,7 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
     """Lay out what :func:`status_of` gave, for a terminal."""
     from rich.table import Table
 
-    model, updates = status["model"], status["updates"]
+    model, updates, now = status["model"], status["updates"], datetime.now(UTC)
     facts = Table(show_header=False, box=None)
     facts.add_row("federation", f"{status['federation']} (run {status['run'][:8]})")
     facts.add_row("model", f"{status['architecture']}, {_described(model)}")
@@ -97,7 +97,7 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
         clients.add_row(
             entry["name"],
             "yes" if entry["present"] else "no",
-            entry["heard"],
+            _ago(entry["heard"], now),
             str(entry["examples"]),
             str(entry["updates"]),
             f"{entry['bytes_up'] / _MB:.1f}",
@@ -249,3 +249,12 @@ def _decimals(value: float | None, places: int) -> str:
 
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _ago(at: str, now: datetime) -> str:
+    """Say how long ago something was, as people do."""
+    seconds = max(0.0, (now - datetime.fromisoformat(at)).total_seconds())
+    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

@@ -33,6 +33,18 @@ class StateSettings(Settings):
         """The state folder."""
         return (self.state or _state_folder()).expanduser()
 
+    @classmethod
+    def find(cls, given: Mapping[str, Any], config: Path | None) -> Path:
+        """Find the state folder; the file may hold all the other settings of `serve` too.
+
+        Raises
+        ------
+        SettingsError
+            If the file cannot be read.
+        """
+        values = cls.gather(given, config)
+        return cls.parse({name: values[name] for name in cls.model_fields if name in values}).folder
+
 
 class ParticipationSettings(Settings):
     """Who takes part in a round, and when it ends."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aggregator.commands.options import Config
 from aggregator.settings import StateSettings
 from shared.settings import options_of
 
@@ -26,7 +27,7 @@ OfRound = Annotated[
 
 @models.command("list")
 @options_of(StateSettings)
-def list_models(*, given: dict[str, Any], as_json: AsJson = False) -> None:
+def list_models(*, given: dict[str, Any], config: Config = None, as_json: AsJson = False) -> None:
     """List all models, the newest first, with their digests, scores, and whether files are kept.
 
     Example: aggregator models list --json
@@ -38,7 +39,7 @@ def list_models(*, given: dict[str, Any], as_json: AsJson = False) -> None:
     from aggregator.model_files import files_of
     from aggregator.report import models_of, models_table
 
-    with _history(given) as history:
+    with _history(given, config) as history:
         found = models_of(history, files_of(history))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -48,7 +49,13 @@ def list_models(*, given: dict[str, Any], as_json: AsJson = False) -> None:
 
 @models.command()
 @options_of(StateSettings)
-def show(*, given: dict[str, Any], number: OfRound = None, as_json: AsJson = False) -> None:
+def show(
+    *,
+    given: dict[str, Any],
+    number: OfRound = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """Show where a model comes from, back to the first: rounds, clients, updates, settings.
 
     Example: aggregator models show 12 --json
@@ -59,7 +66,7 @@ def show(*, given: dict[str, Any], number: OfRound = None, as_json: AsJson = Fal
 
     from aggregator.report import ancestry_of, ancestry_table
 
-    with _history(given) as history:
+    with _history(given, config) as history:
         found = ancestry_of(history, history.find(number))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -73,6 +80,7 @@ def export(
     *,
     given: dict[str, Any],
     number: OfRound = None,
+    config: Config = None,
     out: Annotated[Path, typer.Option(help="Where to write it.")] = Path("model.safetensors"),
     raw: Annotated[
         bool,
@@ -88,7 +96,7 @@ def export(
     from aggregator.model_files import files_of
     from shared.command import progress_console
 
-    with _history(given) as history:
+    with _history(given, config) as history:
         version = history.find(number)
         digest = version.digest if raw else version.average or version.digest
         files_of(history).export(digest, out)
@@ -105,6 +113,7 @@ def rollback(
     number: Annotated[
         int, typer.Argument(metavar="ROUND", min=0, help="Go back to the model after this round.")
     ],
+    config: Config = None,
 ) -> None:
     """Make an earlier model the current one; the next round starts from it.
 
@@ -116,15 +125,15 @@ def rollback(
     from aggregator.state_folder import StateFolder
     from shared.command import progress_console
 
-    version = roll_back(StateFolder(StateSettings.collect(given).folder), number)
+    version = roll_back(StateFolder(StateSettings.find(given, config)), number)
     progress_console().print(
         f"The model of round {version.round} ({version.digest[:12]}) is the current one.",
         soft_wrap=True,
     )
 
 
-def _history(given: dict[str, Any]) -> "History":
+def _history(given: dict[str, Any], config: Path | None) -> "History":
     from aggregator.ledger import History
     from aggregator.state_folder import StateFolder
 
-    return History(StateFolder(StateSettings.collect(given).folder).ledger)
+    return History(StateFolder(StateSettings.find(given, config)).ledger)

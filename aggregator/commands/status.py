@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from aggregator.commands.options import Config
 from aggregator.settings import StateSettings
 from shared.settings import options_of
 
@@ -12,6 +13,7 @@ from shared.settings import options_of
 def status(
     *,
     given: dict[str, Any],
+    config: Config = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything as JSON on standard output.")
     ] = False,
@@ -30,7 +32,7 @@ def status(
     from aggregator.report import status_of, status_tables
     from aggregator.state_folder import StateFolder
 
-    folder = StateFolder(StateSettings.collect(given).folder)
+    folder = StateFolder(StateSettings.find(given, config))
     with History(folder.ledger) as history:
         found = status_of(history)
     if as_json:

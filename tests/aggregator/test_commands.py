@@ -173,3 +173,24 @@ def test_help_needs_nothing_heavy(command: str) -> None:
         "sys.exit(any(m in sys.modules for m in ('numpy', 'sqlite3', 'safetensors')))"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_the_settings_of_serve_name_the_state(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CHORUS_STATE")
+    config = tmp_path / "aggregator.toml"
+    config.write_text(f'state = "{tmp_path}"\nquorum = 4\ntls = true\n')
+    for command in (["status"], ["models", "list"], ["models", "show"]):
+        assert answer(*command, "--config", str(config))
+    assert answer("status", "--config", str(config))["run"] == federation.ledger.run
+
+
+def test_a_list_of_codecs_is_as_good_as_their_names(tmp_path: Path) -> None:
+    listed = settings(tmp_path, codecs=["int8", "float32"])
+    assert listed.codec_names == settings(tmp_path, codecs="int8, float32").codec_names
+
+
+def test_last_heard_is_told_as_people_do(federation: Federation) -> None:
+    assert federation
+    assert " s ago" in run("status").stdout
