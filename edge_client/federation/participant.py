@@ -6,10 +6,8 @@ until a message, finished work, or a deadline wakes it.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -19,9 +17,10 @@ from edge_client.federation.delivery import Delivery
 from edge_client.federation.fetching import Fetching, check_sizes
 from edge_client.federation.memory import Memory
 from edge_client.federation.permission import refusal
-from edge_client.federation.round_work import Engines, RoundWork
+from edge_client.federation.round_work import Engines
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from edge_client.federation.transfers import DOWN_WINDOW, PATIENCE
+from edge_client.federation.working import Outcome, Working
 from shared.broker_settings import BrokerSettings
 from shared.connection import Connection
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
@@ -95,18 +94,13 @@ class Participant:
     ) -> None:
         self._settings = settings
         self._memory = Memory(folder)
-        self._examples = examples
         self._count_examples = count
-        self._engines = engines
         self._on_model = on_model
         self._report = report
         self._clock = clock
         self._topics = Topics(settings.federation)
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._waiting = Waiting(_MOST_WAITING)
-        self._worker = ThreadPoolExecutor(1, "training")
-        self._abandon = threading.Event()
-        self._working_on: tuple[str, int] | None = None
         self._announcement: Announcement | None = None
         self._shown: str | None = None
         self._remarked = ""
@@ -129,6 +123,15 @@ class Participant:
             self._memory, self._connection, self._topics, ended=self._fetched, clock=clock
         )
         self._delivery = Delivery(self._memory, self._connection, self._topics, clock=clock)
+        self._working = Working(
+            name,
+            settings.holdout,
+            self._memory,
+            examples=examples,
+            engines=engines,
+            put=self._events.put,
+            ended=self._worked,
+        )
 
     def run(self) -> None:
         """Take part until :meth:`stop`, or until as many updates have counted as were to.
@@ -148,19 +151,19 @@ class Participant:
                     self._tell("troubled", error.problem)
                     self._try_at = self._clock() + _AGAIN
         finally:
-            self._abandon.set()
+            self._working.give_up()
             self._connection.publish(
                 self._topics.presence(self._connection.name),
                 Presence(state="offline").encode(),
                 retain=True,
             )
-            self._worker.shutdown(cancel_futures=True)
+            self._working.close()
             self._connection.close()
             self._fetching.close()
 
     def stop(self) -> None:
         """End :meth:`run` soon; may be called from any thread, and in a signal's handler."""
-        self._abandon.set()
+        self._working.give_up()
         self._events.put(self._stop)
 
     def examples_changed(self) -> None:
@@ -220,7 +223,7 @@ class Participant:
     def _look(self) -> None:
         """Say that this device is there, how many examples it has, and whether it would train."""
         self._looked = self._clock()
-        training = self._working_on is not None
+        training = self._working.on is not None
         why_not = refusal(self._settings.part(PermissionSettings), training=training)
         self._count = self._count_examples()
         if not self._count:
@@ -229,7 +232,7 @@ class Participant:
             log.info("This device takes part in no round now: %s.", why_not)
         self._may_train = why_not is None
         if why_not:
-            self._abandon.set()  # it goes on from there when it may
+            self._working.give_up()  # it goes on from there when it may
         self._publish(
             self._topics.presence(self._connection.name),
             Presence(
@@ -310,8 +313,8 @@ class Participant:
         self._delivery.restart()
         if before is None or (before.run, before.round) != (announcement.run, announcement.round):
             log.info("Round %d is %s.", announcement.round, announcement.state)
-        if self._working_on not in (None, (announcement.run, announcement.round)):
-            self._abandon.set()
+        if self._working.on not in (None, (announcement.run, announcement.round)):
+            self._working.give_up()
         self._consider()
 
     def _consider(self) -> None:
@@ -333,8 +336,9 @@ class Participant:
             self._on_model(self._memory.path(shown.digest), announcement)
         if ready:
             self._tell("training" if mine else "waiting", "")
-        if ready and mine and self._working_on is None:
-            self._work(announcement)
+        if ready and mine and self._working.on is None:
+            log.info("Round %d: training on %d examples.", announcement.round, self._count)
+            self._working.begin(announcement)
 
     def _has_files(self, wanted: list[File], chunk: int) -> bool:
         """Say whether all files are there; fetch the first that is not."""
@@ -367,41 +371,17 @@ class Participant:
         files = [announcement.model, announcement.control, recognises]
         return list({file.digest: file for file in files if file}.values())
 
-    def _work(self, announcement: Announcement) -> None:
-        """Begin to train, in the other thread."""
-        self._abandon.clear()
-        self._working_on = (announcement.run, announcement.round)
-        log.info("Round %d: training on %d examples.", announcement.round, self._count)
-        work = RoundWork(
-            client=self._connection.name,
-            announcement=announcement,
-            examples=self._examples(),
-            holdout=self._settings.holdout,
-            memory=self._memory,
-            engine=self._engines(announcement.architecture),
-            stop=lambda _: self._abandon.is_set(),
-        )
-
-        def finished(future: Future[Offer | None]) -> None:
-            if not future.cancelled():
-                self._events.put(partial(self._worked, future))
-
-        self._worker.submit(work.run).add_done_callback(finished)
-
-    def _worked(self, future: Future[Offer | None]) -> None:
-        self._working_on = None
-        error = future.exception()
-        if error is None:
-            if offer := future.result():
-                ready = f"{offer.size} bytes in {offer.codec}"
-                log.info("Round %d: the update is ready, %s.", offer.round, ready)
-            self._consider()
-        elif isinstance(error, ChorusError):
-            self._remark(f"{error.problem} {error.mend}".strip())
-            self._tell("troubled", error.problem)
+    def _worked(self, outcome: Outcome) -> None:
+        """Learn what came of a round's work."""
+        if isinstance(outcome, ChorusError):
+            self._remark(f"{outcome.problem} {outcome.mend}".strip())
+            self._tell("troubled", outcome.problem)
             self._try_at = self._clock() + _AGAIN
-        else:
-            raise error
+            return
+        if outcome:
+            ready = f"{outcome.size} bytes in {outcome.codec}"
+            log.info("Round %d: the update is ready, %s.", outcome.round, ready)
+        self._consider()
 
     def _decided(self, offer: Offer, refused: str) -> None:
         """Learn what became of the update: it counts, or was refused."""

@@ -16,7 +16,7 @@ FIRST, OTHER = 0, 1
 
 
 def training(it: World, number: int) -> bool:
-    return it.clients[number].participant._working_on is not None
+    return it.clients[number].participant._working.on is not None
 
 
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -281,7 +281,7 @@ def world(**values: Any) -> Iterator[World]:
             patch.setattr(f"{module}.SimpleQueue", it.stage.queue)
             patch.setattr(f"{module}.Connection", it.network.connection)
         patch.setattr("aggregator.worker.ThreadPoolExecutor", it.stage.pool)
-        patch.setattr("edge_client.federation.participant.ThreadPoolExecutor", it.stage.pool)
+        patch.setattr("edge_client.federation.working.ThreadPoolExecutor", it.stage.pool)
         patch.setattr("aggregator.distribution.threading", it.stage.threading)
         try:
             yield it
