@@ -21,12 +21,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.training import Engine
 from shared.architectures import FEATURES
 from shared.emotions import EMOTIONS
 from shared.metrics import softmax
 from shared.training import Examples
-from shared.weights import Weights
 
 LENGTH: Final = 0.2
 """Length scale of the kernel: utterances whose mean features differ by this many standard
@@ -143,14 +141,6 @@ class PersonalModel:
         mixed = np.tensordot(self.weights, each, 1)
         least = np.finfo(np.float32).tiny
         return np.asarray(np.log(np.maximum(mixed, least)), np.float32)
-
-
-def personalise(engine: Engine, weights: Weights, examples: Examples) -> PersonalModel:
-    """Learn a personal model with an engine's logits; see :meth:`PersonalModel.fit`."""
-    newest = examples.take(np.arange(len(examples))[-MOST:])
-    if not len(newest):
-        return PersonalModel.fit(newest, np.zeros((0, len(EMOTIONS)), np.float32))
-    return PersonalModel.fit(newest, engine.logits(weights, newest.features))
 
 
 class _Solver:

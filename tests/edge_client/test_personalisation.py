@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_client import personalisation
-from edge_client.personalisation import MOST, PersonalModel, personalise
+from edge_client.personalisation import MOST, PersonalModel
 from shared.corpora import load_corpus
 from shared.emotions import EMOTIONS
 from shared.errors import TrainingError
@@ -17,8 +17,7 @@ from shared.feature_cache import extract_features
 from shared.metrics import Scores, confusion, softmax
 from shared.normalisation import RunningStatistics
 from shared.training import Examples
-from shared.weights import initial_weights
-from tests.edge_client.tiny import TINY, NumpyEngine, examples
+from tests.edge_client.tiny import examples
 
 Logits = NDArray[np.float32]
 
@@ -163,17 +162,6 @@ def test_every_example_is_held_out_once(count: int) -> None:
     assert kept[-1].all()
     assert ((~kept).sum(axis=0) == 1).all()
     assert len(kept) == min(count, 16) + 1
-
-
-def test_an_engine_gives_the_logits() -> None:
-    engine, known = NumpyEngine(), examples(6)
-    weights = initial_weights(TINY, np.random.default_rng(0))
-    logits = engine.logits(weights, known.features)
-    direct = PersonalModel.fit(known, logits)
-    np.testing.assert_array_equal(
-        personalise(engine, weights, known).corrections, direct.corrections
-    )
-    assert not len(personalise(engine, weights, known.take(np.arange(0))).voices)
 
 
 def test_bad_examples_are_refused() -> None:
