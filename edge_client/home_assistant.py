@@ -15,7 +15,6 @@ from typing import Any, Final
 from edge_client.device.device import Device, Event
 from edge_client.device.recognition import Recognition
 from shared.broker_settings import BrokerSettings
-from shared.command import progress_console
 from shared.connection import Connection
 from shared.emotions import EMOTIONS
 
@@ -36,12 +35,11 @@ class HomeAssistant:
         Whose.
     broker
         Home Assistant's broker.
-    name
-        Of the sensors' device; this machine's name if not given.
     """
 
-    def __init__(self, device: Device, broker: BrokerSettings, name: str | None = None) -> None:
-        self.node = node_of(name or socket.gethostname())
+    def __init__(self, device: Device, broker: BrokerSettings) -> None:
+        self._device = device
+        self.node = node_of(socket.gethostname())
         self._connection = Connection(
             broker,
             self.node,
@@ -65,12 +63,13 @@ class HomeAssistant:
 
     def _on_change(self, connected: bool, sentence: str) -> None:  # noqa: FBT001 - as Connection calls it
         if connected:
+            self._device.say("home_assistant", None)
             self._describe()
-        else:  # the sentence's mend is that of a federation's broker
-            refused = self._connection.refused
-            sentence = refused.problem if refused else "its broker is not there; waiting for it."
-        text = f"Home Assistant: {sentence}"
-        progress_console().print(text, soft_wrap=True, markup=False)
+            return
+        del sentence  # its mend is that of a federation's broker
+        refused = self._connection.refused
+        problem = refused.problem if refused else "Its broker is not there; waiting for it."
+        self._device.say("home_assistant", f"Home Assistant: {problem}")
 
     def _describe(self) -> None:
         for topic, description in descriptions(self.node).items():
@@ -80,7 +79,8 @@ class HomeAssistant:
     def _on_event(self, event: Event) -> None:
         if event.kind == "heard" and event.recognition and event.recognition.probabilities:
             payload = json.dumps(state(event.recognition)).encode()
-            self._connection.publish(f"chorus/{self.node}/state", payload)
+            # The listening must not wait for a network that stands still.
+            self._connection.publish(f"chorus/{self.node}/state", payload, wait=False)
 
 
 def node_of(name: str) -> str:

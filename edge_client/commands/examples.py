@@ -17,25 +17,26 @@ examples = typer.Typer(
 State = Annotated[
     Path | None, typer.Option(help="The state folder, where it is not the usual one.")
 ]
+Config = Annotated[Path | None, typer.Option(help="TOML file of `edge-client run`, for its state.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 
 @examples.command("list")
-def list_(*, state: State = None, json_: Json = False) -> None:
+def list_(*, state: State = None, config: Config = None, json_: Json = False) -> None:
     """List the utterances, the newest first, and count them.
 
     Example: edge-client examples list --json
     """
-    import json
+    from pydantic_core import to_json
 
-    settings = _settings(state)
+    settings = _settings(state, config)
     known, counts = [], {}
     if _path(settings).exists():
         with _open(settings) as store:
             known, counts = store.recent(-1), store.counts()
     if json_:
         listed = {"counts": counts, "examples": [one.to_dict() for one in known]}
-        typer.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        typer.echo(to_json(listed, indent=2, inf_nan_mode="null"))
         return
     for one in known:
         guess = f"recognised {one.emotion}" if one.emotion else "no model then"
@@ -51,6 +52,7 @@ def export(
     out: Annotated[Path, typer.Argument(help="Where to write them (.npz).")],
     *,
     state: State = None,
+    config: Config = None,
     json_: Json = False,
 ) -> None:
     """Write all examples to a file: features and labels, no sound.
@@ -61,7 +63,7 @@ def export(
 
     from shared.errors import CorpusError
 
-    settings = _settings(state)
+    settings = _settings(state, config)
     if not _path(settings).exists():
         raise CorpusError(f"There are no examples in {settings.folder}.")
     with _open(settings) as store:
@@ -74,6 +76,7 @@ def import_(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="What `export` wrote.")],
     *,
     state: State = None,
+    config: Config = None,
     json_: Json = False,
 ) -> None:
     """Take in the examples of a file; those that are here already are left out.
@@ -82,7 +85,7 @@ def import_(
     """
     import json
 
-    with _open(_settings(state)) as store:
+    with _open(_settings(state, config)) as store:
         count = store.import_(source)
     typer.echo(json.dumps({"imported": count}) if json_ else f"{count} new examples.")
 
@@ -91,39 +94,53 @@ def import_(
 def delete(
     *,
     state: State = None,
+    config: Config = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json_: Json = False,
 ) -> None:
     """Delete everything this device has heard, been told, and made of it. The global model stays.
 
+    That includes what was made of labelled clips (run --wav DIR); the clips themselves stay.
+
     Example: edge-client examples delete --yes
     """
     import json
+    from contextlib import ExitStack
 
     from edge_client.device.state import StateFolder
 
-    settings = _settings(state)
-    count = 0
-    if settings.folder.exists():
-        folder = StateFolder(settings.folder)
-        with folder.taken():
-            if folder.examples.exists():
-                with _open(settings) as store:
-                    count = sum(store.counts().values())
+    folder = StateFolder(_settings(state, config).folder)
+    count: int | None = 0
+    if folder.path.exists():
+        with ExitStack() as stack:
+            for one in (folder, *folder.made_of_clips()):
+                stack.enter_context(one.taken())
+            count = _count(_settings(state, config))
             if not yes:
-                question = f"Delete {count} utterances and all made of them in {settings.folder}?"
-                typer.confirm(question, abort=True, err=True)
-            folder.delete_personal()
-            if folder.examples.exists():
-                with _open(settings) as store:
-                    store.delete_all()
-    typer.echo(json.dumps({"deleted": count}) if json_ else f"{count} utterances deleted.")
+                what = "everything" if count is None else f"{count} utterances and all made of them"
+                typer.confirm(f"Delete {what} in {folder.path}?", abort=True, err=True)
+            folder.delete_everything()
+    said = "Everything was deleted." if count is None else f"{count} utterances deleted."
+    typer.echo(json.dumps({"deleted": count}) if json_ else said)
 
 
-def _settings(state: Path | None) -> "DeviceSettings":
+def _count(settings: "DeviceSettings") -> int | None:
+    """Count the utterances; ``None`` if the store cannot be opened."""
+    from shared.errors import StorageError
+
+    if not _path(settings).exists():
+        return 0
+    try:
+        with _open(settings) as store:
+            return sum(store.counts().values())
+    except StorageError:
+        return None
+
+
+def _settings(state: Path | None, config: Path | None) -> "DeviceSettings":
     from edge_client.device.settings import DeviceSettings
 
-    return DeviceSettings.collect({"state": state})
+    return DeviceSettings.of_run({"state": state}, config)
 
 
 def _path(settings: "DeviceSettings") -> Path:

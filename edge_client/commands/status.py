@@ -1,5 +1,6 @@
 """``edge-client status``: what this device holds, and its part in federations."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,11 +13,14 @@ from shared.settings import options_of
 def status(
     *,
     given: dict[str, Any],
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with any of the settings of `edge-client run`.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything as JSON on standard output.")
     ] = False,
 ) -> None:
-    """Show the examples, the model, and what was sent to federations.
+    """Show the examples, the model, and what was sent to federations, also with labelled clips.
 
     It reads the state folder, whether `edge-client run` runs or not.
 
@@ -26,7 +30,7 @@ def status(
 
     from edge_client.device.overview import overview, overview_table
 
-    found = overview(DeviceSettings.collect(given))
+    found = overview(DeviceSettings.of_run(given, config))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return

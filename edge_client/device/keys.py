@@ -37,8 +37,8 @@ class Keys:
         Returns
         -------
         str or None
-            A character, ``up``, ``down`` or ``enter``; ``None`` if no key was pressed; ``q`` if
-            the terminal has gone.
+            A character, small if it is a letter (whatever Caps Lock says), ``up``, ``down`` or
+            ``enter``; ``None`` if no key was pressed; ``q`` if the terminal has gone.
         """
         if not select.select([self._handle], [], [], seconds)[0]:
             return None
@@ -53,4 +53,4 @@ class Keys:
                 first += os.read(self._handle, 1)
                 if first in _NAMES:
                     break
-        return _NAMES.get(first, first.decode(errors="replace"))
+        return _NAMES.get(first, first.decode(errors="replace").lower())

@@ -40,7 +40,7 @@ class Learning:
         self._thread.join()
 
     def _note(self, event: "Event") -> None:
-        if event.kind == "changed" or self._device.model_digest != self._digest:
+        if event.kind in ("changed", "deleted") or self._device.recognising.digest != self._digest:
             self._wake.set()
 
     def _run(self) -> None:
@@ -51,20 +51,18 @@ class Learning:
                 return
             try:
                 self._learn()
+                self._device.say("learning", None)
             except ChorusError as error:
-                self._device.report("training", {"state": "troubled", "remark": error.problem})
+                self._device.say("learning", f"{error.problem} {error.mend}".strip())
             except Exception:  # noqa: BLE001 - the listening goes on with the global model
                 _log.exception("The personal model could not be fitted.")
 
     def _learn(self) -> None:
-        self._digest = self._device.model_digest
-        examples = self._device.examples()
-        if len(examples) > MOST:
-            examples = examples.newest(MOST)
-        found = self._device.logits(examples)
-        if found is None:
-            return
-        logits, digest = found
-        personal = PersonalModel.fit(examples, logits) if len(examples) else None
-        if self._device.use_personal(personal, digest):
-            self._device.report("training", {"state": "personal", "examples": len(examples)})
+        recognising = self._device.recognising
+        self._digest, generation = recognising.digest, recognising.generation
+        examples = self._device.labelled(MOST)
+        found = recognising.logits(examples)
+        if found is not None:
+            logits, digest = found
+            personal = PersonalModel.fit(examples, logits) if len(examples) else None
+            recognising.use_personal(personal, digest, generation)

@@ -16,19 +16,17 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A global model, kept in a file, and perhaps a personal one beside it.
+    """A global model, and perhaps a personal one beside it.
 
     Parameters
     ----------
-    path
-        Where the global weights lie; they are read again when they are needed.
     weights, architecture
-        What lies there.
+        The global weights, and which of the three models they are of.
 
     Attributes
     ----------
     architecture
-        Which of the three models it is.
+        As given.
     digest
         Of the global weights.
     personal
@@ -40,8 +38,7 @@ class Model:
         If the weights do not belong to the architecture or are not finite.
     """
 
-    def __init__(self, path: Path, weights: Weights, architecture: Architecture) -> None:
-        self._path = path
+    def __init__(self, weights: Weights, architecture: Architecture) -> None:
         self._recogniser = Recogniser(architecture, weights)
         self.architecture = architecture
         self.digest = digest(weights)
@@ -59,7 +56,7 @@ class Model:
         if given is None and not path.exists():
             return None
         weights, architecture = load_weights(given or path)
-        model = cls(path, weights, architecture)
+        model = cls(weights, architecture)
         if given is not None:
             save_weights(path, weights, architecture)
         return model
@@ -73,15 +70,11 @@ class Model:
         WeightsError
             Also if their digest is not the one they were ``named`` by.
         """
-        model = cls(path, weights, architecture)
+        model = cls(weights, architecture)
         if model.digest != named:
             raise WeightsError(f"These weights should have the digest {named}: {model.digest}.")
         save_weights(path, weights, architecture)
         return model
-
-    def weights(self) -> Weights:
-        """Read the global weights."""
-        return load_weights(self._path, self.architecture)
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the global model's logits of an utterance, shape ``(4,)``.

@@ -31,7 +31,8 @@ def open_store(
     StorageError
         If the disk is full or the folder cannot be written.
     """
-    sounds = SoundFolder(state.sounds, limit_mb=settings.audio_mb) if settings.keep_audio else None
+    # Also without --keep-audio: sound of earlier runs goes with what is discarded now.
+    sounds = SoundFolder(state.sounds, limit_mb=settings.audio_mb)
     found = damage(state.examples)
     aside = set_aside(state.examples, now) if found else None
     store = ExampleStore(state.examples, limit_mb=settings.store_mb, sounds=sounds)
@@ -59,7 +60,6 @@ def read_statistics(store: ExampleStore) -> RunningStatistics:
         except ValueError:
             pass
     statistics = RunningStatistics()
-    stored = store.everything()
-    for features, frames in zip(stored.features, stored.frames, strict=True):
-        statistics.update(features[:frames])
+    for _, frames in store.read(store.kept()):
+        statistics.update(frames)
     return statistics

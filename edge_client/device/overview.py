@@ -18,25 +18,30 @@ def overview(settings: DeviceSettings) -> dict[str, Any]:
     -------
     dict
         ``state`` (the folder), ``utterances``, ``labelled`` (by emotion), ``model`` (bytes, or
-        ``None``), and ``federations`` (by name: round, updates accepted, why the last was refused,
-        the update that waits to be sent).
+        ``None``), ``federations`` (by name: round, updates accepted, why the last was refused, the
+        update that waits to be sent), and ``clips`` (the federations of each device that was made
+        of labelled clips, by its name).
     """
     state = StateFolder(settings.folder)
     counts: dict[str, int] = {}
     utterances = 0
     if state.examples.exists():
         with ExampleStore(state.examples, limit_mb=settings.store_mb) as store:
-            counts, utterances = store.counts(), len(store.recent(-1))
+            counts = store.counts()
+            utterances = sum(counts.values()) - counts["discarded"]
     model = state.model.stat().st_size if state.model.exists() else None
     return {
         "state": str(state.path),
         "utterances": utterances,
         "labelled": counts,
         "model": model,
-        "federations": {
-            folder.name: remembered(folder) for folder in sorted(state.federations.glob("*"))
-        },
+        "federations": _federations(state),
+        "clips": {made.path.name: _federations(made) for made in state.made_of_clips()},
     }
+
+
+def _federations(state: StateFolder) -> dict[str, Any]:
+    return {folder.name: remembered(folder) for folder in sorted(state.federations.glob("*"))}
 
 
 def overview_table(found: dict[str, Any]) -> "Table":
@@ -50,10 +55,17 @@ def overview_table(found: dict[str, Any]) -> "Table":
     table.add_row("labelled", labelled or "none")
     table.add_row("model", "none yet" if found["model"] is None else f"{found['model']:,} bytes")
     for name, part in found["federations"].items():
-        told = f"round {part['round']}, {part['accepted']} updates counted"
-        if part["waiting"]:
-            told += ", one waits to be sent"
-        if part["refused"]:
-            told += f"; the last was refused: {part['refused']}"
-        table.add_row(f"federation {name}", told)
+        table.add_row(f"federation {name}", _told(part))
+    for clips, parts in found["clips"].items():
+        for name, part in parts.items():
+            table.add_row(f"clips as {clips}, federation {name}", _told(part))
     return table
+
+
+def _told(part: dict[str, Any]) -> str:
+    told = f"round {part['round']}, {part['accepted']} updates counted"
+    if part["waiting"]:
+        told += ", one waits to be sent"
+    if part["refused"]:
+        told += f"; the last was refused: {part['refused']}"
+    return told

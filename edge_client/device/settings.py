@@ -1,14 +1,15 @@
 """Settings of a device that listens."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from edge_client.federation.settings import FederationSettings
 from edge_client.hearing.settings import HearingSettings
-from shared.settings import Settings
+from shared.settings import Settings, read_toml
 
 WEB_ADDRESS: Final = "127.0.0.1:8765"
 """What ``--web`` alone stands for."""
@@ -55,6 +56,12 @@ class DeviceSettings(Settings):
         """The state folder."""
         return self.state.expanduser() if self.state else _state_folder()
 
+    @classmethod
+    def of_run(cls, given: Mapping[str, Any], config: Path | None) -> Self:
+        """Gather them as :meth:`collect` does; the file may be one of ``edge-client run``."""
+        found = read_toml(config) if config else {}
+        return cls.collect(given, preset={n: v for n, v in found.items() if n in cls.model_fields})
+
 
 class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
     """Everything of ``edge-client run``."""
@@ -81,6 +88,11 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
     """Who to be to that broker."""
     home_assistant_password_file: Path | None = None
     """File with the password in its first line."""
+    home_assistant_tls: bool = False
+    """Encrypt the connection to that broker, and check its certificate."""
+    home_assistant_ca_file: Path | None = None
+    """Certificate (PEM) of the authority that it must be signed by; the system's authorities if
+    not given."""
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -2,12 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Final
 
-from shared.errors import RunError
+from shared.errors import RunError, StorageError
 from shared.files import lock, storage_errors
+
+_PIECE: Final = 1 << 16
 
 
 class StateFolder:
@@ -24,11 +28,18 @@ class StateFolder:
         The store of examples.
     model
         The global model (safetensors): it comes from outside.
-    federations
-        A folder for each federation that the device takes part in; in ``personal``.
     personal
-        A folder for whatever else is made of what this device has heard: kept sound, a personal
-        model, updates that wait to be sent. It is deleted with the examples.
+        A folder for whatever else is made of what this device has heard; it is deleted with the
+        examples.
+    sounds
+        Sound that is kept; in ``personal``.
+    federations
+        A folder for each federation that the device takes part in, with updates that wait to be
+        sent; in ``personal``.
+    token
+        What lets browsers see the device's page; in ``personal``.
+    clips
+        A state folder for each device made of labelled clips (``run --wav DIR``).
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,11 +49,30 @@ class StateFolder:
         self.personal = path / "personal"
         self.sounds = self.personal / "sounds"
         self.federations = self.personal / "federations"
+        self.token = self.personal / "token"
+        self.clips = path / "clips"
         self._lock = path / "lock"
+
+    def make(self) -> None:
+        """Make the folder, readable by nobody else: these are somebody's emotions.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be made.
+        """
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Somebody may have made it before; but not if it is a folder for other things too.
+            if self.examples.exists() or not any(self.path.iterdir()):
+                with suppress(PermissionError):  # FAT knows no permissions
+                    self.path.chmod(0o700)
+            with suppress(OSError):  # a full disk keeps nobody from deleting
+                self.personal.mkdir(exist_ok=True, mode=0o700)
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Have the folder to oneself, as a device that runs.
+        """Have the folder to oneself, as a device that runs; it is made if it is not there.
 
         Raises
         ------
@@ -51,10 +81,7 @@ class StateFolder:
         StorageError
             If it cannot be written.
         """
-        with storage_errors(self.path):
-            # Readable by nobody else: these are somebody's emotions.
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.personal.mkdir(exist_ok=True, mode=0o700)
+        self.make()
         handle = lock(
             self._lock,
             RunError(
@@ -67,10 +94,61 @@ class StateFolder:
         finally:
             os.close(handle)
 
+    def made_of_clips(self) -> "list[StateFolder]":
+        """List the state folders of devices made of labelled clips."""
+        # Whoever names a wrong folder may have one of that name, with clips in it.
+        return [StateFolder(lock.parent) for lock in sorted(self.clips.glob("*/lock"))]
+
     def delete_personal(self) -> None:
         """Delete the folder ``personal``, and stores that were set aside because of damage."""
-        with storage_errors(self.personal), suppress(FileNotFoundError):
-            shutil.rmtree(self.personal)
-        with storage_errors(self.path):
-            for file in self.path.glob(f"{self.examples.stem}-damaged-*"):
-                file.unlink(missing_ok=True)
+        aside = self.path.glob(f"{self.examples.stem}-damaged-*")
+        each(partial(_remove, self.personal), *(partial(_erase, file) for file in aside))
+
+    def delete_everything(self) -> None:
+        """Delete all but the global model, unopened: it may be damaged, or the disk full.
+
+        The folder must be taken, and those of clips too.
+        """
+        store = self.path.glob(f"{self.examples.name}*")
+        each(
+            *(partial(_erase, file) for file in store),
+            self.delete_personal,
+            *(made.remove for made in self.made_of_clips()),
+        )
+
+    def remove(self) -> None:
+        """Delete everything, and the folder itself if nothing else is in it."""
+        self.delete_everything()
+        with storage_errors(self._lock):
+            self._lock.unlink(missing_ok=True)
+        with suppress(OSError):  # if it holds anything else
+            self.path.rmdir()
+
+
+def each(*steps: Callable[[], object]) -> None:
+    """Take all steps, also if one of them fails; then raise the first error."""
+    first: StorageError | None = None
+    for step in steps:
+        try:
+            step()
+        except StorageError as error:
+            first = first or error
+    if first:
+        raise first
+
+
+def _remove(folder: Path) -> None:
+    with storage_errors(folder), suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def _erase(path: Path) -> None:
+    """Overwrite a file, where the file system lets it be, and remove it."""
+    with storage_errors(path), suppress(FileNotFoundError):
+        with suppress(OSError), path.open("rb+") as file:
+            size = path.stat().st_size
+            for start in range(0, size, _PIECE):
+                file.write(bytes(min(_PIECE, size - start)))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink()

@@ -5,8 +5,9 @@ import sqlite3
 import threading
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -67,6 +68,7 @@ class ExampleStore:
         self._done: deque[_Before] = deque(maxlen=UNDONE)
         self._connection = connect(path)
         self._page = int(self._pragma("page_size"))
+        self._version = self._pragma("data_version")
 
     def __enter__(self) -> Self:
         return self
@@ -144,6 +146,8 @@ class ExampleStore:
 
     def get(self, identifier: int) -> Recognition:
         """Look up an utterance; raise :class:`ChorusError` if there is none of this number."""
+        if identifier < 0:
+            raise ChorusError("This utterance could not be kept, so nothing can be said of it.")
         rows = self._rows("SELECT * FROM recognitions WHERE id = ?", identifier)
         if not rows:
             raise ChorusError(
@@ -164,17 +168,49 @@ class ExampleStore:
             counts["discarded" if discarded else label or "unlabelled"] += count
         return counts
 
-    def labelled(self) -> Stored:
-        """Read all that the person has labelled."""
-        return self._read("label IS NOT NULL AND NOT discarded")
+    def labelled(self, most: int) -> list[int]:
+        """List the numbers of the newest that the person has labelled, the oldest first."""
+        query = (
+            "SELECT id FROM examples WHERE label IS NOT NULL AND NOT discarded "
+            "ORDER BY id DESC LIMIT ?"
+        )
+        return [row[0] for row in self._rows(query, most)][::-1]
 
-    def unlabelled(self) -> Stored:
-        """Read all that nobody has labelled and a model has recognised."""
-        return self._read("label IS NULL AND NOT discarded AND probabilities IS NOT NULL")
+    def sure(self, least: float, most: int) -> list[int]:
+        """List the newest unlabelled ones of so high a probability, the oldest first."""
+        query = (
+            "SELECT id, probabilities FROM recognitions WHERE label IS NULL AND NOT discarded "
+            "AND probabilities IS NOT NULL ORDER BY id DESC"
+        )
+        with self._reading() as reading:
+            rows = reading.execute(query)
+            found = (number for number, told in rows if max(json.loads(told)) >= least)
+            return list(islice(found, most))[::-1]
+
+    def read(self, identifiers: Iterable[int]) -> Iterator[tuple[Recognition, Frames]]:
+        """Read whole utterances one by one; those that have gone or are damaged are left out."""
+        with self._reading() as reading:
+            for identifier in identifiers:
+                query = "SELECT * FROM examples WHERE id = ?"
+                row = reading.execute(query, (identifier,)).fetchone()
+                if row and (frames := decode(row[-2], row[-1])) is not None:
+                    yield recognition_of(row), frames
+
+    def kept(self) -> list[int]:
+        """List the numbers of all that were not discarded, the oldest first."""
+        rows = self._rows("SELECT id FROM examples WHERE NOT discarded ORDER BY id")
+        return [row[0] for row in rows]
 
     def everything(self) -> Stored:
         """Read all that was not discarded."""
-        return self._read("NOT discarded")
+        kept = self.kept()
+        return stacked(self.read(kept), len(kept))
+
+    def changed_elsewhere(self) -> bool:
+        """Say whether another process has changed the file since this was asked last."""
+        with self._lock, database_errors(self.path):
+            before, self._version = self._version, self._pragma("data_version")
+        return bool(before != self._version)
 
     def statistics(self) -> dict[str, Any] | None:
         """Read the running statistics that were kept last; ``None`` if there are none."""
@@ -222,7 +258,7 @@ class ExampleStore:
             for row in readable_rows(damaged)
             if plausible(row) and (frames := decode(row[-2], row[-1])) is not None
         ]
-        return self.take(stacked(found))
+        return self.take(stacked(found, len(found)))
 
     def purge(self) -> None:
         """Delete what was discarded: it can then no longer be undone."""
@@ -232,8 +268,13 @@ class ExampleStore:
 
     def delete_all(self) -> None:
         """Delete every utterance, its sound, and the statistics; overwrite them on the disk."""
-        if self._sounds is not None:
-            self._sounds.clear()
+        try:
+            self._delete_rows()
+        finally:
+            if self._sounds is not None:
+                self._sounds.clear()
+
+    def _delete_rows(self) -> None:
         with self._write(surely=True) as connection:
             connection.execute("DELETE FROM examples")
             connection.execute("DELETE FROM facts")
@@ -305,17 +346,11 @@ class ExampleStore:
         with self._lock, database_errors(self.path):
             return self._connection.execute(query, values).fetchall()
 
-    def _read(self, where: str) -> Stored:
-        """Read whole examples by a connection of its own, so that hearing need not wait."""
-        query = f"SELECT * FROM examples WHERE {where} ORDER BY id"  # noqa: S608 - a condition of ours
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Open a connection of its own, so that hearing need not wait for who reads much."""
         with closing(connect(self.path)) as reading, database_errors(self.path):
-            return stacked(
-                [
-                    (recognition_of(row), frames)
-                    for row in reading.execute(query)
-                    if (frames := decode(row[-2], row[-1])) is not None
-                ]
-            )
+            yield reading
 
 
 def _insert(connection: sqlite3.Connection, known: Recognition, frames: Frames) -> int:

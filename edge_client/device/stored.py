@@ -2,17 +2,21 @@
 
 import json
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.recognition import Recognition
 from shared.architectures import FEATURES, FRAMES
+from shared.audio import LONGEST
 from shared.emotions import EMOTIONS
-from shared.features import Frames, pad
+from shared.features import Frames
+
+_YEARS: Final = (1970, 9998)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +80,33 @@ def plausible(row: tuple[Any, ...]) -> bool:
     """Tell whether the row of a damaged file still says what a row says."""
     try:
         known = recognition_of(row)
-    except (TypeError, ValueError):
+        check(known)
+    except (TypeError, ValueError, OverflowError):
         return False
-    return known.label in (None, *EMOTIONS) and not known.discarded
+    return not known.discarded
 
 
-def stacked(found: list[tuple[Recognition, Frames]]) -> Stored:
-    """Put utterances together."""
-    frames = [own for _, own in found]
-    return Stored(
-        tuple(known for known, _ in found),
-        np.stack([pad(own) for own in frames]) if frames else np.empty((0, FRAMES, FEATURES), "f4"),
-        np.array([len(own) for own in frames], np.int32),
-    )
+def check(known: Recognition) -> None:
+    """Raise :class:`ValueError` unless this can be what was once heard."""
+    # Any zone's clock can show these years.
+    if known.heard_at.tzinfo is None or not _YEARS[0] <= known.heard_at.year <= _YEARS[1]:
+        raise ValueError(f"{known.heard_at} is no time with a time zone")
+    if not 0 < known.seconds <= LONGEST:
+        raise ValueError(f"an utterance lasts {known.seconds} s")
+    shares = known.probabilities
+    if shares is not None and (
+        len(shares) != len(EMOTIONS) or not all(0 <= share <= 1 for share in shares)
+    ):
+        raise ValueError("a probability is out of range")
+    if known.label not in (None, *EMOTIONS):
+        raise ValueError(f"{known.label!r} is no emotion")
 
 
-def guesses(stored: Stored, least: float) -> Stored:
-    """Give the utterances the model is sure of, with its own answer in the place of a label."""
-    where = [
-        i
-        for i, known in enumerate(stored.recognitions)
-        if max(known.probabilities or (0,)) >= least
-    ]
-    return Stored(
-        tuple(
-            replace(known, label=known.emotion)
-            for known in map(stored.recognitions.__getitem__, where)
-        ),
-        stored.features[where],
-        stored.frames[where],
-    )
+def stacked(found: Iterable[tuple[Recognition, Frames]], most: int) -> Stored:
+    """Put utterances together, at most so many."""
+    known: list[Recognition] = []
+    features, frames = np.zeros((most, FRAMES, FEATURES), np.float32), np.zeros(most, np.int32)
+    for place, (recognition, own) in enumerate(found):
+        known.append(recognition)
+        features[place, : len(own)], frames[place] = own, len(own)
+    return Stored(tuple(known), features[: len(known)], frames[: len(known)])

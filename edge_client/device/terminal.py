@@ -1,5 +1,6 @@
 """The terminal's view of a device: level, state, the last utterances, and keys to label them."""
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +22,13 @@ ROWS: Final = 8
 REFRESH: Final = 0.1
 """Seconds between two pictures of the level."""
 
+SETTLING: Final = 0.4
+"""Seconds for which a new utterance takes no answer: it was meant for the one before."""
+
 EMOTION_KEYS: Final = {emotion[0]: emotion for emotion in EMOTIONS}
 """a, h, n, s: what corrects to which emotion."""
+
+_ANSWERS: Final = (*EMOTION_KEYS, "enter", " ", "d")
 
 _NARROW: Final = 100
 """Columns of a terminal below which everything is drawn half as wide."""
@@ -48,11 +54,17 @@ class TerminalView:
         The device.
     console
         Where to show it.
+    clock
+        Seconds that only go forward.
     """
 
-    def __init__(self, device: Device, console: "Console") -> None:
+    def __init__(
+        self, device: Device, console: "Console", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._device = device
         self._console = console
+        self._clock = clock
+        self._settled = clock()
         self._chosen: int | None = None  # None: always the newest
         self._said = ""
         self._stale = True
@@ -96,11 +108,18 @@ class TerminalView:
         from rich.text import Text
 
         if self._stale:
-            self._stale = False
-            self._rows = self._device.recent(ROWS)
-            self._status = self._device.status()
-        said = self._said or self._status["problem"] or ""
-        return Group(self._head(), self._table(), Text(said, "yellow"), Text(_HELP, "dim"))
+            self._look()
+        problem = Text(self._status["problem"] or "", "yellow")
+        return Group(self._head(), self._table(), problem, Text(self._said), Text(_HELP, "dim"))
+
+    def _look(self) -> None:
+        self._stale = False
+        before = {row.identifier for row in self._rows}
+        self._rows = self._device.recent(ROWS)
+        self._status = self._device.status()
+        row = self._row()
+        if before and row and row.identifier not in before:
+            self._settled = self._clock() + SETTLING
 
     def _do(self, key: str) -> str:
         device = self._device
@@ -110,16 +129,19 @@ class TerminalView:
             (device.resume if device.paused else device.pause)()
         elif key == "u":
             return _said_of(device.undo()) or "There is nothing to take back."
-        elif (row := self._row()) is None:
-            return ""
-        elif key in EMOTION_KEYS:
-            return _said_of(device.correct(row.identifier, EMOTION_KEYS[key]))
-        elif key in ("enter", " "):
-            return _said_of(device.confirm(row.identifier))
-        elif key == "d":
-            self._chosen = None
-            return _said_of(device.discard(row.identifier))
+        elif key in _ANSWERS and (row := self._row()):
+            if self._clock() < self._settled:
+                return "Something new was heard just then: press once more."
+            return _said_of(self._answer(key, row.identifier))
         return ""
+
+    def _answer(self, key: str, identifier: int) -> Recognition:
+        if key in EMOTION_KEYS:
+            return self._device.correct(identifier, EMOTION_KEYS[key])
+        if key == "d":
+            self._chosen = None
+            return self._device.discard(identifier)
+        return self._device.confirm(identifier)
 
     def _width(self, columns: int) -> int:
         return columns if self._console.width >= _NARROW else columns // 2
@@ -157,10 +179,12 @@ class TerminalView:
             text.append(f"\n{source['detail']}", "dim")
             if source["overruns"]:
                 text.append(f" Sound was lost {source['overruns']} times.", "yellow")
-        for part in ("round", "training"):
-            if facts := status[part]:
-                words = (f"{name} {value}" for name, value in facts.items() if value)
-                text.append(f"\n{part}: {', '.join(words)}", "dim")
+        if facts := status["round"]:
+            words = [f"round {facts['number']}"] if facts["number"] else ["federation"]
+            words += [facts["state"], f"{facts['accepted']} updates counted"]
+            text.append("\n" + ", ".join(words), "dim")
+        if facts := status["training"]:
+            text.append(f"\nadapted to {facts['examples']} of your answers", "dim")
         return text
 
     def _table(self) -> "Table":
@@ -177,7 +201,7 @@ class TerminalView:
                 f"{row.heard_at.astimezone():%H:%M:%S}",
                 f"{row.seconds:4.1f} s",
                 *(f"{bar(p, self._width(_BAR))}{p:4.0%}" for p in probabilities),
-                row.label or "",
+                row.label or ("not kept" if row.identifier < 0 else ""),
                 style="bold" if row is chosen else "",
             )
         return table

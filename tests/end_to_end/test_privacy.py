@@ -137,6 +137,6 @@ def test_deleting_leaves_nothing_of_the_person(house: Path, recording: Path, mod
     )
     assert done.returncode == 0
     found = files(house)
-    assert {path.name for path in found} == {"examples.sqlite", "lock", "model.safetensors"}
+    assert {path.name for path in found} == {"lock", "model.safetensors"}
     for content in found.values():
         assert not any(piece in content for piece in kept)

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from edge_client.device.device import SOUNDS, Device, Event
+from edge_client.device import learning
+from edge_client.device.device import Device, Event
+from edge_client.device.latest import SOUNDS
 from edge_client.device.learning import Learning
 from edge_client.device.recognition import Recognition
 from edge_client.device.settings import DeviceSettings
@@ -16,15 +19,19 @@ from edge_client.device.store import ExampleStore
 from edge_client.personalisation import PersonalModel
 from shared.architectures import ARCHITECTURES
 from shared.emotions import EMOTIONS
-from shared.errors import ChorusError, RunError, WeightsError
+from shared.errors import ChorusError, RunError, StorageError, WeightsError
 from shared.features import frame_features, pad
 from shared.normalisation import RunningStatistics
 from shared.recogniser import Recogniser
-from shared.weights import Weights, digest, initial_weights, save_weights
-from tests.brokers import wait_until
-from tests.edge_client.device.heard import NOON, utterance
+from shared.training import Examples
+from shared.weights import Weights, digest, initial_weights, load_weights, save_weights
+from tests.brokers import BOUND, wait_until
+from tests.edge_client.device.heard import NOON, frames, recognised, utterance
 
 CONV = ARCHITECTURES["conv"]
+
+UNDECIDED = PersonalModel(np.zeros((1, 34)), np.zeros(1), np.zeros((1, 1, 4)), np.ones(1))
+"""A personal model that knows nothing."""
 
 Open = Callable[..., Device]
 
@@ -62,9 +69,9 @@ def expected(weights: Weights, seeds: list[int]) -> tuple[float, ...]:
     """Recognise the last of some utterances by the parts themselves."""
     statistics = RunningStatistics()
     for seed in seeds:
-        frames = frame_features(utterance(seed).samples)
-        statistics.update(frames)
-    logits = Recogniser(CONV, weights).logits(statistics.normalise(pad(frames), len(frames)))
+        own = frame_features(utterance(seed).samples)
+        statistics.update(own)
+    logits = Recogniser(CONV, weights).logits(statistics.normalise(pad(own), len(own)))
     powers = np.exp(logits.astype(np.float64) - logits.max())
     return tuple((powers / powers.sum()).tolist())
 
@@ -93,7 +100,7 @@ def test_lost_statistics_are_computed_anew_from_what_is_kept(
     assert heard(start(), 3).probabilities == pytest.approx(expected(weights, [1, 2, 3]), abs=1e-5)
 
 
-def test_without_a_model_everything_is_kept(start: Open, weights: Weights) -> None:
+def test_without_a_model_everything_is_kept(start: Open, weights: Weights, tmp_path: Path) -> None:
     device = start(model=False)
     assert device.status()["model"] is None
     first = heard(device)
@@ -103,35 +110,38 @@ def test_without_a_model_everything_is_kept(start: Open, weights: Weights) -> No
     assert device.correct(first.identifier, "sad").label == "sad"
     with pytest.raises(WeightsError, match="digest"):
         device.use_weights(weights, "0" * 64)
-    assert device.weights() is None
+    assert device.recognising.digest is None
+    device.say("model", "There is no model yet.")
     device.use_weights(weights, digest(weights))
     assert heard(device, 1).probabilities is not None
     assert device.confirm(2).label == device.recent()[0].emotion
-    kept = device.weights()
-    assert kept is not None
-    assert np.array_equal(kept[0], weights)
+    assert device.problem is None
+    assert np.array_equal(load_weights(tmp_path / "state" / "model.safetensors", CONV), weights)
 
 
 def test_a_personal_model_recognises_until_another_global_one_comes(
     start: Open, weights: Weights
 ) -> None:
     device = start()
+    use_personal, named = device.recognising.use_personal, digest(weights)
     with_global = heard(device).probabilities
-    personal = PersonalModel(np.zeros((1, 34)), np.zeros(1), np.zeros((1, 1, 4)), np.ones(1))
-    assert not device.use_personal(personal, digest(weights + 1))
-    assert device.use_personal(personal, digest(weights))
+    assert not use_personal(UNDECIDED, digest(weights + 1), 0)
+    assert not use_personal(UNDECIDED, named, 1)
+    assert device.status()["training"] is None
+    assert use_personal(UNDECIDED, named, 0)
     assert device.status()["model"]["personal"]
+    assert device.status()["training"] == {"examples": 1}
     assert heard(device).probabilities == pytest.approx((0.25,) * 4)
-    assert device.use_personal(None, digest(weights))
+    assert use_personal(None, named, 0)
     assert heard(device).probabilities == pytest.approx(with_global, abs=1e-6)
-    assert device.use_personal(personal, digest(weights))
-    device.use_weights(weights, digest(weights))
+    assert use_personal(UNDECIDED, named, 0)
+    device.use_weights(weights, named)
     assert not device.status()["model"]["personal"]
 
 
 def test_the_device_learns_from_each_correction(start: Open, weights: Weights) -> None:
     device = start()
-    learning = Learning(device)
+    learner = Learning(device)
     first = heard(device)
     device.correct(first.identifier, "sad")
     wait_until(lambda: device.status()["model"]["personal"], "it has learned")
@@ -142,9 +152,18 @@ def test_the_device_learns_from_each_correction(start: Open, weights: Weights) -
     device.use_weights(-weights, digest(-weights))  # another model: it learns anew
     wait_until(lambda: device.status()["model"]["personal"], "it has learned with the new model")
     device.delete_everything()
-    wait_until(lambda: not device.status()["model"]["personal"], "it has forgotten")
-    learning.close()
-    assert device.status()["training"]["state"] == "personal"
+    assert not device.status()["model"]["personal"]
+    assert device.status()["training"] is None
+    learner.close()
+
+
+def test_without_a_label_nothing_is_said_to_be_learned(start: Open) -> None:
+    device = start()
+    heard(device)
+    learner = Learning(device)
+    wait_until(lambda: learner._digest, "it has looked")
+    learner.close()
+    assert device.status()["training"] is None
 
 
 def test_labels_discards_and_undo_tell_who_looks_on(start: Open) -> None:
@@ -220,9 +239,9 @@ def test_examples_are_normalised_as_for_recognition(start: Open) -> None:
     statistics = RunningStatistics()
     for seed in range(4):
         statistics.update(frame_features(utterance(seed).samples))
-    frames = frame_features(utterance(1).samples)
-    assert np.array_equal(examples.features[0], statistics.normalise(pad(frames), len(frames)))
-    assert (examples.frames.tolist(), examples.labels.tolist()) == ([len(frames)], [3])
+    own = frame_features(utterance(1).samples)
+    assert np.array_equal(examples.features[0], statistics.normalise(pad(own), len(own)))
+    assert (examples.frames.tolist(), examples.labels.tolist()) == ([len(own)], [3])
 
 
 def test_guesses_are_trained_on_only_if_asked_for(start: Open, weights: Weights) -> None:
@@ -236,7 +255,13 @@ def test_guesses_are_trained_on_only_if_asked_for(start: Open, weights: Weights)
     assert device.examples().labels.tolist() == [3]
     device.close()
     asked = start(model=False, keep_unlabelled=True)
-    assert sorted(asked.examples().labels.tolist()) == [1, 3]
+    heard(asked, 3)
+    examples = asked.examples()
+    assert examples.labels.tolist() == [1, 3]
+    assert examples.keys is not None
+    assert examples.keys.tolist() == [-3, 2], "as many guesses as labels, the newest; labels last"
+    assert asked.count_examples() == 2
+    assert asked.labelled(9).labels.tolist() == [3]
     assert asked.counts()["happy"] == 0, "a guess is not a label"
 
 
@@ -253,14 +278,122 @@ def test_only_the_last_sounds_stay_in_memory(start: Open) -> None:
 def test_deleting_everything_begins_anew(start: Open, weights: Weights, tmp_path: Path) -> None:
     device = start(keep_audio=True)
     heard(device, 1)
-    (device.personal_folder / "model.safetensors").write_bytes(b"personal")
+    (tmp_path / "state" / "personal" / "token").write_bytes(b"personal")
     device.delete_everything()
     assert sum(device.counts().values()) == 0
     assert device.sound(1) is None
     left = {file.name for file in (tmp_path / "state").rglob("*") if file.is_file()}
     assert {name.split("-")[0] for name in left} == {"lock", "examples.sqlite", "model.safetensors"}
-    assert not device.personal_folder.exists()
+    assert not (tmp_path / "state" / "personal").exists()
     assert heard(device, 2).probabilities == expected(weights, [2])
+
+
+def test_deleting_is_one_operation_that_others_can_follow(start: Open, tmp_path: Path) -> None:
+    device = start()
+    heard(device)
+    personal = tmp_path / "state" / "personal"
+    told: list[tuple[str, bool, int]] = []
+
+    def note(event: Event) -> None:
+        # In a thread of its own: this would wait for ever if the device held its lock.
+        looking = threading.Thread(target=device.status, daemon=True)
+        looking.start()
+        looking.join(BOUND)
+        assert not looking.is_alive()
+        told.append((event.kind, personal.exists(), len(device.recent())))
+
+    device.subscribe(note)
+    device.delete_everything()
+    gone = (False, 0)
+    assert told == [("deleting", True, 1), ("deleted", *gone), ("status", *gone)]
+
+
+def test_what_cannot_be_deleted_keeps_nothing_else(
+    start: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = start()
+    kinds: list[str] = []
+    device.subscribe(lambda event: kinds.append(event.kind))
+
+    def fail() -> None:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(device._store, "delete_all", fail)
+    with pytest.raises(StorageError, match="disk is full"):
+        device.delete_everything()
+    assert not (tmp_path / "state" / "personal").exists()
+    assert kinds == ["deleting", "deleted", "status"]
+
+
+def test_a_fit_under_way_is_not_used_after_a_deletion(
+    start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting, deleted = threading.Event(), threading.Event()
+    fitted: list[PersonalModel] = []
+
+    class Slow:
+        @staticmethod
+        def fit(examples: Examples, logits: NDArray[np.float32]) -> PersonalModel:
+            fitting.set()
+            assert deleted.wait(BOUND)
+            fitted.append(PersonalModel.fit(examples, logits))
+            return fitted[-1]
+
+    monkeypatch.setattr(learning, "PersonalModel", Slow)
+    device = start()
+    device.correct(heard(device).identifier, "sad")
+    learner = Learning(device)
+    assert fitting.wait(BOUND)
+    device.delete_everything()
+    deleted.set()
+    learner.close()
+    assert fitted
+    assert not device.status()["model"]["personal"]
+    assert device.status()["training"] is None
+
+
+def test_what_another_process_changes_is_noticed(start: Open, tmp_path: Path) -> None:
+    device = start()
+    kinds: list[str] = []
+    device.correct(heard(device).identifier, "sad")
+    device.subscribe(lambda event: kinds.append(event.kind))
+    device.look()
+    assert kinds == []
+    with ExampleStore(tmp_path / "state" / "examples.sqlite", limit_mb=10) as store:
+        store.label(store.add(recognised(), frames(1)), "happy")
+    device.look()
+    device.look()
+    assert kinds == ["changed"]
+    assert device.count_examples() == 2
+
+
+def test_sound_of_an_earlier_run_goes_with_what_is_discarded_now(
+    start: Open, tmp_path: Path
+) -> None:
+    device = start(keep_audio=True)
+    heard(device)
+    device.close()
+    again = start()
+    heard(again, 2)
+    sounds = tmp_path / "state" / "personal" / "sounds"
+    assert [file.name for file in sounds.iterdir()] == ["1.flac"]
+    again.discard(1)
+    assert list(sounds.iterdir()) == []
+
+
+def test_what_parts_say_is_one_text_and_a_line_of_the_log(
+    start: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "edge_client")
+    device = start()
+    for _ in range(2):
+        device.say("ears", "The microphone is gone.")
+    device.report("round", {"state": "away", "remark": "The broker is away."})
+    assert device.problem == "The microphone is gone. The broker is away."
+    assert [record.message for record in caplog.records] == ["The microphone is gone."]
+    device.say("ears", None)
+    device.report("round", {"state": "waiting", "remark": ""})
+    assert device.problem is None
 
 
 def test_a_full_disk_keeps_it_recognising(start: Open) -> None:
@@ -270,14 +403,19 @@ def test_a_full_disk_keeps_it_recognising(start: Open) -> None:
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
     found = [heard(device, seed, 10) for seed in range(4)]
-    assert found[-1].identifier == 0
+    assert found[-1].identifier < 0
     assert found[-1].probabilities is not None
+    assert device.recent()[:2] == found[:-3:-1], "what could not be kept is shown all the same"
     assert "disk is full" in device.status()["problem"]
-    with pytest.raises(ChorusError, match="no utterance 0"):
-        device.confirm(0)
+    with pytest.raises(ChorusError, match="could not be kept"):
+        device.confirm(found[-1].identifier)
     connection.execute("PRAGMA max_page_count = 100000")
-    assert heard(device).identifier > 0
+    after = heard(device)
+    assert after.identifier > 0
     assert device.status()["problem"] is None
+    assert device.recent(3) == [after, *found[:-3:-1]]
+    device.delete_everything()
+    assert device.recent() == []
 
 
 def test_two_devices_cannot_share_a_state_folder(start: Open) -> None:
@@ -320,7 +458,7 @@ def test_threads_may_do_everything_at_once(start: Open) -> None:
         lambda step: heard(device, step, 0.5),
         lambda step: device.correct(1, EMOTIONS[step % 4]),
         lambda step: (device.undo(), device.status(), device.recent(), step),
-        lambda step: (device.examples(), device.weights(), device.sound(step)),
+        lambda step: (device.examples(), device.labelled(3), device.sound(step)),
     ]
     threads = [threading.Thread(target=work, args=(act,)) for act in acts]
     for thread in threads:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
@@ -44,7 +45,10 @@ def test_no_more_is_published_than_what_was_recognised() -> None:
     assert (published["emotion"], published["confidence"]) == ("happy", 0.6)
 
 
-def test_it_appears_and_goes_by_itself(mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_it_appears_and_goes_by_itself(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "Pi")
     messages: dict[str, bytes] = {}
     home = Connection(
         mosquitto.settings,
@@ -58,7 +62,7 @@ def test_it_appears_and_goes_by_itself(mosquitto: Mosquitto, tmp_path: Path) -> 
     with Device(DeviceSettings(state=tmp_path / "state")) as device:
         weights = initial_weights(ARCHITECTURES["conv"], np.random.default_rng(0))
         device.use_weights(weights, digest(weights))
-        publisher = HomeAssistant(device, mosquitto.settings, "Pi")
+        publisher = HomeAssistant(device, mosquitto.settings)
         available, told = "chorus/chorus_pi/availability", "chorus/chorus_pi/state"
         wait_until(lambda: messages.get(available) == b"online", "it is there")
         expected = descriptions("chorus_pi")
@@ -86,3 +90,16 @@ def test_it_appears_and_goes_by_itself(mosquitto: Mosquitto, tmp_path: Path) -> 
     wait_until(lambda: len(late) == 3, "what the broker retains has come")
     newcomer.close()
     assert late.keys() == {*expected, available}, "the emotion is not retained"
+
+
+def test_a_broker_that_is_away_is_said_until_it_is_there(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    mosquitto.kill()
+    with Device(DeviceSettings(state=tmp_path / "state")) as device:
+        publisher = HomeAssistant(device, mosquitto.settings)
+        wait_until(lambda: device.problem, "it is said")
+        assert device.problem == "Home Assistant: Its broker is not there; waiting for it."
+        mosquitto.start()
+        wait_until(lambda: device.problem is None, "it is there")
+        publisher.close()

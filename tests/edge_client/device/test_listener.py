@@ -2,24 +2,25 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_client.device.device import Device
-from edge_client.device.listening import Listener
+from edge_client.device.device import Event as DeviceEvent
+from edge_client.device.listening import NOTHING, Listener
 from edge_client.device.settings import DeviceSettings
 from edge_client.hearing.segmentation import Segmenter
-from edge_client.hearing.source import BLOCK, Event, OnEvent
+from edge_client.hearing.source import BLOCK, Event, OnEvent, Source
 from shared.audio import RATE, Samples
 from shared.errors import MissingPartError
 from tests.brokers import BOUND, wait_until
 from tests.edge_client.device.heard import utterance
 
 
-class Tap:
+class Tap(Source):
     """A source whose blocks a test hands in."""
 
     def __init__(self, on_event: OnEvent) -> None:
@@ -41,6 +42,24 @@ class Tap:
             self.blocks_in.put(sound[start : start + BLOCK])
 
 
+OpenTap = Callable[[OnEvent, Source | None], Tap]
+
+
+@pytest.fixture
+def taps() -> list[Tap]:
+    return []
+
+
+@pytest.fixture
+def open_tap(taps: list[Tap]) -> OpenTap:
+    def open_tap(on_event: OnEvent, before: Source | None) -> Tap:
+        assert before is (taps[-1] if taps else None)
+        taps.append(Tap(on_event))
+        return taps[-1]
+
+    return open_tap
+
+
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[Device]:
     with Device(DeviceSettings(state=tmp_path / "state")) as device:
@@ -57,13 +76,9 @@ def spoken(seed: int) -> Samples:
     return np.concatenate([quiet(1), np.float32(0.5) * utterance(seed, 1).samples, quiet(1.5)])
 
 
-def test_pausing_closes_the_microphone_and_forgets_what_had_begun(device: Device) -> None:
-    taps: list[Tap] = []
-
-    def open_tap(on_event: OnEvent) -> Tap:
-        taps.append(Tap(on_event))
-        return taps[-1]
-
+def test_pausing_closes_the_microphone_and_forgets_what_had_begun(
+    device: Device, taps: list[Tap], open_tap: OpenTap
+) -> None:
     listener = Listener(device, open_tap, Segmenter, "mic")
     wait_until(lambda: taps, "it listens")
     taps[0].give(spoken(1))
@@ -86,13 +101,9 @@ def test_pausing_closes_the_microphone_and_forgets_what_had_begun(device: Device
     assert device.status()["state"] == "idle"
 
 
-def test_what_happens_to_the_source_is_told(device: Device) -> None:
-    taps: list[Tap] = []
-
-    def open_tap(on_event: OnEvent) -> Tap:
-        taps.append(Tap(on_event))
-        return taps[-1]
-
+def test_what_happens_to_the_source_is_told(
+    device: Device, taps: list[Tap], open_tap: OpenTap
+) -> None:
     listener = Listener(device, open_tap, Segmenter, "mic")
     wait_until(lambda: device.status()["source"], "the source is told")
     taps[0].on_event(Event("overrun", "Sound was lost."))
@@ -108,7 +119,7 @@ def test_what_happens_to_the_source_is_told(device: Device) -> None:
 
 
 def test_a_microphone_that_cannot_be_opened_ends_it_with_its_sentence(device: Device) -> None:
-    def refuse(_: OnEvent) -> Tap:
+    def refuse(_: OnEvent, __: Source | None) -> Tap:
         raise MissingPartError("There is no microphone.", "Plug one in.")
 
     listener = Listener(device, refuse, Segmenter, "mic")
@@ -118,7 +129,7 @@ def test_a_microphone_that_cannot_be_opened_ends_it_with_its_sentence(device: De
 
 
 def test_the_end_of_a_recording_ends_its_last_utterance(device: Device) -> None:
-    def open_tap(on_event: OnEvent) -> Tap:
+    def open_tap(on_event: OnEvent, _: Source | None) -> Tap:
         tap = Tap(on_event)
         tap.give(spoken(1)[: int(1.8 * RATE)])
         tap.blocks_in.put(None)
@@ -129,3 +140,83 @@ def test_the_end_of_a_recording_ends_its_last_utterance(device: Device) -> None:
     listener.close()
     (heard,) = device.recent()
     assert heard.source == "wav"
+
+
+def test_what_is_being_said_is_forgotten_with_everything_else(
+    device: Device, taps: list[Tap], open_tap: OpenTap
+) -> None:
+    listener = Listener(device, open_tap, Segmenter, "mic")
+    wait_until(lambda: taps, "it listens")
+    sound = spoken(1)
+    taps[0].give(sound[: int(1.5 * RATE)])
+    wait_until(lambda: device.speaking, "speech has begun")
+    heard_while_deleting: list[bool] = []
+
+    def say_more(event: DeviceEvent) -> None:
+        if event.kind == "deleting":
+            taps[0].give(sound[int(1.5 * RATE) :])
+            wait_until(taps[0].blocks_in.empty, "the rest has been said")
+            heard_while_deleting.append(device.speaking)
+
+    device.subscribe(say_more)
+    device.delete_everything()
+    assert heard_while_deleting == [False]
+    taps[0].give(quiet(2))
+    taps[0].give(spoken(2))
+    wait_until(device.recent, "the next is heard")
+    assert sum(device.counts().values()) == 1
+    assert not device.status()["source"]["lost"]
+    listener.close()
+
+
+def test_a_pause_that_is_over_at_once_does_not_end_the_listening(
+    device: Device, taps: list[Tap], open_tap: OpenTap
+) -> None:
+    listener = Listener(device, open_tap, Segmenter, "mic")
+    wait_until(lambda: taps, "it listens")
+    device.pause()
+    device.resume()
+    wait_until(lambda: len(taps) == 2, "it listens again")
+    taps[1].give(spoken(3))
+    wait_until(lambda: device.counts()["unlabelled"] == 1, "it hears")
+    listener.close()
+
+
+def test_a_lost_microphone_is_said_until_it_is_back(
+    device: Device, taps: list[Tap], open_tap: OpenTap, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "edge_client")
+    listener = Listener(device, open_tap, Segmenter, "mic")
+    wait_until(lambda: device.status()["source"], "the source is told")
+    taps[0].on_event(Event("lost", "The tap is gone."))
+    assert device.problem == "The tap is gone."
+    for count in range(1, 6):
+        taps[0].on_event(Event("overrun", f"Sound was lost {count} times."))
+    assert device.status()["source"]["overruns"] == 5
+    assert device.status()["source"]["detail"] == "The tap is gone."
+    taps[0].on_event(Event("connected", "It is back."))
+    assert device.problem is None
+    listener.close()
+    assert [record.message for record in caplog.records] == [
+        "Listening to a tap.",
+        "The tap is gone.",
+        *(f"Sound was lost {count} times." for count in (1, 2, 4)),
+        "It is back.",
+    ]
+
+
+@pytest.mark.parametrize("sound", [quiet(3), quiet(0.1), 2000 * quiet(60)])
+def test_a_recording_in_which_nobody_speaks_is_said_and_is_no_error(
+    device: Device, sound: Samples
+) -> None:
+    def open_tap(on_event: OnEvent, _: Source | None) -> Tap:
+        tap = Tap(on_event)
+        tap.give(sound)
+        tap.blocks_in.put(None)
+        return tap
+
+    listener = Listener(device, open_tap, Segmenter, "wav")
+    assert listener.wait(BOUND)
+    listener.close()
+    assert device.recent() == []
+    assert device.problem == NOTHING

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,9 +18,11 @@ from hypothesis import strategies as st
 from edge_client.device.database import damage, set_aside
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.store import ExampleStore
-from edge_client.device.stored import guesses
+from edge_client.device.stored import Stored, stacked
+from edge_client.device.training_set import gather
 from shared.emotions import EMOTIONS
 from shared.errors import ChorusError, StorageError
+from shared.normalisation import RunningStatistics
 from tests.edge_client.device.heard import NOON, frames, recognised, utterance
 
 
@@ -27,6 +30,10 @@ from tests.edge_client.device.heard import NOON, frames, recognised, utterance
 def store(tmp_path: Path) -> Iterator[ExampleStore]:
     with ExampleStore(tmp_path / "examples.sqlite", limit_mb=10) as store:
         yield store
+
+
+def labelled(store: ExampleStore) -> Stored:
+    return stacked(store.read(store.labelled(1000)), 1000)
 
 
 def add_labelled(store: ExampleStore, seeds: range) -> None:
@@ -41,9 +48,9 @@ def test_an_utterance_comes_back_as_it_was(store: ExampleStore) -> None:
     (back,) = store.recent(5)
     assert (back.heard_at, back.seconds, back.probabilities) == (NOON, 3.1, heard.probabilities)
     assert back.label is None
-    assert len(store.labelled().recognitions) == 0
+    assert store.labelled(9) == []
     store.label(identifier, "sad")
-    stored = store.labelled()
+    stored = labelled(store)
     assert stored.features.shape == (1, 100, 34)
     assert stored.features.dtype == np.float32
     assert np.array_equal(stored.features[0, :37], frames(1, 37))
@@ -114,29 +121,73 @@ def test_the_oldest_unlabelled_make_way_and_the_labelled_never(tmp_path: Path) -
             if seed % 4 == 0:
                 store.label(identifier, "sad")
         left = [known.identifier for known in store.recent(100)]
-        labelled = [known.identifier for known in store.recent(100) if known.label]
-        unlabelled = sorted(set(left) - set(labelled))
-        assert labelled == [*range(57, 0, -4)]
+        kept = [known.identifier for known in store.recent(100) if known.label]
+        unlabelled = sorted(set(left) - set(kept))
+        assert kept == [*range(57, 0, -4)]
         assert unlabelled == [i for i in range(unlabelled[0], 61) if i % 4 != 1]
         assert unlabelled[0] > 1
         for known in store.recent(100):
             if not known.label:
                 store.label(known.identifier, "happy")
-        kept = len(store.recent(100))
+        before = len(store.recent(100))
         with pytest.raises(StorageError, match="full of labelled utterances"):
             add_labelled(store, range(60, 70))
-        assert len(store.recent(100)) >= kept
+        assert len(store.recent(100)) >= before
     assert path.stat().st_size <= 500_000
 
 
 def test_confident_utterances_are_guesses_not_labels(store: ExampleStore) -> None:
     store.add(recognised(0.01, 0.95, 0.02, 0.02), frames(1))
     store.add(recognised(), frames(2))
-    sure = guesses(store.unlabelled(), 0.9)
-    assert sure.ids.tolist() == [1]
-    assert sure.labels.tolist() == [1]
-    assert np.array_equal(sure.features[0, :30], frames(1))
+    assert store.sure(0.9, 9) == [1]
+    assert len(gather(store, None, guesses=True)) == 0, "nobody has labelled anything"
+    store.label(2, "sad")
+    found = gather(store, None, guesses=True)
+    assert found.keys is not None
+    assert (found.keys.tolist(), found.labels.tolist()) == ([-1, 2], [1, 3])
+    assert np.array_equal(found.features[0, :30], frames(1))
     assert store.get(1).label is None
+
+
+def test_the_newest_are_trained_on_and_guesses_take_only_the_room_that_is_left(
+    store: ExampleStore,
+) -> None:
+    add_labelled(store, range(5))
+    for seed in range(5, 10):
+        store.add(recognised(0.01, 0.95, 0.02, 0.02), frames(seed))
+
+    def keys(most: int, *, guesses: bool) -> list[int]:
+        found = gather(store, None, guesses=guesses, most=most).keys
+        assert found is not None
+        return list(map(int, found))
+
+    assert keys(3, guesses=True) == [3, 4, 5]
+    assert keys(7, guesses=True) == [-9, -10, 1, 2, 3, 4, 5]
+    assert keys(99, guesses=False) == [1, 2, 3, 4, 5]
+    for identifier in range(2, 6):
+        store.discard(identifier)
+    assert keys(99, guesses=True) == [-10, 1]
+
+
+def test_examples_are_read_into_their_final_place(store: ExampleStore) -> None:
+    add_labelled(store, range(150))
+    statistics = RunningStatistics()
+    statistics.update(frames(0, 100))
+    tracemalloc.start()
+    found = gather(store, statistics)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found) == 150
+    assert peak < 1.3 * found.features.nbytes
+
+
+def test_a_change_by_another_process_is_seen_once(store: ExampleStore) -> None:
+    store.add(recognised(), frames(0))
+    assert not store.changed_elsewhere()
+    with ExampleStore(store.path, limit_mb=10) as other:
+        other.add(recognised(), frames(1))
+    assert store.changed_elsewhere()
+    assert not store.changed_elsewhere()
 
 
 KILLED = """
@@ -165,12 +216,12 @@ def test_a_killed_process_loses_nothing_it_had_said(tmp_path: Path, lines: int) 
         process.send_signal(signal.SIGKILL)
         said += [line.split() for line in process.stdout.read().splitlines(keepends=True)]
     added = {int(line[1]) for line in said if line[0] == "added"}
-    labelled = {int(line[1]) for line in said if line[0] == "labelled"}
+    said_labelled = {int(line[1]) for line in said if line[0] == "labelled"}
     assert not damage(path)
     with ExampleStore(path, limit_mb=10) as store:
         stored = store.everything()
         assert added <= set(stored.ids.tolist())
-        assert labelled <= set(store.labelled().ids.tolist())
+        assert said_labelled <= set(store.labelled(1000))
         for identifier, features in zip(stored.ids, stored.features, strict=True):
             assert np.array_equal(features, frames(int(identifier) - 1, 100))
 
@@ -203,7 +254,7 @@ def test_threads_take_turns(store: ExampleStore) -> None:
         for i in range(10):
             identifier = store.add(recognised(), frames(100 * seed + i))
             store.label(identifier, EMOTIONS[seed])
-            store.labelled()
+            labelled(store)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
     for thread in threads:
@@ -232,7 +283,7 @@ def test_what_a_damaged_file_still_holds_is_taken_over(tmp_path: Path) -> None:
     assert not path.exists()
     with ExampleStore(path, limit_mb=10) as store:
         assert 30 <= store.salvage(aside) < 40
-        stored = store.labelled()
+        stored = labelled(store)
         drawn = {frames(seed, 100).tobytes() for seed in range(40)}
         assert {features.tobytes() for features in stored.features} <= drawn
 
@@ -254,7 +305,7 @@ def test_a_changed_byte_drops_one_utterance(tmp_path: Path) -> None:
     assert data.count(piece) == 1
     path.write_bytes(data.replace(piece, piece[::-1]))
     with ExampleStore(path, limit_mb=10) as store:
-        assert store.labelled().ids.tolist() == [1, 2, 4, 5]
+        assert labelled(store).ids.tolist() == [1, 2, 4, 5]
 
 
 def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
@@ -311,3 +362,25 @@ def test_sound_is_bounded_and_goes_with_what_is_discarded(tmp_path: Path) -> Non
         assert sum(file.stat().st_size for file in (tmp_path / "sounds").iterdir()) <= 200_000
         store.discard(6)
         assert not (tmp_path / "sounds" / "6.flac").exists()
+
+
+def test_what_else_lies_among_the_sounds_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = utterance(1).samples
+    SoundFolder(tmp_path, limit_mb=5).keep(10, sound)
+    size = (tmp_path / "10.flac").stat().st_size
+    for name in (".9-abcd_f12.flac", "letter.flac", "9.flac"):
+        (tmp_path / name).write_bytes(bytes(size))
+    sounds = SoundFolder(tmp_path, limit_mb=2.5 * size / 1e6)
+
+    def look(*_: object) -> None:
+        raise AssertionError("it looks through the whole folder while somebody is heard")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "glob", look)
+        sounds.keep(11, sound)
+    assert {file.name for file in tmp_path.iterdir()} == {"letter.flac", "10.flac", "11.flac"}
+    sounds.forget(10)
+    sounds.keep(12, sound)
+    assert {file.name for file in tmp_path.iterdir()} == {"letter.flac", "11.flac", "12.flac"}

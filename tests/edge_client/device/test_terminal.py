@@ -5,6 +5,7 @@ import os
 import pty
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from rich.console import Console
 from edge_client.device.device import Device
 from edge_client.device.keys import Keys
 from edge_client.device.settings import DeviceSettings
-from edge_client.device.terminal import TerminalView, bar, line
+from edge_client.device.terminal import SETTLING, TerminalView, bar, line
 from shared.architectures import ARCHITECTURES
+from shared.errors import StorageError
 from shared.weights import digest, initial_weights
 from tests.edge_client.device.heard import recognised, utterance
 
@@ -31,6 +33,12 @@ def device(tmp_path: Path) -> Iterator[Device]:
         yield device
 
 
+def following(device: Device, **more: Any) -> TerminalView:
+    view = TerminalView(device, Console(), **more)
+    device.subscribe(view._on_device)
+    return view
+
+
 def shown(view: TerminalView) -> str:
     console = Console(file=io.StringIO(), width=140)
     console.print(view.picture())
@@ -44,7 +52,7 @@ def press(view: TerminalView, *keys: str) -> str:
 
 
 def test_each_key_does_what_the_last_line_says(device: Device) -> None:
-    view = TerminalView(device, Console())
+    view = following(device)
     assert "a: angry   h: happy   n: neutral   s: sad" in shown(view)
     press(view, "h")
     assert device.recent()[0].label == "happy"
@@ -67,7 +75,7 @@ def test_each_key_does_what_the_last_line_says(device: Device) -> None:
 
 
 def test_a_chosen_utterance_stays_chosen_when_another_is_heard(device: Device) -> None:
-    view = TerminalView(device, Console())
+    view = following(device)
     shown(view)
     press(view, "down")
     device.hear(utterance(9))
@@ -75,8 +83,50 @@ def test_a_chosen_utterance_stays_chosen_when_another_is_heard(device: Device) -
     assert [known.label for known in device.recent()] == [None, None, "neutral", None]
 
 
+def test_a_key_pressed_just_when_something_is_heard_labels_nothing(device: Device) -> None:
+    """It was meant for what was there before."""
+    now = [0.0]
+    view = following(device, clock=lambda: now[0])
+    shown(view)
+    press(view, "h")
+    device.hear(utterance(9))
+    shown(view)
+    now[0] += SETTLING / 2
+    for key in ("s", "enter", "d"):
+        assert "press once more" in press(view, key)
+    assert [known.label for known in device.recent()] == [None, "happy", None, None]
+    press(view, "down", "n")  # whoever moves knows where
+    assert device.recent()[1].label == "happy"
+    now[0] += SETTLING
+    press(view, "n", "up", "s")
+    assert [known.label for known in device.recent()] == ["sad", "neutral", None, None]
+    device.hear(utterance(10))
+    press(view, "down")
+    device.hear(utterance(11))
+    shown(view)
+    press(view, "a")
+    assert device.recent()[1].label is None
+
+
+def test_what_could_not_be_kept_is_shown_and_takes_no_answer(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise StorageError("The store is full.", "Give a larger one.")
+
+    view = following(device)
+    monkeypatch.setattr(device._store, "add", full)
+    device.hear(utterance(9, 1.5))
+    text = shown(view)
+    assert "1.5 s" in text
+    assert "not kept" in text
+    assert "The store is full. Give a larger one." in text
+    assert "could not be kept" in press(view, "s")
+    assert "The store is full." in shown(view), "what a key said does not hide it"
+
+
 def test_a_problem_is_shown_and_ends_nothing(device: Device) -> None:
-    view = TerminalView(device, Console())
+    view = following(device)
     shown(view)
     device.delete_everything()
     assert "There is no utterance 3" in press(view, "h")
@@ -84,18 +134,23 @@ def test_a_problem_is_shown_and_ends_nothing(device: Device) -> None:
 
 
 def test_it_shows_bars_counts_and_rounds(device: Device) -> None:
-    view = TerminalView(device, Console())
+    view = following(device)
     device.correct(1, "sad")
     device.level = -50.0
-    device.report("round", {"number": 3, "step": "training"})
+    device.report("round", {"number": 3, "state": "training", "accepted": 2, "remark": ""})
     text = shown(view)
     assert "-50 dB" in text
     assert "sad 1" in text
     assert "unlabelled 2" in text
-    assert "round: number 3, step training" in text
+    assert "round 3, training, 2 updates counted" in text
     assert text.count("%") == 12
-    assert device.weights() is not None
     assert "conv " in text
+    device.report("round", {"number": None, "state": "away", "accepted": 0, "remark": "No broker."})
+    device.report("source", {"kind": "mic", "detail": "Ears.", "lost": False, "overruns": 2})
+    text = shown(view)
+    assert "federation, away, 0 updates counted" in text
+    assert "No broker." in text
+    assert "Sound was lost 2 times." in text
 
 
 def test_bars_are_as_long_as_their_share() -> None:
@@ -116,8 +171,8 @@ def test_keys_are_read_one_by_one_and_the_terminal_is_left_as_it_was() -> None:
     before = termios.tcgetattr(theirs)
     with Keys(theirs) as keys:
         assert keys.get(0) is None
-        os.write(ours, b"h\x1b[A\x1b[B\n\x1b[6~u")
-        assert [keys.get(5) for _ in range(4)] == ["h", "up", "down", "enter"]
+        os.write(ours, b"hQ\x1b[A\x1b[B\n\x1b[6~u")
+        assert [keys.get(5) for _ in range(5)] == ["h", "q", "up", "down", "enter"]
         assert keys.get(5) not in ("up", "down", "enter")
     assert termios.tcgetattr(theirs) == before
     os.close(ours)

@@ -1,0 +1,171 @@
+"""What a device recognises with: the global model, the personal one, and running statistics."""
+
+import threading
+from copy import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.device.events import Audience, Event
+from edge_client.device.model import Model
+from edge_client.device.settings import DeviceSettings
+from edge_client.device.state import StateFolder
+from edge_client.personalisation import PersonalModel
+from shared.architectures import ARCHITECTURES, FRAMES, Architecture
+from shared.emotions import EMOTIONS
+from shared.features import Frames, pad
+from shared.normalisation import RunningStatistics
+from shared.training import Examples
+from shared.weights import Weights
+
+
+class Recognising:
+    """A device's models and statistics; all methods may be called from any thread.
+
+    Parameters
+    ----------
+    state
+        Where the global model is kept.
+    settings
+        What to begin with, and how to normalise.
+    audience
+        Is told that the device's status has changed.
+
+    Raises
+    ------
+    WeightsError
+        If the model to begin with cannot be used.
+    """
+
+    def __init__(self, state: StateFolder, settings: DeviceSettings, audience: Audience) -> None:
+        self._state = state
+        self._normalises = settings.normalisation == "device"
+        self._audience = audience
+        self._lock = threading.RLock()
+        self._model = Model.found(state.model, settings.weights)
+        self._statistics = RunningStatistics()
+        self._generation = 0
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of the global model; ``None`` if there is none yet."""
+        model = self._model
+        return model.digest if model else None
+
+    @property
+    def generation(self) -> int:
+        """How often everything was deleted: what was learned before must not be used after."""
+        return self._generation
+
+    def begin(self, statistics: RunningStatistics) -> None:
+        """Go on with the statistics of earlier days."""
+        with self._lock:
+            self._statistics = statistics
+
+    def recognise(self, frames: Frames) -> tuple[float, ...] | None:
+        """Recognise an utterance, which the statistics take in; ``None`` if there is no model."""
+        with self._lock:
+            self._statistics.update(frames)
+            if self._model is None:
+                return None
+            features = pad(frames)
+            if self._normalises:
+                features = self._statistics.normalise(features, len(frames))
+            return self._model.probabilities(features, min(len(frames), FRAMES))
+
+    def statistics(self) -> dict[str, Any]:
+        """Give the running statistics, as JSON takes them."""
+        with self._lock:
+            return self._statistics.to_dict()
+
+    def normalising(self) -> RunningStatistics | None:
+        """Give a copy of what features are normalised by; ``None`` if they are not."""
+        with self._lock:  # a copy, so that hearing need not wait
+            return copy(self._statistics) if self._normalises else None
+
+    def use_weights(
+        self, weights: Weights, digest: str, architecture: Architecture | None = None
+    ) -> None:
+        """Take a new global model: keep it, and recognise with it from now on.
+
+        Parameters
+        ----------
+        weights
+            Shape ``(parameters,)``.
+        digest
+            As :func:`shared.weights.digest` gives it.
+        architecture
+            That of the model in use, or ``conv``, if not given.
+
+        Raises
+        ------
+        WeightsError
+            If they do not belong to the architecture, are not finite, or have another digest.
+        """
+        if architecture is None:
+            architecture = self._model.architecture if self._model else ARCHITECTURES["conv"]
+        model = Model.keep(self._state.model, weights, digest, architecture)
+        with self._lock:
+            self._model = model
+        self._audience.tell(Event("status"))
+
+    def logits(self, examples: Examples) -> tuple[NDArray[np.float32], str] | None:
+        """Compute the global model's logits of examples, one by one: hearing goes in between.
+
+        Returns
+        -------
+        (numpy.ndarray, str) or None
+            Shape ``(n, 4)``, and the model's digest; ``None`` if there is no model, or another
+            came meanwhile.
+        """
+        model = self._model
+        if model is None:
+            return None
+        found = np.zeros((len(examples), len(EMOTIONS)), np.float32)
+        for row, features in zip(found, examples.features, strict=True):
+            with self._lock:
+                row[:] = model.logits(features)
+        return (found, model.digest) if self._model is model else None
+
+    def use_personal(self, personal: PersonalModel | None, digest: str, generation: int) -> bool:
+        """Recognise with a personal model, until ``None`` or a new global model comes.
+
+        Parameters
+        ----------
+        personal
+            What was learned from the person's examples.
+        digest
+            Of the global model that it corrects.
+        generation
+            :attr:`generation` before the examples were read.
+
+        Returns
+        -------
+        bool
+            Whether these are still the global model and the generation; else nothing has changed.
+        """
+        with self._lock:
+            old = generation != self._generation
+            if old or self._model is None or self._model.digest != digest:
+                return False
+            self._model.personal = personal
+        self._audience.tell(Event("status"))
+        return True
+
+    def forget(self) -> None:
+        """Let go of what came from the person: the personal model and the statistics."""
+        with self._lock:
+            self._generation += 1
+            self._statistics = RunningStatistics()
+            if self._model:
+                self._model.personal = None
+
+    def status(self) -> dict[str, Any]:
+        """Give the parts ``model`` and ``training`` of :meth:`Device.status`."""
+        with self._lock:
+            model, personal = self._model, self._model and self._model.personal
+            return {
+                "model": model and model.facts(),
+                "training": {"examples": len(personal.voices)} if personal else None,
+            }

@@ -1,0 +1,136 @@
+"""Examples in a file: whatever is wrong with it is said in one sentence."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_client.device import archive
+from edge_client.device.store import ExampleStore
+from shared.errors import CorpusError, StorageError
+from tests.edge_client.device.heard import frames, recognised
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Write three examples, one of them labelled."""
+    path = tmp_path / "three.npz"
+    with ExampleStore(tmp_path / "examples.sqlite", limit_mb=10) as store:
+        for seed in range(3):
+            store.add(recognised(), frames(seed))
+        store.label(2, "sad")
+        store.export(path)
+    return path
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(CorpusError) as caught:
+        archive.read(path)
+    assert "\n" not in caught.value.problem
+    assert caught.value.problem.endswith(".")
+    return caught.value.problem
+
+
+def test_what_is_exported_is_its_owner_s_alone_and_comes_back(path: Path) -> None:
+    assert path.stat().st_mode & 0o777 == 0o600
+    back = archive.read(path)
+    assert [known.label for known in back.recognitions] == [None, "sad", None]
+    assert np.array_equal(back.features[1, :30], frames(1))
+    assert path.stat().st_size < archive._size(back)
+    assert path.read_bytes()[-22:-18] == b"PK\x05\x06", "it ends where the archive ends"
+
+
+def test_a_disk_without_room_is_said_before_anything_is_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="disk is full"):
+        archive.write(path, archive.read(path))
+    assert path.read_bytes() == before
+
+
+def test_files_that_are_no_archives_are_refused(path: Path) -> None:
+    whole = path.read_bytes()
+    for content in (b"", b"RIFF" + bytes(100), whole[:200], whole[:-30], bytes(3) + whole[3:]):
+        path.write_bytes(content)
+        assert "does not hold examples" in refused(path)
+    assert "There is no file" in refused(path.with_name("none"))
+    assert "does not hold examples" in refused(path.parent)
+
+
+def test_damaged_compressed_files_are_refused(path: Path) -> None:
+    with np.load(path) as arrays:
+        np.savez_compressed(path, **arrays)
+    archive.read(path)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(whole), 60).tolist():
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            archive.read(path)
+        except CorpusError:
+            continue
+
+
+def test_a_header_that_promises_too_much_is_refused(path: Path) -> None:
+    with np.load(path) as arrays:
+        parts = {name: io.BytesIO() for name in arrays.files}
+        for name, file in parts.items():
+            np.save(file, arrays[name])
+    small, large = b"(3, 100, 34), }" + b" " * 12, b"(3000000000000, 100, 34), }"
+    assert small in parts["features"].getvalue()
+    parts["features"] = io.BytesIO(parts["features"].getvalue().replace(small, large))
+    with zipfile.ZipFile(path, "w") as archived:
+        for name, part in parts.items():
+            archived.writestr(f"{name}.npy", part.getvalue())
+    assert "does not hold examples" in refused(path)
+
+
+def spoil(name: str, value: object) -> Callable[[Arrays], Arrays]:
+    def change(arrays: Arrays) -> Arrays:
+        spoiled = arrays[name].astype(np.asarray(value).dtype)
+        spoiled[1] = value
+        return arrays | {name: spoiled}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (spoil("seconds", np.nan), "lasts nan s"),
+        (spoil("seconds", -1.0), "lasts -1.0 s"),
+        (spoil("seconds", 1e300), "lasts 1e+300 s"),
+        (spoil("heard_at", "2026-01-02T12:00:00"), "no time with a time zone"),
+        (spoil("heard_at", "0001-01-01T00:00:00+00:00"), "no time with a time zone"),
+        (spoil("heard_at", "yesterday"), "Invalid isoformat"),
+        (spoil("probabilities", np.array([0.1, 2.0, 0.1, 0.1])), "probability is out of range"),
+        (spoil("probabilities", np.array([np.nan, 1.0, 0.0, 0.0])), "probability is out of range"),
+        (spoil("labels", 4), "out of range"),
+        (spoil("labels", 0.5), "no integers"),
+        (spoil("frames", 0), "out of range"),
+        (spoil("features", np.float32(np.inf)), "out of range"),
+        (lambda arrays: arrays | {"features": np.zeros(3, np.float32)}, "its features are"),
+        (lambda arrays: arrays | {"speakers": arrays["speakers"][:2]}, "shorter"),
+        (lambda arrays: arrays | {"emotions": arrays["emotions"][::-1]}, "other emotions"),
+        (lambda arrays: {"features": arrays["features"]}, "frames"),
+    ],
+)
+def test_what_was_never_heard_is_refused(
+    path: Path, change: Callable[[Arrays], Arrays], words: str
+) -> None:
+    with np.load(path) as arrays:
+        changed = change(dict(arrays))
+    np.savez(path, **changed)
+    assert words in refused(path)

@@ -1,0 +1,66 @@
+"""The state folder is its owner's alone, whoever made it first."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_client.device import running
+from edge_client.device.settings import RunSettings
+from edge_client.device.state import StateFolder, each
+from shared.errors import RunError, StorageError
+
+
+def modes(*paths: Path) -> list[int]:
+    return [path.stat().st_mode & 0o777 for path in paths]
+
+
+def test_labelled_clips_make_a_state_folder_that_is_as_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Path] = []
+    monkeypatch.setattr(
+        "edge_client.federation.taking_part.take_part_with_clips",
+        lambda _, __, folder: taken.append(folder),
+    )
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    running.run_device(RunSettings(wav=clips, client="pi"))
+    state = tmp_path / "chorus"
+    assert taken == [state / "clips" / "pi" / "personal" / "federations" / "chorus"]
+    made = state / "clips" / "pi"
+    assert modes(state, made, made / "personal") == [0o700] * 3
+    assert [one.path for one in StateFolder(state).made_of_clips()] == [made]
+
+
+def test_a_folder_made_before_is_closed_if_it_holds_nothing_else(tmp_path: Path) -> None:
+    for name, content, mode in (
+        ("empty", None, 0o700),
+        ("state", "examples.sqlite", 0o700),
+        ("house", "letter", 0o755),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        folder.chmod(0o755)
+        if content:
+            (folder / content).touch()
+        with StateFolder(folder).taken():
+            assert modes(folder, folder / "personal") == [mode, 0o700]
+
+
+def test_it_is_taken_once(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "state")
+    with state.taken(), pytest.raises(RunError, match="Another edge-client"), state.taken():
+        pass
+
+
+def test_each_step_is_taken_and_the_first_error_raised() -> None:
+    taken: list[str] = []
+
+    def fail(what: str) -> None:
+        taken.append(what)
+        raise StorageError(what)
+
+    with pytest.raises(StorageError, match="first"):
+        each(lambda: fail("first"), lambda: taken.append("second"), lambda: fail("third"))
+    assert taken == ["first", "second", "third"]
