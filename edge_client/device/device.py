@@ -229,10 +229,10 @@ class Device:
 
     @property
     def problem(self) -> str | None:
-        """What the person should know now, in a sentence or a few; ``None`` if all is well."""
+        """What the person should know now, a line for each; ``None`` if all is well."""
         with self._lock:
             remarks = [(part or {}).get("remark") for part in self._parts.values()]
-            return " ".join(filter(None, [*self._said.values(), *remarks])) or None
+            return "\n".join(filter(None, [*self._said.values(), *remarks])) or None
 
     def say(self, about: str, sentence: str | None) -> None:
         """Let a part of the program say what the person should know, until it says ``None``.
@@ -251,7 +251,7 @@ class Device:
             ``state`` (``idle``, ``listening``, ``speaking``, ``waiting`` for the microphone, or
             ``paused``), ``model`` (``architecture``, ``digest`` and ``personal``, or ``None``),
             ``level``, ``counts``, ``training`` (how many ``examples`` the personal model was made
-            of; ``None`` if there is none), ``problem`` (a sentence or a few, or ``None``), and what
+            of; ``None`` if there is none), ``problem`` (lines of sentences, or ``None``), and what
             was given to :meth:`report`: ``source`` and ``round``.
         """
         with self._lock:

@@ -181,7 +181,7 @@ class TerminalView:
                 text.append(f" Sound was lost {source['overruns']} times.", "yellow")
         if facts := status["round"]:
             words = [f"round {facts['number']}"] if facts["number"] else ["federation"]
-            words += [facts["state"], f"{facts['accepted']} updates counted"]
+            words += [facts["state"], f"updates counted: {facts['accepted']}"]
             text.append("\n" + ", ".join(words), "dim")
         if facts := status["training"]:
             text.append(f"\nadapted to {facts['examples']} of your answers", "dim")

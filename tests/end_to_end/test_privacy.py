@@ -1,9 +1,14 @@
-"""What a process that listens leaves behind: no sound, and features in the store only."""
+"""What a process that listens leaves behind and sends: no sound, and features in the store only."""
 
 import os
+import re
 import shutil
+import signal
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +20,10 @@ from edge_client.device.store import ExampleStore
 from edge_client.hearing.recording import Recording
 from edge_client.hearing.segmentation import Segmenter
 from shared.audio import RATE
+from shared.normalisation import RunningStatistics
+from tests.brokers import Mosquitto
 from tests.end_to_end.conftest import EDGE_CLIENT
+from tests.end_to_end.federation.processes import Clips, Processes
 from tests.end_to_end.listening import BOUND, model, recording
 
 __all__ = ["model", "recording"]
@@ -140,3 +148,106 @@ def test_deleting_leaves_nothing_of_the_person(house: Path, recording: Path, mod
     assert {path.name for path in found} == {"lock", "model.safetensors"}
     for content in found.values():
         assert not any(piece in content for piece in kept)
+
+
+BROKER = "127.0.0.2"
+"""Another address than that by which the MQTT library's threads wake each other."""
+
+
+class Recorder:
+    """Passes bytes on to a port of this machine, and keeps those that clients send."""
+
+    def __init__(self, target: int) -> None:
+        self.sent = bytearray()
+        self._target = target
+        self._listener = socket.create_server((BROKER, 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                broker = socket.create_connection(("127.0.0.1", self._target))
+                for way in ((client, broker), (broker, client)):
+                    threading.Thread(target=self._pass_on, args=way, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(1 << 16):
+                if sink.getpeername()[1] == self._target:
+                    self.sent += piece
+                sink.sendall(piece)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+
+def eight(recording: Path, folder: Path) -> Path:
+    """Write the recording twice over: enough utterances for some to be held out."""
+    import soundfile
+
+    sound, rate = soundfile.read(recording, dtype="int16")
+    path = folder / "eight.wav"
+    soundfile.write(path, np.concatenate([sound, sound]), rate, subtype="PCM_16")
+    return path
+
+
+def normalised(store: ExampleStore) -> list[bytes]:
+    """Give pieces of the features as the device trains on them."""
+    stored, kept = store.everything(), store.statistics()
+    assert kept
+    statistics = RunningStatistics.from_dict(kept)
+    rows = statistics.normalise(stored.features, stored.frames)[:, (0, 5, 10)].reshape(-1, 34)
+    return [row.astype(kind).tobytes()[:PIECE] for row in rows for kind in ("<f4", "<f8", "<f2")]
+
+
+def test_a_federation_hears_of_an_update_and_of_counts_alone(
+    house: Path, recording: Path, model: Path, mosquitto: Mosquitto
+) -> None:
+    spoken, state = eight(recording, house), house / "state" / "chorus"
+    trace, strace = house / "trace", shutil.which("strace")
+    calls = "trace=connect,sendto,sendmsg"
+    watched = ["strace", "-D", "-f", "-qq", "-e", calls, "-o", str(trace)] if strace else []
+    one_of_one = ("--quorum", "1", "--rounds", "1")
+    with (
+        closing(Recorder(mosquitto.port)) as recorder,
+        Processes(house, Clips(Path(), ()), "conv", *one_of_one) as them,
+    ):
+        them.serve(mosquitto.port)
+        device = them._start(
+            house / "device.log",
+            *watched,
+            *(EDGE_CLIENT, "run", "--wav", spoken, "--fast", "--headless", "--weights", model),
+            *("--web", "127.0.0.1:0", "--state", state, "--client", "kitchen"),
+            *("--broker", BROKER, "--port", str(recorder.port), "--threads", "1"),
+            *("--speaker", "Ada Lovelace"),
+        )
+        path = state / "examples.sqlite"
+        them.wait(path.exists, "it keeps what it hears")
+        with ExampleStore(path, limit_mb=10) as store:
+            them.wait(lambda: store.counts()["unlabelled"] == 8, "it has heard")
+            pieces = [*betraying(heard(spoken)), *normalised(store)]
+            # At once, as the round begins with the first that the device sees.
+            store._connection.execute("UPDATE examples SET label = 'sad'")
+        them.wait(lambda: them.reached(1, "done"), "its update has made a model")
+        assert them.counted(1) == 1
+        device.send(signal.SIGTERM)
+        them.wait(lambda: device.ended, "it has left")
+        assert device.code == 0
+    sent = bytes(recorder.sent)
+    assert b"kitchen" in sent
+    assert b'"confusion":' in sent, "what docs/privacy.md says that it tells"
+    assert len(sent) > 1_000_000, "an update"
+    pieces += features(house)
+    assert len(pieces) > 300
+    assert not [piece for piece in pieces if piece in sent]
+    assert b"Ada" not in sent
+    if strace:
+        found = re.findall(r"_port=htons\((\d+)\), .*?\"([^\"]+)\"", trace.read_text())
+        called = {(address, int(port)) for port, address in found if address != "127.0.0.1"}
+        assert called == {(BROKER, recorder.port)}, "nobody is called but the broker"

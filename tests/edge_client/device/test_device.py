@@ -389,7 +389,7 @@ def test_what_parts_say_is_one_text_and_a_line_of_the_log(
     for _ in range(2):
         device.say("ears", "The microphone is gone.")
     device.report("round", {"state": "away", "remark": "The broker is away."})
-    assert device.problem == "The microphone is gone. The broker is away."
+    assert device.problem == "The microphone is gone.\nThe broker is away."
     assert [record.message for record in caplog.records] == ["The microphone is gone."]
     device.say("ears", None)
     device.report("round", {"state": "waiting", "remark": ""})

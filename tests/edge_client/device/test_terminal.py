@@ -142,13 +142,13 @@ def test_it_shows_bars_counts_and_rounds(device: Device) -> None:
     assert "-50 dB" in text
     assert "sad 1" in text
     assert "unlabelled 2" in text
-    assert "round 3, training, 2 updates counted" in text
+    assert "round 3, training, updates counted: 2" in text
     assert text.count("%") == 12
     assert "conv " in text
     device.report("round", {"number": None, "state": "away", "accepted": 0, "remark": "No broker."})
     device.report("source", {"kind": "mic", "detail": "Ears.", "lost": False, "overruns": 2})
     text = shown(view)
-    assert "federation, away, 0 updates counted" in text
+    assert "federation, away, updates counted: 0" in text
     assert "No broker." in text
     assert "Sound was lost 2 times." in text
 
