@@ -219,7 +219,8 @@ class Device:
     def _forget(self) -> None:
         self._latest.clear()
         self.recognising.forget()
-        self._note("damage", None)
+        for about in ("damage", "store"):
+            self._note(about, None)
         each(self._store.delete_all, self._state.delete_personal)
 
     def look(self) -> None:
