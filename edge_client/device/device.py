@@ -225,8 +225,9 @@ class Device:
 
     def look(self) -> None:
         """Notice what another process has changed in the store, such as an import."""
-        if self._store.changed_elsewhere():
-            self._audience.tell(Event("changed"))
+        with suppress(StorageError):  # whoever needs the store will say so
+            if self._store.changed_elsewhere():
+                self._audience.tell(Event("changed"))
 
     @property
     def problem(self) -> str | None:

@@ -52,12 +52,12 @@ def run_device(settings: RunSettings) -> None:
     if settings.wav is not None and is_labelled(settings.wav):
         _take_part_with_clips(settings, settings.wav)
         return
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
     shown = not settings.headless and sys.stdin.isatty() and sys.stdout.isatty()
     if not shown:
         log_to_stderr()
     with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            stack.callback(signal.signal, number, signal.signal(number, _end))
         device = stack.enter_context(Device(settings.part(DeviceSettings)))
         if device.recognising.digest is None:
             device.say("model", _without_model(settings))

@@ -1,12 +1,19 @@
-"""A recording of real speech, and ``edge-client run`` that hears it."""
+"""A recording of real speech, ``edge-client run`` that hears it, and a person at its terminal."""
 
+import os
+import pty
+import select
 import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_client.device.store import ExampleStore
 from shared.architectures import ARCHITECTURES
 from shared.audio import RATE, read_clip
 from shared.weights import initial_weights, save_weights
@@ -54,3 +61,64 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, timeout=BOUND, check=False
     )
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def opened(state: Path) -> ExampleStore:
+    return ExampleStore(state / "examples.sqlite", limit_mb=100)
+
+
+class Terminal:
+    """A person at a terminal."""
+
+    def __init__(self, arguments: list[str], environment: Mapping[str, str] = os.environ) -> None:
+        self.handle, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env={**environment, "TERM": "xterm", "COLUMNS": "150", "LINES": "40"},
+        )
+        os.close(theirs)
+        self.seen = ""
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        """Look on until something holds."""
+        end = time.monotonic() + BOUND
+        while not condition():
+            assert time.monotonic() < end, self.seen[-3000:]
+            if select.select([self.handle], [], [], 0.05)[0]:
+                try:
+                    self.seen += os.read(self.handle, 65536).decode(errors="replace")
+                except OSError:  # the other side has been closed
+                    return
+
+    def press(self, keys: str) -> None:
+        os.write(self.handle, keys.encode())
+
+
+def pressed(terminal: Terminal, key: str) -> bool:
+    """Press a key again and again: for a moment, something new takes no answer."""
+    terminal.press(key)
+    return True
+
+
+@pytest.fixture
+def at_terminal() -> Iterator[Callable[..., Terminal]]:
+    started: list[Terminal] = []
+
+    def start(arguments: list[str], environment: Mapping[str, str] = os.environ) -> Terminal:
+        started.append(Terminal(arguments, environment))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.handle)
