@@ -221,7 +221,8 @@ class Device:
         self.recognising.forget()
         for about in ("damage", "store"):
             self._note(about, None)
-        each(self._store.delete_all, self._state.delete_personal)
+        # At last the empty folder, as closed as before, for whoever begins anew.
+        each(self._store.delete_all, self._state.delete_personal, self._state.make)
 
     def look(self) -> None:
         """Notice what another process has changed in the store, such as an import."""

@@ -53,8 +53,8 @@ def run_device(settings: RunSettings) -> None:
         _take_part_with_clips(settings, settings.wav)
         return
     shown = not settings.headless and sys.stdin.isatty() and sys.stdout.isatty()
-    if not shown:
-        log_to_stderr()
+    if not (shown and sys.stderr.isatty()):
+        log_to_stderr()  # else the view says it
     with ExitStack() as stack:
         for number in (signal.SIGTERM, signal.SIGINT):
             stack.callback(signal.signal, number, signal.signal(number, _end))

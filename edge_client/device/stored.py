@@ -43,11 +43,6 @@ class Stored:
         index = {None: -1} | {emotion: i for i, emotion in enumerate(EMOTIONS)}
         return np.array([index[known.label] for known in self.recognitions], np.int32)
 
-    @property
-    def ids(self) -> NDArray[np.int64]:
-        """Number of each in the store, shape ``(n,)``."""
-        return np.array([known.identifier for known in self.recognitions], np.int64)
-
 
 def encode(frames: Frames) -> bytes:
     """Lay frames out as a row has them: float32, little-endian."""

@@ -98,7 +98,7 @@ def test_without_a_model_everything_is_kept(recording: Path, state: Path) -> Non
     assert "There is no model yet" in done.stderr
     assert {json.loads(line)["emotion"] for line in done.stdout.splitlines()} == {None}
     with opened(state) as store:
-        assert len(store.everything().ids) == 4
+        assert len(store.kept()) == 4
 
 
 def test_one_key_labels_in_the_terminal(

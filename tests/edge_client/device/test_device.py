@@ -284,14 +284,17 @@ def test_deleting_everything_begins_anew(start: Open, weights: Weights, tmp_path
     assert device.sound(1) is None
     left = {file.name for file in (tmp_path / "state").rglob("*") if file.is_file()}
     assert {name.split("-")[0] for name in left} == {"lock", "examples.sqlite", "model.safetensors"}
-    assert not (tmp_path / "state" / "personal").exists()
+    personal = tmp_path / "state" / "personal"
+    assert list(personal.iterdir()) == []
+    assert personal.stat().st_mode & 0o777 == 0o700
     assert heard(device, 2).probabilities == expected(weights, [2])
 
 
 def test_deleting_is_one_operation_that_others_can_follow(start: Open, tmp_path: Path) -> None:
     device = start()
     heard(device)
-    personal = tmp_path / "state" / "personal"
+    token = tmp_path / "state" / "personal" / "token"
+    token.touch()
     told: list[tuple[str, bool, int]] = []
 
     def note(event: Event) -> None:
@@ -300,7 +303,7 @@ def test_deleting_is_one_operation_that_others_can_follow(start: Open, tmp_path:
         looking.start()
         looking.join(BOUND)
         assert not looking.is_alive()
-        told.append((event.kind, personal.exists(), len(device.recent())))
+        told.append((event.kind, token.exists(), len(device.recent())))
 
     device.subscribe(note)
     device.delete_everything()
@@ -321,7 +324,7 @@ def test_what_cannot_be_deleted_keeps_nothing_else(
     monkeypatch.setattr(device._store, "delete_all", fail)
     with pytest.raises(StorageError, match="disk is full"):
         device.delete_everything()
-    assert not (tmp_path / "state" / "personal").exists()
+    assert list((tmp_path / "state" / "personal").iterdir()) == []
     assert kinds == ["deleting", "deleted", "status"]
 
 
