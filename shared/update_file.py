@@ -72,7 +72,7 @@ def encode_update(
     ----------
     delta
         Its weights after training minus the round's global weights, shape ``(parameters,)``.
-        The result may share its memory.
+        Its memory becomes the result's.
     architecture
         The model.
     codec
@@ -94,7 +94,7 @@ def encode_update(
     total = delta
     if not codec.lossless or residual is not None:
         # A zero without a sign, as adding a residual of zeros gives.
-        total = delta + np.float32(0)
+        np.add(delta, np.float32(0), out=total)
     if residual is not None:
         for piece in pieces(len(total)):
             total[piece] += residual[piece]

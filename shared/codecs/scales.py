@@ -54,9 +54,13 @@ class Scales:
             channels = self._channels(spec)
             start, stop = max(where.start, spec.offset), min(where.stop, spec.where.stop)
             if start < stop:
-                own = np.roll(scales[first : first + channels], -((start - spec.offset) % channels))
                 target = out[start - where.start : stop - where.start]
-                target[:] = np.tile(own, -(-len(target) // channels))[: len(target)]
+                own = scales[first : first + channels]
+                if channels == 1:
+                    target[:] = own[0]
+                else:
+                    own = np.roll(own, -((start - spec.offset) % channels))
+                    target[:] = np.tile(own, -(-len(target) // channels))[: len(target)]
             first += channels
         return out
 

@@ -34,7 +34,7 @@ Bounds = tuple[int, int]
 def encoded(name: str, vector: Weights | None = None, **more: Any) -> EncodedUpdate:
     rng = stream(0, "codec", "client-00001", 1)
     vector = update(SMALL) if vector is None else vector
-    return encode_update(vector, SMALL, make_codec(name), rng, **more)
+    return encode_update(vector.copy(), SMALL, make_codec(name), rng, **more)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_every_codec_learns_and_its_files_are_counted(codec: str, tmp_path: Path
     outcomes = run(federation(codec=codec), range(1, 5))
     assert outcomes[-1].loss < outcomes[0].loss
     rng = np.random.default_rng(0)
-    encode_update(START, TINY, make_codec(codec), rng).write(tmp_path / "update")
+    encode_update(START.copy(), TINY, make_codec(codec), rng).write(tmp_path / "update")
     size = (tmp_path / "update").stat().st_size
     assert {outcome.bytes_up for outcome in outcomes} == {4 * size}
     assert {outcome.bytes_down for outcome in outcomes} == {4 * 4 * TINY.parameters}
