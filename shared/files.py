@@ -30,12 +30,12 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; rename it there when the block ends well.
 
     The file is flushed to the disk before it is renamed, so that after a power cut either the old
     or the new content is there. Whatever goes wrong, the old content stays and nothing is left
-    beside it.
+    beside it. ``mode`` says who may read it; until it is whole, its owner alone.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def replacing(path: Path) -> Iterator[Path]:
             yield aside
             with aside.open("rb+") as file:
                 os.fsync(file.fileno())
-            aside.chmod(0o644)
+            aside.chmod(mode)
             aside.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):

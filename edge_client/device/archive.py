@@ -13,7 +13,7 @@ from edge_client.device.stored import Stored, check
 from shared.architectures import FEATURES, FRAMES
 from shared.emotions import EMOTIONS
 from shared.errors import CorpusError
-from shared.files import replacing, storage_errors
+from shared.files import replacing
 
 _ROW: Final = 256
 _FRAME: Final = 8192
@@ -34,7 +34,7 @@ def write(path: Path, stored: Stored) -> None:
     """
     known = stored.recognitions
     unknown = (np.nan,) * len(EMOTIONS)
-    with replacing(path) as aside, aside.open("wb") as file:
+    with replacing(path, 0o600) as aside, aside.open("wb") as file:
         # A full disk is noticed here: NumPy would go on writing to it when it tidies up.
         os.posix_fallocate(file.fileno(), 0, _size(stored))
         np.savez(
@@ -49,8 +49,6 @@ def write(path: Path, stored: Stored) -> None:
             emotions=np.array(EMOTIONS),
         )
         file.truncate()
-    with storage_errors(path):
-        path.chmod(0o600)
 
 
 def _size(stored: Stored) -> int:

@@ -213,6 +213,7 @@ class Participant:
         if not connected:
             self._tell("away", sentence)
             return
+        self._tell("waiting", "")
         self._look()
         self._fetching.restart()
         self._delivery.restart()

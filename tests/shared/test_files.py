@@ -27,6 +27,12 @@ def test_others_may_read_it(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
 
 
+def test_a_private_file_is_private_all_the_time(tmp_path: Path) -> None:
+    with replacing(tmp_path / "file", 0o600) as aside:
+        assert aside.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_the_old_content_stays_when_the_block_raises(
     tmp_path: Path, error: type[BaseException]
