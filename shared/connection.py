@@ -40,8 +40,12 @@ _INFLIGHT: Final = 64
 _CONNECT_TIMEOUT: Final = 20.0
 """Seconds for TCP and TLS each; a Raspberry Pi Zero takes a few for its first handshake."""
 
-_CLOSE_TIMEOUT: Final = 10.0
-"""Seconds that :meth:`Connection.close` waits for acknowledgements."""
+_CLOSE_TIMEOUT: Final = 3.0
+"""Seconds that :meth:`Connection.close` waits for what is under way: on a slow line it is chunks,
+which are sent again another time."""
+
+_LEAVE_TIMEOUT: Final = 1.0
+"""Seconds that taking leave may take after that; the broker then finds out by itself."""
 
 
 class Connection:
@@ -233,8 +237,8 @@ class Connection:
         if client:
             client.disconnect()
         if self._thread.ident is not None:
-            # Without a client it may be waiting for a host that does not answer: not worth more.
-            self._thread.join(_CLOSE_TIMEOUT if client else 1.0)
+            # It may be waiting for a host or a line that does not move: that ends with the process.
+            self._thread.join(_LEAVE_TIMEOUT)
 
     def _run(self) -> None:
         while not self._closing.is_set():
