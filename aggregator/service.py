@@ -59,6 +59,10 @@ _MOST_WAITING: Final = 8 << 20
 """Bytes of messages that wait for the loop at most: ten thousand, as all clients say hello with."""
 
 
+_GREETING: Final = 2.0
+"""Seconds after a connection within which the broker has told who is there."""
+
+
 class Service:
     """Runs a federation through a broker until its last round, or until it is stopped.
 
@@ -111,7 +115,7 @@ class Service:
         self._retries: deque[tuple[float, Event]] = deque()
         self._forever = False
         self._told_end = False
-        self._farewell_at = 0.0
+        self._farewell_at = self._greeted_at = 0.0
         self._write_at: float | None = None
         self._say_at: float | None = None
         self._said = -_SAY_AGAIN
@@ -173,7 +177,7 @@ class Service:
 
     def _are_served(self) -> bool:
         """Say whether nobody is there any more who would ask for the last model."""
-        return not self._rounds.present or self._clock() >= self._farewell_at
+        return self._clock() >= (self._farewell_at if self._rounds.present else self._greeted_at)
 
     def _next(self) -> Event:
         """Wait for what is to be done next; a deadline goes before messages."""
@@ -181,7 +185,7 @@ class Service:
         due = [self._rounds.wake_at, retry_at, self._receiving.wake_at]
         due += [self._write_at, self._say_at]
         if self._told_end and not self._forever:
-            due.append(self._farewell_at)
+            due.append(self._farewell_at if self._rounds.present else self._greeted_at)
         wake_at = min((at for at in due if at is not None), default=None)
         left = None if wake_at is None else wake_at - self._clock()
         if left is not None and left <= 0:
@@ -236,6 +240,8 @@ class Service:
             self._distribution.forget()
             # Who is there the broker tells now; it may have lost wills while it was away.
             self._rounds.forget_present()
+            self._greeted_at = self._clock() + _GREETING
+            self._farewell_at = max(self._farewell_at, self._clock() + _FAREWELL)
             self._announce()
             self._federation.ledger.forget_present()
         self._changed()

@@ -3,11 +3,14 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tests.brokers import wait_until
 
 _PIECE = 1 << 16
+
+Fate = Callable[[Iterator[bytes]], Iterable[bytes]]
+"""What becomes of the MQTT packets of one direction of a connection."""
 
 
 class Proxy:
@@ -24,11 +27,15 @@ class Proxy:
         Where clients connect.
     passed
         Bytes passed on so far: to the broker, to the clients.
+    fates
+        What becomes of the packets to the broker, and to the clients, of connections that are
+        opened from now on; ``None``: bytes pass as they come.
     """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.passed = [0, 0]
+        self.fates: list[Fate | None] = [None, None]
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
@@ -36,9 +43,10 @@ class Proxy:
         self._cut = False
         self._cut_at: int | None = None
         self._delay = 0.0
-        self._flows = threading.Event()
-        self._flows.set()
+        self._rate = 0.0
+        self._flows = [threading.Event(), threading.Event()]
         self._ended = threading.Event()
+        self._flow()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -62,15 +70,36 @@ class Proxy:
         self._cut_at = None
         with self._lock:
             self._cut = False
-        self._flows.set()
+        self._flow()
 
-    def drop(self) -> None:
-        """Pass nothing on, and keep all connections open: a network that has gone silent."""
-        self._flows.clear()
+    def drop(self, *ways: int) -> None:
+        """Pass nothing on, and keep all connections open: a network that has gone silent.
+
+        Parameters
+        ----------
+        *ways
+            In which directions, as in ``passed``; both, if none is given.
+        """
+        for way in ways or (0, 1):
+            self._flows[way].clear()
+
+    def _flow(self) -> None:
+        for flow in self._flows:
+            flow.set()
 
     def delay(self, seconds: float) -> None:
         """Hold each piece (up to 64 KB) of either direction back for so long."""
         self._delay = seconds
+
+    def narrow(self, rate: float) -> None:
+        """Let so many bytes a second pass to the broker; 0: as many as come.
+
+        Called before there are connections, it also keeps the system from holding megabytes of
+        them on their way: what is sent is what passes, as on a line that is slow by itself.
+        """
+        self._rate = rate
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
 
     @property
     def is_cut(self) -> bool:
@@ -84,7 +113,7 @@ class Proxy:
     def close(self) -> None:
         """End the proxy."""
         self._ended.set()
-        self._flows.set()
+        self._flow()
         self.cut()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -113,11 +142,16 @@ class Proxy:
                 threading.Thread(target=self._pass_on, args=way, daemon=True).start()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, way: int) -> None:
+        pieces: Iterable[bytes] = iter(lambda: source.recv(_PIECE), b"")
+        if fate := self.fates[way]:
+            pieces = fate(packets(pieces))
         with contextlib.suppress(OSError):
-            while piece := source.recv(_PIECE):
-                self._flows.wait()
+            for piece in pieces:
+                self._flows[way].wait()
                 if self._delay:
                     self._ended.wait(self._delay)
+                if self._rate and way == 0:
+                    self._ended.wait(len(piece) / self._rate)
                 if way == 0 and self._cut_at is not None:
                     left = self._cut_at - self.passed[0]
                     if left < len(piece):
@@ -129,6 +163,35 @@ class Proxy:
         # Also after a reset: the other side would not hear of it before its keep-alive.
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
+
+
+def packets(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut what comes over a connection into MQTT's packets."""
+    content = bytearray()
+    for piece in pieces:
+        content += piece
+        while (end := _end(content)) <= len(content):
+            yield bytes(content[:end])
+            del content[:end]
+
+
+def _end(content: bytearray) -> int:
+    """Say where the first packet ends, beyond all that is there if it is not whole."""
+    length = 0
+    for place, byte in enumerate(content[1:5]):
+        length |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return 2 + place + length
+    return len(content) + 1
+
+
+def topic_of(packet: bytes) -> str:
+    """Name the topic of a packet that publishes something; of another, nothing."""
+    if packet[0] >> 4 != 3:
+        return ""
+    begin = next(place for place in range(1, 5) if packet[place] < 0x80) + 1
+    length = int.from_bytes(packet[begin : begin + 2], "big")
+    return packet[begin + 2 : begin + 2 + length].decode()
 
 
 @contextlib.contextmanager

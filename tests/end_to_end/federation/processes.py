@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,8 @@ import soundfile
 
 from aggregator.ledger import History
 from aggregator.state_folder import StateFolder
+from edge_client.device.state import StateFolder as DeviceFolder
+from edge_client.federation.memory import remembered
 from edge_client.simulation.data import load_utterances, prepare
 from edge_client.simulation.federation import Federation as Simulation
 from edge_client.simulation.federation import client_name
@@ -28,6 +30,7 @@ from shared.randomness import stream
 from shared.weights import Weights, initial_weights, load_weights
 
 BIN = Path(sys.executable).parent
+STAND_STILL = Path(__file__).with_name("stand_still.py")
 SPEAKERS, EACH = 3, 8
 """One speaker is the simulation's test; each of the others has a device."""
 
@@ -97,10 +100,16 @@ def _clients(whole: Path) -> list[list[int]]:
 
 
 @cache
-def simulated(whole: Path, model: str = "conv", strategy: str = "fedavg") -> Weights:
+def simulated(
+    whole: Path,
+    model: str = "conv",
+    strategy: str = "fedavg",
+    codec: str = "float32",
+    devices: int = DEVICES,
+) -> Weights:
     """Give the weights that the simulation of the same federation ends in."""
-    settings = _settings(whole, model=model, strategy=strategy)
-    clients = prepare(load_utterances(settings), settings).clients
+    settings = _settings(whole, model=model, strategy=strategy, codec=codec)
+    clients = prepare(load_utterances(settings), settings).clients[:devices]
     architecture = ARCHITECTURES[settings.model]
     simulation = Simulation(settings, [TfliteEngine(architecture, threads=1)], clients)
     weights = initial_weights(architecture, stream(settings.seed, "initial weights"))
@@ -109,13 +118,20 @@ def simulated(whole: Path, model: str = "conv", strategy: str = "fedavg") -> Wei
     return weights
 
 
+def _command(name: str, still: str) -> list[str | Path]:
+    """Give the words that start a command, or that start it to stand still somewhere."""
+    if not still:
+        return [BIN / name]
+    return [sys.executable, STAND_STILL, name, *still.split()]
+
+
 class Process:
     """A command in a process of its own; what it says goes to a file.
 
     Parameters
     ----------
     log
-        The file.
+        The file; what processes before it have said stays there.
     command
         What to run.
     """
@@ -123,10 +139,10 @@ class Process:
     def __init__(self, log: Path, *command: str | Path) -> None:
         self.log = log
         with log.open("a") as file:
+            self._begin = file.tell()
             self._process = subprocess.Popen(
                 [str(word) for word in command], stdout=file, stderr=file
             )
-        self._from = 0
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -145,8 +161,8 @@ class Process:
         return self._process.poll()
 
     def said(self, words: str) -> int:
-        """Count how often it, or one before it, has said something."""
-        return self.log.read_text().count(words)
+        """Count how often it has said something; what one before it has said does not count."""
+        return self.log.read_bytes()[self._begin :].count(words.encode())
 
 
 class Processes(ExitStack):
@@ -173,23 +189,29 @@ class Processes(ExitStack):
         self.state = StateFolder(folder / "aggregator")
         self.aggregator: Process | None = None
         self.devices: dict[int, Process] = {}
+        self._all: list[Process] = []
 
-    def serve(self, port: int) -> Process:
-        """Start the aggregator."""
+    def serve(self, port: int, still: str = "") -> Process:
+        """Start the aggregator; let it stand still somewhere (see ``stand_still.py``)."""
         words = f"serve --rounds {ROUNDS} --quorum {DEVICES} --model {self.model} --port {port}"
         log = self.folder / "aggregator.log"
         self.aggregator = self._start(
-            log, BIN / "aggregator", *words.split(), "--state", self.state.path, *self.more
+            log,
+            *_command("aggregator", still),
+            *words.split(),
+            "--state",
+            self.state.path,
+            *self.more,
         )
         return self.aggregator
 
-    def run(self, number: int, port: int, threads: int = 1) -> Process:
-        """Start a device."""
+    def run(self, number: int, port: int, threads: int = 1, still: str = "") -> Process:
+        """Start a device; let it stand still somewhere (see ``stand_still.py``)."""
         name = client_name(number)
         words = f"run --client {name} --port {port} --holdout 0 --threads {threads}"
         self.devices[number] = self._start(
             self.folder / f"{name}.log",
-            BIN / "edge-client",
+            *_command("edge-client", still),
             *words.split(),
             "--wav",
             self.clips.devices[number],
@@ -201,7 +223,13 @@ class Processes(ExitStack):
     def _start(self, log: Path, *command: str | Path) -> Process:
         process = Process(log, *command)
         self.callback(process.kill)
+        self._all.append(process)
         return process
+
+    def remembered(self, number: int) -> dict[str, Any]:
+        """Give what a device keeps of its part on its disk."""
+        state = DeviceFolder(self.folder / client_name(number))
+        return remembered(state.federations / "chorus")
 
     def read(self, what: Callable[[History], Any]) -> Any:
         """Read the ledger, beside the aggregator; ``None`` while there is none."""
@@ -213,37 +241,80 @@ class Processes(ExitStack):
         except (ChorusError, OSError):
             return None  # it is being made
 
-    def reached(self, number: int, *states: str) -> bool:
-        """Say whether a round is in one of these states."""
-        record = self.read(lambda history: history.round(number))
-        return record is not None and record.state in states
+    def round(self, number: int) -> Any:
+        """Give what the ledger has of a round; ``None`` before it is opened."""
+        return self.read(lambda history: history.round(number))
+
+    def reached(self, number: int, state: str) -> bool:
+        """Say whether a round is in a state."""
+        record = self.round(number)
+        return record is not None and record.state == state
+
+    def clients(self, number: int) -> list[str]:
+        """Name those whose update counts in a round."""
+        updates = self.read(lambda history: history.updates(number)) or ()
+        return [update.client for update in updates]
 
     def counted(self, number: int) -> int:
         """Count a round's accepted updates."""
-        return len(self.read(lambda history: history.updates(number)) or ())
+        return len(self.clients(number))
+
+    def update(self, number: int, device: int) -> Any:
+        """Give what the ledger has of a device's update in a round, once it counts."""
+        return self.read(lambda history: history.update(number, client_name(device)))
+
+    def current(self) -> Any:
+        """Give the current version of the model."""
+        return self.read(lambda history: history.current())
+
+    def safe(self, number: int) -> int:
+        """Count the bytes of a device's update that are safe at the aggregator, until it counts."""
+        total = 0
+        for path in self.state.uploads.glob(f"{client_name(number)}-*.ranges"):
+            with suppress(FileNotFoundError):  # it counts by now
+                # Each line is a range, and its checksum.
+                for line in path.read_text().splitlines():
+                    begin, end, _ = line.split()
+                    total += int(end) - int(begin)
+        return total
 
     def uploading(self) -> bool:
-        """Say whether part of an update has arrived."""
-        return any(path.stat().st_size for path in self._parts())
-
-    def _parts(self) -> Sequence[Path]:
-        return list(self.state.uploads.glob("*.part")) if self.state.uploads.exists() else []
+        """Say whether part of an update has arrived, safe or not."""
+        return any(path.stat().st_size for path in self.state.uploads.glob("*.part"))
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
-        """Wait on a condition, bounded, while all processes are there."""
+        """Wait on a condition, bounded, while no process fails."""
         end = time.monotonic() + PATIENCE
         while not condition():
-            logs = "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
-            assert time.monotonic() < end, f"still not: {what}\n{logs}"
+            failed = [each.code for each in self._all if each.code not in (None, 0, -9)]
+            assert not failed, f"it ended, before {what}\n{self.said}"
+            assert time.monotonic() < end, f"still not: {what}\n{self.said}"
             time.sleep(0.005)
 
-    def finish(self, expected: Weights) -> None:
-        """Wait for the end; check that each update counted once, and the result."""
+    @property
+    def said(self) -> str:
+        """All that all have said."""
+        return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+
+    def finish(self, expected: Weights, devices: int = DEVICES) -> None:
+        """Wait for the end; check that each update counted once, and the result.
+
+        Parameters
+        ----------
+        expected
+            The result.
+        devices
+            How many of the devices, the first of them, have an update in each round.
+        """
         self.wait(lambda: self.reached(ROUNDS, "done"), f"round {ROUNDS} is done")
         for number in range(1, ROUNDS + 1):
             assert self.reached(number, "done")
-            assert self.counted(number) == DEVICES
-        current = self.read(lambda history: history.current())
-        path = self.state.models / f"{current.digest}.safetensors"
+            assert self.clients(number) == [client_name(device) for device in range(devices)]
+        # Nothing was taken for what it is not.
+        assert not self.read(lambda history: history.refusals())
+        assert "arrived damaged" not in self.said
+        assert "not what was offered" not in self.said
+        assert "Traceback" not in self.said
+        path = self.state.models / f"{self.current().digest}.safetensors"
         weights = load_weights(path, ARCHITECTURES[self.model])  # type: ignore[index] # a name
         assert weights.tobytes() == expected.tobytes()
