@@ -12,7 +12,6 @@ and started again at any time.
 import argparse
 import json
 import shlex
-import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,6 @@ from typing import Any, Final
 
 from edge_client.simulation.experiment_report import markdown_table, section_of, write_section
 from edge_client.simulation.report import spread
-from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Planned, execute, summarise
 from shared.codecs import CODECS
@@ -64,14 +62,15 @@ def results_of(
             folder = arguments.out / f"{partition}-{codec}" / name
             plan.append(Planned(folder, changed, f"{partition} {codec} {name}"))
         results += execute(plan, progress_console(), resume=True)
-        for planned in plan:  # residuals of finished runs: a hundred megabytes each
-            shutil.rmtree(RunFolder(planned.folder).controls, ignore_errors=True)
     return results
 
 
 def size(results: list[dict[str, Any]]) -> float:
     """Give the bytes of one update's file."""
-    each = [result["bytes_up_per_round"] / result["clients"] for result in results]
+    each = []
+    for result in results:
+        taking_part = max(1, round(result["settings"]["fraction"] * result["clients"]))
+        each.append(result["bytes_up_per_round"] / taking_part)
     return fmean(each)
 
 
