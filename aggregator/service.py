@@ -173,19 +173,20 @@ class Service:
         if self._rounds.phase != "finished":
             return self._stopped
         # An earlier process may have been killed before it could tell that the last round ended.
-        return self._stopped or (self._told_end and not self._forever and self._are_served())
+        return self._stopped or (self._leave_at is not None and self._clock() >= self._leave_at)
 
-    def _are_served(self) -> bool:
-        """Say whether nobody is there any more who would ask for the last model."""
-        return self._clock() >= (self._farewell_at if self._rounds.present else self._greeted_at)
+    @property
+    def _leave_at(self) -> float | None:
+        """When nobody is there any more who would ask for the last model; never while it stays."""
+        if self._forever or not self._told_end:
+            return None
+        return self._farewell_at if self._rounds.present else self._greeted_at
 
     def _next(self) -> Event:
         """Wait for what is to be done next; a deadline goes before messages."""
         retry_at = self._retries[0][0] if self._retries else None
         due = [self._rounds.wake_at, retry_at, self._receiving.wake_at]
-        due += [self._write_at, self._say_at]
-        if self._told_end and not self._forever:
-            due.append(self._farewell_at if self._rounds.present else self._greeted_at)
+        due += [self._write_at, self._say_at, self._leave_at]
         wake_at = min((at for at in due if at is not None), default=None)
         left = None if wake_at is None else wake_at - self._clock()
         if left is not None and left <= 0:

@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[Any]
 
 DESCRIPTION: Final = "Chorus"
 """What the files say of themselves."""

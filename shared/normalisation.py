@@ -7,15 +7,12 @@ code as a device.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import FEATURES, FRAMES
-
-Normalisation = Literal["none", "corpus", "device"]
-"""Whose statistics normalise the features."""
 
 CLIP: Final = 5.0
 """Normalised values are kept within plus and minus this many standard deviations."""

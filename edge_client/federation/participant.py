@@ -152,11 +152,8 @@ class Participant:
                     self._try_at = self._clock() + _AGAIN
         finally:
             self._working.give_up()
-            self._connection.publish(
-                self._topics.presence(self._connection.name),
-                Presence(state="offline").encode(),
-                retain=True,
-            )
+            name = self._connection.name
+            self._publish(self._topics.presence(name), Presence(state="offline"), retain=True)
             self._working.close()
             self._connection.close()
             self._fetching.close()

@@ -20,7 +20,7 @@ from shared.metrics import confusion
 from shared.protocol.messages import Announcement, Offer
 from shared.randomness import stream
 from shared.training import Examples
-from shared.update_file import encode_update
+from shared.update_file import EncodedUpdate, encode_update
 from shared.weights import Weights, load_weights
 
 FEWEST_HELD_OUT = 8
@@ -111,13 +111,10 @@ class RoundWork:
             residual=self.memory.residual(architecture.parameters),
             control=change,
         )
-        written = self.memory.folder / "new.update.part"
-        encoded.write(written)
-        with written.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest, size = self._write(encoded)
         offer = Offer(
             update=digest,
-            size=written.stat().st_size,
+            size=size,
             run=announcement.run,
             round=announcement.round,
             model=announcement.model.digest,
@@ -126,13 +123,22 @@ class RoundWork:
             loss=outcome.loss,
             confusion=counts,
         )
-        written.replace(self.memory.folder / f"{digest}.update")
         after = None
         if own is not None and encoded.control is not None:
             after = own + encoded.control[:]
         self.memory.finish(offer, residual=encoded.residual, control=after)
         self._progress_file().unlink(missing_ok=True)
         return offer
+
+    def _write(self, encoded: EncodedUpdate) -> tuple[str, int]:
+        """Write an update to the file that is named by its SHA-256; give that, and its bytes."""
+        written = self.memory.folder / "new.update.part"
+        encoded.write(written)
+        with written.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = written.stat().st_size
+        written.replace(self.memory.folder / f"{digest}.update")
+        return digest, size
 
     def _train(
         self, weights: Weights, examples: Examples, correction: Weights | None
