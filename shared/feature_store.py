@@ -18,15 +18,13 @@ import numpy as np
 from shared.architectures import FEATURES
 from shared.command import progress_console
 from shared.features import Frames
+from shared.write_ahead import BUSY_SECONDS, write_ahead
 
 FOLDER_VARIABLE: Final = "CHORUS_CACHE"
 """Environment variable that names another cache folder."""
 
 MOST_CLIPS: Final = 100_000
 """Clips kept; the oldest make way. At most 1.4 GB; 0.5 GB with clips of 3.5 s."""
-
-BUSY_SECONDS: Final = 10.0
-"""How long to wait while another process writes; its transactions take milliseconds."""
 
 _KEYS_AT_ONCE: Final = 500
 """Old builds of SQLite take 999 parameters."""
@@ -140,14 +138,12 @@ class FeatureStore:
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         self.path.touch()
         self._inode = self.path.stat().st_ino
-        # Two processes that turn on write-ahead logging at once would not wait for each other.
-        with _locked(self._folder, fcntl.LOCK_EX):
-            self._connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS)
-            self._connection.text_factory = bytes  # what damage turns into text need not be text
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            # A power cut may lose the last clips, but leaves the file whole.
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute(_SCHEMA)
+        self._connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS)
+        self._connection.text_factory = bytes  # what damage turns into text need not be text
+        write_ahead(self._connection, BUSY_SECONDS)
+        # A power cut may lose the last clips, but leaves the file whole.
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute(_SCHEMA)
         return self._connection
 
     def _set_aside(self) -> bool:

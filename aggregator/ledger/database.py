@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import FederationError, StorageError
-
-BUSY_SECONDS: Final = 10.0
-"""How long to wait for another process; the writer's transactions take milliseconds."""
+from shared.write_ahead import BUSY_SECONDS, write_ahead
 
 _FIRST: Final = """
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -115,7 +113,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     with database_errors(path):
         connection = _connect(f"{path.absolute().as_uri()}?mode=rwc")
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection)
             # What was acknowledged survives a power cut.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")

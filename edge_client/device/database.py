@@ -10,9 +10,7 @@ from typing import Any, Final
 from shared.errors import StorageError
 from shared.features import VERSION
 from shared.files import storage_errors
-
-BUSY_SECONDS: Final = 10.0
-"""How long to wait while another process writes; its transactions take milliseconds."""
+from shared.write_ahead import BUSY_SECONDS, write_ahead
 
 # What SQLite calls a file that is not as we wrote it; SQLITE_ERROR: another table, or none.
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR")
@@ -55,7 +53,7 @@ def connect(path: Path) -> sqlite3.Connection:
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection)
             # What is deleted is overwritten, and nothing of it is put into temporary files.
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
