@@ -13,7 +13,7 @@ from shared.errors import TrainingError, WeightsError
 from shared.tensor_file import DTYPES, TensorFile
 from shared.weights import Vector, Weights
 
-PIECE: Final = 1 << 16
+PIECE: Final = 1 << 15
 """Values worked on at a time, so that temporaries stay small."""
 
 VALUES: Final = "values"

@@ -53,7 +53,9 @@ class Int8(Dense):
     def write(self, values: Weights, along: Weights, rng: np.random.Generator) -> NDArray[Any]:
         """See :class:`Dense`."""
         # Where the scale is zero, so is the value, or too small to have a scale.
-        steps = np.divide(values, along, out=np.zeros_like(values), where=along > 0)
+        if not along.all():
+            along = np.where(along == 0, np.float32(np.inf), along)
+        steps = values / along
         steps += rng.random(len(values), np.float32)
         np.floor(steps, out=steps)
         return np.clip(steps, -_LEVELS, _LEVELS, out=steps).astype(np.int8)

@@ -67,4 +67,4 @@ class _Signs(Decoded):
         first = start // 8
         packed = self._arrays.read(_BITS, first, -(-stop // 8))
         bits = np.unpackbits(packed, bitorder="little")[start - 8 * first :][: len(out)]
-        np.negative(out, out=out, where=bits == 0)
+        np.copysign(out, np.subtract(bits, 0.5, dtype=np.float32), out=out)
