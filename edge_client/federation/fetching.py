@@ -2,7 +2,9 @@
 
 import hashlib
 import logging
+import threading
 from collections.abc import Callable
+from functools import partial
 
 from edge_client.federation.memory import Memory
 from edge_client.federation.transfers import Download
@@ -21,6 +23,9 @@ log = logging.getLogger(__name__)
 class Fetching:
     """Fetches one file at a time.
 
+    Chunks are taken in the network's thread: to hand each over to the participant's loop would
+    cost more than to write it. All other methods are the loop's.
+
     Parameters
     ----------
     memory
@@ -29,6 +34,8 @@ class Fetching:
         Where they come from.
     ended
         Told that a file is in its place, or (``False``) that what arrived was damaged.
+    later
+        Does something in the participant's loop; called from the network's thread.
     clock
         A clock that only goes forward, in seconds.
     """
@@ -40,25 +47,30 @@ class Fetching:
         topics: Topics,
         *,
         ended: Callable[[bool], None],
+        later: Callable[[Callable[[], None]], None],
         clock: Callable[[], float],
     ) -> None:
         self._memory = memory
         self._connection = connection
         self._topics = topics
         self._ended = ended
+        self._later = later
         self._clock = clock
+        self._lock = threading.RLock()  # held while the download is changed, by either thread
         self._download: Download | None = None
         self._whole: set[str] = set()
 
     @property
     def digest(self) -> str | None:
         """What is being fetched."""
-        return self._download.part.digest if self._download else None
+        download = self._download
+        return download.part.digest if download else None
 
     @property
     def again_at(self) -> float | None:
         """When to call :meth:`ask` even if nothing arrives."""
-        return self._download.again_at if self._download else None
+        download = self._download
+        return download.again_at if download and not download.complete else None
 
     def has(self, file: File) -> bool:
         """Say whether a file is there, and whole.
@@ -87,9 +99,9 @@ class Fetching:
             If the disk is full; so do the methods that write.
         """
         part = PartFile(self._memory.part(file.digest), file.size, file.digest)
-        self._download = Download(part, chunk, self._clock())
-        if self._download.complete:
-            self._finish(self._download)
+        self._download = download = Download(part, chunk, self._clock())
+        if download.complete:
+            self._finish(download)
         else:
             self._connection.subscribe(self._topics.model(file.digest), qos=0)
             self.ask()
@@ -104,48 +116,66 @@ class Fetching:
 
     def ask(self) -> None:
         """Ask for what comes next, if little is on its way."""
-        if self._download and (want := self._download.want(self._clock())):
-            self._request(want)
+        with self._lock:
+            if self._download and (want := self._download.want(self._clock())):
+                self._request(want)
 
     def take(self, chunk: Chunk) -> None:
-        """Take a piece, asked for by this device or by another.
+        """Take a piece, asked for by this device or by another, in the network's thread.
 
         Raises
         ------
         ProtocolError
             If it lies beyond the file's end.
+        StorageError
+            If the disk is full.
         """
-        if self._download and chunk.digest == self._download.part.digest:
-            self._download.take(chunk, self._clock())
-            if self._download.complete:
-                self._finish(self._download)
+        with self._lock:
+            download, now = self._download, self._clock()
+            if download is None or chunk.digest != download.part.digest or download.complete:
+                return
+            download.take(chunk, now)
+            if download.complete:
+                self._later(partial(self._finish, download))
             else:
                 self.ask()
+                if download.to_save(now):
+                    self._later(partial(self._save, download))
 
     def restart(self) -> None:
         """Ask anew for all that is missing: the connection was lost."""
-        if self._download:
-            self._download.restart(self._clock())
-            self.ask()
+        with self._lock:
+            if self._download:
+                self._download.restart(self._clock())
+                self.ask()
 
     def drop(self) -> None:
         """Give up what is being fetched: nobody needs it any more."""
-        if self._download:
-            self._connection.unsubscribe(self._topics.model(self._download.part.digest))
-            self._download.part.discard()
-            self._download = None
+        with self._lock:
+            download, self._download = self._download, None
+        if download:
+            self._connection.unsubscribe(self._topics.model(download.part.digest))
+            download.part.discard()
 
     def close(self) -> None:
-        """Make what has arrived durable, for the next process."""
+        """Make what has arrived durable, for the next process; the network's thread has ended."""
         if self._download:
             try:
                 self._download.part.flush()
             finally:
                 self._download.part.close()
 
+    def _save(self, download: Download) -> None:
+        """Make what has arrived durable: not in the network's thread, which may not wait."""
+        if download is self._download:
+            download.part.flush()
+
     def _finish(self, download: Download) -> None:
         """Check a file that is complete, and put it in its place."""
-        part, self._download = download.part, None
+        with self._lock:
+            if download is not self._download:
+                return  # it was given up meanwhile
+            part, self._download = download.part, None
         self._connection.unsubscribe(self._topics.model(part.digest))
         whole = part.matches()
         if whole:

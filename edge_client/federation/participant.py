@@ -19,7 +19,7 @@ from edge_client.federation.memory import Memory
 from edge_client.federation.permission import refusal
 from edge_client.federation.round_work import Engines
 from edge_client.federation.settings import FederationSettings, PermissionSettings
-from edge_client.federation.transfers import DOWN_WINDOW, PATIENCE
+from edge_client.federation.transfers import PATIENCE
 from edge_client.federation.working import Outcome, Working
 from shared.broker_settings import BrokerSettings
 from shared.connection import Connection
@@ -49,9 +49,8 @@ _LOOK: Final = 60.0
 _AGAIN: Final = 30.0
 """Seconds until what failed, on a full disk for one, is tried again."""
 
-_MOST_WAITING: Final = 4 * DOWN_WINDOW
-"""Bytes of messages that wait for the loop at most; chunks beyond are asked for again. They are
-also those that others asked for."""
+_MOST_WAITING: Final = 16 << 20
+"""Bytes of messages that wait for the loop at most: an honest aggregator's take a few thousand."""
 
 OnModel = Callable[[Path, Announcement], None]
 """Told of a new global model: its file, and the announcement."""
@@ -93,6 +92,7 @@ class Participant:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
+        self._limits = settings.part(PermissionSettings)
         self._memory = Memory(folder)
         self._count_examples = count
         self._on_model = on_model
@@ -110,17 +110,23 @@ class Participant:
         self._try_at: float | None = None
         self._stopped = False
         name = settings.name
+        self._words = [self._topics.round, self._topics.replies(name)]
         self._connection = Connection(
             settings.part(BrokerSettings),
             name,
-            subscriptions=[self._topics.round, self._topics.replies(name)],
+            subscriptions=self._words,
             will=(self._topics.presence(name), Presence(state="offline").encode()),
             on_message=self._arrived,
             on_change=lambda *change: self._events.put(partial(self._change, *change)),
             on_room=lambda: self._events.put(self._send),
         )
         self._fetching = Fetching(
-            self._memory, self._connection, self._topics, ended=self._fetched, clock=clock
+            self._memory,
+            self._connection,
+            self._topics,
+            ended=self._fetched,
+            later=self._events.put,
+            clock=clock,
         )
         self._delivery = Delivery(self._memory, self._connection, self._topics, clock=clock)
         self._working = Working(
@@ -147,7 +153,8 @@ class Participant:
                 try:
                     self._next()()
                 except StorageError as error:
-                    log.error("%s %s", error.problem, error.mend)  # noqa: TRY400 -- a full disk
+                    if self._try_at is None:  # once, however many chunks find the disk full
+                        log.error("%s %s", error.problem, error.mend)  # noqa: TRY400 -- a full disk
                     self._tell("troubled", error.problem)
                     self._try_at = self._clock() + _AGAIN
         finally:
@@ -184,7 +191,7 @@ class Participant:
 
     def _look_at(self) -> float | None:
         """When to look again at whether training is allowed; never if it always is."""
-        limits = self._settings.part(PermissionSettings)
+        limits = self._limits
         limited = limits.train_between or limits.on_mains or limits.most_load is not None
         return self._looked + _LOOK if limited else None
 
@@ -222,7 +229,7 @@ class Participant:
         """Say that this device is there, how many examples it has, and whether it would train."""
         self._looked = self._clock()
         training = self._working.on is not None
-        why_not = refusal(self._settings.part(PermissionSettings), training=training)
+        why_not = refusal(self._limits, training=training)
         self._count = self._count_examples()
         if not self._count:
             why_not = "it has no labelled examples yet"
@@ -245,9 +252,23 @@ class Participant:
             self._consider()
 
     def _arrived(self, topic: str, payload: bytes) -> None:
-        """Take a message from the network's thread, if there is room for it."""
-        if self._waiting.add(payload):
+        """Take a message in the network's thread: a model's chunk at once, others to the loop."""
+        if topic not in self._words:
+            self._chunk(payload)
+        elif self._waiting.add(payload):
             self._events.put(partial(self._message, topic, payload))
+
+    def _chunk(self, frame: bytes) -> None:
+        """Take a piece of a model; what goes wrong is for the loop to handle."""
+        try:
+            self._fetching.take(Chunk.decode(frame))
+        except ChorusError as error:
+            self._events.put(partial(self._chunk_failed, error))
+
+    def _chunk_failed(self, error: ChorusError) -> None:
+        if isinstance(error, StorageError):
+            raise error
+        self._remark(f"{error.problem} {error.mend}".strip())
 
     def _message(self, topic: str, payload: bytes) -> None:
         """Take a message; whatever is wrong with it ends nothing but itself."""
@@ -256,10 +277,8 @@ class Participant:
             if topic == self._topics.round:
                 if payload:
                     self._announced(Announcement.decode(payload))
-            elif topic == self._topics.replies(self._connection.name):
-                self._reply(decode_reply(payload))
             else:
-                self._fetching.take(Chunk.decode(payload))
+                self._reply(decode_reply(payload))
         except StorageError:
             raise
         except ChorusError as error:
@@ -309,7 +328,7 @@ class Participant:
             self._delivery.end()
         # The aggregator may be another process, or the round over: then it hears of this update.
         self._delivery.restart()
-        if before is None or (before.run, before.round) != (announcement.run, announcement.round):
+        if before is None or _named(before) != _named(announcement):
             log.info("Round %d is %s.", announcement.round, announcement.state)
         if self._working.on not in (None, (announcement.run, announcement.round)):
             self._working.give_up()
@@ -404,6 +423,10 @@ class Participant:
                 "remark": remark,
             }
         )
+
+
+def _named(announcement: Announcement) -> tuple[str, int, str]:
+    return announcement.run, announcement.round, announcement.state
 
 
 def _software() -> str:

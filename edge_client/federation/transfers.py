@@ -85,9 +85,13 @@ class Download:
         self._asked.add(chunk.offset, chunk.end)
         self._seen = max(self._seen, chunk.sequence)
         self._heard = now
-        if now - self._saved >= SAVE_EVERY:
+
+    def to_save(self, now: float) -> bool:
+        """Say, once, that it is time to make what has arrived durable."""
+        due = now - self._saved >= SAVE_EVERY
+        if due:
             self._saved = now
-            self.part.flush()
+        return due
 
 
 class Sending:

@@ -255,6 +255,8 @@ def test_a_model_that_is_not_finite_is_not_trained_on(it: World) -> None:
     client.link.waiting.clear()
     lie = model(truth, digest=digest, size=len(content))
     client.link.on_message(TOPICS.round, lie.encode())
+    for actor in it.stage.ready():
+        it.run(actor)  # it asks for the model
     client.link.on_message(TOPICS.model(digest), Chunk(digest, 0, content, 1).encode())
     it.rest()
     assert (it.folder / client.name / f"{digest}.safetensors").exists()
