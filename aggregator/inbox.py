@@ -37,11 +37,8 @@ the disk, which would go off from others."""
 MOST_AWAY: Final = 64
 """Uploads whose files stay open while their clients are away."""
 
-BATCH: Final = 512 << 10
-"""Bytes of an upload that are made durable, and acknowledged, together."""
-
-SOON: Final = 0.05
-"""Seconds within which fewer are made durable."""
+SOON: Final = 0.1
+"""Seconds within which less than half a window is made durable, and acknowledged."""
 
 SILENCE: Final = 30.0
 """Seconds without a chunk after which an upload gives way to those that wait."""
@@ -103,6 +100,7 @@ class Inbox:
         self._folder = folder
         # A place's share, so that those who come later need nothing of what others were given.
         self._window = min(WINDOWS, CHUNKS * chunk) // MOST_ACTIVE
+        self._batch = self._window // 2
         self._in_disk_thread = in_disk_thread
         self._active: dict[str, Upload] = {}
         self._away: OrderedDict[str, Upload] = OrderedDict()
@@ -146,8 +144,9 @@ class Inbox:
         Returns
         -------
         float or None
-            Seconds within which :meth:`to_flush` is to be called, in the service's loop; ``None``:
-            that was said before, or there is nothing to flush.
+            Seconds within which :meth:`to_flush` is to be called, in the service's loop: 0 if it
+            is half a window or the last piece; ``None``: that was said before, or there is nothing
+            to flush.
 
         Raises
         ------
@@ -165,7 +164,7 @@ class Inbox:
         # After the writing: whoever has set it to 0 before has not missed this chunk.
         before = upload.fresh
         upload.fresh = before + len(chunk.payload)
-        if part.written.covers(0, part.size) or before < BATCH <= upload.fresh:
+        if part.written.covers(0, part.size) or before < self._batch <= upload.fresh:
             return 0.0
         return SOON if before == 0 else None
 
@@ -173,12 +172,23 @@ class Inbox:
         """Say whether an upload is still awaited: it may have been dropped meanwhile."""
         return self._active.get(upload.client) is upload
 
-    def to_flush(self) -> list[Upload]:
-        """Give, once, the uploads of which something new has arrived, and mark them."""
-        ready = [upload for upload in self._active.values() if upload.fresh and not upload.flushing]
+    def to_flush(self, *, everything: bool) -> list[Upload]:
+        """Give, once, the uploads of which half a window has arrived or ``everything``; mark them.
+
+        Each costs a wait for the disk and an answer, so they are not given for less.
+        """
+        ready = [
+            upload
+            for upload in self._active.values()
+            if upload.fresh and not upload.flushing and (everything or self._is_due(upload))
+        ]
         for upload in ready:
             upload.flushing, upload.fresh = True, 0
         return ready
+
+    def _is_due(self, upload: Upload) -> bool:
+        part = upload.part
+        return upload.fresh >= self._batch or part.written.covers(0, part.size)
 
     def received(self, upload: Upload) -> Received:
         """Say what of an upload is safe, and how far its client may run ahead."""

@@ -12,7 +12,7 @@ from typing import Final
 from aggregator.admission import refusal
 from aggregator.complaints import Complaints
 from aggregator.federation import Federation
-from aggregator.inbox import Inbox, Upload, accepted, check_upload
+from aggregator.inbox import SOON, Inbox, Upload, accepted, check_upload
 from aggregator.ledger import CheckedUpdate
 from aggregator.rounds import Step
 from aggregator.worker import Event, Worker
@@ -141,9 +141,11 @@ class Receiving:
             self._flush_at = self._clock() + seconds
 
     def _flush(self) -> None:
-        """Make what has arrived durable; what arrives meanwhile waits for the next time."""
-        self._flush_at = None
-        for upload in self._inbox.to_flush():
+        """Make durable what is due, or when its time has come everything that has arrived."""
+        everything = self._flush_at is not None and self._clock() >= self._flush_at
+        if everything:
+            self._flush_at = None
+        for upload in self._inbox.to_flush(everything=everything):
             done, failed = partial(self._flushed, upload), partial(self._not_flushed, upload)
             self._disk.do(upload.flush, done, failed)
 
@@ -156,6 +158,8 @@ class Receiving:
             self._reply(upload.client, self._inbox.received(upload))
             if upload.part.complete:
                 self._check(upload)
+        if upload.fresh:
+            self._flush_within(SOON)
         self._flush()
 
     def _not_flushed(self, upload: Upload, error: ChorusError) -> None:

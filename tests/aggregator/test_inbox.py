@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from aggregator.inbox import (
-    BATCH,
     CHUNKS,
     MOST_ACTIVE,
     MOST_AWAY,
@@ -56,8 +55,8 @@ def send(inbox: Inbox, client: str, begin: int, end: int, content: bytes = CONTE
     return inbox.chunk(client, chunk, 0)
 
 
-def flush(inbox: Inbox) -> None:
-    for upload in inbox.to_flush():
+def flush(inbox: Inbox, *, everything: bool = True) -> None:
+    for upload in inbox.to_flush(everything=everything):
         upload.flush()
         upload.flushing = False
 
@@ -85,17 +84,23 @@ def test_only_what_is_awaited_is_taken(inbox: Inbox) -> None:
 
 
 def test_what_arrives_is_made_durable_in_batches_and_the_last_at_once(inbox: Inbox) -> None:
-    content = bytes(3 * BATCH)
+    batch = WINDOWS // MOST_ACTIVE // 2
+    content = bytes(3 * batch)
     inbox.offer("anna", offer(content), 0)
     assert send(inbox, "anna", 0, 1000, content) == SOON
     assert send(inbox, "anna", 1000, 2000, content) is None, "it was said"
-    assert send(inbox, "anna", 2000, BATCH + 1, content) == 0
-    assert send(inbox, "anna", BATCH + 1, BATCH + 2, content) is None
-    flush(inbox)
-    assert send(inbox, "anna", 2 * BATCH, 3 * BATCH, content) == 0
-    flush(inbox)
-    assert send(inbox, "anna", BATCH + 2, BATCH + 3, content) == SOON
-    assert send(inbox, "anna", BATCH + 3, 2 * BATCH, content) == 0, "all is there"
+    assert not inbox.to_flush(everything=False), "too little"
+    assert send(inbox, "anna", 2000, batch + 1, content) == 0
+    assert send(inbox, "anna", batch + 1, batch + 2, content) is None
+    flush(inbox, everything=False)
+    assert inbox.offer("anna", offer(content), 0).ranges == [(0, batch + 2)]
+    assert send(inbox, "anna", 2 * batch, 3 * batch, content) == 0
+    flush(inbox, everything=False)
+    assert send(inbox, "anna", batch + 2, batch + 3, content) == SOON
+    assert send(inbox, "anna", batch + 3, 2 * batch, content) == 0, "all is there"
+    (upload,) = inbox.to_flush(everything=False)
+    upload.flush()
+    assert upload.part.complete
 
 
 def test_another_update_of_a_client_takes_the_place_of_the_first(
