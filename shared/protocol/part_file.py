@@ -56,6 +56,8 @@ class PartFile:
         self._record = record_of(path)
         self._lock = Lock()
         self._closed = False
+        self._sha256 = hashlib.sha256()
+        self._digested = 0
         self._fresh = Ranges()
         with storage_errors(path), contextlib.ExitStack() as opened:
             self._data = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -107,6 +109,10 @@ class PartFile:
                 self.written = Ranges([*self.durable, *self._fresh])
             raise
         self.durable = Ranges([*self.durable, *fresh])
+        for begin, end in self.durable:
+            if not begin:
+                self._digest_to(end)
+            break
 
     @property
     def complete(self) -> bool:
@@ -114,11 +120,9 @@ class PartFile:
         return self.durable.covers(0, self.size)
 
     def matches(self) -> bool:
-        """Say whether the file has the digest it should have."""
-        found = hashlib.sha256()
-        for offset in range(0, self.size, _PIECE):
-            found.update(os.pread(self._data, min(_PIECE, self.size - offset), offset))
-        return found.hexdigest() == self.digest
+        """Say whether the file, which has arrived whole, has the digest it should have."""
+        self._digest_to(self.size)
+        return self._digested == self.size and self._sha256.hexdigest() == self.digest
 
     def close(self) -> None:
         """Close the files; they stay on the disk."""
@@ -144,6 +148,15 @@ class PartFile:
         self.close()
         self.path.unlink(missing_ok=True)
         self._record.unlink(missing_ok=True)
+
+    def _digest_to(self, end: int) -> None:
+        """Go on with the digest: what is durable changes no more, and the end need not wait."""
+        while self._digested < end:
+            piece = os.pread(self._data, min(_PIECE, end - self._digested), self._digested)
+            if not piece:
+                return  # somebody has cut the file off
+            self._sha256.update(piece)
+            self._digested += len(piece)
 
     def _recorded(self) -> Ranges:
         """Read the record up to the first line that is not whole, and cut off the rest."""
