@@ -108,7 +108,10 @@ def serve(port: int, settings: dict[str, Any]) -> None:
 
 
 def take_part(port: int, name: str, folder: str, rounds: int) -> None:
-    """Be a client: begin at a line from stdin, leave when so many updates have counted."""
+    """Be a client: begin at a line from stdin, leave when so many updates have counted.
+
+    What ending a process costs is no part of a federation: it ends when stdin is closed.
+    """
     engines: dict[str, Untrained] = {}
 
     def engine(architecture: ModelName) -> Untrained:
@@ -128,6 +131,7 @@ def take_part(port: int, name: str, folder: str, rounds: int) -> None:
     sys.stdin.readline()
     participant.run()
     print("done", flush=True)
+    sys.stdin.read()
     print(Process("client", os.getpid()).peak(), flush=True)
 
 

@@ -142,7 +142,8 @@ def send(model: ModelName, clients: list[str], folder: Path) -> Cost:
         seconds = time.perf_counter() - begun
         processor = processes[1].seconds() - before
         memory = {process.name: process.peak() for process in processes}
-    memory["client"] = max(float(line) for sender in senders for line in sender.stdout or ())
+        peaks = [float(sender.communicate()[0]) for sender in senders]
+    memory["client"] = max(peaks)
     return Cost(seconds, size, processor, pass_seconds, memory, by_tools)
 
 
