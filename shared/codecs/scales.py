@@ -51,6 +51,8 @@ class Scales:
         out = np.empty(where.stop - where.start, np.float32)
         first = 0
         for spec in architecture.manifest:
+            if spec.offset >= where.stop:
+                break
             channels = self._channels(spec)
             start, stop = max(where.start, spec.offset), min(where.stop, spec.where.stop)
             if start < stop:

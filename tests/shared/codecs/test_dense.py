@@ -49,7 +49,8 @@ def test_int8_is_less_than_one_step_away(name: str, vector: Weights, seed: int) 
         axes = tuple(range(values.ndim - 1)) if name == "int8-channel" and values.ndim > 1 else None
         step = np.abs(values).max(axes).astype(np.float64) / 127
         error = np.abs(found[tensor].astype(np.float64) - values)
-        assert (error <= step * 1.0001 + 1e-44).all()
+        # A scale below the normal numbers is itself rounded, by up to 7e-46; 127 times that.
+        assert (error <= step * 1.0001 + 1e-43).all()
 
 
 @pytest.mark.parametrize("name", ["int8", "int8-channel"])
