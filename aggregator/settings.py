@@ -87,7 +87,7 @@ class UpdateSettings(Settings):
 
     panel: ClassVar[str] = "Updates"
 
-    codecs: str = "float32"
+    codecs: str = "int8,float32"
     """How clients may encode their updates, separated by commas; the first is preferred."""
     largest_norm: Positive = 1000.0
     """Largest Euclidean norm of an update, over all weights together; one that is larger is

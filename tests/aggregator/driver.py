@@ -23,7 +23,8 @@ CONFUSION = [[3, 1, 0, 0], [0, 4, 0, 0], [0, 0, 2, 2], [1, 0, 0, 3]]
 
 
 def settings(state: Path, **values: Any) -> AggregatorSettings:
-    return AggregatorSettings.parse({"state": state, "rounds": 3, **values})
+    # Updates arrive as they were drawn.
+    return AggregatorSettings.parse({"state": state, "rounds": 3, "codecs": "float32", **values})
 
 
 def random_update(client: str, number: int, examples: int = 7) -> Update:

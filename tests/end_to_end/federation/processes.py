@@ -104,7 +104,7 @@ def simulated(
     whole: Path,
     model: str = "conv",
     strategy: str = "fedavg",
-    codec: str = "float32",
+    codec: str = "int8",
     devices: int = DEVICES,
 ) -> Weights:
     """Give the weights that the simulation of the same federation ends in."""

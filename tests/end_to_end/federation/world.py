@@ -47,6 +47,7 @@ VARIANTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"strategy": "scaffold", "optimizer": "sgd", "clients": CLIENTS},
         {"strategy": "scaffold", "optimizer": "sgd"},
     ),
+    "float32": ({"codecs": "float32"}, {"codec": "float32"}),
     "top ten of a hundred": ({"codecs": "top10-int8"}, {"codec": "top10-int8"}),
 }
 """What the aggregator is given, and what the simulation is, for the same federation."""
@@ -293,7 +294,8 @@ def world(**values: Any) -> Iterator[World]:
 @cache
 def simulated(clients: int = CLIENTS, **values: Any) -> Weights:
     """Give the weights that the simulation of such a federation ends in."""
-    settings = SimulationSettings.parse({"rounds": ROUNDS, "seed": SETTINGS["seed"], **values})
+    same = {"rounds": ROUNDS, "seed": SETTINGS["seed"], "codec": "int8"}
+    settings = SimulationSettings.parse({**same, **values})
     simulation = Simulation(settings, [NumpyEngine()], DATA[:clients])
     weights = initial_weights(TINY, stream(settings.seed, "initial weights"))
     for number in range(1, settings.rounds + 1):
