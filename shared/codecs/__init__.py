@@ -27,9 +27,13 @@ _EVERY_VALUE: Final = (
 _PERCENTAGES: Final = (10, 5, 1)
 """Shares of the values that may be kept."""
 
-_TOP: Final = tuple(Top(percent, of) for percent in _PERCENTAGES for of in _EVERY_VALUE)
+_KEPT: Final = (*_EVERY_VALUE, Sign(per_channel=False, zeros=False))
 
-CODECS: Final[dict[str, Codec]] = {codec.name: codec for codec in (*_EVERY_VALUE, Sign(), *_TOP)}
+_TOP: Final = tuple(Top(percent, of) for percent in _PERCENTAGES for of in _KEPT)
+
+_SIGN: Final = Sign(per_channel=True, zeros=True)
+
+CODECS: Final[dict[str, Codec]] = {codec.name: codec for codec in (*_EVERY_VALUE, _SIGN, *_TOP)}
 """Every codec by its name."""
 
 

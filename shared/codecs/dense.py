@@ -1,4 +1,4 @@
-"""Codecs that write every value: what float32, float16 and int8 have in common."""
+"""Codecs that write every value: what float32, float16, int8 and sign have in common."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar
@@ -31,13 +31,16 @@ class Dense(Codec):
     dtype: ClassVar[str]
     """Type of the numbers, as safetensors name it."""
 
+    array: ClassVar[str] = VALUES
+    """Name of the array that holds the numbers."""
+
     def layout(self, architecture: Architecture) -> dict[str, Form]:
         """See :class:`Codec`."""
         return self.layout_of(architecture, architecture.parameters)
 
     def layout_of(self, architecture: Architecture, values: int) -> dict[str, Form]:
         """List the arrays for so many values of a vector."""
-        layout = {VALUES: Form(self.dtype, values)}
+        layout = {self.array: Form(self.dtype, self.packed_size(values))}
         if scales := self.scale_count(architecture):
             layout[SCALES] = Form("F32", scales)
         return layout
@@ -52,7 +55,8 @@ class Dense(Codec):
         for piece in pieces(len(vector)):
             along = self.along(scales, architecture, piece)
             numbers[piece] = self.write(vector[piece], along, rng)
-        return {VALUES: numbers, SCALES: scales} if len(scales) else {VALUES: numbers}
+        packed = {self.array: self.packed(numbers)}
+        return packed | {SCALES: scales} if len(scales) else packed
 
     def decode(self, arrays: Arrays, architecture: Architecture) -> Vector:
         """See :class:`Codec`."""
@@ -72,6 +76,18 @@ class Dense(Codec):
         """Give the scale of each value of a piece of the flat vector, shape ``(k,)``."""
         del scales, architecture
         return np.broadcast_to(np.float32(1), where.stop - where.start)
+
+    def packed_size(self, values: int) -> int:
+        """Count the entries of the array that holds so many numbers."""
+        return values
+
+    def packed(self, numbers: NDArray[Any]) -> NDArray[Any]:
+        """Lay numbers out as they are sent."""
+        return numbers
+
+    def unpacked(self, arrays: Arrays, start: int, stop: int) -> NDArray[Any]:
+        """Read the numbers from ``start`` to ``stop``."""
+        return arrays.read(self.array, start, stop)
 
     @abstractmethod
     def write(self, values: Weights, along: Weights, rng: np.random.Generator) -> NDArray[Any]:
@@ -100,4 +116,4 @@ class _Dense(Decoded):
     def fill(self, out: Weights, start: int) -> None:
         stop = start + len(out)
         along = self._codec.along(self._scales, self._architecture, slice(start, stop))
-        out[:] = self._codec.read(self._arrays.read(VALUES, start, stop), along)
+        out[:] = self._codec.read(self._codec.unpacked(self._arrays, start, stop), along)

@@ -6,65 +6,75 @@ https://arxiv.org/abs/1901.09847). It suits the updates of clients that train wi
 steps are about equally long for every weight.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
-from shared.codecs.codec import SCALES, Arrays, Codec, Decoded, Form, check_vector, pieces
-from shared.codecs.scales import Scales, read_scales
+from shared.codecs.codec import Arrays
+from shared.codecs.dense import Dense
+from shared.codecs.scales import Scales
 from shared.weights import Vector, Weights
 
-_BITS: Final = "bits"
 
+class Sign(Dense):
+    """Writes a set bit for a value that is not negative, eight to a byte, the lowest bit first.
 
-class Sign(Codec):
-    """Writes a set bit for a value that is not negative, eight to a byte, the lowest bit first."""
+    Parameters
+    ----------
+    per_channel
+        As of :class:`Scales`.
+    zeros
+        Whether values that are zero count in the mean; where they are those that were not kept,
+        they should not.
+    """
 
     name = "sign"
-    _scales = Scales(per_channel=True)
+    dtype = "U8"
+    array = "bits"
 
-    def layout(self, architecture: Architecture) -> dict[str, Form]:
-        """See :class:`Codec`."""
-        return {
-            _BITS: Form("U8", -(-architecture.parameters // 8)),
-            SCALES: Form("F32", self._scales.count(architecture)),
-        }
+    def __init__(self, *, per_channel: bool, zeros: bool) -> None:
+        self._scales = Scales(per_channel)
+        self._zeros = zeros
 
-    def encode(
-        self, vector: Weights, architecture: Architecture, rng: np.random.Generator
-    ) -> dict[str, NDArray[Any]]:
-        """See :class:`Codec`; nothing is drawn from ``rng``."""
-        del rng
-        check_vector(vector, architecture)
-        sums = np.zeros(self._scales.count(architecture))
+    def scale_count(self, architecture: Architecture) -> int:
+        """See :class:`Dense`."""
+        return self._scales.count(architecture)
+
+    def scales(self, vector: Vector, architecture: Architecture) -> Weights:
+        """Compute the mean magnitude of each tensor or channel."""
+        sums = np.zeros(self.scale_count(architecture))
         counts = np.zeros(len(sums))
         for where, piece in self._scales.pieces(vector, architecture):
             sums[where] += np.abs(piece).sum(0, dtype=np.float64)
-            counts[where] += len(piece)
-        bits = [np.packbits(vector[p] >= 0, bitorder="little") for p in pieces(len(vector))]
-        return {_BITS: np.concatenate(bits), SCALES: (sums / counts).astype("<f4")}
+            counts[where] += len(piece) if self._zeros else np.count_nonzero(piece, axis=0)
+        means: Weights = (sums / np.maximum(counts, 1)).astype("<f4")
+        return means
 
-    def decode(self, arrays: Arrays, architecture: Architecture) -> Vector:
-        """See :class:`Codec`."""
-        return _Signs(arrays, architecture, self._scales)
+    def along(self, scales: Weights, architecture: Architecture, where: slice) -> Weights:
+        """See :class:`Dense`."""
+        return self._scales.along(scales, architecture, where)
 
+    def packed_size(self, values: int) -> int:
+        """See :class:`Dense`."""
+        return -(-values // 8)
 
-class _Signs(Decoded):
-    """A vector of which the signs were written."""
+    def packed(self, numbers: NDArray[Any]) -> NDArray[Any]:
+        """See :class:`Dense`."""
+        return np.packbits(numbers, bitorder="little")
 
-    def __init__(self, arrays: Arrays, architecture: Architecture, scales: Scales) -> None:
-        super().__init__(architecture.parameters)
-        self._arrays = arrays
-        self._architecture = architecture
-        self._kind = scales
-        self._scales = read_scales(arrays, scales.count(architecture))
-
-    def fill(self, out: Weights, start: int) -> None:
-        stop = start + len(out)
-        out[:] = self._kind.along(self._scales, self._architecture, slice(start, stop))
+    def unpacked(self, arrays: Arrays, start: int, stop: int) -> NDArray[Any]:
+        """See :class:`Dense`."""
         first = start // 8
-        packed = self._arrays.read(_BITS, first, -(-stop // 8))
-        bits = np.unpackbits(packed, bitorder="little")[start - 8 * first :][: len(out)]
-        np.copysign(out, np.subtract(bits, 0.5, dtype=np.float32), out=out)
+        packed = arrays.read(self.array, first, -(-stop // 8))
+        return np.unpackbits(packed, bitorder="little")[start - 8 * first :][: stop - start]
+
+    def write(self, values: Weights, along: Weights, rng: np.random.Generator) -> NDArray[Any]:
+        """See :class:`Dense`; nothing is drawn from ``rng``."""
+        del along, rng
+        return values >= 0
+
+    def read(self, numbers: NDArray[Any], along: Weights) -> Weights:
+        """See :class:`Dense`."""
+        return np.copysign(along, np.subtract(numbers, 0.5, dtype=np.float32))

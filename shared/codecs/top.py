@@ -1,7 +1,9 @@
 """The largest values alone, each with its place (deep gradient compression, Lin et al., 2018).
 
 The paper (https://arxiv.org/abs/1712.01887) sends the largest thousandth of each gradient, and
-keeps the rest for the next; here it is the largest few hundredths of a whole update.
+keeps the rest for the next; here it is the largest few hundredths of a whole update. With the
+signs of these alone it is sparse ternary compression (Sattler et al., 2019:
+https://arxiv.org/abs/1903.02891).
 
 Places are written by blocks of 255 values of the flat vector: a byte that counts those kept in the
 block, and for each of them a byte that says where in it they are. For one value in a hundred that
@@ -16,7 +18,6 @@ from numpy.typing import NDArray
 from shared.architectures import Architecture
 from shared.codecs.codec import (
     SCALES,
-    VALUES,
     Arrays,
     Codec,
     Decoded,
@@ -94,7 +95,7 @@ class Top(Codec):
         arrays = {
             _COUNTS: counts.astype(np.uint8),
             _POSITIONS: position.astype(np.uint8),
-            VALUES: np.concatenate(numbers),
+            self._of.array: self._of.packed(np.concatenate(numbers)),
         }
         return arrays | ({SCALES: scales} if len(scales) else {})
 
@@ -136,7 +137,7 @@ class _Sparse(Decoded):
     def fill(self, out: Weights, start: int) -> None:
         out[:] = 0
         places, first = self._places(start, start + len(out))
-        numbers = self._arrays.read(VALUES, first, first + len(places))
+        numbers = self._of.unpacked(self._arrays, first, first + len(places))
         where = slice(start, start + len(out))
         inside = places - start
         along = self._of.along(self._scales, self._architecture, where)[inside]

@@ -71,6 +71,26 @@ def test_scales_are_those_of_what_is_kept() -> None:
     assert np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
 
 
+def test_of_signs_the_mean_magnitude_is_that_of_what_is_kept() -> None:
+    vector = update(MIDDLE)
+    codec = make_codec("top10-sign")
+    arrays = codec.encode(vector, MIDDLE, np.random.default_rng(0))
+    places = largest(vector, len(arrays["positions"]))
+    found = codec.decode(InMemory(arrays), MIDDLE)[:]
+    assert np.flatnonzero(found).tolist() == places.tolist()
+    assert (np.sign(found[places]) == np.sign(vector[places])).all()
+    for spec in MIDDLE.manifest:
+        kept = places[(places >= spec.offset) & (places < spec.where.stop)]
+        if len(kept):
+            mean = np.abs(vector[kept]).mean(dtype=np.float64)
+            np.testing.assert_allclose(np.abs(found[kept]), mean, rtol=1e-6)
+
+
+def test_ten_signs_of_a_hundred_cost_less_than_a_bit_a_value() -> None:
+    arrays = make_codec("top10-sign").encode(update(MIDDLE), MIDDLE, np.random.default_rng(0))
+    assert sum(array.nbytes for array in arrays.values()) < MIDDLE.parameters / 8
+
+
 def test_one_value_in_a_hundred_costs_less_than_three_bytes() -> None:
     layout = make_codec("top1-int8").layout(MIDDLE)
     total = sum(form.size * {"U8": 1, "I8": 1, "F32": 4}[form.dtype] for form in layout.values())
