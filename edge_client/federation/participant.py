@@ -16,7 +16,7 @@ from typing import Any, Final
 from edge_client.federation.delivery import Delivery
 from edge_client.federation.fetching import Fetching, check_sizes
 from edge_client.federation.memory import Memory
-from edge_client.federation.permission import refusal
+from edge_client.federation.readiness import Readiness
 from edge_client.federation.round_work import Engines
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from edge_client.federation.transfers import PATIENCE
@@ -42,9 +42,6 @@ from shared.training import Examples
 from shared.waiting import Waiting
 
 log = logging.getLogger(__name__)
-
-_LOOK: Final = 60.0
-"""Seconds between looks at whether the device may train, where its owner has limited it."""
 
 _AGAIN: Final = 30.0
 """Seconds until what failed, on a full disk for one, is tried again."""
@@ -92,21 +89,17 @@ class Participant:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._limits = settings.part(PermissionSettings)
         self._memory = Memory(folder)
-        self._count_examples = count
         self._on_model = on_model
         self._report = report
         self._clock = clock
         self._topics = Topics(settings.federation)
+        self._readiness = Readiness(settings.part(PermissionSettings), count=count, clock=clock)
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._waiting = Waiting(_MOST_WAITING)
         self._announcement: Announcement | None = None
         self._shown: str | None = None
         self._remarked = ""
-        self._count = 0
-        self._may_train = True
-        self._looked = 0.0
         self._try_at: float | None = None
         self._stopped = False
         name = settings.name
@@ -179,7 +172,7 @@ class Participant:
 
     def _next(self) -> Callable[[], None]:
         """Wait for what is to be done next; messages go before what is due if nobody answers."""
-        due = [self._try_at, self._look_at()]
+        due = [self._try_at, self._readiness.look_at]
         if self._connection.connected:
             due += [self._fetching.again_at, self._delivery.again_at]
         wake_at = min((at for at in due if at is not None), default=None)
@@ -189,15 +182,9 @@ class Participant:
         except Empty:
             return self._tick
 
-    def _look_at(self) -> float | None:
-        """When to look again at whether training is allowed; never if it always is."""
-        limits = self._limits
-        limited = limits.train_between or limits.on_mains or limits.most_load is not None
-        return self._looked + _LOOK if limited else None
-
     def _tick(self) -> None:
         now = self._clock()
-        if (at := self._look_at()) is not None and now >= at:
+        if (at := self._readiness.look_at) is not None and now >= at:
             self._look()
         if self._try_at is not None and now >= self._try_at:
             self._try_at = None
@@ -227,27 +214,10 @@ class Participant:
 
     def _look(self) -> None:
         """Say that this device is there, how many examples it has, and whether it would train."""
-        self._looked = self._clock()
-        training = self._working.on is not None
-        why_not = refusal(self._limits, training=training)
-        self._count = self._count_examples()
-        if not self._count:
-            why_not = "it has no labelled examples yet"
-        if why_not and self._may_train:
-            log.info("This device takes part in no round now: %s.", why_not)
-        self._may_train = why_not is None
-        if why_not:
+        presence = self._readiness.look(training=self._working.on is not None)
+        if not self._readiness.trains:
             self._working.give_up()  # it goes on from there when it may
-        self._publish(
-            self._topics.presence(self._connection.name),
-            Presence(
-                state="online",
-                examples=self._count,
-                trains=self._may_train,
-                software=_software(),
-            ),
-            retain=True,
-        )
+        self._publish(self._topics.presence(self._connection.name), presence, retain=True)
         if self._connection.connected:
             self._consider()
 
@@ -354,7 +324,9 @@ class Participant:
         if ready:
             self._tell("training" if mine else "waiting", "")
         if ready and mine and self._working.on is None:
-            log.info("Round %d: training on %d examples.", announcement.round, self._count)
+            log.info(
+                "Round %d: training on %d examples.", announcement.round, self._readiness.examples
+            )
             self._working.begin(announcement)
 
     def _has_files(self, wanted: list[File], chunk: int) -> bool:
@@ -378,7 +350,7 @@ class Participant:
         name, clients = self._connection.name, announcement.clients
         invited = announcement.state == "open" and (clients is None or name in clients)
         done = self._memory.is_done(announcement.run, announcement.round)
-        return invited and not done and self._may_train
+        return invited and not done and self._readiness.trains
 
     def _wanted(self, announcement: Announcement, *, mine: bool) -> list[File]:
         """List the files this device needs: to train, if the round is its own, and to recognise."""
@@ -427,9 +399,3 @@ class Participant:
 
 def _named(announcement: Announcement) -> tuple[str, int, str]:
     return announcement.run, announcement.round, announcement.state
-
-
-def _software() -> str:
-    from importlib.metadata import version
-
-    return f"chorus-edge {version('chorus-edge')}"

@@ -23,7 +23,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let there be a reason why nobody may train, whenever the list has one."""
     reasons: list[str] = []
     monkeypatch.setattr(
-        "edge_client.federation.participant.refusal",
+        "edge_client.federation.readiness.refusal",
         lambda _, training: reasons[0] if reasons else None,  # noqa: ARG005 -- as it is called
     )
     return reasons
@@ -71,11 +71,11 @@ def test_who_had_nothing_to_train_on_takes_part_when_there_is_something() -> Non
     with world() as it:
         it.start()
         own = it.clients[FIRST].participant
-        own._count_examples = lambda: 0
+        own._readiness._count = lambda: 0
         it.rest()
         assert it.server
         assert it.server.federation.rounds.present == 1
-        own._count_examples = lambda: len(it.data[FIRST])
+        own._readiness._count = lambda: len(it.data[FIRST])
         own.examples_changed()
         it.settle()
         it.check(simulated())
