@@ -6,9 +6,11 @@ line, the environment (``CHORUS_`` and the name in capitals), the TOML file, the
 default.
 """
 
+import difflib
 import functools
 import inspect
 import json
+import logging
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -20,6 +22,8 @@ import typer
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import SettingsError
+
+log = logging.getLogger(__name__)
 
 ENVIRONMENT_PREFIX: Final = "CHORUS_"
 
@@ -60,9 +64,12 @@ class Settings(BaseModel):
     def gather(cls, given: Mapping[str, Any], config: Path | None = None) -> dict[str, Any]:
         """Gather the values that somebody gave, unchecked; see :meth:`collect`."""
         values = read_toml(config) if config else {}
-        for name in cls.model_fields:
-            if (value := os.environ.get(ENVIRONMENT_PREFIX + name.upper())) is not None:
-                values[name] = value
+        variables = {ENVIRONMENT_PREFIX + name.upper(): name for name in cls.model_fields}
+        for variable in sorted(os.environ):
+            if variable in variables:
+                values[variables[variable]] = os.environ[variable]
+            elif variable.startswith(ENVIRONMENT_PREFIX):
+                _remark_if_misspelt(variable, tuple(variables))
         return values | {name: value for name, value in given.items() if value is not None}
 
     @classmethod
@@ -96,6 +103,21 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"There is no settings file {path}.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"Cannot read the settings file {path}: {error}.") from error
+
+
+@functools.cache
+def _remark_if_misspelt(variable: str, known: tuple[str, ...]) -> None:
+    """Say so, once, if a variable is nearly one that this command has; others have others."""
+    bare = [name.removeprefix(ENVIRONMENT_PREFIX) for name in known]
+    near = difflib.get_close_matches(
+        variable.removeprefix(ENVIRONMENT_PREFIX), bare, n=1, cutoff=0.8
+    )
+    if near:
+        log.warning(
+            "The environment variable %s is not known here; is %s meant?",
+            variable,
+            ENVIRONMENT_PREFIX + near[0],
+        )
 
 
 def options_of(settings: type[Settings]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -93,6 +93,17 @@ def test_the_command_line_wins_over_environment_file_preset_and_default(
     assert found == Kitchen(name="line", salt=3.0, guests=2, book=Path("preset.md"))
 
 
+def test_a_misspelt_variable_is_remarked_on_once_and_another_commands_is_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CHORUS_GEUSTS", "3")
+    monkeypatch.setenv("CHORUS_OVEN", "hot")
+    assert Kitchen.collect({}) == Kitchen.collect({}) == Kitchen()
+    assert [record.getMessage() for record in caplog.records] == [
+        "The environment variable CHORUS_GEUSTS is not known here; is CHORUS_GUESTS meant?"
+    ]
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
