@@ -217,7 +217,8 @@ def _round(record: RoundRecord, history: History) -> dict[str, Any]:
         "ended": None if record.ended is None else _iso(record.ended),
         "loss": record.loss,
         "base_uar": scores and scores.uar,
-        "seconds": record.seconds,
+        "seconds": None if record.ended is None else record.ended - record.opened,
+        "aggregation_seconds": record.seconds,
         "note": record.note,
         "updates": [_update(update) for update in history.updates(record.number)],
     }

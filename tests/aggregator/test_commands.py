@@ -59,6 +59,14 @@ def test_status_tells_everything_while_it_runs(federation: Federation) -> None:
     assert [entry["state"] for entry in found["rounds"]] == ["open", "done", "done"]
     assert [len(entry["updates"]) for entry in found["rounds"]] == [1, 4, 4]
     assert found["rounds"][2]["base_uar"] == pytest.approx((0.75 + 1 + 0.5 + 0.75) / 4)
+    open_, second, first = found["rounds"]
+    assert open_["seconds"] is open_["aggregation_seconds"] is None
+    for done in (first, second):
+        record = federation.ledger.round(done["round"])
+        assert record
+        assert record.ended
+        assert done["seconds"] == record.ended - record.opened
+        assert done["aggregation_seconds"] == record.seconds
     assert found["updates"]["accepted"] == 9
     assert found["bytes_up"] == 1_500_000
     anna = found["clients"][0]
