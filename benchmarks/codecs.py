@@ -4,9 +4,12 @@
 
 Each codec trains the same federations of 20 rounds (conv; RAVDESS in six folds of actors), with 3
 seeds for those of ``--codecs``, and for those of ``--others`` with 1, on the first partition. The
-table shows each one's UAR
-beside that of float32 with the same seeds, and the bytes of its updates' files. It may be stopped
-and started again at any time.
+table shows each one's UAR beside that of float32 with the same seeds, and the bytes of its updates'
+files. It may be stopped and started again at any time.
+
+*To float32* is the difference of the mean UAR, and the standard error of that difference: the
+deviation of the differences between federations of the same seed and fold, divided by the square
+root of their number. A difference of less than two of these may be chance.
 """
 
 import argparse
@@ -15,7 +18,7 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any, Final
 
 from edge_client.simulation.experiment_report import markdown_table, section_of, write_section
@@ -74,23 +77,31 @@ def size(results: list[dict[str, Any]]) -> float:
     return fmean(each)
 
 
+def difference(results: list[dict[str, Any]], plain: list[dict[str, Any]]) -> str:
+    """Compare a codec's federations with those of float32 of the same seeds and folds."""
+    own, others = (summarise(some)["each"]["uar"] for some in (results, plain))
+    each = [one["uar"] - other["uar"] for one, other in zip(results, plain, strict=False)]
+    mean = fmean(own) - fmean(others[: len(own)])
+    return f"{mean:+.3f} ± {stdev(each) / len(each) ** 0.5:.3f}"
+
+
 def rows_of(partition: str, found: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
     """Lay out the codecs of one partition; float32 is the first."""
-    plain = summarise(found["float32"])["each"]["uar"]
+    plain = found["float32"]
     rows = []
     for codec, results in found.items():
         summary = summarise(results)
-        own = summary["each"]["uar"]
-        row = [
-            partition,
-            codec,
-            str(len(own)),
-            spread(summary["mean"]["uar"], summary["std"]["uar"]),
-        ]
-        row.append(f"{fmean(own) - fmean(plain[: len(own)]):+.3f}" if codec != "float32" else "")
-        row.append(f"{size(results) / 1000:.1f}")
-        row.append(f"{size(found['float32']) / size(results):.1f}")
-        rows.append(row)
+        rows.append(
+            [
+                partition,
+                codec,
+                str(len(summary["each"]["uar"])),
+                spread(summary["mean"]["uar"], summary["std"]["uar"]),
+                "" if results is plain else difference(results, plain),
+                f"{size(results) / 1000:.1f}",
+                f"{size(plain) / size(results):.1f}",
+            ]
+        )
     return rows
 
 
