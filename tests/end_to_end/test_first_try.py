@@ -106,7 +106,7 @@ def test_a_federation_without_any_configuration(terminals: Terminals, tmp_path: 
     assert terminals.end("aggregator") == 0
     assert "updates of this device that counted: 1. The same command" in terminals.said("one")
     said = terminals.said("aggregator")
-    assert "Round 1 is done: 2 updates, 14.7 MB, training loss " in said
+    assert "Round 1 is done: 2 updates, 3.7 MB, training loss " in said
     assert "`aggregator models export` writes its model" in said
 
     terminals.type("status", AGGREGATOR, "status")

@@ -5,6 +5,7 @@ installed; it stops at the first input that does anything but be read or be refu
 of an input says which reader it goes to.
 """
 
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +21,9 @@ with atheris.instrument_imports(include=["shared"]):
     from shared.protocol.part_file import PartFile, record_of
     from shared.update_file import UpdateFile
     from tests.shared.codecs.models import SMALL
+
+MOST_MEMORY: Final = 2 << 30
+"""Bytes of addresses; an input that makes more be set aside is a find."""
 
 FOLDER: Final = Path(tempfile.mkdtemp(prefix="fuzz-"))
 
@@ -71,7 +75,9 @@ def read_one(data: bytes) -> None:
 
 def main() -> None:
     """Fuzz as the command line says."""
-    atheris.Setup(sys.argv, read_one)
+    # Not libFuzzer's own limit: it takes the peak of the process that started this one for ours.
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    atheris.Setup([*sys.argv, "-rss_limit_mb=0"], read_one)
     atheris.Fuzz()
 
 

@@ -104,7 +104,7 @@ def simulated(
     whole: Path,
     model: str = "conv",
     strategy: str = "fedavg",
-    codec: str = "int8",
+    codec: str = "float32",
     devices: int = DEVICES,
 ) -> Weights:
     """Give the weights that the simulation of the same federation ends in."""
@@ -168,6 +168,8 @@ class Process:
 class Processes(ExitStack):
     """The processes of one federation.
 
+    Updates are sent as they are, if no other codec is asked for: so there is time for mischief.
+
     Parameters
     ----------
     folder
@@ -194,6 +196,7 @@ class Processes(ExitStack):
     def serve(self, port: int, still: str = "") -> Process:
         """Start the aggregator; let it stand still somewhere (see ``stand_still.py``)."""
         words = f"serve --rounds {ROUNDS} --quorum {DEVICES} --model {self.model} --port {port}"
+        words += " --codecs float32"
         log = self.folder / "aggregator.log"
         self.aggregator = self._start(
             log,
