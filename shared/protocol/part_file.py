@@ -109,10 +109,9 @@ class PartFile:
                 self.written = Ranges([*self.durable, *self._fresh])
             raise
         self.durable = Ranges([*self.durable, *fresh])
-        for begin, end in self.durable:
-            if not begin:
-                self._digest_to(end)
-            break
+        begin, end = next(iter(self.durable))
+        if not begin:
+            self._digest_to(end)
 
     @property
     def complete(self) -> bool:
@@ -151,12 +150,13 @@ class PartFile:
 
     def _digest_to(self, end: int) -> None:
         """Go on with the digest: what is durable changes no more, and the end need not wait."""
-        while self._digested < end:
-            piece = os.pread(self._data, min(_PIECE, end - self._digested), self._digested)
-            if not piece:
-                return  # somebody has cut the file off
-            self._sha256.update(piece)
-            self._digested += len(piece)
+        with storage_errors(self.path):
+            while self._digested < end:
+                piece = os.pread(self._data, min(_PIECE, end - self._digested), self._digested)
+                if not piece:
+                    return  # somebody has cut the file off
+                self._sha256.update(piece)
+                self._digested += len(piece)
 
     def _recorded(self) -> Ranges:
         """Read the record up to the first line that is not whole, and cut off the rest."""
