@@ -33,6 +33,12 @@ def make_credentials(folder: Path, *arguments: str) -> "subprocess.CompletedProc
     )
 
 
+lets_go_of_its_socket = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+)
+"""paho-mqtt leaves the socket of a handshake that failed to the garbage collector."""
+
+
 @pytest.fixture(scope="module")
 def credentials(tmp_path_factory: pytest.TempPathFactory) -> Path:
     leave_out_without_mosquitto()
@@ -168,6 +174,7 @@ def test_a_device_cannot_take_anothers_place(deployed: Deployed, peers: Peers) -
     assert [connected for connected, _ in kitchen.changes] == [True]
 
 
+@lets_go_of_its_socket
 def test_a_certificate_that_does_not_fit_is_final_and_says_why(
     deployed: Deployed, peers: Peers
 ) -> None:
@@ -180,6 +187,7 @@ def test_a_certificate_that_does_not_fit_is_final_and_says_why(
         assert peer.connection.refused
 
 
+@lets_go_of_its_socket
 def test_a_certificate_of_another_time_is_waited_for(deployed: Deployed) -> None:
     # What Python raises on a machine whose clock stands at the year 1970.
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
@@ -194,6 +202,7 @@ def test_without_tls_nothing_passes(deployed: Deployed, peers: Peers) -> None:
     assert "--tls" in peer.wait_for_change("without an answer")
 
 
+@lets_go_of_its_socket
 def test_tls_to_a_broker_that_has_none(mosquitto: Mosquitto, peers: Peers) -> None:
     peer = peers.connect(BrokerSettings(port=mosquitto.port, tls=True), "desk")
     wait_until(lambda: peer.changes, "something is said")
