@@ -127,7 +127,8 @@ def draw(rounds: list[dict[str, Any]], path: Path) -> None:
     titles = {"base_uar": "UAR on held-out examples", "loss": "training loss"}
     for place, (key, title) in zip(axes, titles.items(), strict=True):
         told = [(each["round"], each[key]) for each in rounds if each[key] is not None]
-        place.plot(*zip(*told, strict=True), marker="o", color="#1f5a96")
+        # Not cut off where it reaches 1.
+        place.plot(*zip(*told, strict=True), marker="o", color="#1f5a96", clip_on=False)
         place.set_title(title, loc="left", fontsize=10)
         place.set_xlabel("round")
         place.set_xticks([number for number, _ in told])
