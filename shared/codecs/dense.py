@@ -17,7 +17,7 @@ from shared.codecs.codec import (
     check_vector,
     pieces,
 )
-from shared.codecs.scales import read_scales
+from shared.codecs.scales import Scales, read_scales
 from shared.tensor_file import DTYPES
 from shared.weights import Vector, Weights
 
@@ -33,6 +33,9 @@ class Dense(Codec):
 
     array: ClassVar[str] = VALUES
     """Name of the array that holds the numbers."""
+
+    scaling: Scales | None = None
+    """What has a scale of its own; ``None``: numbers are the values themselves."""
 
     def layout(self, architecture: Architecture) -> dict[str, Form]:
         """See :class:`Codec`."""
@@ -64,8 +67,7 @@ class Dense(Codec):
 
     def scale_count(self, architecture: Architecture) -> int:
         """Count the scales of a model's vector."""
-        del architecture
-        return 0
+        return self.scaling.count(architecture) if self.scaling else 0
 
     def scales(self, vector: Vector, architecture: Architecture) -> Weights:
         """Find the scales that fit a vector: shape ``(scale_count,)``, float32."""
@@ -74,7 +76,8 @@ class Dense(Codec):
 
     def along(self, scales: Weights, architecture: Architecture, where: slice) -> Weights:
         """Give the scale of each value of a piece of the flat vector, shape ``(k,)``."""
-        del scales, architecture
+        if self.scaling:
+            return self.scaling.along(scales, architecture, where)
         return np.broadcast_to(np.float32(1), where.stop - where.start)
 
     def packed_size(self, values: int) -> int:

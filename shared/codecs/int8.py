@@ -30,25 +30,18 @@ class Int8(Dense):
     """
 
     dtype = "I8"
+    scaling: Scales
 
     def __init__(self, name: str, *, per_channel: bool) -> None:
         self.name = name
-        self._scales = Scales(per_channel)
-
-    def scale_count(self, architecture: Architecture) -> int:
-        """See :class:`Dense`."""
-        return self._scales.count(architecture)
+        self.scaling = Scales(per_channel)
 
     def scales(self, vector: Vector, architecture: Architecture) -> Weights:
         """Divide the largest magnitude of each tensor or channel by 127."""
         largest = np.zeros(self.scale_count(architecture), "<f4")
-        for where, piece in self._scales.pieces(vector, architecture):
+        for where, piece in self.scaling.pieces(vector, architecture):
             np.maximum(largest[where], np.abs(piece).max(0), out=largest[where])
         return largest / np.float32(_LEVELS)
-
-    def along(self, scales: Weights, architecture: Architecture, where: slice) -> Weights:
-        """See :class:`Dense`."""
-        return self._scales.along(scales, architecture, where)
 
     def write(self, values: Weights, along: Weights, rng: np.random.Generator) -> NDArray[Any]:
         """See :class:`Dense`."""

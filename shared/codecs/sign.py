@@ -33,28 +33,21 @@ class Sign(Dense):
     name = "sign"
     dtype = "U8"
     array = "bits"
+    scaling: Scales
 
     def __init__(self, *, per_channel: bool, zeros: bool) -> None:
-        self._scales = Scales(per_channel)
+        self.scaling = Scales(per_channel)
         self._zeros = zeros
-
-    def scale_count(self, architecture: Architecture) -> int:
-        """See :class:`Dense`."""
-        return self._scales.count(architecture)
 
     def scales(self, vector: Vector, architecture: Architecture) -> Weights:
         """Compute the mean magnitude of each tensor or channel."""
         sums = np.zeros(self.scale_count(architecture))
         counts = np.zeros(len(sums))
-        for where, piece in self._scales.pieces(vector, architecture):
+        for where, piece in self.scaling.pieces(vector, architecture):
             sums[where] += np.abs(piece).sum(0, dtype=np.float64)
             counts[where] += len(piece) if self._zeros else np.count_nonzero(piece, axis=0)
         means: Weights = (sums / np.maximum(counts, 1)).astype("<f4")
         return means
-
-    def along(self, scales: Weights, architecture: Architecture, where: slice) -> Weights:
-        """See :class:`Dense`."""
-        return self._scales.along(scales, architecture, where)
 
     def packed_size(self, values: int) -> int:
         """See :class:`Dense`."""
