@@ -164,7 +164,7 @@ class Inbox:
         # After the writing: whoever has set it to 0 before has not missed this chunk.
         before = upload.fresh
         upload.fresh = before + len(chunk.payload)
-        if part.written.covers(0, part.size) or before < self._batch <= upload.fresh:
+        if part.arrived or before < self._batch <= upload.fresh:
             return 0.0
         return SOON if before == 0 else None
 
@@ -187,8 +187,7 @@ class Inbox:
         return ready
 
     def _is_due(self, upload: Upload) -> bool:
-        part = upload.part
-        return upload.fresh >= self._batch or part.written.covers(0, part.size)
+        return upload.fresh >= self._batch or upload.part.arrived
 
     def received(self, upload: Upload) -> Received:
         """Say what of an upload is safe, and how far its client may run ahead."""

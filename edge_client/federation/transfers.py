@@ -48,7 +48,7 @@ class Download:
     @property
     def complete(self) -> bool:
         """Whether every byte has arrived (if not all is durable yet)."""
-        return self.part.written.covers(0, self.part.size)
+        return self.part.arrived
 
     @property
     def again_at(self) -> float:

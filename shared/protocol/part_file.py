@@ -114,6 +114,11 @@ class PartFile:
             self._digest_to(end)
 
     @property
+    def arrived(self) -> bool:
+        """Whether every byte has arrived, if not all is durable yet."""
+        return self.written.covers(0, self.size)
+
+    @property
     def complete(self) -> bool:
         """Whether all of the file is durable."""
         return self.durable.covers(0, self.size)
