@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
-from shared.codecs.codec import VALUES, check_vector
+from shared.codecs.codec import VALUES, Arrays, InMemory, check_vector
 from shared.codecs.dense import Dense
-from shared.weights import Weights
+from shared.weights import Vector, Weights
 
 
 class Float32(Dense):
@@ -25,6 +25,12 @@ class Float32(Dense):
         del rng
         check_vector(vector, architecture)
         return {VALUES: np.ascontiguousarray(vector, "<f4")}
+
+    def decode(self, arrays: Arrays, architecture: Architecture) -> Vector:
+        """See :class:`shared.codecs.codec.Codec`; what is in memory is the vector itself."""
+        if isinstance(arrays, InMemory):
+            return arrays.arrays[VALUES]
+        return super().decode(arrays, architecture)
 
     def write(self, values: Weights, along: Weights, rng: np.random.Generator) -> NDArray[Any]:
         """See :class:`Dense`."""
