@@ -162,11 +162,15 @@ def serve(what: str) -> None:
         print(time.perf_counter() - begun, flush=True)
 
 
-def peak_memory(what: str) -> float:
-    """Run a federation or the loop in a process of its own; give its peak memory in MB."""
-    command = [sys.executable, __file__, "--alone", what]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout)
+def compare_memory(repeats: int) -> dict[str, float]:
+    """Run federations and the loop in processes of their own; give median peaks in MB."""
+    peaks: dict[str, list[float]] = {what: [] for what in ("loop", "4", "1000")}
+    for _ in range(repeats):
+        for what, values in peaks.items():
+            command = [sys.executable, __file__, "--alone", what]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            values.append(float(done.stdout))
+    return {what: statistics.median(values) for what, values in peaks.items()}
 
 
 def run_alone(what: str) -> None:
@@ -215,7 +219,7 @@ def main() -> None:
         run_alone(arguments.alone)
         return
     # Memory first: a process inherits the peak of the one that starts it.
-    memory = {what: peak_memory(what) for what in ("loop", "4", "1000")}
+    memory = compare_memory(5)
     imported, first = start_up(3)
     seconds = compare_speed(arguments.repeats)
     loop = seconds["loop"]

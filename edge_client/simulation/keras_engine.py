@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.keras_import import import_tensorflow
-from converters.keras_models import build, set_weights
+from converters.keras_models import build
 from edge_client.training import OptimizerState
 from shared.architectures import DROPOUT, FEATURES, FRAMES, HEAD, Architecture
 from shared.training import TrainingSettings
@@ -42,11 +42,12 @@ class KerasEngine:
         self._tf = import_tensorflow(threads)
         self.architecture = architecture
         self._model = build(architecture)
-        self._variables = [variable.value for variable in self._model.trainable_variables]
-        self._trained = self._variables
-        self._slots: dict[str, list[Any]] = {}
-        self._anchors: list[Any] = []
-        self._corrections: list[Any] = []
+        variables = [variable.value for variable in self._model.trainable_variables]
+        self._weights = _Vector(architecture, variables)
+        self._trained = variables
+        self._slots: dict[str, _Vector] = {}
+        self._anchor: _Vector | None = None
+        self._correction: _Vector | None = None
         self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
         self._forward: Callable[..., Any] | None = None
         self._settings = TrainingSettings()
@@ -65,18 +66,18 @@ class KerasEngine:
         optimizer = optimizer or OptimizerState()
         self._settings = settings
         self._count = optimizer.step
-        set_weights(self._model, self.architecture, weights)
+        self._weights.set(weights)
         first = 0
         if settings.head_only:
             layers = [spec.layer for spec in self.architecture.manifest]
             first = layers.index(HEAD)
-        self._trained = self._variables[first:]
+        self._trained = self._weights.variables[first:]
         for name in _slots_of(settings):
-            self._fill(self._slots.setdefault(name, []), optimizer.slots.get(name))
+            self._slots[name] = self._filled(self._slots.get(name), optimizer.slots.get(name))
         if settings.proximal:
-            self._fill(self._anchors, anchor)
+            self._anchor = self._filled(self._anchor, anchor)
         if correction is not None:
-            self._fill(self._corrections, correction)
+            self._correction = self._filled(self._correction, correction)
         key = (
             settings.optimizer,
             settings.momentum,
@@ -96,26 +97,21 @@ class KerasEngine:
         powers = np.array([np.float32(BETA1) ** count, np.float32(BETA2) ** count], np.float32)
         seeds = np.array([seed & 0x7FFFFFFF, seed >> 32], np.int32)
         rate = np.float32(self._settings.learning_rate)
-        # One operation after the other: those that could run at the same time would only compete
-        # with the other clients' for cores and memory. TensorFlow has no public name for this.
-        from tensorflow.python.eager.context import function_executor_type
-
-        with function_executor_type("SINGLE_THREADED_EXECUTOR"):
-            return float(self._step(features, labels, seeds, rate, powers))
+        return float(_in_order(self._step, features, labels, seeds, rate, powers))
 
     def weights(self) -> Weights:
         """Copy out the weights as they are now."""
-        return self._flat(self._variables)
+        return self._weights.get()
 
     def optimizer(self) -> OptimizerState:
         """Copy out the optimiser's state as it is now."""
-        slots = {name: self._flat(self._slots[name]) for name in _slots_of(self._settings)}
+        slots = {name: self._slots[name].get() for name in _slots_of(self._settings)}
         return OptimizerState(self._count, slots)
 
     def logits(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute logits, without dropout."""
         tf = self._tf
-        set_weights(self._model, self.architecture, weights)
+        self._weights.set(weights)
         if self._forward is None:
             signature = [tf.TensorSpec((None, FRAMES, FEATURES))]
             forward = partial(self._model, training=False)
@@ -131,9 +127,13 @@ class KerasEngine:
         """Compile a step for settings that change what it computes."""
         tf = self._tf
         trained = self._trained
-        anchors = self._anchors[-len(trained) :] if settings.proximal else []
-        corrections = self._corrections[-len(trained) :] if corrected else []
-        slots = [self._slots[name][-len(trained) :] for name in _slots_of(settings)]
+
+        def of_trained(vector: _Vector | None) -> list[Any]:
+            return vector.variables[-len(trained) :] if vector else []
+
+        anchors = of_trained(self._anchor if settings.proximal else None)
+        corrections = of_trained(self._correction if corrected else None)
+        slots = [of_trained(self._slots[name]) for name in _slots_of(settings)]
 
         def step(features: Any, labels: Any, seeds: Any, rate: Any, powers: Any) -> Any:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -212,26 +212,70 @@ class KerasEngine:
                 momentum=momentum,
             )
 
-    def _fill(self, variables: list[Any], values: Weights | None) -> None:
-        """Set TensorFlow variables from a flat vector, or to zero; make them at first use."""
-        if not variables:
-            variables += [self._tf.Variable(self._tf.zeros_like(v)) for v in self._variables]
+    def _filled(self, vector: "_Vector | None", values: Weights | None) -> "_Vector":
+        """Set a vector, or make it at first use; to zero without values."""
+        if vector is None:
+            like = self._weights.variables
+            zeros = [self._tf.Variable(self._tf.zeros_like(variable)) for variable in like]
+            vector = _Vector(self.architecture, zeros)
             if values is None:
-                return
-        if values is None:
-            for variable in variables:
-                variable.assign(self._tf.zeros_like(variable))
-        else:
-            tensors = split(values, self.architecture).values()
+                return vector
+        vector.set(values)
+        return vector
+
+
+class _Vector:
+    """TensorFlow variables that together hold a flat vector.
+
+    It is set by one compiled function: a client's training may take only a few dozen milliseconds,
+    and operations that Python starts one by one would be a tenth of them.
+    """
+
+    def __init__(self, architecture: Architecture, variables: list[Any]) -> None:
+        import tensorflow as tf
+
+        self._architecture = architecture
+        self.variables = variables
+
+        def assign(tensors: Any) -> None:
             for variable, tensor in zip(variables, tensors, strict=True):
                 variable.assign(tensor)
 
-    def _flat(self, variables: list[Any]) -> Weights:
-        flat = np.empty(self.architecture.parameters, np.float32)
-        for spec, variable in zip(self.architecture.manifest, variables, strict=True):
+        def fill(value: Any) -> None:
+            for variable in variables:
+                variable.assign(tf.fill(variable.shape, value))
+
+        shapes = [tf.TensorSpec(spec.shape) for spec in architecture.manifest]
+        self._assign = tf.function(assign, autograph=False, input_signature=[shapes])
+        # What to fill them with is an argument, or TensorFlow would keep zeros of their size.
+        self._fill = tf.function(fill, autograph=False, input_signature=[tf.TensorSpec(())])
+
+    def set(self, values: Weights | None) -> None:
+        """Copy values in; zeros if there are none."""
+        if values is None:
+            _in_order(self._fill, np.float32(0))
+        else:
+            _in_order(self._assign, list(split(values, self._architecture).values()))
+
+    def get(self) -> Weights:
+        """Copy the values out."""
+        flat = np.empty(self._architecture.parameters, np.float32)
+        for spec, variable in zip(self._architecture.manifest, self.variables, strict=True):
             # The buffer itself, where numpy() would copy it once more.
             flat[spec.where] = np.asarray(memoryview(variable.read_value())).ravel()
         return flat
+
+
+def _in_order(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a compiled function, one operation after the other.
+
+    Operations that could run at the same time would only compete with the other clients' for cores
+    and memory. TensorFlow has no public name for this.
+    """
+    from tensorflow.python.eager.context import function_executor_type
+
+    with function_executor_type("SINGLE_THREADED_EXECUTOR"):
+        return function(*arguments)
 
 
 def _slots_of(settings: TrainingSettings) -> tuple[str, ...]:

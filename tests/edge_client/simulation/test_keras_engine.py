@@ -220,3 +220,18 @@ def test_dropout_comes_from_its_seed(engine: KerasEngine) -> None:
     seeds = [0, 1, 1 << 32, (1 << 63) - 1]
     assert len({step(seed) for seed in seeds}) == len(seeds), "all of its bits count"
     assert step(1) == step(1)
+
+
+@pytest.mark.parametrize("shift", range(16))  # TensorFlow may use aligned memory as it is
+def test_training_leaves_the_global_weights_as_they_are(engine: KerasEngine, shift: int) -> None:
+    start = np.empty(TINY.parameters + 16, np.float32)[shift:][: TINY.parameters]
+    start[:] = fresh(TINY)
+    slots = {name: start.copy() for name in ("m", "v")}
+    before = start.copy()
+    optimizer = OptimizerState(3, slots)
+    for _ in range(2):
+        engine.begin(start, TRAININGS["adam"], anchor=start, optimizer=optimizer)
+        engine.step(EXAMPLES.features[:4], EXAMPLES.labels[:4], 0)
+        assert not np.array_equal(engine.weights(), before)
+        for array in (start, *slots.values()):
+            assert np.array_equal(array, before)
