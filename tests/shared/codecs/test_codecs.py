@@ -76,7 +76,7 @@ def test_the_bytes_are_those_of_other_machines_and_versions() -> None:
         arrays = codec.encode(vector, SMALL, stream(0, "codec", "client-00000", 1))
         for name in sorted(arrays):
             found.update(arrays[name].tobytes())
-    assert found.hexdigest() == "6fa4c3c3c232c8524e2351ae9cf42cd2b5e081bb40e1d798f6016fac85efd01f"
+    assert found.hexdigest() == "066fc78cde2d1c719cbaba4945e1b19333f9c6b0539829eb53dc0f159cdf3b59"
 
 
 @every_codec
@@ -134,13 +134,14 @@ def test_another_vector_is_the_caller_s_mistake(name: str) -> None:
 
 
 @every_codec
-@pytest.mark.parametrize("size", [0, 1e-45, 1e-40, 1e38])
+@pytest.mark.parametrize("size", [0, 1e-45, 1e-40, 1e38, 3e38])
 def test_the_extremes_of_float32_stay_finite(name: str, size: float) -> None:
     vector = np.full(SMALL.parameters, size, np.float32)
     vector[::2] *= -1
     found = decoded(name, vector)
     assert np.isfinite(found).all()
-    assert (np.abs(found) <= np.abs(vector) * np.float32(1.0001) + np.float32(1e-43)).all()
+    most = np.abs(vector, dtype=np.float64) * (1.5001 if "sign" in name else 1.0001) + 1e-43
+    assert (np.abs(found) <= most).all()
 
 
 @every_codec

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from shared.codecs import make_codec
 from shared.codecs.codec import InMemory
 from shared.errors import WeightsError
+from shared.update_file import encode_update
 from shared.weights import split
 from tests.shared.codecs.models import MIDDLE, SMALL, update
 
@@ -15,14 +16,29 @@ SIGN = make_codec("sign")
 
 
 @given(st.integers(0, 2**32))
-def test_it_is_the_sign_times_the_mean_magnitude_of_the_channel(seed: int) -> None:
+def test_it_is_the_sign_times_the_stretched_mean_magnitude_of_the_channel(seed: int) -> None:
     vector = update(SMALL, seed)
     arrays = SIGN.encode(vector, SMALL, np.random.default_rng(0))
     found = split(SIGN.decode(InMemory(arrays), SMALL)[:], SMALL)
     for tensor, values in split(vector, SMALL).items():
         axes = tuple(range(values.ndim - 1)) if values.ndim > 1 else None
-        expected = np.abs(values).mean(axes, dtype=np.float64) * np.where(values >= 0, 1, -1)
+        mean = np.abs(values).mean(axes, dtype=np.float64)
+        expected = 1.5 * mean * np.where(values >= 0, 1, -1)
         np.testing.assert_allclose(found[tensor], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sign", "top10-sign", "top1-sign"])
+def test_what_is_left_out_does_not_grow_from_update_to_update(name: str) -> None:
+    rng = np.random.default_rng(0)
+    codec = make_codec(name)
+    residual, norms = np.zeros(MIDDLE.parameters, np.float32), []
+    for _ in range(300):
+        delta = rng.standard_normal(MIDDLE.parameters, np.float32)
+        encoded = encode_update(delta, MIDDLE, codec, rng, residual=residual)
+        assert encoded.residual is not None
+        residual = encoded.residual
+        norms.append(float(np.linalg.norm(residual)))
+    assert max(norms[200:]) < 1.1 * max(norms[100:200])
 
 
 def test_it_costs_little_more_than_a_bit_a_value() -> None:

