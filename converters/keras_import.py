@@ -1,10 +1,14 @@
 """TensorFlow and Keras, imported without their start-up messages."""
 
 import contextlib
+import ctypes
 import os
-from typing import Any
+from typing import Any, Final
 
 from shared.errors import MissingPartError
+
+_M_ARENA_MAX: Final = -8
+"""The number by which glibc's mallopt(3) knows how many heaps the threads of a process share."""
 
 
 def import_tensorflow(threads: int = 1) -> Any:
@@ -25,6 +29,10 @@ def import_tensorflow(threads: int = 1) -> Any:
         If it is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # What one thread frees another can use, where by default each would keep it: 1 % of the memory
+    # of a simulation. One heap alone would make the threads wait. Only glibc has the choice.
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
     # Messages of its C++ start-up go to file descriptor 2, whatever the log level.
     kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 2)

@@ -37,4 +37,5 @@ class FedAvg(Strategy):
             if update.examples < 1:
                 raise TrainingError(f"The update of {update.client} counts no examples.")
             mean.add(update.delta, update.examples)
+            del update  # or its vector would live until the next one is there
         return mean.divided(mean.total)

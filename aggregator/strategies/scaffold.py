@@ -55,6 +55,7 @@ class Scaffold(Strategy):
                 )
             mean.add(update.delta)
             change.add(update.control)
+            del update  # or its vectors would live until the next one is there
         if mean.total > self.clients:
             raise TrainingError(
                 f"{mean.total} updates arrived, more than the {self.clients} clients that the "

@@ -178,5 +178,6 @@ def _checked(updates: Iterable[Update], parameters: int) -> Iterator[Update]:
                 raise ValueError(f"update of {update.client} is not as long as the weights")
         previous = update.client
         yield update
+        del update, vector  # or its vectors would live until the next one is there
     if previous is None:
         raise TrainingError("No updates arrived, so there is nothing to aggregate.")

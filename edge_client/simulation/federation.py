@@ -4,7 +4,7 @@ import math
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -198,25 +198,49 @@ class Federation:
     def _updates(
         self, number: int, weights: Weights, answering: list[int], losses: list[tuple[float, int]]
     ) -> Iterator[Update]:
-        """Train the clients; note each one's loss and examples."""
+        """Have the clients take part; note each one's loss and examples."""
         announced = self._settings.announced(number)
         control: Weights | None = None
         if self._controls:
             control = self._strategy.broadcast().get("control", np.zeros_like(weights))
-        work = partial(self._train, number, weights, announced, control)
-        outcomes = self._side_by_side(work, answering)
-        for index, (outcome, own) in zip(answering, outcomes, strict=True):
-            name, examples = client_name(index), len(self._clients[index])
-            losses.append((outcome.loss, examples))
-            delta = np.subtract(outcome.weights, weights, out=outcome.weights)
-            change = None
-            if self._controls and control is not None and own is not None:
-                rate = announced.learning_rate
-                change = control_change(delta, control, outcome.steps, rate)
-            encoded = self._encode(name, number, delta, change)
-            if self._controls and own is not None and encoded.control is not None:
-                self._controls.keep(name, number, own + encoded.control[:])
-            yield Update(name, examples, encoded.delta, encoded.control)
+        work = partial(self._take_part, number, weights, announced, control)
+        for update, loss in self._side_by_side(work, answering):
+            losses.append((loss, update.examples))
+            yield update
+            del update  # or its vector would live until the next one is there
+
+    def _take_part(
+        self,
+        number: int,
+        weights: Weights,
+        announced: TrainingSettings,
+        control: Weights | None,
+        engine: Engine,
+        stop: Callable[[int], bool],
+        index: int,
+    ) -> tuple[Update, float]:
+        """Do what a client does in a round; give its update and its loss."""
+        name, examples = client_name(index), self._clients[index]
+        own = self._controls.of(name) if self._controls else None
+        outcome = train(
+            engine,
+            weights,
+            examples,
+            announced,
+            partial(stream, self._settings.seed, "training", name, number),
+            correction=None if control is None or own is None else control - own,
+            stop=stop,
+        )
+        if not isinstance(outcome, Trained):
+            raise TypeError("nobody waits for this client any more")
+        delta = np.subtract(outcome.weights, weights, out=outcome.weights)
+        change = None
+        if control is not None:
+            change = control_change(delta, control, outcome.steps, announced.learning_rate)
+        encoded = self._encode(name, number, delta, change)
+        if self._controls and own is not None and encoded.control is not None:
+            self._controls.keep(name, number, own + encoded.control[:])
+        return Update(name, len(examples), encoded.delta, encoded.control), outcome.loss
 
     def _encode(
         self, name: str, number: int, delta: Weights, change: Weights | None
@@ -238,57 +262,34 @@ class Federation:
                 self._update_bytes = Path(folder, "update").stat().st_size
         return encoded
 
-    def _train(
-        self,
-        number: int,
-        weights: Weights,
-        announced: TrainingSettings,
-        control: Weights | None,
-        engine: Engine,
-        stop: Callable[[int], bool],
-        index: int,
-    ) -> tuple[Trained, Weights | None]:
-        """Train one client; give what came of it, and its control variate before."""
-        name = client_name(index)
-        own = self._controls.of(name) if self._controls else None
-        outcome = train(
-            engine,
-            weights,
-            self._clients[index],
-            announced,
-            partial(stream, self._settings.seed, "training", name, number),
-            correction=None if control is None or own is None else control - own,
-            stop=stop,
-        )
-        if not isinstance(outcome, Trained):
-            raise TypeError("nobody waits for this client any more")
-        return outcome, own
-
     def _side_by_side(
         self,
-        work: Callable[[Engine, Callable[[int], bool], int], tuple[Trained, Weights | None]],
+        work: Callable[[Engine, Callable[[int], bool], int], tuple[Update, float]],
         indices: list[int],
-    ) -> Iterator[tuple[Trained, Weights | None]]:
+    ) -> Iterator[tuple[Update, float]]:
         """Do the work of several clients at a time; give the outcomes in their order."""
         free: SimpleQueue[Engine] = SimpleQueue()
         for engine in self._engines:
             free.put(engine)
         abandoned = Event()
 
-        def task(index: int) -> tuple[Trained, Weights | None]:
+        def task(index: int) -> tuple[Update, float]:
             engine = free.get()
             try:
                 return work(engine, lambda _: abandoned.is_set(), index)
             finally:
                 free.put(engine)
 
-        pending: deque[Future[tuple[Trained, Weights | None]]] = deque()
+        pending: deque[Future[tuple[Update, float]]] = deque()
         with ThreadPoolExecutor(len(self._engines), "client") as pool:
             try:
                 for index in indices:
                     if len(pending) == len(self._engines):
-                        yield pending.popleft().result()
+                        # The next client begins before what is done with this one's outcome.
+                        wait([pending[0]])
                     pending.append(pool.submit(task, index))
+                    if len(pending) > len(self._engines):
+                        yield pending.popleft().result()
                 while pending:
                     yield pending.popleft().result()
             finally:

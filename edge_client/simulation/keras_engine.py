@@ -6,7 +6,7 @@ tensor. Weights enter and leave as flat vectors, once a client and round.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
@@ -97,7 +97,7 @@ class KerasEngine:
         powers = np.array([np.float32(BETA1) ** count, np.float32(BETA2) ** count], np.float32)
         seeds = np.array([seed & 0x7FFFFFFF, seed >> 32], np.int32)
         rate = np.float32(self._settings.learning_rate)
-        return float(_in_order(self._step, features, labels, seeds, rate, powers))
+        return float(self._step(features, labels, seeds, rate, powers))
 
     def weights(self) -> Weights:
         """Copy out the weights as they are now."""
@@ -156,18 +156,14 @@ class KerasEngine:
                     self._sgd(variable, gradient, state, rate, settings.momentum)
             return loss
 
-        # All its conditions are Python's: autograph would only read the source once more.
-        return tf.function(  # type: ignore[no-any-return] # TensorFlow has no types
-            step,
-            autograph=False,
-            input_signature=[
-                tf.TensorSpec((None, FRAMES, FEATURES)),
-                tf.TensorSpec((None,), tf.int32),
-                tf.TensorSpec((2,), tf.int32),
-                tf.TensorSpec(()),
-                tf.TensorSpec((2,)),
-            ],
-        )
+        inputs = [
+            tf.TensorSpec((None, FRAMES, FEATURES)),
+            tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((2,), tf.int32),
+            tf.TensorSpec(()),
+            tf.TensorSpec((2,)),
+        ]
+        return _compiled(step, inputs)
 
     def _logits(self, features: Any, seeds: Any) -> Any:
         """Compute logits; with dropout drawn from seeds, if these are given."""
@@ -232,30 +228,38 @@ class _Vector:
     """
 
     def __init__(self, architecture: Architecture, variables: list[Any]) -> None:
-        import tensorflow as tf
-
         self._architecture = architecture
         self.variables = variables
 
-        def assign(tensors: Any) -> None:
-            for variable, tensor in zip(variables, tensors, strict=True):
+    @cached_property
+    def _assign(self) -> Callable[..., Any]:
+        import tensorflow as tf
+
+        def assign(*tensors: Any) -> None:
+            for variable, tensor in zip(self.variables, tensors, strict=True):
                 variable.assign(tensor)
 
+        return _compiled(
+            assign, [tf.TensorSpec(spec.shape) for spec in self._architecture.manifest]
+        )
+
+    @cached_property
+    def _fill(self) -> Callable[..., Any]:
+        import tensorflow as tf
+
+        # What to fill them with is an argument, or TensorFlow would keep zeros of their size.
         def fill(value: Any) -> None:
-            for variable in variables:
+            for variable in self.variables:
                 variable.assign(tf.fill(variable.shape, value))
 
-        shapes = [tf.TensorSpec(spec.shape) for spec in architecture.manifest]
-        self._assign = tf.function(assign, autograph=False, input_signature=[shapes])
-        # What to fill them with is an argument, or TensorFlow would keep zeros of their size.
-        self._fill = tf.function(fill, autograph=False, input_signature=[tf.TensorSpec(())])
+        return _compiled(fill, [tf.TensorSpec(())])
 
     def set(self, values: Weights | None) -> None:
         """Copy values in; zeros if there are none."""
         if values is None:
-            _in_order(self._fill, np.float32(0))
+            self._fill(np.float32(0))
         else:
-            _in_order(self._assign, list(split(values, self._architecture).values()))
+            self._assign(*split(values, self._architecture).values())
 
     def get(self) -> Weights:
         """Copy the values out."""
@@ -266,16 +270,27 @@ class _Vector:
         return flat
 
 
-def _in_order(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a compiled function, one operation after the other.
+def _compiled(function: Callable[..., Any], inputs: list[Any]) -> Callable[..., Any]:
+    """Compile a function of arrays for inputs of these shapes and types.
 
-    Operations that could run at the same time would only compete with the other clients' for cores
-    and memory. TensorFlow has no public name for this.
+    Each call would otherwise look up anew what its arguments' types mean. Its operations run one
+    after the other: those that could run at the same time would only compete with the other
+    clients' for cores and memory. TensorFlow has no public name for this.
     """
+    import tensorflow as tf
     from tensorflow.python.eager.context import function_executor_type
 
-    with function_executor_type("SINGLE_THREADED_EXECUTOR"):
-        return function(*arguments)
+    # All conditions are Python's: autograph would only read the source once more.
+    compiled = tf.function(function, input_signature=inputs, autograph=False)
+    in_order = partial(function_executor_type, "SINGLE_THREADED_EXECUTOR")
+    with in_order():  # loops are compiled for what will run them
+        concrete = compiled.get_concrete_function()
+
+    def call(*arrays: NDArray[Any] | np.generic) -> Any:
+        with in_order():
+            return concrete(*map(tf.constant, arrays))
+
+    return call
 
 
 def _slots_of(settings: TrainingSettings) -> tuple[str, ...]:
