@@ -48,6 +48,13 @@ which are sent again another time."""
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 """Linux's option; elsewhere there is none."""
 
+_NOTSENT_LOWAT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+"""Linux's and macOS's option."""
+
+_UNSENT_BYTES: Final = 256 << 10
+"""What the system may hold that is not even on the line yet. Its buffer grows to megabytes, minutes
+of a slow line, in which :attr:`Connection.busy` would say that nothing is on its way."""
+
 _LEAVE_TIMEOUT: Final = 1.0
 """Seconds that taking leave may take after that; the broker then finds out by itself."""
 
@@ -404,8 +411,13 @@ def _matches(filters: tuple[str, ...], topic: str) -> bool:
 
 
 def _without_delay(_: mqtt.Client, __: Any, sock: Any) -> None:
-    """Send small packets at once: with Nagle's algorithm each acknowledgement can take 40 ms."""
+    """Send small packets at once: with Nagle's algorithm each acknowledgement can take 40 ms.
+
+    And let what is not sent yet wait here, where it counts as under way.
+    """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if _NOTSENT_LOWAT is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _UNSENT_BYTES)
 
 
 def _acknowledge_at_once(sock: Any) -> None:
