@@ -5,10 +5,8 @@ nor at the broker. What was not acknowledged is sent again by the protocol above
 still matters.
 """
 
-import contextlib
 import functools
 import logging
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -18,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from shared import socket_options
 from shared.backoff import Backoff
 from shared.broker_settings import BrokerSettings
 from shared.broker_troubles import Trouble, lost, refused, unreachable, unsubscribable
@@ -44,16 +43,6 @@ _CONNECT_TIMEOUT: Final = 20.0
 _CLOSE_TIMEOUT: Final = 3.0
 """Seconds that :meth:`Connection.close` waits for what is under way: on a slow line it is chunks,
 which are sent again another time."""
-
-_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
-"""Linux's option; elsewhere there is none."""
-
-_NOTSENT_LOWAT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-"""Linux's and macOS's option."""
-
-_UNSENT_BYTES: Final = 256 << 10
-"""What the system may hold that is not even on the line yet. Its buffer grows to megabytes, minutes
-of a slow line, in which :attr:`Connection.busy` would say that nothing is on its way."""
 
 _LEAVE_TIMEOUT: Final = 1.0
 """Seconds that taking leave may take after that; the broker then finds out by itself."""
@@ -278,7 +267,7 @@ class Connection:
             return unreachable(self.settings, error)
         try:
             while client.loop(self.settings.keepalive / 4) == mqtt.MQTT_ERR_SUCCESS:
-                _acknowledge_at_once(client.socket())
+                socket_options.acknowledge_at_once(client.socket())
         except Exception:  # whatever a broker sends must not end the thread
             log.exception("The connection failed in a way that it should not.")
         finally:
@@ -297,7 +286,7 @@ class Connection:
             client.tls_set_context(context)
         if self._will:
             client.will_set(*self._will, qos=1, retain=True)
-        client.on_socket_open = _without_delay
+        client.on_socket_open = lambda _client, _data, sock: socket_options.set_up(sock)
         # With this set, threads that publish leave the writing to the network thread.
         client.on_socket_register_write = _leave_to_loop
         client.on_connect = self._acknowledged
@@ -408,27 +397,6 @@ class Connection:
 def _matches(filters: tuple[str, ...], topic: str) -> bool:
     """Say whether one of the filters lets a topic pass; looked up once, as chunks are many."""
     return any(mqtt.topic_matches_sub(each, topic) for each in filters)
-
-
-def _without_delay(_: mqtt.Client, __: Any, sock: Any) -> None:
-    """Send small packets at once: with Nagle's algorithm each acknowledgement can take 40 ms.
-
-    And let what is not sent yet wait here, where it counts as under way.
-    """
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if _NOTSENT_LOWAT is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _UNSENT_BYTES)
-
-
-def _acknowledge_at_once(sock: Any) -> None:
-    """Let the system acknowledge what has arrived without waiting for more (TCP_QUICKACK).
-
-    A broker with Nagle's algorithm, as Mosquitto is by default, holds its next small packet back
-    until then: 40 ms for each step of a round. The system forgets it, so it is asked each time.
-    """
-    if sock is not None and _QUICKACK is not None:
-        with contextlib.suppress(OSError):  # the line was lost meanwhile
-            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
 
 def _leave_to_loop(_: mqtt.Client, __: Any, ___: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event
+from threading import Event, Lock
 from typing import Protocol
 
 import numpy as np
@@ -128,6 +128,7 @@ class Federation:
         if not self._codec.lossless:
             self._residuals = ClientVectors(folder, "residual", self._architecture.parameters)
         self._update_bytes = 0
+        self._measuring = Lock()
 
     def run(self, number: int, weights: Weights) -> RoundOutcome:
         """Run one round; see :class:`Rounds`."""
@@ -256,10 +257,11 @@ class Federation:
         )
         if self._residuals and encoded.residual is not None:
             self._residuals.keep(name, number, encoded.residual)
-        if not self._update_bytes:  # every update's file has the same size
-            with tempfile.TemporaryDirectory() as folder:
-                encoded.write(Path(folder, "update"))
-                self._update_bytes = Path(folder, "update").stat().st_size
+        with self._measuring:
+            if not self._update_bytes:  # every update's file has the same size
+                with tempfile.TemporaryDirectory() as folder:
+                    encoded.write(Path(folder, "update"))
+                    self._update_bytes = Path(folder, "update").stat().st_size
         return encoded
 
     def _side_by_side(

@@ -1,0 +1,36 @@
+"""What a connection to the broker asks of the system's TCP."""
+
+import contextlib
+import socket
+from typing import Any, Final
+
+UNSENT_BYTES: Final = 256 << 10
+"""What the system may hold that is not even on the line yet. Its buffer grows to megabytes, minutes
+of a slow line, in which a connection would find that nothing is on its way."""
+
+_NOTSENT_LOWAT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+"""Linux's and macOS's option; elsewhere there is none."""
+
+_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
+"""Linux's option; elsewhere there is none."""
+
+
+def set_up(sock: Any) -> None:
+    """Send small packets at once, and take no more than what will soon be on the line.
+
+    With Nagle's algorithm each acknowledgement can take 40 ms.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if _NOTSENT_LOWAT is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT_BYTES)
+
+
+def acknowledge_at_once(sock: Any) -> None:
+    """Let the system acknowledge what has arrived without waiting for more (TCP_QUICKACK).
+
+    A broker with Nagle's algorithm, as Mosquitto is by default, holds its next small packet back
+    until then: 40 ms for each step of a round. The system forgets it, so it is asked each time.
+    """
+    if sock is not None and _QUICKACK is not None:
+        with contextlib.suppress(OSError):  # the line was lost meanwhile
+            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
