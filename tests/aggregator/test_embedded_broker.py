@@ -43,6 +43,7 @@ def test_retained_messages_and_wills(embedded_broker: EmbeddedBroker, peers: Pee
     sender = peers.connect(settings, "sender").ready()
     assert sender.connection.publish("kept", b"old", retain=True)
     assert sender.connection.publish("kept", b"new", retain=True)
+    wait_until(lambda: not sender.connection.busy, "the broker has acknowledged both")
     watcher = peers.connect(settings, "watcher", "kept", "gone").ready()
     watcher.wait_for(1)
     with proxy_to(embedded_broker.port) as proxy:
