@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-from aggregator.federation import Federation
 from aggregator.ledger import CheckedUpdate
-from aggregator.rounds import Closed, Opened
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Closed, Opened
 from aggregator.settings import AggregatorSettings
 from shared.architectures import ARCHITECTURES
 from shared.codecs import make_codec

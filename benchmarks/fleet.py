@@ -33,7 +33,7 @@ import peers
 from paho.mqtt.enums import CallbackAPIVersion
 
 from aggregator.ledger import History
-from aggregator.state_folder import StateFolder
+from aggregator.ledger.folder import StateFolder
 from shared.architectures import ARCHITECTURES
 from shared.codecs import make_codec
 from shared.protocol.frames import Chunk

@@ -23,13 +23,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.embedded_broker import EmbeddedBroker, EmbeddedBrokerSettings
-from aggregator.federation import Federation
-from aggregator.service import Service
+from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
+from aggregator.rounds.federation import Federation
+from aggregator.server.service import Service
 from aggregator.settings import AggregatorSettings
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
-from edge_client.training import OptimizerState
+from edge_client.learning.training import OptimizerState
 from shared.architectures import ARCHITECTURES, FEATURES, FRAMES, Architecture, ModelName
 from shared.broker_settings import BrokerSettings
 from shared.command import log_to_stderr
@@ -61,15 +61,15 @@ class Untrained:
         self._weights: Weights = np.empty(0, np.float32)
 
     def begin(self, weights: Weights, *_: object, **__: object) -> None:
-        """See :class:`edge_client.training.Engine`."""
+        """See :class:`edge_client.learning.training.Engine`."""
         self._weights = weights
 
     def step(self, *_: object) -> float:
-        """See :class:`edge_client.training.Engine`."""
+        """See :class:`edge_client.learning.training.Engine`."""
         return 0.5
 
     def weights(self) -> Weights:
-        """See :class:`edge_client.training.Engine`."""
+        """See :class:`edge_client.learning.training.Engine`."""
         weights, self._weights = self._weights.copy(), np.empty(0, np.float32)
         for start in range(0, len(weights), len(self._difference)):
             piece = weights[start : start + len(self._difference)]
@@ -77,14 +77,14 @@ class Untrained:
         return weights
 
     def release(self) -> None:
-        """See :class:`edge_client.training.Engine`."""
+        """See :class:`edge_client.learning.training.Engine`."""
 
     def optimizer(self) -> OptimizerState:
-        """See :class:`edge_client.training.Engine`."""
+        """See :class:`edge_client.learning.training.Engine`."""
         return OptimizerState()
 
     def logits(self, _: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See :class:`edge_client.training.Engine`."""
+        """See :class:`edge_client.learning.training.Engine`."""
         return np.zeros((len(features), 4), np.float32)
 
 

@@ -39,10 +39,10 @@ import paho.mqtt.client as mqtt
 import peers
 from paho.mqtt.enums import CallbackAPIVersion
 
-from aggregator.federation import Federation
-from aggregator.rounds import Opened
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Opened
 from aggregator.settings import AggregatorSettings
-from edge_client.federation.memory import Memory
+from edge_client.federation.client_state import Memory
 from shared.architectures import ARCHITECTURES, ModelName
 from shared.codecs import make_codec
 from shared.protocol.messages import Offer

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.embedded_broker import EmbeddedBroker, EmbeddedBrokerSettings
+from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
 from shared.broker_settings import BrokerSettings
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

@@ -36,8 +36,8 @@ def list_models(*, given: dict[str, Any], config: Config = None, as_json: AsJson
 
     from rich.console import Console
 
-    from aggregator.model_files import files_of
-    from aggregator.report import models_of, models_table
+    from aggregator.commands.report import models_of, models_table
+    from aggregator.ledger.model_files import files_of
 
     with _history(given, config) as history:
         found = models_of(history, files_of(history))
@@ -64,7 +64,7 @@ def show(
 
     from rich.console import Console
 
-    from aggregator.report import ancestry_of, ancestry_table
+    from aggregator.commands.report import ancestry_of, ancestry_table
 
     with _history(given, config) as history:
         found = ancestry_of(history, history.find(number))
@@ -93,7 +93,7 @@ def export(
 
     Example: aggregator models export 12 --out round-12.safetensors
     """
-    from aggregator.model_files import files_of
+    from aggregator.ledger.model_files import files_of
     from shared.command import progress_console
 
     with _history(given, config) as history:
@@ -121,8 +121,8 @@ def rollback(
 
     Example: aggregator models rollback 12
     """
-    from aggregator.rollback import roll_back
-    from aggregator.state_folder import StateFolder
+    from aggregator.ledger.folder import StateFolder
+    from aggregator.ledger.rollback import roll_back
     from shared.command import progress_console
 
     version = roll_back(StateFolder(StateSettings.find(given, config)), number)
@@ -134,6 +134,6 @@ def rollback(
 
 def _history(given: dict[str, Any], config: Path | None) -> "History":
     from aggregator.ledger import History
-    from aggregator.state_folder import StateFolder
+    from aggregator.ledger.folder import StateFolder
 
     return History(StateFolder(StateSettings.find(given, config)).ledger)

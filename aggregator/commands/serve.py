@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aggregator.serving_settings import ServeSettings
+from aggregator.server.settings import ServeSettings
 from shared.settings import options_of
 
 
@@ -23,6 +23,6 @@ def serve(
 
     Example: aggregator serve --embedded-broker --rounds 20 --quorum 4
     """
-    from aggregator.serving import serve as serve_federation
+    from aggregator.server.run import serve as serve_federation
 
     serve_federation(ServeSettings.collect(given, config))

@@ -28,9 +28,9 @@ def status(
 
     from rich.console import Console
 
+    from aggregator.commands.report import status_of, status_tables
     from aggregator.ledger import History
-    from aggregator.report import status_of, status_tables
-    from aggregator.state_folder import StateFolder
+    from aggregator.ledger.folder import StateFolder
 
     folder = StateFolder(StateSettings.find(given, config))
     with History(folder.ledger) as history:

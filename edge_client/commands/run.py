@@ -37,6 +37,6 @@ def run(
 
     Example: edge-client run --mic --offline --weights model.safetensors --web
     """
-    from edge_client.device.running import run_device
+    from edge_client.run import run_device
 
     run_device(RunSettings.collect(given, config))

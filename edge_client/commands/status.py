@@ -28,7 +28,7 @@ def status(
     """
     import json
 
-    from edge_client.device.overview import overview, overview_table
+    from edge_client.commands.overview import overview, overview_table
 
     found = overview(DeviceSettings.of_run(given, config))
     if as_json:

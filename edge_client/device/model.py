@@ -12,7 +12,7 @@ from shared.recogniser import Recogniser
 from shared.weights import Weights, digest, load_weights, save_weights
 
 if TYPE_CHECKING:
-    from edge_client.personalisation import PersonalModel
+    from edge_client.learning.personal_model import PersonalModel
 
 
 class Model:

@@ -11,7 +11,7 @@ from edge_client.device.events import Audience, Event
 from edge_client.device.model import Model
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import StateFolder
-from edge_client.personalisation import PersonalModel
+from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import ARCHITECTURES, FRAMES, Architecture
 from shared.emotions import EMOTIONS
 from shared.features import Frames, pad

@@ -1,5 +1,5 @@
 """Taking part in a federation: fetch the model, train on this device's examples, send the update.
 
 :class:`~edge_client.federation.participant.Participant` joins the parts. What must survive a crash
-is in :mod:`~edge_client.federation.memory`.
+is in :mod:`~edge_client.federation.client_state`.
 """

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from edge_client.federation.memory import Memory
+from edge_client.federation.client_state import Memory
 from edge_client.federation.transfers import Sending
 from shared.connection import Connection
 from shared.protocol.frames import Chunk

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from edge_client.federation.memory import Memory
+from edge_client.federation.client_state import Memory
 from edge_client.federation.transfers import Download
 from shared.architectures import ARCHITECTURES
 from shared.connection import Connection

@@ -13,15 +13,16 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
+from edge_client.federation.client_state import Memory
 from edge_client.federation.delivery import Delivery
 from edge_client.federation.fetching import Fetching, check_sizes
-from edge_client.federation.memory import Memory
 from edge_client.federation.readiness import Readiness
 from edge_client.federation.round_work import Engines
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from edge_client.federation.transfers import PATIENCE
 from edge_client.federation.working import Outcome, Working
 from shared.broker_settings import BrokerSettings
+from shared.byte_budget import Waiting
 from shared.connection import Connection
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
 from shared.protocol.frames import Chunk
@@ -39,7 +40,6 @@ from shared.protocol.messages import (
 )
 from shared.protocol.topics import Topics
 from shared.training import Examples
-from shared.waiting import Waiting
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_client.federation.memory import Memory
-from edge_client.training import Engine, Progress, Trained, control_change, train
-from edge_client.training_file import load_progress, save_progress
+from edge_client.federation.client_state import Memory
+from edge_client.learning.training import Engine, Progress, Trained, control_change, train
+from edge_client.learning.training_file import load_progress, save_progress
 from shared.architectures import ARCHITECTURES, ModelName
 from shared.codecs import CODECS, make_codec
 from shared.errors import RunError, TrainingError

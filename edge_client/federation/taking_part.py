@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from edge_client.federation.memory import remembered
+from edge_client.federation.client_state import remembered
 from edge_client.federation.participant import Participant
 from edge_client.federation.round_work import Engines
 from edge_client.federation.settings import FederationSettings
-from edge_client.training import Engine
+from edge_client.learning.training import Engine
 from shared.architectures import ARCHITECTURES, ModelName
 from shared.command import log_to_stderr
 from shared.corpora import load_corpus

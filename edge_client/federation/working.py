@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-from edge_client.federation.memory import Memory
+from edge_client.federation.client_state import Memory
 from edge_client.federation.round_work import Engines, RoundWork
 from shared.errors import ChorusError
 from shared.protocol.messages import Announcement, Offer

@@ -19,9 +19,16 @@ from aggregator.strategies import Update
 from aggregator.strategies.sampling import sample
 from aggregator.strategies.settings import strategy_of
 from aggregator.strategies.strategy import State
+from edge_client.learning.training import (
+    Engine,
+    OptimizerState,
+    Progress,
+    Trained,
+    control_change,
+    train,
+)
 from edge_client.simulation.client_vectors import ClientVectors
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.training import Engine, OptimizerState, Progress, Trained, control_change, train
 from shared.codecs import make_codec
 from shared.files import storage_errors
 from shared.randomness import stream

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from converters.keras_import import import_tensorflow
 from converters.keras_models import build
-from edge_client.training import OptimizerState
+from edge_client.learning.training import OptimizerState
 from shared.architectures import DROPOUT, FEATURES, FRAMES, HEAD, Architecture
 from shared.training import TrainingSettings
 from shared.weights import Weights, split
@@ -62,7 +62,7 @@ class KerasEngine:
         correction: Weights | None = None,
         optimizer: OptimizerState | None = None,
     ) -> None:
-        """Take over weights and optimiser state; see :class:`edge_client.training.Engine`."""
+        """Take over weights and optimiser state; see :class:`edge_client.learning.training.Engine`."""
         optimizer = optimizer or OptimizerState()
         self._settings = settings
         self._count = optimizer.step

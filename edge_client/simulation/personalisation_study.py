@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.personalisation import PersonalModel
+from edge_client.learning.personal_model import PersonalModel
+from edge_client.learning.training import Engine, Trained, train
 from edge_client.simulation.data import Utterances, load_utterances, split
 from edge_client.simulation.experiments import BASELINE, Cell, Collect, experiment_one
 from edge_client.simulation.personalisation_pictures import Curve, draw_curves
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines, execute
-from edge_client.training import Engine, Trained, train
 from shared.architectures import ARCHITECTURES
 from shared.emotions import EMOTIONS
 from shared.errors import SettingsError

@@ -12,13 +12,13 @@ from typing import Any, Final, Protocol
 
 from aggregator.strategies.averaging import averaged
 from aggregator.strategies.settings import strategy_of
+from edge_client.learning.training import Engine
 from edge_client.simulation.checkpoint import Checkpoint, damaged
 from edge_client.simulation.data import Data, Utterances, divide, prepare
 from edge_client.simulation.federation import CentralTraining, Federation, Rounds, clients_of_round
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
 from edge_client.simulation.run_folder import RoundRecord, RunFolder
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.training import Engine
 from shared.architectures import ARCHITECTURES
 from shared.errors import ChorusError, MissingPartError, SettingsError, StorageError, WeightsError
 from shared.metrics import Scores, confusion, mean_loss

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from edge_client.learning.training import Engine
 from edge_client.simulation.data import Utterances, load_utterances
 from edge_client.simulation.progress import RunProgress, work
 from edge_client.simulation.run import Run, check_can_start, check_parts
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.training import Engine
 from shared.architectures import ARCHITECTURES, ModelName
 from shared.metrics import Scores
 from shared.tflite import physical_cores

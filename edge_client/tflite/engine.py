@@ -6,9 +6,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.learning.training import OptimizerState
 from edge_client.tflite.checks import check_batch, check_memory
 from edge_client.tflite.optimisers import make_optimiser, pieces, room
-from edge_client.training import OptimizerState
 from shared.architectures import DROPOUT, Architecture
 from shared.emotions import EMOTIONS
 from shared.tflite import (
@@ -34,7 +34,7 @@ _Task = tuple[Weights, Weights, slice]
 
 
 class TfliteEngine:
-    """Trains one architecture with a TFLite runtime; see :class:`edge_client.training.Engine`.
+    """Trains one architecture with a TFLite runtime; see :class:`edge_client.learning.training.Engine`.
 
     The weights lie in the runtime's own buffers, where the optimiser changes them in place. With
     head-only training the optimiser's slots cover the head alone.

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from aggregator.federation import Federation
 from aggregator.ledger import CheckedUpdate
-from aggregator.rounds import Closed, Opened, Step
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Closed, Opened, Step
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies import Update
 from shared.codecs import make_codec

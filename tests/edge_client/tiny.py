@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.learning.training import OptimizerState
 from edge_client.simulation.data import Utterances
-from edge_client.training import OptimizerState
 from shared.architectures import HEAD, Architecture, Dense
 from shared.metrics import softmax
 from shared.training import Examples, TrainingSettings

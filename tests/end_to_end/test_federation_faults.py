@@ -38,14 +38,14 @@ def proxies(mosquitto: Mosquitto) -> Iterator[list[Proxy]]:
 HALF = 56
 """Chunks of 112 that an update has."""
 
-MEMORY = "edge_client.federation.memory:Memory"
+MEMORY = "edge_client.federation.client_state:Memory"
 LEDGER = "aggregator.ledger:Ledger"
 
 STATES = [
     (f"before {LEDGER}.open_round", None, 0),
     (f"after {LEDGER}.open_round", "open", 0),
-    ("before aggregator.inbox:Inbox.offer", "open", 0),
-    ("after aggregator.inbox:Upload.flush", "open", 0),
+    ("before aggregator.server.inbox:Inbox.offer", "open", 0),
+    ("after aggregator.server.inbox:Upload.flush", "open", 0),
     (f"before {LEDGER}.accept", "open", 0),
     (f"after {LEDGER}.accept", "open", 1),
     (f"before {LEDGER}.close_round", "open", DEVICES),

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_client.device import learning
+from edge_client.device import personalising
 from edge_client.device.device import Device, Event
 from edge_client.device.latest import SOUNDS
-from edge_client.device.learning import Learning
+from edge_client.device.personalising import Learning
 from edge_client.device.recognition import Recognition
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.store import ExampleStore
-from edge_client.personalisation import PersonalModel
+from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import ARCHITECTURES
 from shared.emotions import EMOTIONS
 from shared.errors import ChorusError, RunError, StorageError, WeightsError
@@ -342,7 +342,7 @@ def test_a_fit_under_way_is_not_used_after_a_deletion(
             fitted.append(PersonalModel.fit(examples, logits))
             return fitted[-1]
 
-    monkeypatch.setattr(learning, "PersonalModel", Slow)
+    monkeypatch.setattr(personalising, "PersonalModel", Slow)
     device = start()
     device.correct(heard(device).identifier, "sad")
     learner = Learning(device)

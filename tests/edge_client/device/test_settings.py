@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_client import run
 from edge_client.cli import main
-from edge_client.device import running
 from edge_client.device.settings import DeviceSettings, RunSettings, split_address
 
 
@@ -44,7 +44,7 @@ def test_web_may_stand_alone(
     options: str, web: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[RunSettings] = []
-    monkeypatch.setattr(running, "run_device", ran.append)
+    monkeypatch.setattr(run, "run_device", ran.append)
     monkeypatch.setattr(sys, "argv", ["edge-client", "run", *options.split()])
     with pytest.raises(SystemExit) as caught:
         main()

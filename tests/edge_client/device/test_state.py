@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.device import running
+from edge_client import run
 from edge_client.device.settings import RunSettings
 from edge_client.device.state import StateFolder, each
 from shared.errors import RunError, StorageError
@@ -25,7 +25,7 @@ def test_labelled_clips_make_a_state_folder_that_is_as_closed(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     clips = tmp_path / "clips"
     clips.mkdir()
-    running.run_device(RunSettings(wav=clips, client="pi"))
+    run.run_device(RunSettings(wav=clips, client="pi"))
     state = tmp_path / "chorus"
     assert taken == [state / "clips" / "pi" / "personal" / "federations" / "chorus"]
     made = state / "clips" / "pi"

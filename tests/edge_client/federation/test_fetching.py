@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from edge_client.federation.client_state import Memory
 from edge_client.federation.fetching import Fetching
-from edge_client.federation.memory import Memory
 from edge_client.federation.transfers import SAVE_EVERY
 from shared.errors import ProtocolError
 from shared.protocol.frames import Chunk

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_client.learning.training import Trained, train
 from edge_client.simulation.federation import (
     CentralTraining,
     Federation,
@@ -17,7 +18,6 @@ from edge_client.simulation.federation import (
     client_name,
 )
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.training import Trained, train
 from shared.errors import SettingsError
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings

@@ -8,8 +8,8 @@ import pytest
 
 from converters.keras_import import import_tensorflow
 from converters.keras_models import build, set_weights
+from edge_client.learning.training import Engine, OptimizerState, Progress, Trained, train
 from edge_client.simulation.keras_engine import KerasEngine
-from edge_client.training import Engine, OptimizerState, Progress, Trained, train
 from shared.architectures import HEAD, LSTM, Architecture, Conv1D, Dense
 from shared.randomness import stream
 from shared.training import TrainingSettings

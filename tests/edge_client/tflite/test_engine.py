@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from edge_client.learning.training import OptimizerState, Progress, Trained, train
 from edge_client.tflite.engine import TfliteEngine
-from edge_client.training import OptimizerState, Progress, Trained, train
 from shared.architectures import ARCHITECTURES, Architecture, ModelName
 from shared.errors import TrainingError, WeightsError
 from shared.randomness import stream

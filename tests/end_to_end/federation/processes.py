@@ -15,9 +15,9 @@ from typing import Any
 import soundfile
 
 from aggregator.ledger import History
-from aggregator.state_folder import StateFolder
+from aggregator.ledger.folder import StateFolder
 from edge_client.device.state import StateFolder as DeviceFolder
-from edge_client.federation.memory import remembered
+from edge_client.federation.client_state import remembered
 from edge_client.simulation.data import load_utterances, prepare
 from edge_client.simulation.federation import Federation as Simulation
 from edge_client.simulation.federation import client_name

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from aggregator.rounds import Opened
+from aggregator.rounds.synchronous import Opened
 from shared.errors import StorageError
 from shared.protocol.topics import Topics
 from tests.end_to_end.federation.hostile import Mallory, update_file

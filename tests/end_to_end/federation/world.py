@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aggregator.federation import Federation
-from aggregator.service import Service
+from aggregator.rounds.federation import Federation
+from aggregator.server.service import Service
 from aggregator.settings import AggregatorSettings
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
@@ -278,12 +278,12 @@ def world(**values: Any) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ARCHITECTURES, "conv", TINY)
         it = World(folder, **values)
-        for module in ("aggregator.service", "edge_client.federation.participant"):
+        for module in ("aggregator.server.service", "edge_client.federation.participant"):
             patch.setattr(f"{module}.SimpleQueue", it.stage.queue)
             patch.setattr(f"{module}.Connection", it.network.connection)
-        patch.setattr("aggregator.worker.ThreadPoolExecutor", it.stage.pool)
+        patch.setattr("aggregator.server.worker.ThreadPoolExecutor", it.stage.pool)
         patch.setattr("edge_client.federation.working.ThreadPoolExecutor", it.stage.pool)
-        patch.setattr("aggregator.distribution.threading", it.stage.threading)
+        patch.setattr("aggregator.server.distribution.threading", it.stage.threading)
         try:
             yield it
         finally:

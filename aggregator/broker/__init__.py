@@ -1,0 +1,1 @@
+"""The broker that ``aggregator serve --embedded-broker`` brings along."""

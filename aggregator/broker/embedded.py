@@ -1,0 +1,262 @@
+"""A broker inside ``aggregator serve``, for a first try: amqtt, in a process of its own.
+
+Its own process, because amqtt is Python all through: in a thread it would hold up the aggregator
+for every chunk that passes. It lives as long as the aggregator, however that ends, and is started
+again if it ends by itself. For a shelf of devices there is Mosquitto (``deploy/mosquitto``).
+"""
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import hmac
+import importlib.util
+import ipaddress
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Self
+
+from pydantic import Field, model_validator
+
+from shared.broker_settings import PLAIN_PORT
+from shared.errors import BrokerError, MissingPartError
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_BACKLOG: Final = 512
+"""Connections that wait while the broker is busy: a shelf of devices comes back at once."""
+
+_PREDECESSOR: Final = 5.0
+"""Seconds that the broker of an aggregator which was killed is given to free the port."""
+
+_PAUSE: Final = 1.0
+"""Seconds before a broker that ended by itself is started again."""
+
+_SERVE: Final = "from aggregator.broker.process import main; main()"
+
+_END: Final = 10.0
+"""Seconds within which the broker's process ends when asked."""
+
+
+class EmbeddedBrokerSettings(Settings):
+    """The aggregator's own broker."""
+
+    panel: ClassVar[str] = "Embedded broker"
+
+    embedded_broker: bool = False
+    """Bring a broker along, instead of connecting to one; without TLS, for a first try."""
+    listen: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    """Address that the embedded broker listens on; its port is --port."""
+    passwords: Path | None = None
+    """Names and passwords of those who may use the embedded broker, as mosquitto_passwd or
+    deploy/mosquitto/make-credentials.sh writes them."""
+    insecure: bool = False
+    """Let everybody on the network use the embedded broker, if --listen allows them to reach it."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.passwords and self.insecure:
+            raise ValueError("give either passwords or insecure")
+        if not self.embedded_broker:
+            for name in ("listen", "passwords", "insecure"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} is for --embedded-broker")
+        return self
+
+
+class EmbeddedBroker:
+    """A broker that can be started and stopped.
+
+    Parameters
+    ----------
+    settings
+        Who may use it, and from where.
+    port
+        Where it listens; 0 for a free one.
+
+    Attributes
+    ----------
+    port
+        Where it listens, once started.
+
+    Raises
+    ------
+    BrokerError
+        If it would let in anybody from another machine.
+    """
+
+    def __init__(self, settings: EmbeddedBrokerSettings, port: int = PLAIN_PORT) -> None:
+        if not (_is_loopback(settings.listen) or settings.passwords or settings.insecure):
+            raise BrokerError(
+                f"An embedded broker on {settings.listen} would let in anybody who reaches it.",
+                "Give it --passwords FILE, leave out --listen, or give --insecure if you mean it.",
+            )
+        self.settings = settings
+        self.port = port
+        self._socket: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._keep_running, name="broker", daemon=True)
+
+    def start(self) -> None:
+        """Listen, and serve from a new process.
+
+        Raises
+        ------
+        BrokerError
+            If the port is taken, the address is not this machine's, or the password file is no
+            such file.
+        MissingPartError
+            If amqtt is not installed.
+        """
+        if importlib.util.find_spec("amqtt") is None:
+            raise MissingPartError(
+                "The embedded broker needs amqtt, which is not installed.",
+                "pip install 'chorus-edge[server]', or use Mosquitto.",
+            )
+        if self.settings.passwords:
+            read_passwords(self.settings.passwords)
+        self._socket = self._listening()
+        self.port = self._socket.getsockname()[1]
+        self._process = self._new_process(self._socket)
+        self._watch.start()
+
+    def stop(self) -> None:
+        """End the broker; its retained messages are gone."""
+        self._stopping.set()
+        if self._socket:
+            self._socket.close()
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END)
+            self._process.kill()
+        if self._watch.ident is not None:
+            self._watch.join(_END)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _listening(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.settings.listen else socket.AF_INET
+        end = time.monotonic() + _PREDECESSOR
+        while True:
+            try:
+                return socket.create_server(
+                    (self.settings.listen, self.port), family=family, backlog=_BACKLOG
+                )
+            except OSError as error:
+                place = f"{self.settings.listen}, port {self.port}"
+                if isinstance(error, socket.gaierror):
+                    raise BrokerError(f"There is no address {self.settings.listen}.") from error
+                if isinstance(error, PermissionError):
+                    raise BrokerError(
+                        f"The embedded broker may not listen on {place}.",
+                        "Give it another port with --port (1024 or above).",
+                    ) from error
+                if time.monotonic() > end:
+                    reason = os.strerror(error.errno or 0)
+                    raise BrokerError(
+                        f"The embedded broker cannot listen on {place}: {reason}.",
+                        "If a broker runs there already, leave out --embedded-broker to use it; "
+                        "else give another --port.",
+                    ) from error
+                time.sleep(0.1)
+
+    def _new_process(self, listening: socket.socket) -> subprocess.Popen[bytes]:
+        task = {
+            "socket": listening.fileno(),
+            "passwords": str(self.settings.passwords) if self.settings.passwords else None,
+        }
+        # A session of its own keeps Ctrl-C from it: the aggregator takes leave first. It ends when
+        # its standard input does, which this process holds open.
+        return subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-c", _SERVE, json.dumps(task)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[listening.fileno()],
+            start_new_session=True,
+        )
+
+    def _keep_running(self) -> None:
+        while self._process and self._socket:
+            code = self._process.wait()
+            if self._process.stdin:
+                self._process.stdin.close()
+            if self._stopping.is_set() or self._stopping.wait(_PAUSE):
+                return
+            log.error("The embedded broker ended by itself (%d); it is started again.", code)
+            process = self._process = self._new_process(self._socket)
+            if self._stopping.is_set() and process.stdin:
+                process.stdin.close()
+
+
+def read_passwords(path: Path) -> Mapping[str, Callable[[str], bool]]:
+    """Read a file as ``mosquitto_passwd`` writes it: a line ``name:$7$iterations$salt$hash`` each.
+
+    Returns
+    -------
+    mapping
+        For each name a function that says whether a password is the right one: PBKDF2 with
+        HMAC-SHA-512 (RFC 8018), as Mosquitto 2 has it.
+
+    Raises
+    ------
+    BrokerError
+        If the file cannot be read, or a line is not of this kind.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise BrokerError(f"Cannot read the passwords {path}: {reason}.") from error
+    passwords = {}
+    for number, line in enumerate(lines, 1):
+        name, _, value = line.partition(":")
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            passwords[name] = _checker(value)
+        except (ValueError, binascii.Error) as error:
+            raise BrokerError(
+                f"{path}, line {number}: not what mosquitto_passwd of Mosquitto 2 writes.",
+                "Write the file with mosquitto_passwd or deploy/mosquitto/make-credentials.sh.",
+            ) from error
+    return passwords
+
+
+def _checker(value: str) -> Callable[[str], bool]:
+    empty, kind, iterations, salt, expected = value.split("$")
+    if empty or kind != "7" or int(iterations) < 1:
+        raise ValueError(kind)
+    rounds, salt_bytes, hashed = int(iterations), _decoded(salt), _decoded(expected)
+
+    def matches(password: str) -> bool:
+        found = hashlib.pbkdf2_hmac("sha512", password.encode(), salt_bytes, rounds)
+        return hmac.compare_digest(found, hashed)
+
+    return matches
+
+
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

@@ -1,0 +1,261 @@
+"""What the ledger tells, as JSON and as tables."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from aggregator.ledger import History, RoundRecord, UpdateRecord, Version
+from aggregator.ledger.model_files import ModelFiles
+from aggregator.rounds.scoring import scores_of
+from shared.metrics import Scores
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_SHOWN: Final = 10
+"""Rounds and refusals that `aggregator status` shows; `--json` has more."""
+
+_MOST: Final = 100
+"""Rounds that `--json` has."""
+
+_MB: Final = 1e6
+
+
+def status_of(history: History) -> dict[str, Any]:
+    """Gather what `aggregator status --json` prints."""
+    settings = history.settings
+    current = history.current()
+    updates, bytes_ = history.update_totals()
+    clients = history.clients()
+    scores = _scores(history)
+    return {
+        "federation": settings["federation"],
+        "run": history.run,
+        "strategy": settings["strategy"],
+        "rounds_wanted": settings["rounds"],
+        "model": current and _version(current, scores.get(current.number)),
+        "architecture": settings["model"],
+        "updates": {"accepted": updates, "bytes": bytes_},
+        "bytes_up": sum(client.bytes_up for client in clients),
+        "bytes_down": sum(client.bytes_down for client in clients),
+        "rounds": [_round(record, history) for record in history.rounds(_MOST)],
+        "clients": [
+            {
+                "name": client.name,
+                "present": client.present,
+                "trains": client.trains,
+                "examples": client.examples,
+                "software": client.software,
+                "heard": _iso(client.heard),
+                "updates": client.updates,
+                "bytes_up": client.bytes_up,
+                "bytes_down": client.bytes_down,
+            }
+            for client in clients
+        ],
+        "refusals": [
+            {
+                "at": _iso(refusal.at),
+                "client": refusal.client,
+                "round": refusal.round,
+                "update": refusal.digest,
+                "reason": refusal.reason,
+                "sentence": refusal.sentence,
+            }
+            for refusal in history.refusals()
+        ],
+    }
+
+
+def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
+    """Lay out what :func:`status_of` gave, for a terminal."""
+    from rich.table import Table
+
+    model, updates, now = status["model"], status["updates"], datetime.now(UTC)
+    facts = Table(show_header=False, box=None)
+    facts.add_row("federation", f"{status['federation']} (run {status['run'][:8]})")
+    facts.add_row("model", f"{status['architecture']}, {_described(model)}")
+    facts.add_row("rounds", f"{status['strategy']}, {status['rounds_wanted']} wanted")
+    facts.add_row("updates", f"{updates['accepted']} accepted, {updates['bytes'] / _MB:.1f} MB")
+    yield facts
+    rounds = Table("round", "state", "updates", "invited", "loss", "UAR before", "seconds", "note")
+    for entry in reversed(status["rounds"][:_SHOWN]):
+        rounds.add_row(
+            str(entry["round"]),
+            entry["state"],
+            f"{len(entry['updates'])} of {entry['wanted']}",
+            str(len(entry["invited"])),
+            _decimals(entry["loss"], 4),
+            _decimals(entry["base_uar"], 3),
+            _decimals(entry["seconds"], 1),
+            entry["note"],
+        )
+    if status["rounds"]:
+        yield rounds
+    clients = Table("client", "there", "last heard", "examples", "updates", "MB up", "MB down")
+    for entry in status["clients"]:
+        clients.add_row(
+            entry["name"],
+            "yes" if entry["present"] else "no",
+            _ago(entry["heard"], now),
+            str(entry["examples"]),
+            str(entry["updates"]),
+            f"{entry['bytes_up'] / _MB:.1f}",
+            f"{entry['bytes_down'] / _MB:.1f}",
+        )
+    if status["clients"]:
+        yield clients
+    refusals = Table("refused", "client", "round", "reason", "what it was told")
+    for entry in reversed(status["refusals"][:_SHOWN]):
+        number = "" if entry["round"] is None else str(entry["round"])
+        refusals.add_row(entry["at"], entry["client"], number, entry["reason"], entry["sentence"])
+    if status["refusals"]:
+        yield refusals
+
+
+def models_of(history: History, files: ModelFiles) -> list[dict[str, Any]]:
+    """List all versions of the model, the newest first, which is the current one."""
+    scores = _scores(history)
+    return [
+        {**_version(version, scores.get(version.number)), "kept": files.has(version)}
+        for version in history.versions()
+    ]
+
+
+def models_table(models: list[dict[str, Any]]) -> "Table":
+    """Lay out what :func:`models_of` gave, for a terminal."""
+    from rich.table import Table
+
+    table = Table("round", "version", "origin", "of version", "digest", "MB", "UAR", "file", "made")
+    for place, model in enumerate(models):
+        table.add_row(
+            str(model["round"]),
+            f"{model['version']}{' (current)' if place == 0 else ''}",
+            model["origin"],
+            str(model["parent"] or ""),
+            model["digest"][:12],
+            f"{model['bytes'] / _MB:.1f}",
+            _decimals(model["uar"], 3),
+            "kept" if model["kept"] else "removed",
+            model["created"],
+        )
+    return table
+
+
+def ancestry_of(history: History, version: Version) -> list[dict[str, Any]]:
+    """Tell where a version comes from: each entry is computed from the one after it."""
+    scores = _scores(history)
+    entries = []
+    for ancestor in history.ancestry(version.number):
+        entry = _version(ancestor, scores.get(ancestor.number))
+        record = history.round(ancestor.round) if ancestor.origin == "round" else None
+        if record:
+            entry["settings"] = record.settings
+            entry["updates"] = [_update(update) for update in history.updates(record.number)]
+        entries.append(entry)
+    return entries
+
+
+def ancestry_table(entries: list[dict[str, Any]]) -> "Table":
+    """Lay out what :func:`ancestry_of` gave, for a terminal."""
+    from rich.table import Table
+
+    table = Table("version", "round", "origin", "digest", "strategy", "updates")
+    for entry in entries:
+        updates = (
+            f"{u['client']} {u['digest'][:12]} ({u['examples']})" for u in entry.get("updates", [])
+        )
+        table.add_row(
+            str(entry["version"]),
+            str(entry["round"]),
+            entry["origin"],
+            entry["digest"][:12],
+            entry.get("settings", {}).get("strategy", ""),
+            "\n".join(updates),
+        )
+    return table
+
+
+def _scores(history: History) -> dict[int, Scores]:
+    """Score versions: on the validation corpus, or by what clients told in the next round."""
+    found = {
+        record.base: scores
+        for record in reversed(history.rounds())
+        if (scores := scores_of(record.confusion))
+    }
+    for version in history.versions():
+        if scores := scores_of(version.validation):
+            found[version.number] = scores
+    return found
+
+
+def _version(version: Version, scores: Scores | None) -> dict[str, Any]:
+    return {
+        "version": version.number,
+        "origin": version.origin,
+        "round": version.round,
+        "parent": version.parent,
+        "digest": version.digest,
+        "bytes": version.bytes,
+        "average": version.average,
+        "uar": scores and scores.uar,
+        "accuracy": scores and scores.accuracy,
+        "scored_on": scores and ("validation" if version.validation else "clients"),
+        "created": _iso(version.created),
+    }
+
+
+def _round(record: RoundRecord, history: History) -> dict[str, Any]:
+    scores = scores_of(record.confusion)
+    return {
+        "round": record.number,
+        "state": record.state,
+        "base": record.base,
+        "invited": list(record.invited),
+        "wanted": record.wanted,
+        "opened": _iso(record.opened),
+        "ended": None if record.ended is None else _iso(record.ended),
+        "loss": record.loss,
+        "base_uar": scores and scores.uar,
+        "seconds": None if record.ended is None else record.ended - record.opened,
+        "aggregation_seconds": record.seconds,
+        "note": record.note,
+        "updates": [_update(update) for update in history.updates(record.number)],
+    }
+
+
+def _update(update: UpdateRecord) -> dict[str, Any]:
+    return {
+        "client": update.client,
+        "digest": update.digest,
+        "bytes": update.bytes,
+        "codec": update.codec,
+        "examples": update.examples,
+        "norm": update.norm,
+        "loss": update.loss,
+        "accepted": _iso(update.accepted),
+    }
+
+
+def _described(model: dict[str, Any] | None) -> str:
+    if model is None:
+        return "none yet"
+    uar = f", UAR {model['uar']:.3f} ({model['scored_on']})" if model["uar"] is not None else ""
+    return f"of round {model['round']}, {model['digest'][:12]}, {model['bytes'] / _MB:.1f} MB{uar}"
+
+
+def _decimals(value: float | None, places: int) -> str:
+    return "" if value is None else f"{value:.{places}f}"
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _ago(at: str, now: datetime) -> str:
+    """Say how long ago something was, as people do."""
+    seconds = max(0.0, (now - datetime.fromisoformat(at)).total_seconds())
+    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

@@ -1,0 +1,183 @@
+"""Files of global models, named by the SHA-256 of their bytes."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.ledger import History, Model
+from aggregator.ledger.folder import StateFolder
+from shared.architectures import ARCHITECTURES, Architecture
+from shared.errors import FederationError, WeightsError
+from shared.files import replacing, storage_errors
+from shared.tensor_file import DTYPES, TensorFile, write_tensors
+from shared.weights import Vector, Weights, load_weights, save_weights
+
+_NEW: Final = "new.safetensors"
+"""A file on its way to its name. Only one process, and one thread of it, writes to the folder."""
+
+
+class ModelFiles:
+    """A folder of safetensors files, each named by its digest.
+
+    What is added is safe on the disk when the method returns, and never changed.
+
+    Parameters
+    ----------
+    folder
+        Where they lie; made with the first of them.
+    architecture
+        What the weights belong to.
+
+    Raises
+    ------
+    StorageError
+        From the methods that write, if the disk is full or the folder cannot be written.
+    FederationError
+        From the methods that read, if a file is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, architecture: Architecture) -> None:
+        self.folder = folder
+        self.architecture = architecture
+
+    def path(self, digest: str) -> Path:
+        """Name the file with this digest."""
+        return self.folder / f"{digest}.safetensors"
+
+    def has(self, model: Model) -> bool:
+        """Say whether all files of a model are kept."""
+        return all(self.path(digest).exists() for digest in model.files)
+
+    def size(self, digest: str) -> int:
+        """Give the bytes of a file."""
+        try:
+            return self.path(digest).stat().st_size
+        except OSError as error:
+            raise self._lost(digest) from error
+
+    def add_weights(self, weights: Weights) -> str:
+        """Write weights; give the file's digest.
+
+        Its metadata hold the architecture alone, so equal weights have equal digests.
+        """
+        save_weights(self.folder / _NEW, weights, self.architecture)
+        return self._named()
+
+    def add_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> str:
+        """Write what a strategy remembers; give the file's digest."""
+        write_tensors(self.folder / _NEW, arrays, {})
+        return self._named()
+
+    def weights(self, digest: str) -> Weights:
+        """Read weights, after a check of the digest: shape ``(parameters,)``, float32."""
+        self._check(digest)
+        try:
+            return load_weights(self.path(digest), self.architecture)
+        except WeightsError as error:
+            raise self._lost(digest) from error
+
+    def vector(self, digest: str) -> Vector:
+        """Open weights to be read in pieces, after a check of the digest."""
+        self._check(digest)
+        try:
+            return _WeightsFile(TensorFile(self.path(digest)), self.architecture)
+        except WeightsError as error:
+            raise self._lost(digest) from error
+
+    def arrays(self, digest: str) -> dict[str, NDArray[Any]]:
+        """Read what a strategy remembered, after a check of the digest."""
+        self._check(digest)
+        try:
+            file = TensorFile(self.path(digest))
+            arrays = {}
+            for name, slot in file.tensors.items():
+                flat = np.empty(slot.size, DTYPES[slot.dtype])
+                file.read_into(name, flat)
+                arrays[name] = flat.reshape(slot.shape)
+        except WeightsError as error:
+            raise self._lost(digest) from error
+        return arrays
+
+    def export(self, digest: str, out: Path) -> None:
+        """Copy a file, whole or not at all."""
+        self._check(digest)
+        with replacing(out) as aside:
+            shutil.copyfile(self.path(digest), aside)
+
+    def keep(self, digests: Collection[str]) -> None:
+        """Remove all files but these, and what was left by a killed process."""
+        kept = {self.path(digest) for digest in digests}
+        with storage_errors(self.folder):
+            for path in self.folder.glob("*"):
+                if path not in kept:
+                    path.unlink(missing_ok=True)
+
+    def _named(self) -> str:
+        """Move the new file to its name."""
+        new = self.folder / _NEW
+        with storage_errors(new):
+            digest = _digest(new)
+            new.replace(self.path(digest))
+            # The name is to be as safe as the content.
+            descriptor = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        return digest
+
+    def _check(self, digest: str) -> None:
+        try:
+            found = _digest(self.path(digest))
+        except OSError as error:
+            raise self._lost(digest) from error
+        if found != digest:
+            raise self._lost(digest)
+
+    def _lost(self, digest: str) -> FederationError:
+        return FederationError(
+            f"The file {self.path(digest)} is missing or damaged.",
+            "Bring it back from a copy, or make an earlier model current: "
+            "`aggregator models rollback ROUND`.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _WeightsFile:
+    """Weights in a file whose digest has been checked, read in pieces."""
+
+    file: TensorFile
+    architecture: Architecture
+
+    def __len__(self) -> int:
+        """Return the number of values."""
+        return self.architecture.parameters
+
+    def __getitem__(self, where: slice, /) -> Weights:
+        """Read one contiguous piece."""
+        start, stop, _ = where.indices(len(self))
+        out = np.empty(max(0, stop - start), np.float32)
+        for spec in self.architecture.manifest:
+            begin, end = max(start, spec.where.start), min(stop, spec.where.stop)
+            if begin < end:
+                part = out[begin - start : end - start]
+                self.file.read_into(spec.name, part, begin - spec.offset)
+        return out
+
+
+def files_of(history: History) -> ModelFiles:
+    """Open the model files beside a ledger."""
+    folder = StateFolder(history.path.parent)
+    return ModelFiles(folder.models, ARCHITECTURES[history.settings["model"]])
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,36 @@
+"""Going back to an earlier model."""
+
+from aggregator.ledger import History, Ledger, Version
+from aggregator.ledger.folder import StateFolder
+from aggregator.ledger.model_files import files_of
+from shared.errors import FederationError
+
+
+def roll_back(folder: StateFolder, number: int) -> Version:
+    """Make the model after round ``number`` current again, with what the strategy remembered then.
+
+    A round under way is abandoned. The rounds go on counting from where they were.
+
+    Returns
+    -------
+    Version
+        The new version, which repeats the earlier one.
+
+    Raises
+    ------
+    FederationError
+        If the folder is in use (`aggregator serve` runs), holds no federation, has no such model,
+        or its files are kept no more.
+    """
+    with History(folder.ledger) as history:
+        to = history.find(number)
+        if not files_of(history).has(to):
+            raise FederationError(
+                f"The files of the model after round {number} are kept no more.",
+                "`aggregator models list` shows which are; --keep-models says how many.",
+            )
+    ledger = Ledger(folder.ledger)
+    try:
+        return ledger.roll_back(to)
+    finally:
+        ledger.close()

@@ -1,0 +1,116 @@
+"""From a round's updates on the disk to the next model on the disk, with bounded memory."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from aggregator.ledger import Model, UpdateRecord
+from aggregator.ledger.folder import StateFolder
+from aggregator.ledger.model_files import ModelFiles
+from aggregator.settings import AggregatorSettings
+from aggregator.strategies import Strategy, Update
+from aggregator.strategies.averaging import averaged
+from aggregator.strategies.settings import strategy_of
+from shared.architectures import Architecture
+from shared.codecs import make_codec
+from shared.update_file import UpdateFile
+
+
+def read_updates(
+    records: Sequence[UpdateRecord],
+    folder: StateFolder,
+    architecture: Architecture,
+    *,
+    control: bool,
+) -> Iterator[Update]:
+    """Open the accepted updates of a round, one after the other, in the order of clients' names.
+
+    Their values stay on the disk until they are read, piece by piece.
+
+    Parameters
+    ----------
+    records
+        What the ledger knows of them.
+    folder
+        Where they lie.
+    architecture
+        What they belong to.
+    control
+        Whether they come with control variates (SCAFFOLD).
+
+    Raises
+    ------
+    WeightsError
+        If a file is missing or damaged; so does reading its values.
+    """
+    for record in sorted(records, key=lambda record: record.client):
+        path = folder.update(record.round, record.client)
+        file = UpdateFile(path, make_codec(record.codec), architecture, control=control)
+        yield Update(record.client, record.examples, file.delta, file.control)
+
+
+def next_model(
+    settings: AggregatorSettings,
+    number: int,
+    base: Model,
+    updates: Iterable[Update],
+    files: ModelFiles,
+) -> Model:
+    """Aggregate a round as the simulator does, but from files to files.
+
+    Between rounds nothing is held in memory. While a round is aggregated, it is the direction,
+    which becomes the new weights, and what the strategy remembers: three models at most.
+
+    Parameters
+    ----------
+    settings
+        The federation's.
+    number
+        The round.
+    base
+        The model it began with.
+    updates
+        In the order of the clients' names.
+    files
+        Where models lie; the new ones are safe there on return.
+
+    Raises
+    ------
+    TrainingError
+        If there are too few updates for the strategy, or they combine into nonsense.
+    WeightsError
+        If the file of an update is missing or damaged.
+    FederationError
+        If a file of the base model is.
+    StorageError
+        If the disk is full.
+    """
+    strategy = strategy_of(settings, settings.clients)
+    if base.memory:
+        strategy.restore(files.arrays(base.memory))
+    digest = files.add_weights(
+        strategy.aggregate(files.vector(base.digest), updates, length=settings.step_length(number))
+    )
+    average = None
+    if settings.averaging:
+        average = _average(settings.averaging, base, digest, files)
+    control, memory = _remembered(strategy, files)
+    return Model(
+        digest=digest, bytes=files.size(digest), average=average, control=control, memory=memory
+    )
+
+
+def _average(decay: float, base: Model, digest: str, files: ModelFiles) -> str:
+    """Take the new weights into the running average, which begins with the first round's."""
+    if base.average is None:
+        return digest
+    average = averaged(files.vector(base.average), files.vector(digest), decay)
+    return files.add_weights(average)
+
+
+def _remembered(strategy: Strategy, files: ModelFiles) -> tuple[str | None, str | None]:
+    """Write what clients get besides the weights, and what the strategy remembers."""
+    control = strategy.broadcast().get("control")
+    memory = strategy.memory
+    return (
+        None if control is None else files.add_weights(control),
+        files.add_arrays(memory) if memory else None,
+    )

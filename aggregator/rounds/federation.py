@@ -1,0 +1,190 @@
+"""A federation as it lies on the disk, taken up where it was; without network."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Self
+
+from aggregator.ledger import Counts, Ledger, Model, Version
+from aggregator.ledger.folder import StateFolder
+from aggregator.ledger.model_files import ModelFiles
+from aggregator.rounds.aggregation import next_model, read_updates
+from aggregator.rounds.scoring import mean_training_loss, summed_confusion
+from aggregator.rounds.synchronous import Closed, Interrupted, Opened, Rounds
+from aggregator.settings import AggregatorSettings
+from aggregator.strategies.settings import strategy_of
+from shared.architectures import ARCHITECTURES
+from shared.codecs import make_codec
+from shared.errors import TrainingError, WeightsError
+from shared.randomness import stream
+from shared.weights import Weights, initial_weights, load_weights
+
+Validate = Callable[[Weights], Counts]
+"""Counts what a model recognises in the validation corpus."""
+
+
+class Federation:
+    """The state of a federation: its ledger, its models, and its rounds.
+
+    Parameters
+    ----------
+    settings
+        What it is begun, or gone on, with.
+    validate
+        Scores each new model, if given.
+    clock
+        Gives the time, in seconds since 1970; for tests.
+
+    Attributes
+    ----------
+    settings, folder, architecture
+        What it is.
+    ledger, files
+        Where it is written down.
+    rounds
+        Its rounds, as an earlier process left them; :meth:`Rounds.start` has not been called.
+    current
+        The current version of the global model.
+
+    Raises
+    ------
+    SettingsError
+        If the strategy or a codec does not exist or lacks something.
+    FederationError
+        If another process serves it, it was begun with other settings, or it is damaged.
+    WeightsError
+        If the weights to start from cannot be read.
+    StorageError
+        If the disk is full or the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        settings: AggregatorSettings,
+        validate: Validate | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        # Without what a class that combines settings has besides, such as the broker's.
+        self.settings = settings = settings.part(AggregatorSettings)
+        strategy_of(settings, settings.clients)
+        for name in settings.codec_names:
+            make_codec(name)
+        self.architecture = ARCHITECTURES[settings.model]
+        self.folder = StateFolder(settings.folder)
+        self.files = ModelFiles(self.folder.models, self.architecture)
+        self._validate = validate
+        self.ledger = Ledger(self.folder.ledger, clock)
+        try:
+            self.ledger.begin(settings)
+            self.current = self.ledger.current() or self._begin()
+            self.rounds = self._taken_up()
+            self._tidy()
+        except BaseException:
+            self.ledger.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is left and let go of the folder."""
+        self.ledger.close()
+
+    def open_round(self, opened: Opened) -> None:
+        """Enter a round that is to be announced; safe on return."""
+        settings = self.settings.model_dump(mode="json")
+        settings |= self.settings.announced(opened.number).model_dump(mode="json")
+        self.ledger.open_round(opened.number, opened.invited, opened.wanted, settings)
+
+    def close_round(self, closed: Closed) -> Version | None:
+        """Aggregate a round and make its model current; safe on return.
+
+        Takes seconds for large models: call it in a thread, one at a time.
+
+        Returns
+        -------
+        Version or None
+            The new version; ``None`` if the updates could not be aggregated: the round was
+            abandoned, its record says why, and the model stays as it is.
+
+        Raises
+        ------
+        FederationError
+            If a model's file is damaged.
+        StorageError
+            If the disk is full. Called again, or by the next process, it does the same work.
+        """
+        number = closed.number
+        begun = time.perf_counter()
+        self.ledger.close_round(number)
+        updates = self.ledger.updates(number)
+        if tuple(update.client for update in updates) != closed.counted:
+            raise ValueError(f"round {number}: the ledger has other updates than were counted")
+        vectors = read_updates(
+            updates, self.folder, self.architecture, control=self.settings.strategy == "scaffold"
+        )
+        try:
+            model = next_model(self.settings, number, self.current, vectors, self.files)
+        except (TrainingError, WeightsError) as error:
+            self.ledger.abandon_round(number, f"{error.problem} {error.mend}".strip())
+            self._tidy()
+            return None
+        self.current = self.ledger.finish_round(
+            number,
+            self._validated(model),
+            loss=mean_training_loss(updates),
+            confusion=summed_confusion(updates, self.settings.most_examples),
+            seconds=time.perf_counter() - begun,
+        )
+        self._tidy()
+        return self.current
+
+    def _begin(self) -> Version:
+        """Write the model that the first round starts from."""
+        if self.settings.initial:
+            weights = load_weights(self.settings.initial, self.architecture)
+        else:
+            rng = stream(self.settings.seed, "initial weights")
+            weights = initial_weights(self.architecture, rng)
+        digest = self.files.add_weights(weights)
+        return self.ledger.add_initial(Model(digest=digest, bytes=self.files.size(digest)))
+
+    def _taken_up(self) -> Rounds:
+        """Restore the rounds from the ledger."""
+        last = self.ledger.last_round()
+        if last is None:
+            return Rounds(self.settings)
+        if last.state in ("done", "abandoned"):
+            return Rounds(self.settings, last.number)
+        interrupted = Interrupted(
+            last.number,
+            frozenset(last.invited),
+            last.wanted,
+            frozenset(update.client for update in self.ledger.updates(last.number)),
+            closed=last.state == "closed",
+        )
+        return Rounds(self.settings, last.number - 1, interrupted)
+
+    def _validated(self, model: Model) -> Model:
+        """Score a new model on the validation corpus, if there is one."""
+        if self._validate is None:
+            return model
+        counts = self._validate(self.files.weights(model.average or model.digest))
+        return replace(model, validation=counts)
+
+    def _tidy(self) -> None:
+        """Remove files that are needed no more, and what a killed process has left."""
+        kept: dict[str, set[str]] = {}
+        for version in self.ledger.versions(self.settings.keep_models):
+            kept.setdefault(version.digest, set()).update(version.files)
+        self.files.keep(set().union(*kept.values()))
+        last = self.ledger.last_round()
+        under_way = str(last.number) if last and last.ended is None else ""
+        if self.folder.updates.exists():
+            for path in self.folder.updates.iterdir():
+                if path.name != under_way:
+                    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,85 @@
+"""Scoring global models on a corpus of the aggregator's own."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.ledger import Counts
+from aggregator.settings import ValidationSettings
+from shared.corpora import load_corpus
+from shared.feature_cache import extract_features
+from shared.metrics import confusion
+from shared.normalisation import RunningStatistics
+from shared.training import Examples
+from shared.weights import Weights
+
+
+class Recogniser(Protocol):
+    """Computes the logits of one utterance at a time, with weights that can be exchanged."""
+
+    def use(self, weights: Weights) -> None:
+        """Take other weights."""
+        ...
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute the logits, shape ``(4,)``, of features of shape ``(100, 34)``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Counts what a model recognises; a :data:`aggregator.rounds.federation.Validate`.
+
+    Attributes
+    ----------
+    examples
+        The corpus, normalised.
+    recogniser
+        What recognises.
+    """
+
+    examples: Examples
+    recogniser: Recogniser
+
+    def __call__(self, weights: Weights) -> Counts:
+        """Count: rows are the emotions felt, columns those recognised."""
+        self.recogniser.use(weights)
+        found = [int(self.recogniser.logits(one).argmax()) for one in self.examples.features]
+        counts: Counts = confusion(self.examples.labels, found).tolist()
+        return counts
+
+
+def validation_examples(settings: ValidationSettings) -> Examples | None:
+    """Load the validation corpus, with features normalised as devices do.
+
+    With ``device``, each speaker's by the statistics of that speaker's own utterances.
+
+    Returns
+    -------
+    Examples or None
+        ``None`` if the settings name no corpus.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such corpus.
+    CorpusError
+        If it is not there, or none of its clips can be used.
+    """
+    if settings.validation_corpus is None:
+        return None
+    corpus = load_corpus(settings.validation_corpus, settings.validation_data)
+    found = extract_features([clip for clip in corpus.clips if clip.emotion])
+    features = found.features
+    if settings.validation_normalisation == "device":
+        speakers = np.array([clip.speaker for clip in found.clips])
+        features = np.empty_like(found.features)
+        for speaker in np.unique(speakers):
+            own = np.flatnonzero(speakers == speaker)
+            statistics = RunningStatistics()
+            for index in own:
+                statistics.update(found.features[index, : found.frames[index]])
+            features[own] = statistics.normalise(found.features[own], found.frames[own])
+    return Examples(features, found.frames, found.labels)

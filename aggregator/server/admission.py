@@ -1,0 +1,58 @@
+"""Whether an offered update may count, whatever is in it."""
+
+from typing import Final, Literal, NamedTuple
+
+from aggregator.rounds.federation import Federation
+from shared.codecs import make_codec
+from shared.protocol.messages import Offer, Refused
+from shared.update_file import largest_file
+
+_Reason = Literal["late", "duplicate", "uninvited", "foreign", "unwelcome", "invalid", "too-large"]
+
+_VERDICTS: Final = {
+    "late": "Round {round} takes no more updates.",
+    "duplicate": "An update of this client counts in round {round} already.",
+    "uninvited": "This client does not take part in round {round}.",
+    "foreign": "Round {round} is not open.",
+}
+
+
+class _Why(NamedTuple):
+    reason: _Reason
+    sentence: str
+
+
+def refusal(federation: Federation, client: str, offer: Offer) -> Refused | None:
+    """Say why an offered update would not count; ``None`` if it is welcome.
+
+    Asked when it is offered, before anything of it is received, and again before it counts: the
+    round may have ended meanwhile.
+    """
+    why = _out_of_place(federation, client, offer) or _out_of_bounds(federation, offer)
+    return why and Refused(update=offer.update, reason=why.reason, sentence=why.sentence)
+
+
+def _out_of_place(federation: Federation, client: str, offer: Offer) -> _Why | None:
+    """Look at the run, the round and the model it is for."""
+    if offer.run != federation.ledger.run:
+        return _Why("foreign", "It belongs to another run of this federation.")
+    verdict = federation.rounds.judge(client, offer.round)
+    if verdict != "welcome":
+        return _Why(verdict, _VERDICTS[verdict].format(round=offer.round))
+    if offer.model != federation.current.digest:
+        return _Why("foreign", "It is a difference to another model.")
+    return None
+
+
+def _out_of_bounds(federation: Federation, offer: Offer) -> _Why | None:
+    """Look at what it claims to be."""
+    settings = federation.settings
+    if offer.codec not in settings.codec_names:
+        welcome = ", ".join(settings.codec_names)
+        return _Why("unwelcome", f"Its codec is not welcome: {welcome} are.")
+    if offer.examples > settings.most_examples:
+        return _Why("invalid", f"It claims more than {settings.most_examples} examples.")
+    control = settings.strategy == "scaffold"
+    if offer.size > largest_file(make_codec(offer.codec), federation.architecture, control=control):
+        return _Why("too-large", "It is larger than an update of its model and codec.")
+    return None

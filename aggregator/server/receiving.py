@@ -1,0 +1,251 @@
+"""Updates from their offer to the moment they count: received, made durable, checked, entered.
+
+Everything here runs in the service's loop but for :meth:`Receiving.chunk`; what takes long is given
+to two threads, and its outcome comes back to the loop.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from aggregator.ledger import CheckedUpdate
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Step
+from aggregator.server.admission import refusal
+from aggregator.server.inbox import SOON, Inbox, Upload, accepted, check_upload
+from aggregator.server.rejections import Complaints
+from aggregator.server.worker import Event, Worker
+from shared.errors import ChorusError, StorageError
+from shared.protocol.frames import Chunk
+from shared.protocol.messages import Message, Offer, Refused
+
+log = logging.getLogger(__name__)
+
+_LOOK_AFTER: Final = 10.0
+"""Seconds after which uploads are looked at again while others wait for their turn."""
+
+
+class Receiving:
+    """Receives updates and counts them.
+
+    Parameters
+    ----------
+    federation
+        Whose updates.
+    disk
+        Makes durable what has arrived.
+    arithmetic
+        Checks what is complete; meanwhile the other goes on for other clients.
+    complaints
+        Where it is said what is wrong with clients.
+    reply
+        Sends a message to a client.
+    counted
+        Told what the rules say after an update has counted.
+    later
+        Does something again when a full disk may have room.
+    clock
+        A clock that only goes forward, in seconds.
+    """
+
+    def __init__(
+        self,
+        federation: Federation,
+        disk: Worker,
+        arithmetic: Worker,
+        complaints: Complaints,
+        *,
+        reply: Callable[[str, Message], None],
+        counted: Callable[[Step], None],
+        later: Callable[[Event], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._federation = federation
+        self._disk = disk
+        self._arithmetic = arithmetic
+        self._complaints = complaints
+        self._reply = reply
+        self._counted = counted
+        self._later = later
+        self._clock = clock
+        self._inbox = Inbox(federation.folder.uploads, federation.settings.chunk, disk.submit)
+        self._looked = clock()
+        self._flush_at: float | None = None
+
+    @property
+    def wake_at(self) -> float | None:
+        """When to call :meth:`admit` even if nothing happens."""
+        look_at = self._looked + _LOOK_AFTER if self._inbox.waiting else None
+        return min((at for at in (look_at, self._flush_at) if at is not None), default=None)
+
+    def offer(self, client: str, offer: Offer) -> None:
+        """Answer an offer: it counts already, will not count, or may be sent.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full; the client will offer again.
+        """
+        ledger = self._federation.ledger
+        known = ledger.update(offer.round, client)
+        if known is not None and known.digest == offer.update and offer.run == ledger.run:
+            self._reply(client, accepted(offer))
+        elif refused := refusal(self._federation, client, offer):
+            self._refuse(client, offer, refused)
+        elif self._inbox.tires(client, offer.update):
+            sentence = "This client has offered too many different updates in this round."
+            refused = Refused(update=offer.update, reason="unwelcome", sentence=sentence)
+            self._refuse(client, offer, refused)
+        else:
+            self._reply(client, self._inbox.offer(client, offer, self._clock()))
+            self._flush()
+
+    def chunk(self, client: str, frame: bytes) -> None:
+        """Take a piece of an update, in the network's thread: in the loop it would cost twice.
+
+        One that nobody awaits is left aside, and so is what is wrong, or finds the disk full: its
+        client will send it again.
+        """
+        try:
+            within = self._inbox.chunk(client, Chunk.decode(frame), self._clock())
+            if within is not None:
+                self._disk.put(partial(self._flush_within, within))
+        except ChorusError as error:
+            self._complaints.about(client, f"{error.problem} {error.mend}".strip())
+
+    def suspend(self, client: str) -> None:
+        """Learn that a client is gone: others may have its place."""
+        self._inbox.suspend(client)
+        self.admit()
+
+    def admit(self) -> None:
+        """Let those in whose turn it is."""
+        self._looked = self._clock()
+        for upload in self._inbox.admit(self._looked):
+            self._reply(upload.client, self._inbox.received(upload))
+        self._flush()
+
+    def clear(self) -> None:
+        """Forget everything: the round is over."""
+        self._inbox.clear()
+
+    def close(self) -> None:
+        """Let go of all files, after both threads have ended; what arrived stays."""
+        self._inbox.close()
+
+    def _flush_within(self, seconds: float) -> None:
+        if not seconds:
+            self._flush()
+        elif self._flush_at is None:
+            self._flush_at = self._clock() + seconds
+
+    def _flush(self) -> None:
+        """Make durable what is due, or when its time has come everything that has arrived."""
+        everything = self._flush_at is not None and self._clock() >= self._flush_at
+        if everything:
+            self._flush_at = None
+        for upload in self._inbox.to_flush(everything=everything):
+            done, failed = partial(self._flushed, upload), partial(self._not_flushed, upload)
+            self._disk.do(upload.flush, done, failed)
+
+    def _flushed(self, upload: Upload, _: None) -> None:
+        upload.flushing = False
+        safe = upload.part.durable.total
+        self._federation.ledger.hear(upload.client, bytes_up=safe - upload.told)
+        upload.told = safe
+        if self._inbox.has(upload) and not upload.checking:
+            self._reply(upload.client, self._inbox.received(upload))
+            if upload.part.complete:
+                self._check(upload)
+        if upload.fresh:
+            self._flush_within(SOON)
+        self._flush()
+
+    def _not_flushed(self, upload: Upload, error: ChorusError) -> None:
+        """Let go of what a full disk did not take: the client is told anew what is safe."""
+        upload.flushing = False
+        log.error("%s %s", error.problem, error.mend)
+
+        def tell() -> None:
+            if self._inbox.has(upload):
+                self._reply(upload.client, self._inbox.received(upload))
+
+        self._later(tell)
+
+    def _check(self, upload: Upload) -> None:
+        """Check an update that has arrived whole."""
+        settings = self._federation.settings
+        upload.checking = True
+        check = partial(
+            check_upload,
+            upload,
+            self._federation.architecture,
+            control=settings.strategy == "scaffold",
+            largest_norm=settings.largest_norm,
+        )
+        done, failed = partial(self._checked, upload), partial(self._not_checked, upload)
+        self._arithmetic.do(check, done, failed)
+
+    def _not_checked(self, upload: Upload, error: ChorusError) -> None:
+        """Keep what the disk did not let be read; it is checked when the client asks again."""
+        log.error("%s %s", error.problem, error.mend)
+        if self._inbox.has(upload):
+            self._inbox.drop(upload.client, done=True)
+        self._disk.submit(upload.part.close)
+
+    def _checked(self, upload: Upload, outcome: float | Refused) -> None:
+        """Count an update that was checked, if it still may count."""
+        upload.checking = False
+        if not self._inbox.has(upload):
+            self._disk.submit(upload.part.close)
+            return
+        client, offer = upload.client, upload.offer
+        if isinstance(outcome, Refused):
+            self._refuse(client, offer, outcome)
+        elif refused := refusal(self._federation, client, offer):
+            self._refuse(client, offer, refused)
+        elif self._enter(upload, norm=outcome):
+            self._reply(client, accepted(offer))
+            rounds = self._federation.rounds
+            step = rounds.accept(client)
+            count = f"{len(rounds.counted)} of {rounds.wanted}"
+            log.info("Round %d: the update of %s counts (%s).", offer.round, client, count)
+            self._counted(step)
+        self.admit()
+
+    def _enter(self, upload: Upload, *, norm: float) -> bool:
+        """Make an update count, for good; say whether the disk had room."""
+        client, offer = upload.client, upload.offer
+        self._inbox.drop(client, done=True)
+        try:
+            upload.part.keep(self._federation.folder.update(offer.round, client))
+            self._federation.ledger.accept(
+                CheckedUpdate(
+                    round=offer.round,
+                    client=client,
+                    digest=offer.update,
+                    bytes=offer.size,
+                    codec=offer.codec,
+                    examples=offer.examples,
+                    norm=norm,
+                    loss=offer.loss,
+                    confusion=offer.confusion,
+                )
+            )
+        except StorageError as error:
+            # The client hears nothing, and offers it again.
+            log.error("%s %s", error.problem, error.mend)  # noqa: TRY400 -- a full disk
+            return False
+        return True
+
+    def _refuse(self, client: str, offer: Offer, refused: Refused) -> None:
+        # An old offer that is repeated does not cost the client what it is sending now.
+        if self._inbox.expects(client, offer.update):
+            self._inbox.drop(client)
+        self._reply(client, refused)
+        if self._complaints.about(client, refused.sentence):
+            self._federation.ledger.refuse(
+                client, refused.reason, refused.sentence, offer.round, offer.update
+            )
+        self.admit()

@@ -1,0 +1,153 @@
+"""Puts a federation, its broker and its service together, and says what they do."""
+
+import logging
+import signal
+import socket
+import time
+from contextlib import ExitStack
+
+from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
+from aggregator.ledger import Version
+from aggregator.rounds.federation import Federation, Validate
+from aggregator.rounds.scoring import scores_of
+from aggregator.rounds.validation import Validation, validation_examples
+from aggregator.server.screen import Screen, ended, look
+from aggregator.server.service import Service
+from aggregator.server.settings import ServeSettings
+from shared.architectures import ARCHITECTURES
+from shared.broker_settings import PLAIN_PORT, BrokerSettings
+from shared.command import log_to_stderr, progress_console
+from shared.randomness import stream
+from shared.recogniser import Recogniser
+from shared.weights import initial_weights
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: ServeSettings) -> None:
+    """Serve a federation until its last round, or until stopped by a signal.
+
+    Raises
+    ------
+    FederationError
+        If another process serves it, it was begun with other settings, or it is damaged.
+    BrokerError
+        If the broker does not let the aggregator in, or the embedded one cannot be what was asked
+        for.
+    """
+    console = progress_console()
+    with ExitStack() as stack:
+        federation = stack.enter_context(Federation(settings, _validation(settings)))
+        if settings.embedded_broker:
+            own = EmbeddedBroker(settings.part(EmbeddedBrokerSettings), settings.port or PLAIN_PORT)
+            stack.enter_context(own)
+        screen = None
+        if console.is_terminal and not console.is_dumb_terminal:
+            console.print(_begins(settings, federation), soft_wrap=True, markup=False)
+            screen = stack.enter_context(Screen(federation, console))
+        log_to_stderr()
+        if screen:
+            for handler in logging.getLogger().handlers:
+                handler.addFilter(screen.filter)
+        else:
+            log.info("%s", _begins(settings, federation))
+        _Serving(settings, federation, screen).run()
+        after = _ends(settings, federation)
+    if screen:
+        console.print(after, soft_wrap=True, markup=False)
+    else:
+        log.info("%s", after)
+
+
+def _validation(settings: ServeSettings) -> Validate | None:
+    """Prepare to score each new model, if there is a corpus to do it with."""
+    examples = validation_examples(settings)
+    if examples is None:
+        return None
+    architecture = ARCHITECTURES[settings.model]
+    first = initial_weights(architecture, stream(settings.seed, "initial weights"))
+    return Validation(examples, Recogniser(architecture, first))
+
+
+class _Serving:
+    """The service, with somebody who looks on."""
+
+    def __init__(
+        self, settings: ServeSettings, federation: Federation, screen: Screen | None
+    ) -> None:
+        self._settings = settings
+        self._federation = federation
+        self._screen = screen
+        self._told = ""
+        self._bid_farewell = False
+        self._service = Service(
+            federation,
+            settings.part(BrokerSettings),
+            on_round=self._round_ended,
+            on_change=self._say_who_is_waited_for,
+        )
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._service.stop())
+        self._service.run(forever=self._settings.stay)
+
+    def _round_ended(self, number: int, version: Version | None) -> None:
+        if self._screen:
+            self._screen.end_round(number)
+        if found := ended(self._federation, number):
+            scores = scores_of(version.validation) if version else None
+            corpus = self._settings.validation_corpus
+            score = f" Its model's UAR on {corpus} is {scores.uar:.3f}." if scores else ""
+            log.info("%s%s", found.line, score)
+
+    def _say_who_is_waited_for(self) -> None:
+        state = look(self._federation, time.monotonic())
+        if not self._screen and state.waiting != self._told:
+            self._told = state.waiting
+            if self._told:
+                log.info("%s", self._told)
+        if state.phase == "finished" and state.present and not self._bid_farewell:
+            self._bid_farewell = True
+            log.info("Round %d has ended, the last; devices fetch its model now.", state.number)
+
+
+def _begins(settings: ServeSettings, federation: Federation) -> str:
+    """Say what is served, where it is kept, and how devices come in."""
+    rounds = federation.rounds
+    what = f"Federation {settings.federation}: {settings.model}, {settings.strategy}, "
+    what += f"round {rounds.number} of {settings.rounds}; all is kept in {settings.folder}."
+    if rounds.phase == "finished":
+        return f"{what} Its last round has ended."
+    return f"{what} A device takes part with `{_device_command(settings)}` (or --mic)."
+
+
+def _device_command(settings: ServeSettings) -> str:
+    host, port = settings.address
+    if settings.listen != ServeSettings.model_fields["listen"].default:
+        host = socket.gethostname()
+    words = ["edge-client run --wav DIR"]
+    if host != ServeSettings.model_fields["broker"].default:
+        words.append(f"--broker {host}")
+    if settings.port is not None:
+        words.append(f"--port {port}")
+    if settings.tls:
+        words.append("--tls")
+    if settings.federation != ServeSettings.model_fields["federation"].default:
+        words.append(f"--federation {settings.federation}")
+    return " ".join(words)
+
+
+def _ends(settings: ServeSettings, federation: Federation) -> str:
+    """Say how to go on."""
+    state = look(federation, time.monotonic())
+    folder = f" --state {settings.state}" if settings.state else ""
+    if state.phase != "finished":
+        where = f"Stopped in round {state.number} of {settings.rounds}"
+        if state.phase == "waiting":
+            where = f"Stopped before round {state.number} of {settings.rounds}"
+        return f"{where}; the same command goes on from there."
+    return (
+        f"Round {state.number} was the last: `aggregator models export{folder}` writes its model, "
+        "more --rounds go on from it, --stay hands it to devices that come later."
+    )

@@ -1,0 +1,257 @@
+"""What ``aggregator serve`` shows while it serves: lines for a journal, a live table in a terminal.
+
+It only looks: at the rounds, whose attributes may be read at any time, and at the ledger.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from aggregator.ledger import RoundRecord
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.scoring import scores_of
+from aggregator.rounds.synchronous import Phase
+from shared.errors import ChorusError
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.table import Table
+
+_SHOWN: Final = 8
+"""Ended rounds in the table; `aggregator status` has all."""
+
+_REFRESH: Final = 2.0
+"""Times a second that the table is drawn anew."""
+
+_MB: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a federation stands at one moment.
+
+    Attributes
+    ----------
+    phase, number
+        Of the current round; see :class:`aggregator.rounds.synchronous.Rounds`.
+    present, quorum
+        Clients that are there and allowed to train; those that a round needs to open.
+    invited, counted, wanted
+        Clients of the round, and updates.
+    seconds
+        Until the deadline; ``None`` if there is none.
+    """
+
+    phase: Phase
+    number: int
+    present: int
+    quorum: int
+    invited: int
+    counted: int
+    wanted: int
+    seconds: float | None
+
+    @property
+    def waiting(self) -> str:
+        """What it waits for, in a sentence; empty if not for clients that are away."""
+        there = {0: "none is", 1: "1 is"}.get(self.present, f"{self.present} are")
+        missing = self.wanted - self.counted
+        if self.phase == "waiting":
+            needed = _count(self.quorum, "client")
+            return f"Round {self.number} waits for {needed}, {there} there."
+        if self.phase == "open" and self.present < missing:
+            return (
+                f"Round {self.number} waits for {_count(missing, 'update')}, but of the clients "
+                f"{there} there; at its deadline it goes on without them."
+            )
+        return ""
+
+
+def look(federation: Federation, now: float) -> State:
+    """Say where a federation stands; may be called from any thread.
+
+    Parameters
+    ----------
+    federation
+        What is served.
+    now
+        The time, of the clock that its service goes by.
+    """
+    rounds = federation.rounds
+    due = rounds.wake_at
+    return State(
+        phase=rounds.phase,
+        number=rounds.number,
+        present=rounds.present,
+        quorum=federation.settings.quorum,
+        invited=len(rounds.invited),
+        counted=len(rounds.counted),
+        wanted=rounds.wanted,
+        seconds=None if due is None else max(0.0, due - now),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A round that is over, in figures.
+
+    Attributes
+    ----------
+    record
+        The ledger's.
+    updates, bytes
+        How many updates counted, and the bytes of their files.
+    """
+
+    record: RoundRecord
+    updates: int
+    bytes: int
+
+    @property
+    def uar(self) -> float | None:
+        """UAR of the model that the round began with; ``None`` if nobody told."""
+        scores = scores_of(self.record.confusion)
+        return None if scores is None else scores.uar
+
+    @property
+    def line(self) -> str:
+        """The round in a sentence."""
+        number = self.record.number
+        if self.record.state == "abandoned":
+            return f"Round {number} was given up: {self.record.note}"
+        facts = [f"{_count(self.updates, 'update')}, {self.bytes / _MB:.1f} MB"]
+        if self.record.loss is not None:
+            facts.append(f"training loss {self.record.loss:.3f}")
+        if self.uar is not None:
+            facts.append(f"UAR of the model it began with {self.uar:.3f}")
+        return f"Round {number} is done: {', '.join(facts)}."
+
+
+def ended(federation: Federation, number: int) -> Ended | None:
+    """Read what a round came to; ``None`` if it is not over."""
+    record = federation.ledger.round(number)
+    if record is None or record.ended is None:
+        return None
+    updates = federation.ledger.updates(number)
+    return Ended(record, len(updates), sum(update.bytes for update in updates))
+
+
+class Screen:
+    """A table in a terminal, drawn anew by itself; the log's plain lines stay out of its way.
+
+    Parameters
+    ----------
+    federation
+        What is served.
+    console
+        Where to draw.
+    clock
+        The clock that its service goes by.
+    """
+
+    def __init__(
+        self,
+        federation: Federation,
+        console: "Console",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        from rich.live import Live
+
+        self._federation = federation
+        self._clock = clock
+        self._remark = ""
+        self._ended: list[Ended] = []
+        for record in reversed(federation.ledger.rounds(_SHOWN)):
+            self.end_round(record.number)
+        self._live = Live(
+            console=console, get_renderable=self.view, refresh_per_second=_REFRESH, screen=False
+        )
+
+    def __enter__(self) -> Self:
+        """Begin to draw; what is written to standard error from here on goes above the table."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Draw a last time, and leave the table where it is."""
+        self._live.stop()
+
+    def end_round(self, number: int) -> None:
+        """Learn that a round is over."""
+        if found := ended(self._federation, number):
+            self._ended = [*self._ended, found][-_SHOWN:]
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the log's plain lines for the table's foot; a ``logging.Filter``."""
+        if record.levelno > logging.INFO:
+            return True
+        self._remark = record.getMessage()
+        return False
+
+    def view(self) -> "Group":
+        """Lay out where the federation stands now, and what was said last."""
+        from rich.console import Group
+        from rich.text import Text
+
+        state = look(self._federation, self._clock())
+        foot = "\n".join(filter(None, (self._remark, state.waiting)))
+        return Group(self._table(state), Text(foot))
+
+    def _table(self, state: State) -> "Table":
+        from rich.table import Table
+
+        settings = self._federation.settings
+        there = "1 client is" if state.present == 1 else f"{_count(state.present, 'client')} are"
+        table = Table(
+            title=f"{settings.federation}: {settings.model}, {settings.strategy}; {there} there",
+            title_justify="left",
+        )
+        for name in ("round", "state", "answered", "invited", "MB", "UAR before", "time"):
+            table.add_column(name, justify="left" if name == "state" else "right")
+        for each in self._ended:
+            record = each.record
+            table.add_row(
+                str(record.number),
+                record.state,
+                f"{each.updates} of {record.wanted}",
+                str(len(record.invited)),
+                f"{each.bytes / _MB:.1f}",
+                "" if each.uar is None else f"{each.uar:.3f}",
+                _minutes((record.ended or 0.0) - record.opened),
+            )
+        if state.phase in ("open", "aggregating"):
+            table.add_row(
+                f"{state.number} of {settings.rounds}",
+                state.phase,
+                f"{state.counted} of {state.wanted}",
+                str(state.invited),
+                f"{self._bytes(state.number) / _MB:.1f}",
+                "",
+                "" if state.seconds is None else f"{_minutes(state.seconds)} left",
+            )
+        return table
+
+    def _bytes(self, number: int) -> int:
+        # The service says what is wrong with the ledger; drawing goes on.
+        with suppress(ChorusError):
+            return sum(update.bytes for update in self._federation.ledger.updates(number))
+        return 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _minutes(seconds: float) -> str:
+    whole = math.ceil(seconds)
+    return f"{whole // 60}:{whole % 60:02}"

@@ -1,0 +1,16 @@
+"""Everything of ``aggregator serve``."""
+
+from typing import ClassVar
+
+from aggregator.broker.embedded import EmbeddedBrokerSettings
+from aggregator.settings import AggregatorSettings
+from shared.broker_settings import BrokerSettings
+
+
+class ServeSettings(AggregatorSettings, BrokerSettings, EmbeddedBrokerSettings):
+    """A federation, its broker, and how long to serve."""
+
+    panel: ClassVar[str] = "Serving"
+
+    stay: bool = False
+    """Stay after the last round, so that devices which come later still get the model."""

@@ -1,0 +1,71 @@
+"""What a device holds, at one look: for ``edge-client status``."""
+
+from typing import TYPE_CHECKING, Any
+
+from edge_client.device.settings import DeviceSettings
+from edge_client.device.state import StateFolder
+from edge_client.device.store import ExampleStore
+from edge_client.federation.client_state import remembered
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def overview(settings: DeviceSettings) -> dict[str, Any]:
+    """Read a state folder, whether a device runs with it or not.
+
+    Returns
+    -------
+    dict
+        ``state`` (the folder), ``utterances``, ``labelled`` (by emotion), ``model`` (bytes, or
+        ``None``), ``federations`` (by name: round, updates accepted, why the last was refused, the
+        update that waits to be sent), and ``clips`` (the federations of each device that was made
+        of labelled clips, by its name).
+    """
+    state = StateFolder(settings.folder)
+    counts: dict[str, int] = {}
+    utterances = 0
+    if state.examples.exists():
+        with ExampleStore(state.examples, limit_mb=settings.store_mb) as store:
+            counts = store.counts()
+            utterances = sum(counts.values()) - counts["discarded"]
+    model = state.model.stat().st_size if state.model.exists() else None
+    return {
+        "state": str(state.path),
+        "utterances": utterances,
+        "labelled": counts,
+        "model": model,
+        "federations": _federations(state),
+        "clips": {made.path.name: _federations(made) for made in state.made_of_clips()},
+    }
+
+
+def _federations(state: StateFolder) -> dict[str, Any]:
+    return {folder.name: remembered(folder) for folder in sorted(state.federations.glob("*"))}
+
+
+def overview_table(found: dict[str, Any]) -> "Table":
+    """Show :func:`overview` as a table."""
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    labelled = ", ".join(f"{name} {count}" for name, count in found["labelled"].items())
+    table.add_row("state folder", found["state"])
+    table.add_row("utterances", str(found["utterances"]))
+    table.add_row("labelled", labelled or "none")
+    table.add_row("model", "none yet" if found["model"] is None else f"{found['model']:,} bytes")
+    for name, part in found["federations"].items():
+        table.add_row(f"federation {name}", _told(part))
+    for clips, parts in found["clips"].items():
+        for name, part in parts.items():
+            table.add_row(f"clips as {clips}, federation {name}", _told(part))
+    return table
+
+
+def _told(part: dict[str, Any]) -> str:
+    told = f"round {part['round']}, {part['accepted']} updates counted"
+    if part["waiting"]:
+        told += ", one waits to be sent"
+    if part["refused"]:
+        told += f"; the last was refused: {part['refused']}"
+    return told

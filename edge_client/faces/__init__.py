@@ -1,0 +1,1 @@
+"""What a device shows: the terminal with its keys, and Home Assistant."""

@@ -1,0 +1,236 @@
+"""The terminal's view of a device: level, state, the last utterances, and keys to label them."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from edge_client.device.device import Device, Event
+from edge_client.device.recognition import Recognition
+from edge_client.faces.keys import Keys
+from edge_client.hearing.segmentation import SILENCE
+from shared.emotions import EMOTIONS
+from shared.errors import ChorusError
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.table import Table
+    from rich.text import Text
+
+ROWS: Final = 8
+"""Utterances shown."""
+
+REFRESH: Final = 0.1
+"""Seconds between two pictures of the level."""
+
+SETTLING: Final = 0.4
+"""Seconds for which a new utterance takes no answer: it was meant for the one before."""
+
+EMOTION_KEYS: Final = {emotion[0]: emotion for emotion in EMOTIONS}
+"""a, h, n, s: what corrects to which emotion."""
+
+_ANSWERS: Final = (*EMOTION_KEYS, "enter", " ", "d")
+
+_NARROW: Final = 100
+"""Columns of a terminal below which everything is drawn half as wide."""
+
+_BAR: Final = 8
+_METER: Final = 30
+_BLOCKS: Final = " ▏▎▍▌▋▊▉█"
+_COLOURS: Final = {
+    "idle": "dim",
+    "listening": "green",
+    "speaking": "bold green",
+    "waiting": "yellow",
+    "paused": "yellow",
+}
+
+
+class TerminalView:
+    """Shows a device, and lets its person label what it heard.
+
+    Parameters
+    ----------
+    device
+        The device.
+    console
+        Where to show it.
+    clock
+        Seconds that only go forward.
+    """
+
+    def __init__(
+        self, device: Device, console: "Console", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._device = device
+        self._console = console
+        self._clock = clock
+        self._settled = clock()
+        self._chosen: int | None = None  # None: always the newest
+        self._said = ""
+        self._stale = True
+        self._rows: list[Recognition] = []
+        self._status: dict[str, Any] = {}
+
+    def show(self, keys: Keys, go_on: Callable[[], object]) -> None:
+        """Show the device until its person presses ``q``.
+
+        Parameters
+        ----------
+        keys
+            Where keys come from.
+        go_on
+            Called before each picture; what it raises ends the view.
+        """
+        from rich.live import Live
+
+        unsubscribe = self._device.subscribe(self._on_device)
+        try:
+            with Live(self.picture(), console=self._console, auto_refresh=False) as live:
+                while (key := keys.get(REFRESH)) != "q":
+                    go_on()
+                    if key is not None:
+                        self.press(key)
+                    live.update(self.picture(), refresh=True)
+        finally:
+            unsubscribe()
+
+    def press(self, key: str) -> None:
+        """Do what a key stands for; an error is shown, and ends nothing."""
+        self._stale = True
+        try:
+            self._said = self._do(key)
+        except ChorusError as error:
+            self._said = f"{error.problem} {error.mend}".strip()
+
+    def picture(self) -> "Group":
+        """Draw the device as it is now."""
+        from rich.console import Group
+        from rich.text import Text
+
+        if self._stale:
+            self._look()
+        problem = Text(self._status["problem"] or "", "yellow")
+        return Group(self._head(), self._table(), problem, Text(self._said), Text(_HELP, "dim"))
+
+    def _look(self) -> None:
+        self._stale = False
+        before = {row.identifier for row in self._rows}
+        self._rows = self._device.recent(ROWS)
+        self._status = self._device.status()
+        row = self._row()
+        if before and row and row.identifier not in before:
+            self._settled = self._clock() + SETTLING
+
+    def _do(self, key: str) -> str:
+        device = self._device
+        if key in ("up", "down"):
+            self._choose(-1 if key == "up" else 1)
+        elif key == "p":
+            (device.resume if device.paused else device.pause)()
+        elif key == "u":
+            return _said_of(device.undo()) or "There is nothing to take back."
+        elif key in _ANSWERS and (row := self._row()):
+            if self._clock() < self._settled:
+                return "Something new was heard just then: press once more."
+            return _said_of(self._answer(key, row.identifier))
+        return ""
+
+    def _answer(self, key: str, identifier: int) -> Recognition:
+        if key in EMOTION_KEYS:
+            return self._device.correct(identifier, EMOTION_KEYS[key])
+        if key == "d":
+            self._chosen = None
+            return self._device.discard(identifier)
+        return self._device.confirm(identifier)
+
+    def _width(self, columns: int) -> int:
+        return columns if self._console.width >= _NARROW else columns // 2
+
+    def _row(self) -> Recognition | None:
+        """Find the utterance that keys act on, as it is shown."""
+        chosen = [row for row in self._rows if row.identifier == self._chosen]
+        return chosen[0] if chosen else self._rows[0] if self._rows else None
+
+    def _choose(self, by: int) -> None:
+        row = self._row()
+        if row is not None:
+            where = min(max(self._rows.index(row) + by, 0), len(self._rows) - 1)
+            self._chosen = self._rows[where].identifier if where else None
+
+    def _on_device(self, event: Event) -> None:
+        del event
+        self._stale = True
+
+    def _head(self) -> "Text":
+        from rich.text import Text
+
+        status, text = self._status, Text()
+        state = status["state"]
+        if state == "listening" and self._device.speaking:
+            state = "speaking"
+        text.append(f"● {state:10}", _COLOURS[state])
+        text.append(bar((self._device.level - SILENCE) / -SILENCE, self._width(_METER)), "green")
+        text.append(f" {self._device.level:4.0f} dB   ")
+        model = status["model"]
+        text.append(f"{model['architecture']} {model['digest'][:8]}" if model else "no model yet")
+        text.append("\n")
+        text.append("   ".join(f"{name} {count}" for name, count in status["counts"].items()))
+        if source := status["source"]:
+            text.append(f"\n{source['detail']}", "dim")
+            if source["overruns"]:
+                text.append(f" Sound was lost {source['overruns']} times.", "yellow")
+        if facts := status["round"]:
+            words = [f"round {facts['number']}"] if facts["number"] else ["federation"]
+            words += [facts["state"], f"updates counted: {facts['accepted']}"]
+            text.append("\n" + ", ".join(words), "dim")
+        if facts := status["training"]:
+            text.append(f"\nadapted to {facts['examples']} of your answers", "dim")
+        return text
+
+    def _table(self) -> "Table":
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False)
+        for name in ("", "heard", "", *EMOTIONS, "you said"):
+            table.add_column(name)
+        chosen = self._row()
+        for row in self._rows:
+            probabilities = row.probabilities or (0.0,) * len(EMOTIONS)
+            table.add_row(
+                "▶" if row is chosen else " ",
+                f"{row.heard_at.astimezone():%H:%M:%S}",
+                f"{row.seconds:4.1f} s",
+                *(f"{bar(p, self._width(_BAR))}{p:4.0%}" for p in probabilities),
+                row.label or ("not kept" if row.identifier < 0 else ""),
+                style="bold" if row is chosen else "",
+            )
+        return table
+
+
+_HELP: Final = (
+    "Enter: right   "
+    + "   ".join(f"{key}: {emotion}" for key, emotion in EMOTION_KEYS.items())
+    + "   d: discard   u: undo   ↑ ↓: choose   p: pause   q: end"
+)
+
+
+def bar(share: float, width: int) -> str:
+    """Draw a share of 1 as a bar of so many characters, in eighths."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    return (_BLOCKS[8] * (eighths // 8) + _BLOCKS[eighths % 8].strip()).ljust(width)
+
+
+def line(heard: Recognition) -> str:
+    """Say an utterance in one line, where there is no terminal to draw in."""
+    when = f"{heard.heard_at.astimezone():%H:%M:%S}  {heard.seconds:4.1f} s"
+    if heard.probabilities is None:
+        return f"{when}  no model yet"
+    shares = zip(EMOTIONS, heard.probabilities, strict=True)
+    return f"{when}  {heard.emotion:8}" + "".join(f"  {name} {share:.0%}" for name, share in shares)
+
+
+def _said_of(changed: Recognition | None) -> str:
+    if changed is None:
+        return ""
+    what = "discarded" if changed.discarded else changed.label or "not labelled"
+    return f"{changed.heard_at.astimezone():%H:%M:%S}: {what}"

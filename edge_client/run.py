@@ -1,0 +1,226 @@
+"""``edge-client run``: puts the device together with what it hears by and shows itself in."""
+
+import json
+import queue
+import signal
+import sys
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
+
+from edge_client.device.device import Device, Event
+from edge_client.device.listening import Listener
+from edge_client.device.personalising import Learning
+from edge_client.device.settings import DeviceSettings, RunSettings, split_address
+from edge_client.device.state import StateFolder
+from edge_client.federation.settings import FederationSettings, name_of_host
+from edge_client.hearing.devices import hushed
+from edge_client.hearing.segmentation import Segmenter
+from edge_client.hearing.settings import HearingSettings
+from edge_client.hearing.source import OnEvent, Source
+from shared.broker_settings import PLAIN_PORT, TLS_PORT, BrokerSettings
+from shared.command import log_to_stderr, progress_console
+from shared.errors import AudioError, SettingsError
+
+if TYPE_CHECKING:
+    from edge_client.device.recognition import Recognition
+    from edge_client.federation.taking_part import Companion
+
+_LOOK: Final = 0.2
+"""Seconds between looks whether the listening has ended."""
+
+_WEB_PORT: Final = 8765
+
+_LISTENING: Final = (
+    *("fast", "headless", "web", "home_assistant", "weights"),
+    *("speaker", "keep_audio", "keep_unlabelled"),
+)
+"""Settings of a device that listens."""
+
+
+def run_device(settings: RunSettings) -> None:
+    """Listen until the person ends it, or the recording ends.
+
+    Raises
+    ------
+    ChorusError
+        Whatever keeps it from listening. Everything kept before stays.
+    """
+    if settings.wav is not None and not settings.wav.exists():
+        raise AudioError(f"There is no recording {settings.wav}.", "Check the name.")
+    if settings.wav is not None and is_labelled(settings.wav):
+        _take_part_with_clips(settings, settings.wav)
+        return
+    shown = not settings.headless and sys.stdin.isatty() and sys.stdout.isatty()
+    if not (shown and sys.stderr.isatty()):
+        log_to_stderr()  # else the view says it
+    with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            stack.callback(signal.signal, number, signal.signal(number, _end))
+        device = stack.enter_context(Device(settings.part(DeviceSettings)))
+        if device.recognising.digest is None:
+            device.say("model", _without_model(settings))
+        stack.enter_context(closing(Learning(device)))
+        if not settings.offline:
+            stack.enter_context(_take_part(device, settings))
+        if settings.home_assistant:
+            from edge_client.faces.home_assistant import HomeAssistant
+
+            stack.enter_context(closing(HomeAssistant(device, _home_broker(settings))))
+        if settings.web:
+            _serve(device, settings.web, StateFolder(settings.folder).token, stack)
+        (_show if shown else _print_all)(device, settings, stack)
+
+
+def _without_model(settings: RunSettings) -> str:
+    mend = "Give one with --weights FILE." if settings.offline else "It comes from the federation."
+    return f"There is no model yet: what is heard is kept, to be labelled. {mend}"
+
+
+def is_labelled(wav: Path) -> bool:
+    """Say whether ``--wav`` names labelled clips, not one recording."""
+    return wav.is_dir() or wav.suffix.lower() == ".csv"
+
+
+def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
+    """Take part in a federation without listening."""
+    if settings.offline:
+        raise SettingsError(
+            f"{clips} holds labelled clips, which are for a federation.",
+            "Leave out --offline, or give one recording: --wav FILE.",
+        )
+    if given := [name for name in _LISTENING if getattr(settings, name)]:
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise SettingsError(
+            f"{clips} holds labelled clips, which nobody listens to: {options} cannot be had.",
+            "Leave them out, or give one recording: --wav FILE.",
+        )
+    from edge_client.federation.taking_part import take_part_with_clips
+
+    # Several may run on one machine without further settings: one for each folder of clips.
+    federation = settings.part(FederationSettings)
+    if federation.client is None:
+        name = name_of_host(f"{federation.name}-{clips.resolve().stem}")
+        federation = federation.model_copy(update={"client": name})
+    state = StateFolder(settings.folder)
+    state.make()
+    if settings.state is None:
+        state = StateFolder(state.clips / federation.name)
+    with state.taken():
+        take_part_with_clips(federation, clips, state.federations / federation.federation)
+
+
+def _take_part(device: Device, settings: RunSettings) -> "Companion":
+    """Take part in a federation while listening."""
+    from edge_client.federation.taking_part import Companion
+
+    folder = StateFolder(settings.folder).federations / settings.federation
+    return Companion(device, settings.part(FederationSettings), folder)
+
+
+def _listen(device: Device, settings: RunSettings, stack: ExitStack) -> Listener:
+    kind: Literal["mic", "wav"] = "mic" if settings.mic else "wav"
+    make_segmenter = partial(Segmenter, settings.part(HearingSettings))
+    listener = Listener(device, partial(open_source, settings), make_segmenter, kind)
+    stack.enter_context(closing(listener))
+    return listener
+
+
+def _show(device: Device, settings: RunSettings, stack: ExitStack) -> None:
+    """Let the person see and label what is heard, in the terminal, until they end it."""
+    from rich.console import Console
+
+    from edge_client.faces.keys import Keys
+    from edge_client.faces.terminal import TerminalView
+
+    if sys.stderr.isatty():
+        # PortAudio and ALSA write there by themselves; what Python writes, the view shows.
+        stack.enter_context(hushed())
+    listener = _listen(device, settings, stack)
+
+    def go_on() -> None:
+        listener.wait(0)
+        device.look()
+
+    view = TerminalView(device, Console(highlight=False))
+    view.show(stack.enter_context(Keys()), go_on)
+
+
+def _print_all(device: Device, settings: RunSettings, stack: ExitStack) -> None:
+    """Print what is heard, one line each, until the recording ends; with a page, for ever."""
+    lines: queue.SimpleQueue[Recognition] = queue.SimpleQueue()
+
+    def note(event: Event) -> None:
+        if event.kind == "heard" and event.recognition:
+            lines.put(event.recognition)
+
+    stack.callback(device.subscribe(note))
+    listener = _listen(device, settings, stack)
+    ended = False
+    while not ended or settings.web:
+        ended = listener.wait(0 if ended else _LOOK)
+        _print(lines, as_json=settings.headless, wait=_LOOK if ended else 0)
+        device.look()
+
+
+def open_source(settings: RunSettings, on_event: OnEvent, before: Source | None) -> Source:
+    """Open the microphone or the recording that the settings ask for, or what was open before."""
+    from edge_client.hearing.microphone import Microphone
+    from edge_client.hearing.recording import Recording
+
+    if isinstance(before, Microphone):
+        return before.anew()
+    channel = settings.channel
+    if settings.wav is not None:
+        return Recording(settings.wav, fast=settings.fast, channel=channel, on_event=on_event)
+    return Microphone(settings.device, rate=settings.rate, channel=channel, on_event=on_event)
+
+
+def _print(lines: "queue.SimpleQueue[Recognition]", *, as_json: bool, wait: float) -> None:
+    """Print what was heard meanwhile, one line each."""
+    from edge_client.faces.terminal import line
+
+    while True:
+        try:
+            heard = lines.get(timeout=wait) if wait else lines.get_nowait()
+        except queue.Empty:
+            return
+        sys.stdout.write((json.dumps(heard.to_dict()) if as_json else line(heard)) + "\n")
+        sys.stdout.flush()
+
+
+def _serve(device: Device, address: str, token: Path, stack: ExitStack) -> None:
+    from edge_client.web.access import kept_token
+    from edge_client.web.link import qr_code
+    from edge_client.web.server import serve
+
+    server = serve(device, *split_address(address, _WEB_PORT), token=kept_token(token))
+    stack.enter_context(closing(server))
+    console = progress_console()
+    console.print(f"The page: {server.address}", soft_wrap=True, markup=False)
+    if sys.stderr.isatty():
+        # Dark on light, as cameras want it, whatever the terminal's own colours are.
+        console.print(qr_code(server.address), soft_wrap=True, style="#ffffff on #000000")
+
+
+def _home_broker(settings: RunSettings) -> BrokerSettings:
+    tls = settings.home_assistant_tls
+    host, port = split_address(settings.home_assistant or "", TLS_PORT if tls else PLAIN_PORT)
+    return BrokerSettings.parse(
+        {
+            "broker": host,
+            "port": port,
+            "username": settings.home_assistant_username,
+            "password_file": settings.home_assistant_password_file,
+            "tls": tls,
+            "ca_file": settings.home_assistant_ca_file,
+        }
+    )
+
+
+def _end(*_: object) -> NoReturn:
+    """End in good order, as a service or a person at a terminal wants it; the next time at once."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(0)

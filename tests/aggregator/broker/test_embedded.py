@@ -1,0 +1,204 @@
+"""The aggregator's own broker, as a real process."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings, read_passwords
+from shared.broker_settings import BrokerSettings
+from shared.errors import BrokerError, MissingPartError, SettingsError
+from tests.brokers import BOUND, free_port, listens, wait_until
+from tests.peers import Peers
+from tests.proxy import proxy_to
+
+OPEN = EmbeddedBrokerSettings(embedded_broker=True)
+
+# Written by mosquitto_passwd of Mosquitto 2.0.11; the password is "open sesame".
+PASSWORDS = (
+    "ada:$7$101$D/ztLCr0r0NiTOma$nXd1GftFS9cNQPewNRdJ0VdxkkDvgT2azycXOBxTly6qgqnrhRJuGxZ7"
+    "+KtUfk1LTGrcJrj1sh0ZpOvRWiMTNA==\n"
+)
+
+
+def peak_memory(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def process_of(broker: EmbeddedBroker) -> "subprocess.Popen[bytes]":
+    assert broker._process
+    return broker._process
+
+
+def test_retained_messages_and_wills(embedded_broker: EmbeddedBroker, peers: Peers) -> None:
+    settings = BrokerSettings(port=embedded_broker.port)
+    sender = peers.connect(settings, "sender").ready()
+    assert sender.connection.publish("kept", b"old", retain=True)
+    assert sender.connection.publish("kept", b"new", retain=True)
+    wait_until(lambda: not sender.connection.busy, "the broker has acknowledged both")
+    watcher = peers.connect(settings, "watcher", "kept", "gone").ready()
+    watcher.wait_for(1)
+    with proxy_to(embedded_broker.port) as proxy:
+        peers.connect(BrokerSettings(port=proxy.port), "cut", will=("gone", b"offline")).ready()
+        proxy.cut()
+        watcher.wait_for(2)
+    assert watcher.messages == [("kept", b"new"), ("gone", b"offline")]
+    late = peers.connect(settings, "late", "gone").ready()
+    late.wait_for(1)
+    assert set(late.messages) == {("gone", b"offline")}
+    assert sender.connection.publish("kept", b"", retain=True)
+    watcher.wait_for(3)
+    later = peers.connect(settings, "later", "kept", "gone").ready()
+    later.wait_for(1)
+    # amqtt may send a retained message twice.
+    assert set(later.messages) == {("gone", b"offline")}
+
+
+def test_a_large_transfer_passes_in_bounded_memory(
+    embedded_broker: EmbeddedBroker, peers: Peers
+) -> None:
+    # A dense model of 104 MB in chunks of 64 KB, 4 MB under way.
+    count, window = 1664, threading.Semaphore(64)
+    wrong = []
+    received = [0]
+
+    def take(_: str, payload: bytes) -> None:
+        wrong.append(int.from_bytes(payload[:4]) != received[0] or len(payload) != 1 << 16)
+        received[0] += 1
+        window.release()
+
+    settings = BrokerSettings(port=embedded_broker.port)
+    peers.connect(settings, "receiver", "t", on_message=take).ready()
+    sender = peers.connect(settings, "sender").ready()
+    before = peak_memory(process_of(embedded_broker).pid)
+    for number in range(count):
+        assert window.acquire(timeout=BOUND)
+        assert sender.connection.publish("t", number.to_bytes(4) + bytes((1 << 16) - 4), qos=0)
+    wait_until(lambda: received[0] == count, "all has arrived")
+    assert not any(wrong)
+    assert peak_memory(process_of(embedded_broker).pid) - before < 40e6
+
+
+def test_it_is_started_again_when_it_ends_by_itself(
+    embedded_broker: EmbeddedBroker, peers: Peers
+) -> None:
+    peer = peers.connect(BrokerSettings(port=embedded_broker.port), "peer", "t").ready()
+    process_of(embedded_broker).kill()
+    wait_until(lambda: len(peer.changes) >= 3, "it is lost and back")
+    assert [connected for connected, _ in peer.changes][:2] == [True, False]
+    assert peer.ready().connection.publish("t", b"back")
+    peer.wait_for(1)
+
+
+def test_it_ends_with_the_aggregator_however_that_ends(tmp_path: Path) -> None:
+    port = free_port()
+    script = f"""
+        import time
+        from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
+        broker = EmbeddedBroker(EmbeddedBrokerSettings(embedded_broker=True), {port})
+        broker.start()
+        print(broker._process.pid, flush=True)
+        time.sleep(600)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, cwd=tmp_path
+    ) as aggregator:
+        assert aggregator.stdout
+        assert int(aggregator.stdout.readline())
+        aggregator.kill()
+    # The next one gets the port, though the first one's broker may still be ending.
+    with EmbeddedBroker(OPEN, port):
+        assert listens(port)
+    wait_until(lambda: not listens(port), "the port is free")
+
+
+def test_ctrl_c_in_the_terminal_does_not_reach_it(embedded_broker: EmbeddedBroker) -> None:
+    assert os.getpgid(process_of(embedded_broker).pid) != os.getpgid(os.getpid())
+
+
+def test_only_those_with_a_password_come_in(tmp_path: Path, peers: Peers) -> None:
+    file, right, wrong = (tmp_path / name for name in ("passwords", "right", "wrong"))
+    file.write_text(PASSWORDS)
+    right.write_text("open sesame\n")
+    wrong.write_text("close sesame\n")
+    settings = EmbeddedBrokerSettings(embedded_broker=True, listen="0.0.0.0", passwords=file)  # noqa: S104 - the point
+    with EmbeddedBroker(settings, 0) as broker:
+        peers.connect(BrokerSettings(port=broker.port, password_file=right), "ada").ready()
+        for name, secret in (("ada", wrong), ("bob", right), ("anonymous", None)):
+            peer = peers.connect(BrokerSettings(port=broker.port, password_file=secret), name)
+            peer.wait_for_change("does not let")
+            assert isinstance(peer.connection.refused, BrokerError)
+            assert peer.connection.refused.exit_code == 18
+        peers.close()
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "a-name"])  # noqa: S104 - refused
+def test_listening_to_the_world_needs_passwords_or_a_word(address: str) -> None:
+    settings = EmbeddedBrokerSettings(embedded_broker=True, listen=address)
+    with pytest.raises(BrokerError, match=r"would let in anybody"):
+        EmbeddedBroker(settings)
+    EmbeddedBroker(settings.model_copy(update={"insecure": True}))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
+def test_the_loopback_interface_needs_none(address: str) -> None:
+    EmbeddedBroker(EmbeddedBrokerSettings(embedded_broker=True, listen=address))
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "192.0.2.1"])
+def test_a_port_that_is_taken_and_an_address_that_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch, listen: str
+) -> None:
+    monkeypatch.setattr("aggregator.broker.embedded._PREDECESSOR", 0.0)
+    settings = EmbeddedBrokerSettings(embedded_broker=True, listen=listen, insecure=True)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(BrokerError, match=rf"{listen}, port {port}") as caught:
+            EmbeddedBroker(settings, port).start()
+    assert "--port" in caught.value.mend
+
+
+def test_amqtt_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingPartError, match="amqtt"):
+        EmbeddedBroker(OPEN, 0).start()
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"ada:open sesame\n", b"ada:$6$101$x$y\n", b"ada:$7$0$AA==$AA==\n", b"\xff"]
+)
+def test_a_file_that_holds_no_passwords(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "passwords"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(BrokerError, match=re.escape(str(file))):
+        read_passwords(file)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"listen": "0.0.0.0"}, {"embedded_broker": True, "insecure": True, "passwords": "x"}],  # noqa: S104 - refused
+)
+def test_settings_that_contradict_each_other(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        EmbeddedBrokerSettings.parse(wrong)
+
+
+def test_garbage_ends_nothing_but_its_own_connection(
+    embedded_broker: EmbeddedBroker, peers: Peers
+) -> None:
+    peer = peers.connect(BrokerSettings(port=embedded_broker.port), "peer", "t").ready()
+    for garbage in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\x10\x00", b"\x30\xff\xff\xff\xff\xff"):
+        with socket.create_connection(("127.0.0.1", embedded_broker.port)) as link:
+            link.sendall(garbage)
+    assert peer.connection.publish("t", b"still there")
+    peer.wait_for(1)
+    assert process_of(embedded_broker).poll() is None

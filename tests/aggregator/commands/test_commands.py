@@ -1,0 +1,204 @@
+"""``aggregator status`` and ``aggregator models``, beside a running federation and without one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from aggregator.cli import app
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Opened
+from aggregator.strategies.averaging import averaged
+from shared.errors import FederationError
+from shared.weights import load_weights
+from tests.aggregator.driver import CLIENTS, come, play, put, random_update, settings, weights_of
+from tests.edge_client.tiny import TINY
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+VALUES: dict[str, Any] = {"quorum": 4, "rounds": 8, "strategy": "fedadam", "averaging": 0.5}
+
+
+@pytest.fixture
+def federation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Federation:
+    """Play two rounds; the third is open, with one update."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("CHORUS_STATE", str(tmp_path))
+    federation = Federation(settings(tmp_path, **VALUES))
+    step = come(federation)
+    for _ in range(2):
+        assert isinstance(step, Opened)
+        step = play(federation, step)  # type: ignore[assignment] # a round opens each time
+    put(federation, 3, random_update("anna", 3))
+    federation.ledger.hear("anna", present=True, examples=40, bytes_up=1_500_000)
+    federation.ledger.refuse("mallory", "uninvited", "You are not invited.", 3, None)
+    return federation
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def answer(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json").stdout)
+
+
+def test_status_tells_everything_while_it_runs(federation: Federation) -> None:
+    found = answer("status")
+    assert found["federation"] == "chorus"
+    assert found["run"] == federation.ledger.run
+    assert found["model"]["digest"] == federation.current.digest
+    assert [entry["round"] for entry in found["rounds"]] == [3, 2, 1]
+    assert [entry["state"] for entry in found["rounds"]] == ["open", "done", "done"]
+    assert [len(entry["updates"]) for entry in found["rounds"]] == [1, 4, 4]
+    assert found["rounds"][2]["base_uar"] == pytest.approx((0.75 + 1 + 0.5 + 0.75) / 4)
+    open_, second, first = found["rounds"]
+    assert open_["seconds"] is open_["aggregation_seconds"] is None
+    for done in (first, second):
+        record = federation.ledger.round(done["round"])
+        assert record
+        assert record.ended
+        assert done["seconds"] == record.ended - record.opened
+        assert done["aggregation_seconds"] == record.seconds
+    assert found["updates"]["accepted"] == 9
+    assert found["bytes_up"] == 1_500_000
+    anna = found["clients"][0]
+    assert (anna["name"], anna["present"], anna["examples"], anna["updates"]) == (
+        "anna",
+        True,
+        40,
+        3,
+    )
+    assert found["refusals"][0]["reason"] == "uninvited"
+
+
+def test_the_tables_show_it(federation: Federation) -> None:
+    out = run("status").stdout
+    assert federation.current.digest[:12] in out
+    assert all(text in out for text in (*CLIENTS, "1 of 4", "uninvited", "0.750"))
+    assert "current" in run("models", "list").stdout
+    assert federation.current.digest[:12] in run("models", "show").stdout
+
+
+def test_models_are_listed_with_their_scores(federation: Federation) -> None:
+    listed = answer("models", "list")
+    assert [entry["round"] for entry in listed] == [2, 1, 0]
+    assert [entry["kept"] for entry in listed] == [True] * 3
+    assert [entry["uar"] for entry in listed] == [None, 0.75, 0.75]
+    assert listed[0]["digest"] == federation.current.digest
+
+
+def test_ancestry_goes_back_to_the_first(federation: Federation) -> None:
+    entries = answer("models", "show")
+    assert [entry["version"] for entry in entries] == [3, 2, 1]
+    assert [update["client"] for update in entries[0]["updates"]] == list(CLIENTS)
+    assert entries[0]["updates"][0]["digest"] == federation.ledger.updates(2)[0].digest
+    assert entries[0]["settings"]["strategy"] == "fedadam"
+    assert entries[2]["origin"] == "initial"
+    assert "updates" not in entries[2]
+    assert len(answer("models", "show", "1")) == 2
+
+
+def test_a_model_is_exported(federation: Federation, tmp_path: Path) -> None:
+    run("models", "export", "--out", str(tmp_path / "a.safetensors"))
+    run("models", "export", "2", "--raw", "--out", str(tmp_path / "b.safetensors"))
+    run("models", "export", "1", "--out", str(tmp_path / "c.safetensors"))
+    average, raw, first = (load_weights(tmp_path / f"{x}.safetensors", TINY) for x in "abc")
+    assert (raw == weights_of(federation)).all()
+    assert (average == averaged(first, raw, 0.5)).all()
+
+
+def test_rollback_is_refused_while_it_runs(federation: Federation) -> None:
+    with pytest.raises(FederationError, match="in use"):
+        run("models", "rollback", "1")
+    assert federation.ledger.current() == federation.current
+
+
+def test_rollback_goes_back_and_is_remembered(federation: Federation, tmp_path: Path) -> None:
+    first = federation.ledger.find(1)
+    federation.close()
+    run("models", "rollback", "1")
+    federation = Federation(settings(tmp_path, **VALUES))
+    current = federation.current
+    assert (current.digest, current.round, current.origin) == (first.digest, 1, "rollback")
+    assert (current.memory, current.average) == (first.memory, first.average)
+    abandoned = federation.ledger.round(3)
+    assert abandoned
+    assert (abandoned.state, abandoned.note) == ("abandoned", "rolled back to the model of round 1")
+    assert not list(federation.folder.updates.iterdir())
+    opened = come(federation)
+    assert opened
+    assert opened.number == 4
+    play(federation, opened)
+    assert [v.round for v in federation.ledger.ancestry(federation.current.number)] == [4, 1, 1, 0]
+
+
+def test_after_a_rollback_a_round_comes_to_what_it_would_have_then(
+    federation: Federation, tmp_path: Path
+) -> None:
+    """Round 2 is played again as round 4, with the same updates from the same model and memory."""
+    second = federation.current
+    federation.close()
+    run("models", "rollback", "1")
+    federation = Federation(settings(tmp_path, **VALUES))
+    assert come(federation)
+    for client in CLIENTS:
+        step = put(federation, 4, random_update(client, 2))
+    assert federation.close_round(step)  # type: ignore[arg-type] # all have answered
+    assert (federation.current.digest, federation.current.memory, federation.current.average) == (
+        second.digest,
+        second.memory,
+        second.average,
+    )
+
+
+def test_what_is_not_there_is_said(federation: Federation, tmp_path: Path) -> None:
+    for arguments in (["show", "9"], ["export", "9"], ["rollback", "9"]):
+        with pytest.raises(FederationError, match="no model after round 9"):
+            run("models", *arguments)
+    federation.files.path(federation.ledger.find(0).digest).unlink()
+    federation.close()
+    with pytest.raises(FederationError, match="kept no more"):
+        run("models", "rollback", "0")
+    with pytest.raises(FederationError, match="missing or damaged"):
+        run("models", "export", "0", "--out", str(tmp_path / "x"))
+    with pytest.raises(FederationError, match="no federation"):
+        run("status", "--state", str(tmp_path / "elsewhere"))
+
+
+@pytest.mark.parametrize("command", ["status", "models"])
+def test_help_needs_nothing_heavy(command: str) -> None:
+    script = (
+        "import sys; from aggregator.cli import app; "
+        f"app([{command!r}, '--help'], standalone_mode=False); "
+        "sys.exit(any(m in sys.modules for m in ('numpy', 'sqlite3', 'safetensors')))"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_the_settings_of_serve_name_the_state(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CHORUS_STATE")
+    config = tmp_path / "aggregator.toml"
+    config.write_text(f'state = "{tmp_path}"\nquorum = 4\ntls = true\n')
+    for command in (["status"], ["models", "list"], ["models", "show"]):
+        assert answer(*command, "--config", str(config))
+    assert answer("status", "--config", str(config))["run"] == federation.ledger.run
+
+
+def test_a_list_of_codecs_is_as_good_as_their_names(tmp_path: Path) -> None:
+    listed = settings(tmp_path, codecs=["int8", "float32"])
+    assert listed.codec_names == settings(tmp_path, codecs="int8, float32").codec_names
+
+
+def test_last_heard_is_told_as_people_do(federation: Federation) -> None:
+    assert federation
+    assert " s ago" in run("status").stdout

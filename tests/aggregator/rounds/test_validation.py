@@ -1,0 +1,62 @@
+"""Scores on a corpus of the aggregator's own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from aggregator.rounds.validation import Validation, validation_examples
+from aggregator.settings import ValidationSettings
+from edge_client.simulation.data import load_utterances, normalise
+from edge_client.simulation.settings import SimulationSettings
+from shared.corpora import load_corpus
+from shared.errors import CorpusError
+from shared.weights import Weights
+from tests.edge_client.tiny import TINY, activations
+
+
+class TinyRecogniser:
+    def use(self, weights: Weights) -> None:
+        self.weights = weights
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = activations(self.weights, features[None])[-1][0]
+        return logits
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write clips of two speakers into folders named by emotion."""
+    import soundfile
+
+    monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
+    for number, clip in enumerate(load_corpus("synthetic", speakers=2, clips_per_speaker=4).clips):
+        path = tmp_path / "clips" / str(clip.emotion) / clip.speaker / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, clip.read(), 16_000)
+    return tmp_path / "clips"
+
+
+@pytest.mark.parametrize("how", ["device", "none"])
+def test_a_corpus_is_normalised_as_in_a_simulation(corpus: Path, how: str) -> None:
+    given = {"validation_corpus": "manifest", "validation_data": corpus}
+    settings = ValidationSettings.parse({**given, "validation_normalisation": how})
+    examples = validation_examples(settings)
+    assert examples
+    simulated = load_utterances(SimulationSettings(corpus="manifest", data=corpus))
+    expected = normalise(simulated, np.arange(8), how)
+    np.testing.assert_array_equal(examples.features, expected.features)
+    np.testing.assert_array_equal(examples.labels, expected.labels)
+    weights = np.random.default_rng(1).standard_normal(TINY.parameters, np.float32)
+    counts = np.array(Validation(examples, TinyRecogniser())(weights))
+    found = activations(weights, examples.features)[-1].argmax(1)
+    assert counts.sum(1).tolist() == np.bincount(examples.labels, minlength=4).tolist()
+    assert counts.sum(0).tolist() == np.bincount(found, minlength=4).tolist()
+
+
+def test_without_a_corpus_there_is_none(tmp_path: Path) -> None:
+    assert validation_examples(ValidationSettings()) is None
+    missing = ValidationSettings(validation_corpus="ravdess", validation_data=tmp_path / "x")
+    with pytest.raises(CorpusError):
+        validation_examples(missing)

@@ -1,0 +1,170 @@
+"""Updates on their way in: places, turns, what a client's second offer does, what stays."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aggregator.server.inbox import (
+    CHUNKS,
+    MOST_ACTIVE,
+    MOST_AWAY,
+    MOST_REPLACED,
+    SILENCE,
+    SOON,
+    WINDOWS,
+    Inbox,
+)
+from shared.errors import ProtocolError
+from shared.protocol.frames import Chunk
+from shared.protocol.messages import Offer
+
+CONTENT = bytes(range(256)) * 16
+RUN, MODEL = "0" * 32, "1" * 64
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    one = open_inbox(tmp_path)
+    yield one
+    one.close()
+
+
+def open_inbox(folder: Path) -> Inbox:
+    def at_once(work: Callable[[], None]) -> None:
+        work()
+
+    return Inbox(folder / "uploads", 1 << 16, at_once)
+
+
+def offer(content: bytes = CONTENT, number: int = 1) -> Offer:
+    return Offer(
+        update=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        run=RUN,
+        round=number,
+        model=MODEL,
+        codec="float32",
+        examples=3,
+    )
+
+
+def send(inbox: Inbox, client: str, begin: int, end: int, content: bytes = CONTENT) -> float | None:
+    chunk = Chunk(hashlib.sha256(content).hexdigest(), begin, content[begin:end])
+    return inbox.chunk(client, chunk, 0)
+
+
+def flush(inbox: Inbox, *, everything: bool = True) -> None:
+    for upload in inbox.to_flush(everything=everything):
+        upload.flush()
+        upload.flushing = False
+
+
+def test_what_was_safe_is_taken_up_by_the_next_process(tmp_path: Path) -> None:
+    first = open_inbox(tmp_path)
+    first.offer("anna", offer(), 0)
+    assert send(first, "anna", 0, 1000) == SOON
+    flush(first)
+    assert send(first, "anna", 3000, 4000) == SOON  # and then it ends
+    first.close()
+    second = open_inbox(tmp_path)
+    assert second.offer("anna", offer(), 0).ranges == [(0, 1000)]
+    second.close()
+
+
+def test_only_what_is_awaited_is_taken(inbox: Inbox) -> None:
+    assert send(inbox, "anna", 0, 10) is None
+    inbox.offer("anna", offer(), 0)
+    assert send(inbox, "ben", 0, 10) is None
+    assert send(inbox, "anna", 0, 10, content=b"another update") is None
+    assert send(inbox, "anna", 0, 10) == SOON
+    with pytest.raises(ProtocolError, match="ends at byte"):
+        inbox.chunk("anna", Chunk(offer().update, len(CONTENT) - 1, b"12"), 0)
+
+
+def test_what_arrives_is_made_durable_in_batches_and_the_last_at_once(inbox: Inbox) -> None:
+    batch = WINDOWS // MOST_ACTIVE // 2
+    content = bytes(3 * batch)
+    inbox.offer("anna", offer(content), 0)
+    assert send(inbox, "anna", 0, 1000, content) == SOON
+    assert send(inbox, "anna", 1000, 2000, content) is None, "it was said"
+    assert not inbox.to_flush(everything=False), "too little"
+    assert send(inbox, "anna", 2000, batch + 1, content) == 0
+    assert send(inbox, "anna", batch + 1, batch + 2, content) is None
+    flush(inbox, everything=False)
+    assert inbox.offer("anna", offer(content), 0).ranges == [(0, batch + 2)]
+    assert send(inbox, "anna", 2 * batch, 3 * batch, content) == 0
+    flush(inbox, everything=False)
+    assert send(inbox, "anna", batch + 2, batch + 3, content) == SOON
+    assert send(inbox, "anna", batch + 3, 2 * batch, content) == 0, "all is there"
+    (upload,) = inbox.to_flush(everything=False)
+    upload.flush()
+    assert upload.part.complete
+
+
+def test_another_update_of_a_client_takes_the_place_of_the_first(
+    inbox: Inbox, tmp_path: Path
+) -> None:
+    inbox.offer("anna", offer(), 0)
+    send(inbox, "anna", 0, 1000)
+    inbox.offer("anna", offer(b"second"), 0)
+    assert [path.name for path in (tmp_path / "uploads").glob("*.part")] == [
+        f"anna-{offer(b'second').update}.part"
+    ]
+    assert inbox.expects("anna", offer(b"second").update)
+    assert not inbox.expects("anna", offer().update)
+
+
+def test_small_chunks_have_a_small_window(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "uploads", 1024, lambda work: work())
+    assert MOST_ACTIVE * inbox.offer("anna", offer(), 0).window == CHUNKS * 1024
+    inbox.close()
+
+
+def test_a_client_that_offers_ever_new_updates_is_told_that_it_is_enough(inbox: Inbox) -> None:
+    for number in range(MOST_REPLACED + 1):
+        assert not inbox.tires("anna", offer(bytes([number])).update)
+        inbox.offer("anna", offer(bytes([number])), 0)
+    assert inbox.tires("anna", offer(b"one more").update)
+    assert not inbox.tires("anna", offer(bytes([MOST_REPLACED])).update), "its last may go on"
+    assert not inbox.tires("ben", offer(b"one more").update)
+    inbox.clear()
+    assert not inbox.tires("anna", offer(b"one more").update)
+
+
+def test_clients_wait_for_their_turn_and_get_it(inbox: Inbox) -> None:
+    for number in range(MOST_ACTIVE):
+        window = inbox.offer(f"client-{number:02}", offer(), 0).window
+        assert window == WINDOWS // MOST_ACTIVE
+    assert inbox.offer("late", offer(), 0).window == 0
+    assert inbox.waiting
+    assert not inbox.admit(0)
+    inbox.drop("client-03")
+    assert [upload.client for upload in inbox.admit(0)] == ["late"]
+    assert not inbox.waiting
+
+
+def test_who_is_silent_gives_way_and_keeps_what_arrived(inbox: Inbox) -> None:
+    for number in range(MOST_ACTIVE):
+        inbox.offer(f"client-{number:02}", offer(), 0)
+    send(inbox, "client-00", 0, 1000)
+    flush(inbox)
+    inbox.offer("late", offer(), SILENCE + 1)
+    assert "late" in [upload.client for upload in inbox.admit(SILENCE + 1)]
+    inbox.drop("late")
+    inbox.admit(SILENCE + 1)
+    assert inbox.offer("client-00", offer(), SILENCE + 1).ranges == [(0, 1000)]
+
+
+def test_who_is_away_holds_no_file_open_for_ever(inbox: Inbox, tmp_path: Path) -> None:
+    for number in range(MOST_AWAY + 10):
+        inbox.offer(f"client-{number:03}", offer(), 0)
+        send(inbox, f"client-{number:03}", 0, 1000)
+        flush(inbox)
+        inbox.suspend(f"client-{number:03}")
+    assert len(inbox._away) == MOST_AWAY
+    # The first one's files were closed, not removed.
+    assert inbox.offer("client-000", offer(), 0).ranges == [(0, 1000)]
+    inbox.clear()
+    assert not list((tmp_path / "uploads").iterdir())

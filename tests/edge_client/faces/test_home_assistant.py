@@ -1,0 +1,105 @@
+"""What Home Assistant is told, through a real broker."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_client.device.device import Device
+from edge_client.device.settings import DeviceSettings
+from edge_client.faces.home_assistant import BIRTH, HomeAssistant, descriptions, node_of, state
+from shared.architectures import ARCHITECTURES
+from shared.connection import Connection
+from shared.emotions import EMOTIONS
+from shared.weights import digest, initial_weights
+from tests.brokers import Mosquitto, mosquitto, needs_mosquitto, wait_until
+from tests.edge_client.device.heard import recognised, utterance
+
+__all__ = ["mosquitto", "needs_mosquitto"]
+
+
+def test_names_become_what_topics_may_hold() -> None:
+    assert node_of("Kitchen Pi/2+#") == "chorus_kitchen_pi_2"
+    assert node_of("Küche") == "chorus_k_che"
+    assert node_of("+#") == "chorus_device"
+
+
+def test_descriptions_say_what_home_assistant_asks_for() -> None:
+    described = descriptions("chorus_pi")
+    emotion = described["homeassistant/sensor/chorus_pi/emotion/config"]
+    assert emotion["device_class"] == "enum"
+    assert emotion["options"] == list(EMOTIONS)
+    identifiers = {one["unique_id"] for one in described.values()}
+    assert len(identifiers) == len(described) == 2
+    for one in described.values():
+        assert one["state_topic"] == "chorus/chorus_pi/state"
+        assert one["availability_topic"] == "chorus/chorus_pi/availability"
+        assert one["device"]["identifiers"] == ["chorus_pi"]
+        assert one["value_template"].startswith("{{ ")
+
+
+def test_no_more_is_published_than_what_was_recognised() -> None:
+    published = state(recognised())
+    assert published.keys() == {"emotion", "confidence", "probabilities", "seconds", "heard_at"}
+    assert (published["emotion"], published["confidence"]) == ("happy", 0.6)
+
+
+def test_it_appears_and_goes_by_itself(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "Pi")
+    messages: dict[str, bytes] = {}
+    home = Connection(
+        mosquitto.settings,
+        "home",
+        subscriptions=["homeassistant/#", "chorus/#"],
+        on_message=messages.__setitem__,
+        on_change=lambda *_: None,
+    )
+    home.start()
+    wait_until(lambda: home.connected, "Home Assistant is connected")
+    with Device(DeviceSettings(state=tmp_path / "state")) as device:
+        weights = initial_weights(ARCHITECTURES["conv"], np.random.default_rng(0))
+        device.use_weights(weights, digest(weights))
+        publisher = HomeAssistant(device, mosquitto.settings)
+        available, told = "chorus/chorus_pi/availability", "chorus/chorus_pi/state"
+        wait_until(lambda: messages.get(available) == b"online", "it is there")
+        expected = descriptions("chorus_pi")
+        assert {topic: json.loads(messages[topic]) for topic in expected} == expected
+        heard = device.hear(utterance())
+        assert heard is not None
+        wait_until(lambda: told in messages, "the utterance is published")
+        assert json.loads(messages[told])["emotion"] == heard.emotion
+        messages.clear()
+        home.publish(BIRTH, b"online")
+        wait_until(lambda: expected.keys() <= messages.keys(), "it describes itself again")
+        messages.clear()
+        publisher.close()
+        wait_until(lambda: messages.get(available) == b"offline", "it has said good-bye")
+    home.close()
+    late: dict[str, bytes] = {}
+    newcomer = Connection(
+        mosquitto.settings,
+        "newcomer",
+        subscriptions=["homeassistant/#", "chorus/#"],
+        on_message=late.__setitem__,
+        on_change=lambda *_: None,
+    )
+    newcomer.start()
+    wait_until(lambda: len(late) == 3, "what the broker retains has come")
+    newcomer.close()
+    assert late.keys() == {*expected, available}, "the emotion is not retained"
+
+
+def test_a_broker_that_is_away_is_said_until_it_is_there(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    mosquitto.kill()
+    with Device(DeviceSettings(state=tmp_path / "state")) as device:
+        publisher = HomeAssistant(device, mosquitto.settings)
+        wait_until(lambda: device.problem, "it is said")
+        assert device.problem == "Home Assistant: Its broker is not there; waiting for it."
+        mosquitto.start()
+        wait_until(lambda: device.problem is None, "it is there")
+        publisher.close()
