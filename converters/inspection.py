@@ -82,7 +82,7 @@ def inspect_file(path: Path) -> Inspection:
     try:
         return inspect_bytes(data)
     except WeightsError as error:
-        raise WeightsError(f"{path} {error.problem}", error.mend) from error
+        raise WeightsError(f"{path} {error.problem}", error.remedy) from error
 
 
 def inspect_bytes(data: bytes) -> Inspection:

@@ -9,22 +9,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
-from edge_client.device.device import Device, Event
+from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.listening import Listener
 from edge_client.device.personalising import Learning
 from edge_client.device.settings import DeviceSettings, RunSettings, split_address
-from edge_client.device.state import StateFolder
+from edge_client.device.state import DeviceFolder
 from edge_client.federation.settings import FederationSettings, name_of_host
 from edge_client.hearing.devices import hushed
 from edge_client.hearing.segmentation import Segmenter
 from edge_client.hearing.settings import HearingSettings
-from edge_client.hearing.source import OnEvent, Source
+from edge_client.hearing.source import OnEvent, SoundSource
 from shared.broker_settings import PLAIN_PORT, TLS_PORT, BrokerSettings
 from shared.command import log_to_stderr, progress_console
 from shared.errors import AudioError, SettingsError
 
 if TYPE_CHECKING:
-    from edge_client.device.recognition import Recognition
+    from edge_client.device.stored_utterance import StoredUtterance
     from edge_client.federation.taking_part import Companion
 
 _LOOK: Final = 0.2
@@ -69,13 +69,15 @@ def run_device(settings: RunSettings) -> None:
 
             stack.enter_context(closing(HomeAssistant(device, _home_broker(settings))))
         if settings.web:
-            _serve(device, settings.web, StateFolder(settings.folder).token, stack)
+            _serve(device, settings.web, DeviceFolder(settings.folder).token, stack)
         (_show if shown else _print_all)(device, settings, stack)
 
 
 def _without_model(settings: RunSettings) -> str:
-    mend = "Give one with --weights FILE." if settings.offline else "It comes from the federation."
-    return f"There is no model yet: what is heard is kept, to be labelled. {mend}"
+    remedy = (
+        "Give one with --weights FILE." if settings.offline else "It comes from the federation."
+    )
+    return f"There is no model yet: what is heard is kept, to be labelled. {remedy}"
 
 
 def is_labelled(wav: Path) -> bool:
@@ -103,10 +105,10 @@ def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
     if federation.client is None:
         name = name_of_host(f"{federation.name}-{clips.resolve().stem}")
         federation = federation.model_copy(update={"client": name})
-    state = StateFolder(settings.folder)
+    state = DeviceFolder(settings.folder)
     state.make()
     if settings.state is None:
-        state = StateFolder(state.clips / federation.name)
+        state = DeviceFolder(state.clips / federation.name)
     with state.taken():
         take_part_with_clips(federation, clips, state.federations / federation.federation)
 
@@ -115,7 +117,7 @@ def _take_part(device: Device, settings: RunSettings) -> "Companion":
     """Take part in a federation while listening."""
     from edge_client.federation.taking_part import Companion
 
-    folder = StateFolder(settings.folder).federations / settings.federation
+    folder = DeviceFolder(settings.folder).federations / settings.federation
     return Companion(device, settings.part(FederationSettings), folder)
 
 
@@ -149,9 +151,9 @@ def _show(device: Device, settings: RunSettings, stack: ExitStack) -> None:
 
 def _print_all(device: Device, settings: RunSettings, stack: ExitStack) -> None:
     """Print what is heard, one line each, until the recording ends; with a page, for ever."""
-    lines: queue.SimpleQueue[Recognition] = queue.SimpleQueue()
+    lines: queue.SimpleQueue[StoredUtterance] = queue.SimpleQueue()
 
-    def note(event: Event) -> None:
+    def note(event: DeviceEvent) -> None:
         if event.kind == "heard" and event.recognition:
             lines.put(event.recognition)
 
@@ -164,7 +166,9 @@ def _print_all(device: Device, settings: RunSettings, stack: ExitStack) -> None:
         device.look()
 
 
-def open_source(settings: RunSettings, on_event: OnEvent, before: Source | None) -> Source:
+def open_source(
+    settings: RunSettings, on_event: OnEvent, before: SoundSource | None
+) -> SoundSource:
     """Open the microphone or the recording that the settings ask for, or what was open before."""
     from edge_client.hearing.microphone import Microphone
     from edge_client.hearing.recording import Recording
@@ -177,7 +181,7 @@ def open_source(settings: RunSettings, on_event: OnEvent, before: Source | None)
     return Microphone(settings.device, rate=settings.rate, channel=channel, on_event=on_event)
 
 
-def _print(lines: "queue.SimpleQueue[Recognition]", *, as_json: bool, wait: float) -> None:
+def _print(lines: "queue.SimpleQueue[StoredUtterance]", *, as_json: bool, wait: float) -> None:
     """Print what was heard meanwhile, one line each."""
     from edge_client.faces.terminal import line
 

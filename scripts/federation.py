@@ -53,7 +53,7 @@ def main() -> int:
         run(folder, voices)
         show(folder)
     except ChorusError as error:
-        _say(f"error: {error.problem} {error.mend}")
+        _say(f"error: {error.problem} {error.remedy}")
         return error.exit_code
     except KeyboardInterrupt:
         _say(f"Stopped; all processes have ended. {folder} keeps what was reached.")

@@ -1,4 +1,4 @@
-"""What can be wrong between a client and its broker, as sentences with a mend."""
+"""What can be wrong between a client and its broker, as sentences with a remedy."""
 
 import socket
 import ssl
@@ -126,5 +126,5 @@ def _place(settings: BrokerSettings) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _trouble(problem: str, mend: str = "", *, lasting: bool = False) -> Trouble:
-    return Trouble(BrokerError(problem, mend), lasting)
+def _trouble(problem: str, remedy: str = "", *, lasting: bool = False) -> Trouble:
+    return Trouble(BrokerError(problem, remedy), lasting)

@@ -7,7 +7,7 @@ _OVERHEAD: Final = 512
 """Bytes that a message costs while it waits, besides its payload, about; bounds their number."""
 
 
-class Waiting:
+class ByteBudget:
     """Counts the bytes that wait; the network's thread adds, the loop takes away.
 
     Parameters

@@ -36,7 +36,7 @@ def log_to_stderr() -> None:
 
 
 def run(app: "typer.Typer") -> NoReturn:
-    """Run a command line; print an error its user can mend as a sentence, not as a traceback."""
+    """Run a command line; print an error its user can fix as a sentence, not as a traceback."""
     try:
         app()
     except ChorusError as error:
@@ -52,11 +52,11 @@ def run(app: "typer.Typer") -> NoReturn:
 
 
 def report(error: ChorusError) -> None:
-    """Print an error and its mend to standard error."""
+    """Print an error and its remedy to standard error."""
     console = progress_console()
     console.print(f"[bold red]error:[/] {_plain(error.problem)}", soft_wrap=True)
-    if error.mend:
-        console.print(_plain(error.mend), soft_wrap=True)
+    if error.remedy:
+        console.print(_plain(error.remedy), soft_wrap=True)
 
 
 def _plain(text: str) -> str:

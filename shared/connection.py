@@ -84,7 +84,7 @@ class Connection:
     Attributes
     ----------
     refused
-        Why the broker does not let this client in, for what retrying cannot mend; then the
+        Why the broker does not let this client in, for what retrying cannot fix; then the
         network thread has ended, and ``on_change`` was called a last time. Only an attempt before
         the first success ends so: what is wrong then was probably typed wrong. Once it has
         worked, a broker may refuse for a while (its passwords are being reloaded) and is retried.
@@ -247,7 +247,7 @@ class Connection:
                 return
             if trouble.lasting and not self._worked:
                 self.refused = trouble.error
-            sentence = f"{trouble.error.problem} {trouble.error.mend}".strip()
+            sentence = f"{trouble.error.problem} {trouble.error.remedy}".strip()
             if sentence != self._told:
                 self._tell(sentence, connected=False)
             if self.refused:

@@ -1,29 +1,29 @@
-"""Everything that can go wrong in a way its user can mend.
+"""Everything that can go wrong in a way its user can fix.
 
-Each kind has a stable exit code, listed with its mend in ``docs/errors.md``. A command prints the
-sentence and the mend, never a traceback (see :mod:`shared.command`).
+Each kind has a stable exit code, listed with its remedy in ``docs/errors.md``. A command prints the
+sentence and the remedy, never a traceback (see :mod:`shared.command`).
 """
 
 from typing import ClassVar
 
 
 class ChorusError(Exception):
-    """An error that its user can mend.
+    """An error that its user can fix.
 
     Parameters
     ----------
     problem
         What happened and where, in one sentence.
-    mend
+    remedy
         What to do about it, in one sentence; empty where the problem says it all.
     """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, problem: str, mend: str = "") -> None:
+    def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(problem)
         self.problem = problem
-        self.mend = mend
+        self.remedy = remedy
 
 
 class SettingsError(ChorusError):

@@ -124,7 +124,7 @@ def clip_features(path: Path) -> Frames:
         return frame_features(samples)
     except AudioError as error:
         raise AudioError(
-            error.problem.replace("The clip", f"The clip {path}"), error.mend
+            error.problem.replace("The clip", f"The clip {path}"), error.remedy
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""docs/errors.md lists every kind of error with its exit code and its mend."""
+"""docs/errors.md lists every kind of error with its exit code and its remedy."""
 
 import importlib
 import importlib.util

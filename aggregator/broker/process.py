@@ -67,7 +67,7 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Serve on a listening socket that was handed down, until standard input ends."""
     task = json.loads(sys.argv[1])
-    # amqtt prints tracebacks of what the protocol mends: slow clients, several that come at once.
+    # amqtt prints tracebacks of what the protocol fixes: slow clients, several that come at once.
     logging.basicConfig(level=logging.CRITICAL, format="broker: %(message)s")
     threading.Thread(target=_end_with_parent, daemon=True).start()
     asyncio.run(serve(socket.socket(fileno=task["socket"]), task["passwords"]))

@@ -121,11 +121,11 @@ def rollback(
 
     Example: aggregator models rollback 12
     """
-    from aggregator.ledger.folder import StateFolder
+    from aggregator.ledger.folder import FederationFolder
     from aggregator.ledger.rollback import roll_back
     from shared.command import progress_console
 
-    version = roll_back(StateFolder(StateSettings.find(given, config)), number)
+    version = roll_back(FederationFolder(StateSettings.find(given, config)), number)
     progress_console().print(
         f"The model of round {version.round} ({version.digest[:12]}) is the current one.",
         soft_wrap=True,
@@ -134,6 +134,6 @@ def rollback(
 
 def _history(given: dict[str, Any], config: Path | None) -> "History":
     from aggregator.ledger import History
-    from aggregator.ledger.folder import StateFolder
+    from aggregator.ledger.folder import FederationFolder
 
-    return History(StateFolder(StateSettings.find(given, config)).ledger)
+    return History(FederationFolder(StateSettings.find(given, config)).ledger)

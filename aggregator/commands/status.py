@@ -30,9 +30,9 @@ def status(
 
     from aggregator.commands.report import status_of, status_tables
     from aggregator.ledger import History
-    from aggregator.ledger.folder import StateFolder
+    from aggregator.ledger.folder import FederationFolder
 
-    folder = StateFolder(StateSettings.find(given, config))
+    folder = FederationFolder(StateSettings.find(given, config))
     with History(folder.ledger) as history:
         found = status_of(history)
     if as_json:

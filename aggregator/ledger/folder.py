@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class StateFolder:
+class FederationFolder:
     """The folder of one federation.
 
     Attributes

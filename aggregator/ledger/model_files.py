@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.ledger import History, Model
-from aggregator.ledger.folder import StateFolder
+from aggregator.ledger.folder import FederationFolder
 from shared.architectures import ARCHITECTURES, Architecture
 from shared.errors import FederationError, WeightsError
 from shared.files import replacing, storage_errors
@@ -174,7 +174,7 @@ class _WeightsFile:
 
 def files_of(history: History) -> ModelFiles:
     """Open the model files beside a ledger."""
-    folder = StateFolder(history.path.parent)
+    folder = FederationFolder(history.path.parent)
     return ModelFiles(folder.models, ARCHITECTURES[history.settings["model"]])
 
 

@@ -1,12 +1,12 @@
 """Going back to an earlier model."""
 
 from aggregator.ledger import History, Ledger, Version
-from aggregator.ledger.folder import StateFolder
+from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import files_of
 from shared.errors import FederationError
 
 
-def roll_back(folder: StateFolder, number: int) -> Version:
+def roll_back(folder: FederationFolder, number: int) -> Version:
     """Make the model after round ``number`` current again, with what the strategy remembered then.
 
     A round under way is abandoned. The rounds go on counting from where they were.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from aggregator.ledger import Model, UpdateRecord
-from aggregator.ledger.folder import StateFolder
+from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies import Strategy, Update
@@ -16,7 +16,7 @@ from shared.update_file import UpdateFile
 
 def read_updates(
     records: Sequence[UpdateRecord],
-    folder: StateFolder,
+    folder: FederationFolder,
     architecture: Architecture,
     *,
     control: bool,

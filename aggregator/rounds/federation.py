@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Self
 
 from aggregator.ledger import Counts, Ledger, Model, Version
-from aggregator.ledger.folder import StateFolder
+from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.rounds.aggregation import next_model, read_updates
 from aggregator.rounds.scoring import mean_training_loss, summed_confusion
-from aggregator.rounds.synchronous import Closed, Interrupted, Opened, Rounds
+from aggregator.rounds.synchronous import Closed, Interrupted, Opened, SynchronousRounds
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.settings import strategy_of
 from shared.architectures import ARCHITECTURES
@@ -71,7 +71,7 @@ class Federation:
         for name in settings.codec_names:
             make_codec(name)
         self.architecture = ARCHITECTURES[settings.model]
-        self.folder = StateFolder(settings.folder)
+        self.folder = FederationFolder(settings.folder)
         self.files = ModelFiles(self.folder.models, self.architecture)
         self._validate = validate
         self.ledger = Ledger(self.folder.ledger, clock)
@@ -130,7 +130,7 @@ class Federation:
         try:
             model = next_model(self.settings, number, self.current, vectors, self.files)
         except (TrainingError, WeightsError) as error:
-            self.ledger.abandon_round(number, f"{error.problem} {error.mend}".strip())
+            self.ledger.abandon_round(number, f"{error.problem} {error.remedy}".strip())
             self._tidy()
             return None
         self.current = self.ledger.finish_round(
@@ -153,13 +153,13 @@ class Federation:
         digest = self.files.add_weights(weights)
         return self.ledger.add_initial(Model(digest=digest, bytes=self.files.size(digest)))
 
-    def _taken_up(self) -> Rounds:
+    def _taken_up(self) -> SynchronousRounds:
         """Restore the rounds from the ledger."""
         last = self.ledger.last_round()
         if last is None:
-            return Rounds(self.settings)
+            return SynchronousRounds(self.settings)
         if last.state in ("done", "abandoned"):
-            return Rounds(self.settings, last.number)
+            return SynchronousRounds(self.settings, last.number)
         interrupted = Interrupted(
             last.number,
             frozenset(last.invited),
@@ -167,7 +167,7 @@ class Federation:
             frozenset(update.client for update in self.ledger.updates(last.number)),
             closed=last.state == "closed",
         )
-        return Rounds(self.settings, last.number - 1, interrupted)
+        return SynchronousRounds(self.settings, last.number - 1, interrupted)
 
     def _validated(self, model: Model) -> Model:
         """Score a new model on the validation corpus, if there is one."""

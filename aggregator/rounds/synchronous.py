@@ -1,7 +1,7 @@
 """When a round opens, who is invited, and when it closes: rules without network, disk or clock.
 
-:class:`Rounds` is told what happens and answers what to do. Time is passed in, in seconds of a
-clock that only goes forward; whatever the calendar does, a deadline stays where it is.
+:class:`SynchronousRounds` is told what happens and answers what to do. Time is passed in, in
+seconds of a clock that only goes forward; whatever the calendar does, a deadline stays where it is.
 """
 
 import math
@@ -85,7 +85,7 @@ class Interrupted:
     closed: bool = False
 
 
-class Rounds:
+class SynchronousRounds:
     """The rounds of a federation.
 
     A round opens when a quorum is present, with clients sampled by the seed. It closes when as

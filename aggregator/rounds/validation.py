@@ -44,7 +44,7 @@ class Validation:
     recogniser: Recogniser
 
     def __call__(self, weights: Weights) -> Counts:
-        """Count: rows are the emotions felt, columns those recognised."""
+        """Count: rows are true labels, columns predicted ones."""
         self.recogniser.use(weights)
         found = [int(self.recogniser.logits(one).argmax()) for one in self.examples.features]
         counts: Counts = confusion(self.examples.labels, found).tolist()

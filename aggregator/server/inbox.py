@@ -299,7 +299,7 @@ def check_upload(
         file = UpdateFile(upload.part.path, codec, architecture, control=control)
         return file.check(largest_norm)
     except WeightsError as error:
-        sentence = f"{error.problem} {error.mend}".strip()[:500]
+        sentence = f"{error.problem} {error.remedy}".strip()[:500]
         return Refused(update=offer.update, reason="invalid", sentence=sentence)
 
 

@@ -14,8 +14,8 @@ from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Step
 from aggregator.server.admission import refusal
 from aggregator.server.inbox import SOON, Inbox, Upload, accepted, check_upload
-from aggregator.server.rejections import Complaints
-from aggregator.server.worker import Event, Worker
+from aggregator.server.rejections import Rejections
+from aggregator.server.worker import Action, Worker
 from shared.errors import ChorusError, StorageError
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Message, Offer, Refused
@@ -37,7 +37,7 @@ class Receiving:
         Makes durable what has arrived.
     arithmetic
         Checks what is complete; meanwhile the other goes on for other clients.
-    complaints
+    rejections
         Where it is said what is wrong with clients.
     reply
         Sends a message to a client.
@@ -54,17 +54,17 @@ class Receiving:
         federation: Federation,
         disk: Worker,
         arithmetic: Worker,
-        complaints: Complaints,
+        rejections: Rejections,
         *,
         reply: Callable[[str, Message], None],
         counted: Callable[[Step], None],
-        later: Callable[[Event], None],
+        later: Callable[[Action], None],
         clock: Callable[[], float],
     ) -> None:
         self._federation = federation
         self._disk = disk
         self._arithmetic = arithmetic
-        self._complaints = complaints
+        self._rejections = rejections
         self._reply = reply
         self._counted = counted
         self._later = later
@@ -112,7 +112,7 @@ class Receiving:
             if within is not None:
                 self._disk.put(partial(self._flush_within, within))
         except ChorusError as error:
-            self._complaints.about(client, f"{error.problem} {error.mend}".strip())
+            self._rejections.about(client, f"{error.problem} {error.remedy}".strip())
 
     def suspend(self, client: str) -> None:
         """Learn that a client is gone: others may have its place."""
@@ -165,7 +165,7 @@ class Receiving:
     def _not_flushed(self, upload: Upload, error: ChorusError) -> None:
         """Let go of what a full disk did not take: the client is told anew what is safe."""
         upload.flushing = False
-        log.error("%s %s", error.problem, error.mend)
+        log.error("%s %s", error.problem, error.remedy)
 
         def tell() -> None:
             if self._inbox.has(upload):
@@ -189,7 +189,7 @@ class Receiving:
 
     def _not_checked(self, upload: Upload, error: ChorusError) -> None:
         """Keep what the disk did not let be read; it is checked when the client asks again."""
-        log.error("%s %s", error.problem, error.mend)
+        log.error("%s %s", error.problem, error.remedy)
         if self._inbox.has(upload):
             self._inbox.drop(upload.client, done=True)
         self._disk.submit(upload.part.close)
@@ -235,7 +235,7 @@ class Receiving:
             )
         except StorageError as error:
             # The client hears nothing, and offers it again.
-            log.error("%s %s", error.problem, error.mend)  # noqa: TRY400 -- a full disk
+            log.error("%s %s", error.problem, error.remedy)  # noqa: TRY400 -- a full disk
             return False
         return True
 
@@ -244,7 +244,7 @@ class Receiving:
         if self._inbox.expects(client, offer.update):
             self._inbox.drop(client)
         self._reply(client, refused)
-        if self._complaints.about(client, refused.sentence):
+        if self._rejections.about(client, refused.sentence):
             self._federation.ledger.refuse(
                 client, refused.reason, refused.sentence, offer.round, offer.update
             )

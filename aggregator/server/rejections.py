@@ -8,13 +8,13 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 _MOST: Final = 1000
-"""Complaints of a round that are logged and remembered; whoever floods does not fill the disk."""
+"""Rejections of a round that are logged and remembered; whoever floods does not fill the disk."""
 
 _MOST_EACH: Final = 10
 """The same about one client: it may say something else each time."""
 
 
-class Complaints:
+class Rejections:
     """Logs what is wrong with a client, and does not repeat itself in the same round.
 
     It may be told from any thread.

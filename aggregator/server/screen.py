@@ -38,7 +38,7 @@ class State:
     Attributes
     ----------
     phase, number
-        Of the current round; see :class:`aggregator.rounds.synchronous.Rounds`.
+        Of the current round; see :class:`aggregator.rounds.synchronous.SynchronousRounds`.
     present, quorum
         Clients that are there and allowed to train; those that a round needs to open.
     invited, counted, wanted

@@ -20,10 +20,10 @@ from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened, Step
 from aggregator.server.distribution import Distribution
 from aggregator.server.receiving import Receiving
-from aggregator.server.rejections import Complaints
-from aggregator.server.worker import Event, Worker
+from aggregator.server.rejections import Rejections
+from aggregator.server.worker import Action, Worker
 from shared.broker_settings import BrokerSettings
-from shared.byte_budget import Waiting
+from shared.byte_budget import ByteBudget
 from shared.connection import Connection
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
 from shared.protocol.frames import Chunk
@@ -96,23 +96,23 @@ class Service:
         self._on_change = on_change
         self._clock = clock
         self._topics = topics = Topics(settings.federation)
-        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._events: SimpleQueue[Action] = SimpleQueue()
         self._disk = Worker("disk", self._events.put)
         self._arithmetic = Worker("arithmetic", self._events.put)
-        self._complaints = Complaints()
-        self._waiting = Waiting(_MOST_WAITING)
+        self._rejections = Rejections()
+        self._waiting = ByteBudget(_MOST_WAITING)
         self._receiving = Receiving(
             federation,
             self._disk,
             self._arithmetic,
-            self._complaints,
+            self._rejections,
             reply=self._reply,
             counted=self._follow,
             later=self._later,
             clock=clock,
         )
         self._distribution = Distribution(self._publish_chunk, settings.chunk)
-        self._retries: deque[tuple[float, Event]] = deque()
+        self._retries: deque[tuple[float, Action]] = deque()
         self._forever = False
         self._told_end = False
         self._farewell_at = self._greeted_at = 0.0
@@ -154,7 +154,7 @@ class Service:
                 try:
                     self._next()()
                 except StorageError as error:
-                    log.error("%s %s", error.problem, error.mend)  # noqa: TRY400 -- a full disk
+                    log.error("%s %s", error.problem, error.remedy)  # noqa: TRY400 -- a full disk
         finally:
             self._arithmetic.close()
             self._disk.close()
@@ -182,7 +182,7 @@ class Service:
             return None
         return self._farewell_at if self._rounds.present else self._greeted_at
 
-    def _next(self) -> Event:
+    def _next(self) -> Action:
         """Wait for what is to be done next; a deadline goes before messages."""
         retry_at = self._retries[0][0] if self._retries else None
         due = [self._rounds.wake_at, retry_at, self._receiving.wake_at]
@@ -225,9 +225,9 @@ class Service:
             self._federation.ledger.flush()
         except StorageError as error:
             # It is kept until there is space.
-            log.warning("%s %s", error.problem, error.mend)
+            log.warning("%s %s", error.problem, error.remedy)
 
-    def _later(self, what: Event) -> None:
+    def _later(self, what: Action) -> None:
         """Do something again after a while."""
         self._retries.append((self._clock() + _STORAGE_RETRY, what))
 
@@ -236,7 +236,7 @@ class Service:
     def _change(self, connected: bool, sentence: str) -> None:  # noqa: FBT001 -- Connection's call
         log.info(sentence)
         if refused := self._connection.refused:
-            raise BrokerError(refused.problem, refused.mend)
+            raise BrokerError(refused.problem, refused.remedy)
         if connected:
             self._distribution.forget()
             # Who is there the broker tells now; it may have lost wills while it was away.
@@ -267,7 +267,7 @@ class Service:
             elif kind == "presence" and payload:
                 self._presence(client, Presence.decode(payload))
         except ProtocolError as error:
-            self._complaints.about(client, error.problem)
+            self._rejections.about(client, error.problem)
         except StorageError:
             raise
         except Exception:
@@ -345,7 +345,7 @@ class Service:
 
     def _aggregated(self, number: int, version: Version | None) -> None:
         self._receiving.clear()
-        self._complaints.forget()
+        self._rejections.forget()
         self._serve_files()
         step = self._rounds.end(self._clock())
         self._on_round(number, version)

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.errors import ChorusError
 
-Event = Callable[[], None]
+Action = Callable[[], None]
 """What the service's loop does next."""
 
 
@@ -22,7 +22,7 @@ class Worker:
         Gives an event to the service's loop; called from any thread.
     """
 
-    def __init__(self, name: str, put: Callable[[Event], None]) -> None:
+    def __init__(self, name: str, put: Callable[[Action], None]) -> None:
         self.put = put
         self._thread = ThreadPoolExecutor(1, name)
 

@@ -107,9 +107,9 @@ def delete(
     import json
     from contextlib import ExitStack
 
-    from edge_client.device.state import StateFolder
+    from edge_client.device.state import DeviceFolder
 
-    folder = StateFolder(_settings(state, config).folder)
+    folder = DeviceFolder(_settings(state, config).folder)
     count: int | None = 0
     if folder.path.exists():
         with ExitStack() as stack:
@@ -144,9 +144,9 @@ def _settings(state: Path | None, config: Path | None) -> "DeviceSettings":
 
 
 def _path(settings: "DeviceSettings") -> Path:
-    from edge_client.device.state import StateFolder
+    from edge_client.device.state import DeviceFolder
 
-    return StateFolder(settings.folder).examples
+    return DeviceFolder(settings.folder).examples
 
 
 def _open(settings: "DeviceSettings") -> "ExampleStore":

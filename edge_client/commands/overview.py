@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from edge_client.device.settings import DeviceSettings
-from edge_client.device.state import StateFolder
+from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from edge_client.federation.client_state import remembered
 
@@ -22,7 +22,7 @@ def overview(settings: DeviceSettings) -> dict[str, Any]:
         update that waits to be sent), and ``clips`` (the federations of each device that was made
         of labelled clips, by its name).
     """
-    state = StateFolder(settings.folder)
+    state = DeviceFolder(settings.folder)
     counts: dict[str, int] = {}
     utterances = 0
     if state.examples.exists():
@@ -40,7 +40,7 @@ def overview(settings: DeviceSettings) -> dict[str, Any]:
     }
 
 
-def _federations(state: StateFolder) -> dict[str, Any]:
+def _federations(state: DeviceFolder) -> dict[str, Any]:
     return {folder.name: remembered(folder) for folder in sorted(state.federations.glob("*"))}
 
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.device.recognition import Recognition
 from edge_client.device.stored import Stored, check
+from edge_client.device.stored_utterance import StoredUtterance
 from shared.architectures import FEATURES, FRAMES
 from shared.emotions import EMOTIONS
 from shared.errors import CorpusError
@@ -106,8 +106,8 @@ def _checked(arrays: dict[str, NDArray[Any]]) -> Stored:
 
 def _recognition(
     label: int, shares: NDArray[np.float64], heard_at: object, seconds: float, speaker: object
-) -> Recognition:
-    known = Recognition(
+) -> StoredUtterance:
+    known = StoredUtterance(
         identifier=0,
         heard_at=datetime.fromisoformat(str(heard_at)),
         seconds=float(seconds),

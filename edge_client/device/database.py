@@ -80,7 +80,7 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def database_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite complains about into a :class:`StorageError` with its mend."""
+    """Turn what SQLite complains about into a :class:`StorageError` with its remedy."""
     try:
         yield
     except sqlite3.Error as error:

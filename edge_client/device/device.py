@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from edge_client.device import opening, training_set
-from edge_client.device.events import Audience, Event
+from edge_client.device.events import Audience, DeviceEvent
 from edge_client.device.latest import SOUNDS, Latest
 from edge_client.device.recognising import Recognising
-from edge_client.device.recognition import Recognition, Source
 from edge_client.device.settings import DeviceSettings
-from edge_client.device.state import StateFolder, each
+from edge_client.device.state import DeviceFolder, each
+from edge_client.device.stored_utterance import Origin, StoredUtterance
 from edge_client.hearing.segmentation import SILENCE
 from edge_client.hearing.utterance import Utterance
 from shared.architectures import Architecture
@@ -30,7 +30,7 @@ from shared.features import Frames, frame_features
 from shared.training import Examples
 from shared.weights import Weights
 
-__all__ = ["Device", "Event"]  # whoever looks on needs both
+__all__ = ["Device", "DeviceEvent"]  # whoever looks on needs both
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Device:
         self._latest = Latest()
         self._parts: dict[str, dict[str, Any] | None] = {"source": None, "round": None}
         self._said: dict[str, str] = {}
-        self._state = StateFolder(settings.folder)
+        self._state = DeviceFolder(settings.folder)
         with ExitStack() as stack:
             stack.enter_context(self._state.taken())
             self.recognising = Recognising(self._state, settings, self._audience)
@@ -111,7 +111,7 @@ class Device:
                 with self._closing, suppress(StorageError):
                     self._store.purge()
 
-    def hear(self, utterance: Utterance, source: Source = "mic") -> Recognition | None:
+    def hear(self, utterance: Utterance, source: Origin = "mic") -> StoredUtterance | None:
         """Recognise an utterance and keep it.
 
         Where it cannot be kept (a full disk) it is recognised all the same, its identifier is
@@ -119,7 +119,7 @@ class Device:
 
         Returns
         -------
-        Recognition or None
+        StoredUtterance or None
             ``None`` while the device is paused, and for a sound too short for a frame.
         """
         if self.paused:
@@ -129,7 +129,7 @@ class Device:
         except AudioError:
             return None
         with self._lock:
-            heard = Recognition(
+            heard = StoredUtterance(
                 identifier=0,
                 heard_at=self._clock(),
                 seconds=utterance.seconds,
@@ -138,10 +138,10 @@ class Device:
                 speaker=self._settings.speaker,
             )
             heard = self._keep(heard, frames, utterance.samples)
-        self._audience.tell(Event("heard", heard))
+        self._audience.tell(DeviceEvent("heard", heard))
         return heard
 
-    def confirm(self, identifier: int) -> Recognition:
+    def confirm(self, identifier: int) -> StoredUtterance:
         """Note that the person says the model was right."""
         emotion = self._store.get(identifier).emotion
         if emotion is None:
@@ -151,23 +151,23 @@ class Device:
             )
         return self.correct(identifier, emotion)
 
-    def correct(self, identifier: int, emotion: Emotion) -> Recognition:
+    def correct(self, identifier: int, emotion: Emotion) -> StoredUtterance:
         """Note which emotion the person says it is."""
         return self._changed(self._store.label(identifier, emotion))
 
-    def discard(self, identifier: int) -> Recognition:
+    def discard(self, identifier: int) -> StoredUtterance:
         """Throw an utterance away; its sound is gone at once, the rest when the device closes."""
         discarded = self._store.discard(identifier)
         with self._lock:
             self._latest.forget_sound(identifier)
         return self._changed(discarded)
 
-    def undo(self) -> Recognition | None:
+    def undo(self) -> StoredUtterance | None:
         """Take back what the person said last; ``None`` if there is nothing to take back."""
         restored = self._store.undo()
         return restored and self._changed(restored)
 
-    def recent(self, limit: int = SOUNDS) -> list[Recognition]:
+    def recent(self, limit: int = SOUNDS) -> list[StoredUtterance]:
         """List the last utterances, the newest first, without those that were discarded."""
         kept = self._store.recent(limit)
         with self._lock:
@@ -190,12 +190,12 @@ class Device:
     def pause(self) -> None:
         """Stop listening: the microphone is closed until :meth:`resume`."""
         self._resumed.clear()
-        self._audience.tell(Event("status"))
+        self._audience.tell(DeviceEvent("status"))
 
     def resume(self) -> None:
         """Listen again."""
         self._resumed.set()
-        self._audience.tell(Event("status"))
+        self._audience.tell(DeviceEvent("status"))
 
     def wait_while_paused(self, timeout: float) -> bool:
         """Wait until the device listens, so many seconds at most; say whether it does."""
@@ -208,13 +208,13 @@ class Device:
         all the same, and the first error is raised.
         """
         with self._deletion:  # one after the other: whoever looks on stops and begins anew
-            self._audience.tell(Event("deleting"))
+            self._audience.tell(DeviceEvent("deleting"))
             try:
                 with self._lock:
                     self._forget()
             finally:
-                self._audience.tell(Event("deleted"))
-                self._audience.tell(Event("status"))
+                self._audience.tell(DeviceEvent("deleted"))
+                self._audience.tell(DeviceEvent("status"))
 
     def _forget(self) -> None:
         self._latest.clear()
@@ -228,7 +228,7 @@ class Device:
         """Notice what another process has changed in the store, such as an import."""
         with suppress(StorageError):  # whoever needs the store will say so
             if self._store.changed_elsewhere():
-                self._audience.tell(Event("changed"))
+                self._audience.tell(DeviceEvent("changed"))
 
     @property
     def problem(self) -> str | None:
@@ -243,7 +243,7 @@ class Device:
         It is the ``problem`` of :meth:`status`, and a line of the log.
         """
         self._note(about, sentence)
-        self._audience.tell(Event("status"))
+        self._audience.tell(DeviceEvent("status"))
 
     def status(self) -> dict[str, Any]:
         """Say how the device is, in values that JSON can hold.
@@ -274,9 +274,9 @@ class Device:
         """
         with self._lock:
             self._parts[part] = facts
-        self._audience.tell(Event("status"))
+        self._audience.tell(DeviceEvent("status"))
 
-    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[DeviceEvent], None]) -> Callable[[], None]:
         """Have a function called at each event, in the thread that caused it.
 
         Returns
@@ -311,12 +311,12 @@ class Device:
         self._note("model", None)
         self.recognising.use_weights(weights, digest, architecture)
 
-    def _keep(self, heard: Recognition, frames: Frames, samples: Samples) -> Recognition:
+    def _keep(self, heard: StoredUtterance, frames: Frames, samples: Samples) -> StoredUtterance:
         """Put an utterance into the store, if that can be."""
         try:
             number = self._store.add(heard, frames, statistics=self.recognising.statistics())
         except StorageError as error:
-            self._note("store", f"{error.problem} {error.mend}".strip())
+            self._note("store", f"{error.problem} {error.remedy}".strip())
             return self._latest.unkept(heard)
         self._latest.kept(number, samples)
         try:
@@ -324,7 +324,7 @@ class Device:
                 self._store.keep_sound(number, samples)
             self._note("store", None)
         except StorageError as error:
-            self._note("store", f"{error.problem} {error.mend}".strip())
+            self._note("store", f"{error.problem} {error.remedy}".strip())
         return replace(heard, identifier=number)
 
     def _note(self, about: str, sentence: str | None) -> None:
@@ -345,6 +345,6 @@ class Device:
             return "waiting"
         return "speaking" if self.speaking else "listening"
 
-    def _changed(self, recognition: Recognition) -> Recognition:
-        self._audience.tell(Event("changed", recognition))
+    def _changed(self, recognition: StoredUtterance) -> StoredUtterance:
+        self._audience.tell(DeviceEvent("changed", recognition))
         return recognition

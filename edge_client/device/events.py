@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_client.device.recognition import Recognition
+from edge_client.device.stored_utterance import StoredUtterance
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class DeviceEvent:
     """What a subscriber is told.
 
     Attributes
@@ -28,7 +28,7 @@ class Event:
     """
 
     kind: Literal["heard", "changed", "status", "deleting", "deleted"]
-    recognition: Recognition | None = None
+    recognition: StoredUtterance | None = None
 
 
 class Audience:
@@ -36,9 +36,9 @@ class Audience:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._callbacks: dict[object, Callable[[Event], None]] = {}
+        self._callbacks: dict[object, Callable[[DeviceEvent], None]] = {}
 
-    def add(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+    def add(self, callback: Callable[[DeviceEvent], None]) -> Callable[[], None]:
         """Have a function called at each event; what is given back ends it."""
         key = object()
         with self._lock:
@@ -50,7 +50,7 @@ class Audience:
 
         return remove
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: DeviceEvent) -> None:
         """Call them one after the other, in this thread."""
         with self._lock:
             callbacks = list(self._callbacks.values())

@@ -4,7 +4,7 @@ from collections import OrderedDict, deque
 from dataclasses import replace
 from typing import Final
 
-from edge_client.device.recognition import Recognition
+from edge_client.device.stored_utterance import StoredUtterance
 from shared.audio import Samples
 
 SOUNDS: Final = 20
@@ -16,7 +16,7 @@ class Latest:
 
     def __init__(self) -> None:
         self._sounds: OrderedDict[int, Samples] = OrderedDict()
-        self._unkept: deque[tuple[int, Recognition]] = deque(maxlen=SOUNDS)
+        self._unkept: deque[tuple[int, StoredUtterance]] = deque(maxlen=SOUNDS)
         self._newest = self._count = 0
 
     def kept(self, identifier: int, samples: Samples) -> None:
@@ -26,14 +26,14 @@ class Latest:
         while len(self._sounds) > SOUNDS:
             self._sounds.popitem(last=False)
 
-    def unkept(self, heard: Recognition) -> Recognition:
+    def unkept(self, heard: StoredUtterance) -> StoredUtterance:
         """Take in an utterance that the store could not take; give it with a number of its own."""
         self._count += 1
         heard = replace(heard, identifier=-self._count)
         self._unkept.append((self._newest, heard))
         return heard
 
-    def among(self, kept: list[Recognition], limit: int) -> list[Recognition]:
+    def among(self, kept: list[StoredUtterance], limit: int) -> list[StoredUtterance]:
         """Put those that could not be kept where they belong among the store's newest."""
         # Not by the time of day: a device without a battery may have set its clock meanwhile.
         placed = [(known.identifier, 0, known) for known in kept]

@@ -5,11 +5,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from edge_client.device.device import Device, Event
-from edge_client.device.recognition import Source as Kind
-from edge_client.hearing import source as hearing
+from edge_client.device.device import Device, DeviceEvent
+from edge_client.device.stored_utterance import Origin
 from edge_client.hearing.segmentation import SILENCE, Segmenter
-from edge_client.hearing.source import Source
+from edge_client.hearing.source import OnEvent, SoundSource, SourceEvent
 from edge_client.hearing.utterance import Utterance
 from shared.audio import Samples
 from shared.errors import ChorusError
@@ -52,9 +51,9 @@ class Listener:
     def __init__(
         self,
         device: Device,
-        open_source: Callable[[hearing.OnEvent, Source | None], Source],
+        open_source: Callable[[OnEvent, SoundSource | None], SoundSource],
         make_segmenter: Callable[[], Segmenter],
-        kind: Kind,
+        kind: Origin,
     ) -> None:
         self._device = device
         self._open_source = open_source
@@ -66,8 +65,8 @@ class Listener:
         self._hearing = threading.RLock()
         self._deaf = False
         self._segmenter: Segmenter | None = None
-        self._source: Source | None = None
-        self._before: Source | None = None
+        self._source: SoundSource | None = None
+        self._before: SoundSource | None = None
         self._facts: dict[str, Any] = {"kind": kind, "detail": "", "lost": False, "overruns": 0}
         self._error: BaseException | None = None
         self._unsubscribe = device.subscribe(self._on_device)
@@ -114,7 +113,7 @@ class Listener:
         except ChorusError as error:
             if not self._heard or self._kind == "wav":
                 raise
-            self._on_source(hearing.Event("lost", f"{error.problem} {error.mend}".strip()))
+            self._on_source(SourceEvent("lost", f"{error.problem} {error.remedy}".strip()))
             self._stop.wait(_RETRY)
             return False
 
@@ -172,7 +171,7 @@ class Listener:
         """Whether there is a microphone that should be closed."""
         return self._kind == "mic" and self._device.paused
 
-    def _on_device(self, event: Event) -> None:
+    def _on_device(self, event: DeviceEvent) -> None:
         source = self._source
         if event.kind == "status" and self._off and source:
             source.close()  # it may be waiting for sound, or to be plugged in again
@@ -183,7 +182,7 @@ class Listener:
         elif event.kind == "deleted":
             self._deaf = False
 
-    def _on_source(self, event: hearing.Event) -> None:
+    def _on_source(self, event: SourceEvent) -> None:
         """Note what happens to the source, and say what its person should know."""
         lost, count = self._facts["lost"], self._facts["overruns"]
         if event.kind == "lost":

@@ -6,18 +6,18 @@ from datetime import datetime
 from edge_client.device.database import damage, set_aside
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.sounds import SoundFolder
-from edge_client.device.state import StateFolder
+from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from shared.errors import StorageError
 from shared.normalisation import RunningStatistics
 
 
 def open_store(
-    state: StateFolder, settings: DeviceSettings, now: datetime
+    state: DeviceFolder, settings: DeviceSettings, now: datetime
 ) -> tuple[ExampleStore, str | None]:
     """Open the store; set a damaged file aside, and take over what can still be read of it.
 
-    The state folder must be taken (:meth:`StateFolder.taken`).
+    The state folder must be taken (:meth:`DeviceFolder.taken`).
 
     Returns
     -------

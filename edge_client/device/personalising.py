@@ -8,7 +8,7 @@ from edge_client.learning.personal_model import MOST, PersonalModel
 from shared.errors import ChorusError
 
 if TYPE_CHECKING:
-    from edge_client.device.device import Device, Event
+    from edge_client.device.device import Device, DeviceEvent
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Learning:
         self._wake.set()
         self._thread.join()
 
-    def _note(self, event: "Event") -> None:
+    def _note(self, event: "DeviceEvent") -> None:
         if event.kind in ("changed", "deleted") or self._device.recognising.digest != self._digest:
             self._wake.set()
 
@@ -53,7 +53,7 @@ class Learning:
                 self._learn()
                 self._device.say("learning", None)
             except ChorusError as error:
-                self._device.say("learning", f"{error.problem} {error.mend}".strip())
+                self._device.say("learning", f"{error.problem} {error.remedy}".strip())
             except Exception:  # noqa: BLE001 - the listening goes on with the global model
                 _log.exception("The personal model could not be fitted.")
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.device.events import Audience, Event
+from edge_client.device.events import Audience, DeviceEvent
 from edge_client.device.model import Model
 from edge_client.device.settings import DeviceSettings
-from edge_client.device.state import StateFolder
+from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import ARCHITECTURES, FRAMES, Architecture
 from shared.emotions import EMOTIONS
@@ -38,7 +38,7 @@ class Recognising:
         If the model to begin with cannot be used.
     """
 
-    def __init__(self, state: StateFolder, settings: DeviceSettings, audience: Audience) -> None:
+    def __init__(self, state: DeviceFolder, settings: DeviceSettings, audience: Audience) -> None:
         self._state = state
         self._normalises = settings.normalisation == "device"
         self._audience = audience
@@ -108,7 +108,7 @@ class Recognising:
         model = Model.keep(self._state.model, weights, digest, architecture)
         with self._lock:
             self._model = model
-        self._audience.tell(Event("status"))
+        self._audience.tell(DeviceEvent("status"))
 
     def logits(self, examples: Examples) -> tuple[NDArray[np.float32], str] | None:
         """Compute the global model's logits of examples, one by one: hearing goes in between.
@@ -150,7 +150,7 @@ class Recognising:
             if old or self._model is None or self._model.digest != digest:
                 return False
             self._model.personal = personal
-        self._audience.tell(Event("status"))
+        self._audience.tell(DeviceEvent("status"))
         return True
 
     def forget(self) -> None:

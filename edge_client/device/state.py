@@ -14,7 +14,7 @@ from shared.files import lock, storage_errors
 _PIECE: Final = 1 << 16
 
 
-class StateFolder:
+class DeviceFolder:
     """Names what lies in the folder.
 
     Parameters
@@ -94,10 +94,10 @@ class StateFolder:
         finally:
             os.close(handle)
 
-    def made_of_clips(self) -> "list[StateFolder]":
+    def made_of_clips(self) -> "list[DeviceFolder]":
         """List the state folders of devices made of labelled clips."""
         # Whoever names a wrong folder may have one of that name, with clips in it.
-        return [StateFolder(lock.parent) for lock in sorted(self.clips.glob("*/lock"))]
+        return [DeviceFolder(lock.parent) for lock in sorted(self.clips.glob("*/lock"))]
 
     def delete_personal(self) -> None:
         """Delete the folder ``personal``, and stores that were set aside because of damage."""

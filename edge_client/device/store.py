@@ -13,7 +13,6 @@ from typing import Any, Final, Self
 
 from edge_client.device import archive
 from edge_client.device.database import connect, database_errors, readable_rows
-from edge_client.device.recognition import Recognition
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.stored import (
     Stored,
@@ -23,6 +22,7 @@ from edge_client.device.stored import (
     recognition_of,
     stacked,
 )
+from edge_client.device.stored_utterance import StoredUtterance
 from shared.audio import Samples
 from shared.emotions import EMOTIONS, Emotion
 from shared.errors import ChorusError, StorageError
@@ -83,7 +83,7 @@ class ExampleStore:
 
     def add(
         self,
-        recognition: Recognition,
+        recognition: StoredUtterance,
         frames: Frames,
         *,
         statistics: dict[str, Any] | None = None,
@@ -122,17 +122,17 @@ class ExampleStore:
         if self._sounds is not None:
             self._sounds.keep(identifier, samples)
 
-    def label(self, identifier: int, emotion: Emotion) -> Recognition:
+    def label(self, identifier: int, emotion: Emotion) -> StoredUtterance:
         """Note what the person said it is; one that was discarded is taken up again."""
         return self._change(identifier, emotion, 0)
 
-    def discard(self, identifier: int) -> Recognition:
+    def discard(self, identifier: int) -> StoredUtterance:
         """Leave an utterance out of everything; its sound is deleted at once."""
         changed = self._change(identifier, self.get(identifier).label, 1)
         self._forget_sounds([identifier])
         return changed
 
-    def undo(self) -> Recognition | None:
+    def undo(self) -> StoredUtterance | None:
         """Take back the last label or discarding; ``None`` if there is none to take back."""
         with self._lock:
             while self._done:
@@ -144,7 +144,7 @@ class ExampleStore:
                     return self.get(identifier)
         return None
 
-    def get(self, identifier: int) -> Recognition:
+    def get(self, identifier: int) -> StoredUtterance:
         """Look up an utterance; raise :class:`ChorusError` if there is none of this number."""
         if identifier < 0:
             raise ChorusError("This utterance could not be kept, so nothing can be said of it.")
@@ -155,7 +155,7 @@ class ExampleStore:
             )
         return recognition_of(rows[0])
 
-    def recent(self, limit: int) -> list[Recognition]:
+    def recent(self, limit: int) -> list[StoredUtterance]:
         """List the last utterances, the newest first, without those that were discarded."""
         query = "SELECT * FROM recognitions WHERE NOT discarded ORDER BY id DESC LIMIT ?"
         return [recognition_of(row) for row in self._rows(query, limit)]
@@ -187,7 +187,7 @@ class ExampleStore:
             found = (number for number, told in rows if max(json.loads(told)) >= least)
             return list(islice(found, most))[::-1]
 
-    def read(self, identifiers: Iterable[int]) -> Iterator[tuple[Recognition, Frames]]:
+    def read(self, identifiers: Iterable[int]) -> Iterator[tuple[StoredUtterance, Frames]]:
         """Read whole utterances one by one; those that have gone or are damaged are left out."""
         with self._reading() as reading:
             for identifier in identifiers:
@@ -303,7 +303,7 @@ class ExampleStore:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _change(self, identifier: int, label: str | None, discarded: int) -> Recognition:
+    def _change(self, identifier: int, label: str | None, discarded: int) -> StoredUtterance:
         with self._lock:
             before = self.get(identifier)
             with self._write(surely=True) as connection:
@@ -353,7 +353,7 @@ class ExampleStore:
             yield reading
 
 
-def _insert(connection: sqlite3.Connection, known: Recognition, frames: Frames) -> int:
+def _insert(connection: sqlite3.Connection, known: StoredUtterance, frames: Frames) -> int:
     data = encode(frames)
     row = (
         known.heard_at.isoformat(),

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.device.recognition import Recognition
+from edge_client.device.stored_utterance import StoredUtterance
 from shared.architectures import FEATURES, FRAMES
 from shared.audio import LONGEST
 from shared.emotions import EMOTIONS
@@ -33,7 +33,7 @@ class Stored:
         Shape ``(n,)``, int32: true number of frames of each, 1 to 100.
     """
 
-    recognitions: tuple[Recognition, ...]
+    recognitions: tuple[StoredUtterance, ...]
     features: NDArray[np.float32]
     frames: NDArray[np.int32]
 
@@ -56,10 +56,10 @@ def decode(checksum: int, data: bytes) -> Frames | None:
     return np.frombuffer(data, "<f4").reshape(-1, FEATURES)[:FRAMES]
 
 
-def recognition_of(row: tuple[Any, ...]) -> Recognition:
+def recognition_of(row: tuple[Any, ...]) -> StoredUtterance:
     """Read the first eight columns of a row."""
     identifier, heard_at, seconds, source, speaker, probabilities, label, discarded = row[:8]
-    return Recognition(
+    return StoredUtterance(
         identifier=identifier,
         heard_at=datetime.fromisoformat(heard_at),
         seconds=seconds,
@@ -81,7 +81,7 @@ def plausible(row: tuple[Any, ...]) -> bool:
     return not known.discarded
 
 
-def check(known: Recognition) -> None:
+def check(known: StoredUtterance) -> None:
     """Raise :class:`ValueError` unless this can be what was once heard."""
     # Any zone's clock can show these years.
     if known.heard_at.tzinfo is None or not _YEARS[0] <= known.heard_at.year <= _YEARS[1]:
@@ -97,9 +97,9 @@ def check(known: Recognition) -> None:
         raise ValueError(f"{known.label!r} is no emotion")
 
 
-def stacked(found: Iterable[tuple[Recognition, Frames]], most: int) -> Stored:
+def stacked(found: Iterable[tuple[StoredUtterance, Frames]], most: int) -> Stored:
     """Put utterances together, at most so many."""
-    known: list[Recognition] = []
+    known: list[StoredUtterance] = []
     features, frames = np.zeros((most, FRAMES, FEATURES), np.float32), np.zeros(most, np.int32)
     for place, (recognition, own) in enumerate(found):
         known.append(recognition)

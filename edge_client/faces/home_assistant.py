@@ -3,7 +3,7 @@
 Home Assistant finds the sensors by itself, by its MQTT discovery
 (https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery): two retained descriptions below
 ``homeassistant/sensor/``. What was recognised is published below ``chorus/`` and not retained: the
-broker should not go on telling how somebody felt.
+broker should not go on telling how somebody feels.
 """
 
 import json
@@ -12,8 +12,8 @@ import socket
 from importlib.metadata import version
 from typing import Any, Final
 
-from edge_client.device.device import Device, Event
-from edge_client.device.recognition import Recognition
+from edge_client.device.device import Device, DeviceEvent
+from edge_client.device.stored_utterance import StoredUtterance
 from shared.broker_settings import BrokerSettings
 from shared.connection import Connection
 from shared.emotions import EMOTIONS
@@ -66,7 +66,7 @@ class HomeAssistant:
             self._device.say("home_assistant", None)
             self._describe()
             return
-        del sentence  # its mend is that of a federation's broker
+        del sentence  # its remedy is that of a federation's broker
         refused = self._connection.refused
         problem = refused.problem if refused else "Its broker is not there; waiting for it."
         self._device.say("home_assistant", f"Home Assistant: {problem}")
@@ -76,7 +76,7 @@ class HomeAssistant:
             self._connection.publish(topic, json.dumps(description).encode(), retain=True)
         self._connection.publish(f"chorus/{self.node}/availability", _ONLINE, retain=True)
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, event: DeviceEvent) -> None:
         if event.kind == "heard" and event.recognition and event.recognition.probabilities:
             payload = json.dumps(state(event.recognition)).encode()
             # The listening must not wait for a network that stands still.
@@ -125,7 +125,7 @@ def descriptions(node: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def state(heard: Recognition) -> dict[str, Any]:
+def state(heard: StoredUtterance) -> dict[str, Any]:
     """Give what is published of an utterance: no sound, no features, no speaker."""
     probabilities = dict(zip(EMOTIONS, heard.probabilities or (), strict=True))
     return {

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_client.device.device import Device, Event
-from edge_client.device.recognition import Recognition
+from edge_client.device.device import Device, DeviceEvent
+from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.faces.keys import Keys
 from edge_client.hearing.segmentation import SILENCE
 from shared.emotions import EMOTIONS
@@ -68,7 +68,7 @@ class TerminalView:
         self._chosen: int | None = None  # None: always the newest
         self._said = ""
         self._stale = True
-        self._rows: list[Recognition] = []
+        self._rows: list[StoredUtterance] = []
         self._status: dict[str, Any] = {}
 
     def show(self, keys: Keys, go_on: Callable[[], object]) -> None:
@@ -100,7 +100,7 @@ class TerminalView:
         try:
             self._said = self._do(key)
         except ChorusError as error:
-            self._said = f"{error.problem} {error.mend}".strip()
+            self._said = f"{error.problem} {error.remedy}".strip()
 
     def picture(self) -> "Group":
         """Draw the device as it is now."""
@@ -135,7 +135,7 @@ class TerminalView:
             return _said_of(self._answer(key, row.identifier))
         return ""
 
-    def _answer(self, key: str, identifier: int) -> Recognition:
+    def _answer(self, key: str, identifier: int) -> StoredUtterance:
         if key in EMOTION_KEYS:
             return self._device.correct(identifier, EMOTION_KEYS[key])
         if key == "d":
@@ -146,7 +146,7 @@ class TerminalView:
     def _width(self, columns: int) -> int:
         return columns if self._console.width >= _NARROW else columns // 2
 
-    def _row(self) -> Recognition | None:
+    def _row(self) -> StoredUtterance | None:
         """Find the utterance that keys act on, as it is shown."""
         chosen = [row for row in self._rows if row.identifier == self._chosen]
         return chosen[0] if chosen else self._rows[0] if self._rows else None
@@ -157,7 +157,7 @@ class TerminalView:
             where = min(max(self._rows.index(row) + by, 0), len(self._rows) - 1)
             self._chosen = self._rows[where].identifier if where else None
 
-    def _on_device(self, event: Event) -> None:
+    def _on_device(self, event: DeviceEvent) -> None:
         del event
         self._stale = True
 
@@ -220,7 +220,7 @@ def bar(share: float, width: int) -> str:
     return (_BLOCKS[8] * (eighths // 8) + _BLOCKS[eighths % 8].strip()).ljust(width)
 
 
-def line(heard: Recognition) -> str:
+def line(heard: StoredUtterance) -> str:
     """Say an utterance in one line, where there is no terminal to draw in."""
     when = f"{heard.heard_at.astimezone():%H:%M:%S}  {heard.seconds:4.1f} s"
     if heard.probabilities is None:
@@ -229,7 +229,7 @@ def line(heard: Recognition) -> str:
     return f"{when}  {heard.emotion:8}" + "".join(f"  {name} {share:.0%}" for name, share in shares)
 
 
-def _said_of(changed: Recognition | None) -> str:
+def _said_of(changed: StoredUtterance | None) -> str:
     if changed is None:
         return ""
     what = "discarded" if changed.discarded else changed.label or "not labelled"

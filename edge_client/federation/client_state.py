@@ -51,7 +51,7 @@ class _Facts:
     refused: str = field(default="")
 
 
-class Memory:
+class ClientState:
     """The folder of one device's part in a federation.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from edge_client.federation.client_state import Memory
+from edge_client.federation.client_state import ClientState
 from edge_client.federation.transfers import Sending
 from shared.connection import Connection
 from shared.protocol.frames import Chunk
@@ -25,7 +25,7 @@ class Delivery:
 
     def __init__(
         self,
-        memory: Memory,
+        memory: ClientState,
         connection: Connection,
         topics: Topics,
         *,

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from edge_client.federation.client_state import Memory
+from edge_client.federation.client_state import ClientState
 from edge_client.federation.transfers import Download
 from shared.architectures import ARCHITECTURES
 from shared.connection import Connection
@@ -42,7 +42,7 @@ class Fetching:
 
     def __init__(
         self,
-        memory: Memory,
+        memory: ClientState,
         connection: Connection,
         topics: Topics,
         *,

@@ -13,16 +13,16 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from edge_client.federation.client_state import Memory
+from edge_client.federation.client_state import ClientState
 from edge_client.federation.delivery import Delivery
 from edge_client.federation.fetching import Fetching, check_sizes
 from edge_client.federation.readiness import Readiness
-from edge_client.federation.round_work import Engines
+from edge_client.federation.round_work import MakeEngine
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from edge_client.federation.transfers import PATIENCE
 from edge_client.federation.working import Outcome, Working
 from shared.broker_settings import BrokerSettings
-from shared.byte_budget import Waiting
+from shared.byte_budget import ByteBudget
 from shared.connection import Connection
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
 from shared.protocol.frames import Chunk
@@ -83,20 +83,20 @@ class Participant:
         *,
         examples: Callable[[], Examples],
         count: Callable[[], int],
-        engines: Engines,
+        engines: MakeEngine,
         on_model: OnModel = lambda *_: None,
         report: Callable[[dict[str, Any]], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._memory = Memory(folder)
+        self._memory = ClientState(folder)
         self._on_model = on_model
         self._report = report
         self._clock = clock
         self._topics = Topics(settings.federation)
         self._readiness = Readiness(settings.part(PermissionSettings), count=count, clock=clock)
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._waiting = Waiting(_MOST_WAITING)
+        self._waiting = ByteBudget(_MOST_WAITING)
         self._announcement: Announcement | None = None
         self._shown: str | None = None
         self._remarked = ""
@@ -147,7 +147,7 @@ class Participant:
                     self._next()()
                 except StorageError as error:
                     if self._try_at is None:  # once, however many chunks find the disk full
-                        log.error("%s %s", error.problem, error.mend)  # noqa: TRY400 -- a full disk
+                        log.error("%s %s", error.problem, error.remedy)  # noqa: TRY400 -- a full disk
                     self._tell("troubled", error.problem)
                     self._try_at = self._clock() + _AGAIN
         finally:
@@ -200,7 +200,7 @@ class Participant:
     def _change(self, connected: bool, sentence: str) -> None:  # noqa: FBT001 -- Connection's call
         log.info(sentence)
         if refused := self._connection.refused:
-            raise BrokerError(refused.problem, refused.mend)
+            raise BrokerError(refused.problem, refused.remedy)
         if not connected:
             self._tell("away", sentence)
             return
@@ -238,7 +238,7 @@ class Participant:
     def _chunk_failed(self, error: ChorusError) -> None:
         if isinstance(error, StorageError):
             raise error
-        self._remark(f"{error.problem} {error.mend}".strip())
+        self._remark(f"{error.problem} {error.remedy}".strip())
 
     def _message(self, topic: str, payload: bytes) -> None:
         """Take a message; whatever is wrong with it ends nothing but itself."""
@@ -252,7 +252,7 @@ class Participant:
         except StorageError:
             raise
         except ChorusError as error:
-            self._remark(f"{error.problem} {error.mend}".strip())
+            self._remark(f"{error.problem} {error.remedy}".strip())
         except Exception:
             log.exception("A message to %s could not be handled.", topic)
 
@@ -363,7 +363,7 @@ class Participant:
     def _worked(self, outcome: Outcome) -> None:
         """Learn what came of a round's work."""
         if isinstance(outcome, ChorusError):
-            self._remark(f"{outcome.problem} {outcome.mend}".strip())
+            self._remark(f"{outcome.problem} {outcome.remedy}".strip())
             self._tell("troubled", outcome.problem)
             self._try_at = self._clock() + _AGAIN
             return

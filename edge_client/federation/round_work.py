@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_client.federation.client_state import Memory
+from edge_client.federation.client_state import ClientState
 from edge_client.learning.training import Engine, Progress, Trained, control_change, train
 from edge_client.learning.training_file import load_progress, save_progress
 from shared.architectures import ARCHITECTURES, ModelName
@@ -27,7 +27,7 @@ FEWEST_HELD_OUT = 8
 """Examples below which none is held out: their score would say nothing, and training needs them."""
 
 
-class Engines(Protocol):
+class MakeEngine(Protocol):
     """Makes what trains an architecture."""
 
     def __call__(self, architecture: ModelName) -> Engine:
@@ -61,7 +61,7 @@ class RoundWork:
     announcement: Announcement
     examples: Examples
     holdout: float
-    memory: Memory
+    memory: ClientState
     engine: Engine
     stop: Callable[[int], bool]
 

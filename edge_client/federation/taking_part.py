@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_client.federation.client_state import remembered
 from edge_client.federation.participant import Participant
-from edge_client.federation.round_work import Engines
+from edge_client.federation.round_work import MakeEngine
 from edge_client.federation.settings import FederationSettings
 from edge_client.learning.training import Engine
 from shared.architectures import ARCHITECTURES, ModelName
@@ -28,7 +28,7 @@ from shared.training import Examples
 from shared.weights import digest, load_weights
 
 if TYPE_CHECKING:
-    from edge_client.device.device import Device, Event
+    from edge_client.device.device import Device, DeviceEvent
 
 log = logging.getLogger(__name__)
 
@@ -203,14 +203,14 @@ class Companion:
         try:
             participant.run()
         except ChorusError as error:
-            sentence = f"{error.problem} {error.mend}".strip()
-            log.error("The federation is left: %s", sentence)  # noqa: TRY400 -- a user's to mend
+            sentence = f"{error.problem} {error.remedy}".strip()
+            log.error("The federation is left: %s", sentence)  # noqa: TRY400 -- a user's to fix
             self._device.report("round", {"state": "left", "remark": sentence})
         except Exception:
             log.exception("The federation is left.")
             self._device.report("round", {"state": "left", "remark": "It failed; see the log."})
 
-    def _changed(self, event: "Event") -> None:
+    def _changed(self, event: "DeviceEvent") -> None:
         match event.kind:
             case "deleting":
                 # All that it keeps is about to be deleted, and it must not write it anew.
@@ -227,7 +227,7 @@ class Companion:
         self._device.use_weights(weights, digest(weights), architecture)
 
 
-def make_engines(threads: int | None) -> Engines:
+def make_engines(threads: int | None) -> MakeEngine:
     """Make engines when they are needed, one an architecture."""
 
     @functools.cache

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-from edge_client.federation.client_state import Memory
-from edge_client.federation.round_work import Engines, RoundWork
+from edge_client.federation.client_state import ClientState
+from edge_client.federation.round_work import MakeEngine, RoundWork
 from shared.errors import ChorusError
 from shared.protocol.messages import Announcement, Offer
 from shared.training import Examples
@@ -40,10 +40,10 @@ class Working:
         self,
         client: str,
         holdout: float,
-        memory: Memory,
+        memory: ClientState,
         *,
         examples: Callable[[], Examples],
-        engines: Engines,
+        engines: MakeEngine,
         put: Callable[[Callable[[], None]], None],
         ended: Callable[[Outcome], None],
     ) -> None:
@@ -93,4 +93,4 @@ class Working:
         if isinstance(error, ChorusError):
             self._ended(error)
         else:
-            self._ended(future.result())  # what is nobody's to mend is raised
+            self._ended(future.result())  # what is nobody's to fix is raised

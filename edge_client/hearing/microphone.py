@@ -19,7 +19,7 @@ from edge_client.hearing.devices import (
     look_again,
     portaudio,
 )
-from edge_client.hearing.source import Event, OnEvent, ignore
+from edge_client.hearing.source import OnEvent, SourceEvent, ignore
 from shared.audio import Samples
 from shared.errors import ChorusError, SettingsError
 
@@ -47,7 +47,7 @@ Piece = NDArray[np.float32]
 
 
 class Microphone:
-    """A microphone as a :class:`~edge_client.hearing.source.Source`.
+    """A microphone as a :class:`~edge_client.hearing.source.SoundSource`.
 
     Nothing is opened before :meth:`blocks`. A device that is lost is waited for, and taken up
     again; it is known by its name then, if one was named, since numbers change.
@@ -91,7 +91,7 @@ class Microphone:
         return self._lost_pieces
 
     def blocks(self) -> Iterator[Samples]:
-        """Give the sound in blocks; see :meth:`edge_client.hearing.source.Source.blocks`.
+        """Give the sound in blocks; see :meth:`edge_client.hearing.source.SoundSource.blocks`.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class Microphone:
         pieces: queue.Queue[Piece] = queue.Queue(BACKLOG)
         device, stream = self._opened(pieces)
         while True:
-            self._on_event(Event("connected", f"Listening to {device.name}."))
+            self._on_event(SourceEvent("connected", f"Listening to {device.name}."))
             try:
                 conversion = Conversion(stream.samplerate, self._channel)
                 for piece in self._pieces(stream, pieces):
@@ -113,7 +113,7 @@ class Microphone:
                 self._shut(stream)
             if self._closed.is_set():
                 return
-            self._on_event(Event("lost", f"{device.name} is gone: plug it in again."))
+            self._on_event(SourceEvent("lost", f"{device.name} is gone: plug it in again."))
             pieces = queue.Queue(BACKLOG)
             again = self._waited_for(pieces)
             if again is None:
@@ -180,7 +180,7 @@ class Microphone:
             if self._lost_pieces > lost:
                 lost = self._lost_pieces
                 self._on_event(
-                    Event("overrun", f"Sound was lost {lost} times: the machine was busy.")
+                    SourceEvent("overrun", f"Sound was lost {lost} times: the machine was busy.")
                 )
             yield piece
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edge_client.hearing.conversion import Conversion
-from edge_client.hearing.source import Event, OnEvent, ignore
+from edge_client.hearing.source import OnEvent, SourceEvent, ignore
 from shared.audio import RATE, Samples
 from shared.errors import AudioError, SettingsError
 
@@ -15,7 +15,7 @@ READ = 50
 
 
 class Recording:
-    """A file as a :class:`~edge_client.hearing.source.Source`.
+    """A file as a :class:`~edge_client.hearing.source.SoundSource`.
 
     The blocks are the same in real time and at once, bit for bit.
 
@@ -78,7 +78,7 @@ class Recording:
         self._closed = threading.Event()
 
     def blocks(self) -> Iterator[Samples]:
-        """Give the recording in blocks; see :meth:`edge_client.hearing.source.Source.blocks`.
+        """Give the recording in blocks; see :meth:`edge_client.hearing.source.SoundSource.blocks`.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Recording:
         """
         begun, given = self._clock(), 0
         with self._file:
-            self._on_event(Event("connected", f"Playing {self._path}."))
+            self._on_event(SourceEvent("connected", f"Playing {self._path}."))
             for block in self._decoded():
                 given += len(block)
                 if self._closed.is_set():

@@ -16,7 +16,7 @@ BLOCK: Final = RATE // 50
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class SourceEvent:
     """Something that happened to a source, for its user to see.
 
     Attributes
@@ -32,16 +32,16 @@ class Event:
     detail: str
 
 
-OnEvent = Callable[[Event], None]
+OnEvent = Callable[[SourceEvent], None]
 """Is told of events, from the thread that takes the blocks."""
 
 
-def ignore(event: Event) -> None:
+def ignore(event: SourceEvent) -> None:
     """Take no notice of an event."""
     del event
 
 
-class Source(Protocol):
+class SoundSource(Protocol):
     """Something that makes sound."""
 
     def blocks(self) -> Iterator[Samples]:

@@ -5,7 +5,7 @@ changed. The global logits are the mean of a Gaussian process over utterances (R
 Williams, *Gaussian Processes for Machine Learning*, 2006, chapter 3), whose kernel says how alike
 two utterances of one person sound: far from all examples the global model decides alone, near one
 its label has a say. How much the global model is trusted and how much an example weighs is
-averaged over a grid, each value weighted by how well it foretells examples held out (pseudo-BMA;
+averaged over a grid, each value weighted by how well it predicts examples held out (pseudo-BMA;
 Yao et al., *Using stacking to average Bayesian predictive distributions*, 2018). That the user
 happened to label more of one emotion than of another is taken out as in logit adjustment (Menon et
 al., *Long-tail learning via logit adjustment*, 2021).
@@ -108,7 +108,7 @@ class PersonalModel:
             solver = _Solver(gain * likeness, kept, examples.labels)
             for trust in TRUSTS:
                 found = solver.solve(trust * means + priors[:, None])
-                scores.append(solver.foretold(trust * means, priors, found))
+                scores.append(solver.held_out_score(trust * means, priors, found))
                 trusts.append(trust)
                 corrections.append(gain * found[-1])
         weights = softmax(np.array(scores)).astype(np.float64)
@@ -173,7 +173,7 @@ class _Solver:
             found -= self._steps @ ((found + surplus) * self._kept[:, :, None])
         return found
 
-    def foretold(self, means: _Array, priors: _Array, found: _Array) -> float:
+    def held_out_score(self, means: _Array, priors: _Array, found: _Array) -> float:
         """Score the held-out labels: the sum of the logarithms of their probabilities."""
         logits = means + self._kernel @ found + priors[:, None]
         chances = softmax(logits)[:, np.arange(len(self._labels)), self._labels]

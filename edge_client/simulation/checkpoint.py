@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from edge_client.simulation.run_folder import RoundRecord
+from edge_client.simulation.run_folder import RoundRow
 from shared.architectures import Architecture
 from shared.errors import RunError
 from shared.files import write_atomically
@@ -26,7 +26,7 @@ class _Facts(BaseModel):
 
     number: int
     chosen: int
-    records: tuple[RoundRecord, ...]
+    records: tuple[RoundRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Checkpoint:
     best: Weights
     state: Mapping[str, NDArray[Any]]
     chosen: int = 0
-    records: tuple[RoundRecord, ...] = ()
+    records: tuple[RoundRow, ...] = ()
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; raise :class:`StorageError` if the disk is full."""

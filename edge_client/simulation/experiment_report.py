@@ -90,7 +90,7 @@ def markdown_table(rows: Sequence[Row]) -> str:
 
 def markdown_confusions(summaries: Sequence[dict[str, Any]]) -> str:
     """Write each cell's confusion matrix, in percent of its row, all folds and seeds together."""
-    rows = [["model", "partition", "felt", *EMOTIONS]]
+    rows = [["model", "partition", "true label", *EMOTIONS]]
     for summary in summaries:
         for emotion, counts in zip(EMOTIONS, summary["confusion"], strict=True):
             total = max(1, sum(counts))

@@ -64,7 +64,7 @@ class RoundOutcome:
     bytes_up: int = 0
 
 
-class Rounds(Protocol):
+class Trainer(Protocol):
     """What a run repeats: a round of a federation, or an epoch of the baseline."""
 
     def run(self, number: int, weights: Weights) -> RoundOutcome:
@@ -94,7 +94,7 @@ def clients_of_round(settings: SimulationSettings, clients: int) -> int:
     return settings.clients_per_round or max(1, round(settings.fraction * clients))
 
 
-class Federation:
+class SimulatedFederation:
     """Rounds over clients that exist only as examples.
 
     As many clients are trained at a time as there are engines, and their updates handed on at
@@ -138,7 +138,7 @@ class Federation:
         self._measuring = Lock()
 
     def run(self, number: int, weights: Weights) -> RoundOutcome:
-        """Run one round; see :class:`Rounds`."""
+        """Run one round; see :class:`Trainer`."""
         sampled = self._sample(number)
         answering = self._answering(number, sampled)
         vectors = 2 if self._controls else 1

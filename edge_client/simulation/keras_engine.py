@@ -62,7 +62,7 @@ class KerasEngine:
         correction: Weights | None = None,
         optimizer: OptimizerState | None = None,
     ) -> None:
-        """Take over weights and optimiser state; see :class:`edge_client.learning.training.Engine`."""
+        """Take over weights and optimiser state; see :class:`Engine`."""
         optimizer = optimizer or OptimizerState()
         self._settings = settings
         self._count = optimizer.step

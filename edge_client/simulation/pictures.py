@@ -132,7 +132,7 @@ def draw_confusion(scores: Scores, path: Path) -> None:
     counts = np.array(scores.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = _figure(5, 5)
-    axes = _axes(figure, "Recognised as", "True emotion")
+    axes = _axes(figure, "Predicted", "True label")
     axes.imshow(shares, cmap="Blues", vmin=-0.08, vmax=1)  # 0 % is not quite white
     places = range(len(EMOTIONS))
     axes.set_xticks(places, EMOTIONS)

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from edge_client.simulation.federation import clients_of_round
-from edge_client.simulation.run_folder import RoundRecord
+from edge_client.simulation.run_folder import RoundRow
 from edge_client.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class RunProgress:
         self._per_round = self._work / rounds
         self._advance(done, skipped=True)
 
-    def round(self, record: RoundRecord) -> None:
+    def round(self, record: RoundRow) -> None:
         """Show a finished round."""
         self._advance(1)
         loss = f"loss {record.loss:.3f}"

@@ -83,7 +83,7 @@ def confusion_table(matrix: list[list[int]], title: str = "Confusion") -> "Table
     """Lay out a confusion matrix: counts, and the share of each row."""
     from rich.table import Table
 
-    table = Table(title=f"{title} (rows: what was felt; columns: what was recognised)")
+    table = Table(title=f"{title} (rows: true label; columns: predicted)")
     table.add_column("")
     for emotion in EMOTIONS:
         table.add_column(emotion, justify="right")

@@ -15,9 +15,14 @@ from aggregator.strategies.settings import strategy_of
 from edge_client.learning.training import Engine
 from edge_client.simulation.checkpoint import Checkpoint, damaged
 from edge_client.simulation.data import Data, Utterances, divide, prepare
-from edge_client.simulation.federation import CentralTraining, Federation, Rounds, clients_of_round
+from edge_client.simulation.federation import (
+    CentralTraining,
+    SimulatedFederation,
+    Trainer,
+    clients_of_round,
+)
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
-from edge_client.simulation.run_folder import RoundRecord, RunFolder
+from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from shared.architectures import ARCHITECTURES
 from shared.errors import ChorusError, MissingPartError, SettingsError, StorageError, WeightsError
@@ -43,7 +48,7 @@ class Watcher(Protocol):
         """Learn how many rounds there are, and how many of them were done before."""
         ...
 
-    def round(self, record: RoundRecord) -> None:
+    def round(self, record: RoundRow) -> None:
         """Learn of a finished round."""
         ...
 
@@ -109,13 +114,13 @@ class Run:
         except KeyboardInterrupt:
             raise Stopped(f"Stopped; {self.folder.path} keeps what was reached.", _GO_ON) from None
         except StorageError as error:
-            error.mend = f"{error.mend} {_GO_ON}"
+            error.remedy = f"{error.remedy} {_GO_ON}"
             raise
 
-    def _rounds(self, data: Data) -> Rounds:
+    def _rounds(self, data: Data) -> Trainer:
         if self.settings.baseline:
             return CentralTraining(self.settings, self.engines[0], data.clients[0])
-        return Federation(self.settings, self.engines, data.clients, self.folder.controls)
+        return SimulatedFederation(self.settings, self.engines, data.clients, self.folder.controls)
 
     def _reached(self) -> Checkpoint:
         """Load the checkpoint; if there is none, begin before the first round."""
@@ -125,7 +130,7 @@ class Run:
         return Checkpoint(0, weights, weights, weights, {})
 
     def _loop(
-        self, reached: Checkpoint, rounds: Rounds, data: Data, watcher: Watcher
+        self, reached: Checkpoint, rounds: Trainer, data: Data, watcher: Watcher
     ) -> Checkpoint:
         """Run the rounds that are left."""
         saved, took = self.clock(), 0.0
@@ -155,7 +160,7 @@ class Run:
             raise
         return reached
 
-    def _round(self, reached: Checkpoint, rounds: Rounds, data: Data) -> Checkpoint:
+    def _round(self, reached: Checkpoint, rounds: Trainer, data: Data) -> Checkpoint:
         """Run one round, score its averaged model, and choose between it and the best so far."""
         number = reached.number + 1
         begun = self.clock()
@@ -165,7 +170,7 @@ class Run:
         scores = loss = None
         if len(data.validation):
             scores, loss = self._evaluate(average, data.validation)
-        record = RoundRecord(
+        record = RoundRow(
             round=number,
             clients=outcome.clients,
             loss=outcome.loss,
@@ -199,7 +204,7 @@ class Run:
         matrix = confusion(examples.labels, logits.argmax(1))
         return Scores.from_confusion(matrix), mean_loss(logits, examples.labels)
 
-    def _save(self, reached: Checkpoint, rounds: Rounds) -> None:
+    def _save(self, reached: Checkpoint, rounds: Trainer) -> None:
         """Write what was reached: whatever happens now, it is kept."""
         reached.save(self.folder.checkpoint)
         rounds.settle(reached.number)
@@ -309,7 +314,7 @@ def _initial_weights(settings: SimulationSettings) -> Weights:
         try:
             return load_weights(settings.initial, architecture)
         except WeightsError as error:
-            error.mend = f"Give --initial the model.safetensors of a {settings.model} run."
+            error.remedy = f"Give --initial the model.safetensors of a {settings.model} run."
             raise
     return initial_weights(architecture, stream(settings.seed, "initial weights"))
 

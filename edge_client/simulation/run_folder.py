@@ -21,7 +21,7 @@ _SUMMARY: Final = "summary"
 
 
 @dataclass(frozen=True, slots=True)
-class RoundRecord:
+class RoundRow:
     """One line of ``rounds.csv``.
 
     Attributes
@@ -182,11 +182,11 @@ class RunFolder:
         document = {_SUMMARY: kind, **summary}
         write_atomically(self.result, json.dumps(document, indent=2) + "\n")
 
-    def write_rounds(self, records: Sequence[RoundRecord]) -> None:
+    def write_rounds(self, records: Sequence[RoundRow]) -> None:
         """Write ``rounds.csv``."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        names = [field.name for field in fields(RoundRecord)]
+        names = [field.name for field in fields(RoundRow)]
         writer.writerow(names)
         for record in records:
             writer.writerow([_cell(getattr(record, name)) for name in names])

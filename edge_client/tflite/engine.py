@@ -34,7 +34,7 @@ _Task = tuple[Weights, Weights, slice]
 
 
 class TfliteEngine:
-    """Trains one architecture with a TFLite runtime; see :class:`edge_client.learning.training.Engine`.
+    """An :class:`~edge_client.learning.training.Engine` that computes with a TFLite runtime.
 
     The weights lie in the runtime's own buffers, where the optimiser changes them in place. With
     head-only training the optimiser's slots cover the head alone.

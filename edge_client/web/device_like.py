@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shared.emotions import Emotion
 
 
-class RecognitionLike(Protocol):
+class StoredUtteranceLike(Protocol):
     """An utterance and what was recognised in it."""
 
     @property
@@ -49,7 +49,7 @@ class DeviceLike(Protocol):
     def paused(self) -> bool:
         """Whether it does not listen because its user wants so."""
 
-    def recent(self, limit: int, /) -> Sequence[RecognitionLike]:
+    def recent(self, limit: int, /) -> Sequence[StoredUtteranceLike]:
         """Give the last utterances, the newest first."""
 
     def confirm(self, identifier: int, /) -> object:
@@ -61,7 +61,7 @@ class DeviceLike(Protocol):
     def discard(self, identifier: int, /) -> object:
         """Throw an utterance away."""
 
-    def undo(self) -> RecognitionLike | None:
+    def undo(self) -> StoredUtteranceLike | None:
         """Take back the last of ``confirm``, ``correct`` and ``discard``, if there is one."""
 
     def counts(self) -> Mapping[Any, int]:

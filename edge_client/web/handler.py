@@ -253,7 +253,7 @@ class Handler(BaseHTTPRequestHandler):
         except ValidationError:
             self._refuse(HTTPStatus.BAD_REQUEST)
         except ChorusError as error:
-            sentence = f"{error.problem} {error.mend}".strip()
+            sentence = f"{error.problem} {error.remedy}".strip()
             self._json({"problem": sentence}, HTTPStatus.CONFLICT)
         except Exception:
             log.exception("The page's order %s could not be done.", name)

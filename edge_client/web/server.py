@@ -144,14 +144,14 @@ class _Server(ThreadingMixIn, TCPServer):
 
 
 def _listen(host: str, port: int) -> _Server:
-    mend = "Give another address with --web HOST:PORT."
+    remedy = "Give another address with --web HOST:PORT."
     if not 0 <= port <= LAST_PORT:
-        raise SettingsError(f"{port} is no port; ports are 1 to {LAST_PORT}.", mend)
+        raise SettingsError(f"{port} is no port; ports are 1 to {LAST_PORT}.", remedy)
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return _Server(family, address)
     except (socket.gaierror, UnicodeError) as error:
-        raise SettingsError(f"There is no address {host} to serve the page at.", mend) from error
+        raise SettingsError(f"There is no address {host} to serve the page at.", remedy) from error
     except OSError as error:
         reasons = {
             errno.EADDRINUSE: f"Port {port} is in use by another program.",
@@ -159,7 +159,7 @@ def _listen(host: str, port: int) -> _Server:
             errno.EADDRNOTAVAIL: f"This machine has no address {host} to serve the page at.",
         }
         known = reasons.get(error.errno or 0, f"Cannot serve the page at {host}:{port}: {error}.")
-        raise SettingsError(known, mend) from error
+        raise SettingsError(known, remedy) from error
 
 
 def _files() -> dict[str, tuple[str, bytes]]:

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.codecs.codec import VALUES, Arrays, InMemory, check_vector
-from shared.codecs.dense import Dense
+from shared.codecs.every_value import EveryValue
 from shared.weights import Vector, Weights
 
 
-class Float32(Dense):
+class Float32(EveryValue):
     """Writes values as they are."""
 
     name = "float32"
@@ -33,11 +33,11 @@ class Float32(Dense):
         return super().decode(arrays, architecture)
 
     def write(self, values: Weights, along: Weights, rng: np.random.Generator) -> NDArray[Any]:
-        """See :class:`Dense`."""
+        """See :class:`EveryValue`."""
         del along, rng
         return values
 
     def read(self, numbers: NDArray[Any], along: Weights) -> Weights:
-        """See :class:`Dense`."""
+        """See :class:`EveryValue`."""
         del along
         return numbers

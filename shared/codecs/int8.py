@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
-from shared.codecs.dense import Dense
+from shared.codecs.every_value import EveryValue
 from shared.codecs.scales import Scales
 from shared.weights import Vector, Weights
 
 _LEVELS: Final = 127
 
 
-class Int8(Dense):
+class Int8(EveryValue):
     """Scales each tensor, or each of its channels, by its largest magnitude.
 
     Parameters
@@ -44,7 +44,7 @@ class Int8(Dense):
         return largest / np.float32(_LEVELS)
 
     def write(self, values: Weights, along: Weights, rng: np.random.Generator) -> NDArray[Any]:
-        """See :class:`Dense`."""
+        """See :class:`EveryValue`."""
         # Where the scale is zero, so is the value, or too small to have a scale.
         if not along.all():
             along = np.where(along == 0, np.float32(np.inf), along)
@@ -54,7 +54,7 @@ class Int8(Dense):
         return np.clip(steps, -_LEVELS, _LEVELS, out=steps).astype(np.int8)
 
     def read(self, numbers: NDArray[Any], along: Weights) -> Weights:
-        """See :class:`Dense`."""
+        """See :class:`EveryValue`."""
         # A hostile scale may make a product infinite; that is found where values are checked.
         with np.errstate(over="ignore"):
             return np.multiply(numbers, along, dtype=np.float32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.codecs.codec import Arrays
-from shared.codecs.dense import Dense
+from shared.codecs.every_value import EveryValue
 from shared.codecs.scales import Scales
 from shared.weights import Vector, Weights
 
@@ -29,7 +29,7 @@ chosen by the loss in training, of 1, 1.25, 1.5 and 1.75.
 """
 
 
-class Sign(Dense):
+class Sign(EveryValue):
     """Writes a set bit for a value that is not negative, eight to a byte, the lowest bit first.
 
     Parameters
@@ -62,24 +62,24 @@ class Sign(Dense):
         return scales
 
     def packed_size(self, values: int) -> int:
-        """See :class:`Dense`."""
+        """See :class:`EveryValue`."""
         return -(-values // 8)
 
     def packed(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        """See :class:`Dense`."""
+        """See :class:`EveryValue`."""
         return np.packbits(numbers, bitorder="little")
 
     def unpacked(self, arrays: Arrays, start: int, stop: int) -> NDArray[Any]:
-        """See :class:`Dense`."""
+        """See :class:`EveryValue`."""
         first = start // 8
         packed = arrays.read(self.array, first, -(-stop // 8))
         return np.unpackbits(packed, bitorder="little")[start - 8 * first :][: stop - start]
 
     def write(self, values: Weights, along: Weights, rng: np.random.Generator) -> NDArray[Any]:
-        """See :class:`Dense`; nothing is drawn from ``rng``."""
+        """See :class:`EveryValue`; nothing is drawn from ``rng``."""
         del along, rng
         return values >= 0
 
     def read(self, numbers: NDArray[Any], along: Weights) -> Weights:
-        """See :class:`Dense`."""
+        """See :class:`EveryValue`."""
         return np.copysign(along, np.subtract(numbers, 0.5, dtype=np.float32))

@@ -26,7 +26,7 @@ from shared.codecs.codec import (
     damaged,
     pieces,
 )
-from shared.codecs.dense import Dense
+from shared.codecs.every_value import EveryValue
 from shared.weights import Vector, Weights
 
 _COUNTS: Final = "counts"
@@ -59,7 +59,7 @@ class Top(Codec):
         Writes the kept values; its scales are those that fit them.
     """
 
-    def __init__(self, percent: int, of: Dense) -> None:
+    def __init__(self, percent: int, of: EveryValue) -> None:
         self.name = f"top{percent}-{of.name}"
         self._percent = percent
         self._of = of
@@ -122,7 +122,9 @@ class _Kept(Decoded):
 class _Sparse(Decoded):
     """A vector of which the largest values were written, read from its arrays."""
 
-    def __init__(self, of: Dense, arrays: Arrays, architecture: Architecture, kept: int) -> None:
+    def __init__(
+        self, of: EveryValue, arrays: Arrays, architecture: Architecture, kept: int
+    ) -> None:
         super().__init__(architecture.parameters)
         self._of = of
         self._arrays = arrays

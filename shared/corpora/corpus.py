@@ -15,7 +15,7 @@ SHOWN: Final = 5
 """Entries of a wrong folder that an error names: enough to recognise the folder."""
 
 
-class Source(Protocol):
+class ClipSource(Protocol):
     """Where the sound of a clip comes from."""
 
     def read(self) -> Samples:
@@ -78,7 +78,7 @@ class Clip:
     """
 
     identifier: str
-    source: Source
+    source: ClipSource
     emotion: Emotion | None
     original: str
     speaker: str

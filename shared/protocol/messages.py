@@ -54,7 +54,7 @@ Confusion = Annotated[
     list[Annotated[list[Annotated[int, Field(ge=0, le=10**6)]], Field(min_length=4, max_length=4)]],
     Field(min_length=4, max_length=4),
 ]
-"""Counts: rows are the emotions felt, columns those recognised."""
+"""Counts: rows are true labels, columns predicted ones."""
 
 
 def _known_settings(values: Any) -> Any:

@@ -163,7 +163,7 @@ def test_nobody_comes_in_without_a_password_or_with_anothers(
         peer = peers.connect(settings, name)
         peer.wait_for_change("does not let")
         assert isinstance(peer.connection.refused, BrokerError)
-        assert "--password-file" in peer.connection.refused.mend
+        assert "--password-file" in peer.connection.refused.remedy
 
 
 def test_a_device_cannot_take_anothers_place(deployed: Deployed, peers: Peers) -> None:
@@ -194,7 +194,7 @@ def test_a_certificate_of_another_time_is_waited_for(deployed: Deployed) -> None
     error.verify_code, error.verify_message = 9, "certificate is not yet valid"
     trouble = unreachable(deployed.settings_of("desk"), error)
     assert not trouble.lasting
-    assert "clock" in trouble.error.mend
+    assert "clock" in trouble.error.remedy
 
 
 def test_without_tls_nothing_passes(deployed: Deployed, peers: Peers) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_client.device.state import StateFolder
+from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from tests.edge_client.device.heard import frames, recognised
 from tests.end_to_end.conftest import Command
@@ -56,7 +56,7 @@ def test_deleting_needs_no_store_that_can_be_opened(
     recording: Path, model: Path, state: Path, edge_client: Command, damage: str
 ) -> None:
     run("--wav", recording, "--fast", "--headless", "--weights", model, "--state", state)
-    clips = StateFolder(state / "clips" / "pi-mine")
+    clips = DeviceFolder(state / "clips" / "pi-mine")
     with clips.taken():
         (clips.federations / "chorus").mkdir(parents=True)
         (clips.federations / "chorus" / "0.update").write_bytes(b"made of clips")
@@ -100,7 +100,7 @@ def test_a_settings_file_of_run_says_where_the_state_is(
     with ExampleStore(state / "examples.sqlite", limit_mb=10) as store:
         store.add(recognised(), frames(1))
         store._connection.execute("UPDATE examples SET seconds = 9e999")
-    clips = StateFolder(state / "clips" / "pi-mine")
+    clips = DeviceFolder(state / "clips" / "pi-mine")
     with clips.taken():
         (clips.federations / "chorus").mkdir(parents=True)
     config = tmp_path / "device.toml"

@@ -38,7 +38,7 @@ def proxies(mosquitto: Mosquitto) -> Iterator[list[Proxy]]:
 HALF = 56
 """Chunks of 112 that an update has."""
 
-MEMORY = "edge_client.federation.client_state:Memory"
+MEMORY = "edge_client.federation.client_state:ClientState"
 LEDGER = "aggregator.ledger:Ledger"
 
 STATES = [

@@ -127,7 +127,7 @@ def test_a_second_aggregator_of_the_same_federation_is_told_in_one_sentence(
     terminals.type("second", AGGREGATOR, "serve", "--embedded-broker")
     assert terminals.end("second") == 19
     assert "is in use by another process." in terminals.said("second")
-    assert terminals.said("second").count("\n") == 2, "the sentence, and its mend"
+    assert terminals.said("second").count("\n") == 2, "the sentence, and its remedy"
     assert terminals.end("first", signal.SIGINT) == 0
     assert "Stopped before round 1 of 20; the same command goes on" in terminals.said("first")
 

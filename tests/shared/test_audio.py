@@ -154,7 +154,7 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(AudioError, match=problem) as caught:
             read_clip(clip)
         assert str(clip) in caught.value.problem
-        assert caught.value.mend
+        assert caught.value.remedy
     clip.rename(tmp_path / "clip.raw")
     with pytest.raises(AudioError, match="cannot be read"):
         read_clip(tmp_path / "clip.raw")

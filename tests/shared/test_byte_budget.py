@@ -2,12 +2,12 @@
 
 import pytest
 
-from shared.byte_budget import Waiting
+from shared.byte_budget import ByteBudget
 
 
 @pytest.mark.parametrize(("size", "fit"), [(100_000, 10), (0, 2048)])
 def test_a_flood_is_cut_off_until_there_is_room_again(size: int, fit: int) -> None:
-    waiting, payload = Waiting(1 << 20), bytes(size)
+    waiting, payload = ByteBudget(1 << 20), bytes(size)
     taken = 0
     while waiting.add(payload):
         taken += 1

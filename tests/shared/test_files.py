@@ -67,7 +67,7 @@ def test_a_full_disk_is_named_and_the_old_content_stays(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match=r"The disk is full while writing .*file\.txt") as caught:
         write()
-    assert "what was finished is kept" in caught.value.mend
+    assert "what was finished is kept" in caught.value.remedy
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -163,7 +163,7 @@ def test_a_port_that_is_taken_and_an_address_that_is_not_ours(
         port = other.getsockname()[1]
         with pytest.raises(BrokerError, match=rf"{listen}, port {port}") as caught:
             EmbeddedBroker(settings, port).start()
-    assert "--port" in caught.value.mend
+    assert "--port" in caught.value.remedy
 
 
 def test_amqtt_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened
 from aggregator.strategies import Update
-from edge_client.simulation.federation import Federation as Simulation
+from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.settings import SimulationSettings
 from shared.errors import FederationError, SettingsError, StorageError, WeightsError
 from shared.files import replacing

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from aggregator.rounds.synchronous import MOST_CLIENTS, Closed, Interrupted, Opened, Rounds, Step
+from aggregator.rounds.synchronous import (
+    MOST_CLIENTS,
+    Closed,
+    Interrupted,
+    Opened,
+    Step,
+    SynchronousRounds,
+)
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.sampling import sample
 from shared.randomness import stream
@@ -20,22 +27,24 @@ def rules(**values: Any) -> AggregatorSettings:
     return AggregatorSettings.parse({"rounds": 3, "round_seconds": 60, **values})
 
 
-def opened(settings: AggregatorSettings, clients: list[str] = NAMES) -> tuple[Rounds, Opened]:
+def opened(
+    settings: AggregatorSettings, clients: list[str] = NAMES
+) -> tuple[SynchronousRounds, Opened]:
     """Let clients come until a round has opened."""
-    rounds = Rounds(settings)
+    rounds = SynchronousRounds(settings)
     steps = [rounds.come(client, 100) for client in clients]
     (step,) = [step for step in steps if step]
     assert isinstance(step, Opened)
     return rounds, step
 
 
-def answer(rounds: Rounds, clients: list[str] | tuple[str, ...]) -> Step:
+def answer(rounds: SynchronousRounds, clients: list[str] | tuple[str, ...]) -> Step:
     (*_, last) = [rounds.accept(client) for client in clients]
     return last
 
 
 def test_a_round_opens_when_the_quorum_is_there() -> None:
-    rounds = Rounds(rules(quorum=3))
+    rounds = SynchronousRounds(rules(quorum=3))
     assert rounds.start(0) is None
     assert rounds.come("b", 0) is None
     assert rounds.come("b", 1) is None
@@ -66,7 +75,7 @@ def test_after_the_last_round_none_comes() -> None:
     assert (rounds.phase, rounds.number) == ("finished", 1)
     assert rounds.come("b", 1) is None
     assert rounds.judge("a", 1) == "late"
-    assert Rounds(rules(rounds=2), ended=2).phase == "finished"
+    assert SynchronousRounds(rules(rounds=2), ended=2).phase == "finished"
 
 
 def test_without_a_quorum_the_next_round_waits() -> None:
@@ -82,7 +91,7 @@ def test_without_a_quorum_the_next_round_waits() -> None:
 @pytest.mark.parametrize(("wanted", "number"), [(3, 1), (7, 2), (1, 12)])
 def test_clients_are_sampled_as_in_a_simulation(wanted: int, number: int) -> None:
     settings = rules(quorum=8, clients_per_round=wanted, seed=11, rounds=20)
-    rounds = Rounds(settings, ended=number - 1)
+    rounds = SynchronousRounds(settings, ended=number - 1)
     (step,) = [step for name in reversed(NAMES) if (step := rounds.come(name, 0))]
     # As edge_client.simulation.federation draws them.
     drawn = stream(11, "sampling", number).choice(8, wanted, replace=False)
@@ -120,7 +129,7 @@ def test_late_duplicate_uninvited_and_foreign_updates_are_told_apart() -> None:
     assert rounds.judge(first, 1) == "duplicate"
     rounds.end(0)
     assert rounds.judge(first, 1) == "late"
-    assert Rounds(rules()).judge(first, 1) == "foreign"
+    assert SynchronousRounds(rules()).judge(first, 1) == "foreign"
 
 
 def test_an_invited_client_that_leaves_is_waited_for_until_the_deadline() -> None:
@@ -159,7 +168,7 @@ def test_with_nobody_else_it_only_stays_open() -> None:
 def test_a_restart_goes_on_with_the_same_round() -> None:
     settings = rules(quorum=2, min_updates=1)
     interrupted = Interrupted(2, frozenset("abc"), 3, frozenset("b"))
-    rounds = Rounds(settings, 1, interrupted)
+    rounds = SynchronousRounds(settings, 1, interrupted)
     assert rounds.start(1000) == Opened(2, ("a", "b", "c"), 3)
     assert rounds.wake_at == 1060
     assert rounds.judge("b", 2) == "duplicate"
@@ -170,13 +179,15 @@ def test_a_restart_goes_on_with_the_same_round() -> None:
 @pytest.mark.parametrize("closed", [True, False])
 def test_a_restart_aggregates_what_was_closed_or_complete(*, closed: bool) -> None:
     counted = frozenset("a" if closed else "ab")
-    rounds = Rounds(rules(), 0, Interrupted(1, frozenset("ab"), 2, counted, closed=closed))
+    rounds = SynchronousRounds(
+        rules(), 0, Interrupted(1, frozenset("ab"), 2, counted, closed=closed)
+    )
     assert rounds.start(5) == Closed(1, tuple(sorted(counted)))
     assert rounds.wake_at is None
 
 
 def test_clients_are_bounded() -> None:
-    rounds = Rounds(rules(quorum=10_000))
+    rounds = SynchronousRounds(rules(quorum=10_000))
     for number in range(MOST_CLIENTS + 5):
         rounds.come(f"c{number:06}", 0)
     assert rounds.present == MOST_CLIENTS
@@ -185,7 +196,7 @@ def test_clients_are_bounded() -> None:
 
 def test_end_is_for_closed_rounds() -> None:
     with pytest.raises(ValueError, match="waiting"):
-        Rounds(rules()).end(0)
+        SynchronousRounds(rules()).end(0)
 
 
 def test_the_order_of_arrival_does_not_show() -> None:
@@ -232,7 +243,7 @@ class AnyCourse(RuleBasedStateMachine):
             clients_per_round=per_round,
             over_selection=over,
         )
-        self.rounds = Rounds(self.settings)
+        self.rounds = SynchronousRounds(self.settings)
         self.now = 0.0
         self.counted: dict[int, list[str]] = {}
         self.closed: dict[int, Closed] = {}
@@ -292,7 +303,7 @@ class AnyCourse(RuleBasedStateMachine):
                 frozenset(self.counted.get(old.number, [])),
                 closed=old.phase == "aggregating",
             )
-        self.rounds = Rounds(self.settings, old.ended, interrupted)
+        self.rounds = SynchronousRounds(self.settings, old.ended, interrupted)
         self.take(self.rounds.start(self.now))
 
     @invariant()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aggregator.server.rejections import Complaints
+from aggregator.server.rejections import Rejections
 from shared.errors import StorageError
 from tests.end_to_end.federation.world import World, simulated, world
 
@@ -81,16 +81,16 @@ def test_it_does_not_repeat_itself_and_does_not_fill_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    complaints = Complaints()
-    assert complaints.about("anna", "It is late.")
-    assert not complaints.about("anna", "It is late.")
-    assert complaints.about("ben", "It is late.")
-    complaints.forget()
-    assert complaints.about("anna", "It is late.")
+    rejections = Rejections()
+    assert rejections.about("anna", "It is late.")
+    assert not rejections.about("anna", "It is late.")
+    assert rejections.about("ben", "It is late.")
+    rejections.forget()
+    assert rejections.about("anna", "It is late.")
     caplog.clear()
     for number in range(100):
-        complaints.about("anna", f"It is late by {number}.")
+        rejections.about("anna", f"It is late by {number}.")
     assert len(caplog.records) == 10
     for number in range(5000):
-        complaints.about(f"client-{number}", "It is late.")
+        rejections.about(f"client-{number}", "It is late.")
     assert len(caplog.records) < 1010

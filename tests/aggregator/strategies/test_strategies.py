@@ -130,13 +130,13 @@ def test_options_not_given_keep_the_defaults() -> None:
 def test_unknown_strategy() -> None:
     with pytest.raises(SettingsError, match="no strategy named fedsgd") as caught:
         make_strategy("fedsgd")
-    assert "trimmed-mean" in caught.value.mend
+    assert "trimmed-mean" in caught.value.remedy
 
 
 def test_unknown_option_names_those_that_exist() -> None:
     with pytest.raises(SettingsError, match="fedavgm has no option beta1") as caught:
         make_strategy("fedavgm", beta1=0.9)
-    assert caught.value.mend == "It has server_learning_rate, server_momentum."
+    assert caught.value.remedy == "It has server_learning_rate, server_momentum."
 
 
 def test_missing_option() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.device.recognition import Recognition
+from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.hearing.utterance import Utterance
 from shared.audio import RATE
 
@@ -17,9 +17,9 @@ def frames(seed: int, count: int = 30) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((count, 34), np.float32)
 
 
-def recognised(*probabilities: float) -> Recognition:
+def recognised(*probabilities: float) -> StoredUtterance:
     """Make what is known of an utterance before it is kept."""
-    return Recognition(0, NOON, 3.1, probabilities or (0.1, 0.6, 0.2, 0.1))
+    return StoredUtterance(0, NOON, 3.1, probabilities or (0.1, 0.6, 0.2, 0.1))
 
 
 def utterance(seed: int = 0, seconds: float = 2.0) -> Utterance:

@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_client.device import personalising
-from edge_client.device.device import Device, Event
+from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.latest import SOUNDS
 from edge_client.device.personalising import Learning
-from edge_client.device.recognition import Recognition
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.store import ExampleStore
+from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import ARCHITECTURES
 from shared.emotions import EMOTIONS
@@ -59,7 +59,7 @@ def start(tmp_path: Path, weights: Weights) -> Iterator[Open]:
         device.close()
 
 
-def heard(device: Device, seed: int = 0, seconds: float = 2.0) -> Recognition:
+def heard(device: Device, seed: int = 0, seconds: float = 2.0) -> StoredUtterance:
     recognition = device.hear(utterance(seed, seconds))
     assert recognition is not None
     return recognition
@@ -168,7 +168,7 @@ def test_without_a_label_nothing_is_said_to_be_learned(start: Open) -> None:
 
 def test_labels_discards_and_undo_tell_who_looks_on(start: Open) -> None:
     device = start()
-    events: list[Event] = []
+    events: list[DeviceEvent] = []
     end = device.subscribe(events.append)
     number = heard(device).identifier
     assert device.correct(number, "happy").label == "happy"
@@ -197,7 +197,7 @@ def test_what_was_discarded_is_gone_at_the_end(start: Open) -> None:
 def test_one_that_looks_on_and_fails_ends_nothing(start: Open) -> None:
     device = start()
 
-    def fail(event: Event) -> None:
+    def fail(event: DeviceEvent) -> None:
         raise RuntimeError(event.kind)
 
     device.subscribe(fail)
@@ -297,7 +297,7 @@ def test_deleting_is_one_operation_that_others_can_follow(start: Open, tmp_path:
     token.touch()
     told: list[tuple[str, bool, int]] = []
 
-    def note(event: Event) -> None:
+    def note(event: DeviceEvent) -> None:
         # In a thread of its own: this would wait for ever if the device held its lock.
         looking = threading.Thread(target=device.status, daemon=True)
         looking.start()

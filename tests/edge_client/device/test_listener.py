@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_client.device.device import Device
-from edge_client.device.device import Event as DeviceEvent
+from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.listening import NOTHING, Listener
 from edge_client.device.settings import DeviceSettings
 from edge_client.hearing.segmentation import Segmenter
-from edge_client.hearing.source import BLOCK, Event, OnEvent, Source
+from edge_client.hearing.source import BLOCK, OnEvent, SoundSource, SourceEvent
 from shared.audio import RATE, Samples
 from shared.errors import MissingPartError
 from tests.brokers import BOUND, wait_until
 from tests.edge_client.device.heard import utterance
 
 
-class Tap(Source):
+class Tap(SoundSource):
     """A source whose blocks a test hands in."""
 
     def __init__(self, on_event: OnEvent) -> None:
@@ -29,7 +28,7 @@ class Tap(Source):
         self.closed = threading.Event()
 
     def blocks(self) -> Iterator[Samples]:
-        self.on_event(Event("connected", "Listening to a tap."))
+        self.on_event(SourceEvent("connected", "Listening to a tap."))
         while (block := self.blocks_in.get(timeout=BOUND)) is not None:
             yield block
 
@@ -42,7 +41,7 @@ class Tap(Source):
             self.blocks_in.put(sound[start : start + BLOCK])
 
 
-OpenTap = Callable[[OnEvent, Source | None], Tap]
+OpenTap = Callable[[OnEvent, SoundSource | None], Tap]
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def taps() -> list[Tap]:
 
 @pytest.fixture
 def open_tap(taps: list[Tap]) -> OpenTap:
-    def open_tap(on_event: OnEvent, before: Source | None) -> Tap:
+    def open_tap(on_event: OnEvent, before: SoundSource | None) -> Tap:
         assert before is (taps[-1] if taps else None)
         taps.append(Tap(on_event))
         return taps[-1]
@@ -106,20 +105,20 @@ def test_what_happens_to_the_source_is_told(
 ) -> None:
     listener = Listener(device, open_tap, Segmenter, "mic")
     wait_until(lambda: device.status()["source"], "the source is told")
-    taps[0].on_event(Event("overrun", "Sound was lost."))
-    taps[0].on_event(Event("overrun", "Sound was lost."))
+    taps[0].on_event(SourceEvent("overrun", "Sound was lost."))
+    taps[0].on_event(SourceEvent("overrun", "Sound was lost."))
     assert device.status()["source"]["overruns"] == 2
     assert device.status()["state"] == "listening"
-    taps[0].on_event(Event("lost", "The tap is gone."))
+    taps[0].on_event(SourceEvent("lost", "The tap is gone."))
     assert device.status()["state"] == "waiting"
     assert device.status()["source"]["detail"] == "The tap is gone."
-    taps[0].on_event(Event("connected", "It is back."))
+    taps[0].on_event(SourceEvent("connected", "It is back."))
     assert device.status()["state"] == "listening"
     listener.close()
 
 
 def test_a_microphone_that_cannot_be_opened_ends_it_with_its_sentence(device: Device) -> None:
-    def refuse(_: OnEvent, __: Source | None) -> Tap:
+    def refuse(_: OnEvent, __: SoundSource | None) -> Tap:
         raise MissingPartError("There is no microphone.", "Plug one in.")
 
     listener = Listener(device, refuse, Segmenter, "mic")
@@ -129,7 +128,7 @@ def test_a_microphone_that_cannot_be_opened_ends_it_with_its_sentence(device: De
 
 
 def test_the_end_of_a_recording_ends_its_last_utterance(device: Device) -> None:
-    def open_tap(on_event: OnEvent, _: Source | None) -> Tap:
+    def open_tap(on_event: OnEvent, _: SoundSource | None) -> Tap:
         tap = Tap(on_event)
         tap.give(spoken(1)[: int(1.8 * RATE)])
         tap.blocks_in.put(None)
@@ -188,13 +187,13 @@ def test_a_lost_microphone_is_said_until_it_is_back(
     caplog.set_level("INFO", "edge_client")
     listener = Listener(device, open_tap, Segmenter, "mic")
     wait_until(lambda: device.status()["source"], "the source is told")
-    taps[0].on_event(Event("lost", "The tap is gone."))
+    taps[0].on_event(SourceEvent("lost", "The tap is gone."))
     assert device.problem == "The tap is gone."
     for count in range(1, 6):
-        taps[0].on_event(Event("overrun", f"Sound was lost {count} times."))
+        taps[0].on_event(SourceEvent("overrun", f"Sound was lost {count} times."))
     assert device.status()["source"]["overruns"] == 5
     assert device.status()["source"]["detail"] == "The tap is gone."
-    taps[0].on_event(Event("connected", "It is back."))
+    taps[0].on_event(SourceEvent("connected", "It is back."))
     assert device.problem is None
     listener.close()
     assert [record.message for record in caplog.records] == [
@@ -209,7 +208,7 @@ def test_a_lost_microphone_is_said_until_it_is_back(
 def test_a_recording_in_which_nobody_speaks_is_said_and_is_no_error(
     device: Device, sound: Samples
 ) -> None:
-    def open_tap(on_event: OnEvent, _: Source | None) -> Tap:
+    def open_tap(on_event: OnEvent, _: SoundSource | None) -> Tap:
         tap = Tap(on_event)
         tap.give(sound)
         tap.blocks_in.put(None)

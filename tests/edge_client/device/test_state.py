@@ -6,7 +6,7 @@ import pytest
 
 from edge_client import run
 from edge_client.device.settings import RunSettings
-from edge_client.device.state import StateFolder, each
+from edge_client.device.state import DeviceFolder, each
 from shared.errors import RunError, StorageError
 
 
@@ -30,7 +30,7 @@ def test_labelled_clips_make_a_state_folder_that_is_as_closed(
     assert taken == [state / "clips" / "pi" / "personal" / "federations" / "chorus"]
     made = state / "clips" / "pi"
     assert modes(state, made, made / "personal") == [0o700] * 3
-    assert [one.path for one in StateFolder(state).made_of_clips()] == [made]
+    assert [one.path for one in DeviceFolder(state).made_of_clips()] == [made]
 
 
 def test_a_folder_made_before_is_closed_if_it_holds_nothing_else(tmp_path: Path) -> None:
@@ -44,12 +44,12 @@ def test_a_folder_made_before_is_closed_if_it_holds_nothing_else(tmp_path: Path)
         folder.chmod(0o755)
         if content:
             (folder / content).touch()
-        with StateFolder(folder).taken():
+        with DeviceFolder(folder).taken():
             assert modes(folder, folder / "personal") == [mode, 0o700]
 
 
 def test_it_is_taken_once(tmp_path: Path) -> None:
-    state = StateFolder(tmp_path / "state")
+    state = DeviceFolder(tmp_path / "state")
     with state.taken(), pytest.raises(RunError, match="Another edge-client"), state.taken():
         pass
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_client.federation.client_state import Memory, remembered
+from edge_client.federation.client_state import ClientState, remembered
 from shared.errors import FederationError
 from shared.protocol.messages import Offer
 
 RUN, OTHER_RUN, MODEL = "0" * 32, "1" * 32, "2" * 64
 
 
-def finish(memory: Memory, number: int = 1, *, residual: float | None = None) -> Offer:
+def finish(memory: ClientState, number: int = 1, *, residual: float | None = None) -> Offer:
     """Finish an update, as the work of a round does."""
     content = f"update of round {number}".encode()
     digest = hashlib.sha256(content).hexdigest()
@@ -33,10 +33,10 @@ def finish(memory: Memory, number: int = 1, *, residual: float | None = None) ->
 
 
 def test_a_finished_update_survives_until_it_is_decided_on(tmp_path: Path) -> None:
-    memory = Memory(tmp_path)
+    memory = ClientState(tmp_path)
     memory.enter(RUN)
     offer = finish(memory)
-    again = Memory(tmp_path)
+    again = ClientState(tmp_path)
     assert again.offer == offer
     assert again.intact()
     again.decide()
@@ -44,25 +44,25 @@ def test_a_finished_update_survives_until_it_is_decided_on(tmp_path: Path) -> No
     assert (again.accepted, again.is_done(RUN, 1), again.is_done(RUN, 2)) == (1, True, False)
     assert not list(tmp_path.glob("*.update"))
     again.decide()
-    assert Memory(tmp_path).accepted == 1
+    assert ClientState(tmp_path).accepted == 1
 
 
 def test_what_a_codec_left_out_counts_only_with_its_update(tmp_path: Path) -> None:
-    memory = Memory(tmp_path)
+    memory = ClientState(tmp_path)
     memory.enter(RUN)
     finish(memory, 1, residual=1.0)
     assert memory.residual(4) is None
     memory.decide()
     finish(memory, 2, residual=2.0)
     memory.decide(refused="late")
-    residual = Memory(tmp_path).residual(4)
+    residual = ClientState(tmp_path).residual(4)
     assert residual is not None
     np.testing.assert_array_equal(residual[:], np.ones(4, np.float32))
     assert len(list(tmp_path.glob("*.residual"))) == 1
 
 
 def test_a_damaged_update_is_known(tmp_path: Path) -> None:
-    memory = Memory(tmp_path)
+    memory = ClientState(tmp_path)
     memory.enter(RUN)
     finish(memory)
     memory.update.write_bytes(b"damaged")
@@ -72,7 +72,7 @@ def test_a_damaged_update_is_known(tmp_path: Path) -> None:
 
 
 def test_another_run_forgets_everything(tmp_path: Path) -> None:
-    memory = Memory(tmp_path)
+    memory = ClientState(tmp_path)
     memory.enter(RUN)
     finish(memory, 5)
     memory.enter(OTHER_RUN)
@@ -83,7 +83,7 @@ def test_another_run_forgets_everything(tmp_path: Path) -> None:
 
 def test_work_of_an_earlier_run_leaves_no_trace_in_the_next(tmp_path: Path) -> None:
     """The round's work ends in another thread, when the loop has entered another run."""
-    memory = Memory(tmp_path)
+    memory = ClientState(tmp_path)
     memory.enter(RUN)
     content = b"late"
     digest = hashlib.sha256(content).hexdigest()
@@ -100,8 +100,8 @@ def test_work_of_an_earlier_run_leaves_no_trace_in_the_next(tmp_path: Path) -> N
 def test_what_cannot_be_read_is_said_with_a_mend(tmp_path: Path, content: str) -> None:
     (tmp_path / "federation.json").write_text(content)
     with pytest.raises(FederationError, match="cannot be read") as caught:
-        Memory(tmp_path)
-    assert "Remove the file" in caught.value.mend
+        ClientState(tmp_path)
+    assert "Remove the file" in caught.value.remedy
 
 
 def test_a_status_changes_nothing(tmp_path: Path) -> None:

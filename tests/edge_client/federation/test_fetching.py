@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edge_client.federation.client_state import Memory
+from edge_client.federation.client_state import ClientState
 from edge_client.federation.fetching import Fetching
 from edge_client.federation.transfers import SAVE_EVERY
 from shared.errors import ProtocolError
@@ -28,7 +28,7 @@ class Fetched:
         self.now = 0.0
         self.ended: list[bool] = []
         self.later: list[Any] = []
-        self.memory = Memory(folder)
+        self.memory = ClientState(folder)
         nothing = lambda *_, **__: True  # noqa: E731 -- for each method of a connection
         connection = SimpleNamespace(
             name="kitchen", publish=nothing, subscribe=nothing, unsubscribe=nothing
@@ -89,7 +89,7 @@ def test_what_has_arrived_is_saved_now_and_then_for_the_next_process(
     (save,) = it.later
     save()
     it.take(3000, 4000)  # and then it is killed
-    with_it = PartFile(Memory(tmp_path).part(DIGEST), len(CONTENT), DIGEST)
+    with_it = PartFile(ClientState(tmp_path).part(DIGEST), len(CONTENT), DIGEST)
     assert list(with_it.durable) == [(0, 3000)]
     with_it.close()
     it.fetching.drop()

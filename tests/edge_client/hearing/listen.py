@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_client.hearing.microphone import Microphone
 from edge_client.hearing.segmentation import Segmenter
-from edge_client.hearing.source import Event
+from edge_client.hearing.source import SourceEvent
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     segmenter = Segmenter()
     fresh, count = True, 0
 
-    def told(event: Event) -> None:
+    def told(event: SourceEvent) -> None:
         nonlocal fresh
         fresh = True
         say(kind=event.kind, detail=event.detail)

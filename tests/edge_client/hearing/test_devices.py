@@ -1,4 +1,4 @@
-"""Microphones are found by number and name; each reason why one cannot be had has its mend."""
+"""Microphones are found by number and name; each reason why one cannot be had has its remedy."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_no_microphone_is_said_with_its_mend(portaudio: FakePortAudio) -> None:
     for find in (lambda: find_input(None), lambda: next(Microphone().blocks())):
         with pytest.raises(MissingPartError, match="has no microphone") as caught:
             find()
-        assert "Plug one in" in caught.value.mend
+        assert "Plug one in" in caught.value.remedy
     assert isinstance(CliRunner().invoke(APP, []).exception, MissingPartError)
     assert json.loads(CliRunner().invoke(APP, ["--json"]).stdout) == []
 
@@ -78,7 +78,7 @@ def test_sound_cards_that_this_user_may_not_use(
     monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(MissingPartError, match="permission denied") as caught:
         find_input(None)
-    assert "usermod -aG audio" in caught.value.mend
+    assert "usermod -aG audio" in caught.value.remedy
 
 
 def test_without_the_portaudio_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_without_the_portaudio_library(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MissingPartError) as caught:
         list_inputs()
-    assert caught.value.mend == "Install it: sudo apt install libportaudio2"
+    assert caught.value.remedy == "Install it: sudo apt install libportaudio2"
 
 
 def test_a_portaudio_that_does_not_work_is_an_error(portaudio: FakePortAudio) -> None:
@@ -98,7 +98,7 @@ def test_a_portaudio_that_does_not_work_is_an_error(portaudio: FakePortAudio) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kind", "problem", "mend"),
+    ("arguments", "kind", "problem", "remedy"),
     [
         (("Device unavailable", -9985), MissingPartError, "in use", "--device"),
         (
@@ -116,13 +116,13 @@ def test_a_portaudio_that_does_not_work_is_an_error(portaudio: FakePortAudio) ->
 )
 @pytest.mark.usefixtures("three")
 def test_each_refusal_has_its_sentence_and_mend(
-    arguments: tuple[object, ...], kind: type[ChorusError], problem: str, mend: str
+    arguments: tuple[object, ...], kind: type[ChorusError], problem: str, remedy: str
 ) -> None:
     error = cannot_open(find_input(1), 123, PortAudioError(*arguments))
     assert type(error) is kind
     assert problem in error.problem
     assert "USB PnP" in error.problem
-    assert mend in error.mend
+    assert remedy in error.remedy
 
 
 def test_quiet_lasts_until_the_last_who_wants_it_has_enough(

@@ -8,7 +8,7 @@ import pytest
 
 from edge_client.hearing import microphone
 from edge_client.hearing.microphone import BACKLOG, Microphone
-from edge_client.hearing.source import BLOCK, Event
+from edge_client.hearing.source import BLOCK, SourceEvent
 from shared.audio import Samples
 from shared.errors import MissingPartError
 from tests.edge_client.hearing.fake_portaudio import (
@@ -22,7 +22,7 @@ __all__ = ["portaudio"]
 
 
 @pytest.fixture
-def events(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+def events(monkeypatch: pytest.MonkeyPatch) -> list[SourceEvent]:
     monkeypatch.setattr(microphone, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(microphone, "LOOK", 0.01)
     return []
@@ -46,7 +46,7 @@ def started(portaudio: FakePortAudio, blocks: Iterator[Samples]) -> tuple[FakeSt
 
 
 def test_opened_as_the_device_is_and_resampled(
-    portaudio: FakePortAudio, events: list[Event]
+    portaudio: FakePortAudio, events: list[SourceEvent]
 ) -> None:
     portaudio.plug("Sound server", channels=32, rate=48_000)
     ears = Microphone(on_event=events.append)
@@ -66,7 +66,7 @@ def test_channels(portaudio: FakePortAudio, channel: int | None, value: float) -
 
 
 def test_overruns_are_counted_and_told_and_end_nothing(
-    portaudio: FakePortAudio, events: list[Event]
+    portaudio: FakePortAudio, events: list[SourceEvent]
 ) -> None:
     portaudio.plug("USB")
     ears = Microphone(on_event=events.append)
@@ -82,7 +82,7 @@ def test_overruns_are_counted_and_told_and_end_nothing(
 
 
 def test_a_lost_device_is_found_again_by_its_name(
-    portaudio: FakePortAudio, events: list[Event]
+    portaudio: FakePortAudio, events: list[SourceEvent]
 ) -> None:
     portaudio.plug("Built-in")
     portaudio.plug("USB Mic: Audio (hw:1,0)")
@@ -113,7 +113,7 @@ def test_a_lost_device_is_found_again_by_its_name(
 
 
 def test_a_device_that_falls_silent_is_taken_for_lost(
-    portaudio: FakePortAudio, events: list[Event], monkeypatch: pytest.MonkeyPatch
+    portaudio: FakePortAudio, events: list[SourceEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(microphone, "STALLED", 0.05)
     portaudio.plug("USB")
@@ -127,7 +127,7 @@ def test_a_device_that_falls_silent_is_taken_for_lost(
 
 
 def test_close_ends_it_while_it_listens_and_while_it_waits(
-    portaudio: FakePortAudio, events: list[Event]
+    portaudio: FakePortAudio, events: list[SourceEvent]
 ) -> None:
     portaudio.plug("USB")
     for taken_away in (False, True):

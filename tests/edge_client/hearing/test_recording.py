@@ -9,7 +9,7 @@ import soundfile
 
 from edge_client.hearing.recording import Recording
 from edge_client.hearing.segmentation import Segmenter
-from edge_client.hearing.source import BLOCK, Event
+from edge_client.hearing.source import BLOCK, SourceEvent
 from shared.audio import RATE, read_clip
 from shared.errors import AudioError, SettingsError
 from tests.edge_client.hearing.sounds import scene
@@ -82,7 +82,7 @@ def test_one_channel_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_close_ends_it_and_events_tell_of_it(tmp_path: Path) -> None:
-    events: list[Event] = []
+    events: list[SourceEvent] = []
     recording = Recording(write(tmp_path / "a.wav"), fast=True, on_event=events.append)
     blocks = recording.blocks()
     next(blocks)

@@ -144,7 +144,7 @@ def test_held_out_examples_are_foretold_by_the_others_alone() -> None:
     means = rng.normal(0, 2, (6, 4))
     kept, priors = personal_model._kept(6), np.zeros((7, 4))
     solver = personal_model._Solver(kernel, kept, labels)
-    score = solver.foretold(means, priors, solver.solve(np.tile(means, (7, 1, 1))))
+    score = solver.held_out_score(means, priors, solver.solve(np.tile(means, (7, 1, 1))))
     expected = 0.0
     for out in range(6):
         others = np.delete(np.arange(6), out)

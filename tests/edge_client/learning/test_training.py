@@ -150,7 +150,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(loss: float) -> None:
     engine.loss = loss
     with pytest.raises(TrainingError, match="not finite after 1 steps") as caught:
         train(engine, START, marked(4), TrainingSettings(), STREAMS)
-    assert "smaller learning rate" in caught.value.mend
+    assert "smaller learning rate" in caught.value.remedy
 
 
 def test_examples_are_checked_first() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from edge_client.simulation.checkpoint import Checkpoint
-from edge_client.simulation.run_folder import RoundRecord
+from edge_client.simulation.run_folder import RoundRow
 from shared.errors import RunError, StorageError
 from tests.edge_client.tiny import TINY
 
@@ -24,7 +24,7 @@ STATE: dict[str, NDArray[Any]] = {
     "step": np.array(17),
 }
 RECORDS = tuple(
-    RoundRecord(number, 4, float("nan"), None, 0.5, None, 1.5, 8, 9) for number in (1, 2, 3)
+    RoundRow(number, 4, float("nan"), None, 0.5, None, 1.5, 8, 9) for number in (1, 2, 3)
 )
 
 
@@ -68,7 +68,7 @@ def test_a_truncated_one_is_refused(path: Path, content: bytes, data: st.DataObj
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
     with pytest.raises(RunError, match=r"checkpoint.* is damaged") as caught:
         Checkpoint.load(path, TINY)
-    assert "--overwrite" in caught.value.mend
+    assert "--overwrite" in caught.value.remedy
 
 
 RECORD = asdict(RECORDS[0])

@@ -95,13 +95,13 @@ def test_the_paper_s_validation_split_varies_with_the_seed_but_not_its_test() ->
 def test_too_few_are_told(speakers: int, values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence) as caught:
         divide(utterances(speakers, 10), simulation(**values))
-    assert caught.value.mend
+    assert caught.value.remedy
 
 
 def test_a_lone_speaker_is_told_what_is_possible() -> None:
     with pytest.raises(SettingsError) as caught:
         split(utterances(1, 10), simulation())
-    assert caught.value.mend == "Give --protocol paper."
+    assert caught.value.remedy == "Give --protocol paper."
     split(utterances(1, 10), simulation(protocol="paper"))
 
 
@@ -256,4 +256,4 @@ def test_a_missing_emotion_is_named(few_clips: list[Clip], monkeypatch: pytest.M
     monkeypatch.setattr("edge_client.simulation.data.load_corpus", lambda *_, **__: corpus)
     with pytest.raises(CorpusError, match="synthetic has no clip labelled happy or sad") as caught:
         load_utterances(simulation())
-    assert caught.value.mend
+    assert caught.value.remedy

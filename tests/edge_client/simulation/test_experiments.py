@@ -148,8 +148,8 @@ def test_a_cell_is_what_it_is_called(given: dict[str, Any], column: str, name: s
 
     with pytest.raises(SettingsError, match=f"The experiment needs {name} = ") as caught:
         experiment_one(others, "best", OUT, ["conv"], [column], 1)
-    assert f"--{name}" in caught.value.mend
-    assert f"CHORUS_{name.upper()}" in caught.value.mend
+    assert f"--{name}" in caught.value.remedy
+    assert f"CHORUS_{name.upper()}" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_a_document_without_marks_is_left_alone(tmp_path: Path, text: str | None
         path.write_text(text)
     with pytest.raises(RunError, match="has no place for this table") as caught:
         write_section(path, "one", "new")
-    assert "<!-- begin one --> and <!-- end one -->" in caught.value.mend
+    assert "<!-- begin one --> and <!-- end one -->" in caught.value.remedy
     assert (path.read_text() if path.exists() else None) == text
 
 

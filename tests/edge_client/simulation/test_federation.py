@@ -12,9 +12,9 @@ import pytest
 from edge_client.learning.training import Trained, train
 from edge_client.simulation.federation import (
     CentralTraining,
-    Federation,
     RoundOutcome,
-    Rounds,
+    SimulatedFederation,
+    Trainer,
     client_name,
 )
 from edge_client.simulation.settings import SimulationSettings
@@ -34,11 +34,13 @@ def simulation(**values: Any) -> SimulationSettings:
 
 def federation(
     clients: list[Examples] = CLIENTS, folder: Path | None = None, **values: Any
-) -> Federation:
-    return Federation(simulation(**values), [NumpyEngine(), NumpyEngine()], clients, folder)
+) -> SimulatedFederation:
+    return SimulatedFederation(
+        simulation(**values), [NumpyEngine(), NumpyEngine()], clients, folder
+    )
 
 
-def run(rounds: Rounds, numbers: range, weights: Weights = START) -> list[RoundOutcome]:
+def run(rounds: Trainer, numbers: range, weights: Weights = START) -> list[RoundOutcome]:
     outcomes = []
     for number in numbers:
         outcomes.append(rounds.run(number, weights))
@@ -104,8 +106,8 @@ def test_options_reach_the_strategy() -> None:
 def test_the_order_of_the_work_does_not_show() -> None:
     engine = NumpyEngine()
     settings = simulation()
-    one = Federation(settings, [engine], CLIENTS)
-    two = Federation(settings, [engine], CLIENTS)
+    one = SimulatedFederation(settings, [engine], CLIENTS)
+    two = SimulatedFederation(settings, [engine], CLIENTS)
     first, second = run(one, range(1, 3)), []
     weights = START
     for number in (1, 2):  # with other work in between, on the same engine

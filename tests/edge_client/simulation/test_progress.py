@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from edge_client.simulation.progress import RunProgress, duration, work
-from edge_client.simulation.run_folder import RoundRecord
+from edge_client.simulation.run_folder import RoundRow
 from edge_client.simulation.settings import SimulationSettings
 
 
@@ -21,8 +21,8 @@ class Clock:
         return self.now
 
 
-def record(number: int, uar: float | None = 0.5) -> RoundRecord:
-    return RoundRecord(number, 4, 1.25, None, uar, None, 1.0, 0, 0)
+def record(number: int, uar: float | None = 0.5) -> RoundRow:
+    return RoundRow(number, 4, 1.25, None, uar, None, 1.0, 0, 0)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_client.simulation.checkpoint import Checkpoint
 from edge_client.simulation.run import Run, Stopped, check_can_start, check_parts
-from edge_client.simulation.run_folder import RoundRecord, RunFolder
+from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import METRICS
 from shared.errors import (
@@ -55,13 +55,13 @@ class Watcher:
         self, raise_after: int | None = None, error: type[BaseException] = OSError
     ) -> None:
         self.started: tuple[int, int] | None = None
-        self.records: list[RoundRecord] = []
+        self.records: list[RoundRow] = []
         self._raise_after, self._error = raise_after, error
 
     def start(self, done: int, rounds: int) -> None:
         self.started = (done, rounds)
 
-    def round(self, record: RoundRecord) -> None:
+    def round(self, record: RoundRow) -> None:
         self.records.append(record)
         if record.round == self._raise_after:
             raise self._error
@@ -204,7 +204,7 @@ def test_stopping_says_what_is_kept(tmp_path: Path) -> None:
     with pytest.raises(Stopped) as caught:
         execute(tmp_path, Watcher(2, KeyboardInterrupt))
     assert f"Stopped after round 2 of {ROUNDS}; {tmp_path} keeps" in caught.value.problem
-    assert "--resume" in caught.value.mend
+    assert "--resume" in caught.value.remedy
     assert caught.value.exit_code == 130
     load_weights(tmp_path / "model.safetensors", TINY)
     assert (tmp_path / "rounds.csv").read_text().count("\n") == 3
@@ -244,7 +244,7 @@ def test_an_error_in_a_round_loses_no_round_before(tmp_path: Path, error: Chorus
     whole = execute(tmp_path / "whole", **SCAFFOLD)
     with pytest.raises(type(error), match=error.problem) as caught:
         fail(tmp_path / "run", 10, error, **SCAFFOLD)
-    assert ("--resume" in caught.value.mend) == isinstance(error, StorageError)
+    assert ("--resume" in caught.value.remedy) == isinstance(error, StorageError)
     watcher = Watcher()
     result = execute(tmp_path / "run", watcher, **SCAFFOLD)
     assert watcher.started == (2, ROUNDS)
@@ -265,7 +265,7 @@ def test_a_full_disk_is_told_and_the_rest_is_kept(tmp_path: Path, save: int) -> 
         patch.setattr(Checkpoint, "save", full)
         with pytest.raises(StorageError, match="full") as caught:
             execute(tmp_path)
-    assert caught.value.mend.startswith("Free some space. The same command goes on")
+    assert caught.value.remedy.startswith("Free some space. The same command goes on")
     watcher = Watcher()
     execute(tmp_path, watcher)
     assert watcher.started == (save - 1, ROUNDS)
@@ -287,7 +287,7 @@ def test_stopping_at_the_end_says_what_is_kept_too(
     monkeypatch.setattr(owner, where, interrupted)
     with pytest.raises(Stopped, match=f"{tmp_path}/run keeps what was reached") as caught:
         execute(tmp_path / "run", seconds=0, validation=False)
-    assert "--resume" in caught.value.mend
+    assert "--resume" in caught.value.remedy
     watcher = Watcher()
     assert execute(tmp_path / "run", watcher, validation=False)["uar"] == whole["uar"]
     assert watcher.started == (ROUNDS, ROUNDS)
@@ -357,7 +357,7 @@ def test_rounds_without_anybody_are_recorded(tmp_path: Path) -> None:
 def test_what_cannot_start_is_known_before(values: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as caught:
         check_can_start(simulation(**values), UTTERANCES)
-    assert caught.value.mend
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_parts_that_are_wrong_are_known_before(
 ) -> None:
     with pytest.raises(error) as caught:
         check_parts(simulation(**values))
-    assert caught.value.mend
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_a_package_that_is_missing_is_known_before(
     )
     with pytest.raises(MissingPartError, match=f"need {missing}, which is not") as caught:
         check_parts(simulation(engine=engine))
-    assert "pip install 'chorus-edge[workstation]'" in caught.value.mend
+    assert "pip install 'chorus-edge[workstation]'" in caught.value.remedy
 
 
 def test_a_runtime_that_is_missing_is_known_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge_client.simulation.run_folder import RoundRecord, RunFolder
+from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from shared.errors import RunError, StorageError
 from shared.settings import read_toml
@@ -71,8 +71,8 @@ def test_checking_writes_nothing(folder: RunFolder) -> None:
 def test_a_run_is_not_replaced_unasked(folder: RunFolder) -> None:
     with pytest.raises(RunError, match="holds a run already") as caught:
         check(claimed(folder))
-    assert "--resume" in caught.value.mend
-    assert "--overwrite" in caught.value.mend
+    assert "--resume" in caught.value.remedy
+    assert "--overwrite" in caught.value.remedy
 
 
 def test_the_same_run_may_go_on(folder: RunFolder) -> None:
@@ -174,7 +174,7 @@ def test_two_processes_are_not_in_it_at_a_time(folder: RunFolder) -> None:
         other.stdout.readline()
         with pytest.raises(RunError, match="is in use by another process") as caught:
             claim(folder)
-        assert caught.value.mend
+        assert caught.value.remedy
         assert visible(folder) == []
         other.stdin.close()
         other.wait()
@@ -226,7 +226,7 @@ def test_a_summary_replaces_nothing_of_others(folder: RunFolder, name: str, cont
 
 
 def test_rounds_are_a_table(folder: RunFolder) -> None:
-    record = RoundRecord(1, 4, 1.25, None, 0.5, 0.75, 2.0, 100, 200)
+    record = RoundRow(1, 4, 1.25, None, 0.5, 0.75, 2.0, 100, 200)
     folder.write_rounds([record, record])
     with folder.rounds.open(newline="") as lines:
         first, second = csv.DictReader(lines)
@@ -255,7 +255,7 @@ def test_a_damaged_result_is_called_so(folder: RunFolder, text: str) -> None:
     claimed(folder).result.write_text(text)
     with pytest.raises(RunError, match=r"result\.json is damaged") as caught:
         folder.read_result()
-    assert "--resume" in caught.value.mend
+    assert "--resume" in caught.value.remedy
 
 
 def test_a_finished_run_keeps_nothing_to_go_on_with(folder: RunFolder) -> None:

@@ -241,7 +241,7 @@ def test_bad_weights_leave_the_state_intact(
     ):
         with pytest.raises(WeightsError, match=says) as caught:
             attempt()
-        assert caught.value.mend
+        assert caught.value.remedy
     assert np.array_equal(conv.weights(), before)
     conv.step(*batch(7), seed=1)
 

@@ -47,7 +47,7 @@ def test_no_runtime_says_what_to_install(
     monkeypatch.setattr("platform.machine", lambda: machine)
     with pytest.raises(MissingPartError, match="No TFLite runtime") as error:
         tflite.find_runtime()
-    assert advice in error.value.mend
+    assert advice in error.value.remedy
 
 
 def test_the_choice_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:

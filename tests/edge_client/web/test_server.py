@@ -322,7 +322,7 @@ def test_closing_ends_the_pages_and_frees_the_port(client: Client, device: Stand
 def test_a_port_in_use_is_said_with_the_mend(client: Client, device: StandIn) -> None:
     with pytest.raises(SettingsError, match=f"Port {client.port} is in use") as caught:
         serve(device, port=client.port)
-    assert "--web HOST:PORT" in caught.value.mend
+    assert "--web HOST:PORT" in caught.value.remedy
     assert len(device.subscribers) == 1  # the first page's
 
 

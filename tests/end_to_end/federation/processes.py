@@ -15,11 +15,11 @@ from typing import Any
 import soundfile
 
 from aggregator.ledger import History
-from aggregator.ledger.folder import StateFolder
-from edge_client.device.state import StateFolder as DeviceFolder
+from aggregator.ledger.folder import FederationFolder
+from edge_client.device.state import DeviceFolder
 from edge_client.federation.client_state import remembered
 from edge_client.simulation.data import load_utterances, prepare
-from edge_client.simulation.federation import Federation as Simulation
+from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.tflite.engine import TfliteEngine
@@ -188,7 +188,7 @@ class Processes(ExitStack):
         self.clips = clips
         self.model = model
         self.more = more
-        self.state = StateFolder(folder / "aggregator")
+        self.state = FederationFolder(folder / "aggregator")
         self.aggregator: Process | None = None
         self.devices: dict[int, Process] = {}
         self._all: list[Process] = []

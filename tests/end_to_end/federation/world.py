@@ -17,7 +17,7 @@ from aggregator.server.service import Service
 from aggregator.settings import AggregatorSettings
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
-from edge_client.simulation.federation import Federation as Simulation
+from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.settings import SimulationSettings
 from shared.architectures import ARCHITECTURES
@@ -38,7 +38,7 @@ DATA = [examples(24, 0), examples(8, 1)]
 """What the clients train on: one takes two steps a round, the other one."""
 
 SETTINGS: Mapping[str, Any] = {"rounds": ROUNDS, "seed": 3, "round_seconds": 1e6, "chunk": 8192}
-"""No deadline mends what stands still; some chunks a file."""
+"""No deadline fixes what stands still; some chunks a file."""
 
 VARIANTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "fedavg": ({}, {}),

@@ -121,8 +121,8 @@ class TestWrongPlaces:
             (tmp_path / f"holiday{number}").mkdir()
         with pytest.raises(CorpusError, match=r"holiday0/, .*holiday4/ and 2 more") as caught:
             load_corpus(name, tmp_path)
-        assert "Expected there:" in caught.value.mend
-        assert CORPORA[name].info.obtain in caught.value.mend
+        assert "Expected there:" in caught.value.remedy
+        assert CORPORA[name].info.obtain in caught.value.remedy
 
     def test_an_empty_folder(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(CorpusError, match="it is empty"):
@@ -135,7 +135,7 @@ class TestWrongPlaces:
     def test_no_path(self, name: str) -> None:
         with pytest.raises(CorpusError, match="needs its files") as caught:
             load_corpus(name)
-        assert "--data" in caught.value.mend
+        assert "--data" in caught.value.remedy
 
 
 @pytest.mark.parametrize("name", ["iemocap", "ravdess", "emodb", "cremad"])
@@ -169,7 +169,7 @@ def test_a_corpus_without_our_emotions_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_corpus_is_refused_with_those_there_are() -> None:
     with pytest.raises(SettingsError, match="no corpus 'ravdes'") as caught:
         load_corpus("ravdes")
-    assert all(name in caught.value.mend for name in CORPORA)
+    assert all(name in caught.value.remedy for name in CORPORA)
 
 
 def test_an_unknown_option_is_refused(tmp_path: Path) -> None:

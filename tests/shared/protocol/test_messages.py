@@ -147,7 +147,7 @@ def test_another_major_version_is_refused_with_the_reason(
     payload = json.dumps({**json.loads(message.encode()), "protocol": version}).encode()
     with pytest.raises(ProtocolError, match="other side speaks protocol") as raised:
         decode(payload, kind)
-    assert "same major version" in raised.value.mend
+    assert "same major version" in raised.value.remedy
     assert raised.value.problem.isprintable()
 
 

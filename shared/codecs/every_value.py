@@ -22,7 +22,7 @@ from shared.tensor_file import DTYPES
 from shared.weights import Vector, Weights
 
 
-class Dense(Codec):
+class EveryValue(Codec):
     """Writes every value as a number of one type, which may be multiplied by a scale.
 
     The arrays are ``values`` in the order of the flat vector and, where there are any, ``scales``.
@@ -63,7 +63,7 @@ class Dense(Codec):
 
     def decode(self, arrays: Arrays, architecture: Architecture) -> Vector:
         """See :class:`Codec`."""
-        return _Dense(self, arrays, architecture)
+        return _EveryValue(self, arrays, architecture)
 
     def scale_count(self, architecture: Architecture) -> int:
         """Count the scales of a model's vector."""
@@ -106,10 +106,10 @@ class Dense(Codec):
         return read_scales(arrays, count) if count else np.empty(0, np.float32)
 
 
-class _Dense(Decoded):
+class _EveryValue(Decoded):
     """A vector of which every value was written."""
 
-    def __init__(self, codec: Dense, arrays: Arrays, architecture: Architecture) -> None:
+    def __init__(self, codec: EveryValue, arrays: Arrays, architecture: Architecture) -> None:
         super().__init__(architecture.parameters)
         self._codec = codec
         self._arrays = arrays

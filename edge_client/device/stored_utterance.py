@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from shared.emotions import EMOTIONS, Emotion
 
-Source = Literal["mic", "wav", "import"]
+Origin = Literal["mic", "wav", "import"]
 """Where an utterance came from."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recognition:
+class StoredUtterance:
     """One utterance: what the model says of it, and what the person said.
 
     Attributes
@@ -41,7 +41,7 @@ class Recognition:
     probabilities: tuple[float, ...] | None
     label: Emotion | None = None
     discarded: bool = False
-    source: Source = "mic"
+    source: Origin = "mic"
     speaker: str | None = None
 
     @property
