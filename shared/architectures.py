@@ -1,4 +1,4 @@
-"""The three models of Chau & Garces (2021), as data.
+"""Models as data: the three of Chau & Garces (2021), for any task.
 
 Everything that depends on a model's shape is derived from here: the manifest of its tensors, the
 Keras model, the TFLite training graph. No TensorFlow is needed to know a model.
@@ -6,16 +6,14 @@ Keras model, the TFLite training graph. No TensorFlow is needed to know a model.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final, Literal
 
-from shared.emotions import EMOTIONS
+from shared.errors import SettingsError
+from shared.task import DEFAULT_TASK, Task
 
-FRAMES: Final = 100
-"""Frames an utterance is padded or cut to (10 s at a hop of 0.1 s)."""
-
-FEATURES: Final = 34
-"""Features of one frame."""
+FRAMES: Final = DEFAULT_TASK.front_end.frames
+FEATURES: Final = DEFAULT_TASK.front_end.features
 
 DROPOUT: Final = 0.2
 """Rate of the dropout behind each hidden block but the recurrent ones."""
@@ -101,17 +99,29 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model: layers, and the manifest of tensors that follows from them."""
+    """A model: layers, and the manifest of tensors that follows from them.
 
-    name: ModelName
+    Attributes
+    ----------
+    name
+        Of the layers, whatever the task.
+    layers
+        From the input on; the last gives the logits.
+    frames, features
+        Shape of an utterance; of the default task if not given.
+    """
+
+    name: str
     layers: tuple[Layer, ...]
+    frames: int = DEFAULT_TASK.front_end.frames
+    features: int = DEFAULT_TASK.front_end.features
 
     @cached_property
     def manifest(self) -> tuple[TensorSpec, ...]:
         """Every tensor, in the order of the flat vector."""
         specs: list[TensorSpec] = []
         offset = 0
-        time, width = FRAMES, FEATURES
+        time, width = self.frames, self.features
         for layer in self.layers:
             shapes: list[tuple[str, tuple[int, ...], int, int]]
             match layer:
@@ -146,34 +156,40 @@ class Architecture:
         return next(spec.offset for spec in self.manifest if spec.layer == HEAD)
 
 
-_LOGITS = Dense("logits", len(EMOTIONS), hidden=False)
+_HIDDEN: Final[dict[str, tuple[Layer, ...]]] = {
+    "dense": (Conv1D("conv1", 512), Dense("dense1", 512), Dense(HEAD, 512)),
+    "conv": (
+        Conv1D("conv1", 512),
+        Conv1D("conv2", 128),
+        Conv1D("conv3", 128),
+        Conv1D("conv4", 64),
+        Dense(HEAD, 256),
+    ),
+    "lstm": (
+        LSTM("lstm1", 512, sequences=True),
+        LSTM("lstm2", 512, sequences=False),
+        Dense(HEAD, 512),
+    ),
+}
+"""Each model's layers but for the logits, of which there are as many as a task has labels."""
 
-ARCHITECTURES: Final[dict[ModelName, Architecture]] = {
-    architecture.name: architecture
-    for architecture in (
-        Architecture(
-            "dense",
-            (Conv1D("conv1", 512), Dense("dense1", 512), Dense(HEAD, 512), _LOGITS),
-        ),
-        Architecture(
-            "conv",
-            (
-                Conv1D("conv1", 512),
-                Conv1D("conv2", 128),
-                Conv1D("conv3", 128),
-                Conv1D("conv4", 64),
-                Dense(HEAD, 256),
-                _LOGITS,
-            ),
-        ),
-        Architecture(
-            "lstm",
-            (
-                LSTM("lstm1", 512, sequences=True),
-                LSTM("lstm2", 512, sequences=False),
-                Dense(HEAD, 512),
-                _LOGITS,
-            ),
-        ),
-    )
+
+@cache
+def architecture_of(name: str, task: Task) -> Architecture:
+    """Give the model of this name for a task.
+
+    Raises
+    ------
+    SettingsError
+        If there is none.
+    """
+    if name not in _HIDDEN:
+        raise SettingsError(f"There is no model {name[:64]}; there are: {', '.join(_HIDDEN)}.")
+    logits = Dense("logits", len(task.labels), hidden=False)
+    front_end = task.front_end
+    return Architecture(name, (*_HIDDEN[name], logits), front_end.frames, front_end.features)
+
+
+ARCHITECTURES: Final[dict[str, Architecture]] = {
+    name: architecture_of(name, DEFAULT_TASK) for name in _HIDDEN
 }

@@ -7,17 +7,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.architectures import FEATURES, FRAMES, Architecture, ModelName
+from shared.architectures import FEATURES, FRAMES, Architecture
 from shared.emotions import EMOTIONS
 from shared.errors import TrainingError
 from shared.training import TrainingSettings
 
 _MEGABYTE: Final = 1_000_000
 
-_WORKING: Final[dict[ModelName, int]] = {"dense": 60, "conv": 60, "lstm": 220}
+_WORKING: Final[dict[str, int]] = {"dense": 60, "conv": 60, "lstm": 220}
 """MB for activations and the runtime's copies, besides weights, gradients and slots (measured)."""
 
-_HEAD_WORKING: Final[dict[ModelName, int]] = {"dense": 40, "conv": 30, "lstm": 40}
+_HEAD_WORKING: Final[dict[str, int]] = {"dense": 40, "conv": 30, "lstm": 40}
 """The same where only the head is trained."""
 
 _GRAPH_BATCH: Final = 20

@@ -319,5 +319,5 @@ class Processes(ExitStack):
         assert "not what was offered" not in self.said
         assert "Traceback" not in self.said
         path = self.state.models / f"{self.current().digest}.safetensors"
-        weights = load_weights(path, ARCHITECTURES[self.model])  # type: ignore[index] # a name
+        weights = load_weights(path, ARCHITECTURES[self.model])
         assert weights.tobytes() == expected.tobytes()
