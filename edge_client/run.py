@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.listening import Listener
 from edge_client.device.personalising import Learning
-from edge_client.device.settings import DeviceSettings, RunSettings, split_address
+from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.federation.settings import FederationSettings, name_of_host
 from edge_client.hearing.devices import hushed
 from edge_client.hearing.segmentation import Segmenter
 from edge_client.hearing.settings import HearingSettings
 from edge_client.hearing.source import OnEvent, SoundSource
+from edge_client.settings import RunSettings, split_address
 from shared.broker_settings import PLAIN_PORT, TLS_PORT, BrokerSettings
 from shared.command import log_to_stderr, progress_console
 from shared.errors import AudioError, SettingsError

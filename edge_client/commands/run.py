@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from edge_client.device.settings import WEB_ADDRESS, RunSettings
+from edge_client.settings import WEB_ADDRESS, RunSettings
 from shared.settings import options_of
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from edge_client import run
-from edge_client.device.settings import RunSettings
 from edge_client.device.state import DeviceFolder, each
+from edge_client.settings import RunSettings
 from shared.errors import RunError, StorageError
 
 
