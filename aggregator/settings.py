@@ -1,27 +1,24 @@
 """The settings of a real federation: what the aggregator decides."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from shared.architectures import ModelName
+from shared.environment import Prefix
+from shared.folders import state_folder
 from shared.protocol.topics import Name
 from shared.rounds import FederatedSettings
-from shared.settings import Settings
+from shared.settings import Settings, Several
 from shared.training import Positive
-
-
-def _state_folder() -> Path:
-    above = os.environ.get("XDG_STATE_HOME")
-    return (Path(above) if above else Path.home() / ".local" / "state") / "chorus-aggregator"
 
 
 class StateSettings(Settings):
     """Where the aggregator keeps a federation."""
 
+    environment: ClassVar[Prefix] = "CHORUS_AGGREGATOR_"
     panel: ClassVar[str] = "State"
 
     state: Path | None = None
@@ -31,7 +28,7 @@ class StateSettings(Settings):
     @property
     def folder(self) -> Path:
         """The state folder."""
-        return (self.state or _state_folder()).expanduser()
+        return self.state or state_folder("chorus-aggregator")
 
     @classmethod
     def find(cls, given: Mapping[str, Any], config: Path | None) -> Path:
@@ -42,8 +39,7 @@ class StateSettings(Settings):
         SettingsError
             If the file cannot be read.
         """
-        values = cls.gather(given, config)
-        return cls.parse({name: values[name] for name in cls.model_fields if name in values}).folder
+        return cls.collect_part(given, config).folder
 
 
 class ParticipationSettings(Settings):
@@ -87,8 +83,9 @@ class UpdateSettings(Settings):
 
     panel: ClassVar[str] = "Updates"
 
-    codecs: str = "int8,float32"
-    """How clients may encode their updates, separated by commas; the first is preferred."""
+    codecs: Several = ("int8", "float32")
+    """How clients may encode their updates: repeated, or separated by commas; the first is
+    preferred."""
     largest_norm: Positive = 1000.0
     """Largest Euclidean norm of an update, over all weights together; one that is larger is
     refused. Look at the norms of `aggregator status` before you lower it."""
@@ -97,20 +94,9 @@ class UpdateSettings(Settings):
     chunk: Annotated[int, Field(ge=1024, le=1 << 24)] = 1 << 16
     """Bytes of a chunk; hosted brokers take 65,536."""
 
-    @property
-    def codec_names(self) -> list[str]:
-        """The welcome codecs, the preferred one first."""
-        return [name.strip() for name in self.codecs.split(",") if name.strip()]
-
-    @field_validator("codecs", mode="before")
-    @classmethod
-    def _as_a_list(cls, value: Any) -> Any:
-        """Take the list that a TOML file may have, too."""
-        return ",".join(map(str, value)) if isinstance(value, list) else value
-
     @model_validator(mode="after")
     def _check_codecs(self) -> Self:
-        if not self.codec_names:
+        if not self.codecs:
             raise ValueError("codecs names no codec")
         return self
 

@@ -119,7 +119,7 @@ def take_part(port: int, name: str, folder: str, rounds: int) -> None:
         return engines.setdefault(architecture, Untrained(found, name))
 
     nothing = examples()
-    settings = FederationSettings(port=port, client=name, leave_after=rounds)
+    settings = FederationSettings(broker=BrokerSettings(port=port), client=name, leave_after=rounds)
     participant = Participant(
         settings,
         Path(folder),

@@ -19,8 +19,8 @@ from edge_client.hearing.devices import hushed
 from edge_client.hearing.segmentation import Segmenter
 from edge_client.hearing.settings import HearingSettings
 from edge_client.hearing.source import OnEvent, SoundSource
-from edge_client.settings import RunSettings, split_address
-from shared.broker_settings import PLAIN_PORT, TLS_PORT, BrokerSettings
+from edge_client.settings import RunSettings
+from shared.addresses import split_address
 from shared.command import log_to_stderr, progress_console
 from shared.errors import AudioError, SettingsError
 
@@ -68,7 +68,7 @@ def run_device(settings: RunSettings) -> None:
         if settings.home_assistant:
             from edge_client.faces.home_assistant import HomeAssistant
 
-            stack.enter_context(closing(HomeAssistant(device, _home_broker(settings))))
+            stack.enter_context(closing(HomeAssistant(device, settings.home_assistant)))
         if settings.web:
             _serve(device, settings.web, DeviceFolder(settings.folder).token, stack)
         (_show if shown else _print_all)(device, settings, stack)
@@ -207,21 +207,6 @@ def _serve(device: Device, address: str, token: Path, stack: ExitStack) -> None:
     if sys.stderr.isatty():
         # Dark on light, as cameras want it, whatever the terminal's own colours are.
         console.print(qr_code(server.address), soft_wrap=True, style="#ffffff on #000000")
-
-
-def _home_broker(settings: RunSettings) -> BrokerSettings:
-    tls = settings.home_assistant_tls
-    host, port = split_address(settings.home_assistant or "", TLS_PORT if tls else PLAIN_PORT)
-    return BrokerSettings.parse(
-        {
-            "broker": host,
-            "port": port,
-            "username": settings.home_assistant_username,
-            "password_file": settings.home_assistant_password_file,
-            "tls": tls,
-            "ca_file": settings.home_assistant_ca_file,
-        }
-    )
 
 
 def _end(*_: object) -> NoReturn:

@@ -2,10 +2,11 @@
 
 import ssl
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
+from shared.addresses import LOCAL, split_address
 from shared.errors import BrokerError
 from shared.settings import Settings
 
@@ -17,14 +18,17 @@ TLS_PORT: Final = 8883
 
 _LONGEST_PASSWORD: Final = 1 << 12
 
+HostName = Annotated[str, Field(min_length=1, max_length=253)]
+
 
 class BrokerSettings(Settings):
     """How to reach the MQTT broker."""
 
     panel: ClassVar[str] = "Broker"
+    own_option: ClassVar[str] = "host"
 
-    broker: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
-    """Host name or address of the MQTT broker."""
+    host: HostName = LOCAL
+    """Host name or address of the MQTT broker; a port may stand behind it (HOST:PORT)."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Its port; 1883 if not given, with TLS 8883."""
     username: Annotated[str, Field(min_length=1, max_length=128)] | None = None
@@ -44,10 +48,21 @@ class BrokerSettings(Settings):
     keepalive: Annotated[int, Field(ge=5, le=3600)] = 60
     """Seconds of silence after which either side asks whether the other is still there."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _split_host(cls, values: Any) -> Any:
+        """Take the port that may stand behind the host."""
+        if not isinstance(values, dict) or ":" not in str(values.get("host")):
+            return values
+        host, port = split_address(str(values["host"]), None)
+        if port is not None and values.get("port") is not None:
+            raise ValueError("the port is given twice, behind the host and by itself")
+        return {**values, "host": host, "port": values.get("port") if port is None else port}
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if not self.tls and (self.ca_file or self.certificate_file or self.key_file):
-            raise ValueError("certificates are for TLS: give --tls too")
+            raise ValueError("certificates are for TLS: set tls too")
         if self.key_file and not self.certificate_file:
             raise ValueError("a key_file needs the certificate_file it belongs to")
         if self.username and not self.password_file and not self.certificate_file:
@@ -57,7 +72,7 @@ class BrokerSettings(Settings):
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
-        return self.broker, self.port or (TLS_PORT if self.tls else PLAIN_PORT)
+        return self.host, self.port or (TLS_PORT if self.tls else PLAIN_PORT)
 
     def password(self) -> str | None:
         """Read the password; ``None`` if there is none.

@@ -49,7 +49,7 @@ def unreachable(settings: BrokerSettings, error: OSError | ValueError) -> Troubl
             )
         case socket.gaierror() | UnicodeError():
             return _trouble(
-                f"The broker's name {settings.broker} is not known here.",
+                f"The broker's name {settings.host} is not known here.",
                 "Look at --broker and at the network.",
             )
         case TimeoutError():

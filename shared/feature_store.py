@@ -18,6 +18,7 @@ import numpy as np
 from shared.architectures import FEATURES
 from shared.command import progress_console
 from shared.features import Frames
+from shared.folders import user_folder
 from shared.write_ahead import BUSY_SECONDS, write_ahead
 
 FOLDER_VARIABLE: Final = "CHORUS_CACHE"
@@ -47,8 +48,8 @@ def cache_folder() -> Path:
     """Find the user's cache folder: ``CHORUS_CACHE``, or ``chorus`` where caches are kept."""
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named).expanduser()
-    caches = os.environ.get("XDG_CACHE_HOME")
-    return (Path(caches) if caches else Path.home() / ".cache") / "chorus"
+    remedy = f"Name one in the environment: {FOLDER_VARIABLE}=DIR."
+    return user_folder("XDG_CACHE_HOME", ".cache", remedy) / "chorus"
 
 
 class FeatureStore:

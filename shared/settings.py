@@ -1,42 +1,89 @@
 """Settings as data: one description serves the command line, TOML files and the environment.
 
 A command's settings are a :class:`Settings` class. Each field has its unit and meaning in the
-docstring under it, which is also its help text. A value is taken from, in this order: the command
-line, the environment (``CHORUS_`` and the name in capitals), the TOML file, the preset, the
-default.
+docstring under it, which is also its help text. A field whose type is a :class:`Settings` class is
+a table of the TOML file. The command line and the environment have no tables: :func:`places` gives
+each setting the name that it has there.
+
+A value is taken from, in this order: the command line, the environment (the program's prefix and
+the option's name in capitals), the TOML file, the preset, the default.
 """
 
-import difflib
 import functools
 import inspect
 import json
-import logging
-import os
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+)
 
 import typer
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 
+from shared.environment import Prefix, read_environment, remark_once, variable_of
 from shared.errors import SettingsError
-
-log = logging.getLogger(__name__)
-
-ENVIRONMENT_PREFIX: Final = "CHORUS_"
 
 Part = TypeVar("Part", bound="Settings")
 
 
+def separated(value: Any) -> Any:
+    """Take apart texts of several values, separated by commas; leave all else as it is."""
+    if isinstance(value, str):
+        return tuple(part for part in map(str.strip, value.split(",")) if part)
+    if isinstance(value, list | tuple) and all(isinstance(text, str) for text in value):
+        return tuple(part for text in value for part in separated(text))
+    return value
+
+
+Several = Annotated[tuple[str, ...], BeforeValidator(separated)]
+"""A list in TOML; an option that is repeated, or takes its values separated by commas."""
+
+
 class Settings(BaseModel):
-    """Settings of a part of the project; classes for several parts are combined by inheritance."""
+    """Settings of a part of the project.
+
+    Classes of several parts are combined by inheritance, or stand in a field, as a table of TOML.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     panel: ClassVar[str] = "Settings"
     """Under which heading ``--help`` shows the fields that this class defines."""
+
+    environment: ClassVar[Prefix]
+    """What the program's environment variables begin with; a command's settings have it."""
+
+    own_option: ClassVar[str] = ""
+    """In a table: the field whose option has the table's own name (``--broker``)."""
+
+    option_prefix: ClassVar[str] = ""
+    """In a table: what the names of its other options begin with (``home_assistant_``)."""
+
+    gone: ClassVar[Mapping[str, str]] = {}
+    """Settings of the version before that have no successor: what is said when one is given."""
+
+    @field_validator("*")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        """Put in the home folder that ``~`` stands for; ``~name`` of nobody is a file's name."""
+        try:
+            return value.expanduser() if isinstance(value, Path) else value
+        except RuntimeError as error:
+            if value.parts[0] != "~":
+                return value
+            raise ValueError("no home folder is known that ~ could stand for") from error
 
     @classmethod
     def collect(
@@ -61,20 +108,29 @@ class Settings(BaseModel):
         return cls.parse({**preset, **cls.gather(given, config)})
 
     @classmethod
+    def collect_part(cls, given: Mapping[str, Any], config: Path | None = None) -> Self:
+        """Gather them as :meth:`collect` does; the file may hold a larger command's settings."""
+        own = {*cls.model_fields, *cls.gone}
+        values = cls.gather(given, config)
+        return cls.parse({name: value for name, value in values.items() if name in own})
+
+    @classmethod
     def gather(cls, given: Mapping[str, Any], config: Path | None = None) -> dict[str, Any]:
         """Gather the values that somebody gave, unchecked; see :meth:`collect`."""
-        values = read_toml(config) if config else {}
-        variables = {ENVIRONMENT_PREFIX + name.upper(): name for name in cls.model_fields}
-        for variable in sorted(os.environ):
-            if variable in variables:
-                values[variables[variable]] = os.environ[variable]
-            elif variable.startswith(ENVIRONMENT_PREFIX):
-                _remark_if_misspelt(variable, tuple(variables))
-        return values | {name: value for name, value in given.items() if value is not None}
+        values = _read_file(config, cls) if config else {}
+        known = places(cls)
+        texts = read_environment([*known, *cls.gone], cls.environment)
+        used = {name: value for name, value in given.items() if value is not None}
+        for name, value in {**texts, **used}.items():
+            _put(values, known[name].path if name in known else (name,), value)
+        return values
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """Check values; raise :class:`SettingsError` about the first wrong one."""
+        for name, sentence in cls.gone.items():
+            if values.get(name) is not None:
+                raise SettingsError(f"There is no setting {name} any more.", sentence)
         try:
             return cls(**values)
         except ValidationError as error:
@@ -84,40 +140,110 @@ class Settings(BaseModel):
         """Take out the fields of one of the classes that this one combines."""
         return of(**{name: getattr(self, name) for name in of.model_fields})
 
+    @classmethod
+    def variable(cls, name: str) -> str:
+        """Name the environment variable of a setting, by the name that its option has."""
+        return variable_of(name, cls.environment)
+
     def to_toml(self) -> str:
         """Write the settings as TOML; those that are ``None`` are left out."""
-        lines = []
-        for name, value in self.model_dump(mode="json").items():
-            if value is not None:
-                # A JSON number, string, boolean or flat list is the same in TOML, but for DEL.
-                text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-                lines.append(f"{name} = {text}\n")
-        return "".join(lines)
+        lines: list[str] = []
+        tables: list[str] = []
+        for name, value in self.model_dump(mode="json", exclude_none=True).items():
+            if isinstance(value, dict):
+                tables += [f"\n[{name}]\n", *(_line(*item) for item in value.items())]
+            else:
+                lines.append(_line(name, value))
+        return "".join(lines + tables)
+
+
+def _line(name: str, value: Any) -> str:
+    # A JSON number, string, boolean or flat list is the same in TOML, but for DEL.
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"{name} = {text}\n"
+
+
+class Place(NamedTuple):
+    """A setting where it belongs."""
+
+    path: tuple[str, ...]
+    """Its key in TOML, with its table's name before it if it stands in one."""
+    field: FieldInfo
+    """What it is."""
+    panel: str
+    """Under which heading ``--help`` shows it."""
+
+
+@functools.cache
+def places(settings: type[Settings]) -> Mapping[str, Place]:
+    """Give each setting one name for the command line and the environment, without tables.
+
+    Returns
+    -------
+    mapping
+        By name, such as ``home_assistant_username`` for ``username`` in ``[home_assistant]``.
+    """
+    found = {}
+    for name, field in settings.model_fields.items():
+        if table := _table(field):
+            for inner, inner_field in table.model_fields.items():
+                flat = name if inner == table.own_option else table.option_prefix + inner
+                found[flat] = Place((name, inner), inner_field, table.panel)
+        else:
+            owner = next(
+                base
+                for base in reversed(settings.__mro__)
+                if issubclass(base, Settings) and name in base.model_fields
+            )
+            found[name] = Place((name,), field, owner.panel)
+    return found
+
+
+def _table(field: FieldInfo) -> type[Settings] | None:
+    """Return a field's class, if it is a table."""
+    kind = _bare(field.annotation)
+    return kind if inspect.isclass(kind) and issubclass(kind, Settings) else None
+
+
+def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Put a value where it belongs."""
+    *tables, name = path
+    for table in tables:
+        values = values.setdefault(table, {})
+    values[name] = value
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise :class:`SettingsError` if it is missing or not TOML."""
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError as error:
         raise SettingsError(f"There is no settings file {path}.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"Cannot read the settings file {path}: {error}.") from error
 
 
-@functools.cache
-def _remark_if_misspelt(variable: str, known: tuple[str, ...]) -> None:
-    """Say so, once, if a variable is nearly one that this command has; others have others."""
-    bare = [name.removeprefix(ENVIRONMENT_PREFIX) for name in known]
-    near = difflib.get_close_matches(
-        variable.removeprefix(ENVIRONMENT_PREFIX), bare, n=1, cutoff=0.8
-    )
-    if near:
-        log.warning(
-            "The environment variable %s is not known here; is %s meant?",
-            variable,
-            ENVIRONMENT_PREFIX + near[0],
+def _read_file(path: Path, settings: type[Settings]) -> dict[str, Any]:
+    """Read a TOML file; put what stands where the version before had it where it belongs."""
+    values = read_toml(path)
+    old, moved = [], []
+    for name, place in places(settings).items():
+        value = values.get(name)
+        if value is None or isinstance(value, dict):
+            continue
+        if len(place.path) > 1:
+            moved.append((place.path, values.pop(name)))
+            old.append(f"{name} is {place.path[-1]} in [{place.path[0]}]")
+        elif _bare(place.field.annotation) == list[str] and isinstance(value, str):
+            old.append(f"{name} is a list: {_line(name, separated(value)).strip()}")
+    for (table, name), value in moved:
+        values[table] = {name: value, **values.get(table, {})}
+    if old:
+        remark_once(
+            f"Settings in {path} have new places; the old ones work in this version only: "
+            f"{'; '.join(old)}."
         )
+    return values
 
 
 def options_of(settings: type[Settings]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -126,15 +252,17 @@ def options_of(settings: type[Settings]) -> Callable[[Callable[..., Any]], Calla
     The command's parameter ``given`` receives the values as a dictionary, ``None`` for options
     that were not used; its other parameters stay as they are.
     """
+    known, gone = places(settings), settings.gone
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def wrapper(**arguments: Any) -> Any:
-            given = {name: arguments.pop(name) for name in settings.model_fields}
+            given = {name: arguments.pop(name) for name in (*known, *gone)}
             return command(given=given, **arguments)
 
         own = [p for name, p in inspect.signature(command).parameters.items() if name != "given"]
-        options = [_option(settings, name) for name in settings.model_fields]
+        options = [_option(name, place) for name, place in known.items()]
+        options += [_hidden_option(name) for name in gone]
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *options)]
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what Typer reads
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -143,25 +271,31 @@ def options_of(settings: type[Settings]) -> Callable[[Callable[..., Any]], Calla
     return decorate
 
 
-def _option(settings: type[Settings], name: str) -> inspect.Parameter:
-    """Describe a field as a Typer option whose default is ``None``."""
-    field = settings.model_fields[name]
-    owner = next(
-        base
-        for base in reversed(settings.__mro__)
-        if issubclass(base, Settings) and name in base.model_fields
-    )
+def _option(name: str, place: Place) -> inspect.Parameter:
+    """Describe a setting as a Typer option whose default is ``None``."""
+    field = place.field
     text = inspect.cleandoc(field.description or "").replace("``", "")
-    if field.default is not None:
+    kind = _bare(field.annotation)
+    if kind == list[str]:
+        text += f" Default: {','.join(field.default)}."
+    elif field.default is not None and not field.is_required():
         text += f" Default: {str(field.default).lower()}."
     flag = "--" + name.replace("_", "-")
-    kind = _bare(field.annotation)
     info = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         help=text,
         show_default=False,
-        rich_help_panel=owner.panel,
+        rich_help_panel=place.panel,
     )
+    return _parameter(name, kind, info)
+
+
+def _hidden_option(name: str) -> inspect.Parameter:
+    """Take an option that is gone, to say so."""
+    return _parameter(name, str, typer.Option("--" + name.replace("_", "-"), hidden=True))
+
+
+def _parameter(name: str, kind: Any, info: Any) -> inspect.Parameter:
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -171,9 +305,11 @@ def _option(settings: type[Settings], name: str) -> inspect.Parameter:
 
 
 def _bare(annotation: Any) -> Any:
-    """Strip ``| None`` and constraints from a type."""
+    """Strip ``| None`` and constraints from a type; a tuple of texts is given as a list."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
+    if get_origin(annotation) is tuple:
+        return list[str]
     if get_origin(annotation) not in (None, Literal):
         (annotation,) = (kind for kind in get_args(annotation) if kind is not NoneType)
         return _bare(annotation)
@@ -186,7 +322,15 @@ def _sentence(error: ValidationError, settings: type[Settings]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
         return f"These settings do not fit: {message}."
+    outermost = str(first["loc"][0])
     name = ".".join(map(str, first["loc"]))
+    field = settings.model_fields.get(outermost)
+    table = _table(field) if field else None
     if first["type"] == "extra_forbidden":
-        return f"There is no setting {name}; there are: {', '.join(settings.model_fields)}."
+        known = table or settings
+        return f"There is no setting {name}; there are: {', '.join(known.model_fields)}."
+    if first["type"] == "missing":
+        return f"The setting {name} is missing."
+    if table and name == outermost:
+        return f"The settings in [{name}] do not fit: {message}."
     return f"The setting {name} = {first['input']!r} is wrong: {message}."

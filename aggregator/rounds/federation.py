@@ -68,7 +68,7 @@ class Federation:
         # Without what a class that combines settings has besides, such as the broker's.
         self.settings = settings = settings.part(AggregatorSettings)
         strategy_of(settings, settings.clients)
-        for name in settings.codec_names:
+        for name in settings.codecs:
             make_codec(name)
         self.architecture = ARCHITECTURES[settings.model]
         self.folder = FederationFolder(settings.folder)

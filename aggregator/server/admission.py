@@ -47,8 +47,8 @@ def _out_of_place(federation: Federation, client: str, offer: Offer) -> _Why | N
 def _out_of_bounds(federation: Federation, offer: Offer) -> _Why | None:
     """Look at what it claims to be."""
     settings = federation.settings
-    if offer.codec not in settings.codec_names:
-        welcome = ", ".join(settings.codec_names)
+    if offer.codec not in settings.codecs:
+        welcome = ", ".join(settings.codecs)
         return _Why("unwelcome", f"Its codec is not welcome: {welcome} are.")
     if offer.examples > settings.most_examples:
         return _Why("invalid", f"It claims more than {settings.most_examples} examples.")

@@ -39,7 +39,8 @@ def serve(settings: ServeSettings) -> None:
     with ExitStack() as stack:
         federation = stack.enter_context(Federation(settings, _validation(settings)))
         if settings.embedded_broker:
-            own = EmbeddedBroker(settings.part(EmbeddedBrokerSettings), settings.port or PLAIN_PORT)
+            port = settings.broker.port or PLAIN_PORT
+            own = EmbeddedBroker(settings.part(EmbeddedBrokerSettings), port)
             stack.enter_context(own)
         screen = None
         if console.is_terminal and not console.is_dumb_terminal:
@@ -82,7 +83,7 @@ class _Serving:
         self._bid_farewell = False
         self._service = Service(
             federation,
-            settings.part(BrokerSettings),
+            settings.broker,
             on_round=self._round_ended,
             on_change=self._say_who_is_waited_for,
         )
@@ -123,15 +124,16 @@ def _begins(settings: ServeSettings, federation: Federation) -> str:
 
 
 def _device_command(settings: ServeSettings) -> str:
-    host, port = settings.address
+    broker = settings.broker
+    host, port = broker.address
     if settings.listen != ServeSettings.model_fields["listen"].default:
         host = socket.gethostname()
     words = ["edge-client run --wav DIR"]
-    if host != ServeSettings.model_fields["broker"].default:
+    if host != BrokerSettings.model_fields["host"].default:
         words.append(f"--broker {host}")
-    if settings.port is not None:
+    if broker.port is not None:
         words.append(f"--port {port}")
-    if settings.tls:
+    if broker.tls:
         words.append("--tls")
     if settings.federation != ServeSettings.model_fields["federation"].default:
         words.append(f"--federation {settings.federation}")

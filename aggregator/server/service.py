@@ -383,7 +383,7 @@ class Service:
             control=self._file(current.control) if current.control else None,
             training=settings.announced(max(1, rounds.number)),
             strategy=settings.strategy,
-            codecs=settings.codec_names,
+            codecs=list(settings.codecs),
             seed=settings.seed,
             clients=sorted(rounds.invited) if state == "open" else None,
             closes_in=left,

@@ -7,10 +7,12 @@ from aggregator.settings import AggregatorSettings
 from shared.broker_settings import BrokerSettings
 
 
-class ServeSettings(AggregatorSettings, BrokerSettings, EmbeddedBrokerSettings):
+class ServeSettings(AggregatorSettings, EmbeddedBrokerSettings):
     """A federation, its broker, and how long to serve."""
 
     panel: ClassVar[str] = "Serving"
 
+    broker: BrokerSettings = BrokerSettings()
+    """Where the federation's broker is."""
     stay: bool = False
     """Stay after the last round, so that devices which come later still get the model."""

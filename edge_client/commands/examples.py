@@ -140,7 +140,7 @@ def _count(settings: "DeviceSettings") -> int | None:
 def _settings(state: Path | None, config: Path | None) -> "DeviceSettings":
     from edge_client.device.settings import DeviceSettings
 
-    return DeviceSettings.of_run({"state": state}, config)
+    return DeviceSettings.collect_part({"state": state}, config)
 
 
 def _path(settings: "DeviceSettings") -> Path:

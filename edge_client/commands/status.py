@@ -30,7 +30,7 @@ def status(
 
     from edge_client.commands.overview import overview, overview_table
 
-    found = overview(DeviceSettings.of_run(given, config))
+    found = overview(DeviceSettings.collect_part(given, config))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return

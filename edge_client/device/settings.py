@@ -1,25 +1,21 @@
 """What a device recognises with, and what it keeps."""
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from shared.settings import Settings, read_toml
+from shared.environment import Prefix
+from shared.folders import state_folder
+from shared.settings import Settings
 
 Megabytes = Annotated[float, Field(gt=0, le=1_000_000)]
-
-
-def _state_folder() -> Path:
-    above = os.environ.get("XDG_STATE_HOME")
-    return (Path(above) if above else Path.home() / ".local" / "state") / "chorus"
 
 
 class DeviceSettings(Settings):
     """What a device recognises with, and what it keeps."""
 
+    environment: ClassVar[Prefix] = "CHORUS_EDGE_"
     panel: ClassVar[str] = "Recognising and keeping"
 
     state: Path | None = None
@@ -46,10 +42,4 @@ class DeviceSettings(Settings):
     @property
     def folder(self) -> Path:
         """The state folder."""
-        return self.state.expanduser() if self.state else _state_folder()
-
-    @classmethod
-    def of_run(cls, given: Mapping[str, Any], config: Path | None) -> Self:
-        """Gather them as :meth:`collect` does; the file may be one of ``edge-client run``."""
-        found = read_toml(config) if config else {}
-        return cls.collect(given, preset={n: v for n, v in found.items() if n in cls.model_fields})
+        return self.state or state_folder("chorus")

@@ -21,7 +21,6 @@ from edge_client.federation.round_work import MakeEngine
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from edge_client.federation.transfers import PATIENCE
 from edge_client.federation.working import Outcome, Working
-from shared.broker_settings import BrokerSettings
 from shared.byte_budget import ByteBudget
 from shared.connection import Connection
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
@@ -105,7 +104,7 @@ class Participant:
         name = settings.name
         self._words = [self._topics.round, self._topics.replies(name)]
         self._connection = Connection(
-            settings.part(BrokerSettings),
+            settings.broker,
             name,
             subscriptions=self._words,
             will=(self._topics.presence(name), Presence(state="offline").encode()),

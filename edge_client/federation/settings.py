@@ -27,13 +27,15 @@ class PermissionSettings(Settings):
     """Train only while the load of the last minute, a core, is below this (1: all cores busy)."""
 
 
-class FederationSettings(BrokerSettings, PermissionSettings):
+class FederationSettings(PermissionSettings):
     """The federation to take part in, and how."""
 
     panel: ClassVar[str] = "Federation"
 
     federation: Name = "chorus"
     """Name of the federation."""
+    broker: BrokerSettings = BrokerSettings()
+    """Where the federation's broker is."""
     client: Name | None = None
     """This device's name in it, also its MQTT user; made from the host's name if not given."""
     holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.2
@@ -52,7 +54,8 @@ class FederationSettings(BrokerSettings, PermissionSettings):
 
     @model_validator(mode="after")
     def _check_name(self) -> Self:
-        if self.username and self.client and self.username != self.client:
+        username = self.broker.username
+        if username and self.client and username != self.client:
             raise ValueError("username and client must be the same: brokers' rules go by it")
         return self
 

@@ -10,7 +10,6 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Planned, summarise
 from shared.architectures import ARCHITECTURES
 from shared.errors import SettingsError
-from shared.settings import ENVIRONMENT_PREFIX
 
 BASELINE: Final = "baseline"
 """The cell without federation."""
@@ -131,7 +130,7 @@ def settings_of_cell(
                 f"The experiment needs {name} = {_shown(wanted)} here, "
                 f"but the setting says {_shown(found)}.",
                 f"Leave it out: as an option ({option}), in the environment "
-                f"({ENVIRONMENT_PREFIX}{name.upper()}) and in --config.",
+                f"({SimulationSettings.variable(name)}) and in --config.",
             )
     return settings
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from shared.architectures import ModelName
+from shared.environment import Prefix
 from shared.rounds import STRATEGY_OPTIONS, FederatedSettings, Share
 from shared.settings import Settings
 from shared.training import Positive
@@ -114,6 +115,7 @@ class SimulationSettings(
 ):
     """Everything that determines a run: the same settings give the same weights."""
 
+    environment: ClassVar[Prefix] = "CHORUS_EDGE_"
     panel: ClassVar[str] = "Randomness"
 
     seed: int = 0

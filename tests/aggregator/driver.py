@@ -34,7 +34,7 @@ def random_update(client: str, number: int, examples: int = 7) -> Update:
 
 def put(federation: Federation, number: int, update: Update) -> Step:
     """Do what becomes of an update that has arrived: write, check, enter, count."""
-    name = federation.settings.codec_names[0]
+    name = federation.settings.codecs[0]
     path = federation.folder.update(number, update.client)
     control = None if update.control is None else update.control[:]
     rng = stream(0, "codec", update.client, number)

@@ -48,8 +48,9 @@ def test_the_state_folder_is_where_such_things_are(
     assert StateSettings(state=Path("~/x")).folder == tmp_path / "x"
 
 
-def test_codecs_are_named_in_one_text() -> None:
-    assert AggregatorSettings(codecs="int8, float32").codec_names == ["int8", "float32"]
+@pytest.mark.parametrize("codecs", ["int8, float32", ["int8", "float32"], ["int8,float32"]])
+def test_codecs_are_a_list_or_are_separated_by_commas(codecs: str | list[str]) -> None:
+    assert AggregatorSettings.parse({"codecs": codecs}).codecs == ("int8", "float32")
 
 
 def test_every_setting_says_what_it_is() -> None:

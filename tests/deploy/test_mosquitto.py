@@ -181,7 +181,7 @@ def test_a_certificate_that_does_not_fit_is_final_and_says_why(
     good = deployed.settings_of("desk")
     of_the_system = peers.connect(good.model_copy(update={"ca_file": None}), "desk")
     assert "--ca-file" in of_the_system.wait_for_change("is not accepted")
-    other_name = peers.connect(good.model_copy(update={"broker": "localhost"}), "desk")
+    other_name = peers.connect(good.model_copy(update={"host": "localhost"}), "desk")
     assert "--broker" in other_name.wait_for_change("localhost")
     for peer in (of_the_system, other_name):
         assert peer.connection.refused

@@ -1,33 +1,16 @@
 """The options of ``edge-client run``."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from edge_client import run
 from edge_client.cli import main
-from edge_client.settings import RunSettings, split_address
-
-
-@pytest.mark.parametrize(
-    ("address", "host", "port"),
-    [
-        ("0.0.0.0:80", "0.0.0.0", 80),  # noqa: S104 - nothing is bound
-        (":80", "127.0.0.1", 80),
-        ("pi.local", "pi.local", 7),
-        ("[::1]:80", "::1", 80),
-        ("::1", "::1", 7),
-        ("[::1]", "::1", 7),
-    ],
-)
-def test_addresses_are_split(address: str, host: str, port: int) -> None:
-    assert split_address(address, 7) == (host, port)
-
-
-@pytest.mark.parametrize("address", ["pi:", "pi:x", "pi:65536", "pi:-1", "pi:²"])
-def test_what_is_no_port_is_said(address: str) -> None:
-    with pytest.raises(ValueError, match="should be HOST:PORT"):
-        split_address(address, 7)
+from edge_client.settings import HomeAssistantSettings, RunSettings
+from shared.broker_settings import BrokerSettings
+from shared.errors import SettingsError
+from shared.settings import places
 
 
 @pytest.mark.parametrize(
@@ -49,3 +32,66 @@ def test_web_may_stand_alone(
         main()
     assert not caught.value.code
     assert [settings.web for settings in ran] == [web]
+
+
+NEW = """
+client = "kitchen"
+
+[broker]
+host = "hub.local"
+port = 8884
+tls = true
+ca_file = "/etc/chorus/ca.crt"
+password_file = "/etc/chorus/password"
+
+[home_assistant]
+host = "home.local:1884"
+username = "chorus"
+password_file = "/etc/chorus/home"
+"""
+
+OLD = """
+client = "kitchen"
+broker = "hub.local"
+port = 8884
+tls = true
+ca_file = "/etc/chorus/ca.crt"
+password_file = "/etc/chorus/password"
+home_assistant = "home.local:1884"
+home_assistant_username = "chorus"
+home_assistant_password_file = "/etc/chorus/home"
+"""
+
+
+@pytest.mark.parametrize("toml", [NEW, OLD], ids=["tables", "as the version before had it"])
+def test_both_brokers_are_told_of_in_the_settings_file(tmp_path: Path, toml: str) -> None:
+    config = tmp_path / "edge-client.toml"
+    config.write_text(toml)
+    found = RunSettings.collect({"mic": True}, config)
+    assert found.broker == BrokerSettings(
+        host="hub.local",
+        port=8884,
+        tls=True,
+        ca_file=Path("/etc/chorus/ca.crt"),
+        password_file=Path("/etc/chorus/password"),
+    )
+    home = found.home_assistant
+    assert isinstance(home, BrokerSettings)
+    assert home.address == ("home.local", 1884)
+    assert (home.username, home.password_file) == ("chorus", Path("/etc/chorus/home"))
+
+
+def test_options_of_both_brokers_have_the_names_they_had() -> None:
+    known = places(RunSettings)
+    assert {"broker", "port", "username", "password_file", "tls", "ca_file", "keepalive"} < {*known}
+    home = ("", "_username", "_password_file", "_tls", "_ca_file")
+    assert {f"home_assistant{name}" for name in home} < {*known}
+    found = RunSettings.collect({"mic": True, "home_assistant": "home", "broker": "hub:99"})
+    assert found.home_assistant == HomeAssistantSettings(host="home")
+    assert found.broker.address == ("hub", 99)
+
+
+def test_home_assistant_is_asked_for_by_its_broker_s_host() -> None:
+    assert RunSettings(mic=True).home_assistant is None
+    with pytest.raises(SettingsError, match=r"home_assistant\.host is missing"):
+        RunSettings.collect({"mic": True, "home_assistant_tls": True})

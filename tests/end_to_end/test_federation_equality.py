@@ -17,7 +17,7 @@ def test_a_federation_ends_in_the_weights_of_its_simulation(
     model: str, strategy: str, tmp_path: Path, clips: Clips, mosquitto: Mosquitto
 ) -> None:
     # As they are, and as an aggregator wants them unless told otherwise.
-    codec = "float32" if strategy == "fedavg" else AggregatorSettings().codec_names[0]
+    codec = "float32" if strategy == "fedavg" else AggregatorSettings().codecs[0]
     expected = simulated(clips.whole, model, strategy, codec)
     more = ("--strategy", strategy, "--codecs", codec)
     with Processes(tmp_path, clips, model, *more) as them:

@@ -32,7 +32,9 @@ class Terminals:
             for name, value in os.environ.items()
             if not name.startswith(("CHORUS_", "XDG_"))
         }
-        self.environment |= {"HOME": str(home), "CHORUS_PORT": str(free_port())}
+        port = str(free_port())
+        self.environment |= {"HOME": str(home)}
+        self.environment |= {f"CHORUS_{name}_PORT": port for name in ("EDGE", "AGGREGATOR")}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def type(self, name: str, *line: str | Path) -> None:

@@ -280,7 +280,7 @@ def test_a_name_that_is_not_known(peers: Peers, monkeypatch: pytest.MonkeyPatch)
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "create_connection", unknown)
-    peer = peers.connect(BrokerSettings(broker="broker.invalid"), "device")
+    peer = peers.connect(BrokerSettings(host="broker.invalid"), "device")
     assert "broker.invalid is not known" in peer.wait_for_change("not known")
     assert peer.connection.refused is None
 
@@ -340,6 +340,17 @@ def test_settings_give_the_port_and_check_what_belongs_together(tmp_path: Path) 
     for wrong in ({"ca_file": "x"}, {"username": "x"}, {"tls": True, "key_file": "x"}):
         with pytest.raises(SettingsError):
             BrokerSettings.parse(wrong)
+    for host, address in (
+        ("hub:99", ("hub", 99)),
+        ("[::1]:99", ("::1", 99)),
+        ("::1", ("::1", 1883)),
+    ):
+        assert BrokerSettings(host=host).address == address
+    for host, said in (("hub:x", "HOST:PORT"), ("hub:0", "port = 0"), ("", "host")):
+        with pytest.raises(SettingsError, match=said):
+            BrokerSettings.parse({"host": host})
+    with pytest.raises(SettingsError, match="the port is given twice"):
+        BrokerSettings.parse({"host": "hub:99", "port": 98})
     secret = tmp_path / "password"
     secret.write_text("open sesame\r\n")
     assert BrokerSettings(password_file=secret).password() == "open sesame"

@@ -1,5 +1,6 @@
 """Settings: one description for the command line, TOML files and the environment."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -11,8 +12,9 @@ from pydantic import Field, model_validator
 from typer.testing import CliRunner
 
 from edge_client.simulation.settings import SimulationSettings
+from shared.environment import remark_once
 from shared.errors import SettingsError
-from shared.settings import Settings, options_of, read_toml
+from shared.settings import Settings, Several, options_of, places, read_toml
 from shared.training import TrainingSettings
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -22,7 +24,9 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 class Kitchen(Settings):
     """A small class of every kind of field."""
 
+    environment = "CHORUS_EDGE_"
     panel = "Kitchen"
+    gone = {"stove": "Induction it is now."}  # noqa: RUF012 - as a class of settings has it
 
     name: str = "soup"
     """What to cook."""
@@ -44,13 +48,47 @@ class Kitchen(Settings):
         return self
 
 
+class Shop(Settings):
+    """A table."""
+
+    panel = "Shop"
+    own_option = "street"
+
+    street: str = "Market"
+    """Where it is."""
+    open_at: Annotated[int, Field(ge=0, le=23)] | None = None
+    """From which hour on."""
+
+    @model_validator(mode="after")
+    def _check_hour(self) -> Self:
+        if self.street == "Closed" and self.open_at:
+            raise ValueError("it never opens")
+        return self
+
+
+class Bakery(Shop):
+    """Another table, with names of its own."""
+
+    panel = "Bakery"
+    option_prefix = "bakery_"
+
+    street: str
+    """Where bread is."""
+
+
 class Dinner(Kitchen):
-    """Adds a part of its own."""
+    """Adds parts of its own."""
 
     panel = "Dinner"
 
     candles: int = 0
     """On the table."""
+    drinks: Several = ("water", "wine")
+    """What there is."""
+    shop: Shop = Shop()
+    """Where it is bought."""
+    bakery: Bakery | None = None
+    """Where bread is bought."""
 
 
 @given(
@@ -72,6 +110,22 @@ def test_toml_gives_the_same_settings_back(
     assert Kitchen.parse(read_toml(path)) == settings
 
 
+@given(
+    st.builds(
+        Dinner,
+        drinks=st.lists(text.filter(lambda name: name.strip() == name and "," not in name)),
+        shop=st.builds(Shop, street=text.filter("Closed".__ne__), open_at=st.integers(0, 23)),
+        bakery=st.none() | st.builds(Bakery, street=text.filter("Closed".__ne__)),
+    )
+)
+def test_toml_gives_tables_and_lists_back(
+    tmp_path_factory: pytest.TempPathFactory, settings: Dinner
+) -> None:
+    path = tmp_path_factory.mktemp("toml") / "settings.toml"
+    path.write_text(settings.to_toml(), newline="")
+    assert Dinner.collect({}, path) == settings
+
+
 def test_toml_of_a_simulation_gives_the_same_settings_back(tmp_path: Path) -> None:
     settings = SimulationSettings(
         corpus="ravdess", data=tmp_path / 'a "b" ß', learning_rate=1e-5, steps=3, dropout=False
@@ -86,8 +140,8 @@ def test_the_command_line_wins_over_environment_file_preset_and_default(
 ) -> None:
     config = tmp_path / "config.toml"
     config.write_text('name = "file"\nsalt = 2\nguests = 2\n')
-    monkeypatch.setenv("CHORUS_NAME", "environment")
-    monkeypatch.setenv("CHORUS_SALT", "3")
+    monkeypatch.setenv("CHORUS_EDGE_NAME", "environment")
+    monkeypatch.setenv("CHORUS_EDGE_SALT", "3")
     preset = {"name": "preset", "salt": 1.0, "guests": 1, "book": "preset.md"}
     found = Kitchen.collect({"name": "line", "salt": None}, config, preset)
     assert found == Kitchen(name="line", salt=3.0, guests=2, book=Path("preset.md"))
@@ -96,12 +150,130 @@ def test_the_command_line_wins_over_environment_file_preset_and_default(
 def test_a_misspelt_variable_is_remarked_on_once_and_another_commands_is_not(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("CHORUS_GEUSTS", "3")
-    monkeypatch.setenv("CHORUS_OVEN", "hot")
+    monkeypatch.setenv("CHORUS_EDGE_GEUSTS", "3")
+    monkeypatch.setenv("CHORUS_EDGE_OVEN", "hot")
     assert Kitchen.collect({}) == Kitchen.collect({}) == Kitchen()
-    assert [record.getMessage() for record in caplog.records] == [
-        "The environment variable CHORUS_GEUSTS is not known here; is CHORUS_GUESTS meant?"
-    ]
+    (remark,) = [record.getMessage() for record in caplog.records]
+    assert "CHORUS_EDGE_GEUSTS is not known here; is CHORUS_EDGE_GUESTS meant?" in remark
+
+
+@pytest.fixture
+def remarks(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What was remarked on in this test, whatever was said before in this process."""
+    remark_once.cache_clear()
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+def test_a_table_s_settings_are_options_and_variables_under_one_name_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remarks: Callable[[], list[str]]
+) -> None:
+    assert {"shop", "open_at", "bakery", "bakery_open_at"} < places(Dinner).keys()
+    config = tmp_path / "dinner.toml"
+    config.write_text('drinks = ["tea"]\n[shop]\nstreet = "File"\nopen_at = 7\n')
+    monkeypatch.setenv("CHORUS_EDGE_OPEN_AT", "8")
+    monkeypatch.setenv("CHORUS_EDGE_BAKERY", "Mill")
+    monkeypatch.setenv("CHORUS_EDGE_BAKERY_OPEN_AT", "5")
+    monkeypatch.setenv("CHORUS_EDGE_DRINKS", "tea, milk")
+    found = Dinner.collect({"bakery_open_at": 6, "shop": None}, config)
+    assert found.shop == Shop(street="File", open_at=8)
+    assert found.bakery == Bakery(street="Mill", open_at=6)
+    assert found.drinks == ("tea", "milk")
+    assert Dinner.collect({"shop": "Line"}, config).shop.street == "Line"
+    assert remarks() == []
+
+
+def test_keys_of_the_version_before_are_taken_with_one_remark_a_file(
+    tmp_path: Path, remarks: Callable[[], list[str]]
+) -> None:
+    config = tmp_path / "dinner.toml"
+    config.write_text(
+        'drinks = "tea, milk"\nshop = "Old"\nopen_at = 7\n'
+        'bakery = "Mill"\nbakery_open_at = 5\ncandles = 2\n'
+    )
+    found = Dinner.collect({}, config)
+    assert found == Dinner.collect({}, config)
+    assert found.shop == Shop(street="Old", open_at=7)
+    assert found.bakery == Bakery(street="Mill", open_at=5)
+    assert (found.drinks, found.candles) == (("tea", "milk"), 2)
+    (remark,) = remarks()
+    for new in (
+        str(config),
+        'drinks = ["tea", "milk"]',
+        "shop is street in [shop]",
+        "open_at is open_at in [shop]",
+        "bakery_open_at is open_at in [bakery]",
+    ):
+        assert new in remark
+
+
+def test_a_key_in_its_table_wins_over_one_where_it_was_before(tmp_path: Path) -> None:
+    config = tmp_path / "dinner.toml"
+    config.write_text("open_at = 7\n[shop]\nopen_at = 8\n")
+    assert Dinner.collect({}, config).shop.open_at == 8
+
+
+@pytest.mark.parametrize(
+    ("toml", "sentence"),
+    [
+        ("[shop]\ndoor = 1", "There is no setting shop.door; there are: street, open_at."),
+        ("[shop]\nopen_at = 24", "The setting shop.open_at = 24 is wrong: Input should be less"),
+        ('shop = "Closed"\nopen_at = 1', "The settings in [shop] do not fit: it never opens."),
+        ("[bakery]\nopen_at = 1", "The setting bakery.street is missing."),
+        ("[[shop]]", "The setting shop.street = [{}] is wrong: Input should be a valid string"),
+        ("[candles]", "The setting candles = {} is wrong: Input should be a valid integer"),
+        ("[open_at]", "There is no setting open_at; there are: name, salt"),
+        ("drinks = 3", "The setting drinks = 3 is wrong: Input should be a valid tuple"),
+    ],
+)
+def test_a_wrong_setting_in_a_table_is_named(tmp_path: Path, toml: str, sentence: str) -> None:
+    config = tmp_path / "dinner.toml"
+    config.write_text(toml)
+    with pytest.raises(SettingsError) as caught:
+        Dinner.collect({}, config)
+    assert caught.value.problem.startswith(sentence)
+
+
+def test_a_file_may_hold_a_larger_command_s_settings(tmp_path: Path) -> None:
+    config = tmp_path / "dinner.toml"
+    config.write_text('name = "pie"\nsalt = 2\nshop = "Old"\n[bakery]\nstreet = "Mill"\n')
+    assert Kitchen.collect_part({"salt": 3}, config) == Kitchen(name="pie", salt=3)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    config = tmp_path / "kitchen.toml"
+    config.write_bytes('name = "süß"\n'.encode("utf-8-sig"))
+    assert Kitchen.collect({}, config).name == "süß"
+
+
+def test_the_home_folder_is_put_in_wherever_a_path_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    book = Path("/home/ada/book.md")
+    config = tmp_path / "kitchen.toml"
+    config.write_text('book = "~/book.md"')
+    assert Kitchen.collect({}, config).book == book
+    assert Kitchen.collect({"book": Path("~/book.md")}).book == book
+    assert Kitchen(book=Path("~/book.md")).book == book
+    monkeypatch.setenv("CHORUS_EDGE_BOOK", "~/book.md")
+    assert Kitchen.collect({}).book == book
+    nobody = Path("~nobody-of-this-name")
+    assert Kitchen(book=nobody).book == nobody
+
+
+@pytest.mark.parametrize("door", ["file", "environment", "line"])
+def test_a_setting_that_is_gone_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    config = tmp_path / "kitchen.toml"
+    config.write_text('stove = "gas"' if door == "file" else "")
+    if door == "environment":
+        monkeypatch.setenv("CHORUS_STOVE", "gas")
+    given = {"stove": "gas" if door == "line" else None}
+    for collect in (Kitchen.collect, Kitchen.collect_part):
+        with pytest.raises(SettingsError, match="no setting stove any more") as caught:
+            collect(given, config)
+        assert caught.value.remedy == "Induction it is now."
 
 
 @pytest.mark.parametrize(
@@ -156,7 +328,7 @@ def test_each_field_is_an_option() -> None:
     line = "--name pie --salt 1.5 --guests 4 --book a.md --no-lid --heat high --candles 2 --quick"
     code, seen, _ = cook(line.split())
     assert code == 0
-    assert seen == {
+    assert {name: value for name, value in seen.items() if value is not None} == {
         "name": "pie",
         "salt": 1.5,
         "guests": 4,
@@ -171,7 +343,22 @@ def test_each_field_is_an_option() -> None:
 def test_options_that_were_not_used_are_none() -> None:
     code, seen, _ = cook([])
     assert code == 0
-    assert {seen[name] for name in Dinner.model_fields} == {None}
+    assert {seen[name] for name in (*places(Dinner), "stove")} == {None}
+
+
+def test_a_list_is_repeated_or_separated_by_commas() -> None:
+    for line in ("--drinks tea --drinks milk", "--drinks tea,milk"):
+        code, seen, _ = cook(line.split())
+        assert code == 0
+        assert Dinner.collect({"drinks": seen["drinks"]}).drinks == ("tea", "milk")
+
+
+def test_tables_are_options_too() -> None:
+    line = "--shop Market --open-at 8 --bakery-open-at 6 --stove gas"
+    code, seen, _ = cook(line.split())
+    assert code == 0
+    used = {name: value for name, value in seen.items() if value}
+    assert used == {"shop": "Market", "open_at": 8, "bakery_open_at": 6, "stove": "gas"}
 
 
 def test_an_unknown_choice_is_refused_with_what_there_is() -> None:
@@ -188,3 +375,6 @@ def test_help_has_the_docstrings_and_defaults() -> None:
     assert "Default: 0.5." in output
     assert "--lid" in output
     assert "--no-lid" in output
+    assert "Default: water,wine." in output
+    assert "Where bread is." in output
+    assert "stove" not in output

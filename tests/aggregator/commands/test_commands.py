@@ -27,7 +27,7 @@ VALUES: dict[str, Any] = {"quorum": 4, "rounds": 8, "strategy": "fedadam", "aver
 def federation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Federation:
     """Play two rounds; the third is open, with one update."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("CHORUS_STATE", str(tmp_path))
+    monkeypatch.setenv("CHORUS_AGGREGATOR_STATE", str(tmp_path))
     federation = Federation(settings(tmp_path, **VALUES))
     step = come(federation)
     for _ in range(2):
@@ -186,7 +186,7 @@ def test_help_needs_nothing_heavy(command: str) -> None:
 def test_the_settings_of_serve_name_the_state(
     federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("CHORUS_STATE")
+    monkeypatch.delenv("CHORUS_AGGREGATOR_STATE")
     config = tmp_path / "aggregator.toml"
     config.write_text(f'state = "{tmp_path}"\nquorum = 4\ntls = true\n')
     for command in (["status"], ["models", "list"], ["models", "show"]):
@@ -196,7 +196,7 @@ def test_the_settings_of_serve_name_the_state(
 
 def test_a_list_of_codecs_is_as_good_as_their_names(tmp_path: Path) -> None:
     listed = settings(tmp_path, codecs=["int8", "float32"])
-    assert listed.codec_names == settings(tmp_path, codecs="int8, float32").codec_names
+    assert listed.codecs == settings(tmp_path, codecs="int8, float32").codecs
 
 
 def test_last_heard_is_told_as_people_do(federation: Federation) -> None:

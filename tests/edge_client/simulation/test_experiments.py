@@ -149,7 +149,7 @@ def test_a_cell_is_what_it_is_called(given: dict[str, Any], column: str, name: s
     with pytest.raises(SettingsError, match=f"The experiment needs {name} = ") as caught:
         experiment_one(others, "best", OUT, ["conv"], [column], 1)
     assert f"--{name}" in caught.value.remedy
-    assert f"CHORUS_{name.upper()}" in caught.value.remedy
+    assert f"CHORUS_EDGE_{name.upper()}" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_number_of_clients_is_what_it_is_called(given: dict[str, Any]) -> None
 
 
 def test_the_environment_changes_no_cell_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHORUS_MODEL", "conv")
+    monkeypatch.setenv("CHORUS_EDGE_MODEL", "conv")
     experiment_one(collect, "best", OUT, ["conv"], ["random"], 1)
     with pytest.raises(SettingsError, match="needs model = dense here, but the setting says conv"):
         experiment_one(collect, "best", OUT, ["dense"], ["random"], 1)

@@ -196,7 +196,8 @@ class Processes(ExitStack):
     def serve(self, port: int, still: str = "") -> Process:
         """Start the aggregator; let it stand still somewhere (see ``stand_still.py``)."""
         words = f"serve --rounds {ROUNDS} --quorum {DEVICES} --model {self.model} --port {port}"
-        words += " --codecs float32"
+        if "--codecs" not in self.more:  # given twice, both would be welcome
+            words += " --codecs float32"
         log = self.folder / "aggregator.log"
         self.aggregator = self._start(
             log,
