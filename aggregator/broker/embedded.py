@@ -5,14 +5,9 @@ for every chunk that passes. It lives as long as the aggregator, however that en
 again if it ends by itself. For a shelf of devices there is Mosquitto (``deploy/mosquitto``).
 """
 
-import base64
-import binascii
 import contextlib
-import hashlib
-import hmac
 import importlib.util
 import ipaddress
-import json
 import logging
 import os
 import socket
@@ -20,8 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
@@ -51,23 +45,23 @@ class EmbeddedBrokerSettings(Settings):
     """The aggregator's own broker."""
 
     panel: ClassVar[str] = "Embedded broker"
+    gone: ClassVar[Mapping[str, str]] = {
+        "passwords": "The embedded broker is for a first try: with a password, any device could "
+        "still announce rounds and read others' updates. Use Mosquitto with the access rules of "
+        "deploy/mosquitto."
+    }
 
     embedded_broker: bool = False
     """Bring a broker along, instead of connecting to one; without TLS, for a first try."""
     listen: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
     """Address that the embedded broker listens on; its port is --port."""
-    passwords: Path | None = None
-    """Names and passwords of those who may use the embedded broker, as mosquitto_passwd or
-    deploy/mosquitto/make-credentials.sh writes them."""
     insecure: bool = False
     """Let everybody on the network use the embedded broker, if --listen allows them to reach it."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.passwords and self.insecure:
-            raise ValueError("give either passwords or insecure")
         if not self.embedded_broker:
-            for name in ("listen", "passwords", "insecure"):
+            for name in ("listen", "insecure"):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f"{name} is for --embedded-broker")
         return self
@@ -95,10 +89,10 @@ class EmbeddedBroker:
     """
 
     def __init__(self, settings: EmbeddedBrokerSettings, port: int = PLAIN_PORT) -> None:
-        if not (_is_loopback(settings.listen) or settings.passwords or settings.insecure):
+        if not (_is_loopback(settings.listen) or settings.insecure):
             raise BrokerError(
                 f"An embedded broker on {settings.listen} would let in anybody who reaches it.",
-                "Give it --passwords FILE, leave out --listen, or give --insecure if you mean it.",
+                "Leave out --listen, use Mosquitto (deploy/mosquitto), or say --insecure.",
             )
         self.settings = settings
         self.port = port
@@ -113,8 +107,7 @@ class EmbeddedBroker:
         Raises
         ------
         BrokerError
-            If the port is taken, the address is not this machine's, or the password file is no
-            such file.
+            If the port is taken, or the address is not this machine's.
         MissingPartError
             If amqtt is not installed.
         """
@@ -123,8 +116,6 @@ class EmbeddedBroker:
                 "The embedded broker needs amqtt, which is not installed.",
                 "pip install 'chorus-edge[server]', or use Mosquitto.",
             )
-        if self.settings.passwords:
-            read_passwords(self.settings.passwords)
         self._socket = self._listening()
         self.port = self._socket.getsockname()[1]
         self._process = self._new_process(self._socket)
@@ -177,14 +168,10 @@ class EmbeddedBroker:
                 time.sleep(0.1)
 
     def _new_process(self, listening: socket.socket) -> subprocess.Popen[bytes]:
-        task = {
-            "socket": listening.fileno(),
-            "passwords": str(self.settings.passwords) if self.settings.passwords else None,
-        }
         # A session of its own keeps Ctrl-C from it: the aggregator takes leave first. It ends when
         # its standard input does, which this process holds open.
         return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-c", _SERVE, json.dumps(task)],
+            [sys.executable, "-c", _SERVE, str(listening.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[listening.fileno()],
@@ -202,57 +189,6 @@ class EmbeddedBroker:
             process = self._process = self._new_process(self._socket)
             if self._stopping.is_set() and process.stdin:
                 process.stdin.close()
-
-
-def read_passwords(path: Path) -> Mapping[str, Callable[[str], bool]]:
-    """Read a file as ``mosquitto_passwd`` writes it: a line ``name:$7$iterations$salt$hash`` each.
-
-    Returns
-    -------
-    mapping
-        For each name a function that says whether a password is the right one: PBKDF2 with
-        HMAC-SHA-512 (RFC 8018), as Mosquitto 2 has it.
-
-    Raises
-    ------
-    BrokerError
-        If the file cannot be read, or a line is not of this kind.
-    """
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise BrokerError(f"Cannot read the passwords {path}: {reason}.") from error
-    passwords = {}
-    for number, line in enumerate(lines, 1):
-        name, _, value = line.partition(":")
-        if not line.strip() or line.startswith("#"):
-            continue
-        try:
-            passwords[name] = _checker(value)
-        except (ValueError, binascii.Error) as error:
-            raise BrokerError(
-                f"{path}, line {number}: not what mosquitto_passwd of Mosquitto 2 writes.",
-                "Write the file with mosquitto_passwd or deploy/mosquitto/make-credentials.sh.",
-            ) from error
-    return passwords
-
-
-def _checker(value: str) -> Callable[[str], bool]:
-    empty, kind, iterations, salt, expected = value.split("$")
-    if empty or kind != "7" or int(iterations) < 1:
-        raise ValueError(kind)
-    rounds, salt_bytes, hashed = int(iterations), _decoded(salt), _decoded(expected)
-
-    def matches(password: str) -> bool:
-        found = hashlib.pbkdf2_hmac("sha512", password.encode(), salt_bytes, rounds)
-        return hmac.compare_digest(found, hashed)
-
-    return matches
-
-
-def _decoded(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
 
 
 def _is_loopback(address: str) -> bool:

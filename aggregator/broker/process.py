@@ -1,52 +1,23 @@
 """The process of the embedded broker; :mod:`aggregator.broker.embedded` starts it."""
 
 import asyncio
-import json
 import logging
 import os
 import socket
 import sys
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
-from amqtt.contexts import BaseContext
-from amqtt.plugins.base import BaseAuthPlugin
-from amqtt.session import Session
-
-from aggregator.broker.embedded import read_passwords
 
 _LISTENER = "default"
 
 
-class MosquittoPasswords(BaseAuthPlugin):  # type: ignore[misc] # amqtt publishes no types
-    """Lets in those whose name and password stand in a file of Mosquitto's."""
-
-    def __init__(self, context: BaseContext) -> None:
-        super().__init__(context)
-        self._passwords = read_passwords(Path(self.config.path))
-
-    async def authenticate(self, *, session: Session) -> bool:
-        """Say whether a client may come in."""
-        matches = self._passwords.get(session.username or "")
-        return matches is not None and matches(session.password or "")
-
-    @dataclass
-    class Config:
-        """Where the passwords are."""
-
-        path: str = ""
-
-
-async def serve(listening: socket.socket, passwords: str | None) -> None:
+async def serve(listening: socket.socket) -> None:
     """Serve those who connect, for ever."""
-    plugin: dict[str, Any] = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {}}
-    if passwords:
-        plugin = {f"{__name__}.{MosquittoPasswords.__name__}": {"path": passwords}}
-    broker = Broker({"listeners": {_LISTENER: {"type": "external"}}, "plugins": plugin})
+    plugins: dict[str, Any] = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {}}
+    broker = Broker({"listeners": {_LISTENER: {"type": "external"}}, "plugins": plugins})
     await broker.start()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,9 +36,8 @@ def _end_with_parent() -> None:
 
 
 def main() -> None:
-    """Serve on a listening socket that was handed down, until standard input ends."""
-    task = json.loads(sys.argv[1])
+    """Serve on the listening socket that is handed down by number, until standard input ends."""
     # amqtt prints tracebacks of what the protocol fixes: slow clients, several that come at once.
     logging.basicConfig(level=logging.CRITICAL, format="broker: %(message)s")
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(serve(socket.socket(fileno=task["socket"]), task["passwords"]))
+    asyncio.run(serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -1,7 +1,6 @@
 """The aggregator's own broker, as a real process."""
 
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -12,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings, read_passwords
+from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
+from aggregator.server.settings import ServeSettings
 from shared.broker_settings import BrokerSettings
 from shared.errors import BrokerError, MissingPartError, SettingsError
 from tests.brokers import BOUND, free_port, listens, wait_until
@@ -20,12 +20,6 @@ from tests.peers import Peers
 from tests.proxy import proxy_to
 
 OPEN = EmbeddedBrokerSettings(embedded_broker=True)
-
-# Written by mosquitto_passwd of Mosquitto 2.0.11; the password is "open sesame".
-PASSWORDS = (
-    "ada:$7$101$D/ztLCr0r0NiTOma$nXd1GftFS9cNQPewNRdJ0VdxkkDvgT2azycXOBxTly6qgqnrhRJuGxZ7"
-    "+KtUfk1LTGrcJrj1sh0ZpOvRWiMTNA==\n"
-)
 
 
 def peak_memory(pid: int) -> int:
@@ -124,24 +118,8 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(embedded_broker: EmbeddedBroke
     assert os.getpgid(process_of(embedded_broker).pid) != os.getpgid(os.getpid())
 
 
-def test_only_those_with_a_password_come_in(tmp_path: Path, peers: Peers) -> None:
-    file, right, wrong = (tmp_path / name for name in ("passwords", "right", "wrong"))
-    file.write_text(PASSWORDS)
-    right.write_text("open sesame\n")
-    wrong.write_text("close sesame\n")
-    settings = EmbeddedBrokerSettings(embedded_broker=True, listen="0.0.0.0", passwords=file)  # noqa: S104 - the point
-    with EmbeddedBroker(settings, 0) as broker:
-        peers.connect(BrokerSettings(port=broker.port, password_file=right), "ada").ready()
-        for name, secret in (("ada", wrong), ("bob", right), ("anonymous", None)):
-            peer = peers.connect(BrokerSettings(port=broker.port, password_file=secret), name)
-            peer.wait_for_change("does not let")
-            assert isinstance(peer.connection.refused, BrokerError)
-            assert peer.connection.refused.exit_code == 18
-        peers.close()
-
-
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "a-name"])  # noqa: S104 - refused
-def test_listening_to_the_world_needs_passwords_or_a_word(address: str) -> None:
+def test_listening_to_the_world_needs_a_word(address: str) -> None:
     settings = EmbeddedBrokerSettings(embedded_broker=True, listen=address)
     with pytest.raises(BrokerError, match=r"would let in anybody"):
         EmbeddedBroker(settings)
@@ -173,23 +151,20 @@ def test_amqtt_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [None, b"ada:open sesame\n", b"ada:$6$101$x$y\n", b"ada:$7$0$AA==$AA==\n", b"\xff"]
-)
-def test_a_file_that_holds_no_passwords(tmp_path: Path, content: bytes | None) -> None:
-    file = tmp_path / "passwords"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(BrokerError, match=re.escape(str(file))):
-        read_passwords(file)
-
-
-@pytest.mark.parametrize(
     "wrong",
-    [{"listen": "0.0.0.0"}, {"embedded_broker": True, "insecure": True, "passwords": "x"}],  # noqa: S104 - refused
+    [{"listen": "0.0.0.0"}, {"insecure": True}],  # noqa: S104 - refused
 )
 def test_settings_that_contradict_each_other(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         EmbeddedBrokerSettings.parse(wrong)
+
+
+def test_passwords_of_the_version_before_are_answered_with_mosquitto(tmp_path: Path) -> None:
+    config = tmp_path / "aggregator.toml"
+    config.write_text('embedded_broker = true\npasswords = "passwords"\n')
+    with pytest.raises(SettingsError, match="no setting passwords any more") as caught:
+        ServeSettings.collect({}, config)
+    assert "Mosquitto" in caught.value.remedy
 
 
 def test_garbage_ends_nothing_but_its_own_connection(
