@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_client.simulation.settings import SimulationSettings
-from shared.settings import options_of
+from shared.settings import options_of, separated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _WIDE = 180
 """Columns of a table that is not printed to a terminal."""
 
+_MODELS_OF_ONE = ["dense", "conv", "lstm"]
+_PARTITIONS_OF_ONE = ["baseline", "random", "single-emotion", "speaker"]
+_MODELS_OF_TWO = ["dense", "conv"]
+_COUNTS = ["1", "2", "4", "8", "12", "16", "20"]
+
 experiment = typer.Typer(
     help="Run the paper's experiments and ours; each goes on where it was when started again.",
     no_args_is_help=True,
@@ -32,7 +37,7 @@ Config = Annotated[Path | None, typer.Option(help="TOML file with any of the set
 Preset = Annotated[
     str, typer.Option(help="paper (its protocol, no normalisation) or best (our settings).")
 ]
-Models = Annotated[str, typer.Option(help="Models, separated by commas.")]
+Models = Annotated[list[str], typer.Option(help="Models: repeated, or separated by commas.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Runs of each cell, with seeds from --seed on.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew, do not resume.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
@@ -50,10 +55,10 @@ def one(
     out: Out = Path("runs/experiment-one"),
     config: Config = None,
     preset: Preset = "best",
-    models: Models = "dense,conv,lstm",
+    models: Models = _MODELS_OF_ONE,
     partitions: Annotated[
-        str, typer.Option(help="Columns: baseline, random, single-emotion, speaker.")
-    ] = "baseline,random,single-emotion,speaker",
+        list[str], typer.Option(help="Columns: repeated, or separated by commas.")
+    ] = _PARTITIONS_OF_ONE,
     seeds: Seeds = 1,
     overwrite: Overwrite = False,
     write: Write = None,
@@ -67,7 +72,7 @@ def one(
     from edge_client.simulation.experiments import experiment_one
 
     collect = partial(SimulationSettings.collect, given, config)
-    cells = experiment_one(collect, preset, out, models.split(","), partitions.split(","), seeds)
+    cells = experiment_one(collect, preset, out, separated(models), separated(partitions), seeds)
     place = _Place("one", out, write)
     summaries = _run(cells, place, overwrite=overwrite)
     rows = report.rows_of_one(summaries)
@@ -83,7 +88,7 @@ def two(
     out: Out = Path("runs/experiment-two"),
     config: Config = None,
     preset: Preset = "best",
-    models: Models = "dense,conv",
+    models: Models = _MODELS_OF_TWO,
     seeds: Seeds = 1,
     overwrite: Overwrite = False,
     write: Write = None,
@@ -99,7 +104,7 @@ def two(
     from edge_client.simulation.report import table_of
 
     collect = partial(SimulationSettings.collect, given, config)
-    cells = experiment_two(collect, preset, out, models.split(","), seeds)
+    cells = experiment_two(collect, preset, out, separated(models), seeds)
     place = _Place("two", out, write)
     summaries = _run(cells, place, overwrite=overwrite)
     rows = report.rows_of_two(summaries)
@@ -122,8 +127,9 @@ def speakers(
     config: Config = None,
     preset: Preset = "best",
     counts: Annotated[
-        str, typer.Option(help="How many speakers take part, separated by commas.")
-    ] = "1,2,4,8,12,16,20",
+        list[str],
+        typer.Option(help="How many speakers take part: repeated, or separated by commas."),
+    ] = _COUNTS,
     seeds: Seeds = 1,
     overwrite: Overwrite = False,
     write: Write = None,
@@ -199,14 +205,16 @@ def personalisation(
     place.answer(document, [table_of(rows)], markdown_table(rows), as_json=json_)
 
 
-def _numbers(text: str) -> list[int]:
-    """Read whole numbers separated by commas; raise :class:`SettingsError` if they are not."""
+def _numbers(texts: list[str]) -> list[int]:
+    """Read whole numbers; raise :class:`SettingsError` if they are not."""
     from shared.errors import SettingsError
 
     try:
-        return [int(number) for number in text.split(",")]
+        return [int(number) for number in separated(texts)]
     except ValueError as error:
-        raise SettingsError(f"{text} should be whole numbers, separated by commas.") from error
+        raise SettingsError(
+            f"{','.join(texts)} should be whole numbers, separated by commas."
+        ) from error
 
 
 @dataclass(frozen=True)

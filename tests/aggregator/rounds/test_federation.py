@@ -1,6 +1,7 @@
 """A whole federation on the disk, without network: equality, restarts, what goes wrong."""
 
 import errno
+import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened
+from aggregator.settings import AggregatorSettings
 from aggregator.strategies import Update
 from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.settings import SimulationSettings
@@ -326,6 +328,33 @@ def test_other_settings_that_change_the_result_are_refused(
     with pytest.raises(FederationError, match=f"begun with {next(iter(values))} ="):
         Federation(settings(tmp_path, **values))
     Federation(settings(tmp_path)).close()
+
+
+BEFORE = (
+    '{"state": null, "validation_corpus": null, "validation_data": null, '
+    '"validation_normalisation": "device", "codecs": "int8, float32", "largest_norm": 1000.0, '
+    '"most_examples": 10000, "chunk": 65536, "quorum": 2, "clients_per_round": null, '
+    '"fraction": 1.0, "over_selection": 0.0, "round_seconds": 600.0, "min_updates": 1, '
+    '"clients": null, "rounds": 20, "schedule": "constant", "strategy": "fedavg", '
+    '"server_learning_rate": null, "server_momentum": null, "server_schedule": "constant", '
+    '"averaging": 0.0, "beta1": null, "beta2": null, "tau": null, "bias_correction": null, '
+    '"trim": null, "byzantine": null, "select": null, "optimizer": "adam", '
+    '"learning_rate": 0.001, "momentum": 0.0, "batch_size": 20, "epochs": null, "steps": null, '
+    '"proximal": 0.0, "dropout": true, "augmentation": false, "head_only": false, '
+    '"federation": "chorus", "model": "conv", "keep_models": 20, "initial": null, "seed": 0}'
+)
+"""The settings as version 0.1.0 entered them."""
+
+
+def test_a_federation_of_version_0_1_goes_on(tmp_path: Path) -> None:
+    with Federation(AggregatorSettings(state=tmp_path)) as federation:
+        run, ledger = federation.ledger.run, federation.folder.ledger
+    with sqlite3.connect(ledger) as connection:
+        connection.execute("UPDATE facts SET value = ? WHERE name = 'settings'", (BEFORE,))
+    connection.close()
+    with Federation(AggregatorSettings(state=tmp_path)) as federation:
+        assert federation.ledger.run == run
+        assert federation.ledger.settings["codecs"] == ["int8", "float32"]
 
 
 def test_other_settings_that_do_not_are_taken(tmp_path: Path) -> None:

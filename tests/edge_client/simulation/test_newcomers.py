@@ -78,9 +78,9 @@ def test_what_makes_the_experiment_cannot_be_changed(given: dict[str, Any], name
 
 
 def test_numbers_are_read_or_refused() -> None:
-    assert _numbers("1,20, 4") == [1, 20, 4]
+    assert _numbers(["1,20, 4"]) == _numbers(["1", "20,4"]) == [1, 20, 4]
     with pytest.raises(SettingsError, match="one,two should be whole numbers"):
-        _numbers("one,two")
+        _numbers(["one,two"])
 
 
 def test_more_speakers_are_the_fewer_and_others() -> None:

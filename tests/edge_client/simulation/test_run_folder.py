@@ -90,6 +90,58 @@ def test_another_run_may_not_go_on_in_it(
         check(claimed(folder), SETTINGS.model_copy(update=change), resume=True)
 
 
+BEFORE = """\
+corpus = "ravdess"
+data = "speech/ravdess"
+happy = "both"
+normalisation = "device"
+protocol = "speakers"
+folds = 6
+fold = 1
+validation = true
+choose = "best"
+model = "conv"
+engine = "keras"
+partition = "random"
+alpha = 0.5
+fraction = 1.0
+client_dropout = 0.0
+codec = "float32"
+baseline = false
+rounds = 20
+schedule = "constant"
+strategy = "fedadam"
+server_schedule = "constant"
+averaging = 0.0
+tau = 0.01
+optimizer = "adam"
+learning_rate = 0.01
+momentum = 0.0
+batch_size = 20
+proximal = 0.0
+dropout = true
+augmentation = false
+head_only = false
+seed = 3
+"""
+"""What version 0.1.0 wrote beside a run."""
+
+
+def test_a_run_of_version_0_1_goes_on(folder: RunFolder) -> None:
+    folder.path.mkdir()
+    folder.config.write_text(BEFORE)
+    settings = SimulationSettings.collect({}, folder.config)
+    assert settings == SimulationSettings(
+        corpus="ravdess",
+        data=Path("speech/ravdess"),
+        seed=3,
+        strategy="fedadam",
+        tau=0.01,
+        learning_rate=0.01,
+    )
+    check(folder, settings, resume=True)
+
+
 def test_threads_and_ways_to_name_a_file_make_no_other_run(
     folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
