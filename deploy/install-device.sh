@@ -123,7 +123,9 @@ if [ ! -e /etc/chorus/edge-client.toml ]; then
 # Settings of this device: \`edge-client run --help\` tells of all of them.
 client = "$name"
 federation = "$federation"
-broker = "$broker"
+
+[broker]
+host = "$broker"
 tls = true
 ca_file = "/etc/chorus/ca.crt"
 password_file = "/etc/chorus/password"

@@ -1,5 +1,6 @@
 """The units, the compose file and the device's script, as far as a machine without them tells."""
 
+import re
 import shutil
 import subprocess
 import tomllib
@@ -7,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.server.settings import ServeSettings
+from edge_client.settings import RunSettings
+from shared.settings import places
 from tests.brokers import BOUND
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -102,8 +106,25 @@ def test_the_settings_it_writes_are_toml() -> None:
     script = (DEPLOY / "install-device.sh").read_text()
     written = script.split("<<END\n")[1].split("\nEND\n")[0]
     settings = tomllib.loads(written.replace("\\`", "`"))
-    assert settings["tls"] is True
-    assert set(settings) >= {"client", "federation", "broker", "ca_file", "password_file"}
+    assert settings["broker"]["tls"] is True
+    assert set(settings) >= {"client", "federation", "broker"}
+    assert set(settings["broker"]) >= {"host", "ca_file", "password_file"}
+    filled = {"client": "kitchen", "federation": "chorus"}
+    RunSettings.parse({**settings, **filled, "mic": True})
+
+
+def test_every_variable_is_one_of_its_program() -> None:
+    known = {
+        settings.variable(name)
+        for settings in (RunSettings, ServeSettings)
+        for name in places(settings)
+    }
+    # What compose itself reads: whose files these are, and which device this is.
+    known |= {"CHORUS_USER", "CHORUS_DEVICE"}
+    files = (*UNITS, DEPLOY / "compose.yaml", DEPLOY / "Dockerfile")
+    named = {name for file in files for name in re.findall(r"CHORUS_[A-Z_]+", file.read_text())}
+    assert named <= known
+    assert {"CHORUS_EDGE_STATE", "CHORUS_AGGREGATOR_STATE", "CHORUS_EDGE_BROKER"} <= named
 
 
 @pytest.mark.parametrize("script", ["install-device.sh", "mosquitto/make-credentials.sh"])

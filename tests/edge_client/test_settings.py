@@ -95,3 +95,16 @@ def test_home_assistant_is_asked_for_by_its_broker_s_host() -> None:
     assert RunSettings(mic=True).home_assistant is None
     with pytest.raises(SettingsError, match=r"home_assistant\.host is missing"):
         RunSettings.collect({"mic": True, "home_assistant_tls": True})
+
+
+def test_the_file_in_the_documents_is_taken_without_a_remark(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    config = tmp_path / "edge-client.toml"
+    config.write_text(page.split("```toml\n")[1].split("```")[0])
+    found = RunSettings.collect({"mic": True}, config)
+    assert found.broker.host == "hub.local"
+    assert found.home_assistant is not None
+    assert found.home_assistant.address == ("homeassistant.local", 1883)
+    assert not caplog.records
