@@ -1,0 +1,61 @@
+"""What is to be recognised, as settings."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from pydantic import field_validator
+
+from shared.settings import Settings
+from shared.task import DEFAULT_TASK, PAPER34, FrontEndShape, Task, labels_of
+
+_FRONT_ENDS: Final[Mapping[str, FrontEndShape]] = {PAPER34.name: PAPER34}
+
+
+class TaskSettings(Settings):
+    """What is recognised, and from which features."""
+
+    panel: ClassVar[str] = "Task"
+
+    labels: str = ",".join(DEFAULT_TASK.names)
+    """What is recognised, separated by commas: 2 to 32 names of small letters, digits, hyphens and
+    underscores."""
+    front_end: str = PAPER34.name
+    """What computes the features: paper34 (Chau & Garces, 2021)."""
+
+    @property
+    def task(self) -> Task:
+        """The task that they describe."""
+        return Task(labels_of(_names(self.labels)), _FRONT_ENDS[self.front_end])
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """Take the list that a TOML file may have, too."""
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, value: str) -> str:
+        """Write each name as the task has it, so that equal labels are equal settings."""
+        return ",".join(Task(labels_of(_names(value)), PAPER34).names)
+
+    @field_validator("front_end")
+    @classmethod
+    def _check_front_end(cls, value: str) -> str:
+        if value not in _FRONT_ENDS:
+            raise ValueError(f"there is no such front end; there are: {', '.join(_FRONT_ENDS)}")
+        return value
+
+
+def options_for(task: Task) -> str:
+    """Write the options that choose a task, those of the default task left out."""
+    options = []
+    if task.names != DEFAULT_TASK.names:
+        options.append(f"--labels {','.join(task.names)}")
+    if task.front_end.name != DEFAULT_TASK.front_end.name:
+        options.append(f"--front-end {task.front_end.name}")
+    return " ".join(options)
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in map(str.strip, text.split(",")) if name]

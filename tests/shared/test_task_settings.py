@@ -1,0 +1,55 @@
+"""The settings of a task: what they take, and what they say of what cannot be."""
+
+import pytest
+
+from shared.errors import SettingsError
+from shared.task import DEFAULT_TASK, MOST_LABELS
+from shared.task_settings import TaskSettings, options_for
+
+EIGHT = "angry,happy,neutral,sad,fearful,disgusted,surprised,calm"
+
+
+def test_without_settings_it_is_the_default_task() -> None:
+    assert TaskSettings().task == DEFAULT_TASK
+    assert options_for(DEFAULT_TASK) == ""
+
+
+def test_labels_come_as_text_or_as_a_list() -> None:
+    as_text = TaskSettings.parse({"labels": EIGHT})
+    as_list = TaskSettings.parse({"labels": EIGHT.split(",")})
+    assert as_text == as_list
+    assert as_text.task.names == tuple(EIGHT.split(","))
+    assert options_for(as_text.task) == f"--labels {EIGHT}"
+
+
+def test_the_same_names_written_otherwise_are_the_same_settings() -> None:
+    assert TaskSettings.parse({"labels": " Calm, SAD "}) == TaskSettings.parse(
+        {"labels": "calm,sad"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ("angry,sad,angry", "the label angry is given twice"),
+        ("angry,sad,Angry", "the label angry is given twice"),
+        ("", "there should be 2 to 32 labels, there are 0"),
+        ([], "there should be 2 to 32 labels, there are 0"),
+        ("angry", "there should be 2 to 32 labels, there are 1"),
+        (",".join(f"l{i}" for i in range(MOST_LABELS + 1)), "2 to 32 labels, there are 33"),
+        ("angry,s d", "the label s d should be 1 to 32 small letters"),
+        ("angry,\x1b[31msad", "the label ?[31msad should be"),
+        ("angry," + "x" * 33, "should be 1 to 32 small letters"),
+        ("angry,other", "no label can be called other"),
+    ],
+)
+def test_labels_that_cannot_be_are_named_in_one_sentence(labels: object, said: str) -> None:
+    with pytest.raises(SettingsError, match="The setting labels = ") as error:
+        TaskSettings.parse({"labels": labels})
+    assert said in error.value.problem
+    assert "\n" not in error.value.problem
+
+
+def test_an_unknown_front_end_is_named_with_those_there_are() -> None:
+    with pytest.raises(SettingsError, match=r"front_end = 'mfcc'.*paper34"):
+        TaskSettings.parse({"front_end": "mfcc"})
