@@ -6,12 +6,12 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.architectures import ModelName
 from shared.environment import Prefix
 from shared.folders import state_folder
 from shared.protocol.topics import Name
 from shared.rounds import FederatedSettings
 from shared.settings import Settings, Several
+from shared.task_settings import TaskSettings
 from shared.training import Positive
 
 
@@ -118,6 +118,7 @@ class ValidationSettings(Settings):
 
 _FIXED: Final = (
     "federation",
+    *TaskSettings.model_fields,
     "model",
     "initial",
     "seed",
@@ -131,7 +132,12 @@ _FIXED: Final = (
 
 
 class AggregatorSettings(
-    FederatedSettings, ParticipationSettings, UpdateSettings, ValidationSettings, StateSettings
+    FederatedSettings,
+    ParticipationSettings,
+    UpdateSettings,
+    ValidationSettings,
+    TaskSettings,
+    StateSettings,
 ):
     """Everything about a federation but its broker."""
 
@@ -139,8 +145,8 @@ class AggregatorSettings(
 
     federation: Name = "chorus"
     """Name of the federation; clients must give the same."""
-    model: ModelName = "conv"
-    """The architecture."""
+    model: str = "conv"
+    """The architecture: dense, conv or lstm."""
     keep_models: Annotated[int, Field(ge=1, le=100_000)] = 20
     """How many models' files are kept, the newest, to export and to roll back to. Of the others
     the ledger keeps digest and ancestry."""

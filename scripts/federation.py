@@ -68,7 +68,7 @@ def write_clips(folder: Path) -> list[Path]:
     corpus = load_corpus("synthetic", speakers=DEVICES, clips_per_speaker=CLIPS)
     for clip in corpus.clips:
         voice, name = clip.identifier.split("/")
-        path = folder / voice / str(clip.emotion) / f"{name}.wav"
+        path = folder / voice / str(clip.label) / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, clip.read(), 16_000)
     return sorted(folder.iterdir())

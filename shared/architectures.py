@@ -6,7 +6,7 @@ Keras model, the TFLite training graph. No TensorFlow is needed to know a model.
 
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Final, Literal
 
 from shared.errors import SettingsError
@@ -109,12 +109,15 @@ class Architecture:
         From the input on; the last gives the logits.
     frames, features
         Shape of an utterance; of the default task if not given.
+    task
+        What it recognises, which its files carry; the default task if not given.
     """
 
     name: str
     layers: tuple[Layer, ...]
     frames: int = DEFAULT_TASK.front_end.frames
     features: int = DEFAULT_TASK.front_end.features
+    task: Task = DEFAULT_TASK
 
     @cached_property
     def manifest(self) -> tuple[TensorSpec, ...]:
@@ -174,7 +177,6 @@ _HIDDEN: Final[dict[str, tuple[Layer, ...]]] = {
 """Each model's layers but for the logits, of which there are as many as a task has labels."""
 
 
-@cache
 def architecture_of(name: str, task: Task) -> Architecture:
     """Give the model of this name for a task.
 
@@ -187,7 +189,7 @@ def architecture_of(name: str, task: Task) -> Architecture:
         raise SettingsError(f"There is no model {name[:64]}; there are: {', '.join(_HIDDEN)}.")
     logits = Dense("logits", len(task.labels), hidden=False)
     front_end = task.front_end
-    return Architecture(name, (*_HIDDEN[name], logits), front_end.frames, front_end.features)
+    return Architecture(name, (*_HIDDEN[name], logits), front_end.frames, front_end.features, task)
 
 
 ARCHITECTURES: Final[dict[str, Architecture]] = {

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from shared.command import progress_console
 from shared.corpora.corpus import Clip
-from shared.emotions import EMOTIONS
 from shared.errors import AudioError, CorpusError
 from shared.feature_store import FeatureStore
 from shared.features import VERSION, Frames, frame_features, pad
+from shared.task import Task
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -72,11 +72,9 @@ class ClipFeatures:
     frames: NDArray[np.int32]
     skipped: tuple[SkippedClip, ...]
 
-    @property
-    def labels(self) -> NDArray[np.int32]:
-        """Index into ``EMOTIONS`` of each clip, shape ``(n,)``; -1 for another emotion."""
-        index = {None: -1} | {emotion: i for i, emotion in enumerate(EMOTIONS)}
-        return np.array([index[clip.emotion] for clip in self.clips], np.int32)
+    def labels(self, task: Task) -> NDArray[np.int32]:
+        """Give each clip's place among a task's labels, shape ``(n,)``; -1 for another label."""
+        return np.array([task.index.get(clip.label or "", -1) for clip in self.clips], np.int32)
 
 
 def extract_features(

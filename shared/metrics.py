@@ -1,31 +1,33 @@
 """Scores of a recogniser, computed from its confusion matrix.
 
 Confusion matrices of several devices can be added, and the sum scored: no device has to tell more
-than sixteen counts.
+than these counts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shared.emotions import EMOTIONS, Emotion
 from shared.errors import TrainingError
 
 
-def confusion(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
-    """Count how often each emotion was recognised as each.
+def confusion(labels: ArrayLike, predictions: ArrayLike, size: int) -> NDArray[np.int64]:
+    """Count how often each label was recognised as each.
 
     Parameters
     ----------
     labels, predictions
-        Shape ``(n,)``, integers: indices into :data:`shared.emotions.EMOTIONS`.
+        Shape ``(n,)``, integers: places among the labels of the task.
+    size
+        How many labels there are.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(4, 4)``, int64: rows are the truth, columns what was recognised.
+        Shape ``(size, size)``, int64: rows are true labels, columns predicted ones.
 
     Raises
     ------
@@ -34,7 +36,6 @@ def confusion(labels: ArrayLike, predictions: ArrayLike) -> NDArray[np.int64]:
     """
     truth = np.asarray(labels, np.int64)
     found = np.asarray(predictions, np.int64)
-    size = len(EMOTIONS)
     if truth.ndim != 1 or truth.shape != found.shape:
         raise ValueError(f"labels {truth.shape} and predictions {found.shape} do not match")
     for values in (truth, found):
@@ -49,7 +50,7 @@ def mean_loss(logits: ArrayLike, labels: ArrayLike) -> float:
     Parameters
     ----------
     logits
-        Shape ``(n, 4)``; n at least 1.
+        Shape ``(n, labels)``; n at least 1.
     labels
         Shape ``(n,)``, integers.
     """
@@ -60,7 +61,7 @@ def mean_loss(logits: ArrayLike, labels: ArrayLike) -> float:
 
 
 def softmax(logits: ArrayLike) -> NDArray[np.float32]:
-    """Turn logits of shape ``(..., 4)`` into probabilities of the same shape, float32."""
+    """Turn logits of shape ``(..., labels)`` into probabilities of the same shape, float32."""
     scores = np.asarray(logits, np.float64)
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
@@ -68,18 +69,18 @@ def softmax(logits: ArrayLike) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """Scores of one emotion.
+    """Scores of one label.
 
     Attributes
     ----------
     precision
-        Share of the utterances recognised as this emotion that are of it; 0 if there are none.
+        Share of the utterances recognised as this label that have it; 0 if there are none.
     recall
-        Share of the utterances of this emotion that were recognised; 0 if there are none.
+        Share of the utterances of this label that were recognised; 0 if there are none.
     f1
         Harmonic mean of the two; 0 if both are.
     support
-        Number of utterances of this emotion.
+        Number of utterances of this label.
     """
 
     precision: float
@@ -92,23 +93,23 @@ class ClassScores:
 class Scores:
     """Scores of a recogniser on some utterances, all in [0, 1].
 
-    An emotion that no utterance has and that was never recognised is absent and counts in no
+    A label that no utterance has and that was never recognised is absent and counts in no
     average. One that no utterance has but that was recognised counts as 0 in ``precision``,
     ``recall`` and ``macro_f1`` (as in scikit-learn's macro averages), not in ``uar`` (as in its
-    balanced accuracy); where every emotion occurs, ``recall`` and ``uar`` are the same.
+    balanced accuracy); where every label occurs, ``recall`` and ``uar`` are the same.
 
     Attributes
     ----------
     accuracy
         Share of the utterances that were recognised; also called weighted accuracy.
     uar
-        Unweighted average recall: the mean recall over the emotions that occur.
+        Unweighted average recall: the mean recall over the labels that occur.
     precision, recall, macro_f1
-        Means over the emotions that occur or were recognised.
+        Means over the labels that occur or were recognised.
     classes
-        Scores of each emotion.
+        Scores of each label, by its name.
     confusion
-        Counts: rows are the truth, columns what was recognised.
+        Counts: rows are true labels, columns predicted ones.
     """
 
     accuracy: float
@@ -116,17 +117,19 @@ class Scores:
     precision: float
     recall: float
     macro_f1: float
-    classes: dict[Emotion, ClassScores]
+    classes: dict[str, ClassScores]
     confusion: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def from_confusion(cls, matrix: NDArray[np.int64]) -> "Scores":
+    def from_confusion(cls, matrix: NDArray[np.int64], names: Sequence[str]) -> "Scores":
         """Score a confusion matrix.
 
         Parameters
         ----------
         matrix
-            Shape ``(4, 4)``: rows are the truth.
+            Shape ``(labels, labels)``: rows are true labels.
+        names
+            The labels' names, in its order.
 
         Raises
         ------
@@ -135,8 +138,8 @@ class Scores:
         ValueError
             If it has another shape or negative counts.
         """
-        if matrix.shape != (len(EMOTIONS), len(EMOTIONS)) or matrix.min() < 0:
-            raise ValueError(f"not a confusion matrix of {len(EMOTIONS)} emotions")
+        if matrix.shape != (len(names), len(names)) or matrix.min() < 0:
+            raise ValueError(f"not a confusion matrix of {len(names)} labels")
         if not matrix.any():
             raise TrainingError("There are no utterances to score.")
         right = np.diag(matrix).astype(np.float64)
@@ -153,10 +156,10 @@ class Scores:
             recall=float(recall[known].mean()),
             macro_f1=float(f1[known].mean()),
             classes={
-                emotion: ClassScores(
+                name: ClassScores(
                     float(precision[i]), float(recall[i]), float(f1[i]), int(support[i])
                 )
-                for i, emotion in enumerate(EMOTIONS)
+                for i, name in enumerate(names)
             },
             confusion=tuple(tuple(row) for row in matrix.tolist()),
         )
@@ -170,13 +173,13 @@ class Scores:
             "recall": self.recall,
             "macro_f1": self.macro_f1,
             "classes": {
-                emotion: {
+                name: {
                     "precision": scores.precision,
                     "recall": scores.recall,
                     "f1": scores.f1,
                     "support": scores.support,
                 }
-                for emotion, scores in self.classes.items()
+                for name, scores in self.classes.items()
             },
             "confusion": [list(row) for row in self.confusion],
         }

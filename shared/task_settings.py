@@ -47,12 +47,12 @@ class TaskSettings(Settings):
         return value
 
 
-def options_for(task: Task) -> str:
-    """Write the options that choose a task, those of the default task left out."""
+def options_for(task: Task, instead_of: Task = DEFAULT_TASK) -> str:
+    """Write the options that choose a task where another one is chosen now."""
     options = []
-    if task.names != DEFAULT_TASK.names:
+    if task.names != instead_of.names:
         options.append(f"--labels {','.join(task.names)}")
-    if task.front_end.name != DEFAULT_TASK.front_end.name:
+    if task.front_end.name != instead_of.front_end.name:
         options.append(f"--front-end {task.front_end.name}")
     return " ".join(options)
 

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.architectures import FEATURES, FRAMES
-from shared.emotions import EMOTIONS
 from shared.errors import TrainingError
 from shared.settings import Settings
+from shared.task import Task
 
 if TYPE_CHECKING:  # commands build their options from this module: --help does without NumPy
     import numpy as np
@@ -68,11 +67,12 @@ class Examples:
     Attributes
     ----------
     features
-        Shape ``(n, 100, 34)``, float32; frames after an utterance's end are zero.
+        Shape ``(n, frames, features)`` of the task's front end, float32; frames after an
+        utterance's end are zero. Where the length varies, they are padded to the longest's.
     frames
-        Shape ``(n,)``, int32: the true number of frames of each utterance, at most 100.
+        Shape ``(n,)``, int32: the true number of frames of each utterance.
     labels
-        Shape ``(n,)``, int32: index into :data:`shared.emotions.EMOTIONS`.
+        Shape ``(n,)``, int32: places among the task's labels.
     keys
         Shape ``(n,)``, int64: what each is known by for as long as it is kept, whatever comes and
         goes beside it; negative if no person has labelled it. ``None`` where nothing changes:
@@ -99,19 +99,23 @@ class Examples:
 
         return self.take(np.arange(max(0, len(self) - count), len(self)))
 
-    def check(self) -> None:
-        """Raise :class:`TrainingError` unless a model can train on these examples."""
+    def check(self, task: Task) -> None:
+        """Raise :class:`TrainingError` unless a model of a task can train on these examples."""
         import numpy as np
 
-        count = len(self)
+        count, front_end = len(self), task.front_end
         if not count:
             raise TrainingError("There are no examples to train on.")
-        if self.features.shape != (count, FRAMES, FEATURES) or self.frames.shape != (count,):
+        frames = front_end.frames
+        if front_end.variable and self.features.ndim > 1:
+            frames = self.features.shape[1]
+        expected = (count, frames, front_end.features)
+        if self.features.shape != expected or self.frames.shape != (count,):
             raise TrainingError(
-                f"Examples should have features of shape ({count}, {FRAMES}, {FEATURES}), "
+                f"Examples should have features of shape {expected}, "
                 f"these have {self.features.shape}."
             )
-        if self.labels.min() < 0 or self.labels.max() >= len(EMOTIONS):
-            raise TrainingError(f"A label is outside 0 to {len(EMOTIONS) - 1}.")
+        if self.labels.min() < 0 or self.labels.max() >= len(task.labels):
+            raise TrainingError(f"A label is outside 0 to {len(task.labels) - 1}.")
         if not np.isfinite(self.features).all():
             raise TrainingError("Features to train on hold values that are not finite.")

@@ -1,6 +1,6 @@
 """An update as a file: what a client sends and the aggregator aggregates from.
 
-It is a safetensors file. Its metadata name the codec and the architecture; its tensors are the
+It is a safetensors file. Its metadata name codec, architecture and task; its tensors are the
 arrays of the codec, flat, under ``delta/`` and, where SCAFFOLD has a second vector, ``control/``.
 The same function writes it on a device and in a simulation; :mod:`shared.codecs` has the formats.
 
@@ -22,7 +22,7 @@ from shared.architectures import Architecture
 from shared.codecs.codec import Codec, InFile, InMemory, pieces
 from shared.errors import WeightsError
 from shared.tensor_file import DTYPES, HEADER_LIMIT, TensorFile, write_tensors
-from shared.weights import Vector, Weights
+from shared.weights import Vector, Weights, check_task, model_metadata
 
 _DELTA: Final = "delta/"
 _CONTROL: Final = "control/"
@@ -103,7 +103,7 @@ def encode_update(
     if control is not None:
         more, second = _encoded(_CONTROL, control, architecture, codec, rng)
         tensors |= more
-    metadata = {"architecture": architecture.name, "codec": codec.name}
+    metadata = {**model_metadata(architecture), "codec": codec.name}
     if codec.lossless:
         return EncodedUpdate(tensors, metadata, decoded, second, None)
     for piece in pieces(len(total)):
@@ -221,6 +221,7 @@ def _check_layout(
     for name, value in (("architecture", architecture.name), ("codec", codec.name)):
         if file.metadata.get(name) != value:
             raise WeightsError(f"{wrong}: its metadata say another {name}.")
+    check_task(file.metadata, architecture.task, file.path.name)
     expected = {
         prefix + name: form
         for prefix in prefixes

@@ -6,14 +6,18 @@ then plain arithmetic. In files and on the wire they are safetensors, one entry 
 """
 
 import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.architectures import ARCHITECTURES, Architecture
-from shared.errors import WeightsError
+from shared.architectures import Architecture, architecture_of
+from shared.errors import SettingsError, WeightsError
+from shared.task import DEFAULT_TASK, Task
+from shared.task_settings import options_for
 from shared.tensor_file import TensorFile, write_tensors
 
 Weights = NDArray[np.float32]
@@ -90,8 +94,53 @@ def digest(vector: Weights) -> str:
 
 
 def save_weights(path: Path, vector: Weights, architecture: Architecture) -> None:
-    """Write weights to a safetensors file that names their architecture, whole or not at all."""
-    write_tensors(path, split(vector, architecture), {"architecture": architecture.name})
+    """Write weights to a safetensors file with architecture and task, whole or not at all."""
+    write_tensors(path, split(vector, architecture), model_metadata(architecture))
+
+
+def model_metadata(architecture: Architecture) -> dict[str, str]:
+    """Give the metadata of a file of weights, or of an update: ``architecture`` and ``task``.
+
+    The default task is left out: its files are those of versions that knew no other.
+    """
+    metadata = {"architecture": architecture.name}
+    if architecture.task != DEFAULT_TASK:
+        metadata["task"] = json.dumps(architecture.task.to_dict(), separators=(",", ":"))
+    return metadata
+
+
+def task_of(metadata: Mapping[str, str], what: str) -> Task:
+    """Read a file's task from its metadata; a file that names none is of the default task.
+
+    Parameters
+    ----------
+    metadata
+        Of a file of weights, or of an update.
+    what
+        What errors call the file.
+
+    Raises
+    ------
+    WeightsError
+        If what it names is no task.
+    """
+    if "task" not in metadata:
+        return DEFAULT_TASK
+    try:
+        return Task.from_dict(json.loads(metadata["task"]))
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{what} does not say what its weights recognise.") from error
+
+
+def check_task(metadata: Mapping[str, str], wanted: Task, what: str) -> None:
+    """Raise :class:`WeightsError` unless a file's metadata name the wanted task."""
+    found = task_of(metadata, what)
+    if difference := wanted.difference(found):
+        options = options_for(found, wanted)
+        other = f", or choose its task with {options}" if options else ""
+        raise WeightsError(
+            f"{what} is of another task: {difference}.", f"Give one of this task{other}."
+        )
 
 
 @overload
@@ -111,7 +160,8 @@ def load_weights(
     path
         The file.
     architecture
-        What the weights must belong to; if not given, the file's metadata says it.
+        What the weights must belong to; if not given, the file's metadata say it: its model, and
+        its task.
 
     Returns
     -------
@@ -121,9 +171,11 @@ def load_weights(
     Raises
     ------
     WeightsError
-        If the file is missing, not safetensors, of another architecture, or not finite.
+        If the file is missing, not safetensors, of another architecture or task, or not finite.
     """
     file = TensorFile(path)
+    if architecture:
+        check_task(file.metadata, architecture.task, str(path))
     found = architecture or _architecture_named(file.metadata, path)
     _check_manifest(file, found)
     vector = np.empty(found.parameters, np.float32)
@@ -143,15 +195,15 @@ def check_finite(vector: Weights, what: str) -> None:
             )
 
 
-def _architecture_named(metadata: dict[str, str], path: Path) -> Architecture:
-    name = metadata.get("architecture")
-    for architecture in ARCHITECTURES.values():
-        if architecture.name == name:
-            return architecture
-    raise WeightsError(
-        f"{path} does not say which model its weights belong to.",
-        f"Its metadata should name one of {', '.join(ARCHITECTURES)}.",
-    )
+def _architecture_named(metadata: Mapping[str, str], path: Path) -> Architecture:
+    task, name = task_of(metadata, str(path)), metadata.get("architecture", "")
+    try:
+        # A file names a model; it does not have a module imported.
+        return architecture_of(name.replace(":", "?"), task)
+    except SettingsError as error:
+        raise WeightsError(
+            f"{path} does not say which model its weights belong to.", error.problem if name else ""
+        ) from error
 
 
 def _check_manifest(file: TensorFile, architecture: Architecture) -> None:

@@ -35,6 +35,7 @@ def status_of(history: History) -> dict[str, Any]:
         "rounds_wanted": settings["rounds"],
         "model": current and _version(current, scores.get(current.number)),
         "architecture": settings["model"],
+        "task": history.task.to_dict(),
         "updates": {"accepted": updates, "bytes": bytes_},
         "bytes_up": sum(client.bytes_up for client in clients),
         "bytes_down": sum(client.bytes_down for client in clients),
@@ -75,6 +76,7 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
     facts = Table(show_header=False, box=None)
     facts.add_row("federation", f"{status['federation']} (run {status['run'][:8]})")
     facts.add_row("model", f"{status['architecture']}, {_described(model)}")
+    facts.add_row("labels", ", ".join(label["name"] for label in status["task"]["labels"]))
     facts.add_row("rounds", f"{status['strategy']}, {status['rounds_wanted']} wanted")
     facts.add_row("updates", f"{updates['accepted']} accepted, {updates['bytes'] / _MB:.1f} MB")
     yield facts
@@ -178,13 +180,14 @@ def ancestry_table(entries: list[dict[str, Any]]) -> "Table":
 
 def _scores(history: History) -> dict[int, Scores]:
     """Score versions: on the validation corpus, or by what clients told in the next round."""
+    names = history.task.names
     found = {
         record.base: scores
         for record in reversed(history.rounds())
-        if (scores := scores_of(record.confusion))
+        if (scores := scores_of(record.confusion, names))
     }
     for version in history.versions():
-        if scores := scores_of(version.validation):
+        if scores := scores_of(version.validation, names):
             found[version.number] = scores
     return found
 
@@ -206,7 +209,7 @@ def _version(version: Version, scores: Scores | None) -> dict[str, Any]:
 
 
 def _round(record: RoundRecord, history: History) -> dict[str, Any]:
-    scores = scores_of(record.confusion)
+    scores = scores_of(record.confusion, history.task.names)
     return {
         "round": record.number,
         "state": record.state,

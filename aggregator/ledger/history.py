@@ -15,6 +15,8 @@ from aggregator.ledger.records import (
     Version,
 )
 from shared.errors import FederationError
+from shared.task import Task
+from shared.task_settings import TaskSettings
 
 Record = TypeVar("Record", Version, RoundRecord, UpdateRecord, ClientRecord, Refusal)
 
@@ -61,6 +63,13 @@ class History:
         """The settings it runs with, as JSON has them."""
         settings: dict[str, Any] = self._fact("settings")
         return settings
+
+    @property
+    def task(self) -> Task:
+        """What it recognises."""
+        settings = self.settings
+        own = {name: settings[name] for name in TaskSettings.model_fields if name in settings}
+        return TaskSettings.parse(own).task
 
     def current(self) -> Version | None:
         """Give the current version of the global model; ``None`` before there is one."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aggregator.ledger import History, Model
 from aggregator.ledger.folder import FederationFolder
-from shared.architectures import ARCHITECTURES, Architecture
+from shared.architectures import Architecture, architecture_of
 from shared.errors import FederationError, WeightsError
 from shared.files import replacing, storage_errors
 from shared.tensor_file import DTYPES, TensorFile, write_tensors
@@ -65,7 +65,7 @@ class ModelFiles:
     def add_weights(self, weights: Weights) -> str:
         """Write weights; give the file's digest.
 
-        Its metadata hold the architecture alone, so equal weights have equal digests.
+        Its metadata hold architecture and task alone, so equal weights have equal digests.
         """
         save_weights(self.folder / _NEW, weights, self.architecture)
         return self._named()
@@ -175,7 +175,7 @@ class _WeightsFile:
 def files_of(history: History) -> ModelFiles:
     """Open the model files beside a ledger."""
     folder = FederationFolder(history.path.parent)
-    return ModelFiles(folder.models, ARCHITECTURES[history.settings["model"]])
+    return ModelFiles(folder.models, architecture_of(history.settings["model"], history.task))
 
 
 def _digest(path: Path) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Counts = list[list[int]]
-"""A confusion matrix, 4 rows of 4: rows are true labels, columns predicted ones."""
+"""A confusion matrix, a row a label: rows are true labels, columns predicted ones."""
 
 Origin = Literal["initial", "round", "rollback"]
 """Where a version of the global model came from."""

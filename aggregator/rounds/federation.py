@@ -14,7 +14,7 @@ from aggregator.rounds.scoring import mean_training_loss, summed_confusion
 from aggregator.rounds.synchronous import Closed, Interrupted, Opened, SynchronousRounds
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.settings import strategy_of
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.codecs import make_codec
 from shared.errors import TrainingError, WeightsError
 from shared.randomness import stream
@@ -50,7 +50,7 @@ class Federation:
     Raises
     ------
     SettingsError
-        If the strategy or a codec does not exist or lacks something.
+        If the strategy, a codec or the model does not exist or lacks something.
     FederationError
         If another process serves it, it was begun with other settings, or it is damaged.
     WeightsError
@@ -70,7 +70,7 @@ class Federation:
         strategy_of(settings, settings.clients)
         for name in settings.codecs:
             make_codec(name)
-        self.architecture = ARCHITECTURES[settings.model]
+        self.architecture = architecture_of(settings.model, settings.task)
         self.folder = FederationFolder(settings.folder)
         self.files = ModelFiles(self.folder.models, self.architecture)
         self._validate = validate

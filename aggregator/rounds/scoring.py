@@ -41,6 +41,6 @@ def mean_training_loss(updates: Sequence[UpdateRecord]) -> float | None:
     return sum(loss * n for loss, n in told) / sum(n for _, n in told)
 
 
-def scores_of(counts: Counts | None) -> Scores | None:
+def scores_of(counts: Counts | None, names: Sequence[str]) -> Scores | None:
     """Score counts, if there are any."""
-    return None if counts is None else Scores.from_confusion(np.array(counts, np.int64))
+    return None if counts is None else Scores.from_confusion(np.array(counts, np.int64), names)

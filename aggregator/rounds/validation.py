@@ -12,6 +12,7 @@ from shared.corpora import load_corpus
 from shared.feature_cache import extract_features
 from shared.metrics import confusion
 from shared.normalisation import RunningStatistics
+from shared.task import Task
 from shared.training import Examples
 from shared.weights import Weights
 
@@ -24,7 +25,7 @@ class Recogniser(Protocol):
         ...
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute the logits, shape ``(4,)``, of features of shape ``(100, 34)``."""
+        """Compute an utterance's logits, shape ``(labels,)``."""
         ...
 
 
@@ -38,20 +39,24 @@ class Validation:
         The corpus, normalised.
     recogniser
         What recognises.
+    task
+        What is recognised.
     """
 
     examples: Examples
     recogniser: Recogniser
+    task: Task
 
     def __call__(self, weights: Weights) -> Counts:
         """Count: rows are true labels, columns predicted ones."""
         self.recogniser.use(weights)
         found = [int(self.recogniser.logits(one).argmax()) for one in self.examples.features]
-        counts: Counts = confusion(self.examples.labels, found).tolist()
+        size = len(self.task.labels)
+        counts: Counts = confusion(self.examples.labels, found, size).tolist()
         return counts
 
 
-def validation_examples(settings: ValidationSettings) -> Examples | None:
+def validation_examples(settings: ValidationSettings, task: Task) -> Examples | None:
     """Load the validation corpus, with features normalised as devices do.
 
     With ``device``, each speaker's by the statistics of that speaker's own utterances.
@@ -70,8 +75,8 @@ def validation_examples(settings: ValidationSettings) -> Examples | None:
     """
     if settings.validation_corpus is None:
         return None
-    corpus = load_corpus(settings.validation_corpus, settings.validation_data)
-    found = extract_features([clip for clip in corpus.clips if clip.emotion])
+    corpus = load_corpus(settings.validation_corpus, settings.validation_data, task)
+    found = extract_features(corpus.labelled)
     features = found.features
     if settings.validation_normalisation == "device":
         speakers = np.array([clip.speaker for clip in found.clips])
@@ -82,4 +87,4 @@ def validation_examples(settings: ValidationSettings) -> Examples | None:
             for index in own:
                 statistics.update(found.features[index, : found.frames[index]])
             features[own] = statistics.normalise(found.features[own], found.frames[own])
-    return Examples(features, found.frames, found.labels)
+    return Examples(features, found.frames, found.labels(task))

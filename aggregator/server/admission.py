@@ -1,10 +1,12 @@
 """Whether an offered update may count, whatever is in it."""
 
+import textwrap
 from typing import Final, Literal, NamedTuple
 
 from aggregator.rounds.federation import Federation
 from shared.codecs import make_codec
 from shared.protocol.messages import Offer, Refused
+from shared.task import Task
 from shared.update_file import largest_file
 
 _Reason = Literal["late", "duplicate", "uninvited", "foreign", "unwelcome", "invalid", "too-large"]
@@ -15,6 +17,10 @@ _VERDICTS: Final = {
     "uninvited": "This client does not take part in round {round}.",
     "foreign": "Round {round} is not open.",
 }
+
+
+_NAMED: Final = 300
+"""Characters of a task's labels that a sentence has room for."""
 
 
 class _Why(NamedTuple):
@@ -33,7 +39,10 @@ def refusal(federation: Federation, client: str, offer: Offer) -> Refused | None
 
 
 def _out_of_place(federation: Federation, client: str, offer: Offer) -> _Why | None:
-    """Look at the run, the round and the model it is for."""
+    """Look at the task, the run, the round and the model it is for."""
+    task = federation.architecture.task
+    if offer.task != task.digest:
+        return _Why("foreign", f"It is of another task: this federation recognises {_named(task)}.")
     if offer.run != federation.ledger.run:
         return _Why("foreign", "It belongs to another run of this federation.")
     verdict = federation.rounds.judge(client, offer.round)
@@ -44,6 +53,12 @@ def _out_of_place(federation: Federation, client: str, offer: Offer) -> _Why | N
     return None
 
 
+def _named(task: Task) -> str:
+    """Name a task; 32 labels of 32 characters would be longer than a reply's sentence may be."""
+    names = textwrap.shorten(", ".join(task.names), _NAMED, placeholder=" ...")
+    return f"{names} from {task.front_end}"
+
+
 def _out_of_bounds(federation: Federation, offer: Offer) -> _Why | None:
     """Look at what it claims to be."""
     settings = federation.settings
@@ -52,6 +67,8 @@ def _out_of_bounds(federation: Federation, offer: Offer) -> _Why | None:
         return _Why("unwelcome", f"Its codec is not welcome: {welcome} are.")
     if offer.examples > settings.most_examples:
         return _Why("invalid", f"It claims more than {settings.most_examples} examples.")
+    if offer.confusion and len(offer.confusion) != len(federation.architecture.task.labels):
+        return _Why("invalid", "Its confusion matrix has not a row for each label.")
     control = settings.strategy == "scaffold"
     if offer.size > largest_file(make_codec(offer.codec), federation.architecture, control=control):
         return _Why("too-large", "It is larger than an update of its model and codec.")

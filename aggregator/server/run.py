@@ -14,11 +14,12 @@ from aggregator.rounds.validation import Validation, validation_examples
 from aggregator.server.screen import Screen, ended, look
 from aggregator.server.service import Service
 from aggregator.server.settings import ServeSettings
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.broker_settings import PLAIN_PORT, BrokerSettings
 from shared.command import log_to_stderr, progress_console
 from shared.randomness import stream
 from shared.recogniser import Recogniser
+from shared.task_settings import options_for
 from shared.weights import initial_weights
 
 log = logging.getLogger(__name__)
@@ -62,12 +63,12 @@ def serve(settings: ServeSettings) -> None:
 
 def _validation(settings: ServeSettings) -> Validate | None:
     """Prepare to score each new model, if there is a corpus to do it with."""
-    examples = validation_examples(settings)
+    examples = validation_examples(settings, settings.task)
     if examples is None:
         return None
-    architecture = ARCHITECTURES[settings.model]
+    architecture = architecture_of(settings.model, settings.task)
     first = initial_weights(architecture, stream(settings.seed, "initial weights"))
-    return Validation(examples, Recogniser(architecture, first))
+    return Validation(examples, Recogniser(architecture, first), settings.task)
 
 
 class _Serving:
@@ -97,7 +98,8 @@ class _Serving:
         if self._screen:
             self._screen.end_round(number)
         if found := ended(self._federation, number):
-            scores = scores_of(version.validation) if version else None
+            names = self._settings.task.names
+            scores = scores_of(version.validation, names) if version else None
             corpus = self._settings.validation_corpus
             score = f" Its model's UAR on {corpus} is {scores.uar:.3f}." if scores else ""
             log.info("%s%s", found.line, score)
@@ -137,6 +139,8 @@ def _device_command(settings: ServeSettings) -> str:
         words.append("--tls")
     if settings.federation != ServeSettings.model_fields["federation"].default:
         words.append(f"--federation {settings.federation}")
+    if options := options_for(settings.task):
+        words.append(options)
     return " ".join(words)
 
 

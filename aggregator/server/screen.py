@@ -106,17 +106,14 @@ class Ended:
         The ledger's.
     updates, bytes
         How many updates counted, and the bytes of their files.
+    uar
+        UAR of the model that the round began with; ``None`` if nobody told.
     """
 
     record: RoundRecord
     updates: int
     bytes: int
-
-    @property
-    def uar(self) -> float | None:
-        """UAR of the model that the round began with; ``None`` if nobody told."""
-        scores = scores_of(self.record.confusion)
-        return None if scores is None else scores.uar
+    uar: float | None
 
     @property
     def line(self) -> str:
@@ -138,7 +135,9 @@ def ended(federation: Federation, number: int) -> Ended | None:
     if record is None or record.ended is None:
         return None
     updates = federation.ledger.updates(number)
-    return Ended(record, len(updates), sum(update.bytes for update in updates))
+    scores = scores_of(record.confusion, federation.settings.task.names)
+    bytes_ = sum(update.bytes for update in updates)
+    return Ended(record, len(updates), bytes_, None if scores is None else scores.uar)
 
 
 class Screen:

@@ -378,6 +378,7 @@ class Service:
             state=state,  # type: ignore[arg-type] # one of the three, as the dictionary shows
             round=max(1, rounds.number),
             architecture=settings.model,
+            task=self._federation.architecture.task,
             model=self._file(current.digest),
             averaged=self._file(current.average) if current.average else None,
             control=self._file(current.control) if current.control else None,

@@ -291,7 +291,7 @@ def _run(cells: "list[Cell]", place: _Place, *, overwrite: bool) -> list[dict[st
     for cell in cells:
         own, results = results[: len(cell.plan)], results[len(cell.plan) :]
         summary = cell.summary(own)
-        scores = Scores.from_confusion(np.array(summary["confusion"]))
+        scores = Scores.from_confusion(np.array(summary["confusion"]), summary["labels"])
         draw_confusion(scores, place.out / f"{cell.model}-{cell.column}.png")
         summaries.append(summary)
     return summaries

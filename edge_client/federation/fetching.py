@@ -8,7 +8,7 @@ from functools import partial
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.transfers import Download
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.connection import Connection
 from shared.errors import ProtocolError
 from shared.protocol.frames import Chunk
@@ -200,7 +200,7 @@ def check_sizes(announcement: Announcement) -> None:
     ProtocolError
         If one is larger than any file of such weights.
     """
-    parameters = ARCHITECTURES[announcement.architecture].parameters
+    parameters = architecture_of(announcement.architecture, announcement.task).parameters
     largest = 8 + HEADER_LIMIT + 4 * parameters
     for file in (announcement.model, announcement.averaged, announcement.control):
         if file is not None and file.size > largest:

@@ -38,6 +38,7 @@ from shared.protocol.messages import (
     decode_reply,
 )
 from shared.protocol.topics import Topics
+from shared.task_settings import options_for
 from shared.training import Examples
 
 log = logging.getLogger(__name__)
@@ -289,6 +290,10 @@ class Participant:
     def _announced(self, announcement: Announcement) -> None:
         if announcement.federation != self._settings.federation:
             raise ProtocolError("An announcement is of another federation.")
+        if difference := self._settings.task.difference(announcement.task):
+            self._announcement = None
+            self._working.give_up()
+            raise self._of_another_task(announcement, difference)
         check_sizes(announcement)
         before = self._announcement
         self._announcement = announcement
@@ -302,6 +307,16 @@ class Participant:
         if self._working.on not in (None, (announcement.run, announcement.round)):
             self._working.give_up()
         self._consider()
+
+    def _of_another_task(self, announcement: Announcement, difference: str) -> ProtocolError:
+        """Make, and show, the error of a federation that this device cannot take part in."""
+        options = options_for(announcement.task, self._settings.task)
+        error = ProtocolError(
+            f"The federation {announcement.federation} is of another task: {difference}.",
+            f"Start this device with {options} to take part." if options else "",
+        )
+        self._tell("troubled", f"{error.problem} {error.remedy}".strip())
+        return error
 
     def _consider(self) -> None:
         """Do what comes next: offer a finished update, fetch a file, or train."""

@@ -13,7 +13,6 @@ import numpy as np
 from edge_client.federation.client_state import ClientState
 from edge_client.learning.training import Engine, Progress, Trained, control_change, train
 from edge_client.learning.training_file import load_progress, save_progress
-from shared.architectures import ARCHITECTURES, ModelName
 from shared.codecs import CODECS, make_codec
 from shared.errors import RunError, TrainingError
 from shared.metrics import confusion
@@ -30,7 +29,7 @@ FEWEST_HELD_OUT = 8
 class MakeEngine(Protocol):
     """Makes what trains an architecture."""
 
-    def __call__(self, architecture: ModelName) -> Engine:
+    def __call__(self, architecture: str) -> Engine:
         """Give the engine of this architecture, made once."""
         ...
 
@@ -84,7 +83,7 @@ class RoundWork:
             If the disk is full.
         """
         announcement = self.announcement
-        architecture = ARCHITECTURES[announcement.architecture]
+        architecture = self.engine.architecture
         codec = _known_codec(announcement.codecs)
         weights = load_weights(self.memory.path(announcement.model.digest), architecture)
         trained_on, held_out = hold_out(self.examples, self.holdout)
@@ -118,6 +117,7 @@ class RoundWork:
             run=announcement.run,
             round=announcement.round,
             model=announcement.model.digest,
+            task=architecture.task.digest,
             codec=codec,
             examples=len(trained_on),
             loss=outcome.loss,
@@ -189,8 +189,8 @@ class RoundWork:
         zeros = np.zeros(parameters, np.float32)
         control, own = zeros, self.memory.control(parameters)
         if announcement.control is not None:
-            architecture = ARCHITECTURES[announcement.architecture]
-            control = load_weights(self.memory.path(announcement.control.digest), architecture)
+            path = self.memory.path(announcement.control.digest)
+            control = load_weights(path, self.engine.architecture)
         return control, zeros if own is None else own[:]
 
     def _confusion(self, weights: Weights, held_out: Examples) -> list[list[int]] | None:
@@ -198,7 +198,9 @@ class RoundWork:
         if not len(held_out):
             return None
         logits = self.engine.logits(weights, held_out.features)
-        counts: list[list[int]] = confusion(held_out.labels, logits.argmax(1)).tolist()
+        counts: list[list[int]] = confusion(
+            held_out.labels, logits.argmax(1), len(self.engine.architecture.task.labels)
+        ).tolist()
         return counts
 
 

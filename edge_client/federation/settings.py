@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from shared.broker_settings import BrokerSettings
 from shared.protocol.topics import Name
 from shared.settings import Settings
+from shared.task_settings import TaskSettings
 
 _HOURS = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
 
@@ -27,7 +28,7 @@ class PermissionSettings(Settings):
     """Train only while the load of the last minute, a core, is below this (1: all cores busy)."""
 
 
-class FederationSettings(PermissionSettings):
+class FederationSettings(PermissionSettings, TaskSettings):
     """The federation to take part in, and how."""
 
     panel: ClassVar[str] = "Federation"

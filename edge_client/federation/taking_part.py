@@ -9,21 +9,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import numpy as np
-
 from edge_client.federation.client_state import remembered
 from edge_client.federation.participant import Participant
 from edge_client.federation.round_work import MakeEngine
 from edge_client.federation.settings import FederationSettings
 from edge_client.learning.training import Engine
-from shared.architectures import ARCHITECTURES, ModelName
+from shared.architectures import architecture_of
 from shared.command import log_to_stderr
 from shared.corpora import load_corpus
-from shared.emotions import EMOTIONS
 from shared.errors import ChorusError, CorpusError
 from shared.feature_cache import extract_features
 from shared.normalisation import RunningStatistics
 from shared.protocol.messages import Announcement
+from shared.task import Task
 from shared.training import Examples
 from shared.weights import digest, load_weights
 
@@ -44,7 +42,7 @@ def take_part_with_clips(settings: FederationSettings, clips: Path, folder: Path
     settings
         Which federation, and how.
     clips
-        A folder with a folder of clips for each emotion, or a manifest's CSV file.
+        A folder with a folder of clips for each label, or a manifest's CSV file.
     folder
         Where its part is kept.
 
@@ -57,7 +55,7 @@ def take_part_with_clips(settings: FederationSettings, clips: Path, folder: Path
     """
     log_to_stderr()
     log.info("Reading the clips in %s ...", clips)
-    examples = labelled_examples(clips)
+    examples = labelled_examples(clips, settings.task)
     log.info(
         "%d labelled clips; this device is %s in the federation %s.",
         len(examples),
@@ -70,7 +68,7 @@ def take_part_with_clips(settings: FederationSettings, clips: Path, folder: Path
         folder,
         examples=lambda: examples,
         count=lambda: len(examples),
-        engines=make_engines(settings.threads),
+        engines=make_engines(settings.threads, settings.task),
         on_model=_last_model,
         report=announced.report,
     )
@@ -126,21 +124,18 @@ def _last_model(path: Path, announcement: Announcement) -> None:
         )
 
 
-def labelled_examples(clips: Path) -> Examples:
+def labelled_examples(clips: Path, task: Task) -> Examples:
     """Read labelled clips, normalised by the statistics of all of them, as a device's own are."""
-    labelled = [clip for clip in load_corpus("manifest", clips).clips if clip.emotion]
-    found = extract_features(labelled)
+    found = extract_features(load_corpus("manifest", clips, task).labelled)
     for skipped in found.skipped:
         log.warning("%s is left out: %s", skipped.clip.identifier, skipped.reason)
     if not len(found.clips):
         raise CorpusError(f"There is no clip in {clips} that can be trained on.")
-    emotions = [clip.emotion for clip in found.clips if clip.emotion]
-    labels = np.array([EMOTIONS.index(emotion) for emotion in emotions], np.int32)
     statistics = RunningStatistics()
     for features, frames in zip(found.features, found.frames, strict=True):
         statistics.update(features[:frames])
     features = statistics.normalise(found.features, found.frames)
-    return Examples(features, found.frames, labels)
+    return Examples(features, found.frames, found.labels(task))
 
 
 class Companion:
@@ -185,7 +180,7 @@ class Companion:
             self._folder,
             examples=self._device.examples,
             count=self._device.count_examples,
-            engines=make_engines(self._settings.threads),
+            engines=make_engines(self._settings.threads, self._settings.task),
             on_model=self._use,
             report=functools.partial(self._device.report, "round"),
         )
@@ -222,18 +217,18 @@ class Companion:
 
     def _use(self, path: Path, announcement: Announcement) -> None:
         """Recognise with a new global model from now on."""
-        architecture = ARCHITECTURES[announcement.architecture]
+        architecture = architecture_of(announcement.architecture, self._settings.task)
         weights = load_weights(path, architecture)
         self._device.use_weights(weights, digest(weights), architecture)
 
 
-def make_engines(threads: int | None) -> MakeEngine:
-    """Make engines when they are needed, one an architecture."""
+def make_engines(threads: int | None, task: Task) -> MakeEngine:
+    """Make engines for a task when they are needed, one an architecture."""
 
     @functools.cache
-    def engine(architecture: ModelName) -> Engine:
+    def engine(architecture: str) -> Engine:
         from edge_client.tflite.engine import TfliteEngine
 
-        return TfliteEngine(ARCHITECTURES[architecture], threads=threads)
+        return TfliteEngine(architecture_of(architecture, task), threads=threads)
 
     return engine

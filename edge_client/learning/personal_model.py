@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from shared.architectures import FEATURES
 from shared.emotions import EMOTIONS
 from shared.metrics import softmax
+from shared.task import DEFAULT_TASK
 from shared.training import Examples
 
 LENGTH: Final = 0.2
@@ -97,7 +98,7 @@ class PersonalModel:
         if not len(examples):
             nothing = np.zeros((1, 0, len(EMOTIONS)))
             return cls(np.zeros((0, FEATURES)), np.ones(1), nothing, np.ones(1))
-        examples.check()
+        examples.check(DEFAULT_TASK)
         newest = np.arange(len(examples))[-MOST:]
         examples, means = examples.take(newest), logits[newest].astype(np.float64)
         voices = _voices(examples.features, examples.frames)

@@ -185,7 +185,7 @@ def train(
     TrainingError
         If the examples cannot be trained on, or a loss is not finite.
     """
-    examples.check()
+    examples.check(engine.architecture.task)
     if isinstance(start, Progress):
         if anchor is None:
             raise ValueError("a resumed run needs the round's global weights")

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from edge_client.simulation.partitions import partition
 from edge_client.simulation.settings import SimulationSettings
-from shared.corpora import Clip, load_corpus
-from shared.emotions import EMOTIONS, Emotion
+from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.feature_cache import SkippedClip, extract_features
 from shared.normalisation import RunningStatistics
 from shared.randomness import stream
+from shared.task import Task
 from shared.training import Examples
 
 Indices = NDArray[np.int64]
@@ -28,7 +28,7 @@ PAPER_SPLIT_SEED = 42
 
 @dataclass(frozen=True)
 class Utterances:
-    """All utterances of a corpus that show one of the four emotions, not yet normalised.
+    """All utterances of a corpus that have a label of the task, not yet normalised.
 
     Attributes
     ----------
@@ -93,10 +93,10 @@ class Shares(Sequence[Examples]):
             return Shares(self.whole, self.places[index])
         return self.whole.take(self.places[index])
 
-    def counts(self) -> NDArray[np.int64]:
-        """Count each client's examples of each emotion, shape ``(clients, 4)``."""
+    def counts(self, task: Task) -> NDArray[np.int64]:
+        """Count each client's examples of each label, shape ``(clients, labels)``."""
         labels = self.whole.labels
-        rows = [np.bincount(labels[place], minlength=len(EMOTIONS)) for place in self.places]
+        rows = [np.bincount(labels[place], minlength=len(task.labels)) for place in self.places]
         return np.array(rows, np.int64)
 
 
@@ -123,12 +123,13 @@ def load_utterances(settings: SimulationSettings) -> Utterances:
     Raises
     ------
     CorpusError
-        If a corpus is not there, or one of the four emotions is missing in it.
+        If a corpus is not there, or a label of the task is missing in it.
     """
-    here = _load(settings.corpus, settings.data, settings.happy)
+    task = settings.task
+    here = _load(task, settings.corpus, settings.data, settings.happy)
     if settings.test_corpus is None:
         return here
-    there = _load(settings.test_corpus, settings.test_data, settings.happy)
+    there = _load(task, settings.test_corpus, settings.test_data, settings.happy)
     if settings.test_corpus == settings.corpus:  # two manifests: each has its own Anna
         there = replace(there, speakers=np.char.add("other ", there.speakers))
     return Utterances(
@@ -143,35 +144,29 @@ def load_utterances(settings: SimulationSettings) -> Utterances:
     )
 
 
-def _load(corpus: str, data: Path | None, happy: str) -> Utterances:
+def _load(task: Task, corpus: str, data: Path | None, happy: str) -> Utterances:
     """Load a corpus and compute its features, or take them from the cache.
 
     Raises
     ------
     CorpusError
-        If the corpus is not there, or one of the four emotions is missing in it.
+        If the corpus is not there, or a label of the task is missing in it.
     """
     options = {"happy": happy} if corpus == "iemocap" else {}
-    clips = [clip for clip in load_corpus(corpus, data, **options).clips if clip.emotion]
-    found = extract_features(clips)
-    labels = np.array([EMOTIONS.index(_emotion(clip)) for clip in found.clips], np.int32)
-    missing = [emotion for i, emotion in enumerate(EMOTIONS) if not (labels == i).any()]
+    found = extract_features(load_corpus(corpus, data, task, **options).labelled)
+    labels = found.labels(task)
+    missing = [name for i, name in enumerate(task.names) if not (labels == i).any()]
     if missing:
         raise CorpusError(
             f"The corpus {corpus} has no clip labelled {' or '.join(missing)}.",
-            "All four emotions are needed; 'edge-client corpora' says how each corpus labels them.",
+            f"All {len(task.labels)} labels are needed: choose --labels that it has; "
+            "'edge-client corpora' says how each corpus labels its clips.",
         )
     return Utterances(
         Examples(found.features, found.frames, labels),
         np.array([f"{corpus} {clip.speaker}" for clip in found.clips]),
         tuple(found.skipped),
     )
-
-
-def _emotion(clip: Clip) -> Emotion:
-    if clip.emotion is None:
-        raise ValueError("a clip without one of the four emotions has no label")
-    return clip.emotion
 
 
 def split(utterances: Utterances, settings: SimulationSettings) -> Split:
@@ -237,7 +232,7 @@ def divide(utterances: Utterances, settings: SimulationSettings) -> tuple[Split,
     Raises
     ------
     SettingsError
-        If there are not enough utterances, speakers or emotions for the folds or the clients.
+        If there are not enough utterances, speakers or labels for the folds or the clients.
     """
     parts = split(utterances, settings)
     if settings.baseline:
@@ -248,6 +243,7 @@ def divide(utterances: Utterances, settings: SimulationSettings) -> tuple[Split,
         settings.partition,
         utterances.examples.labels[parts.train],
         speakers,
+        names=settings.task.names,
         clients=settings.clients or one_each,
         rng=stream(settings.seed, "partition"),
         examples_per_client=settings.examples_per_client,

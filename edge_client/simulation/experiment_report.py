@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_client.simulation.paper import PAPER_SCORES
 from edge_client.simulation.progress import duration
 from edge_client.simulation.report import confusion_table, megabytes, spread, table_of
-from shared.emotions import EMOTIONS
 from shared.errors import RunError
 from shared.files import write_atomically
 
@@ -66,7 +65,7 @@ def tables_of_one(summaries: Sequence[dict[str, Any]]) -> "list[Table]":
         tables.append(table_of([header, *own], partition))
     for summary in summaries:
         title = f"{summary['model']}, {summary['column']}: confusion"
-        tables.append(confusion_table(summary["confusion"], title))
+        tables.append(confusion_table(summary["confusion"], summary["labels"], title))
     return tables
 
 
@@ -90,12 +89,13 @@ def markdown_table(rows: Sequence[Row]) -> str:
 
 def markdown_confusions(summaries: Sequence[dict[str, Any]]) -> str:
     """Write each cell's confusion matrix, in percent of its row, all folds and seeds together."""
-    rows = [["model", "partition", "true label", *EMOTIONS]]
+    labels = summaries[0]["labels"] if summaries else []
+    rows = [["model", "partition", "true label", *labels]]
     for summary in summaries:
-        for emotion, counts in zip(EMOTIONS, summary["confusion"], strict=True):
+        for label, counts in zip(labels, summary["confusion"], strict=True):
             total = max(1, sum(counts))
             shares = [f"{count / total:.0%}" for count in counts]
-            rows.append([summary["model"], summary["column"], emotion, *shares])
+            rows.append([summary["model"], summary["column"], label, *shares])
     return markdown_table(rows)
 
 

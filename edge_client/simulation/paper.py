@@ -9,8 +9,6 @@ were zero.
 from dataclasses import dataclass
 from typing import Final
 
-from shared.architectures import ModelName
-
 
 @dataclass(frozen=True, slots=True)
 class PaperScores:
@@ -31,7 +29,7 @@ class PaperScores:
     seconds: int
 
 
-PAPER_SCORES: Final[dict[tuple[ModelName, str], PaperScores]] = {
+PAPER_SCORES: Final[dict[tuple[str, str], PaperScores]] = {
     ("dense", "baseline"): PaperScores(0.26, 0.23, 0.23, 0.22, 480),
     ("dense", "random"): PaperScores(0.51, 0.49, 0.51, 0.49, 627),
     ("dense", "single-emotion"): PaperScores(0.21, 0.25, 0.05, 0.09, 480),

@@ -6,7 +6,6 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.emotions import EMOTIONS
 from shared.errors import SettingsError
 
 Indices = NDArray[np.int64]
@@ -25,6 +24,7 @@ def partition(
     labels: NDArray[np.int32],
     speakers: Sequence[str] | NDArray[np.str_],
     *,
+    names: Sequence[str],
     clients: int,
     rng: np.random.Generator,
     examples_per_client: int | None = None,
@@ -34,7 +34,7 @@ def partition(
 
     Every client gets at least one example. Nobody shares an example with another, and all examples
     are given away, but where ``examples_per_client`` is given (see there), and where
-    ``single-emotion`` has fewer than four clients.
+    ``single-emotion`` has fewer clients than there are labels.
 
     Parameters
     ----------
@@ -42,23 +42,25 @@ def partition(
         ``random``
             Equal numbers of examples (they differ by one at most).
         ``single-emotion``
-            Client i holds only emotion ``i mod 4``; if there are more than four clients, an
-            emotion is divided evenly over its clients. With fewer than four, the examples of the
-            emotions that nobody holds are left out.
+            Client i holds only one label, of n: ``i mod n``; with more clients than labels, a label
+            is divided evenly over its clients. With fewer, the examples of the labels that nobody
+            holds are left out.
         ``speaker``
             Whole speakers, dealt out evenly (their numbers differ by one at most).
         ``dirichlet``
-            Equal numbers of examples; each client's emotions are mixed by its own draw from
+            Equal numbers of examples; each client's labels are mixed by its own draw from
             ``Dirichlet(alpha * p)``, with p the mix of the whole (Hsu et al., 2019,
-            https://arxiv.org/abs/1909.06335). Where an emotion runs out, the client takes the
+            https://arxiv.org/abs/1909.06335). Where a label runs out, the client takes the
             others in the proportion it has drawn. As sizes are fixed first, no client is empty.
         ``quantity``
-            The whole's mix of emotions, but different numbers of examples: one for each client,
+            The whole's mix of labels, but different numbers of examples: one for each client,
             the others in shares drawn from ``Dirichlet(alpha)``.
     labels
-        Shape ``(n,)``: index into :data:`shared.emotions.EMOTIONS`.
+        Shape ``(n,)``: places among the task's labels.
     speakers
         Who speaks in each of the n examples.
+    names
+        The labels' names.
     clients
         Number of clients.
     rng
@@ -79,7 +81,7 @@ def partition(
     Raises
     ------
     SettingsError
-        If there are not enough examples, speakers, or examples of an emotion for the clients.
+        If there are not enough examples, speakers, or examples of a label for the clients.
     """
     _check(name, len(labels), clients, examples_per_client, alpha)
     if name == "random" and examples_per_client:
@@ -88,7 +90,7 @@ def partition(
         case "random":
             parts = np.array_split(rng.permutation(len(labels)), clients)
         case "single-emotion":
-            parts = _single_emotion(labels, clients, rng)
+            parts = _single_emotion(labels, names, clients, rng)
         case "speaker":
             parts = _by_speaker(np.asarray(speakers), clients, rng)
         case "dirichlet":
@@ -133,16 +135,16 @@ def _overlapping(examples: int, clients: int, size: int, rng: np.random.Generato
 
 
 def _single_emotion(
-    labels: NDArray[np.int32], clients: int, rng: np.random.Generator
+    labels: NDArray[np.int32], names: Sequence[str], clients: int, rng: np.random.Generator
 ) -> list[Indices]:
     parts: list[Indices] = [np.empty(0, np.int64)] * clients
-    for label, emotion in enumerate(EMOTIONS[:clients]):
-        holders = range(label, clients, len(EMOTIONS))
+    for label, name in enumerate(names[:clients]):
+        holders = range(label, clients, len(names))
         own = rng.permutation(np.flatnonzero(labels == label))
         if len(own) < len(holders):
             raise SettingsError(
-                f"{len(own)} training examples of {emotion} are not enough for the {len(holders)} "
-                "clients that hold only this emotion.",
+                f"{len(own)} training examples of {name} are not enough for the {len(holders)} "
+                "clients that hold only this label.",
                 "Give fewer clients, or another partition.",
             )
         for client, part in zip(holders, np.array_split(own, len(holders)), strict=True):
@@ -186,7 +188,7 @@ def _dirichlet(
 
 
 def _draw(size: int, mix: NDArray[np.float64], left: Indices, rng: np.random.Generator) -> Indices:
-    """Say how many examples of each emotion a client takes of those that are left."""
+    """Say how many examples of each label a client takes of those that are left."""
     taken = np.zeros_like(left)
     while (missing := size - int(taken.sum())) > 0:
         available = left - taken
@@ -194,7 +196,7 @@ def _draw(size: int, mix: NDArray[np.float64], left: Indices, rng: np.random.Gen
         if not wanted.sum() > 0:  # the client wants none of what is left
             wanted = available.astype(np.float64)
         drawn = rng.multinomial(missing, wanted / wanted.sum())
-        # Either this is enough, or an emotion runs out: the loop ends soon.
+        # Either this is enough, or a label runs out: the loop ends soon.
         taken += np.minimum(drawn, available)
     return taken
 
@@ -204,7 +206,7 @@ def _quantity(
 ) -> list[Indices]:
     shares = rng.dirichlet(np.full(clients, alpha))
     sizes = 1 + rng.multinomial(len(labels) - clients, shares)
-    # Each emotion is spread evenly over [0, 1), so every stretch of the order has the same mix.
+    # Each label is spread evenly over [0, 1), so every stretch of the order has the same mix.
     position = np.empty(len(labels))
     for label in np.unique(labels):
         own = rng.permutation(np.flatnonzero(labels == label))

@@ -16,8 +16,6 @@ from edge_client.simulation.experiments import BASELINE, Cell, Collect, experime
 from edge_client.simulation.personalisation_pictures import Curve, draw_curves
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines, execute
-from shared.architectures import ARCHITECTURES
-from shared.emotions import EMOTIONS
 from shared.errors import SettingsError
 from shared.metrics import Scores, confusion
 from shared.normalisation import RunningStatistics
@@ -40,7 +38,7 @@ FINE_TUNING: Final = TrainingSettings(
 """Fine-tuning of all weights: the better of two learning rates on actors 1 to 12 of RAVDESS."""
 
 Counts = NDArray[np.int64]
-"""Confusion counts, shape ``(users, orders, len(CORRECTIONS), 4, 4)``."""
+"""Confusion counts, shape ``(users, orders, len(CORRECTIONS), labels, labels)``."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ def study(
     names: list[str] = []
     users: list[dict[str, Counts]] = []
     for planned in cell.plan:
-        weights = load_weights(planned.folder / "model.safetensors", ARCHITECTURES[first.model])
+        weights = load_weights(planned.folder / "model.safetensors", engine.architecture)
         for name, clips in _users(utterances, planned.settings):
             seeds = partial(stream, planned.settings.seed, "personalisation", name)
             users.append(_study_user(engine, weights, clips, seeds, orders, min(tuned, orders)))
@@ -164,7 +162,8 @@ def _study_user(
     orders: int,
     tuned: int,
 ) -> dict[str, Counts]:
-    shape = (len(CORRECTIONS), len(EMOTIONS), len(EMOTIONS))
+    labels = len(engine.architecture.task.labels)
+    shape = (len(CORRECTIONS), labels, labels)
     counts = {method: np.zeros((orders, *shape), np.int64) for method in (GLOBAL, PERSONAL)}
     if tuned:
         counts[TUNED] = np.zeros((tuned, *shape), np.int64)
@@ -185,12 +184,13 @@ def _study_user(
                     found[TUNED] = engine.logits(outcome.weights, coming.features)
             for method, answers in found.items():
                 if number < len(counts[method]):
-                    counts[method][number, row] = confusion(coming.labels, answers.argmax(1))
+                    found_labels = answers.argmax(1)
+                    counts[method][number, row] = confusion(coming.labels, found_labels, labels)
     return counts
 
 
 def user_uars(counts: Counts) -> NDArray[np.float64]:
-    """Score each user's orders together, so that every emotion is among the clips to come.
+    """Score each user's orders together, so that every label is among the clips to come.
 
     Returns
     -------
@@ -198,7 +198,9 @@ def user_uars(counts: Counts) -> NDArray[np.float64]:
         UAR, shape ``(users, len(CORRECTIONS))``.
     """
     pooled = counts.sum(axis=1)
-    return np.array([[Scores.from_confusion(matrix).uar for matrix in user] for user in pooled])
+    names = [str(place) for place in range(counts.shape[-1])]
+    uars = [[Scores.from_confusion(matrix, names).uar for matrix in user] for user in pooled]
+    return np.array(uars)
 
 
 def gains(counts: Mapping[str, Counts], method: str) -> NDArray[np.float64]:

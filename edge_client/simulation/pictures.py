@@ -1,27 +1,39 @@
 """Pictures of a run: who held what, how training went, what was mistaken for what."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.emotions import EMOTIONS, Emotion
 from shared.files import replacing
 from shared.metrics import Scores
+from shared.task import COLOURS, Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-EMOTION_COLOURS: Final[dict[Emotion, str]] = {
-    "angry": "#c1440e",
-    "happy": "#f2b632",
-    "neutral": "#a9b4bd",
-    "sad": "#1f5a96",
+SHADES: Final = {
+    "red": "#c1440e",
+    "amber": "#f2b632",
+    "grey": "#a9b4bd",
+    "blue": "#1f5a96",
+    "purple": "#8e5ea2",
+    "green": "#4c8c3f",
+    "pink": "#e58fb1",
+    "teal": "#7fc4bb",
 }
-"""They differ in lightness as well as in hue, so that the colour-blind can tell them apart."""
+"""What labels' colours are here. They differ in lightness as well as in hue, so that the
+colour-blind can tell those of neighbours apart."""
+
+_HATCHES: Final = ("", "////", "....", "xxxx")
+"""Beyond eight labels colours come again, with a pattern."""
+
+_CELLS: Final = 4
+"""More labels than this make a larger picture of their confusion."""
 
 LINE_COLOURS: Final = ("#1f5a96", "#c1440e", "#2a9d8f", "#8e5ea2", "#b8860b")
 _LINE_MARKERS: Final = "osD^v"
@@ -35,22 +47,44 @@ _BARS: Final = 60
 _LABELS: Final = 20
 """More clients than this are not all numbered."""
 
+_LEGEND: Final = 8
+"""Labels in a row of a legend."""
+
 _COLUMNS: Final = 500
 """More clients than this are averaged in groups: there are not more columns to see."""
 
 
-def draw_partition(counts: NDArray[np.int64], path: Path) -> None:
-    """Draw how many examples of each emotion each client holds.
+@dataclass(frozen=True, slots=True)
+class _Paint:
+    """How one column of counts is drawn."""
+
+    label: str
+    colour: str
+    hatch: str = ""
+
+
+def _paints(task: Task) -> list[_Paint]:
+    """Give each label's."""
+    return [
+        _Paint(label.name, SHADES[label.colour], _HATCHES[place // len(COLOURS)])
+        for place, label in enumerate(task.labels)
+    ]
+
+
+def draw_partition(counts: NDArray[np.int64], path: Path, task: Task) -> None:
+    """Draw how many examples of each label each client holds.
 
     Up to 60 clients are bars. More are two areas: how many examples, the largest client first;
-    and the mix of emotions, clients with the same main emotion side by side.
+    and the mix of labels, clients with the same main label side by side.
 
     Parameters
     ----------
     counts
-        Shape ``(clients, 4)``.
+        Shape ``(clients, labels)``.
     path
         The PNG to write.
+    task
+        Whose labels.
 
     Raises
     ------
@@ -61,29 +95,34 @@ def draw_partition(counts: NDArray[np.int64], path: Path) -> None:
     if clients <= _BARS:
         figure = _figure(min(11.0, 4.4 + 0.16 * clients), 4.2)
         axes = _axes(figure, "Client", "Training examples")
-        _bars(axes, counts)
+        _bars(axes, counts, _paints(task))
     else:
         figure = _figure(8, 6)
         upper, lower = figure.subplots(2, 1)
         _style(upper, f"{clients:,} clients, most examples first", "Training examples")
-        _areas(upper, np.sort(counts.sum(axis=1))[::-1, np.newaxis], {"": _PLAIN})
-        _style(lower, f"{clients:,} clients, by main emotion", "Mix of emotions")
+        _areas(upper, np.sort(counts.sum(axis=1))[::-1, np.newaxis], [_Paint("", _PLAIN)])
+        _style(lower, f"{clients:,} clients, by main label", "Mix of labels")
         shares = counts / counts.sum(axis=1, keepdims=True)
         main = shares.argmax(axis=1)
-        _areas(lower, shares[np.lexsort((-shares.max(axis=1), main))], EMOTION_COLOURS)
+        _areas(lower, shares[np.lexsort((-shares.max(axis=1), main))], _paints(task))
         lower.yaxis.set_major_formatter(_percent())
     handles = figure.axes[-1].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside upper center", ncols=len(EMOTIONS), frameon=False)
+    figure.legend(
+        *handles, loc="outside upper center", ncols=min(len(task.labels), _LEGEND), frameon=False
+    )
     _save(figure, path)
 
 
-def _bars(axes: "Axes", counts: NDArray[np.int64]) -> None:
+def _bars(axes: "Axes", counts: NDArray[np.int64], paints: Sequence[_Paint]) -> None:
     clients = len(counts)
     places = np.arange(clients)
     bottom = np.zeros(clients, np.int64)
-    for column, (emotion, colour) in enumerate(EMOTION_COLOURS.items()):
-        heights = counts[:, column]
-        axes.bar(places, heights, 0.8, bottom, color=colour, label=emotion, zorder=2)
+    for heights, paint in zip(counts.T, paints, strict=True):
+        bars = axes.bar(
+            places, heights, 0.8, bottom, color=paint.colour, label=paint.label, zorder=2
+        )
+        for bar in bars if paint.hatch else ():
+            bar.set(hatch=paint.hatch, edgecolor=_INK, linewidth=0)
         bottom += heights
     if clients <= _LABELS:
         axes.set_xticks(places)
@@ -93,21 +132,25 @@ def _bars(axes: "Axes", counts: NDArray[np.int64]) -> None:
     axes.set_ylim(0, 1.04 * bottom.max())
 
 
-def _areas(axes: "Axes", values: NDArray[Any], colours: Mapping[Any, str]) -> None:
-    """Stack the columns of ``values``, one step for each row or for a group of rows.
-
-    ``colours`` gives each column's colour by its label.
-    """
+def _areas(axes: "Axes", values: NDArray[Any], paints: Sequence[_Paint]) -> None:
+    """Stack the columns of ``values``, one step for each row or for a group of rows."""
     groups = np.array_split(values, min(len(values), _COLUMNS))
     heights = np.array([group.mean(axis=0) for group in groups])
     edges = np.cumsum([0, *map(len, groups)])
     steps = np.repeat(edges, 2)[1:-1]
     top = np.zeros(len(steps))
-    for column, (label, colour) in enumerate(colours.items()):
-        bottom, top = top, top + np.repeat(heights[:, column], 2)
+    for column, paint in zip(heights.T, paints, strict=True):
+        bottom, top = top, top + np.repeat(column, 2)
         # The line of the same colour closes the gap that smoothing leaves between two areas.
         axes.fill_between(
-            steps, bottom, top, color=colour, label=label, linewidth=0.4, edgecolor=colour
+            steps,
+            bottom,
+            top,
+            label=paint.label,
+            facecolor=paint.colour,
+            edgecolor=_INK if paint.hatch else paint.colour,
+            linewidth=0.4,
+            hatch=paint.hatch or None,
         )
     axes.set_xlim(0, len(values))
     axes.set_ylim(0, top.max())
@@ -131,15 +174,18 @@ def draw_confusion(scores: Scores, path: Path) -> None:
     """
     counts = np.array(scores.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = _figure(5, 5)
+    names = list(scores.classes)
+    side = 5 + 0.8 * max(0, len(names) - _CELLS)
+    figure = _figure(side, side)
     axes = _axes(figure, "Predicted", "True label")
     axes.imshow(shares, cmap="Blues", vmin=-0.08, vmax=1)  # 0 % is not quite white
-    places = range(len(EMOTIONS))
-    axes.set_xticks(places, EMOTIONS)
-    axes.set_yticks(places, EMOTIONS)
+    places = range(len(names))
+    axes.set_xticks(places, names, rotation=0 if len(names) <= _CELLS else 45)
+    axes.set_yticks(places, names)
     axes.grid(visible=False)
-    axes.hlines(np.arange(0.5, 3), -0.5, 3.5, color="white", linewidth=2)
-    axes.vlines(np.arange(0.5, 3), -0.5, 3.5, color="white", linewidth=2)
+    edges, end = np.arange(0.5, len(names) - 1), len(names) - 0.5
+    axes.hlines(edges, -0.5, end, color="white", linewidth=2)
+    axes.vlines(edges, -0.5, end, color="white", linewidth=2)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     for row in places:
@@ -157,7 +203,7 @@ def draw_confusion(scores: Scores, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path) -> None:
+def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path, task: Task) -> None:
     """Draw how the loss and the validation UAR went over the rounds.
 
     Parameters
@@ -167,6 +213,8 @@ def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path) -> None:
         ``validation_loss`` and ``validation_uar``; values may be ``None`` or NaN.
     path
         The PNG to write.
+    task
+        Whose labels could be guessed.
 
     Raises
     ------
@@ -188,7 +236,7 @@ def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path) -> None:
     if left.lines:
         left.legend(frameon=False)
     if np.isfinite(uar).any():
-        _chance(right)
+        _chance(right, 1 / len(task.labels))
         best = int(np.nanargmax(uar))
         right.set_title(f"best {uar[best]:.1%} in round {numbers[best]}", fontsize=11)
     else:
@@ -268,9 +316,8 @@ def _line(
         )
 
 
-def _chance(axes: "Axes") -> None:
+def _chance(axes: "Axes", chance: float) -> None:
     """Mark what guessing would reach."""
-    chance = 1 / len(EMOTIONS)
     axes.axhline(chance, color=_INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
     label = axes.text(0.99, chance + 0.01, "chance", transform=axes.get_yaxis_transform())
     label.set(ha="right", va="bottom", color=_INK, fontsize=9)

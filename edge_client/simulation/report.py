@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from edge_client.simulation.progress import duration
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.study import METRICS
-from shared.emotions import EMOTIONS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +22,7 @@ def print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:
         return
     console = _console()
     console.print(_scores_table("Test", {name: f"{result[name]:.3f}" for name in METRICS}))
-    console.print(confusion_table(result["confusion"]))
+    console.print(confusion_table(result["confusion"], list(result["classes"])))
     test = result["utterances"]["test"]
     console.print(
         f"{test} test utterances; the model of round {result['chosen_round']}; "
@@ -50,7 +49,7 @@ def print_summary(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     title = f"Test, mean of {count} seeds" if count > 1 else "Test, all folds together"
     values = {name: spread(summary["mean"][name], summary["std"][name]) for name in METRICS}
     console.print(_scores_table(title, values))
-    console.print(confusion_table(summary["confusion"]))
+    console.print(confusion_table(summary["confusion"], summary["labels"]))
     console.print(f"{summary['runs']} runs in {out}; the summary is {RunFolder(out).result}.")
 
 
@@ -79,17 +78,19 @@ def table_of(rows: Sequence[Sequence[str]], title: str = "") -> "Table":
     return table
 
 
-def confusion_table(matrix: list[list[int]], title: str = "Confusion") -> "Table":
-    """Lay out a confusion matrix: counts, and the share of each row."""
+def confusion_table(
+    matrix: list[list[int]], names: Sequence[str], title: str = "Confusion"
+) -> "Table":
+    """Lay out a confusion matrix of labels with these names: counts, and the share of each row."""
     from rich.table import Table
 
     table = Table(title=f"{title} (rows: true label; columns: predicted)")
     table.add_column("")
-    for emotion in EMOTIONS:
-        table.add_column(emotion, justify="right")
-    for emotion, row in zip(EMOTIONS, matrix, strict=True):
+    for name in names:
+        table.add_column(name, justify="right")
+    for name, row in zip(names, matrix, strict=True):
         total = max(1, sum(row))
-        table.add_row(emotion, *(f"{value} ({value / total:.0%})" for value in row))
+        table.add_row(name, *(f"{value} ({value / total:.0%})" for value in row))
     return table
 
 

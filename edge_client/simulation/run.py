@@ -24,7 +24,7 @@ from edge_client.simulation.federation import (
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
-from shared.architectures import ARCHITECTURES
+from shared.architectures import Architecture, architecture_of
 from shared.errors import ChorusError, MissingPartError, SettingsError, StorageError, WeightsError
 from shared.metrics import Scores, confusion, mean_loss
 from shared.randomness import stream
@@ -125,7 +125,7 @@ class Run:
     def _reached(self) -> Checkpoint:
         """Load the checkpoint; if there is none, begin before the first round."""
         if self.folder.checkpoint.exists():
-            return Checkpoint.load(self.folder.checkpoint, ARCHITECTURES[self.settings.model])
+            return Checkpoint.load(self.folder.checkpoint, _architecture(self.settings))
         weights = _initial_weights(self.settings)
         return Checkpoint(0, weights, weights, weights, {})
 
@@ -201,23 +201,25 @@ class Run:
 
     def _evaluate(self, weights: Weights, examples: Examples) -> tuple[Scores, float]:
         logits = self.engines[0].logits(weights, examples.features)
-        matrix = confusion(examples.labels, logits.argmax(1))
-        return Scores.from_confusion(matrix), mean_loss(logits, examples.labels)
+        names = self.settings.task.names
+        matrix = confusion(examples.labels, logits.argmax(1), len(names))
+        return Scores.from_confusion(matrix, names), mean_loss(logits, examples.labels)
 
     def _save(self, reached: Checkpoint, rounds: Trainer) -> None:
         """Write what was reached: whatever happens now, it is kept."""
         reached.save(self.folder.checkpoint)
         rounds.settle(reached.number)
         self.folder.write_rounds(reached.records)
-        save_weights(self.folder.model, reached.best, ARCHITECTURES[self.settings.model])
+        save_weights(self.folder.model, reached.best, _architecture(self.settings))
 
     def _finish(self, reached: Checkpoint, data: Data) -> dict[str, Any]:
         """Score the chosen model on the test and write the result."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        records = reached.records
+        records, task = reached.records, self.settings.task
         scores, loss = self._evaluate(reached.best, data.test)
         seconds = math.fsum(record.seconds for record in records)
         result = {
+            "task": task.to_dict(),
             **scores.to_dict(),
             "loss": loss,
             "chosen_round": reached.chosen,
@@ -239,8 +241,8 @@ class Run:
             "versions": _versions(),
         }
         draw_confusion(scores, self.folder.confusion)
-        draw_history([asdict(record) for record in records], self.folder.history)
-        draw_partition(data.clients.counts(), self.folder.partition)
+        draw_history([asdict(record) for record in records], self.folder.history, task)
+        draw_partition(data.clients.counts(task), self.folder.partition, task)
         self.folder.write_result(result)
         return result
 
@@ -282,7 +284,7 @@ def check_can_start(settings: SimulationSettings, utterances: Utterances) -> lis
     Raises
     ------
     SettingsError
-        If there are too few utterances, speakers or emotions for the folds or the clients, or too
+        If there are too few utterances, speakers or labels for the folds or the clients, or too
         few clients for a round or its strategy.
     """
     _, places = divide(utterances, settings)
@@ -308,13 +310,19 @@ def _check_round(settings: SimulationSettings, clients: int) -> None:
         )
 
 
+def _architecture(settings: SimulationSettings) -> Architecture:
+    return architecture_of(settings.model, settings.task)
+
+
 def _initial_weights(settings: SimulationSettings) -> Weights:
-    architecture = ARCHITECTURES[settings.model]
+    architecture = _architecture(settings)
     if settings.initial:
         try:
             return load_weights(settings.initial, architecture)
         except WeightsError as error:
-            error.remedy = f"Give --initial the model.safetensors of a {settings.model} run."
+            error.remedy = (
+                f"Give --initial the model.safetensors of a {settings.model} run of this task."
+            )
             raise
     return initial_weights(architecture, stream(settings.seed, "initial weights"))
 

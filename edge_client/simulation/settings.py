@@ -6,10 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.architectures import ModelName
 from shared.environment import Prefix
 from shared.rounds import STRATEGY_OPTIONS, FederatedSettings, Share
 from shared.settings import Settings
+from shared.task_settings import TaskSettings
 from shared.training import Positive
 
 Partition = Literal["random", "single-emotion", "speaker", "dirichlet", "quantity"]
@@ -59,8 +59,8 @@ class ModelSettings(Settings):
 
     panel: ClassVar[str] = "Model"
 
-    model: ModelName = "conv"
-    """The architecture."""
+    model: str = "conv"
+    """The architecture: dense, conv or lstm."""
     engine: Literal["keras", "tflite"] = "keras"
     """What trains: Keras, or the code that runs on devices."""
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -112,6 +112,7 @@ class SimulationSettings(
     ModelSettings,
     ProtocolSettings,
     CorpusSettings,
+    TaskSettings,
 ):
     """Everything that determines a run: the same settings give the same weights."""
 
@@ -141,9 +142,11 @@ class SimulationSettings(
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
+        from shared.architectures import architecture_of
         from shared.codecs import make_codec
 
         make_codec(self.codec)
+        architecture_of(self.model, self.task)
         if self.fold > self.folds:
             raise ValueError(f"fold {self.fold} does not exist, there are {self.folds}")
         if self.test_data and not self.test_corpus:

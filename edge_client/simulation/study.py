@@ -14,7 +14,7 @@ from edge_client.simulation.progress import RunProgress, work
 from edge_client.simulation.run import Run, check_can_start, check_parts
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
-from shared.architectures import ARCHITECTURES, ModelName
+from shared.architectures import Architecture, architecture_of
 from shared.metrics import Scores
 from shared.tflite import physical_cores
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 METRICS: Final = ("accuracy", "uar", "precision", "recall", "macro_f1")
 """The scores that tables show."""
 
-_CORPUS: Final = ("corpus", "data", "happy", "test_corpus", "test_data")
+_CORPUS: Final = ("labels", "front_end", "corpus", "data", "happy", "test_corpus", "test_data")
 """Settings that determine the utterances of a run."""
 
 
@@ -55,21 +55,21 @@ class Engines:
     """Makes engines; runs of the same model share them, so that they are compiled once."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, ModelName], list[Engine]] = {}
+        self._made: dict[tuple[str, Architecture], list[Engine]] = {}
 
     def get(self, settings: SimulationSettings) -> Sequence[Engine]:
         """Give the engines that a run's settings ask for: one for the baseline."""
         threads = settings.threads or min(physical_cores(), MOST_SIDE_BY_SIDE)
-        made = self._made.setdefault((settings.engine, settings.model), [])
+        architecture = architecture_of(settings.model, settings.task)
+        made = self._made.setdefault((settings.engine, architecture), [])
         count = 1 if settings.baseline else min(threads, settings.clients or threads)
         while len(made) < count:
-            made.append(_make_engine(settings, threads))
+            made.append(_make_engine(settings.engine, architecture, threads))
         return made[:count]
 
 
-def _make_engine(settings: SimulationSettings, threads: int) -> Engine:
-    architecture = ARCHITECTURES[settings.model]
-    if settings.engine == "keras":
+def _make_engine(engine: str, architecture: Architecture, threads: int) -> Engine:
+    if engine == "keras":
         from edge_client.simulation.keras_engine import KerasEngine
 
         return KerasEngine(architecture, threads)
@@ -157,7 +157,8 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     -------
     dict
         ``mean`` and ``std`` of each metric (``std`` is ``None`` for one seed), the summed
-        ``confusion``, the ``seeds``, the seconds of all runs, and the bytes up of one run.
+        ``confusion`` and its ``labels``, the ``seeds``, the seconds of all runs, and the bytes up
+        of one run.
     """
     by_seed: dict[int, list[dict[str, Any]]] = {}
     for result in results:
@@ -166,7 +167,8 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         np.sum([run["confusion"] for run in runs], axis=0, dtype=np.int64)
         for runs in by_seed.values()
     ]
-    scores = [Scores.from_confusion(matrix).to_dict() for matrix in pooled]
+    labels = list(results[0]["classes"])
+    scores = [Scores.from_confusion(matrix, labels).to_dict() for matrix in pooled]
     each = {metric: [score[metric] for score in scores] for metric in METRICS}
     return {
         "mean": {metric: fmean(values) for metric, values in each.items()},
@@ -174,6 +176,7 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
             metric: stdev(values) if len(values) > 1 else None for metric, values in each.items()
         },
         "each": each,
+        "labels": labels,
         "confusion": np.sum(pooled, axis=0).tolist(),
         "seeds": list(by_seed),
         "runs": len(results),

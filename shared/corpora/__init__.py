@@ -1,7 +1,7 @@
 """Speech corpora: what each is, and its loader.
 
 >>> corpus = load_corpus("ravdess", Path("ravdess"))    # doctest: +SKIP
->>> corpus.clips[0].emotion                             # doctest: +SKIP
+>>> corpus.clips[0].label                             # doctest: +SKIP
 'neutral'
 """
 
@@ -14,6 +14,7 @@ from typing import Any, Final
 from shared.corpora import cremad, emodb, iemocap, manifest, ravdess, synthetic
 from shared.corpora.corpus import Clip, Corpus, CorpusInfo
 from shared.errors import CorpusError, SettingsError
+from shared.task import DEFAULT_TASK, Task
 
 __all__ = ["CORPORA", "Clip", "Corpus", "CorpusInfo", "Loader", "load_corpus"]
 
@@ -27,7 +28,8 @@ class Loader:
     info
         Facts about it.
     load
-        Reads its clips: called with its folder, unless it is made on the spot, and its options.
+        Reads its clips: called with its folder, unless it is made on the spot, the task, and its
+        options.
     """
 
     info: CorpusInfo
@@ -54,7 +56,9 @@ CORPORA: Final[dict[str, Loader]] = {
 """Every corpus, by its name."""
 
 
-def load_corpus(name: str, data: Path | None = None, **options: Any) -> Corpus:
+def load_corpus(
+    name: str, data: Path | None = None, task: Task = DEFAULT_TASK, **options: Any
+) -> Corpus:
     """Load a corpus.
 
     Parameters
@@ -63,6 +67,8 @@ def load_corpus(name: str, data: Path | None = None, **options: Any) -> Corpus:
         A key of :data:`CORPORA`.
     data
         Where it is; not for a corpus that is made on the spot.
+    task
+        Whose labels the clips get.
     **options
         Of this corpus, as its loader documents them.
 
@@ -71,7 +77,7 @@ def load_corpus(name: str, data: Path | None = None, **options: Any) -> Corpus:
     SettingsError
         If there is no corpus of that name, or it has no such option.
     CorpusError
-        If it is not at ``data``, is damaged, or has no clips of our four emotions.
+        If it is not at ``data``, is damaged, or has no clip with a label of the task.
     """
     if name not in CORPORA:
         raise SettingsError(
@@ -86,17 +92,17 @@ def load_corpus(name: str, data: Path | None = None, **options: Any) -> Corpus:
     if not loader.info.tree:
         if data is not None:
             raise SettingsError(f"The corpus {name} is made on the spot.", "Leave out --data.")
-        corpus = loader.load(**options)
+        corpus = loader.load(task=task, **options)
     elif data is None:
         raise CorpusError(
             f"The corpus {name} needs its files.",
             f"Name their place with --data PATH. To obtain them: {loader.info.obtain}.",
         )
     else:
-        corpus = loader.load(data, **options)
+        corpus = loader.load(data, task, **options)
     if not corpus.labelled:
         raise CorpusError(
             f"{data or name} holds {len(corpus.clips)} clips, none of them labelled "
-            "with one of the four emotions."
+            f"with one of {', '.join(task.names)}."
         )
     return corpus

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from shared.audio import SUFFIXES, Samples, read_clip
-from shared.emotions import Emotion
 from shared.errors import CorpusError
 
 SHOWN: Final = 5
@@ -65,8 +64,8 @@ class Clip:
         Its path below the corpus's folder, with ``/``; unique within the corpus.
     source
         Where its sound comes from.
-    emotion
-        Its label; ``None`` if it is of another emotion than our four.
+    label
+        The task's label that it has; ``None`` if it has none of them.
     original
         Its label in the corpus's own words.
     speaker
@@ -79,7 +78,7 @@ class Clip:
 
     identifier: str
     source: ClipSource
-    emotion: Emotion | None
+    label: str | None
     original: str
     speaker: str
     language: str = ""
@@ -143,7 +142,7 @@ class Corpus:
     info
         Facts about it.
     clips
-        All of them, also those of other emotions, in the order of their identifiers.
+        All of them, also those with other labels, in the order of their identifiers.
     """
 
     info: CorpusInfo
@@ -156,8 +155,8 @@ class Corpus:
 
     @property
     def labelled(self) -> tuple[Clip, ...]:
-        """The clips of our four emotions."""
-        return tuple(clip for clip in self.clips if clip.emotion is not None)
+        """The clips that have a label of the task."""
+        return tuple(clip for clip in self.clips if clip.label is not None)
 
     @property
     def speakers(self) -> tuple[str, ...]:

@@ -1,17 +1,20 @@
 """CREMA-D: the Crowd-sourced Emotional Multimodal Actors Dataset."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, audio_files, corpus_of_names
-from shared.emotions import Emotion
+from shared.corpora.labels import label_of
+from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
     name="cremad",
     title="CREMA-D",
     description=(
-        "7442 clips (4900 of our four emotions) by 91 actors, English, twelve sentences, acted; "
+        "7442 clips (4900 of the four emotions of the default task; also disgust and fear) by 91 "
+        "actors, English, twelve sentences, acted; "
         "labels are those the actors aimed at (Cao et al., 2014)."
     ),
     licence="Open Database License 1.0",
@@ -22,11 +25,13 @@ INFO: Final = CorpusInfo(
 # Actor, sentence, emotion, level (XX: unspecified; one published name has a single X).
 _NAME: Final = re.compile(r"([0-9]{4})_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_[A-Z]{1,2}")
 
-_EMOTIONS: Final[dict[str, Emotion]] = {
-    "ANG": "angry",
-    "HAP": "happy",
+_LABELS: Final = {
+    "ANG": "anger",
+    "DIS": "disgust",
+    "FEA": "fear",
+    "HAP": "happiness",
     "NEU": "neutral",
-    "SAD": "sad",
+    "SAD": "sadness",
 }
 
 _TEXTS: Final = {
@@ -45,13 +50,15 @@ _TEXTS: Final = {
 }
 
 
-def load(data: Path) -> Corpus:
+def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
     """Load the clips.
 
     Parameters
     ----------
     data
         The folder that holds ``AudioWAV``, or that folder itself.
+    task
+        Whose labels the clips get.
 
     Raises
     ------
@@ -60,15 +67,15 @@ def load(data: Path) -> Corpus:
     """
     places = (audio_files(folder) for folder in (data / "AudioWAV", data))
     expected = "a folder AudioWAV with clips named like 1001_DFA_ANG_XX.wav"
-    return corpus_of_names(INFO, data, places, _NAME, _clip, expected)
+    return corpus_of_names(INFO, data, places, _NAME, partial(_clip, task), expected)
 
 
-def _clip(path: Path, data: Path, match: re.Match[str]) -> Clip:
+def _clip(task: Task, path: Path, data: Path, match: re.Match[str]) -> Clip:
     speaker, text, original = match.groups()
     return Clip(
         identifier=path.relative_to(data).as_posix(),
         source=AudioFile(path),
-        emotion=_EMOTIONS.get(original),
+        label=label_of(_LABELS[original], task),
         original=original,
         speaker=speaker,
         language="en",

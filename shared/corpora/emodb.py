@@ -1,17 +1,20 @@
 """EMO-DB: the Berlin Database of Emotional Speech."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, audio_files, corpus_of_names
-from shared.emotions import Emotion
+from shared.corpora.labels import label_of
+from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
     name="emodb",
     title="EMO-DB",
     description=(
-        "535 clips (339 of our four emotions) by 10 actors, German, ten sentences, acted "
+        "535 clips (339 of the four emotions of the default task; also boredom, disgust and fear) "
+        "by 10 actors, German, ten sentences, acted "
         "(Burkhardt et al., 2005)."
     ),
     licence="free for research, with its paper cited; see its site",
@@ -22,14 +25,14 @@ INFO: Final = CorpusInfo(
 # Speaker, text, emotion (the initial of its German word), version.
 _NAME: Final = re.compile(r"([0-9]{2})([a-z][0-9]{2})([WLEAFTN])[a-z]?")
 
-_EMOTIONS: Final[dict[str, tuple[str, Emotion | None]]] = {
-    "W": ("anger", "angry"),
-    "L": ("boredom", None),
-    "E": ("disgust", None),
-    "A": ("fear", None),
-    "F": ("happiness", "happy"),
-    "T": ("sadness", "sad"),
-    "N": ("neutral", "neutral"),
+_LABELS: Final = {
+    "W": "anger",
+    "L": "boredom",
+    "E": "disgust",
+    "A": "fear",
+    "F": "happiness",
+    "T": "sadness",
+    "N": "neutral",
 }
 
 _TEXTS: Final = {
@@ -46,13 +49,15 @@ _TEXTS: Final = {
 }
 
 
-def load(data: Path) -> Corpus:
+def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
     """Load the clips.
 
     Parameters
     ----------
     data
         The folder that holds the clips, or the one that holds their folder ``wav``.
+    task
+        Whose labels the clips get.
 
     Raises
     ------
@@ -61,16 +66,16 @@ def load(data: Path) -> Corpus:
     """
     places = (audio_files(folder) for folder in (data / "wav", data))
     expected = "clips named like 03a01Fa.wav, or their folder wav"
-    return corpus_of_names(INFO, data, places, _NAME, _clip, expected)
+    return corpus_of_names(INFO, data, places, _NAME, partial(_clip, task), expected)
 
 
-def _clip(path: Path, data: Path, match: re.Match[str]) -> Clip:
+def _clip(task: Task, path: Path, data: Path, match: re.Match[str]) -> Clip:
     speaker, text, letter = match.groups()
-    original, emotion = _EMOTIONS[letter]
+    original = _LABELS[letter]
     return Clip(
         identifier=path.relative_to(data).as_posix(),
         source=AudioFile(path),
-        emotion=emotion,
+        label=label_of(original, task),
         original=original,
         speaker=speaker,
         language="de",

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, entries, not_there
-from shared.emotions import Emotion
+from shared.corpora.labels import label_of
 from shared.errors import CorpusError, SettingsError
+from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
     name="iemocap",
     title="IEMOCAP",
     description=(
-        "10039 utterances (5531 of our four emotions) by 10 actors in 5 sessions of two, English, "
-        "scripted and improvised dialogue, labelled by listeners (Busso et al., 2008)."
+        "10039 utterances (5531 of the four emotions of the default task) by 10 actors in 5 "
+        "sessions of two, English, scripted and improvised dialogue, labelled by listeners "
+        "(Busso et al., 2008)."
     ),
     licence="for research, after signing the release form of USC SAIL",
     obtain="ask for it at https://sail.usc.edu/iemocap/iemocap_release.htm",
@@ -36,8 +38,6 @@ _HAPPY: Final[dict[str, frozenset[str]]] = {
     "happiness": frozenset({"hap"}),
 }
 
-_EMOTIONS: Final[dict[str, Emotion]] = {"ang": "angry", "neu": "neutral", "sad": "sad"}
-
 # [start - end] in seconds, dialogue_utterance, label; valence, activation, dominance follow.
 _LABEL: Final = re.compile(
     r"\[[0-9. -]+\]\s+((Ses[0-9]{2})[FM]_\w+)_(([FM])\w*[0-9]+)\s+([a-z]{3})\b"
@@ -45,7 +45,7 @@ _LABEL: Final = re.compile(
 _TRANSCRIPT: Final = re.compile(r"(\w+) \[[0-9. -]+\]: ?(.*)")
 
 
-def load(data: Path, *, happy: Happy = "both") -> Corpus:
+def load(data: Path, task: Task = DEFAULT_TASK, *, happy: Happy = "both") -> Corpus:
     """Load the utterances as the listeners' majority labelled them.
 
     Parameters
@@ -53,8 +53,10 @@ def load(data: Path, *, happy: Happy = "both") -> Corpus:
     data
         The folder that holds ``Session1`` to ``Session5``, or the one that holds
         ``IEMOCAP_full_release``.
+    task
+        Whose labels the clips get.
     happy
-        Which of its labels count as happy.
+        Which of its labels count as happy; ``exc`` does not where the task has a label for it.
 
     Raises
     ------
@@ -69,14 +71,14 @@ def load(data: Path, *, happy: Happy = "both") -> Corpus:
         clips = [
             clip
             for session in sorted(folder.glob("Session[1-5]"))
-            for clip in _session(session, data, _HAPPY[happy])
+            for clip in _session(session, data, task, _HAPPY[happy])
         ]
         if clips:
             return Corpus(INFO, tuple(sorted(clips, key=lambda clip: clip.identifier)))
     raise not_there(INFO, data, "folders Session1 to Session5 with labels and sentences")
 
 
-def _session(session: Path, data: Path, happy: frozenset[str]) -> Iterator[Clip]:
+def _session(session: Path, data: Path, task: Task, happy: frozenset[str]) -> Iterator[Clip]:
     sentences = session / "sentences" / "wav"
     if not sentences.is_dir():
         raise not_there(INFO, data, f"a folder {sentences.relative_to(data)}")
@@ -93,12 +95,20 @@ def _session(session: Path, data: Path, happy: frozenset[str]) -> Iterator[Clip]
             yield Clip(
                 identifier=path.relative_to(data).as_posix(),
                 source=AudioFile(path),
-                emotion="happy" if original in happy else _EMOTIONS.get(original),
+                label=_label(original, task, happy),
                 original=original,
                 speaker=number + gender,
                 language="en",
                 text=texts.get(identifier, ""),
             )
+
+
+def _label(original: str, task: Task, happy: frozenset[str]) -> str | None:
+    """Find the task's label for one of IEMOCAP's."""
+    if original in _HAPPY["both"]:
+        own = label_of(original, task) if original == "exc" else None
+        return own or (label_of("happy", task) if original in happy else None)
+    return label_of(original, task)
 
 
 def _texts(folder: Path) -> dict[str, str]:

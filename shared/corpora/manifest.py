@@ -1,4 +1,4 @@
-"""Clips of one's own: a CSV file that lists them, or folders named by emotion."""
+"""Clips of one's own: a CSV file that lists them, or folders named by label."""
 
 import csv
 from collections.abc import Iterator
@@ -14,46 +14,51 @@ from shared.corpora.corpus import (
     entries,
     not_there,
 )
-from shared.emotions import EMOTIONS, Emotion
+from shared.corpora.labels import emotion_of, label_of
 from shared.errors import CorpusError
+from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
     name="manifest",
     title="clips of your own",
     description=(
         "Clips of your own, in any audio format: listed in a CSV file, or sorted into folders "
-        "named angry, happy, neutral and sad."
+        "named by label: angry, happy, neutral and sad, or what --labels says."
     ),
     licence="yours",
     obtain="record it, or list another corpus's files",
     tree=(
-        "a CSV file with the columns path,emotion,speaker[,language][,text]\n"
-        "  (paths relative to the CSV; emotion: angry, happy, neutral, sad or other)\n"
+        "a CSV file with the columns path,label,speaker[,language][,text]\n"
+        "  (paths relative to the CSV; label: one of --labels, another word for it, or other)\n"
         "or a folder: angry/anna/1.wav   (speaker anna)\n"
         "             angry/2.wav        (speaker unknown)"
     ),
 )
 
 OTHER: Final = "other"
-"""Emotion of a row that is none of our four."""
+"""Label of a row that has none of the task's."""
 
 UNKNOWN: Final = "unknown"
-"""Speaker of a clip that lies directly in an emotion's folder."""
+"""Speaker of a clip that lies directly in a label's folder."""
 
 _MEND: Final = "Mend the file; 'edge-client corpora' shows what it should hold."
 
-_REQUIRED: Final = ("path", "emotion", "speaker")
-_COLUMNS: Final = (*_REQUIRED, "language", "text")
-_EMOTIONS: Final[dict[str, Emotion]] = {emotion: emotion for emotion in EMOTIONS}
+_REQUIRED: Final = ("path", "speaker")
+_LABEL: Final = ("label", "emotion")
+"""What the column of the labels may be called."""
+
+_COLUMNS: Final = (*_REQUIRED, *_LABEL, "language", "text")
 
 
-def load(data: Path) -> Corpus:
-    """Load the clips that a CSV file lists, or those in folders named by emotion.
+def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
+    """Load the clips that a CSV file lists, or those in folders named by label.
 
     Parameters
     ----------
     data
-        The CSV file, or the folder that holds the emotions' folders.
+        The CSV file, or the folder that holds the labels' folders.
+    task
+        Whose labels the clips get.
 
     Raises
     ------
@@ -61,25 +66,27 @@ def load(data: Path) -> Corpus:
         If there are no clips, or a row of the CSV file is wrong: it names the line.
     """
     if data.is_dir():
-        return Corpus(INFO, labelled_folders(data))
+        return Corpus(INFO, labelled_folders(data, task))
     if not data.is_file():
-        raise not_there(INFO, data, "a CSV file, or a folder of emotions")
-    clips = sorted(_rows(data), key=lambda clip: clip.identifier)
+        raise not_there(INFO, data, "a CSV file, or a folder of labels' folders")
+    clips = sorted(_rows(data, task), key=lambda clip: clip.identifier)
     if not clips:
         raise CorpusError(f"{data} lists no clips.", _MEND)
     return Corpus(INFO, tuple(clips))
 
 
-def labelled_folders(data: Path) -> tuple[Clip, ...]:
-    """Find the audio files in sub-folders named by emotion.
+def labelled_folders(data: Path, task: Task = DEFAULT_TASK) -> tuple[Clip, ...]:
+    """Find the audio files in sub-folders named by label.
 
-    A folder within an emotion's folder names the speaker; without one, it is ``"unknown"``.
-    Sub-folders of other names hold clips of other emotions.
+    A folder within a label's folder names the speaker; without one, it is ``"unknown"``.
+    Sub-folders of other names hold clips with other labels.
 
     Parameters
     ----------
     data
-        The folder that holds the emotions' folders.
+        The folder that holds the labels' folders.
+    task
+        Whose labels the clips get.
 
     Returns
     -------
@@ -89,13 +96,13 @@ def labelled_folders(data: Path) -> tuple[Clip, ...]:
     Raises
     ------
     CorpusError
-        If no sub-folder is named by one of the four emotions, or those that are hold no audio.
+        If no sub-folder is named by one of the labels, or those that are hold no audio.
     """
     clips = [
         Clip(
             identifier=path.relative_to(data).as_posix(),
             source=AudioFile(path),
-            emotion=_EMOTIONS.get(folder.name.lower()),
+            label=label_of(folder.name, task),
             original=folder.name,
             speaker=path.parent.name if path.parent != folder else UNKNOWN,
         )
@@ -103,20 +110,20 @@ def labelled_folders(data: Path) -> tuple[Clip, ...]:
         if folder.is_dir()
         for path in clips_below(folder)
     ]
-    if not any(clip.emotion for clip in clips):
-        raise not_there(INFO, data, f"folders named {', '.join(EMOTIONS)} with clips in them")
+    if not any(clip.label for clip in clips):
+        raise not_there(INFO, data, f"folders named {', '.join(task.names)} with clips in them")
     return tuple(clips)
 
 
-def _rows(file: Path) -> Iterator[Clip]:
+def _rows(file: Path, task: Task) -> Iterator[Clip]:
     seen: dict[str, int] = {}
     try:
         # utf-8-sig: spreadsheets begin their CSV files with a byte-order mark.
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines, strict=True)
-            _check_header(file, list(reader.fieldnames or ()))
+            column = _label_column(file, list(reader.fieldnames or ()))
             for row in reader:
-                clip = _clip(file, reader.line_num, row)
+                clip = _clip(file, reader.line_num, row, column, task)
                 if clip.identifier in seen:
                     raise CorpusError(
                         f"{file}, line {reader.line_num}: {clip.identifier} is in line "
@@ -133,18 +140,22 @@ def _rows(file: Path) -> Iterator[Clip]:
         raise CorpusError(f"Cannot read {file}: {error.strerror}.") from error
 
 
-def _check_header(file: Path, header: list[str]) -> None:
+def _label_column(file: Path, header: list[str]) -> str:
+    """Check the header; give the name of the labels' column."""
     missing = [name for name in _REQUIRED if name not in header]
     odd = [name for name in header if name not in _COLUMNS]
-    if missing or odd or len(set(header)) < len(header):
+    columns = [name for name in _LABEL if name in header]
+    if missing or odd or len(columns) != 1 or len(set(header)) < len(header):
         raise CorpusError(
-            f"{file}, line 1: the columns should be path,emotion,speaker[,language][,text], "
+            f"{file}, line 1: the columns should be path,label,speaker[,language][,text], "
             f"they are {','.join(header)[:100] or 'none'}.",
             _MEND,
         )
+    return columns[0]
 
 
-def _clip(file: Path, line: int, row: dict[str, str | None]) -> Clip:
+def _clip(file: Path, line: int, row: dict[str, str | None], column: str, task: Task) -> Clip:
+    """Make the clip of a row; ``column`` names the one that holds its label."""
     where = f"{file}, line {line}"
     # csv puts what lies beyond the last column under the key None, and None where one is missing.
     if set(row) - set(_COLUMNS) or None in row.values():
@@ -153,22 +164,24 @@ def _clip(file: Path, line: int, row: dict[str, str | None]) -> Clip:
             "Put quotes around what holds a comma.",
         )
     cells = {name: (value or "").strip() for name, value in row.items()}
-    for name in _REQUIRED:
+    for name in ("path", column, "speaker"):
         if not cells[name]:
             raise CorpusError(f"{where}: the {name} is empty.", _MEND)
     if "\0" in cells["path"]:
         raise CorpusError(f"{where}: the path holds a zero byte.", _MEND)
-    emotion = cells["emotion"].lower()
-    if emotion not in (*EMOTIONS, OTHER):
+    word = cells[column]
+    label = label_of(word, task)
+    # A word that nobody knows is rather a slip than a label that this task does without.
+    if label is None and word.lower() != OTHER and emotion_of(word) is None:
         raise CorpusError(
-            f"{where}: the emotion {cells['emotion']!r} is none of {', '.join(EMOTIONS)}, {OTHER}.",
-            f"Write {OTHER} for any other emotion: such clips are left out.",
+            f"{where}: the {column} {word!r} is none of {', '.join(task.names)}, {OTHER}.",
+            f"Write {OTHER} for any other {column}: such clips are left out.",
         )
     return Clip(
         identifier=Path(cells["path"]).as_posix(),
         source=AudioFile(file.parent / cells["path"]),
-        emotion=_EMOTIONS.get(emotion),
-        original=cells["emotion"],
+        label=label,
+        original=word,
         speaker=cells["speaker"],
         language=cells.get("language", ""),
         text=cells.get("text", ""),

@@ -1,18 +1,20 @@
 """RAVDESS: the Ryerson Audio-Visual Database of Emotional Speech and Song."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, audio_files, corpus_of_names
-from shared.emotions import Emotion
+from shared.corpora.labels import label_of
+from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
     name="ravdess",
     title="RAVDESS",
     description=(
-        "1440 spoken clips (672 of our four emotions) by 24 actors, North American English, "
-        "two sentences, acted (Livingstone & Russo, 2018)."
+        "1440 spoken clips of eight emotions (672 of the four of the default task) by 24 actors, "
+        "North American English, two sentences, acted (Livingstone & Russo, 2018)."
     ),
     licence="CC BY-NC-SA 4.0",
     obtain="Audio_Speech_Actors_01-24.zip from https://zenodo.org/records/1188976",
@@ -22,27 +24,29 @@ INFO: Final = CorpusInfo(
 # Modality (03: sound only), channel (01: speech), emotion, intensity, statement, repetition, actor.
 _NAME: Final = re.compile(r"03-01-(0[1-8])-0[12]-(0[12])-0[12]-([0-9]{2})")
 
-_EMOTIONS: Final[dict[str, tuple[str, Emotion | None]]] = {
-    "01": ("neutral", "neutral"),
-    "02": ("calm", None),
-    "03": ("happy", "happy"),
-    "04": ("sad", "sad"),
-    "05": ("angry", "angry"),
-    "06": ("fearful", None),
-    "07": ("disgust", None),
-    "08": ("surprised", None),
+_LABELS: Final = {
+    "01": "neutral",
+    "02": "calm",
+    "03": "happy",
+    "04": "sad",
+    "05": "angry",
+    "06": "fearful",
+    "07": "disgust",
+    "08": "surprised",
 }
 
 _TEXTS: Final = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
 
 
-def load(data: Path) -> Corpus:
+def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
     """Load the spoken clips; songs and videos beside them are passed over.
 
     Parameters
     ----------
     data
         The folder that holds ``Actor_01`` to ``Actor_24``, or the one above it.
+    task
+        Whose labels the clips get.
 
     Raises
     ------
@@ -56,16 +60,16 @@ def load(data: Path) -> Corpus:
         for folder in folders
     )
     expected = "folders Actor_01 to Actor_24 with clips 03-01-*"
-    return corpus_of_names(INFO, data, places, _NAME, _clip, expected)
+    return corpus_of_names(INFO, data, places, _NAME, partial(_clip, task), expected)
 
 
-def _clip(path: Path, data: Path, match: re.Match[str]) -> Clip:
+def _clip(task: Task, path: Path, data: Path, match: re.Match[str]) -> Clip:
     code, statement, actor = match.groups()
-    original, emotion = _EMOTIONS[code]
+    original = _LABELS[code]
     return Clip(
         identifier=path.relative_to(data).as_posix(),
         source=AudioFile(path),
-        emotion=emotion,
+        label=label_of(original, task),
         original=original,
         speaker=f"Actor_{actor}",
         language="en",

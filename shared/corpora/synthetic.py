@@ -1,7 +1,7 @@
 """Sounds made on the spot from a seed, so that everything can be tried before there is a corpus.
 
 They are not speech, and nothing measured on them says anything about speech: a pulse train filtered
-by formants (the source-filter model; Fant, 1960), in syllables. The emotions differ as acted speech
+by formants (the source-filter model; Fant, 1960), in syllables. Emotions differ as acted speech
 does on average (Scherer, 2003): anger is fast, loud and bright, happiness high and lively, sadness
 slow, low and dull. Speakers differ more than the emotions do.
 """
@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 
 from shared.audio import RATE, Samples
 from shared.corpora.corpus import Clip, Corpus, CorpusInfo
-from shared.emotions import EMOTIONS, Emotion
+from shared.corpora.labels import emotion_of
 from shared.errors import SettingsError
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
     name="synthetic",
     title="synthetic sounds (not speech)",
     description=(
-        "672 sounds by 24 made-up voices, made on the spot from a seed. Not speech: for trying "
+        "168 sounds of each label by 24 made-up voices, made on the spot from a seed (672 of the "
+        "default task). Not speech: for trying "
         "things out and for tests; results on it say nothing about people."
     ),
     licence="none needed",
@@ -77,12 +79,36 @@ class Manner:
     dynamics: float
 
 
-MANNERS: Final[dict[Emotion, Manner]] = {
+MANNERS: Final = {
     "angry": Manner(pitch=2.0, range=1.4, tilt=5.0, tempo=1.25, loudness=8.0, dynamics=5.5),
     "happy": Manner(pitch=7.0, range=2.0, tilt=1.5, tempo=1.15, loudness=3.0, dynamics=3.5),
     "neutral": Manner(pitch=0.0, range=1.0, tilt=0.0, tempo=1.0, loudness=0.0, dynamics=2.5),
     "sad": Manner(pitch=-1.0, range=0.6, tilt=-3.5, tempo=0.75, loudness=-6.0, dynamics=1.5),
+    "fearful": Manner(pitch=8.0, range=0.7, tilt=3.5, tempo=1.4, loudness=0.0, dynamics=4.5),
+    "disgusted": Manner(pitch=-4.0, range=1.2, tilt=3.0, tempo=0.7, loudness=2.0, dynamics=4.5),
+    "surprised": Manner(pitch=10.0, range=2.6, tilt=2.5, tempo=0.95, loudness=4.0, dynamics=3.0),
+    "calm": Manner(pitch=-3.0, range=0.8, tilt=-1.5, tempo=0.85, loudness=-4.0, dynamics=2.0),
+    "bored": Manner(pitch=-5.0, range=0.4, tilt=-2.0, tempo=0.65, loudness=-5.0, dynamics=1.0),
+    "excited": Manner(pitch=6.0, range=1.8, tilt=4.0, tempo=1.35, loudness=6.0, dynamics=5.0),
+    "frustrated": Manner(pitch=1.0, range=0.9, tilt=4.0, tempo=1.1, loudness=5.0, dynamics=4.0),
+    "contemptuous": Manner(pitch=-3.0, range=1.5, tilt=1.0, tempo=0.8, loudness=1.0, dynamics=3.0),
 }
+"""How each emotion of :data:`shared.corpora.labels.ALIASES` sounds."""
+
+_BOUNDS: Final = (
+    Manner(pitch=-5.0, range=0.5, tilt=-4.0, tempo=0.7, loudness=-6.0, dynamics=1.5),
+    Manner(pitch=9.0, range=2.2, tilt=5.0, tempo=1.35, loudness=7.0, dynamics=5.5),
+)
+"""Between which the manners of other labels lie."""
+
+
+def manner_of(label: str) -> Manner:
+    """Give the manner of any label: an emotion's own, for others one that follows from the name."""
+    if emotion := emotion_of(label):
+        return MANNERS[emotion]
+    draws = np.frombuffer(hashlib.sha256(label.encode()).digest()[:6], np.uint8) / 255
+    low, high = (np.array(astuple(bound)) for bound in _BOUNDS)
+    return Manner(*(low + draws * (high - low)).tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +121,21 @@ class SyntheticSound:
         Of the corpus.
     speaker
         Number of its voice.
-    emotion
+    label
         Which.
     take
-        Number among the clips of this voice and emotion.
+        Number among the clips of this voice and label.
     """
 
     seed: int
     speaker: int
-    emotion: Emotion
+    label: str
     take: int
 
     def read(self) -> Samples:
         """Make the sound: 1.5 to 3 s at 16 kHz, float32 within -1 to 1."""
         voice = stream(self.seed, "synthetic", self.speaker)
-        rng = stream(self.seed, "synthetic", self.speaker, self.emotion, self.take)
+        rng = stream(self.seed, "synthetic", self.speaker, self.label, self.take)
         low, high = np.log2(PITCHES)
         pitch = voice.uniform(low, high)
         # High voices come from short vocal tracts: their formants lie higher too.
@@ -117,7 +143,7 @@ class SyntheticSound:
         expression = voice.uniform(0.7, 1.2)
         tilt, tempo = voice.normal(-3.0, 1.5), voice.uniform(3.6, 5.2)
         span, noise = voice.uniform(1.0, 2.5), voice.uniform(-42, -24)
-        manner = MANNERS[self.emotion]
+        manner = manner_of(self.label)
         # No two takes are alike: each expresses its emotion more or less.
         strength = expression * rng.normal(1.0, 0.2)
 
@@ -182,42 +208,54 @@ def _syllables(
     return sound.ravel()
 
 
-def load(*, seed: int = 0, speakers: int = 24, clips_per_speaker: int = 28) -> Corpus:
+def load(
+    task: Task = DEFAULT_TASK,
+    *,
+    seed: int = 0,
+    speakers: int = 24,
+    clips_per_speaker: int | None = None,
+) -> Corpus:
     """List the clips; each is made when it is read.
 
     Parameters
     ----------
+    task
+        Whose labels the clips have.
     seed
         The same seed gives the same sounds.
     speakers
         Voices.
     clips_per_speaker
-        Clips of each voice, a multiple of 4: each voice has equally many of each emotion.
+        Clips of each voice, a multiple of the labels' number: each voice has equally many of each
+        label; seven if not given.
 
     Raises
     ------
     SettingsError
-        If there would be no clips, or they cannot be shared equally among the emotions.
+        If there would be no clips, or they cannot be shared equally among the labels.
     """
-    takes, rest = divmod(clips_per_speaker, len(EMOTIONS))
+    labels = len(task.labels)
+    if clips_per_speaker is None:
+        clips_per_speaker = 7 * labels
+    takes, rest = divmod(clips_per_speaker, labels)
     if speakers < 1 or takes < 1 or rest:
         raise SettingsError(
             f"The synthetic corpus cannot have {speakers} speakers with {clips_per_speaker} clips "
             "each.",
-            f"Ask for at least one speaker, and for a multiple of {len(EMOTIONS)} clips.",
+            f"Ask for at least one speaker, and for a multiple of {labels} clips.",
         )
     width = math.floor(math.log10(speakers)) + 1
     clips = (
         Clip(
-            identifier=f"voice{speaker:0{width}}/{emotion}{take}",
-            source=SyntheticSound(seed, speaker, emotion, take),
-            emotion=emotion,
-            original=emotion,
+            identifier=f"voice{speaker:0{width}}/{label}{take}",
+            source=SyntheticSound(seed, speaker, label, take),
+            label=label,
+            original=label,
             speaker=f"voice{speaker:0{width}}",
             language="zxx",  # ISO 639: no linguistic content
         )
         for speaker in range(1, speakers + 1)
-        for emotion in EMOTIONS
+        for label in task.names
         for take in range(1, takes + 1)
     )
     return Corpus(INFO, tuple(clips))

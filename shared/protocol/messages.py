@@ -8,24 +8,28 @@ import json
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
+    PlainSerializer,
+    PlainValidator,
     TypeAdapter,
     ValidationError,
 )
 
 from shared.errors import ProtocolError
 from shared.protocol.topics import Name
+from shared.task import DEFAULT_TASK, FEWEST_LABELS, MOST_LABELS, Task
 from shared.training import TrainingSettings
 
 T = TypeVar("T")
 
 MAJOR: Final = 1
-MINOR: Final = 0
+MINOR: Final = 1
 VERSION: Final = f"{MAJOR}.{MINOR}"
 
 LARGEST_MESSAGE: Final = 1 << 20
@@ -50,11 +54,31 @@ Offset = Annotated[int, Field(ge=0, le=LARGEST_FILE)]
 RangeList = Annotated[list[tuple[Offset, Offset]], Field(max_length=MOST_RANGES)]
 """Half-open ranges of bytes, sorted and apart from each other."""
 
+
+def _square(rows: list[list[int]]) -> list[list[int]]:
+    if any(len(row) != len(rows) for row in rows):
+        raise ValueError("a confusion matrix should have as many columns as rows")
+    return rows
+
+
+_Count = Annotated[int, Field(ge=0, le=10**6)]
+_Row = Annotated[list[_Count], Field(max_length=MOST_LABELS)]
+
 Confusion = Annotated[
-    list[Annotated[list[Annotated[int, Field(ge=0, le=10**6)]], Field(min_length=4, max_length=4)]],
-    Field(min_length=4, max_length=4),
+    list[_Row], Field(min_length=FEWEST_LABELS, max_length=MOST_LABELS), AfterValidator(_square)
 ]
-"""Counts: rows are true labels, columns predicted ones."""
+"""Counts, as many rows as columns: rows are true labels, columns predicted ones."""
+
+
+def _task(value: Any) -> Task:
+    return value if isinstance(value, Task) else Task.from_dict(value)
+
+
+TaskField = Annotated[Task, PlainValidator(_task), PlainSerializer(Task.to_dict)]
+"""A task as an object: ``labels``, ``front_end``, ``score``."""
+
+ArchitectureName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""Name of a model that both sides know; never a module's, which would be imported."""
 
 
 def _known_settings(values: Any) -> Any:
@@ -110,7 +134,9 @@ class Announcement(Message):
     """Waiting for enough clients; open for updates; or no further round will come."""
     round: Annotated[int, Field(ge=1)]
     """Number of the round."""
-    architecture: Literal["dense", "conv", "lstm"]
+    architecture: ArchitectureName
+    task: TaskField = DEFAULT_TASK
+    """What is recognised; since 1.1, and the default task where it is not given."""
     model: File
     """The round's global weights, as safetensors."""
     averaged: File | None = None
@@ -158,6 +184,8 @@ class Offer(Message):
     round: Annotated[int, Field(ge=1)]
     model: Digest
     """The weights that the update is a difference to."""
+    task: Digest = DEFAULT_TASK.digest
+    """The task's digest; since 1.1, and that of the default task where it is not given."""
     codec: Annotated[str, Field(max_length=64)]
     examples: Annotated[int, Field(ge=1, le=10**9)]
     loss: FiniteFloat | None = None

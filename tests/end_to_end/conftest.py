@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edge_client.cli import main
-from shared.architectures import ARCHITECTURES
 from shared.corpora import load_corpus
+from tests.architectures import replace_model
 from tests.edge_client.tiny import TINY
 from tests.end_to_end.federation.processes import Clips
 
@@ -44,7 +44,7 @@ def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, clip in enumerate(clips):
         name = f"{number}.wav"
         soundfile.write(folder / name, clip.read(), 16_000)
-        rows.append([name, clip.emotion, clip.speaker])
+        rows.append([name, clip.label, clip.speaker])
     bad = {
         "nan.wav": np.full(16_000, np.nan, np.float32),
         "empty.wav": np.empty(0, np.float32),
@@ -85,7 +85,7 @@ def edge_client(
 ) -> Command:
     """Run ``edge-client`` in this process, with a tiny model in the place of ``conv``."""
     assert environment is None
-    monkeypatch.setitem(ARCHITECTURES, "conv", TINY)
+    replace_model(monkeypatch, TINY)
 
     def run(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["edge-client", *map(str, arguments)])
@@ -104,7 +104,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only pretend to draw the pictures of each run, where they do not matter."""
     for name in ("confusion", "history", "partition"):
         target = f"edge_client.simulation.run.draw_{name}"
-        monkeypatch.setattr(target, lambda _, path: path.touch())
+        monkeypatch.setattr(target, lambda _, path, *__: path.touch())
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,7 @@ def write_clips(folder: Path) -> list[Path]:
     import soundfile
 
     for clip in load_corpus("synthetic", speakers=2, clips_per_speaker=8).clips:
-        path = folder / str(clip.speaker) / str(clip.emotion) / f"{clip.identifier[-1]}.wav"
+        path = folder / str(clip.speaker) / str(clip.label) / f"{clip.identifier[-1]}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, clip.read(), 16_000)
     return sorted(folder.iterdir())

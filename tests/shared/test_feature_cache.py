@@ -19,11 +19,11 @@ from shared import feature_cache
 from shared.audio import RATE, Samples
 from shared.corpora import Clip, load_corpus
 from shared.corpora.corpus import AudioFile
-from shared.emotions import EMOTIONS
 from shared.errors import AudioError, CorpusError
 from shared.feature_cache import extract_features
 from shared.feature_store import FeatureStore
 from shared.features import Frames, frame_features, pad
+from shared.task import DEFAULT_TASK
 from tests.shared.corpora.trees import write_clip
 
 
@@ -56,13 +56,13 @@ def test_features_are_those_of_each_clip_in_the_given_order(tmp_path: Path) -> N
         frames = frame_features(one.read())
         assert found.frames[number] == len(frames)
         assert np.array_equal(found.features[number], pad(frames))
-        assert EMOTIONS[found.labels[number]] == one.emotion
+        assert DEFAULT_TASK.names[found.labels(DEFAULT_TASK)[number]] == one.label
     assert found.skipped == ()
 
 
 def test_a_clip_of_another_emotion_has_no_label(tmp_path: Path) -> None:
     other = Clip("a", AudioFile(write_clip(tmp_path / "a.wav")), None, "fear", "anna")
-    assert extract_features([other], tmp_path).labels.tolist() == [-1]
+    assert extract_features([other], tmp_path).labels(DEFAULT_TASK).tolist() == [-1]
 
 
 def test_the_second_time_nothing_is_computed(tmp_path: Path, forbid: Callable[[], None]) -> None:
@@ -308,7 +308,7 @@ def test_all_of_real_ravdess(speech: Path, tmp_path: Path, forbid: Callable[[], 
     found = extract_features(corpus.labelled, tmp_path)
     assert found.features.shape == (672, 100, 34)
     assert found.skipped == ()
-    assert np.bincount(found.labels).tolist() == [192, 192, 96, 192]
+    assert np.bincount(found.labels(DEFAULT_TASK)).tolist() == [192, 192, 96, 192]
     assert np.isfinite(found.features).all()
     assert 20 < found.frames.min() < found.frames.max() < 60
     assert (tmp_path / "features.sqlite").stat().st_size < 672 * 13_600

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import SettingsError, TrainingError
+from shared.task import DEFAULT_TASK
 from shared.training import Examples, TrainingSettings
 
 
@@ -50,7 +51,7 @@ def test_a_learning_rate_is_positive_and_finite(rate: float) -> None:
 
 
 def test_good_examples_pass() -> None:
-    examples().check()
+    examples().check(DEFAULT_TASK)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_good_examples_pass() -> None:
 )
 def test_bad_examples_are_refused(bad: Examples, sentence: str) -> None:
     with pytest.raises(TrainingError, match=sentence):
-        bad.check()
+        bad.check(DEFAULT_TASK)
 
 
 def test_taking_keeps_features_frames_and_labels_together() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from aggregator.ledger import UpdateRecord
 from aggregator.rounds.scoring import mean_training_loss, scores_of, summed_confusion
+from shared.task import DEFAULT_TASK
 
 TOLD = UpdateRecord(
     round=1, client="a", digest="0", bytes=1, codec="float32", examples=30, norm=1, accepted=0
@@ -25,14 +26,14 @@ def test_counts_are_added_but_for_those_that_claim_too_many() -> None:
     updates = [told(confusion=c) for c in (right, wrong, drowning, empty, None)]
     counts = summed_confusion(updates, 100)
     assert counts == [[1, 1, 0, 0], [0, 2, 0, 0], [0, 0, 3, 0], [0, 0, 0, 4]]
-    scores = scores_of(counts)
+    scores = scores_of(counts, DEFAULT_TASK.names)
     assert scores
     assert scores.uar == pytest.approx(3.5 / 4)
 
 
 def test_who_tells_nothing_is_not_scored() -> None:
     assert summed_confusion([told(), told(confusion=[[0] * 4] * 4)], 100) is None
-    assert scores_of(None) is None
+    assert scores_of(None, DEFAULT_TASK.names) is None
     assert mean_training_loss([told()]) is None
 
 

@@ -12,6 +12,7 @@ from edge_client.simulation.data import load_utterances, normalise
 from edge_client.simulation.settings import SimulationSettings
 from shared.corpora import load_corpus
 from shared.errors import CorpusError
+from shared.task import DEFAULT_TASK
 from shared.weights import Weights
 from tests.edge_client.tiny import TINY, activations
 
@@ -32,7 +33,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
     for number, clip in enumerate(load_corpus("synthetic", speakers=2, clips_per_speaker=4).clips):
-        path = tmp_path / "clips" / str(clip.emotion) / clip.speaker / f"{number}.wav"
+        path = tmp_path / "clips" / str(clip.label) / clip.speaker / f"{number}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, clip.read(), 16_000)
     return tmp_path / "clips"
@@ -42,21 +43,21 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_corpus_is_normalised_as_in_a_simulation(corpus: Path, how: str) -> None:
     given = {"validation_corpus": "manifest", "validation_data": corpus}
     settings = ValidationSettings.parse({**given, "validation_normalisation": how})
-    examples = validation_examples(settings)
+    examples = validation_examples(settings, DEFAULT_TASK)
     assert examples
     simulated = load_utterances(SimulationSettings(corpus="manifest", data=corpus))
     expected = normalise(simulated, np.arange(8), how)
     np.testing.assert_array_equal(examples.features, expected.features)
     np.testing.assert_array_equal(examples.labels, expected.labels)
     weights = np.random.default_rng(1).standard_normal(TINY.parameters, np.float32)
-    counts = np.array(Validation(examples, TinyRecogniser())(weights))
+    counts = np.array(Validation(examples, TinyRecogniser(), DEFAULT_TASK)(weights))
     found = activations(weights, examples.features)[-1].argmax(1)
     assert counts.sum(1).tolist() == np.bincount(examples.labels, minlength=4).tolist()
     assert counts.sum(0).tolist() == np.bincount(found, minlength=4).tolist()
 
 
 def test_without_a_corpus_there_is_none(tmp_path: Path) -> None:
-    assert validation_examples(ValidationSettings()) is None
+    assert validation_examples(ValidationSettings(), DEFAULT_TASK) is None
     missing = ValidationSettings(validation_corpus="ravdess", validation_data=tmp_path / "x")
     with pytest.raises(CorpusError):
-        validation_examples(missing)
+        validation_examples(missing, DEFAULT_TASK)

@@ -23,6 +23,7 @@ from shared.errors import ChorusError, RunError, StorageError, WeightsError
 from shared.features import frame_features, pad
 from shared.normalisation import RunningStatistics
 from shared.recogniser import Recogniser
+from shared.task import DEFAULT_TASK
 from shared.training import Examples
 from shared.weights import Weights, digest, initial_weights, load_weights, save_weights
 from tests.brokers import BOUND, wait_until
@@ -235,7 +236,7 @@ def test_examples_are_normalised_as_for_recognition(start: Open) -> None:
     device.correct(3, "angry")
     device.discard(3)
     examples = device.examples()
-    examples.check()
+    examples.check(DEFAULT_TASK)
     statistics = RunningStatistics()
     for seed in range(4):
         statistics.update(frame_features(utterance(seed).samples))

@@ -2,12 +2,13 @@
 
 import pytest
 
-from shared.architectures import ARCHITECTURES, Architecture
+from shared.architectures import Architecture
+from tests.architectures import replace_model
 from tests.edge_client.tiny import TINY
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Architecture:
     """Let ``conv`` be the tiny model."""
-    monkeypatch.setitem(ARCHITECTURES, "conv", TINY)
+    replace_model(monkeypatch, TINY)
     return TINY

@@ -21,6 +21,7 @@ from edge_client.simulation.data import (
 from edge_client.simulation.settings import SimulationSettings
 from shared.corpora import Clip, load_corpus
 from shared.errors import CorpusError, SettingsError
+from shared.task import DEFAULT_TASK
 from tests.edge_client.tiny import utterances
 
 
@@ -119,9 +120,9 @@ def test_clients_hold_the_training_set_and_labels_stay_with_their_features() -> 
     parts = split(whole, simulation())
     assert sorted(seen) == parts.train.tolist()
     assert data.test.features[:, 0, 33].astype(int).tolist() == parts.test.tolist()
-    assert data.clients.counts().sum() == len(parts.train)
+    assert data.clients.counts(DEFAULT_TASK).sum() == len(parts.train)
     assert len(data.clients[1:3]) == 2
-    assert data.clients.counts().shape == (5, 4)
+    assert data.clients.counts(DEFAULT_TASK).shape == (5, 4)
 
 
 def test_the_speaker_partition_has_one_client_a_speaker() -> None:
@@ -212,7 +213,7 @@ def test_utterances_of_a_corpus(few_clips: list[Clip]) -> None:
     loaded = load_utterances(simulation())
     assert len(loaded.examples) == len(few_clips)
     assert loaded.speakers.tolist() == [f"synthetic {clip.speaker}" for clip in few_clips]
-    loaded.examples.check()
+    loaded.examples.check(DEFAULT_TASK)
 
 
 def test_speakers_of_two_manifests_are_not_the_same(few_clips: list[Clip]) -> None:
@@ -251,7 +252,7 @@ def test_a_test_that_is_none_is_refused(values: dict[str, Any], sentence: str) -
 
 
 def test_a_missing_emotion_is_named(few_clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
-    left = tuple(clip for clip in few_clips if clip.emotion not in ("happy", "sad"))
+    left = tuple(clip for clip in few_clips if clip.label not in ("happy", "sad"))
     corpus = replace(load_corpus("synthetic"), clips=left)
     monkeypatch.setattr("edge_client.simulation.data.load_corpus", lambda *_, **__: corpus)
     with pytest.raises(CorpusError, match="synthetic has no clip labelled happy or sad") as caught:

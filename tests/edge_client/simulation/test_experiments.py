@@ -24,6 +24,7 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import METRICS
 from shared.errors import RunError, SettingsError
 from shared.rounds import STRATEGY_OPTIONS
+from shared.task import DEFAULT_TASK
 
 OUT = Path("out")
 MODELS = ["dense", "conv", "lstm"]
@@ -198,6 +199,7 @@ def summary(model: str, column: str, score: float, std: float | None = None) -> 
         "column": column,
         "mean": dict.fromkeys(METRICS, score),
         "std": dict.fromkeys(METRICS, std),
+        "labels": list(DEFAULT_TASK.names),
         "confusion": [[8, 2, 0, 0], [0, 0, 0, 0], [0, 0, 5, 0], [1, 1, 1, 1]],
         "bytes_up": 0 if column == "baseline" else 8_000_000,
         "clients": 1 if column == "baseline" else 4,

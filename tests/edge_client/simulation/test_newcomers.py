@@ -130,7 +130,9 @@ def small(monkeypatch: pytest.MonkeyPatch, tiny: object) -> None:
     monkeypatch.setattr(study, "load_utterances", lambda _: loaded)
     monkeypatch.setattr(Engines, "get", lambda *_: [NumpyEngine()])
     for name in ("confusion", "history", "partition"):
-        monkeypatch.setattr(f"edge_client.simulation.run.draw_{name}", lambda _, path: path.touch())
+        monkeypatch.setattr(
+            f"edge_client.simulation.run.draw_{name}", lambda _, path, *__: path.touch()
+        )
 
 
 def execute(cells: list[Cell], *, overwrite: bool = False) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from edge_client.simulation.partitions import PARTITIONS, PartitionName, partition
 from shared.errors import SettingsError
+from shared.task import DEFAULT_TASK
 
 every_partition = pytest.mark.parametrize("name", PARTITIONS)
 
@@ -20,7 +21,10 @@ class Corpus(NamedTuple):
         self, name: PartitionName, clients: int, seed: int = 0, **options: Any
     ) -> list[NDArray[np.int64]]:
         rng = np.random.default_rng(seed)
-        return partition(name, self.labels, self.speakers, clients=clients, rng=rng, **options)
+        names = DEFAULT_TASK.names
+        return partition(
+            name, self.labels, self.speakers, names=names, clients=clients, rng=rng, **options
+        )
 
     def mix(self, where: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.bincount(self.labels[where], minlength=4) / len(where)

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from edge_client.simulation.pictures import (
-    EMOTION_COLOURS,
+    SHADES,
     draw_confusion,
     draw_history,
     draw_partition,
     draw_sweep,
 )
-from shared.emotions import EMOTIONS
 from shared.errors import StorageError
 from shared.metrics import Scores, confusion
+from shared.task import COLOURS, DEFAULT_TASK, PAPER34, Task, labels_of
+
+NAMES = DEFAULT_TASK.names
 
 
 def pixels(path: Path) -> Any:
@@ -31,16 +33,17 @@ def share_of(colour: str, path: Path) -> float:
     return float((np.abs(pixels(path) - to_rgb(colour)) < 0.01).all(axis=2).mean())
 
 
-def test_colours_follow_the_emotions() -> None:
-    assert tuple(EMOTION_COLOURS) == EMOTIONS
+def test_every_colour_has_a_shade_of_its_own() -> None:
+    assert tuple(SHADES) == COLOURS
+    assert len(set(SHADES.values())) == len(COLOURS)
 
 
 @pytest.mark.parametrize("clients", [1, 4, 60, 61, 10_000])
 def test_area_of_an_emotion_is_its_share(clients: int, tmp_path: Path) -> None:
     counts = np.tile([30, 20, 10, 0], (clients, 1))
-    draw_partition(counts, tmp_path / "partition.png")
+    draw_partition(counts, tmp_path / "partition.png", DEFAULT_TASK)
     shares = [
-        share_of(EMOTION_COLOURS[emotion], tmp_path / "partition.png") for emotion in EMOTIONS
+        share_of(SHADES[label.colour], tmp_path / "partition.png") for label in DEFAULT_TASK.labels
     ]
     assert shares[0] > 0.1
     # The legend has a patch of each.
@@ -49,10 +52,10 @@ def test_area_of_an_emotion_is_its_share(clients: int, tmp_path: Path) -> None:
 
 def test_confusion(tmp_path: Path) -> None:
     path = tmp_path / "new" / "confusion.png"
-    draw_confusion(Scores.from_confusion(confusion([0, 1, 2, 3], [0, 1, 2, 3])), path)
+    draw_confusion(Scores.from_confusion(confusion([0, 1, 2, 3], [0, 1, 2, 3], 4), NAMES), path)
     assert 0.1 < share_of("#08306b", path) < 0.25, "four of sixteen cells are full"
     # One emotion is absent, another's counts are long.
-    draw_confusion(Scores.from_confusion(np.diag([0, 1, 123_456, 5])), path)
+    draw_confusion(Scores.from_confusion(np.diag([0, 1, 123_456, 5]), NAMES), path)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,7 @@ def test_confusion(tmp_path: Path) -> None:
     ],
 )
 def test_history_with_gaps(rounds: list[dict[str, float]], tmp_path: Path) -> None:
-    draw_history(rounds, tmp_path / "history.png")
+    draw_history(rounds, tmp_path / "history.png", DEFAULT_TASK)
     assert pixels(tmp_path / "history.png").min() < 0.5
 
 
@@ -87,4 +90,20 @@ def test_sweep(seeds: int, tmp_path: Path) -> None:
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError):
-        draw_history([], tmp_path / "file" / "history.png")
+        draw_history([], tmp_path / "file" / "history.png", DEFAULT_TASK)
+
+
+@pytest.mark.parametrize("size", [8, 32])
+@pytest.mark.parametrize("clients", [3, 80])
+def test_pictures_show_every_label(size: int, clients: int, tmp_path: Path) -> None:
+    names = ["fearful", "calm", *(f"label{place}" for place in range(2, size))]
+    task = Task(labels_of(names), PAPER34)
+    counts = np.random.default_rng(0).integers(1, 30, (clients, size))
+    draw_partition(counts, tmp_path / "partition.png", task)
+    assert all(
+        share_of(SHADES[label.colour], tmp_path / "partition.png") > 0.001 for label in task.labels
+    )
+    draw_confusion(
+        Scores.from_confusion(np.eye(size, dtype=np.int64), names), tmp_path / "confusion.png"
+    )
+    assert pixels(tmp_path / "confusion.png").shape[0] > 700 + 100 * (size - 4)

@@ -14,10 +14,12 @@ from edge_client.simulation.report import (
     table_of,
 )
 from edge_client.simulation.study import METRICS
+from shared.task import DEFAULT_TASK
 
 CONFUSION = [[3, 1, 0, 0], [0, 0, 0, 0], [0, 0, 5, 0], [0, 2, 0, 2]]
 RESULT: dict[str, Any] = {
     **dict.fromkeys(METRICS, 0.61849),
+    "classes": dict.fromkeys(DEFAULT_TASK.names),
     "confusion": CONFUSION,
     "utterances": {"test": 13},
     "chosen_round": 7,
@@ -29,6 +31,7 @@ RESULT: dict[str, Any] = {
 SUMMARY: dict[str, Any] = {
     "mean": dict.fromkeys(METRICS, 0.6),
     "std": dict.fromkeys(METRICS, 0.0125),
+    "labels": list(DEFAULT_TASK.names),
     "confusion": CONFUSION,
     "seeds": [0, 1, 2],
     "runs": 3,

@@ -45,7 +45,7 @@ def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only pretend to draw, which takes longer than everything else together."""
     for name in PICTURES:
         target = f"edge_client.simulation.run.draw_{name}"
-        monkeypatch.setattr(target, lambda _, path: path.touch())
+        monkeypatch.setattr(target, lambda _, path, *__: path.touch())
 
 
 class Watcher:
@@ -111,7 +111,7 @@ def test_its_result_is_that_of_its_model(tmp_path: Path) -> None:
     from edge_client.simulation.data import prepare
 
     test = prepare(UTTERANCES, simulation()).test
-    matrix = confusion(test.labels, NumpyEngine().logits(weights, test.features).argmax(1))
+    matrix = confusion(test.labels, NumpyEngine().logits(weights, test.features).argmax(1), 4)
     assert result["confusion"] == matrix.tolist()
     assert result["accuracy"] == np.trace(matrix) / 8
     assert result["uar"] == result["classes"]["angry"]["recall"] / 4 + sum(

@@ -18,6 +18,7 @@ from edge_client.simulation.study import METRICS, Engines, Planned, execute, sum
 from shared.corpora import load_corpus
 from shared.errors import ChorusError, CorpusError, RunError, SettingsError
 from shared.feature_cache import SkippedClip
+from shared.task import DEFAULT_TASK
 from tests.edge_client.tiny import NumpyEngine, utterances
 
 CLIP = load_corpus("synthetic").clips[0]
@@ -49,7 +50,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch, tiny: object) -> Loaded:
     monkeypatch.setattr(study, "load_utterances", loaded.utterances)
     monkeypatch.setattr(Engines, "get", lambda _, settings: loaded.engine(settings))
     for name in ("confusion", "history", "partition"):
-        monkeypatch.setattr(f"edge_client.simulation.run.draw_{name}", lambda _, path: path.touch())
+        monkeypatch.setattr(
+            f"edge_client.simulation.run.draw_{name}", lambda _, path, *__: path.touch()
+        )
     return loaded
 
 
@@ -205,6 +208,7 @@ def test_overwriting_makes_the_run_anew(tmp_path: Path, loaded: Loaded) -> None:
 def outcome(seed: int, matrix: list[list[int]], seconds: float = 10) -> dict[str, Any]:
     return {
         "seed": seed,
+        "classes": dict.fromkeys(DEFAULT_TASK.names),
         "confusion": matrix,
         "seconds": seconds,
         "clients": 4,

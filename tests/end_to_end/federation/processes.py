@@ -62,7 +62,7 @@ class Clips:
         rows = []
         for number, clip in enumerate(clips):
             soundfile.write(folder / f"{number:02}.wav", clip.read(), 16_000)
-            rows.append([f"{number:02}.wav", str(clip.emotion), clip.speaker])
+            rows.append([f"{number:02}.wav", str(clip.label), clip.speaker])
         whole = _manifest(folder / "whole.csv", rows)
         places = _clients(whole)
         files = [

@@ -20,7 +20,6 @@ from edge_client.federation.settings import FederationSettings
 from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.settings import SimulationSettings
-from shared.architectures import ARCHITECTURES
 from shared.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement
 from shared.protocol.topics import Topics
@@ -28,6 +27,7 @@ from shared.randomness import stream
 from shared.training import Examples
 from shared.weights import Weights, initial_weights
 from tests.aggregator.driver import kill as kill_federation
+from tests.architectures import replace_model
 from tests.edge_client.tiny import TINY, NumpyEngine, examples
 from tests.end_to_end.federation.network import Link, Message, Network
 from tests.end_to_end.federation.stage import Actor, Stage
@@ -276,7 +276,7 @@ def world(**values: Any) -> Iterator[World]:
     shm = Path("/dev/shm")  # noqa: S108 -- a folder of its own in it
     folder = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "conv", TINY)
+        replace_model(patch, TINY)
         it = World(folder, **values)
         for module in ("aggregator.server.service", "edge_client.federation.participant"):
             patch.setattr(f"{module}.SimpleQueue", it.stage.queue)

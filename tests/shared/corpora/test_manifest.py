@@ -34,7 +34,7 @@ def test_a_csv_file(tmp_path: Path) -> None:
             "a/3.ogg,other,anna,en,Well\r\n",
         ),
     ).clips
-    assert [(clip.identifier, clip.emotion, clip.original) for clip in clips] == [
+    assert [(clip.identifier, clip.label, clip.original) for clip in clips] == [
         ("a/1.wav", "angry", "angry"),
         ("a/3.ogg", None, "other"),
         ("b/2.flac", "sad", "Sad"),
@@ -88,7 +88,7 @@ def test_whatever_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str, st
                 for number, (emotion, speaker, text) in enumerate(rows)
             )
         clips = load_corpus("manifest", path).clips
-    assert [(clip.emotion, clip.speaker, clip.text) for clip in clips] == [
+    assert [(clip.label, clip.speaker, clip.text) for clip in clips] == [
         (emotion, speaker or "x", text) for emotion, speaker, text in rows
     ]
 
@@ -99,7 +99,7 @@ def test_folders_named_by_emotion(tmp_path: Path) -> None:
     (tmp_path / "sad" / "notes.txt").touch()
     (tmp_path / "happy").mkdir()
     clips = labelled_folders(tmp_path)
-    assert [(clip.identifier, clip.emotion, clip.original, clip.speaker) for clip in clips] == [
+    assert [(clip.identifier, clip.label, clip.original, clip.speaker) for clip in clips] == [
         ("Angry/1.wav", "angry", "Angry", "unknown"),
         ("fear/4.wav", None, "fear", "unknown"),
         ("sad/anna/2.flac", "sad", "sad", "anna"),

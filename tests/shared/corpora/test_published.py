@@ -12,7 +12,7 @@ from tests.shared.corpora import trees
 
 
 def labels(corpus: Corpus) -> dict[str, str | None]:
-    return {Path(clip.identifier).stem: clip.emotion for clip in corpus.clips}
+    return {Path(clip.identifier).stem: clip.label for clip in corpus.clips}
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".WAV", ".flac"])
@@ -186,7 +186,7 @@ def test_moving_a_clip_keeps_its_content_key(tmp_path: Path) -> None:
 
 def test_real_ravdess(speech: Path) -> None:
     corpus = load_corpus("ravdess", speech / "ravdess")
-    counts = Counter(clip.emotion for clip in corpus.clips)
+    counts = Counter(clip.label for clip in corpus.clips)
     assert counts == {"neutral": 96, "happy": 192, "sad": 192, "angry": 192, None: 768}
     assert len(corpus.speakers) == 24
     assert len({clip.content_key() for clip in corpus.clips[:60]}) == 60

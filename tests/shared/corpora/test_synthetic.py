@@ -13,19 +13,20 @@ from shared.corpora.synthetic import SyntheticSound
 from shared.emotions import EMOTIONS
 from shared.errors import SettingsError
 from shared.features import frame_features
+from shared.task import DEFAULT_TASK
 
 sounds = st.builds(
     SyntheticSound,
     seed=st.integers(0, 2**63),
     speaker=st.integers(1, 500),
-    emotion=st.sampled_from(EMOTIONS),
+    label=st.sampled_from(EMOTIONS),
     take=st.integers(1, 500),
 )
 
 
 def test_its_size() -> None:
     corpus = load_corpus("synthetic")
-    assert Counter(clip.emotion for clip in corpus.clips) == dict.fromkeys(EMOTIONS, 168)
+    assert Counter(clip.label for clip in corpus.clips) == dict.fromkeys(EMOTIONS, 168)
     assert len(corpus.speakers) == 24
     assert len({clip.content_key() for clip in corpus.clips}) == 672
     identifiers = [clip.identifier for clip in corpus.clips]
@@ -42,7 +43,7 @@ def test_its_options() -> None:
 )
 def test_sizes_that_cannot_be_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(SettingsError, match="cannot have"):
-        load_corpus("synthetic", None, **options)
+        load_corpus("synthetic", None, DEFAULT_TASK, **options)
 
 
 @given(sound=sounds)
@@ -71,7 +72,7 @@ def test_emotions_can_be_told_apart_but_not_without_mistakes() -> None:
         own = [clip for clip in corpus.clips if clip.speaker == speaker]
         means = np.array([frame_features(clip.read()).mean(axis=0) for clip in own])
         points.append((means - means.mean(axis=0)) / means.std(axis=0))
-        labels += [clip.emotion for clip in own]
+        labels += [clip.label for clip in own]
         speakers += [speaker] * len(own)
     x, y = np.concatenate(points), np.array(labels)
     heard = np.isin(speakers, corpus.speakers[:9])

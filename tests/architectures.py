@@ -1,0 +1,19 @@
+"""Puts small models in the place of the real ones."""
+
+import pytest
+
+from shared.architectures import _HIDDEN, ARCHITECTURES, Architecture
+
+
+def replace_model(patch: pytest.MonkeyPatch, small: Architecture) -> None:
+    """Let a small model go by the name of a real one, for every task.
+
+    Parameters
+    ----------
+    patch
+        Puts the real one back.
+    small
+        The model, for the default task.
+    """
+    patch.setitem(_HIDDEN, small.name, small.layers[:-1])
+    patch.setitem(ARCHITECTURES, small.name, small)
