@@ -47,7 +47,7 @@ _BARS: Final = 60
 _LABELS: Final = 20
 """More clients than this are not all numbered."""
 
-_LEGEND: Final = 8
+_LEGEND: Final = 4
 """Labels in a row of a legend."""
 
 _COLUMNS: Final = 500
@@ -92,12 +92,13 @@ def draw_partition(counts: NDArray[np.int64], path: Path, task: Task) -> None:
         If it cannot be written.
     """
     clients = len(counts)
+    legend = 0.25 * ((len(task.labels) - 1) // _LEGEND)  # inches of its further rows
     if clients <= _BARS:
-        figure = _figure(min(11.0, 4.4 + 0.16 * clients), 4.2)
+        figure = _figure(min(11.0, 4.4 + 0.16 * clients), 4.2 + legend)
         axes = _axes(figure, "Client", "Training examples")
         _bars(axes, counts, _paints(task))
     else:
-        figure = _figure(8, 6)
+        figure = _figure(8, 6 + legend)
         upper, lower = figure.subplots(2, 1)
         _style(upper, f"{clients:,} clients, most examples first", "Training examples")
         _areas(upper, np.sort(counts.sum(axis=1))[::-1, np.newaxis], [_Paint("", _PLAIN)])

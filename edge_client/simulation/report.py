@@ -85,9 +85,9 @@ def confusion_table(
     from rich.table import Table
 
     table = Table(title=f"{title} (rows: true label; columns: predicted)")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for name, row in zip(names, matrix, strict=True):
         total = max(1, sum(row))
         table.add_row(name, *(f"{value} ({value / total:.0%})" for value in row))

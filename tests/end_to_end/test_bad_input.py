@@ -41,6 +41,12 @@ def check(outcome: Outcome, code: int, *words: str) -> None:
     [
         ("--corpus ravdes", 2, ["ravdes", "ravdess", "emodb", "synthetic"]),
         ("--model cnn", 2, ["cnn", "dense", "conv", "lstm"]),
+        ("--labels angry,sad,angry", 2, ["labels", "the label angry is given twice"]),
+        ("--labels=", 2, ["labels", "there should be 2 to 32 labels, there are 0"]),
+        ("--labels angry,sa$d", 2, ["labels", "the label sa$d should be 1 to 32 small letters"]),
+        (f"--labels {','.join(f'l{n}' for n in range(33))}", 2, ["there are 33"]),
+        ("--front-end mfcc9", 2, ["mfcc9", "front end", "paper34"]),
+        ("--labels laughing,crying", 10, ["labelled with one of laughing, crying"]),
         ("--partition even", 2, ["even", "random", "single-emotion", "speaker"]),
         ("--strategy best", 2, ["best", "fedavg", "scaffold", "multi-krum"]),
         ("--preset good", 2, ["good", "paper", "best"]),
@@ -74,7 +80,7 @@ def test_a_missing_class_is_named(simulate: Command, small_corpus: Path) -> None
     part = small_corpus.with_name("no-happiness.csv")
     with part.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    check(simulate("--data", part), 10, "no clip labelled happy", "All four emotions are needed")
+    check(simulate("--data", part), 10, "no clip labelled happy", "All 4 labels are needed")
 
 
 @pytest.mark.parametrize(
@@ -187,3 +193,26 @@ def test_a_full_disk_loses_nothing(simulate: Command, small_disk: Path, tmp_path
     assert simulate("--resume", "--out", out).code == 0
     assert simulate().code == 0
     assert files(out)["model.safetensors"] == files(tmp_path / "run")["model.safetensors"]
+
+
+def test_a_run_is_not_resumed_with_other_labels(simulate: Command, tmp_path: Path) -> None:
+    assert simulate().code == 0
+    model = (tmp_path / "run" / "model.safetensors").read_bytes()
+    check(
+        simulate("--labels", "sad,neutral,happy,angry", "--resume"),
+        13,
+        "belongs to another run: labels is angry,happy,neutral,sad there",
+    )
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == model
+
+
+def test_weights_of_another_task_are_refused(simulate: Command, tmp_path: Path) -> None:
+    assert simulate("--labels", "sad,neutral,happy,angry").code == 0
+    model = tmp_path / "run" / "model.safetensors"
+    check(
+        simulate("--initial", model, "--out", "other"),
+        12,
+        "is of another task: it recognises sad, neutral, happy, angry instead of",
+        "Give --initial the model.safetensors of a conv run of this task.",
+    )
+    assert not (tmp_path / "other").exists()

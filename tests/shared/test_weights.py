@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from shared.architectures import ARCHITECTURES, HEAD, LSTM, Architecture, Conv1D, Dense
+from shared.architectures import HEAD, LSTM, Architecture, Conv1D, Dense, architecture_of
 from shared.errors import WeightsError
+from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from shared.weights import (
     Weights,
     digest,
@@ -149,7 +151,65 @@ def test_a_file_of_something_else_is_refused(path: Path, content: bytes, sentenc
 def test_weights_of_another_architecture_are_refused(path: Path) -> None:
     path.write_bytes(FILE)
     with pytest.raises(WeightsError, match="does not hold lstm weights"):
-        load_weights(path, ARCHITECTURES["lstm"])
+        load_weights(path, architecture_of("lstm", DEFAULT_TASK))
+
+
+EIGHT = architecture_of("lstm", Task(labels_of(f"label{n}" for n in range(8)), PAPER34))
+
+
+def metadata_of(path: Path) -> Any:
+    content = path.read_bytes()
+    header = json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])
+    return header["__metadata__"]
+
+
+def test_a_file_carries_its_task(path: Path) -> None:
+    architecture = architecture_of("conv", EIGHT.task)
+    weights = initial_weights(architecture, np.random.default_rng(0))
+    save_weights(path, weights, architecture)
+    loaded, found = load_weights(path)
+    assert found == architecture
+    assert found.task.labels == EIGHT.task.labels, "what people see of it, too"
+    assert loaded.tobytes() == weights.tobytes()
+
+
+def test_files_of_the_default_task_are_those_of_versions_that_knew_no_other(path: Path) -> None:
+    save_weights(path, WEIGHTS, SMALL)
+    assert metadata_of(path) == {"architecture": "conv"}
+    assert load_weights(path)[1].task == DEFAULT_TASK
+
+
+def test_weights_of_another_task_are_refused_in_a_sentence(path: Path) -> None:
+    other = Task(labels_of(("sad", "neutral", "happy", "angry")), PAPER34)
+    save_weights(path, WEIGHTS, architecture_of("conv", other))
+    with pytest.raises(WeightsError) as raised:
+        load_weights(path, SMALL)
+    assert raised.value.problem == (
+        f"{path} is of another task: it recognises sad, neutral, happy, angry instead of "
+        "angry, happy, neutral, sad."
+    )
+    assert "--labels sad,neutral,happy,angry" in raised.value.remedy
+    save_weights(path, WEIGHTS, SMALL)
+    with pytest.raises(WeightsError, match="it recognises angry, happy, neutral, sad instead of"):
+        load_weights(path, architecture_of("conv", other))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", '"angry"', "[" * 9999, '{"labels": []}', "1" * 9999]
+)
+def test_a_task_that_is_none_is_refused_in_a_sentence(path: Path, text: str) -> None:
+    path.write_bytes(save(split(WEIGHTS, SMALL), {"architecture": "conv", "task": text}))
+    with pytest.raises(WeightsError, match="does not say what its weights recognise"):
+        load_weights(path)
+    with pytest.raises(WeightsError, match="does not say what its weights recognise"):
+        load_weights(path, SMALL)
+
+
+def test_a_file_does_not_have_a_module_imported(path: Path) -> None:
+    path.write_bytes(save(split(WEIGHTS, SMALL), {"architecture": "antigravity:fly"}))
+    with pytest.raises(WeightsError, match="does not say which model"):
+        load_weights(path)
+    assert "antigravity" not in sys.modules
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -163,7 +223,7 @@ def test_a_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_fresh_kernels_are_glorot_uniform() -> None:
-    architecture = ARCHITECTURES["lstm"]
+    architecture = architecture_of("lstm", DEFAULT_TASK)
     parts = split(initial_weights(SMALL, np.random.default_rng(1)), SMALL)
     kernel = parts["conv1/kernel"]
     limit = np.sqrt(6 / (3 * 34 + 3 * 2))

@@ -25,6 +25,7 @@ from shared.protocol.messages import (
     decode_reply,
     decode_request,
 )
+from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from shared.training import TrainingSettings
 
 DIGEST = "0123456789abcdef" * 4
@@ -39,6 +40,15 @@ offsets = st.integers(0, LARGEST_FILE)
 ranges = st.lists(st.tuples(offsets, offsets), max_size=20)
 files = st.builds(File, digest=digests, size=st.integers(1, LARGEST_FILE))
 sentences = texts.map(str)
+labels = st.lists(
+    st.from_regex(r"[a-z]{1,8}[0-9]", fullmatch=True), min_size=2, max_size=32, unique=True
+)
+tasks = labels.map(lambda names: Task(labels_of(names), PAPER34))
+confusions = st.integers(2, 32).flatmap(
+    lambda size: st.lists(
+        st.lists(counts, min_size=size, max_size=size), min_size=size, max_size=size
+    )
+)
 
 announcements = st.builds(
     Announcement,
@@ -46,7 +56,8 @@ announcements = st.builds(
     run=runs,
     state=st.sampled_from(["waiting", "open", "finished"]),
     round=st.integers(1, 10**12),
-    architecture=st.sampled_from(["dense", "conv", "lstm"]),
+    architecture=st.sampled_from(["dense", "conv", "lstm", "tdnn-2"]),
+    task=st.just(DEFAULT_TASK) | tasks,
     model=files,
     averaged=st.none() | files,
     control=st.none() | files,
@@ -76,11 +87,11 @@ offers = st.builds(
     run=runs,
     round=st.integers(1, 10**12),
     model=digests,
+    task=st.just(DEFAULT_TASK.digest) | digests,
     codec=texts.map(lambda text: text[:64]),
     examples=st.integers(1, 10**9),
     loss=st.none() | finite,
-    confusion=st.none()
-    | st.lists(st.lists(counts, min_size=4, max_size=4), min_size=4, max_size=4),
+    confusion=st.none() | confusions,
 )
 wants = st.builds(Want, file=digests, ranges=ranges, seen=st.integers(0, 1 << 40))
 replies = st.one_of(
@@ -246,6 +257,10 @@ def test_the_offer_itself_is_one() -> None:
         with_(run="../../etc/passwd"),
         with_(codec="x" * 65),
         with_(confusion=[[1, 2, 3, 4]] * 3),
+        with_(confusion=[[1]]),
+        with_(confusion=[[1] * 33] * 33),
+        with_(confusion=[[1, 2], [1, 2, 3]]),
+        with_(task=DIGEST[1:]),
         with_(confusion=[[1, 2, 3, -4]] * 4),
         with_(confusion=[[1, 2, 3, 10**6 + 1]] * 4),
         with_(kind="accepted"),
@@ -265,7 +280,7 @@ def test_the_offer_itself_is_one() -> None:
         b"\xff\xfe{",
         b"",
     ],
-    ids=range(35),
+    ids=range(39),
 )
 def test_a_hostile_request_is_refused_in_a_sentence(payload: bytes) -> None:
     with pytest.raises(ProtocolError) as raised:
@@ -280,6 +295,61 @@ def test_too_long_a_message_is_refused_unread() -> None:
     assert isinstance(decode_request(fits), Offer)
     with pytest.raises(ProtocolError, match="too long"):
         decode_request(fits + b" ")
+
+
+ANNOUNCEMENT: dict[str, Any] = {
+    "protocol": "1.0",
+    "federation": "lab",
+    "run": DIGEST[:32],
+    "state": "open",
+    "round": 1,
+    "architecture": "conv",
+    "model": {"digest": DIGEST, "size": 9},
+    "training": {},
+    "codecs": ["int8"],
+    "seed": 0,
+}
+
+
+def test_what_a_client_or_aggregator_of_1_0_says_is_of_the_default_task() -> None:
+    announced = Announcement.decode(json.dumps(ANNOUNCEMENT).encode())
+    assert (announced.protocol, announced.task) == ("1.0", DEFAULT_TASK)
+    offer = decode_request(with_())
+    assert isinstance(offer, Offer)
+    assert offer.task == DEFAULT_TASK.digest
+
+
+TASK = DEFAULT_TASK.to_dict()
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        [],
+        "angry,sad",
+        {},
+        TASK | {"labels": []},
+        TASK | {"labels": TASK["labels"][:1]},
+        TASK | {"labels": TASK["labels"] * 2},
+        TASK | {"labels": [{"name": "a"}] * 2},
+        TASK | {"labels": [*TASK["labels"][:3], TASK["labels"][3] | {"name": "\x1b[2J"}]},
+        TASK | {"labels": [*TASK["labels"][:3], TASK["labels"][3] | {"word": "x" * 33}]},
+        TASK | {"front_end": TASK["front_end"] | {"frames": 10**9}},
+        TASK | {"front_end": TASK["front_end"] | {"frames": "100"}},
+        TASK | {"score": "accuracy"},
+    ],
+)
+def test_a_task_that_is_none_is_refused_in_a_sentence(task: object) -> None:
+    with pytest.raises(ProtocolError, match="A message is wrong: task: ") as raised:
+        Announcement.decode(json.dumps(ANNOUNCEMENT | {"task": task}).encode())
+    assert len(raised.value.problem) < 600
+    assert raised.value.problem.isprintable()
+
+
+@pytest.mark.parametrize("name", ["os:system", "../conv", "", "x" * 65, "con v", "\x1b"])
+def test_a_model_is_announced_by_a_plain_name(name: str) -> None:
+    with pytest.raises(ProtocolError, match="architecture"):
+        Announcement.decode(json.dumps(ANNOUNCEMENT | {"architecture": name}).encode())
 
 
 def test_settings_of_training_that_contradict_each_other_are_refused() -> None:
