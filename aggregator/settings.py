@@ -179,7 +179,5 @@ class AggregatorSettings(
         if "cosine" in (self.schedule, self.server_schedule):
             fixed.append("rounds")  # the schedules' length
         # A setting that a newer version brought was at its default before.
-        defaults = {name: field.default for name, field in type(self).model_fields.items()}
-        return next(
-            (name for name in fixed if values[name] != begun.get(name, defaults[name])), None
-        )
+        before = {**AggregatorSettings().model_dump(mode="json"), **begun}
+        return next((name for name in fixed if values[name] != before[name]), None)

@@ -1,11 +1,11 @@
 """What is to be recognised, as settings."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from pydantic import field_validator
 
-from shared.settings import Settings
+from shared.settings import Settings, Several
 from shared.task import DEFAULT_TASK, PAPER34, FrontEndShape, Task, labels_of
 
 _FRONT_ENDS: Final[Mapping[str, FrontEndShape]] = {PAPER34.name: PAPER34}
@@ -16,28 +16,21 @@ class TaskSettings(Settings):
 
     panel: ClassVar[str] = "Task"
 
-    labels: str = ",".join(DEFAULT_TASK.names)
-    """What is recognised, separated by commas: 2 to 32 names of small letters, digits, hyphens and
-    underscores."""
+    labels: Several = DEFAULT_TASK.names
+    """What is recognised: 2 to 32 names of small letters, digits, hyphens and underscores."""
     front_end: str = PAPER34.name
     """What computes the features: paper34 (Chau & Garces, 2021)."""
 
     @property
     def task(self) -> Task:
         """The task that they describe."""
-        return Task(labels_of(_names(self.labels)), _FRONT_ENDS[self.front_end])
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _as_text(cls, value: Any) -> Any:
-        """Take the list that a TOML file may have, too."""
-        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+        return Task(labels_of(self.labels), _FRONT_ENDS[self.front_end])
 
     @field_validator("labels")
     @classmethod
-    def _check_labels(cls, value: str) -> str:
+    def _check_labels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Write each name as the task has it, so that equal labels are equal settings."""
-        return ",".join(Task(labels_of(_names(value)), PAPER34).names)
+        return Task(labels_of(value), PAPER34).names
 
     @field_validator("front_end")
     @classmethod
@@ -55,7 +48,3 @@ def options_for(task: Task, instead_of: Task = DEFAULT_TASK) -> str:
     if task.front_end.name != instead_of.front_end.name:
         options.append(f"--front-end {task.front_end.name}")
     return " ".join(options)
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in map(str.strip, text.split(",")) if name]

@@ -260,12 +260,16 @@ class RunFolder:
                 continue
             old, new = getattr(theirs, name), getattr(settings, name)
             if _resolved(old) != _resolved(new):
-                return f"{name} is {old} there, {new} here"
+                return f"{name} is {_shown(old)} there, {_shown(new)} here"
         return ""
 
 
 def _resolved(value: Any) -> Any:
     return value.resolve() if isinstance(value, Path) else value
+
+
+def _shown(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _cell(value: float | None) -> str:

@@ -93,7 +93,7 @@ def test_a_federation_begun_before_a_setting_was_brought_goes_on() -> None:
     del begun["averaging"], begun["labels"], begun["front_end"]
     assert AggregatorSettings().first_change(begun) is None
     assert AggregatorSettings(averaging=0.5).first_change(begun) == "averaging"
-    assert AggregatorSettings(labels="calm,sad").first_change(begun) == "labels"
+    assert AggregatorSettings(labels=("calm", "sad")).first_change(begun) == "labels"
 
 
 def test_schedules_fall_to_zero() -> None:
