@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,13 @@ def update_of(values: "np.ndarray[Any, Any]") -> bytes:
     return struct.pack("<Q", len(header)) + header + data
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """Serve one round for one client; give the port, and the state folder."""
-    port, state = free_port(), tmp_path / "aggregator"
+@contextmanager
+def serving(state: Path, *more: str) -> Iterator[int]:
+    """Serve one round for one client; give the port."""
+    port = free_port()
     line = f"serve --embedded-broker --quorum 1 --rounds 1 --port {port} --state {state}"
     aggregator = subprocess.Popen(
-        [str(Path(sys.executable).with_name("aggregator")), *line.split()],
+        [str(Path(sys.executable).with_name("aggregator")), *line.split(), *more],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -139,10 +140,20 @@ def served(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     for said in aggregator.stderr:
         if "Connected to the broker" in said:
             break
-    yield port, state
-    aggregator.terminate()
-    _, rest = aggregator.communicate(timeout=BOUND)
+    try:
+        yield port
+    finally:
+        aggregator.terminate()
+        _, rest = aggregator.communicate(timeout=BOUND)
     assert aggregator.returncode == 0, rest
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """Serve the default task; give the port, and the state folder."""
+    state = tmp_path / "aggregator"
+    with serving(state) as port:
+        yield port, state
 
 
 def test_a_client_written_from_the_document_takes_part(served: tuple[int, Path]) -> None:
@@ -173,3 +184,19 @@ def test_a_client_written_from_the_document_takes_part(served: tuple[int, Path])
     stranger.say("presence", retain=True, state="offline")
     stranger.mqtt.disconnect()
     stranger.mqtt.loop_stop()
+
+
+def test_a_client_of_1_0_is_told_that_it_cannot_count_for_another_task(tmp_path: Path) -> None:
+    with serving(tmp_path / "aggregator", "--labels", "laughing,crying,shouting,singing") as port:
+        stranger = Stranger(port)
+        announced = stranger.my_round()
+        names = [label["name"] for label in announced["task"]["labels"]]
+        assert names == ["laughing", "crying", "shouting", "singing"]
+        offer = {key: announced[key] for key in ("run", "round")}
+        offer |= {"model": announced["model"]["digest"], "codec": "float32", "examples": EXAMPLES}
+        # As many labels as the default task has: nothing but the task tells the weights apart.
+        reply = stranger.deliver(update_of(np.zeros(1_832_004)), announced["chunk"], **offer)
+        assert (reply["kind"], reply["reason"]) == ("refused", "foreign")
+        assert "another task: this federation recognises laughing, crying" in reply["sentence"]
+        stranger.mqtt.disconnect()
+        stranger.mqtt.loop_stop()
