@@ -20,10 +20,10 @@ TINY = Architecture("conv", (Dense("dense1", 3), Dense(HEAD, 4), Dense("logits",
 """It goes by the name of a real one, so that it can stand in its place."""
 
 
-def examples(count: int, seed: int = 0) -> Examples:
-    """Make examples that a model can learn: the emotion shows in the first features."""
+def examples(count: int, seed: int = 0, different: int = 4) -> Examples:
+    """Make examples that a model can learn: the label, of so many, shows in the first features."""
     rng = np.random.default_rng(seed)
-    labels = (np.arange(count) % 4).astype(np.int32)
+    labels = (np.arange(count) % different).astype(np.int32)
     features = rng.standard_normal((count, 100, 34), np.float32)
     features[np.arange(count), :, labels] += 1
     frames = rng.integers(20, 101, count).astype(np.int32)
@@ -38,10 +38,16 @@ def utterances(speakers: int, each: int, seed: int = 0) -> Utterances:
 
 
 class NumpyEngine:
-    """Trains :data:`TINY` with gradients worked out by hand; dropout is left out."""
+    """Trains :data:`TINY` with gradients worked out by hand; dropout is left out.
 
-    def __init__(self) -> None:
-        self.architecture = TINY
+    Parameters
+    ----------
+    architecture
+        The same for another task, perhaps.
+    """
+
+    def __init__(self, architecture: Architecture = TINY) -> None:
+        self.architecture = architecture
         self._weights = np.empty(0, np.float32)
         self._anchor: Weights = self._weights
         self._correction: Weights | None = None
@@ -71,7 +77,7 @@ class NumpyEngine:
     def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
         """Take one step."""
         self.seeds.append(seed)
-        loss, gradient = loss_and_gradient(self._weights, features, labels)
+        loss, gradient = loss_and_gradient(self._weights, features, labels, self.architecture)
         settings, slots = self._settings, self._state.slots
         if settings.proximal:
             gradient += settings.proximal * (self._weights - self._anchor)
@@ -87,7 +93,7 @@ class NumpyEngine:
         else:
             old = np.float32(settings.momentum) * slots["momentum"]
             change = slots["momentum"] = old - np.float32(settings.learning_rate) * gradient
-        first = TINY.head_offset if settings.head_only else 0
+        first = self.architecture.head_offset if settings.head_only else 0
         self._weights[first:] += change[first:]
         self._state = OptimizerState(count, slots)
         return loss
@@ -106,33 +112,38 @@ class NumpyEngine:
 
     def logits(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute logits."""
-        return activations(weights, features)[-1]
+        return activations(weights, features, self.architecture)[-1]
 
 
-def activations(weights: Weights, features: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def activations(
+    weights: Weights, features: NDArray[np.float32], architecture: Architecture = TINY
+) -> list[NDArray[np.float32]]:
     """Compute the input, the hidden layers and the logits."""
-    tensors = split(weights, TINY)
+    tensors = split(weights, architecture)
     values = [features.reshape(len(features), -1)]
-    for layer in TINY.layers:
+    for layer in architecture.layers:
         value = values[-1] @ tensors[f"{layer.name}/kernel"] + tensors[f"{layer.name}/bias"]
         values.append(value if layer.name == "logits" else np.maximum(value, 0))
     return values
 
 
 def loss_and_gradient(
-    weights: Weights, features: NDArray[np.float32], labels: NDArray[np.int32]
+    weights: Weights,
+    features: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    architecture: Architecture = TINY,
 ) -> tuple[float, Weights]:
     """Compute the mean cross-entropy and its gradient by the chain rule."""
-    values = activations(weights, features)
+    values = activations(weights, features, architecture)
     rows, count = np.arange(len(labels)), np.float32(len(labels))
     probabilities = softmax(values[-1])
     gradient = np.zeros_like(weights)
-    parts, tensors = split(gradient, TINY), split(weights, TINY)
+    parts, tensors = split(gradient, architecture), split(weights, architecture)
     error = probabilities.copy()
     error[rows, labels] -= 1
     error /= count
-    for number in reversed(range(len(TINY.layers))):
-        name = TINY.layers[number].name
+    for number in reversed(range(len(architecture.layers))):
+        name = architecture.layers[number].name
         parts[f"{name}/kernel"][:] = values[number].T @ error
         parts[f"{name}/bias"][:] = error.sum(0)
         error = (error @ tensors[f"{name}/kernel"].T) * (values[number] > 0)

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from edge_client.federation.settings import FederationSettings
 from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.settings import SimulationSettings
+from shared.architectures import Architecture, Dense, architecture_of
 from shared.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement
 from shared.protocol.topics import Topics
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK, Task
 from shared.training import Examples
 from shared.weights import Weights, initial_weights
 from tests.aggregator.driver import kill as kill_federation
@@ -34,8 +37,14 @@ from tests.end_to_end.federation.stage import Actor, Stage
 
 ROUNDS = 2
 CLIENTS = 2
-DATA = [examples(24, 0), examples(8, 1)]
-"""What the clients train on: one takes two steps a round, the other one."""
+
+
+def data_of(task: Task) -> list[Examples]:
+    """Make what the clients train on: one takes two steps a round, the other one."""
+    return [examples(24, 0, len(task.labels)), examples(8, 1, len(task.labels))]
+
+
+DATA = data_of(DEFAULT_TASK)
 
 SETTINGS: Mapping[str, Any] = {"rounds": ROUNDS, "seed": 3, "round_seconds": 1e6, "chunk": 8192}
 """No deadline fixes what stands still; some chunks a file."""
@@ -61,8 +70,8 @@ TOPICS = Topics("chorus")
 class SteppingEngine(NumpyEngine):
     """Lets others have their turn before each step."""
 
-    def __init__(self, stage: Stage) -> None:
-        super().__init__()
+    def __init__(self, stage: Stage, architecture: Architecture) -> None:
+        super().__init__(architecture)
         self._stage = stage
 
     def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
@@ -88,13 +97,14 @@ class Client:
         world.stage.owner = self
         self.number = number
         self.name = client_name(number)
-        settings = FederationSettings.parse({"client": self.name, "holdout": 0})
+        values = {"client": self.name, "holdout": 0, "labels": world.client_labels}
+        settings = FederationSettings.parse(values)
         self.participant = Participant(
             settings,
             folder,
             examples=lambda: data,
             count=lambda: len(data),
-            engines=lambda _: SteppingEngine(world.stage),
+            engines=lambda name: SteppingEngine(world.stage, architecture_of(name, settings.task)),
             clock=world.stage.clock,
         )
         self.link: Link = self.participant._connection  # type: ignore[assignment] # it stands in
@@ -121,7 +131,8 @@ class World:
         self.network = Network()
         self.server: Server | None = None
         self.clients: dict[int, Client] = {}
-        self.data = DATA
+        self.client_labels = self.settings.labels
+        self.data = data_of(self.settings.task)
         self.ended = False
         self._jumps = 0
         self.passed = 0
@@ -296,8 +307,14 @@ def simulated(clients: int = CLIENTS, **values: Any) -> Weights:
     """Give the weights that the simulation of such a federation ends in."""
     same = {"rounds": ROUNDS, "seed": SETTINGS["seed"], "codec": "int8"}
     settings = SimulationSettings.parse({**same, **values})
-    simulation = Simulation(settings, [NumpyEngine()], DATA[:clients])
-    weights = initial_weights(TINY, stream(settings.seed, "initial weights"))
+    architecture = replace(
+        TINY,
+        layers=(*TINY.layers[:-1], Dense("logits", len(settings.labels), hidden=False)),
+        task=settings.task,
+    )
+    data = data_of(settings.task)[:clients]
+    simulation = Simulation(settings, [NumpyEngine(architecture)], data)
+    weights = initial_weights(architecture, stream(settings.seed, "initial weights"))
     for number in range(1, settings.rounds + 1):
         weights = simulation.run(number, weights).weights
     return weights
