@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from shared.architectures import architecture_of
 from shared.environment import Prefix
 from shared.folders import state_folder
 from shared.protocol.topics import Name
@@ -157,6 +158,7 @@ class AggregatorSettings(
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
+        architecture_of(self.model, self.task)
         if self.strategy == "scaffold" and not self.clients:
             raise ValueError("scaffold needs clients, the number of clients in the federation")
         return self

@@ -8,6 +8,7 @@ from aggregator.ledger import History, RoundRecord, UpdateRecord, Version
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.rounds.scoring import scores_of
 from shared.metrics import Scores
+from shared.task import Task
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +24,7 @@ _MB: Final = 1e6
 
 def status_of(history: History) -> dict[str, Any]:
     """Gather what `aggregator status --json` prints."""
-    settings = history.settings
+    settings, task = history.settings, history.task
     current = history.current()
     updates, bytes_ = history.update_totals()
     clients = history.clients()
@@ -35,11 +36,11 @@ def status_of(history: History) -> dict[str, Any]:
         "rounds_wanted": settings["rounds"],
         "model": current and _version(current, scores.get(current.number)),
         "architecture": settings["model"],
-        "task": history.task.to_dict(),
+        "task": task.to_dict(),
         "updates": {"accepted": updates, "bytes": bytes_},
         "bytes_up": sum(client.bytes_up for client in clients),
         "bytes_down": sum(client.bytes_down for client in clients),
-        "rounds": [_round(record, history) for record in history.rounds(_MOST)],
+        "rounds": [_round(record, history, task) for record in history.rounds(_MOST)],
         "clients": [
             {
                 "name": client.name,
@@ -208,8 +209,8 @@ def _version(version: Version, scores: Scores | None) -> dict[str, Any]:
     }
 
 
-def _round(record: RoundRecord, history: History) -> dict[str, Any]:
-    scores = scores_of(record.confusion, history.task.names)
+def _round(record: RoundRecord, history: History, task: Task) -> dict[str, Any]:
+    scores = scores_of(record.confusion, task.names)
     return {
         "round": record.number,
         "state": record.state,

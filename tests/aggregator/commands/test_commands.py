@@ -14,6 +14,7 @@ from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from aggregator.strategies.averaging import averaged
 from shared.errors import FederationError
+from shared.task import Task
 from shared.weights import load_weights
 from tests.aggregator.driver import CLIENTS, come, play, put, random_update, settings, weights_of
 from tests.edge_client.tiny import TINY
@@ -54,6 +55,7 @@ def test_status_tells_everything_while_it_runs(federation: Federation) -> None:
     found = answer("status")
     assert found["federation"] == "chorus"
     assert found["run"] == federation.ledger.run
+    assert Task.from_dict(found["task"]) == federation.architecture.task
     assert found["model"]["digest"] == federation.current.digest
     assert [entry["round"] for entry in found["rounds"]] == [3, 2, 1]
     assert [entry["state"] for entry in found["rounds"]] == ["open", "done", "done"]
