@@ -16,6 +16,7 @@ from edge_client.simulation.run_folder import RoundRow
 from shared.architectures import Architecture
 from shared.errors import RunError
 from shared.files import write_atomically
+from shared.task import DEFAULT_TASK
 from shared.weights import Weights
 
 _WEIGHTS, _AVERAGE, _BEST, _STATE = "weights", "average", "best", "state."
@@ -27,6 +28,7 @@ class _Facts(BaseModel):
     number: int
     chosen: int
     records: tuple[RoundRow, ...]
+    task: str = DEFAULT_TASK.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Checkpoint:
         The round of ``best``.
     records
         The rounds so far.
+    task
+        Digest of what is recognised.
     """
 
     number: int
@@ -58,6 +62,7 @@ class Checkpoint:
     state: Mapping[str, NDArray[Any]]
     chosen: int = 0
     records: tuple[RoundRow, ...] = ()
+    task: str = DEFAULT_TASK.digest
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; raise :class:`StorageError` if the disk is full."""
@@ -68,12 +73,13 @@ class Checkpoint:
         if self.best is not self.average:
             arrays[_BEST] = self.best
         records = [asdict(record) for record in self.records]
-        facts = json.dumps({"number": self.number, "chosen": self.chosen, "records": records})
+        known = {"number": self.number, "chosen": self.chosen, "task": self.task}
+        facts = json.dumps({**known, "records": records})
         write_atomically(path, save(arrays, {"facts": facts}))
 
     @classmethod
     def load(cls, path: Path, architecture: Architecture) -> "Checkpoint":
-        """Read a checkpoint; raise :class:`RunError` if it is damaged, or of another model."""
+        """Read a checkpoint; raise :class:`RunError` if damaged, or of another model or task."""
         try:
             with safe_open(path, "numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -93,6 +99,7 @@ class Checkpoint:
                 },
                 chosen=facts.chosen,
                 records=facts.records,
+                task=facts.task,
             )
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise damaged(path, error) from error
@@ -115,6 +122,8 @@ def _read(text: str) -> _Facts:
 
 def _check(facts: _Facts, arrays: Mapping[str, NDArray[Any]], architecture: Architecture) -> None:
     """Raise :class:`ValueError` if the parts of a checkpoint do not belong together."""
+    if facts.task != architecture.task.digest:
+        raise ValueError("it is of another task")
     rounds = [record.round for record in facts.records]
     if rounds != list(range(1, facts.number + 1)) or not 0 <= facts.chosen <= facts.number:
         raise ValueError("its rounds are not all there")

@@ -127,7 +127,7 @@ class Run:
         if self.folder.checkpoint.exists():
             return Checkpoint.load(self.folder.checkpoint, _architecture(self.settings))
         weights = _initial_weights(self.settings)
-        return Checkpoint(0, weights, weights, weights, {})
+        return Checkpoint(0, weights, weights, weights, {}, task=self.settings.task.digest)
 
     def _loop(
         self, reached: Checkpoint, rounds: Trainer, data: Data, watcher: Watcher
@@ -191,6 +191,7 @@ class Run:
             state=rounds.state(),
             chosen=number if better else reached.chosen,
             records=(*reached.records, record),
+            task=reached.task,
         )
 
     def _average(self, reached: Checkpoint, weights: Weights) -> Weights:

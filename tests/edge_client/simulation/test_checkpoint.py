@@ -1,7 +1,7 @@
 """A run's state between rounds."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from edge_client.simulation.checkpoint import Checkpoint
 from edge_client.simulation.run_folder import RoundRow
 from shared.errors import RunError, StorageError
+from shared.task import PAPER34, Task, labels_of
 from tests.edge_client.tiny import TINY
 
 WEIGHTS = np.arange(TINY.parameters, dtype=np.float32)
@@ -52,6 +53,15 @@ def test_all_of_it_comes_back(path: Path, content: bytes) -> None:
         np.testing.assert_array_equal(loaded.state[name], value)
         assert loaded.state[name].dtype == value.dtype
     assert repr(loaded.records) == repr(RECORDS)
+
+
+def test_one_of_another_task_is_refused_whatever_its_size(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    other = replace(TINY, task=Task(labels_of(("sad", "neutral", "happy", "angry")), PAPER34))
+    with pytest.raises(RunError, match="it is of another task"):
+        Checkpoint.load(path, other)
+    Checkpoint(3, WEIGHTS, WEIGHTS, WEIGHTS, {}, 3, RECORDS, other.task.digest).save(path)
+    assert Checkpoint.load(path, other).task == other.task.digest
 
 
 def test_the_best_may_be_the_last(path: Path) -> None:
