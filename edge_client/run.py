@@ -196,9 +196,9 @@ def _print(lines: "queue.SimpleQueue[StoredUtterance]", *, as_json: bool, wait: 
 
 
 def _serve(device: Device, address: str, token: Path, stack: ExitStack) -> None:
-    from edge_client.web.access import kept_token
-    from edge_client.web.link import qr_code
     from edge_client.web.server import serve
+    from shared.web.access import kept_token
+    from shared.web.link import qr_code
 
     server = serve(device, *split_address(address, _WEB_PORT), token=kept_token(token))
     stack.enter_context(closing(server))

@@ -1,7 +1,7 @@
 """The page of a device: what it hears, and its user's answers, on a phone.
 
 :func:`edge_client.web.server.serve` serves the page of a device,
-:func:`edge_client.web.link.qr_code` draws its link for a terminal. ``docs/web.md`` is for its user.
+:func:`shared.web.link.qr_code` draws its link for a terminal. ``docs/web.md`` is for its user.
 
 The server is the standard library's, one thread a connection, where an asynchronous framework
 might be expected. It runs on the device beside training, for one or two people, and what it calls

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 
-from edge_client.web.access import Access
 from edge_client.web.device_like import DeviceLike
 from edge_client.web.feed import Feed
 from shared.audio import RATE
 from shared.emotions import Emotion
 from shared.errors import ChorusError
+from shared.web.access import Access
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

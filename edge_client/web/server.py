@@ -11,12 +11,12 @@ from importlib.resources import files
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final
 
-from edge_client.web.access import Access
 from edge_client.web.device_like import DeviceLike
 from edge_client.web.feed import Feed
 from edge_client.web.handler import Handler, Site
-from edge_client.web.link import link
 from shared.errors import SettingsError
+from shared.web.access import Access
+from shared.web.link import link
 
 log = logging.getLogger(__name__)
 

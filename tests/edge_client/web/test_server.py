@@ -15,8 +15,8 @@ from edge_client.web import handler
 from edge_client.web.handler import HEADERS
 from edge_client.web.server import MOST_CONNECTIONS, WebServer, serve
 from shared.errors import SettingsError
-from tests.edge_client.web.client import PATIENCE, Client
 from tests.edge_client.web.stand_in import StandIn
+from tests.shared.web.client import PATIENCE, Client
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import re
 import pytest
 import segno
 
-from edge_client.web.link import link, qr_code
+from shared.web.link import link, qr_code
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.web.access import Access, kept_token
 from shared.errors import SettingsError
+from shared.web.access import Access, kept_token
 
 ACCESS = Access("a token of enough length", "a-pi.test")
 PASS = ACCESS.cookie(8765).partition(";")[0]

@@ -1,0 +1,1 @@
+"""What any page of the project needs, and nothing of what it shows."""
