@@ -1,4 +1,4 @@
-"""What all open pages show, computed once however many there are."""
+"""What all open pages of a device show, computed once however many there are."""
 
 import logging
 import math
@@ -7,21 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final
 
 from pydantic_core import to_json
 
 from edge_client.web.device_like import DeviceLike
 from shared.errors import ChorusError
+from shared.web.events import HEARTBEAT, Broadcast, Reader, event
 
 log = logging.getLogger(__name__)
 
 RECENT: Final = 20
 """How many utterances a page shows."""
-
-MOST_READERS: Final = 8
-"""Pages that are kept up to date at the same time."""
 
 PULSE: Final = 0.25
 """Seconds between looks at the level and the status, while a page is open."""
@@ -29,32 +26,27 @@ PULSE: Final = 0.25
 SHORTEST_PAUSE: Final = 0.05
 """Seconds between two looks, however often the device changes."""
 
-HEARTBEAT: Final = 5.0
-"""Seconds after which a page is told something at the latest, or it thinks the device is away."""
-
 
 class Feed:
-    """Watches a device and tells all readers of its changes.
+    """Watches a device and tells all open pages of its changes.
 
-    A reader has no queue: the next message after any number of changes holds the whole state, so a
-    slow reader misses nothing and holds no memory. The device is never kept waiting: its changes
-    only wake a thread.
+    The events are ``state``, with everything the page shows, and ``level``, with the level in dBFS
+    and the device's clock. Each state is whole, so a page that misses one misses nothing. The
+    device is never kept waiting: its changes only wake a thread.
 
     Parameters
     ----------
     device
         The device.
+    silence
+        Seconds after which a page is told the level at the latest.
     """
 
-    def __init__(self, device: DeviceLike) -> None:
+    def __init__(self, device: DeviceLike, silence: float = HEARTBEAT) -> None:
         self._device = device
-        self._readers = 0
+        self._broadcast = Broadcast(self._tell_level, silence)
         self._closed = False
-        self._state = b""
-        self._state_version = 0
         self._level: float | None = None
-        self._level_version = 0
-        self._published = threading.Condition()
         self._stirred = threading.Event()
         self._unsubscribe = device.subscribe(self._stir)
         self._thread = threading.Thread(target=self._watch, name="web-feed", daemon=True)
@@ -63,56 +55,26 @@ class Feed:
     @property
     def readers(self) -> int:
         """How many pages are open."""
-        return self._readers
+        return self._broadcast.readers
 
     @contextmanager
-    def reader(self) -> Iterator[Iterator[bytes] | None]:
-        """Give the server-sent events for one page, or ``None`` if there are too many pages.
-
-        The events are ``state``, with everything the page shows, and ``level``, with the level in
-        dBFS and the device's clock.
-        """
-        with self._published:
-            welcome = self._readers < MOST_READERS
-            if welcome and self._readers == 0:
-                # What the last reader saw is old.
-                self._state, self._state_version = b"", 0
-            self._readers += welcome
-        try:
-            if welcome:
-                self._stir()
-            yield self._messages() if welcome else None
-        finally:
-            with self._published:
-                self._readers -= welcome
+    def reader(self) -> Iterator[Reader | None]:
+        """Open the queue of one page, or give ``None`` if there are too many pages."""
+        with self._broadcast.reader() as reader:
+            self._stir()
+            yield reader
 
     def close(self) -> None:
-        """End all readers."""
+        """End the events of all pages."""
         self._unsubscribe()
-        with self._published:
-            self._closed = True
-            self._published.notify_all()
+        self._closed = True
+        self._broadcast.close()
         self._stir()
         self._thread.join()
 
-    def _messages(self) -> Iterator[bytes]:
-        seen = 0, 0
-        while True:
-            with self._published:
-                self._published.wait_for(partial(self._has_news_since, seen), HEARTBEAT)
-                if self._closed:
-                    return
-                state_is_new = seen[0] != self._state_version
-                seen = self._state_version, self._level_version
-                state, level = self._state, self._level
-            if state_is_new:
-                yield b"event: state\ndata: " + state + b"\n\n"
-            # Always: it is the heartbeat too.
-            now = datetime.now(UTC)
-            yield b"event: level\ndata: " + to_json({"level": level, "now": now}) + b"\n\n"
-
-    def _has_news_since(self, seen: tuple[int, int]) -> bool:
-        return self._closed or seen != (self._state_version, self._level_version)
+    def _tell_level(self) -> bytes:
+        now = datetime.now(UTC)
+        return event("level", to_json({"level": self._level, "now": now}))
 
     def _stir(self, *_: object) -> None:
         self._stirred.set()
@@ -120,15 +82,15 @@ class Feed:
     def _watch(self) -> None:
         status: dict[str, Any] = {}
         while not self._closed:
-            stirred = self._stirred.wait(PULSE if self._readers else None)
+            stirred = self._stirred.wait(PULSE if self.readers else None)
             self._stirred.clear()
-            if not self._readers:
+            if not self.readers:
                 continue
             before = status
             try:
                 status = dict(self._device.status())
                 level = _finite(status.pop("level", None))
-                state = self._encode(status) if stirred or status != before else self._state
+                state = self._encode(status) if stirred or status != before else None
             except ChorusError as error:
                 state, level = _problem(f"{error.problem} {error.remedy}".strip()), None
             except Exception:
@@ -161,15 +123,13 @@ class Feed:
         # Browsers take no NaN.
         return to_json(state, inf_nan_mode="null", fallback=str)
 
-    def _publish(self, state: bytes, level: float | None) -> None:
-        with self._published:
-            if state != self._state:
-                self._state = state
-                self._state_version += 1
-            if level != self._level:
-                self._level = level
-                self._level_version += 1
-            self._published.notify_all()
+    def _publish(self, state: bytes | None, level: float | None) -> None:
+        level_is_new = level != self._level
+        self._level = level
+        if state is not None:
+            self._broadcast.tell("state", state)
+        if level_is_new:
+            self._broadcast.beat()
 
 
 def _finite(level: float | None) -> float | None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge_client.web.server import WebServer, serve
+from edge_client.web.server import serve
+from shared.web.server import WebServer
 from tests.edge_client.web.browser import PHONE, Open, chromium
 from tests.edge_client.web.stand_in import StandIn
 

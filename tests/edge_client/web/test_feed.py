@@ -1,13 +1,16 @@
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from edge_client.web import feed as module
-from edge_client.web.feed import MOST_READERS, Feed
+from edge_client.web.feed import Feed
 from shared.errors import StorageError
+from shared.web.events import MOST_READERS, Reader
 from tests.edge_client.web.stand_in import StandIn
 
 
@@ -18,9 +21,20 @@ def feed(device: StandIn) -> Iterator[Feed]:
     feed.close()
 
 
-def events(messages: Iterator[bytes] | None, kind: str) -> Iterator[Any]:
-    assert messages is not None
-    for message in messages:
+def told(reader: Reader | None) -> Iterator[bytes]:
+    """Read as the server does."""
+    assert reader is not None
+    messages = reader.events()
+    with asyncio.Runner() as runner:
+        try:
+            while (message := runner.run(anext(messages, None))) is not None:
+                yield message
+        finally:
+            runner.run(messages.aclose())
+
+
+def events(reader: Reader | None, kind: str) -> Iterator[Any]:
+    for message in told(reader):
         head, data = message.decode().removesuffix("\n\n").split("\n")
         if head == f"event: {kind}":
             yield json.loads(data.removeprefix("data: "))
@@ -53,19 +67,16 @@ def test_a_slow_reader_is_told_the_last_state_only(feed: Feed, device: StandIn) 
         next(states)
         for _ in range(1000):
             last = device.hear(0.7, 0.1, 0.1, 0.1, seconds=0.01)
-        told: list[Any] = []
-        while not told or told[-1]["recent"][0]["id"] < last:
-            told.append(next(states))
-        assert len(told) < 100
-        assert len(told[-1]["recent"]) == module.RECENT
+        seen: list[Any] = []
+        while not seen or seen[-1]["recent"][0]["id"] < last:
+            seen.append(next(states))
+        assert len(seen) < 100
+        assert len(seen[-1]["recent"]) == module.RECENT
 
 
-def test_silence_is_broken_by_a_heartbeat(
-    feed: Feed, device: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+def test_silence_is_broken_by_a_heartbeat(device: StandIn) -> None:
     device.level = None
-    with feed.reader() as messages:
+    with closing(Feed(device, silence=0.01)) as feed, feed.reader() as messages:
         levels = events(messages, "level")
         assert next(levels)["level"] is None
         assert next(levels)["now"] < next(levels)["now"]
@@ -128,7 +139,7 @@ def test_closing_ends_readers_and_leaves_the_device(device: StandIn) -> None:
 
     def read() -> None:
         with feed.reader() as messages:
-            for _ in messages or ():
+            for _ in told(messages):
                 pass
         ended.set()
 

@@ -4,10 +4,12 @@ import threading
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from edge_client.web.server import WebServer, serve
+from edge_client.web.server import serve
 from shared.errors import StorageError
+from shared.web.server import WebServer
 from tests.edge_client.web.browser import DESKTOP, Open, row, shown, text
 from tests.edge_client.web.stand_in import StandIn
+from tests.shared.web.client import Client
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -317,14 +319,13 @@ def test_it_says_when_too_many_pages_are_open(
 ) -> None:
     page = open_page()
     shown(page, device.hear(0.14, 0.72, 0.11, 0.03))
-    readers = [server._feed.reader() for _ in range(7)]
-    for reader in readers:
-        reader.__enter__()
+    client = Client(server).enter()
+    readers = [client.events() for _ in range(7)]
     another = page.context.new_page()
     another.goto(server.address)
     text(another, "#notice", "Too many pages")
     for reader in readers:
-        reader.__exit__(None, None, None)
+        reader.close()
     another.wait_for_selector("[data-state=listening]")
 
 

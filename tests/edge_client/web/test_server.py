@@ -1,22 +1,19 @@
 import io
 import json
 import re
-import socket
-import threading
-import time
 import wave
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_client.web import handler
-from edge_client.web.handler import HEADERS
-from edge_client.web.server import MOST_CONNECTIONS, WebServer, serve
+from edge_client.web.routes import wav
+from edge_client.web.server import serve
 from shared.errors import SettingsError
+from shared.web.policy import HEADERS
+from shared.web.server import WebServer
 from tests.edge_client.web.stand_in import StandIn
-from tests.shared.web.client import PATIENCE, Client
+from tests.shared.web.client import Client
 
 
 @pytest.fixture
@@ -27,13 +24,6 @@ def client(server: WebServer) -> Client:
 @pytest.fixture
 def stranger(server: WebServer) -> Client:
     return Client(server)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 # ---- who may see it ----
@@ -206,7 +196,7 @@ def test_sound_is_a_wav_while_it_is_in_memory(client: Client, device: StandIn) -
 
 
 def test_sound_beyond_full_scale_is_clipped() -> None:
-    file = handler.wav(np.array([2, -2, 0], np.float32))
+    file = wav(np.array([2, -2, 0], np.float32))
     assert np.frombuffer(file[44:], "<i2").tolist() == [32767, -32767, 0]
 
 
@@ -233,77 +223,6 @@ def test_a_body_has_a_length_and_a_bound(client: Client, length: str | None, sta
 def test_a_body_in_chunks_is_refused(client: Client) -> None:
     answer = client.ask("POST", "/do/pause", b"2\r\n{}\r\n0\r\n\r\n", Transfer_Encoding="chunked")
     assert answer.status == 411
-
-
-def is_ended(connection: socket.socket) -> bool:
-    try:
-        return connection.recv(65536) == b""
-    except ConnectionError:
-        return True
-
-
-def test_a_request_that_is_too_large_is_ended(
-    stranger: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(handler, "SLOWEST_REQUEST", 10 * PATIENCE)
-    connection = stranger.connect()
-    connection.sendall(b"GET / HTTP/1.1\r\n" + b"A: %s\r\n" % (b"x" * 1000) * 20)
-    assert is_ended(connection)
-
-
-def test_a_request_that_never_arrives_is_ended(
-    stranger: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(handler, "SLOWEST_REQUEST", 0.2)
-    connection = stranger.connect()
-    connection.settimeout(0.01)
-    connection.sendall(b"GET / HTTP/1.1\r\nA: ")
-
-    def ended_by_another_drop() -> bool:
-        try:
-            connection.sendall(b"x")
-            return is_ended(connection)
-        except TimeoutError:
-            return False
-        except ConnectionError:
-            return True
-
-    # No single read is slow.
-    wait_for(ended_by_another_drop)
-
-
-def test_connections_are_bounded_and_come_free(client: Client) -> None:
-    idle = [client.connect() for _ in range(MOST_CONNECTIONS)]
-    with client.connect() as crowded:
-        assert crowded.recv(65536).startswith(b"HTTP/1.1 503 ")
-    for connection in idle:
-        connection.close()
-    wait_for(lambda: client.ask("GET", "/page.css").status == 200)
-
-
-def test_a_slow_reader_is_dropped(
-    client: Client, device: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(handler, "SLOWEST_READER", 0.2)
-    feed = client.server._feed
-    device.facts["training"] = {"log": "x" * 500_000}
-    slow = client.events()  # It reads nothing any more.
-    wait_for(lambda: feed.readers == 1)
-    stop = threading.Event()
-
-    def change() -> None:
-        while not stop.wait(0.01):
-            device.facts["round"] = time.monotonic()
-            device.tell()
-
-    changing = threading.Thread(target=change)
-    changing.start()
-    try:
-        wait_for(lambda: feed.readers == 0)
-    finally:
-        stop.set()
-        changing.join()
-    slow.close()
 
 
 def test_closing_ends_the_pages_and_frees_the_port(client: Client, device: StandIn) -> None:
@@ -347,6 +266,6 @@ def test_a_port_that_is_not_allowed_is_said(
     def bind(*_: object) -> None:
         raise PermissionError(13, "Permission denied")  # for root, every port is allowed
 
-    monkeypatch.setattr("socketserver.TCPServer.server_bind", bind)
+    monkeypatch.setattr("socket.socket.bind", bind)
     with pytest.raises(SettingsError, match="Port 80 is not allowed"):
         serve(device, port=80)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from edge_client.web.server import WebServer
+from shared.web.server import WebServer
 
 PATIENCE = 20
 """Seconds to wait for anything at most."""
@@ -79,13 +79,10 @@ class Events:
     """A page's event stream."""
 
     def __init__(self, client: Client) -> None:
-        self.connection = client.connect()
-        request = f"GET /events HTTP/1.1\r\nHost: {client.host}\r\nCookie: {client.cookie}\r\n\r\n"
-        self.connection.sendall(request.encode())
-        self.lines = self.connection.makefile("rb")
-        self.status = int(self.lines.readline().split()[1])
-        while self.lines.readline() not in (b"\r\n", b""):
-            pass
+        self.connection = http.client.HTTPConnection(client.name, client.port, timeout=PATIENCE)
+        self.connection.request("GET", "/events", headers={"Cookie": client.cookie})
+        self.lines = self.connection.getresponse()
+        self.status = self.lines.status
 
     def next(self, kind: str) -> Any:
         while line := self.lines.readline():

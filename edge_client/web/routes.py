@@ -1,0 +1,135 @@
+"""What a device's page asks of the device, and how it is answered."""
+
+import io
+import re
+import wave
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from edge_client.web.device_like import DeviceLike
+from edge_client.web.feed import Feed
+from shared.audio import RATE
+from shared.emotions import Emotion
+from shared.errors import ChorusError
+from shared.web.events import EventStream
+from shared.web.policy import refusal
+from shared.web.site import read_body
+
+
+class Order(BaseModel):
+    """An order of the page that needs to say nothing more."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ExampleOrder(Order):
+    """An order about an utterance."""
+
+    id: int
+    """Which utterance."""
+
+
+class CorrectOrder(ExampleOrder):
+    """A correction."""
+
+    emotion: Emotion
+    """What it is."""
+
+
+def _undo(device: DeviceLike) -> dict[str, int]:
+    restored = device.undo()
+    if restored is None:
+        raise ChorusError("There is nothing to undo.")
+    return {"id": restored.identifier}
+
+
+ORDERS: Final[dict[str, tuple[type[Order], Callable[[DeviceLike, Any], object]]]] = {
+    "confirm": (ExampleOrder, lambda device, order: device.confirm(order.id)),
+    "correct": (CorrectOrder, lambda device, order: device.correct(order.id, order.emotion)),
+    "discard": (ExampleOrder, lambda device, order: device.discard(order.id)),
+    "undo": (Order, lambda device, _: _undo(device)),
+    "pause": (Order, lambda device, _: device.pause()),
+    "resume": (Order, lambda device, _: device.resume()),
+    "delete": (Order, lambda device, _: device.delete_everything()),
+}
+"""What ``POST /do/NAME`` takes, and does."""
+
+
+def routes(device: DeviceLike, feed: Feed, files: Mapping[str, Response]) -> list[Route]:
+    """List the page's routes.
+
+    Parameters
+    ----------
+    device
+        Whose page it is; called from several threads.
+    feed
+        What its pages show.
+    files
+        Each file's path and answer.
+    """
+
+    def sound(request: Request) -> Response:
+        number = request.path_params["number"]
+        # A number of more digits is no utterance's, and could be too long to be read at all.
+        known = re.fullmatch("[0-9]{1,18}", number)
+        samples = device.sound(int(number)) if known else None
+        if samples is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        return Response(wav(samples), media_type="audio/wav")
+
+    async def do(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in ORDERS:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        return await run_in_threadpool(_carry_out, device, name, await read_body(request))
+
+    return [
+        *(Route(path, answer, methods=["GET"]) for path, answer in files.items()),
+        Route("/events", EventStream(feed.reader), methods=["GET"]),
+        Route("/sound/{number}.wav", sound, methods=["GET"]),
+        Route("/do/{name}", do, methods=["POST"]),
+    ]
+
+
+def _carry_out(device: DeviceLike, name: str, body: bytes) -> Response:
+    kind, action = ORDERS[name]
+    try:
+        outcome = action(device, kind.model_validate_json(body))
+    except ValidationError:
+        return refusal(HTTPStatus.BAD_REQUEST)
+    except ChorusError as error:
+        sentence = f"{error.problem} {error.remedy}".strip()
+        return _json({"problem": sentence}, HTTPStatus.CONFLICT)
+    return _json(outcome if name == "undo" else {})
+
+
+def _json(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(to_json(content), status, media_type="application/json")
+
+
+def wav(samples: NDArray[np.float32]) -> bytes:
+    """Write sound as a WAV file of 16 bits.
+
+    Parameters
+    ----------
+    samples
+        Shape ``(n,)``, float32 in ±1, 16 kHz; what is beyond is clipped.
+    """
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(RATE)
+        writer.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+    return file.getvalue()
