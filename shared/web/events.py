@@ -65,7 +65,7 @@ class Reader:
         events
             By name; none wakes it for its heartbeat.
         ended
-            Whether it is told nothing more.
+            Whether it is told nothing more after these.
         """
         with self._lock:
             self._waiting.update(events)
@@ -88,11 +88,12 @@ class Reader:
                 with self._lock:
                     news.clear()
                     waiting, self._waiting = self._waiting, {}
-                if self._ended:
-                    return
+                    ended = self._ended
                 for each in waiting.values():
                     yield each
                 yield self._heartbeat()
+                if ended:
+                    return
         finally:
             with self._lock:
                 self._wake = None
@@ -159,7 +160,7 @@ class Broadcast:
             self._put({})
 
     def close(self) -> None:
-        """End all pages' events, and those of pages to come."""
+        """End all pages' events once they are told, and those of pages to come."""
         with self._lock:
             self._closed = True
             self._put({}, ended=True)

@@ -1,18 +1,10 @@
 import socket
 import threading
 import time
-from collections.abc import Callable
 
 from shared.web.bounds import Bounds
-from tests.shared.web.client import PATIENCE, Client
+from tests.shared.web.client import PATIENCE, Client, wait_for
 from tests.shared.web.conftest import ServePage
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def is_ended(connection: socket.socket) -> bool:
@@ -76,3 +68,21 @@ def test_a_slow_reader_is_dropped(serve_page: ServePage) -> None:
         stop.set()
         changing.join()
     slow.close()
+
+
+def test_closing_waits_for_nobody_who_sends_or_reads_slowly(serve_page: ServePage) -> None:
+    page = serve_page()
+    client = Client(page.server).enter()
+    stream = client.events()
+    silent, halfway, unread = client.connect(), client.connect(), client.connect()
+    head = f"POST /do/echo HTTP/1.1\r\nHost: {client.host}\r\nCookie: {client.cookie}\r\n"
+    halfway.sendall(head.encode())
+    head += f"Origin: http://{client.host}\r\nContent-Length: 9\r\n\r\nabc"
+    unread.sendall(head.encode())
+    page.broadcast.tell("state", b"x" * 5_000_000)
+    wait_for(lambda: page.broadcast.readers == 1)
+    page.server.close()
+    assert "web-server" not in [thread.name for thread in threading.enumerate()]
+    for connection in (silent, halfway, unread):
+        connection.close()
+    stream.close()
