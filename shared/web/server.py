@@ -51,14 +51,15 @@ class WebServer:
     ) -> None:
         self.address = address
         self._ending = ending
+        bounds = bounds or Bounds()
         config = Config(
             site,
-            http=type("PageProtocol", (BoundedProtocol,), {"bounds": bounds or Bounds()}),
+            http=type("PageProtocol", (BoundedProtocol,), {"bounds": bounds}),
             loop="asyncio",
             ws="none",
             lifespan="off",
             backlog=BACKLOG,
-            h11_max_incomplete_event_size=(bounds or Bounds()).largest_request,
+            h11_max_incomplete_event_size=bounds.largest_request,
             # Requests stay out of the terminal, and the token out of the log.
             log_config=None,
             log_level=logging.CRITICAL,

@@ -71,7 +71,7 @@ def test_a_slow_reader_is_dropped(serve_page: ServePage) -> None:
 
 
 def test_closing_waits_for_nobody_who_sends_or_reads_slowly(serve_page: ServePage) -> None:
-    page = serve_page()
+    page = serve_page(Bounds(slowest_request=10 * PATIENCE, slowest_reader=10 * PATIENCE))
     client = Client(page.server).enter()
     stream = client.events()
     silent, halfway, unread = client.connect(), client.connect(), client.connect()
@@ -81,8 +81,10 @@ def test_closing_waits_for_nobody_who_sends_or_reads_slowly(serve_page: ServePag
     unread.sendall(head.encode())
     page.broadcast.tell("state", b"x" * 5_000_000)
     wait_for(lambda: page.broadcast.readers == 1)
-    page.server.close()
-    assert "web-server" not in [thread.name for thread in threading.enumerate()]
+    closing = threading.Thread(target=page.server.close, daemon=True)
+    closing.start()
+    closing.join(PATIENCE)
+    assert not closing.is_alive()
     for connection in (silent, halfway, unread):
         connection.close()
     stream.close()
