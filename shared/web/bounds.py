@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import threading
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar, Final
@@ -48,9 +49,12 @@ class BoundedProtocol(H11Protocol):
     ----------
     bounds
         The server's.
+    ending
+        Set before the server ends.
     """
 
     bounds: ClassVar[Bounds] = Bounds()
+    ending: ClassVar[threading.Event] = threading.Event()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as Uvicorn
         """Begin to watch a connection, or refuse it."""
@@ -63,7 +67,10 @@ class BoundedProtocol(H11Protocol):
         )
         # Whatever the system does not take at once is waited for: see `pause_writing`.
         transport.set_write_buffer_limits(high=0)
-        if len(self.connections) > self.bounds.most_connections:
+        if self.ending.is_set():
+            # Uvicorn may have told those that it ends before this one was among them.
+            self.shutdown()
+        elif len(self.connections) > self.bounds.most_connections:
             transport.write(raw_refusal(HTTPStatus.SERVICE_UNAVAILABLE))
             transport.close()
 

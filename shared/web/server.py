@@ -50,11 +50,13 @@ class WebServer:
         bounds: Bounds | None = None,
     ) -> None:
         self.address = address
-        self._ending = ending
+        self._end_events = ending
+        self._is_ending = threading.Event()
         bounds = bounds or Bounds()
+        protocol = {"bounds": bounds, "ending": self._is_ending}
         config = Config(
             site,
-            http=type("PageProtocol", (BoundedProtocol,), {"bounds": bounds}),
+            http=type("PageProtocol", (BoundedProtocol,), protocol),
             loop="asyncio",
             ws="none",
             lifespan="off",
@@ -77,8 +79,9 @@ class WebServer:
         """Serve no more, once what is being done is done; open pages say that they are alone."""
         if not self._thread.is_alive():
             return
+        self._is_ending.set()
         self._server.should_exit = True
-        self._ending()
+        self._end_events()
         self._thread.join()
 
 

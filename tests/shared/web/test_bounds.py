@@ -88,3 +88,11 @@ def test_closing_waits_for_nobody_who_sends_or_reads_slowly(serve_page: ServePag
     for connection in (silent, halfway, unread):
         connection.close()
     stream.close()
+
+
+def test_who_comes_while_the_server_ends_is_sent_away(serve_page: ServePage) -> None:
+    """Otherwise its end would wait for them, as it tells those who are there only once."""
+    page = serve_page(Bounds(slowest_request=10 * PATIENCE))
+    page.server._is_ending.set()
+    with Client(page.server).connect() as late:
+        assert is_ended(late)
