@@ -34,7 +34,7 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
     """Listen to the microphone."""
     wav: Path | None = None
     """Hear a recording instead, as if it were spoken now; or take part in a federation with a
-    folder of clips that are labelled already: in folders named by emotion, or a manifest (CSV)."""
+    folder of clips that are labelled already: in folders named by label, or a manifest (CSV)."""
     fast: bool = False
     """Hear the recording at once, not in real time: the results are the same."""
     offline: bool = False

@@ -29,22 +29,31 @@ def list_(*, state: State = None, config: Config = None, json_: Json = False) ->
     """
     from pydantic_core import to_json
 
+    from edge_client.device.opening import not_learned_from
+
     settings = _settings(state, config)
-    known, counts = [], {}
+    known, counts, elsewhere, left = [], {}, {}, None
     if _path(settings).exists():
         with _open(settings) as store:
             known, counts = store.recent(-1), store.counts()
+            elsewhere, left = store.counts_elsewhere(), not_learned_from(store)
     if json_:
-        listed = {"counts": counts, "examples": [one.to_dict() for one in known]}
+        listed = {
+            "counts": counts,
+            "other_front_ends": elsewhere,
+            "examples": [one.to_dict() for one in known],
+        }
         typer.echo(to_json(listed, indent=2, inf_nan_mode="null"))
         return
     for one in known:
-        guess = f"recognised {one.emotion}" if one.emotion else "no model then"
+        guess = f"recognised {one.predicted}" if one.predicted else "no model then"
         said = f"labelled {one.label}" if one.label else "not labelled"
         when = f"{one.heard_at.astimezone():%Y-%m-%d %H:%M:%S}"
         typer.echo(f"{one.identifier:6}  {when}  {one.seconds:4.1f} s  {guess:18}  {said}")
     named = ", ".join(f"{name} {count}" for name, count in counts.items())
     typer.echo(f"{len(known)} utterances in {_path(settings)}" + (f": {named}" if named else "."))
+    if left:
+        typer.echo(left)
 
 
 @examples.command("export")
@@ -67,8 +76,13 @@ def export(
     if not _path(settings).exists():
         raise CorpusError(f"There are no examples in {settings.folder}.")
     with _open(settings) as store:
-        count = store.export(out)
-    typer.echo(json.dumps({"exported": count}) if json_ else f"{count} examples: {out}")
+        count, elsewhere = store.export(out), store.counts_elsewhere()
+    if json_:
+        typer.echo(json.dumps({"exported": count, "other_front_ends": elsewhere}))
+        return
+    typer.echo(f"{count} examples: {out}")
+    for front_end, others in elsewhere.items():
+        typer.echo(f"{others} examples of {front_end} are not among them.")
 
 
 @examples.command("import")
@@ -85,9 +99,14 @@ def import_(
     """
     import json
 
+    from edge_client.device.opening import not_learned_from
+
     with _open(_settings(state, config)) as store:
-        count = store.import_(source)
+        count, left = store.import_(source), not_learned_from(store)
+        store.remember_task()
     typer.echo(json.dumps({"imported": count}) if json_ else f"{count} new examples.")
+    if left and not json_:
+        typer.echo(left)
 
 
 @examples.command("delete")
@@ -132,7 +151,7 @@ def _count(settings: "DeviceSettings") -> int | None:
         return 0
     try:
         with _open(settings) as store:
-            return sum(store.counts().values())
+            return sum({**store.counts(), **store.counts_elsewhere()}.values())
     except StorageError:
         return None
 
@@ -152,4 +171,7 @@ def _path(settings: "DeviceSettings") -> Path:
 def _open(settings: "DeviceSettings") -> "ExampleStore":
     from edge_client.device.store import ExampleStore
 
-    return ExampleStore(_path(settings), limit_mb=settings.store_mb)
+    path = _path(settings)
+    # A store knows what it is used for; a new one is to be told.
+    task = None if path.exists() else settings.task
+    return ExampleStore(path, limit_mb=settings.store_mb, task=task)

@@ -17,23 +17,26 @@ def overview(settings: DeviceSettings) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``state`` (the folder), ``utterances``, ``labelled`` (by emotion), ``model`` (bytes, or
+        ``state`` (the folder), ``utterances``, ``labelled`` (by label), ``other_front_ends``
+        (utterances by the front end that this device no longer uses), ``model`` (bytes, or
         ``None``), ``federations`` (by name: round, updates accepted, why the last was refused, the
         update that waits to be sent), and ``clips`` (the federations of each device that was made
         of labelled clips, by its name).
     """
     state = DeviceFolder(settings.folder)
     counts: dict[str, int] = {}
+    elsewhere: dict[str, int] = {}
     utterances = 0
     if state.examples.exists():
         with ExampleStore(state.examples, limit_mb=settings.store_mb) as store:
-            counts = store.counts()
-            utterances = sum(counts.values()) - counts["discarded"]
+            counts, elsewhere = store.counts(), store.counts_elsewhere()
+            utterances = sum({**counts, **elsewhere}.values()) - counts["discarded"]
     model = state.model.stat().st_size if state.model.exists() else None
     return {
         "state": str(state.path),
         "utterances": utterances,
         "labelled": counts,
+        "other_front_ends": elsewhere,
         "model": model,
         "federations": _federations(state),
         "clips": {made.path.name: _federations(made) for made in state.made_of_clips()},
@@ -53,6 +56,8 @@ def overview_table(found: dict[str, Any]) -> "Table":
     table.add_row("state folder", found["state"])
     table.add_row("utterances", str(found["utterances"]))
     table.add_row("labelled", labelled or "none")
+    for front_end, count in found["other_front_ends"].items():
+        table.add_row(f"of {front_end}", f"{count}, not learned from")
     table.add_row("model", "none yet" if found["model"] is None else f"{found['model']:,} bytes")
     for name, part in found["federations"].items():
         table.add_row(f"federation {name}", _told(part))

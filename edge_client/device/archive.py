@@ -1,6 +1,8 @@
 """Examples in a file: everything but the sound, as NumPy arrays."""
 
+import json
 import os
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -8,24 +10,27 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.device.stored import Stored, check
+from edge_client.device.stored import Stored, check, check_names
 from edge_client.device.stored_utterance import StoredUtterance
-from shared.architectures import FEATURES, FRAMES
-from shared.emotions import EMOTIONS
 from shared.errors import CorpusError
 from shared.files import replacing
+from shared.task import DEFAULT_TASK, FrontEndShape
 
 _ROW: Final = 256
 _FRAME: Final = 8192
-"""Bytes of an example besides its features and its speaker, and of the file besides these."""
+"""Bytes of an example besides its features and its texts, and of the file besides these."""
+
+_Arrays = dict[str, NDArray[Any]]
 
 
 def write(path: Path, stored: Stored) -> None:
     """Write examples to an ``.npz`` that only its owner can read.
 
-    It holds ``features`` (n, 100, 34) float32, not normalised, ``frames`` and ``labels`` (n,)
-    int32 (-1: not labelled), ``probabilities`` (n, 4) float64 (NaN: there was no model),
-    ``seconds``, ``heard_at`` (ISO 8601), ``speakers``, ``emotions`` (what the labels stand for).
+    It holds ``features`` (n, L, features) float32, not normalised, ``frames`` and ``labels`` (n,)
+    int32 (-1: not labelled), ``label_names`` (what the labels stand for), ``probabilities`` (n, k)
+    float64 (NaN: there was no model, or fewer labels), ``names`` (n,) (what the probabilities are
+    of, separated by commas), ``seconds``, ``heard_at`` (ISO 8601), ``speakers``, and
+    ``front_end`` (JSON: name, version and shape of what computed the features).
 
     Raises
     ------
@@ -33,7 +38,6 @@ def write(path: Path, stored: Stored) -> None:
         If the disk is full or the folder cannot be written.
     """
     known = stored.recognitions
-    unknown = (np.nan,) * len(EMOTIONS)
     with replacing(path, 0o600) as aside, aside.open("wb") as file:
         # A full disk is noticed here: NumPy would go on writing to it when it tidies up.
         os.posix_fallocate(file.fileno(), 0, _size(stored))
@@ -42,23 +46,37 @@ def write(path: Path, stored: Stored) -> None:
             features=stored.features,
             frames=stored.frames,
             labels=stored.labels,
-            probabilities=np.array([one.probabilities or unknown for one in known]).reshape(-1, 4),
+            label_names=np.array(stored.names, np.str_),
+            probabilities=_probabilities(stored),
+            names=np.array([",".join(one.names) for one in known], np.str_),
             seconds=np.array([one.seconds for one in known], np.float64),
             heard_at=np.array([one.heard_at.isoformat() for one in known], np.str_),
             speakers=np.array([one.speaker or "" for one in known], np.str_),
-            emotions=np.array(EMOTIONS),
+            front_end=np.array(json.dumps(asdict(stored.front_end))),
         )
         file.truncate()
 
 
+def _probabilities(stored: Stored) -> NDArray[np.float64]:
+    most = max((len(one.names) for one in stored.recognitions), default=0)
+    found = np.full((len(stored.recognitions), most), np.nan)
+    for row, one in zip(found, stored.recognitions, strict=True):
+        if one.probabilities:
+            row[: len(one.probabilities)] = one.probabilities
+    return found
+
+
 def _size(stored: Stored) -> int:
     """Give the bytes that the file takes, or some more."""
-    each = max((len(one.speaker or "") for one in stored.recognitions), default=0)
-    return stored.features.nbytes + len(stored.frames) * (_ROW + 4 * each) + _FRAME
+    known = stored.recognitions
+    speaker = max((len(one.speaker or "") for one in known), default=0)
+    names = max((len(",".join(one.names)) + 2 * len(one.names) for one in known), default=0)
+    each = _ROW + 4 * (speaker + names)
+    return stored.features.nbytes + len(known) * each + _FRAME + 256 * len(stored.names)
 
 
 def read(path: Path) -> Stored:
-    """Read what :func:`write` wrote; nothing in it is run.
+    """Read what :func:`write` wrote, also that of earlier versions; nothing in it is run.
 
     Raises
     ------
@@ -67,7 +85,7 @@ def read(path: Path) -> Stored:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            stored = _checked(dict(arrays))
+            stored = _checked(_of_this_version(dict(arrays)))
     except FileNotFoundError as error:
         raise CorpusError(f"There is no file {path}.") from error
     except Exception as error:  # NumPy and zipfile raise whatever comes of a damaged file
@@ -79,40 +97,63 @@ def read(path: Path) -> Stored:
     return stored
 
 
-def _checked(arrays: dict[str, NDArray[Any]]) -> Stored:
+def _of_this_version(arrays: _Arrays) -> _Arrays:
+    """Add to a file from before there were tasks what it would say now."""
+    if "emotions" not in arrays:
+        return arrays
+    if tuple(arrays["emotions"].tolist()) != DEFAULT_TASK.names:
+        raise ValueError("its labels stand for other emotions")
+    return arrays | {
+        "label_names": arrays["emotions"],
+        "names": np.full(len(arrays["labels"]), ",".join(DEFAULT_TASK.names)),
+        "front_end": np.array(json.dumps(asdict(DEFAULT_TASK.front_end))),
+    }
+
+
+def _checked(arrays: _Arrays) -> Stored:
     features, frames, labels = (arrays[name] for name in ("features", "frames", "labels"))
-    count = len(features)
-    if features.shape != (count, FRAMES, FEATURES) or features.dtype != np.float32:
+    count, front_end = len(features), FrontEndShape(**json.loads(str(arrays["front_end"])))
+    if features.shape[2:] != (front_end.features,) or features.dtype != np.float32:
         raise ValueError(f"its features are {features.dtype} {features.shape}")
     if frames.shape != (count,) or labels.shape != (count,):
         raise ValueError("its parts are not of the same length")
     if frames.dtype.kind != "i" or labels.dtype.kind != "i":
         raise ValueError("its labels or numbers of frames are no integers")
+    label_names = tuple(map(str, arrays["label_names"].tolist()))
+    check_names(label_names)
     if count and not (
         np.isfinite(features).all()
         and frames.min() >= 1
-        and frames.max() <= FRAMES
+        and frames.max() <= min(front_end.frames, features.shape[1])
         and labels.min() >= -1
-        and labels.max() < len(EMOTIONS)
+        and labels.max() < len(label_names)
     ):
         raise ValueError("a value is out of range")
-    if tuple(arrays["emotions"].tolist()) != EMOTIONS:
-        raise ValueError("its labels stand for other emotions")
-    probabilities = arrays["probabilities"].reshape(count, len(EMOTIONS)).astype(np.float64)
-    told = arrays["heard_at"], arrays["seconds"], arrays["speakers"]
-    rows = zip(labels.tolist(), probabilities, *told, strict=True)
-    return Stored(tuple(_recognition(*row) for row in rows), features, frames.astype(np.int32))
+    label = [None if index < 0 else label_names[index] for index in labels.tolist()]
+    told = (arrays[name] for name in ("probabilities", "names", "heard_at", "seconds", "speakers"))
+    known = tuple(_recognition(front_end, *row) for row in zip(label, *told, strict=True))
+    return Stored(front_end, label_names, known, features, frames.astype(np.int32))
 
 
 def _recognition(
-    label: int, shares: NDArray[np.float64], heard_at: object, seconds: float, speaker: object
+    front_end: FrontEndShape,
+    label: str | None,
+    shares: NDArray[np.float64],
+    names: object,
+    heard_at: object,
+    seconds: float,
+    speaker: object,
 ) -> StoredUtterance:
+    shares = shares.astype(np.float64)
+    told = tuple(shares[~np.isnan(shares)].tolist())
     known = StoredUtterance(
         identifier=0,
         heard_at=datetime.fromisoformat(str(heard_at)),
         seconds=float(seconds),
-        probabilities=None if np.isnan(shares).all() else tuple(shares.tolist()),
-        label=None if label < 0 else EMOTIONS[label],
+        probabilities=told or None,
+        names=tuple(str(names).split(",")),
+        front_end=str(front_end),
+        label=label,
         source="import",
         speaker=str(speaker) or None,
     )

@@ -1,41 +1,17 @@
-"""The SQLite file under the store: opened, checked, and set aside when it is damaged."""
+"""The SQLite file under the store: opened, read and written, one thread at a time."""
 
+import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from datetime import datetime
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from edge_client.device.migrations import migrate
 from shared.errors import StorageError
-from shared.features import VERSION
 from shared.files import storage_errors
 from shared.write_ahead import BUSY_SECONDS, write_ahead
-
-# What SQLite calls a file that is not as we wrote it; SQLITE_ERROR: another table, or none.
-_DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR")
-
-_SCHEMA: Final = """
-    CREATE TABLE IF NOT EXISTS examples (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,  -- a number once given never means another utterance
-        heard_at TEXT NOT NULL,                -- UTC, ISO 8601
-        seconds REAL NOT NULL,
-        source TEXT NOT NULL,                  -- mic, wav or import
-        speaker TEXT,
-        probabilities TEXT,                    -- JSON, four numbers; NULL: there was no model
-        label TEXT,                            -- what the person said; never a guess
-        discarded INTEGER NOT NULL DEFAULT 0,
-        checksum INTEGER NOT NULL,             -- CRC-32 of frames: SQLite sees no changed byte
-        frames BLOB NOT NULL                   -- float32, little-endian, (n, 34), not normalised
-    );
-    CREATE INDEX IF NOT EXISTS examples_counted ON examples (label, discarded);
-    CREATE INDEX IF NOT EXISTS examples_same ON examples (checksum);
-    CREATE INDEX IF NOT EXISTS examples_first_out ON examples (id)
-        WHERE label IS NULL OR discarded;
-    CREATE VIEW IF NOT EXISTS recognitions AS SELECT
-        id, heard_at, seconds, source, speaker, probabilities, label, discarded FROM examples;
-    CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -58,24 +34,12 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute("PRAGMA journal_size_limit = 4000000")
-            _check_version(connection, path)
-            connection.executescript(_SCHEMA)
+            connection.row_factory = sqlite3.Row
+            migrate(connection, path)
         except BaseException:
             connection.close()
             raise
         return connection
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise unless the file is new, or holds features that mean what ours do."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, VERSION):
-        raise StorageError(
-            f"{path} was written by another version of chorus-edge.",
-            "Use that version, or give another --state.",
-        )
-    if not version:
-        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 @contextmanager
@@ -104,63 +68,105 @@ def database_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def damage(path: Path) -> str:
-    """Look through the whole file; say what is damaged, empty if nothing is."""
-    if not path.exists():
-        return ""
-    try:
-        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-            found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-            connection.execute("SELECT id, frames FROM examples LIMIT 1")
-    except sqlite3.DatabaseError as error:
-        name = getattr(error, "sqlite_errorname", "")
-        if name.startswith(_DAMAGE):
-            return "" if "no such table" in str(error) else str(error)
-        return ""  # full, forbidden or busy: opening it will say so
-    except UnicodeDecodeError as error:
-        return str(error)
-    return "" if found == "ok" else found.splitlines()[-1]
+class Database:
+    """A SQLite file, which other processes may read and write at the same time.
 
+    Parameters
+    ----------
+    path
+        The file; made, or brought to this version, if need be.
 
-def set_aside(path: Path, now: datetime) -> Path:
-    """Rename a damaged file, with its write-ahead log; give its new name.
+    Attributes
+    ----------
+    path
+        As given.
+    lock
+        Held while the connection is used; whoever needs several of the methods to be one holds it.
 
-    Only who has the state folder to itself may do this: a process that has the file open would go
-    on writing to it.
+    Raises
+    ------
+    StorageError
+        As :func:`database_errors`; so do all methods.
     """
-    aside = path.with_name(f"{path.stem}-damaged-{now:%Y%m%dT%H%M%S}{path.suffix}")
-    with storage_errors(path):
-        path.replace(aside)
-        for end in ("-wal", "-shm"):
-            log = path.with_name(path.name + end)
-            if log.exists():
-                log.replace(aside.with_name(aside.name + end))
-    return aside
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = threading.RLock()
+        self.connection = connect(path)
+        self._page = int(self._pragma("page_size"))
+        self._version = self._pragma("data_version")
 
-def readable_rows(path: Path) -> Iterator[tuple[Any, ...]]:
-    """Read the rows of a damaged file, one by one, leaving out what is lost."""
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            last = _last_row(connection, path)
-            for identifier in range(1, last + 1):
-                try:
-                    query = "SELECT * FROM examples WHERE id = ?"
-                    row = connection.execute(query, (identifier,)).fetchone()
-                except (sqlite3.DatabaseError, UnicodeDecodeError):
-                    continue
-                if row is not None:
-                    yield row
-    except (sqlite3.DatabaseError, UnicodeDecodeError):
-        return
+    def close(self) -> None:
+        """Close the file."""
+        with self.lock, suppress(sqlite3.Error):
+            self.connection.close()
 
+    @contextmanager
+    def writing(self, *, surely: bool = False) -> Iterator[sqlite3.Connection]:
+        """Open a transaction; ``surely`` waits for the disk."""
+        with self.lock, database_errors(self.path):
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if surely else 'NORMAL'}")
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
 
-def _last_row(connection: sqlite3.Connection, path: Path) -> int:
-    for query in ("SELECT seq FROM sqlite_sequence", "SELECT max(id) FROM examples"):
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Open a connection of its own, so that hearing need not wait for who reads much."""
+        with closing(connect(self.path)) as reading, database_errors(self.path):
+            yield reading
+
+    def rows(self, query: str, *values: Any) -> list[Any]:
+        """Read all rows of a query."""
+        with self.lock, database_errors(self.path):
+            return self.connection.execute(query, values).fetchall()
+
+    def fact(self, name: str) -> dict[str, Any] | None:
+        """Read what was kept by this name; ``None`` if nothing was, empty if it is damaged."""
+        rows = self.rows("SELECT value FROM facts WHERE name = ?", name)
         try:
-            row = connection.execute(query).fetchone()
-        except sqlite3.DatabaseError:
-            continue
-        if row and isinstance(row[0], int) and row[0] < path.stat().st_size:
-            return row[0]
-    return path.stat().st_size // 256  # a row takes more than that
+            return dict(json.loads(rows[0][0])) if rows else None
+        except (TypeError, ValueError):
+            return {}
+
+    def changed_elsewhere(self) -> bool:
+        """Say whether another process has changed the file since this was asked last."""
+        with self.lock, database_errors(self.path):
+            before, self._version = self._version, self._pragma("data_version")
+        return bool(before != self._version)
+
+    def used(self) -> int:
+        """Count the bytes that are in use; the caller holds the lock."""
+        pages = int(self._pragma("page_count")) - int(self._pragma("freelist_count"))
+        return pages * self._page
+
+    def overwrite(self) -> None:
+        """Leave nothing on the disk of what was deleted.
+
+        Raises
+        ------
+        StorageError
+            Also if another process that reads keeps the bytes in the log.
+        """
+        with self.lock, database_errors(self.path):
+            self.connection.execute("VACUUM")
+            left = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if left:
+            raise StorageError(
+                f"The examples are deleted, but another program that reads {self.path} keeps "
+                "their bytes in its log.",
+                "End that program and delete once more.",
+            )
+
+    def _pragma(self, name: str) -> Any:
+        return self.connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def set_fact(connection: sqlite3.Connection, name: str, value: Mapping[str, Any]) -> None:
+    """Keep something by a name, in place of what was kept by it before."""
+    connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))

@@ -24,7 +24,6 @@ from edge_client.hearing.segmentation import SILENCE
 from edge_client.hearing.utterance import Utterance
 from shared.architectures import Architecture
 from shared.audio import Samples
-from shared.emotions import Emotion
 from shared.errors import AudioError, ChorusError, StorageError
 from shared.features import Frames, frame_features
 from shared.training import Examples
@@ -56,6 +55,8 @@ class Device:
         Whether that is speech.
     recognising
         What it recognises with.
+    task
+        What it recognises, from which features.
 
     Raises
     ------
@@ -75,6 +76,7 @@ class Device:
     ) -> None:
         self.level = SILENCE
         self.speaking = False
+        self.task = settings.task
         self._settings = settings
         self._clock = clock
         self._lock = threading.RLock()
@@ -93,6 +95,8 @@ class Device:
             self._store, damage = opening.open_store(self._state, settings, clock())
             stack.enter_context(self._store)
             self._note("damage", damage)
+            self._note("store of another task", opening.not_learned_from(self._store))
+            self._note("model of another task", self.recognising.left_aside)
             self.recognising.begin(opening.read_statistics(self._store))
             self._closing = stack.pop_all()
 
@@ -134,6 +138,8 @@ class Device:
                 heard_at=self._clock(),
                 seconds=utterance.seconds,
                 probabilities=self.recognising.recognise(frames),
+                names=self.task.names,
+                front_end=str(self.task.front_end),
                 source=source,
                 speaker=self._settings.speaker,
             )
@@ -143,17 +149,17 @@ class Device:
 
     def confirm(self, identifier: int) -> StoredUtterance:
         """Note that the person says the model was right."""
-        emotion = self._store.get(identifier).emotion
-        if emotion is None:
+        predicted = self._store.get(identifier).predicted
+        if predicted is None:
             raise ChorusError(
                 f"Utterance {identifier} was heard before there was a model.",
-                "Say which emotion it is.",
+                "Say which label it should have.",
             )
-        return self.correct(identifier, emotion)
+        return self.correct(identifier, predicted)
 
-    def correct(self, identifier: int, emotion: Emotion) -> StoredUtterance:
-        """Note which emotion the person says it is."""
-        return self._changed(self._store.label(identifier, emotion))
+    def correct(self, identifier: int, label: str) -> StoredUtterance:
+        """Note which of the task's labels the person says it has."""
+        return self._changed(self._store.label(identifier, label))
 
     def discard(self, identifier: int) -> StoredUtterance:
         """Throw an utterance away; its sound is gone at once, the rest when the device closes."""
@@ -174,7 +180,7 @@ class Device:
             return self._latest.among(kept, limit)
 
     def counts(self) -> dict[str, int]:
-        """Count the utterances of each emotion, ``unlabelled`` and ``discarded``."""
+        """Count the utterances of each label, ``unlabelled`` and ``discarded``."""
         return self._store.counts()
 
     def sound(self, identifier: int) -> Samples | None:
@@ -219,7 +225,7 @@ class Device:
     def _forget(self) -> None:
         self._latest.clear()
         self.recognising.forget()
-        for about in ("damage", "store"):
+        for about in ("damage", "store", "store of another task"):
             self._note(about, None)
         # At last the empty folder, as closed as before, for whoever begins anew.
         each(self._store.delete_all, self._state.delete_personal, self._state.make)
@@ -308,8 +314,9 @@ class Device:
         self, weights: Weights, digest: str, architecture: Architecture | None = None
     ) -> None:
         """Take a new global model; see :meth:`Recognising.use_weights`."""
-        self._note("model", None)
         self.recognising.use_weights(weights, digest, architecture)
+        self._note("model", None)
+        self._note("model of another task", None)
 
     def _keep(self, heard: StoredUtterance, frames: Frames, samples: Samples) -> StoredUtterance:
         """Put an utterance into the store, if that can be."""

@@ -9,10 +9,27 @@ from numpy.typing import NDArray
 from shared.architectures import Architecture
 from shared.errors import WeightsError
 from shared.recogniser import Recogniser
+from shared.task import Task
+from shared.task_settings import options_for
 from shared.weights import Weights, digest, load_weights, save_weights
 
 if TYPE_CHECKING:
     from edge_client.learning.personal_model import PersonalModel
+
+
+class AnotherTaskError(WeightsError):
+    """A model recognises something else than this device."""
+
+
+def refuse_another_task(found: Task, wanted: Task, what: str) -> None:
+    """Raise :class:`AnotherTaskError` unless a model's task is the device's."""
+    if difference := wanted.difference(found):
+        options = options_for(found)
+        raise AnotherTaskError(
+            f"{what} is of another task: {difference}.",
+            "Give one of this device's task"
+            + (f", or choose the model's: {options}." if options else "."),
+        )
 
 
 class Model:
@@ -21,7 +38,7 @@ class Model:
     Parameters
     ----------
     weights, architecture
-        The global weights, and which of the three models they are of.
+        The global weights, and which model they are of.
 
     Attributes
     ----------
@@ -45,20 +62,30 @@ class Model:
         self.personal: PersonalModel | None = None
 
     @classmethod
-    def found(cls, path: Path, given: Path | None) -> Self | None:
-        """Load the model to begin with: one that is ``given``, which is then kept, or the kept one.
+    def load(cls, path: Path, task: Task, *, keep: Path) -> Self:
+        """Load the model to begin with, and keep it for the next time.
+
+        Parameters
+        ----------
+        path
+            The file (safetensors).
+        task
+            What it should recognise.
+        keep
+            Where it is kept; may be the same file.
 
         Raises
         ------
+        AnotherTaskError
+            If it recognises something else.
         WeightsError
             If the file is missing, damaged, or holds no such weights.
         """
-        if given is None and not path.exists():
-            return None
-        weights, architecture = load_weights(given or path)
+        weights, architecture = load_weights(path)
+        refuse_another_task(architecture.task, task, str(path))
         model = cls(weights, architecture)
-        if given is not None:
-            save_weights(path, weights, architecture)
+        if path != keep:
+            save_weights(keep, weights, architecture)
         return model
 
     @classmethod
@@ -77,12 +104,12 @@ class Model:
         return model
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute the global model's logits of an utterance, shape ``(4,)``.
+        """Compute the global model's logits of an utterance, shape ``(labels,)``.
 
         Parameters
         ----------
         features
-            Shape ``(100, 34)``, normalised.
+            Shape ``(L, features)``, normalised.
         """
         return self._recogniser.logits(features)
 
@@ -92,7 +119,7 @@ class Model:
         Parameters
         ----------
         features
-            Shape ``(100, 34)``, normalised.
+            Shape ``(L, features)``, normalised.
         frames
             Their true number.
         """

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from datetime import datetime
 
-from edge_client.device.database import damage, set_aside
+from edge_client.device.damage import damage, set_aside
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.state import DeviceFolder
@@ -35,10 +35,13 @@ def open_store(
     sounds = SoundFolder(state.sounds, limit_mb=settings.audio_mb)
     found = damage(state.examples)
     aside = set_aside(state.examples, now) if found else None
-    store = ExampleStore(state.examples, limit_mb=settings.store_mb, sounds=sounds)
+    store = ExampleStore(
+        state.examples, limit_mb=settings.store_mb, task=settings.task, sounds=sounds
+    )
     if aside is None:
         with suppress(StorageError):  # a full disk need not keep the device from recognising
             store.purge()
+            store.remember_task()
         return store, None
     try:
         taken = store.salvage(aside)
@@ -63,3 +66,15 @@ def read_statistics(store: ExampleStore) -> RunningStatistics:
     for _, frames in store.read(store.kept()):
         statistics.update(frames)
     return statistics
+
+
+def not_learned_from(store: ExampleStore) -> str | None:
+    """Say in a sentence which examples another task has left; ``None`` if there are none."""
+    own = {*store.task.names, "unlabelled", "discarded"}
+    left = [f"{count} labelled {name}" for name, count in store.counts().items() if name not in own]
+    left += [f"{count} of {front_end}" for front_end, count in store.counts_elsewhere().items()]
+    if not left:
+        return None
+    return (
+        f"The store holds examples of another task, kept but not learned from: {', '.join(left)}."
+    )

@@ -2,18 +2,18 @@
 
 import threading
 from copy import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.events import Audience, DeviceEvent
-from edge_client.device.model import Model
+from edge_client.device.model import AnotherTaskError, Model, refuse_another_task
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
-from shared.architectures import ARCHITECTURES, FRAMES, Architecture
-from shared.emotions import EMOTIONS
+from shared.architectures import Architecture, architecture_of
 from shared.features import Frames, pad
 from shared.normalisation import RunningStatistics
 from shared.training import Examples
@@ -32,6 +32,11 @@ class Recognising:
     audience
         Is told that the device's status has changed.
 
+    Attributes
+    ----------
+    left_aside
+        Why the model of earlier days is not used, if so: it is of another task.
+
     Raises
     ------
     WeightsError
@@ -40,12 +45,24 @@ class Recognising:
 
     def __init__(self, state: DeviceFolder, settings: DeviceSettings, audience: Audience) -> None:
         self._state = state
+        self._task = settings.task
         self._normalises = settings.normalisation == "device"
         self._audience = audience
         self._lock = threading.RLock()
-        self._model = Model.found(state.model, settings.weights)
+        self._model, self.left_aside = self._first_model(settings.weights)
         self._statistics = RunningStatistics()
         self._generation = 0
+
+    def _first_model(self, given: Path | None) -> tuple[Model | None, str | None]:
+        """Load the given model, or the one that was kept; say why the latter is not used."""
+        if given is None and not self._state.model.exists():
+            return None, None
+        try:
+            return Model.load(given or self._state.model, self._task, keep=self._state.model), None
+        except AnotherTaskError as error:
+            if given is not None:
+                raise
+            return None, f"{error.problem} One of this device's task is waited for."
 
     @property
     def digest(self) -> str | None:
@@ -72,7 +89,7 @@ class Recognising:
             features = pad(frames)
             if self._normalises:
                 features = self._statistics.normalise(features, len(frames))
-            return self._model.probabilities(features, min(len(frames), FRAMES))
+            return self._model.probabilities(features, len(frames))
 
     def statistics(self) -> dict[str, Any]:
         """Give the running statistics, as JSON takes them."""
@@ -101,10 +118,13 @@ class Recognising:
         Raises
         ------
         WeightsError
-            If they do not belong to the architecture, are not finite, or have another digest.
+            If they are of another task, do not belong to the architecture, are not finite, or have
+            another digest.
         """
         if architecture is None:
-            architecture = self._model.architecture if self._model else ARCHITECTURES["conv"]
+            used = self._model
+            architecture = used.architecture if used else architecture_of("conv", self._task)
+        refuse_another_task(architecture.task, self._task, "The new model")
         model = Model.keep(self._state.model, weights, digest, architecture)
         with self._lock:
             self._model = model
@@ -116,13 +136,13 @@ class Recognising:
         Returns
         -------
         (numpy.ndarray, str) or None
-            Shape ``(n, 4)``, and the model's digest; ``None`` if there is no model, or another
+            Shape ``(n, labels)``, and the model's digest; ``None`` if there is no model, or another
             came meanwhile.
         """
         model = self._model
         if model is None:
             return None
-        found = np.zeros((len(examples), len(EMOTIONS)), np.float32)
+        found = np.zeros((len(examples), len(self._task.labels)), np.float32)
         for row, features in zip(found, examples.features, strict=True):
             with self._lock:
                 row[:] = model.logits(features)

@@ -7,12 +7,12 @@ from pydantic import Field
 
 from shared.environment import Prefix
 from shared.folders import state_folder
-from shared.settings import Settings
+from shared.task_settings import TaskSettings
 
 Megabytes = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
-class DeviceSettings(Settings):
+class DeviceSettings(TaskSettings):
     """What a device recognises with, and what it keeps."""
 
     environment: ClassVar[Prefix] = "CHORUS_EDGE_"

@@ -2,31 +2,32 @@
 
 import json
 import sqlite3
-import threading
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self
 
 from edge_client.device import archive
-from edge_client.device.database import connect, database_errors, readable_rows
+from edge_client.device.damage import readable_rows
+from edge_client.device.database import Database, set_fact
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.stored import (
+    Frames,
     Stored,
     decode,
     encode,
+    is_whole,
     plausible,
     recognition_of,
+    row_of,
     stacked,
 )
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.audio import Samples
-from shared.emotions import EMOTIONS, Emotion
-from shared.errors import ChorusError, StorageError
-from shared.features import Frames
+from shared.errors import ChorusError, CorpusError, StorageError
+from shared.task import DEFAULT_TASK, LONGEST_NAME, Task
 
 UNDONE: Final = 100
 """Steps that can be undone."""
@@ -44,6 +45,9 @@ class ExampleStore:
     What the person said is on the disk when a method returns, and survives a power cut; an
     utterance nobody has labelled survives ``kill -9``.
 
+    A store may hold utterances of other tasks: those of another front end are kept, but cannot be
+    learned from; so are those to which the person gave a label that the task does not have.
+
     Parameters
     ----------
     path
@@ -51,8 +55,15 @@ class ExampleStore:
     limit_mb
         Megabytes it may take. The oldest unlabelled or discarded utterances make way; labelled
         ones never do.
+    task
+        What it is used for; what a device has used it for last if not given.
     sounds
         Where the sound is kept, if it is.
+
+    Attributes
+    ----------
+    task
+        What it is used for.
 
     Raises
     ------
@@ -60,15 +71,21 @@ class ExampleStore:
         If the file is damaged or cannot be written; so do all methods, and change nothing then.
     """
 
-    def __init__(self, path: Path, *, limit_mb: float, sounds: SoundFolder | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        limit_mb: float,
+        task: Task | None = None,
+        sounds: SoundFolder | None = None,
+    ) -> None:
         self.path = path
         self._limit = int(limit_mb * 1_000_000)
         self._sounds = sounds
-        self._lock = threading.RLock()
         self._done: deque[_Before] = deque(maxlen=UNDONE)
-        self._connection = connect(path)
-        self._page = int(self._pragma("page_size"))
-        self._version = self._pragma("data_version")
+        self._database = Database(path)
+        self.task = task or self._last_task()
+        self._front_end = str(self.task.front_end)
 
     def __enter__(self) -> Self:
         return self
@@ -78,8 +95,7 @@ class ExampleStore:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock, suppress(sqlite3.Error):
-            self._connection.close()
+        self._database.close()
 
     def add(
         self,
@@ -95,7 +111,7 @@ class ExampleStore:
         recognition
             What is known of it; its identifier is not looked at.
         frames
-            Shape ``(n, 34)``, float32, not normalised.
+            Shape ``(n, features)``, float32, not normalised.
         statistics
             The device's running statistics after it, kept in the same transaction.
 
@@ -109,11 +125,11 @@ class ExampleStore:
         StorageError
             If the store is full of labelled utterances, or the disk is full.
         """
-        with self._write() as connection:
+        with self._database.writing() as connection:
             gone = self._make_room(connection, frames.nbytes)
-            identifier = _insert(connection, recognition, frames)
+            identifier = _insert(connection, row_of(recognition, encode(frames)))
             if statistics is not None:
-                _set_fact(connection, "statistics", statistics)
+                set_fact(connection, self._statistics_name, statistics)
         self._forget_sounds(gone)
         return identifier
 
@@ -122,9 +138,14 @@ class ExampleStore:
         if self._sounds is not None:
             self._sounds.keep(identifier, samples)
 
-    def label(self, identifier: int, emotion: Emotion) -> StoredUtterance:
+    def label(self, identifier: int, label: str) -> StoredUtterance:
         """Note what the person said it is; one that was discarded is taken up again."""
-        return self._change(identifier, emotion, 0)
+        if label not in self.task.index:
+            raise ChorusError(
+                f"There is no label {label[:LONGEST_NAME]} here.",
+                f"There are: {', '.join(self.task.names)}.",
+            )
+        return self._change(identifier, label, 0)
 
     def discard(self, identifier: int) -> StoredUtterance:
         """Leave an utterance out of everything; its sound is deleted at once."""
@@ -134,10 +155,10 @@ class ExampleStore:
 
     def undo(self) -> StoredUtterance | None:
         """Take back the last label or discarding; ``None`` if there is none to take back."""
-        with self._lock:
+        with self._database.lock:
             while self._done:
                 identifier, label, discarded = self._done[-1]
-                with self._write(surely=True) as connection:
+                with self._database.writing(surely=True) as connection:
                     found = _update(connection, identifier, label, discarded)
                 self._done.pop()
                 if found:
@@ -148,7 +169,7 @@ class ExampleStore:
         """Look up an utterance; raise :class:`ChorusError` if there is none of this number."""
         if identifier < 0:
             raise ChorusError("This utterance could not be kept, so nothing can be said of it.")
-        rows = self._rows("SELECT * FROM recognitions WHERE id = ?", identifier)
+        rows = self._database.rows("SELECT * FROM recognitions WHERE id = ?", identifier)
         if not rows:
             raise ChorusError(
                 f"There is no utterance {identifier}: it was deleted, or has made way for others."
@@ -158,70 +179,129 @@ class ExampleStore:
     def recent(self, limit: int) -> list[StoredUtterance]:
         """List the last utterances, the newest first, without those that were discarded."""
         query = "SELECT * FROM recognitions WHERE NOT discarded ORDER BY id DESC LIMIT ?"
-        return [recognition_of(row) for row in self._rows(query, limit)]
+        return [recognition_of(row) for row in self._database.rows(query, limit)]
 
     def counts(self) -> dict[str, int]:
-        """Count the utterances of each label, ``unlabelled`` and ``discarded``."""
-        rows = self._rows("SELECT label, discarded, count(*) FROM examples GROUP BY 1, 2")
-        counts = dict.fromkeys([*EMOTIONS, "unlabelled", "discarded"], 0)
-        for label, discarded, count in rows:
-            counts["discarded" if discarded else label or "unlabelled"] += count
+        """Count the utterances of each label, ``unlabelled`` and ``discarded``.
+
+        Labels that the task does not have come last; utterances of other front ends are left out.
+        """
+        query = "SELECT label, discarded, count(*) FROM examples WHERE front_end = ? GROUP BY 1, 2"
+        counts = dict.fromkeys([*self.task.names, "unlabelled", "discarded"], 0)
+        for label, discarded, count in self._database.rows(query, self._front_end):
+            name = "discarded" if discarded else label or "unlabelled"
+            counts[name] = counts.get(name, 0) + count
         return counts
 
-    def labelled(self, most: int) -> list[int]:
-        """List the numbers of the newest that the person has labelled, the oldest first."""
+    def counts_elsewhere(self) -> dict[str, int]:
+        """Count the utterances of each other front end: they are kept, but not learned from."""
         query = (
-            "SELECT id FROM examples WHERE label IS NOT NULL AND NOT discarded "
-            "ORDER BY id DESC LIMIT ?"
+            "SELECT front_end, count(*) FROM examples WHERE front_end != ? AND discarded = 0 "
+            "GROUP BY 1 ORDER BY 1"
         )
-        return [row[0] for row in self._rows(query, most)][::-1]
+        return dict(map(tuple, self._database.rows(query, self._front_end)))
+
+    def labelled(self, most: int) -> list[int]:
+        """List the numbers of the newest with a label of the task, the oldest first."""
+        query = (
+            "SELECT id FROM examples WHERE front_end = ? AND discarded = 0 "
+            "AND label IN (SELECT value FROM json_each(?)) ORDER BY id DESC LIMIT ?"
+        )
+        names = json.dumps(self.task.names)
+        return [row[0] for row in self._database.rows(query, self._front_end, names, most)][::-1]
 
     def sure(self, least: float, most: int) -> list[int]:
         """List the newest unlabelled ones of so high a probability, the oldest first."""
         query = (
-            "SELECT id, probabilities FROM recognitions WHERE label IS NULL AND NOT discarded "
-            "AND probabilities IS NOT NULL ORDER BY id DESC"
+            "SELECT id, probabilities FROM examples WHERE front_end = ? AND discarded = 0 "
+            "AND label IS NULL AND names = ? AND probabilities IS NOT NULL ORDER BY id DESC"
         )
-        with self._reading() as reading:
-            rows = reading.execute(query)
+        with self._database.reading() as reading:
+            rows = reading.execute(query, (self._front_end, ",".join(self.task.names)))
             found = (number for number, told in rows if max(json.loads(told)) >= least)
             return list(islice(found, most))[::-1]
 
     def read(self, identifiers: Iterable[int]) -> Iterator[tuple[StoredUtterance, Frames]]:
-        """Read whole utterances one by one; those that have gone or are damaged are left out."""
-        with self._reading() as reading:
+        """Read whole utterances one by one.
+
+        Those that have gone, are damaged, or are of another front end are left out.
+        """
+        query = "SELECT * FROM examples WHERE id = ? AND front_end = ?"
+        with self._database.reading() as reading:
             for identifier in identifiers:
-                query = "SELECT * FROM examples WHERE id = ?"
-                row = reading.execute(query, (identifier,)).fetchone()
-                if row and (frames := decode(row[-2], row[-1])) is not None:
+                row = reading.execute(query, (identifier, self._front_end)).fetchone()
+                if row and (frames := decode(row, self.task.front_end)) is not None:
                     yield recognition_of(row), frames
 
+    def longest(self, identifiers: Iterable[int]) -> int:
+        """Count the frames of the longest of these utterances, without reading them."""
+        query = (
+            "SELECT max(length(frames)) FROM examples "
+            "WHERE id IN (SELECT value FROM json_each(?)) AND front_end = ?"
+        )
+        rows = self._database.rows(query, json.dumps(list(identifiers)), self._front_end)
+        return (rows[0][0] or 0) // (4 * self.task.front_end.features)
+
     def kept(self) -> list[int]:
-        """List the numbers of all that were not discarded, the oldest first."""
-        rows = self._rows("SELECT id FROM examples WHERE NOT discarded ORDER BY id")
-        return [row[0] for row in rows]
+        """List the numbers of all of this front end that were not discarded, the oldest first."""
+        query = "SELECT id FROM examples WHERE front_end = ? AND discarded = 0 ORDER BY id"
+        return [row[0] for row in self._database.rows(query, self._front_end)]
+
+    def stored(self, identifiers: list[int]) -> Stored:
+        """Read whole utterances, as :meth:`read` does, into arrays."""
+        found, longest = self.read(identifiers), self.longest(identifiers)
+        return stacked(found, self.task, len(identifiers), longest)
 
     def everything(self) -> Stored:
-        """Read all that was not discarded."""
-        kept = self.kept()
-        return stacked(self.read(kept), len(kept))
+        """Read all that :meth:`kept` lists."""
+        return self.stored(self.kept())
 
     def changed_elsewhere(self) -> bool:
         """Say whether another process has changed the file since this was asked last."""
-        with self._lock, database_errors(self.path):
-            before, self._version = self._version, self._pragma("data_version")
-        return bool(before != self._version)
+        return self._database.changed_elsewhere()
 
     def statistics(self) -> dict[str, Any] | None:
-        """Read the running statistics that were kept last; ``None`` if there are none."""
-        rows = self._rows("SELECT value FROM facts WHERE name = 'statistics'")
-        try:
-            return dict(json.loads(rows[0][0])) if rows else None
-        except ValueError:
-            return {}
+        """Read this front end's running statistics that were kept last; ``None`` if none were."""
+        return self._database.fact(self._statistics_name)
 
-    def take(self, stored: Stored) -> int:
-        """Take in utterances from elsewhere, but for those that are there already.
+    def remember_task(self) -> None:
+        """Keep what the store is used for: for who opens it without a task."""
+        if self._database.fact("task") != self.task.to_dict():
+            with self._database.writing() as connection:
+                set_fact(connection, "task", self.task.to_dict())
+
+    def export(self, path: Path) -> int:
+        """Write all that :meth:`kept` lists to a file; see :mod:`edge_client.device.archive`."""
+        stored = self.everything()
+        archive.write(path, stored)
+        return len(stored.recognitions)
+
+    def import_(self, path: Path) -> int:
+        """Take in the examples of such a file, but for those that are there already.
+
+        Raises
+        ------
+        CorpusError
+            If the file holds no examples, or features of another front end.
+        """
+        stored = archive.read(path)
+        if stored.front_end != self.task.front_end:
+            raise CorpusError(
+                f"{path} holds features of {stored.front_end}, but this device's are of "
+                f"{self.task.front_end}.",
+                "Give a file of a device with the same --front-end.",
+            )
+        places = zip(stored.features, stored.frames, strict=True)
+        frames = (encode(features[:count]) for features, count in places)
+        return self._take(zip(stored.recognitions, frames, strict=True))
+
+    def salvage(self, damaged: Path) -> int:
+        """Take over what can still be read of a damaged file; give how many utterances."""
+        rows = (row for row in readable_rows(damaged) if plausible(row) and is_whole(row))
+        return self._take((recognition_of(row), row["frames"]) for row in rows)
+
+    def _take(self, found: Iterable[tuple[StoredUtterance, bytes]]) -> int:
+        """Take in utterances and their frames, but for those that are there already.
 
         Returns
         -------
@@ -229,84 +309,39 @@ class ExampleStore:
             How many were taken in: all that were new, or (with an error) none.
         """
         taken, gone = 0, []
-        with self._write(surely=True) as connection:
-            for index, recognition in enumerate(stored.recognitions):
-                frames = stored.features[index, : stored.frames[index]]
-                data = encode(frames)
+        with self._database.writing(surely=True) as connection:
+            for recognition, data in found:
                 query = "SELECT frames FROM examples WHERE checksum = ?"
-                if (data,) not in connection.execute(query, (zlib.crc32(data),)).fetchall():
-                    gone += self._make_room(connection, frames.nbytes)
-                    _insert(connection, recognition, frames)
+                same = connection.execute(query, (zlib.crc32(data),)).fetchall()
+                if data not in [row[0] for row in same]:
+                    gone += self._make_room(connection, len(data))
+                    _insert(connection, row_of(recognition, data))
                     taken += 1
         self._forget_sounds(gone)
         return taken
 
-    def export(self, path: Path) -> int:
-        """Write all that was not discarded to a file; see :mod:`edge_client.device.archive`."""
-        stored = self.everything()
-        archive.write(path, stored)
-        return len(stored.recognitions)
-
-    def import_(self, path: Path) -> int:
-        """Take in the examples of such a file, but for those that are there already."""
-        return self.take(archive.read(path))
-
-    def salvage(self, damaged: Path) -> int:
-        """Take over what can still be read of a damaged file; give how many utterances."""
-        found = [
-            (recognition_of(row), frames)
-            for row in readable_rows(damaged)
-            if plausible(row) and (frames := decode(row[-2], row[-1])) is not None
-        ]
-        return self.take(stacked(found, len(found)))
-
     def purge(self) -> None:
         """Delete what was discarded: it can then no longer be undone."""
-        with self._write() as connection:
+        with self._database.writing() as connection:
             connection.execute("DELETE FROM examples WHERE discarded")
             self._done.clear()
 
     def delete_all(self) -> None:
         """Delete every utterance, its sound, and the statistics; overwrite them on the disk."""
         try:
-            self._delete_rows()
+            with self._database.writing(surely=True) as connection:
+                connection.execute("DELETE FROM examples")
+                connection.execute("DELETE FROM facts WHERE name != 'task'")
+                self._done.clear()
+            self._database.overwrite()
         finally:
             if self._sounds is not None:
                 self._sounds.clear()
 
-    def _delete_rows(self) -> None:
-        with self._write(surely=True) as connection:
-            connection.execute("DELETE FROM examples")
-            connection.execute("DELETE FROM facts")
-            self._done.clear()
-        with self._lock, database_errors(self.path):
-            self._connection.execute("VACUUM")
-            left = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if left:
-            raise StorageError(
-                f"The examples are deleted, but another program that reads {self.path} keeps "
-                "their bytes in its log.",
-                "End that program and delete once more.",
-            )
-
-    @contextmanager
-    def _write(self, *, surely: bool = False) -> Iterator[sqlite3.Connection]:
-        """Open a transaction; ``surely`` waits for the disk."""
-        with self._lock, database_errors(self.path):
-            self._connection.execute(f"PRAGMA synchronous = {'FULL' if surely else 'NORMAL'}")
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-
     def _change(self, identifier: int, label: str | None, discarded: int) -> StoredUtterance:
-        with self._lock:
+        with self._database.lock:
             before = self.get(identifier)
-            with self._write(surely=True) as connection:
+            with self._database.writing(surely=True) as connection:
                 _update(connection, identifier, label, discarded)
             self._done.append((identifier, before.label, int(before.discarded)))
             return self.get(identifier)
@@ -319,7 +354,7 @@ class ExampleStore:
             "WHERE label IS NULL OR discarded ORDER BY id LIMIT 1) RETURNING id"
         )
         needed = frame_bytes + _ROW_BYTES
-        while self._used() + needed > self._limit:
+        while self._database.used() + needed > self._limit:
             rows = connection.execute(query).fetchall()
             if not rows:
                 raise StorageError(
@@ -330,43 +365,28 @@ class ExampleStore:
             gone += [row[0] for row in rows]
         return gone
 
+    @property
+    def _statistics_name(self) -> str:
+        return f"statistics {self._front_end}"
+
+    def _last_task(self) -> Task:
+        try:
+            return Task.from_dict(self._database.fact("task") or {})
+        except ValueError:
+            return DEFAULT_TASK
+
     def _forget_sounds(self, identifiers: list[int]) -> None:
         if self._sounds is not None:
             for identifier in identifiers:
                 self._sounds.forget(identifier)
 
-    def _used(self) -> int:
-        pages = int(self._pragma("page_count")) - int(self._pragma("freelist_count"))
-        return pages * self._page
 
-    def _pragma(self, name: str) -> Any:
-        return self._connection.execute(f"PRAGMA {name}").fetchone()[0]
-
-    def _rows(self, query: str, *values: Any) -> list[Any]:
-        with self._lock, database_errors(self.path):
-            return self._connection.execute(query, values).fetchall()
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Open a connection of its own, so that hearing need not wait for who reads much."""
-        with closing(connect(self.path)) as reading, database_errors(self.path):
-            yield reading
-
-
-def _insert(connection: sqlite3.Connection, known: StoredUtterance, frames: Frames) -> int:
-    data = encode(frames)
-    row = (
-        known.heard_at.isoformat(),
-        known.seconds,
-        known.source,
-        known.speaker,
-        None if known.probabilities is None else json.dumps(known.probabilities),
-        known.label,
-        int(known.discarded),
-        zlib.crc32(data),
-        data,
+def _insert(connection: sqlite3.Connection, row: Mapping[str, Any]) -> int:
+    query = (
+        "INSERT INTO examples (heard_at, seconds, source, speaker, probabilities, label, "
+        "discarded, checksum, frames, names, front_end) VALUES (:heard_at, :seconds, :source, "
+        ":speaker, :probabilities, :label, :discarded, :checksum, :frames, :names, :front_end)"
     )
-    query = "INSERT INTO examples VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     return int(connection.execute(query, row).lastrowid or 0)
 
 
@@ -375,7 +395,3 @@ def _update(
 ) -> bool:
     query = "UPDATE examples SET label = ?, discarded = ? WHERE id = ?"
     return connection.execute(query, (label, discarded, identifier)).rowcount == 1
-
-
-def _set_fact(connection: sqlite3.Connection, name: str, value: dict[str, Any]) -> None:
-    connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -11,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.stored_utterance import StoredUtterance
-from shared.architectures import FEATURES, FRAMES
 from shared.audio import LONGEST
-from shared.emotions import EMOTIONS
-from shared.features import Frames
+from shared.task import FrontEndShape, Task, labels_of
 
 _YEARS: Final = (1970, 9998)
+
+_LENGTHS: Final = 50
+"""Frames by which arrays of utterances of any length grow: so models see few lengths."""
+
+Frames = NDArray[np.float32]
+"""Features of consecutive frames: shape ``(frames, features)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +29,29 @@ class Stored:
 
     Attributes
     ----------
+    front_end
+        What computed their features.
+    names
+        What ``labels`` stand for: the labels of the store's task, and others that the person gave
+        while it had another one.
     recognitions
         What was recognised and said, the oldest first.
     features
-        Shape ``(n, 100, 34)``, float32; frames after an utterance's end are zero.
+        Shape ``(n, L, features)``, float32; frames after an utterance's end are zero.
     frames
-        Shape ``(n,)``, int32: true number of frames of each, 1 to 100.
+        Shape ``(n,)``, int32: true number of frames of each, 1 to L.
     """
 
+    front_end: FrontEndShape
+    names: tuple[str, ...]
     recognitions: tuple[StoredUtterance, ...]
     features: NDArray[np.float32]
     frames: NDArray[np.int32]
 
     @property
     def labels(self) -> NDArray[np.int32]:
-        """Index into ``EMOTIONS`` of what the person said, shape ``(n,)``; -1 for nothing."""
-        index = {None: -1} | {emotion: i for i, emotion in enumerate(EMOTIONS)}
+        """Index into ``names`` of what the person said, shape ``(n,)``; -1 for nothing."""
+        index = {None: -1} | {name: place for place, name in enumerate(self.names)}
         return np.array([index[known.label] for known in self.recognitions], np.int32)
 
 
@@ -49,34 +60,59 @@ def encode(frames: Frames) -> bytes:
     return np.ascontiguousarray(frames, "<f4").tobytes()
 
 
-def decode(checksum: int, data: bytes) -> Frames | None:
+def row_of(known: StoredUtterance, data: bytes) -> dict[str, Any]:
+    """Lay an utterance out as a row, but for its number; ``data`` is what :func:`encode` gave."""
+    return {
+        "heard_at": known.heard_at.isoformat(),
+        "seconds": known.seconds,
+        "source": known.source,
+        "speaker": known.speaker,
+        "probabilities": known.probabilities and json.dumps(known.probabilities),
+        "label": known.label,
+        "discarded": int(known.discarded),
+        "checksum": zlib.crc32(data),
+        "frames": data,
+        "names": ",".join(known.names),
+        "front_end": known.front_end,
+    }
+
+
+def is_whole(row: Mapping[str, Any]) -> bool:
+    """Say whether a row's frames are as they were written."""
+    data = row["frames"]
+    return isinstance(data, bytes) and zlib.crc32(data) == row["checksum"]
+
+
+def decode(row: Mapping[str, Any], front_end: FrontEndShape) -> Frames | None:
     """Take the frames out of a row; ``None`` if a byte has changed on the disk."""
-    if not isinstance(data, bytes) or zlib.crc32(data) != checksum or len(data) % (4 * FEATURES):
+    if not is_whole(row) or len(row["frames"]) % (4 * front_end.features):
         return None
-    return np.frombuffer(data, "<f4").reshape(-1, FEATURES)[:FRAMES]
+    return np.frombuffer(row["frames"], "<f4").reshape(-1, front_end.features)[: front_end.frames]
 
 
-def recognition_of(row: tuple[Any, ...]) -> StoredUtterance:
-    """Read the first eight columns of a row."""
-    identifier, heard_at, seconds, source, speaker, probabilities, label, discarded = row[:8]
+def recognition_of(row: Mapping[str, Any]) -> StoredUtterance:
+    """Read all of a row but its frames."""
+    probabilities = row["probabilities"]
     return StoredUtterance(
-        identifier=identifier,
-        heard_at=datetime.fromisoformat(heard_at),
-        seconds=seconds,
+        identifier=row["id"],
+        heard_at=datetime.fromisoformat(row["heard_at"]),
+        seconds=row["seconds"],
         probabilities=None if probabilities is None else tuple(json.loads(probabilities)),
-        label=label,
-        discarded=bool(discarded),
-        source=source,
-        speaker=speaker,
+        names=tuple(row["names"].split(",")),
+        front_end=row["front_end"],
+        label=row["label"],
+        discarded=bool(row["discarded"]),
+        source=row["source"],
+        speaker=row["speaker"],
     )
 
 
-def plausible(row: tuple[Any, ...]) -> bool:
+def plausible(row: Mapping[str, Any]) -> bool:
     """Tell whether the row of a damaged file still says what a row says."""
     try:
         known = recognition_of(row)
         check(known)
-    except (TypeError, ValueError, OverflowError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         return False
     return not known.discarded
 
@@ -90,18 +126,48 @@ def check(known: StoredUtterance) -> None:
         raise ValueError(f"an utterance lasts {known.seconds} s")
     shares = known.probabilities
     if shares is not None and (
-        len(shares) != len(EMOTIONS) or not all(0 <= share <= 1 for share in shares)
+        len(shares) != len(known.names) or not all(0 <= share <= 1 for share in shares)
     ):
         raise ValueError("a probability is out of range")
-    if known.label not in (None, *EMOTIONS):
-        raise ValueError(f"{known.label!r} is no emotion")
+    check_names([*known.names, *filter(None, [known.label])])
 
 
-def stacked(found: Iterable[tuple[StoredUtterance, Frames]], most: int) -> Stored:
-    """Put utterances together, at most so many."""
+def check_names(names: Sequence[str]) -> None:
+    """Raise :class:`ValueError` unless these can be names of labels."""
+    for name, label in zip(names, labels_of(names), strict=True):
+        if name != label.name:
+            raise ValueError(f"{name!r} is no name of a label")
+
+
+def length_for(front_end: FrontEndShape, longest: int) -> int:
+    """Give the frames of an array that holds utterances, the longest of which has so many."""
+    if not front_end.variable:
+        return front_end.frames
+    return max(1, -(-longest // _LENGTHS)) * _LENGTHS
+
+
+def stacked(
+    found: Iterable[tuple[StoredUtterance, Frames]], task: Task, most: int, longest: int
+) -> Stored:
+    """Put utterances of a task's front end together.
+
+    Parameters
+    ----------
+    found
+        The utterances.
+    task
+        Whose labels come first.
+    most
+        How many there are at most.
+    longest
+        How many frames the longest has at most.
+    """
     known: list[StoredUtterance] = []
-    features, frames = np.zeros((most, FRAMES, FEATURES), np.float32), np.zeros(most, np.int32)
+    shape = (most, length_for(task.front_end, longest), task.front_end.features)
+    features, frames = np.zeros(shape, np.float32), np.zeros(most, np.int32)
     for place, (recognition, own) in enumerate(found):
         known.append(recognition)
         features[place, : len(own)], frames[place] = own, len(own)
-    return Stored(tuple(known), features[: len(known)], frames[: len(known)])
+    others = dict.fromkeys(one.label for one in known if one.label)
+    names = tuple(dict.fromkeys([*task.names, *others]))
+    return Stored(task.front_end, names, tuple(known), features[: len(known)], frames[: len(known)])

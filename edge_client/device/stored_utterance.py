@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from shared.emotions import EMOTIONS, Emotion
-
 Origin = Literal["mic", "wav", "import"]
 """Where an utterance came from."""
 
@@ -23,8 +21,11 @@ class StoredUtterance:
     seconds
         How long it lasts.
     probabilities
-        One for each of :data:`shared.emotions.EMOTIONS`, together 1; ``None`` if there was no
-        model yet.
+        One for each of ``names``, together 1; ``None`` if there was no model yet.
+    names
+        Of the labels of the task that it was heard for.
+    front_end
+        Name and version of what computed its features: ``paper34 1``.
     label
         What the person said it is; ``None`` until then.
     discarded
@@ -39,30 +40,36 @@ class StoredUtterance:
     heard_at: datetime
     seconds: float
     probabilities: tuple[float, ...] | None
-    label: Emotion | None = None
+    names: tuple[str, ...]
+    front_end: str
+    label: str | None = None
     discarded: bool = False
     source: Origin = "mic"
     speaker: str | None = None
 
     @property
-    def emotion(self) -> Emotion | None:
-        """The most probable emotion; ``None`` if there was no model yet."""
+    def predicted(self) -> str | None:
+        """The most probable label; ``None`` if there was no model yet."""
         if self.probabilities is None:
             return None
-        return EMOTIONS[self.probabilities.index(max(self.probabilities))]
+        return self.names[self.probabilities.index(max(self.probabilities))]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The probability of each label by its name; empty if there was no model yet."""
+        return dict(zip(self.names, self.probabilities or (), strict=False))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as JSON takes it: a line of ``--headless``, an entry of the page."""
-        probabilities = self.probabilities
+        """Give it as JSON takes it: a line of ``--headless``, an entry of ``examples list``."""
         return {
             "identifier": self.identifier,
             "heard_at": self.heard_at.isoformat(timespec="milliseconds"),
             "seconds": round(self.seconds, 2),
-            "emotion": self.emotion,
-            "probabilities": probabilities
-            and {emotion: round(p, 4) for emotion, p in zip(EMOTIONS, probabilities, strict=True)},
+            "emotion": self.predicted,
+            "probabilities": {name: round(p, 4) for name, p in self.shares.items()} or None,
             "label": self.label,
             "discarded": self.discarded,
             "source": self.source,
             "speaker": self.speaker,
+            "front_end": self.front_end,
         }

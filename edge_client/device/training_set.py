@@ -5,8 +5,7 @@ from typing import Final
 import numpy as np
 
 from edge_client.device.store import ExampleStore
-from shared.architectures import FEATURES, FRAMES
-from shared.emotions import EMOTIONS
+from edge_client.device.stored import length_for
 from shared.normalisation import RunningStatistics
 from shared.training import Examples
 
@@ -36,7 +35,8 @@ def gather(
     Parameters
     ----------
     store
-        Where they are kept.
+        Where they are kept. Those of another front end, or with a label that the store's task does
+        not have, are left out.
     statistics
         What normalises them; ``None`` leaves them as they are.
     guesses
@@ -53,17 +53,19 @@ def gather(
     """
     guessed, labelled = _chosen(store, most, guesses=guesses)
     # The store may change while it is read.
-    size, guessing, filled = len(guessed) + len(labelled), set(guessed), 0
-    features = np.zeros((size, FRAMES, FEATURES), np.float32)
-    frames, labels = np.zeros(size, np.int32), np.zeros(size, np.int32)
-    keys = np.zeros(size, np.int64)
-    for known, own in store.read([*guessed, *labelled]):
-        emotion = known.label or (known.emotion if known.identifier in guessing else None)
-        if emotion is None or known.discarded:
+    chosen, guessing, filled = [*guessed, *labelled], set(guessed), 0
+    front_end, index = store.task.front_end, store.task.index
+    length = length_for(front_end, store.longest(chosen))
+    features = np.zeros((len(chosen), length, front_end.features), np.float32)
+    frames, labels = np.zeros(len(chosen), np.int32), np.zeros(len(chosen), np.int32)
+    keys = np.zeros(len(chosen), np.int64)
+    for known, own in store.read(chosen):
+        label = known.label or (known.predicted if known.identifier in guessing else None)
+        if label is None or label not in index or known.discarded:
             continue
         features[filled, : len(own)] = own
         frames[filled] = len(own)
-        labels[filled] = EMOTIONS.index(emotion)
+        labels[filled] = index[label]
         keys[filled] = known.identifier if known.label else -known.identifier
         if statistics is not None:
             features[filled] = statistics.normalise(features[filled], len(own))

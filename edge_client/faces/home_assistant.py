@@ -16,7 +16,7 @@ from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.broker_settings import BrokerSettings
 from shared.connection import Connection
-from shared.emotions import EMOTIONS
+from shared.task import Task
 
 BIRTH: Final = "homeassistant/status"
 """Home Assistant says ``online`` here when it has started, and wants the descriptions again."""
@@ -72,7 +72,7 @@ class HomeAssistant:
         self._device.say("home_assistant", f"Home Assistant: {problem}")
 
     def _describe(self) -> None:
-        for topic, description in descriptions(self.node).items():
+        for topic, description in descriptions(self.node, self._device.task).items():
             self._connection.publish(topic, json.dumps(description).encode(), retain=True)
         self._connection.publish(f"chorus/{self.node}/availability", _ONLINE, retain=True)
 
@@ -88,7 +88,7 @@ def node_of(name: str) -> str:
     return "chorus_" + (re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "device")
 
 
-def descriptions(node: str) -> dict[str, dict[str, Any]]:
+def descriptions(node: str, task: Task) -> dict[str, dict[str, Any]]:
     """Describe the two sensors, by the topics that their descriptions belong to."""
     common = {
         "state_topic": f"chorus/{node}/state",
@@ -106,7 +106,7 @@ def descriptions(node: str) -> dict[str, dict[str, Any]]:
         "name": "Emotion",
         "unique_id": f"{node}_emotion",
         "device_class": "enum",
-        "options": list(EMOTIONS),
+        "options": list(task.names),
         "value_template": "{{ value_json.emotion }}",
         "json_attributes_topic": f"chorus/{node}/state",
         "icon": "mdi:account-voice",
@@ -127,11 +127,10 @@ def descriptions(node: str) -> dict[str, dict[str, Any]]:
 
 def state(heard: StoredUtterance) -> dict[str, Any]:
     """Give what is published of an utterance: no sound, no features, no speaker."""
-    probabilities = dict(zip(EMOTIONS, heard.probabilities or (), strict=True))
     return {
-        "emotion": heard.emotion,
-        "confidence": round(max(probabilities.values()), 4),
-        "probabilities": {emotion: round(p, 4) for emotion, p in probabilities.items()},
+        "emotion": heard.predicted,
+        "confidence": round(max(heard.shares.values()), 4),
+        "probabilities": {name: round(p, 4) for name, p in heard.shares.items()},
         "seconds": round(heard.seconds, 2),
         "heard_at": heard.heard_at.isoformat(timespec="seconds"),
     }

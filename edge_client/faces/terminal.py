@@ -8,7 +8,6 @@ from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.faces.keys import Keys
 from edge_client.hearing.segmentation import SILENCE
-from shared.emotions import EMOTIONS
 from shared.errors import ChorusError
 
 if TYPE_CHECKING:
@@ -25,15 +24,19 @@ REFRESH: Final = 0.1
 SETTLING: Final = 0.4
 """Seconds for which a new utterance takes no answer: it was meant for the one before."""
 
-EMOTION_KEYS: Final = {emotion[0]: emotion for emotion in EMOTIONS}
-"""a, h, n, s: what corrects to which emotion."""
-
-_ANSWERS: Final = (*EMOTION_KEYS, "enter", " ", "d")
+_TAKEN: Final = "dupq"
+"""Keys that are no label's."""
 
 _NARROW: Final = 100
 """Columns of a terminal below which everything is drawn half as wide."""
 
 _BAR: Final = 8
+_BESIDES: Final = len("▶ 12:34:56 12.3 s ")
+"""Columns of a row besides the labels and the answer."""
+
+_LIKELIEST: Final = 3
+"""Labels that a row names, the most probable first, where there is no room for all."""
+
 _METER: Final = 30
 _BLOCKS: Final = " ▏▎▍▌▋▊▉█"
 _COLOURS: Final = {
@@ -64,6 +67,7 @@ class TerminalView:
         self._device = device
         self._console = console
         self._clock = clock
+        self._labels = device.task.keys(_TAKEN)
         self._settled = clock()
         self._chosen: int | None = None  # None: always the newest
         self._said = ""
@@ -110,7 +114,9 @@ class TerminalView:
         if self._stale:
             self._look()
         problem = Text(self._status["problem"] or "", "yellow")
-        return Group(self._head(), self._table(), problem, Text(self._said), Text(_HELP, "dim"))
+        return Group(
+            self._head(), self._table(), problem, Text(self._said), Text(self._help(), "dim")
+        )
 
     def _look(self) -> None:
         self._stale = False
@@ -129,15 +135,15 @@ class TerminalView:
             (device.resume if device.paused else device.pause)()
         elif key == "u":
             return _said_of(device.undo()) or "There is nothing to take back."
-        elif key in _ANSWERS and (row := self._row()):
+        elif key in (*self._labels, "enter", " ", "d") and (row := self._row()):
             if self._clock() < self._settled:
                 return "Something new was heard just then: press once more."
             return _said_of(self._answer(key, row.identifier))
         return ""
 
     def _answer(self, key: str, identifier: int) -> StoredUtterance:
-        if key in EMOTION_KEYS:
-            return self._device.correct(identifier, EMOTION_KEYS[key])
+        if key in self._labels:
+            return self._device.correct(identifier, self._labels[key])
         if key == "d":
             self._chosen = None
             return self._device.discard(identifier)
@@ -191,27 +197,38 @@ class TerminalView:
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False)
-        for name in ("", "heard", "", *EMOTIONS, "you said"):
+        names = self._columns()
+        for name in ("", "heard", "", *(names or ["recognised"]), "you said"):
             table.add_column(name)
         chosen = self._row()
         for row in self._rows:
-            probabilities = row.probabilities or (0.0,) * len(EMOTIONS)
+            shares = [row.shares.get(name, 0.0) for name in names]
+            bars = [f"{bar(share, self._width(_BAR))}{share:4.0%}" for share in shares]
             table.add_row(
                 "▶" if row is chosen else " ",
                 f"{row.heard_at.astimezone():%H:%M:%S}",
                 f"{row.seconds:4.1f} s",
-                *(f"{bar(p, self._width(_BAR))}{p:4.0%}" for p in probabilities),
+                *(bars or [_likeliest(row)]),
                 row.label or ("not kept" if row.identifier < 0 else ""),
                 style="bold" if row is chosen else "",
             )
         return table
 
+    def _columns(self) -> tuple[str, ...]:
+        """Give the labels, if there is a column's room for each; none else."""
+        names = self._device.task.names
+        bar_and_share = self._width(_BAR) + len("100%")
+        needed = sum(max(len(name), bar_and_share) + 1 for name in names)
+        return names if _BESIDES + max(map(len, names)) + needed <= self._console.width else ()
 
-_HELP: Final = (
-    "Enter: right   "
-    + "   ".join(f"{key}: {emotion}" for key, emotion in EMOTION_KEYS.items())
-    + "   d: discard   u: undo   ↑ ↓: choose   p: pause   q: end"
-)
+    def _help(self) -> str:
+        labels = "   ".join(f"{key}: {name}" for key, name in self._labels.items())
+        return f"Enter: right   {labels}   d: discard   u: undo   ↑ ↓: choose   p: pause   q: end"
+
+
+def _likeliest(heard: StoredUtterance) -> str:
+    shares = sorted(heard.shares.items(), key=lambda share: -share[1])[:_LIKELIEST]
+    return "  ".join(f"{name} {share:.0%}" for name, share in shares)
 
 
 def bar(share: float, width: int) -> str:
@@ -225,8 +242,8 @@ def line(heard: StoredUtterance) -> str:
     when = f"{heard.heard_at.astimezone():%H:%M:%S}  {heard.seconds:4.1f} s"
     if heard.probabilities is None:
         return f"{when}  no model yet"
-    shares = zip(EMOTIONS, heard.probabilities, strict=True)
-    return f"{when}  {heard.emotion:8}" + "".join(f"  {name} {share:.0%}" for name, share in shares)
+    shares = "".join(f"  {name} {share:.0%}" for name, share in heard.shares.items())
+    return f"{when}  {heard.predicted:8}{shares}"
 
 
 def _said_of(changed: StoredUtterance | None) -> str:

@@ -7,12 +7,12 @@ two utterances of one person sound: far from all examples the global model decid
 its label has a say. How much the global model is trusted and how much an example weighs is
 averaged over a grid, each value weighted by how well it predicts examples held out (pseudo-BMA;
 Yao et al., *Using stacking to average Bayesian predictive distributions*, 2018). That the user
-happened to label more of one emotion than of another is taken out as in logit adjustment (Menon et
+happened to label more of one label than of another is taken out as in logit adjustment (Menon et
 al., *Long-tail learning via logit adjustment*, 2021).
 
 Fitting a few examples takes an instant and needs nothing but them and the global model's logits of
 them. So it is done anew after each correction and for each new global model, and nothing is stored
-but the examples. It works with every architecture and engine.
+but the examples. It works with every architecture, engine, front end and number of labels.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.architectures import FEATURES
-from shared.emotions import EMOTIONS
+from shared.errors import TrainingError
 from shared.metrics import softmax
-from shared.task import DEFAULT_TASK
 from shared.training import Examples
 
 LENGTH: Final = 0.2
@@ -48,7 +46,7 @@ _STEPS: Final = 30
 """Steps of the solver; after these no probability changes by a hundredth."""
 
 _HALF_A_COUNT: Final = 0.5
-"""Jeffreys' prior: added to how often each emotion was labelled."""
+"""Jeffreys' prior: added to how often each label was given."""
 
 _Array = NDArray[np.float64]
 
@@ -60,11 +58,11 @@ class PersonalModel:
     Attributes
     ----------
     voices
-        What the user's examples sound like, shape ``(n, 34)``, float64.
+        What the user's examples sound like, shape ``(n, features)``, float64.
     trusts
         Factor on the global logits of each of k candidates, shape ``(k,)``.
     corrections
-        What each example adds to the logits of what sounds like it, shape ``(k, n, 4)``.
+        What each example adds to the logits of what sounds like it, shape ``(k, n, labels)``.
     weights
         How much each candidate counts, shape ``(k,)``; they sum to 1.
     """
@@ -84,26 +82,27 @@ class PersonalModel:
             The user's own, oldest first, normalised by the device's statistics as they are now;
             there may be none, and the personal model is then the global one.
         logits
-            The global model's for them, shape ``(n, 4)``.
+            The global model's for them, shape ``(n, labels)``.
 
         Raises
         ------
         TrainingError
             If there are examples that no model could be trained on.
         ValueError
-            If there are not as many logits as examples.
+            If there are not as many logits as examples, or none for a label.
         """
-        if logits.shape != (len(examples), len(EMOTIONS)):
+        if logits.ndim != 2 or len(logits) != len(examples):  # noqa: PLR2004 - rows and columns
             raise ValueError(f"{len(examples)} examples do not have logits {logits.shape}")
+        labels = logits.shape[1]
         if not len(examples):
-            nothing = np.zeros((1, 0, len(EMOTIONS)))
-            return cls(np.zeros((0, FEATURES)), np.ones(1), nothing, np.ones(1))
-        examples.check(DEFAULT_TASK)
+            nothing = np.zeros((0, examples.features.shape[2]))
+            return cls(nothing, np.ones(1), np.zeros((1, 0, labels)), np.ones(1))
+        _check(examples, labels)
         newest = np.arange(len(examples))[-MOST:]
         examples, means = examples.take(newest), logits[newest].astype(np.float64)
         voices = _voices(examples.features, examples.frames)
         likeness, kept = _likeness(voices, voices), _kept(len(examples))
-        priors = np.stack([_log_prior(examples.labels[keep]) for keep in kept])
+        priors = np.stack([_log_prior(examples.labels[keep], labels) for keep in kept])
         trusts, corrections, scores = [], [], []
         for gain in GAINS:
             solver = _Solver(gain * likeness, kept, examples.labels)
@@ -126,16 +125,17 @@ class PersonalModel:
         Parameters
         ----------
         features
-            Shape ``(n, 100, 34)``, normalised as the examples were.
+            Shape ``(n, L, features)``, normalised as the examples were; what lies behind an
+            utterance's true frames does not count.
         frames
             Shape ``(n,)``: true number of frames of each.
         logits
-            The global model's for them, shape ``(n, 4)``.
+            The global model's for them, shape ``(n, labels)``.
 
         Returns
         -------
         numpy.ndarray
-            Logarithms of probabilities, shape ``(n, 4)``, float32.
+            Logarithms of probabilities, shape ``(n, labels)``, float32.
         """
         added = _likeness(_voices(features, frames), self.voices) @ self.corrections
         each = softmax(self.trusts[:, None, None] * logits + added)
@@ -164,13 +164,12 @@ class _Solver:
         self._kernel, self._kept, self._labels = kernel, kept, labels
         self._kernels = kernel * kept[:, :, None] * kept[:, None, :]
         self._steps = np.linalg.inv(np.eye(len(labels)) + 0.5 * self._kernels)
-        self._targets = np.eye(len(EMOTIONS))[labels]
 
     def solve(self, means: _Array) -> _Array:
-        """Find each fit's coefficients, shape ``(fits, n, 4)``, for means of that shape."""
-        found = np.zeros_like(means)
+        """Find each fit's coefficients, shape ``(fits, n, labels)``, for means of that shape."""
+        found, targets = np.zeros_like(means), np.eye(means.shape[-1])[self._labels]
         for _ in range(_STEPS):
-            surplus = softmax(means + self._kernels @ found) - self._targets
+            surplus = softmax(means + self._kernels @ found) - targets
             found -= self._steps @ ((found + surplus) * self._kept[:, :, None])
         return found
 
@@ -182,11 +181,21 @@ class _Solver:
         return float(np.log(np.maximum(chances[~self._kept], least)).sum())
 
 
+def _check(examples: Examples, labels: int) -> None:
+    """Raise :class:`TrainingError` unless there is something to learn in each example."""
+    if examples.labels.min() < 0 or examples.labels.max() >= labels:
+        raise TrainingError(f"A label is outside 0 to {labels - 1}.")
+    if not np.isfinite(examples.features).all():
+        raise TrainingError("Features to learn from hold values that are not finite.")
+
+
 def _voices(features: NDArray[np.float32], frames: NDArray[np.integer[Any]]) -> _Array:
-    """Average each utterance's features over its true frames; what lies behind them is zero."""
-    total = features.sum(axis=1, dtype=np.float64)
-    mean: _Array = total / np.maximum(np.asarray(frames), 1)[:, None]
-    return mean
+    """Average each utterance's features over its true frames."""
+    mean = [
+        own[:count].sum(axis=0, dtype=np.float64) / max(count, 1)
+        for own, count in zip(features, np.asarray(frames).tolist(), strict=True)
+    ]
+    return np.array(mean).reshape(len(features), features.shape[2])
 
 
 def _likeness(some: _Array, others: _Array) -> _Array:
@@ -201,6 +210,6 @@ def _kept(count: int) -> NDArray[np.bool_]:
     return np.stack([parts != part for part in range(min(count, _FOLDS))] + [parts >= 0])
 
 
-def _log_prior(labels: NDArray[np.int32]) -> _Array:
-    counts = np.bincount(labels, minlength=len(EMOTIONS)) + _HALF_A_COUNT
+def _log_prior(given: NDArray[np.int32], labels: int) -> _Array:
+    counts = np.bincount(given, minlength=labels) + _HALF_A_COUNT
     return np.asarray(np.log(counts / counts.sum()), np.float64)

@@ -64,7 +64,7 @@ def test_deleting_needs_no_store_that_can_be_opened(
         store.label(1, "sad")
         features = [one[:10].tobytes() for one in store.everything().features]
         if damage == "foreign":
-            store._connection.execute("PRAGMA user_version = 99")
+            store._database.connection.execute("PRAGMA user_version = 99")
     path = state / "examples.sqlite"
     if damage == "torn":
         path.write_bytes(path.read_bytes()[:5000])
@@ -99,7 +99,7 @@ def test_a_settings_file_of_run_says_where_the_state_is(
 ) -> None:
     with ExampleStore(state / "examples.sqlite", limit_mb=10) as store:
         store.add(recognised(), frames(1))
-        store._connection.execute("UPDATE examples SET seconds = 9e999")
+        store._database.connection.execute("UPDATE examples SET seconds = 9e999")
     clips = DeviceFolder(state / "clips" / "pi-mine")
     with clips.taken():
         (clips.federations / "chorus").mkdir(parents=True)

@@ -118,7 +118,7 @@ def test_one_key_labels_in_the_terminal(
         terminal.press("u")
         terminal.until(lambda: not store.get(3).discarded)
         terminal.press("\n")
-        terminal.until(lambda: store.get(4).label == store.get(4).emotion)
+        terminal.until(lambda: store.get(4).label == store.get(4).predicted)
         terminal.press("q")
         terminal.until(lambda: terminal.process.poll() is not None)
         assert terminal.process.wait(BOUND) == 0

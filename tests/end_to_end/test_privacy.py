@@ -233,7 +233,7 @@ def test_a_federation_hears_of_an_update_and_of_counts_alone(
             them.wait(lambda: store.counts()["unlabelled"] == 8, "it has heard")
             pieces = [*betraying(heard(spoken)), *normalised(store)]
             # At once, as the round begins with the first that the device sees.
-            store._connection.execute("UPDATE examples SET label = 'sad'")
+            store._database.connection.execute("UPDATE examples SET label = 'sad'")
         them.wait(lambda: them.reached(1, "done"), "its update has made a model")
         assert them.counted(1) == 1
         device.send(signal.SIGTERM)

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from edge_client.device import archive
 from edge_client.device.store import ExampleStore
 from shared.errors import CorpusError, StorageError
+from shared.task import DEFAULT_TASK, PAPER34, FrontEndShape, Task, labels_of
 from tests.edge_client.device.heard import frames, recognised
+from tests.edge_client.device.old import OLD
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -123,7 +125,11 @@ def spoil(name: str, value: object) -> Callable[[Arrays], Arrays]:
         (spoil("features", np.float32(np.inf)), "out of range"),
         (lambda arrays: arrays | {"features": np.zeros(3, np.float32)}, "its features are"),
         (lambda arrays: arrays | {"speakers": arrays["speakers"][:2]}, "shorter"),
-        (lambda arrays: arrays | {"emotions": arrays["emotions"][::-1]}, "other emotions"),
+        (lambda arrays: arrays | {"emotions": arrays["label_names"][::-1]}, "other emotions"),
+        (lambda arrays: arrays | {"label_names": arrays["label_names"][:3]}, "out of range"),
+        (spoil("label_names", "Sad!"), "the label sad! should be"),
+        (spoil("names", "angry,sad"), "probability is out of range"),
+        (lambda arrays: arrays | {"front_end": np.array("{}")}, "missing 4 required"),
         (lambda arrays: {"features": arrays["features"]}, "frames"),
     ],
 )
@@ -134,3 +140,61 @@ def test_what_was_never_heard_is_refused(
         changed = change(dict(arrays))
     np.savez(path, **changed)
     assert words in refused(path)
+
+
+MOODS = Task(labels_of(("calm", "sad")), PAPER34)
+
+
+def test_a_file_from_before_there_were_tasks_is_read() -> None:
+    back = archive.read(OLD / "examples.npz")
+    assert (back.front_end, back.names) == (PAPER34, DEFAULT_TASK.names)
+    assert [known.label for known in back.recognitions] == [None, "happy", "sad", None]
+    assert [known.predicted for known in back.recognitions] == [None, "happy", "happy", "happy"]
+    assert back.frames.tolist() == [4, 4, 4, 4]
+
+
+def test_labels_that_the_task_lacks_are_exported_and_taken_in(path: Path, tmp_path: Path) -> None:
+    with ExampleStore(tmp_path / "moods.sqlite", limit_mb=10, task=MOODS) as store:
+        assert store.import_(path) == 3
+        store.add(recognised(0.75, 0.25, task=MOODS), frames(9))
+        store.label(4, "calm")
+        store.label(1, "sad")
+        assert store.counts() == {"calm": 1, "sad": 2, "unlabelled": 1, "discarded": 0}
+        store.export(path)
+    back = archive.read(path)
+    assert back.names == ("calm", "sad")
+    with ExampleStore(tmp_path / "again.sqlite", limit_mb=10) as store:
+        assert store.import_(path) == 4
+        assert (store.counts()["calm"], store.counts()["sad"]) == (1, 2)
+        assert [known.predicted for known in store.recent(9)] == ["calm", "happy", "happy", "happy"]
+        assert store.labelled(9) == [1, 2], "what the task lacks is not learned from"
+        store.export(path)
+    assert archive.read(path).names == (*DEFAULT_TASK.names, "calm")
+    assert archive.read(path).labels.tolist() == [3, 3, -1, 4]
+
+
+def test_features_of_another_front_end_are_refused(path: Path, tmp_path: Path) -> None:
+    task = Task(DEFAULT_TASK.labels, FrontEndShape("paper34", 2, 100, 34))
+    with (
+        ExampleStore(tmp_path / "two.sqlite", limit_mb=10, task=task) as store,
+        pytest.raises(CorpusError, match=r"features of paper34 1, but this device's .* paper34 2"),
+    ):
+        store.import_(path)
+
+
+def test_utterances_of_any_length_come_back(tmp_path: Path) -> None:
+    task = Task(DEFAULT_TASK.labels, FrontEndShape("loud", 1, 1000, 34, variable=True))
+    with ExampleStore(tmp_path / "any.sqlite", limit_mb=10, task=task) as store:
+        for count in (1, 51, 120):
+            store.add(recognised(task=task), frames(count, count))
+        store.export(tmp_path / "any.npz")
+    back = archive.read(tmp_path / "any.npz")
+    assert back.features.shape == (3, 150, 34)
+    assert back.frames.tolist() == [1, 51, 120]
+    assert np.array_equal(back.features[1, :51], frames(51, 51))
+
+
+def test_an_empty_file_comes_back(tmp_path: Path) -> None:
+    with ExampleStore(tmp_path / "none.sqlite", limit_mb=10) as store:
+        assert store.export(tmp_path / "none.npz") == 0
+        assert store.import_(tmp_path / "none.npz") == 0

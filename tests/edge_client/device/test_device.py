@@ -18,7 +18,6 @@ from edge_client.device.store import ExampleStore
 from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import ARCHITECTURES
-from shared.emotions import EMOTIONS
 from shared.errors import ChorusError, RunError, StorageError, WeightsError
 from shared.features import frame_features, pad
 from shared.normalisation import RunningStatistics
@@ -97,7 +96,7 @@ def test_lost_statistics_are_computed_anew_from_what_is_kept(
     heard(device, 2)
     device.close()
     with ExampleStore(tmp_path / "state" / "examples.sqlite", limit_mb=10) as store:
-        store._connection.execute("UPDATE facts SET value = '{\"count\": -1}'")
+        store._database.connection.execute("UPDATE facts SET value = '{\"count\": -1}'")
     assert heard(start(), 3).probabilities == pytest.approx(expected(weights, [1, 2, 3]), abs=1e-5)
 
 
@@ -115,7 +114,7 @@ def test_without_a_model_everything_is_kept(start: Open, weights: Weights, tmp_p
     device.say("model", "There is no model yet.")
     device.use_weights(weights, digest(weights))
     assert heard(device, 1).probabilities is not None
-    assert device.confirm(2).label == device.recent()[0].emotion
+    assert device.confirm(2).label == device.recent()[0].predicted
     assert device.problem is None
     assert np.array_equal(load_weights(tmp_path / "state" / "model.safetensors", CONV), weights)
 
@@ -247,7 +246,7 @@ def test_examples_are_normalised_as_for_recognition(start: Open) -> None:
 
 def test_guesses_are_trained_on_only_if_asked_for(start: Open, weights: Weights) -> None:
     sure = weights.copy()
-    sure[-len(EMOTIONS) :] = 9 * np.array([0, 1, 0, 0])
+    sure[-len(DEFAULT_TASK.labels) :] = 9 * np.array([0, 1, 0, 0])
     device = start()
     device.use_weights(sure, digest(sure))
     heard(device, 1)
@@ -403,7 +402,7 @@ def test_what_parts_say_is_one_text_and_a_line_of_the_log(
 def test_a_full_disk_keeps_it_recognising(start: Open) -> None:
     device = start()
     heard(device)
-    connection = device._store._connection
+    connection = device._store._database.connection
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
     found = [heard(device, seed, 10) for seed in range(4)]
@@ -460,7 +459,7 @@ def test_threads_may_do_everything_at_once(start: Open) -> None:
     heard(device, 99)
     acts: list[Callable[[int], object]] = [
         lambda step: heard(device, step, 0.5),
-        lambda step: device.correct(1, EMOTIONS[step % 4]),
+        lambda step: device.correct(1, DEFAULT_TASK.names[step % 4]),
         lambda step: (device.undo(), device.status(), device.recent(), step),
         lambda step: (device.examples(), device.labelled(3), device.sound(step)),
     ]

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_client.device.database import damage, set_aside
+from edge_client.device.damage import damage, set_aside
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.store import ExampleStore
-from edge_client.device.stored import Stored, stacked
+from edge_client.device.stored import Stored
 from edge_client.device.training_set import gather
-from shared.emotions import EMOTIONS
 from shared.errors import ChorusError, StorageError
 from shared.normalisation import RunningStatistics
+from shared.task import DEFAULT_TASK
 from tests.edge_client.device.heard import NOON, frames, recognised, utterance
 
 
@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[ExampleStore]:
 
 
 def labelled(store: ExampleStore) -> Stored:
-    return stacked(store.read(store.labelled(1000)), 1000)
+    return store.stored(store.labelled(1000))
 
 
 def add_labelled(store: ExampleStore, seeds: range) -> None:
@@ -61,7 +61,7 @@ def test_an_utterance_comes_back_as_it_was(store: ExampleStore) -> None:
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("label"), st.integers(1, 4), st.sampled_from(EMOTIONS)),
+        st.tuples(st.just("label"), st.integers(1, 4), st.sampled_from(DEFAULT_TASK.names)),
         st.tuples(st.just("discard"), st.integers(1, 4)),
         st.tuples(st.just("undo")),
     ),
@@ -254,7 +254,7 @@ def test_threads_take_turns(store: ExampleStore) -> None:
     def work(seed: int) -> None:
         for i in range(10):
             identifier = store.add(recognised(), frames(100 * seed + i))
-            store.label(identifier, EMOTIONS[seed])
+            store.label(identifier, DEFAULT_TASK.names[seed])
             labelled(store)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
@@ -263,7 +263,7 @@ def test_threads_take_turns(store: ExampleStore) -> None:
     for thread in threads:
         thread.join(60)
     counts = store.counts()
-    assert [counts[emotion] for emotion in EMOTIONS] == [10] * 4
+    assert [counts[emotion] for emotion in DEFAULT_TASK.names] == [10] * 4
 
 
 def filled(path: Path, count: int = 40) -> None:
@@ -320,13 +320,13 @@ def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_said_and_what_was_kept_stays(store: ExampleStore) -> None:
     store.label(store.add(recognised(), frames(0)), "sad")
-    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
-    store._connection.execute(f"PRAGMA max_page_count = {pages + 4}")
+    pages = store._database.connection.execute("PRAGMA page_count").fetchone()[0]
+    store._database.connection.execute(f"PRAGMA max_page_count = {pages + 4}")
     with pytest.raises(StorageError, match="disk is full"):
         add_labelled(store, range(1, 9))
     kept = store.counts()
     assert kept["sad"] >= 1
-    store._connection.execute("PRAGMA max_page_count = 100000")
+    store._database.connection.execute("PRAGMA max_page_count = 100000")
     store.add(recognised(), frames(9))
     assert store.counts()["unlabelled"] == kept["unlabelled"] + 1
 

@@ -11,7 +11,7 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.faces.home_assistant import BIRTH, HomeAssistant, descriptions, node_of, state
 from shared.architectures import ARCHITECTURES
 from shared.connection import Connection
-from shared.emotions import EMOTIONS
+from shared.task import DEFAULT_TASK
 from shared.weights import digest, initial_weights
 from tests.brokers import Mosquitto, mosquitto, needs_mosquitto, wait_until
 from tests.edge_client.device.heard import recognised, utterance
@@ -26,10 +26,10 @@ def test_names_become_what_topics_may_hold() -> None:
 
 
 def test_descriptions_say_what_home_assistant_asks_for() -> None:
-    described = descriptions("chorus_pi")
+    described = descriptions("chorus_pi", DEFAULT_TASK)
     emotion = described["homeassistant/sensor/chorus_pi/emotion/config"]
     assert emotion["device_class"] == "enum"
-    assert emotion["options"] == list(EMOTIONS)
+    assert emotion["options"] == list(DEFAULT_TASK.names)
     identifiers = {one["unique_id"] for one in described.values()}
     assert len(identifiers) == len(described) == 2
     for one in described.values():
@@ -65,12 +65,12 @@ def test_it_appears_and_goes_by_itself(
         publisher = HomeAssistant(device, mosquitto.settings)
         available, told = "chorus/chorus_pi/availability", "chorus/chorus_pi/state"
         wait_until(lambda: messages.get(available) == b"online", "it is there")
-        expected = descriptions("chorus_pi")
+        expected = descriptions("chorus_pi", DEFAULT_TASK)
         assert {topic: json.loads(messages[topic]) for topic in expected} == expected
         heard = device.hear(utterance())
         assert heard is not None
         wait_until(lambda: told in messages, "the utterance is published")
-        assert json.loads(messages[told])["emotion"] == heard.emotion
+        assert json.loads(messages[told])["emotion"] == heard.predicted
         messages.clear()
         home.publish(BIRTH, b"online")
         wait_until(lambda: expected.keys() <= messages.keys(), "it describes itself again")

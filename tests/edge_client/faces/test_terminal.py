@@ -59,7 +59,7 @@ def test_each_key_does_what_the_last_line_says(device: Device) -> None:
     press(view, "u")
     assert device.recent()[0].label is None
     press(view, "enter")
-    assert device.recent()[0].label == device.recent()[0].emotion
+    assert device.recent()[0].label == device.recent()[0].predicted
     press(view, "down", "s")
     assert [known.label for known in device.recent()][1] == "sad"
     press(view, "d")

@@ -35,12 +35,12 @@ def test_speech_is_heard_shown_answered_and_deleted(
         first = device.hear(Utterance(read_clip(clip), 0.0))
         assert first
         shown(page, first.identifier)
-        assert first.emotion
-        assert page.inner_text("#word").lower() == first.emotion
+        assert first.predicted
+        assert page.inner_text("#word").lower() == first.predicted
         second = device.hear(Utterance(read_clip(clip), 0.0))
         assert second
         shown(page, second.identifier)
-        other = "sad" if second.emotion != "sad" else "angry"
+        other = "sad" if second.predicted != "sad" else "angry"
         page.click(row(other))
         text(page, "#answer", "You said so, not")
         assert device.recent(1)[0].label == other
