@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.emotions import Emotion
+from shared.task import Task
 
 
 class StoredUtteranceLike(Protocol):
@@ -26,8 +26,12 @@ class StoredUtteranceLike(Protocol):
         """How long it is."""
 
     @property
-    def probabilities(self) -> Sequence[float] | None:
-        """One for each of :data:`shared.emotions.EMOTIONS`; none while there is no model."""
+    def predicted(self) -> str | None:
+        """The name of the most probable label; none while there is no model."""
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """The probability of each label by its name; empty while there is no model."""
 
     @property
     def label(self) -> str | None:
@@ -46,6 +50,10 @@ class DeviceLike(Protocol):
     """
 
     @property
+    def task(self) -> Task:
+        """What it recognises; it stays the same."""
+
+    @property
     def paused(self) -> bool:
         """Whether it does not listen because its user wants so."""
 
@@ -55,8 +63,8 @@ class DeviceLike(Protocol):
     def confirm(self, identifier: int, /) -> object:
         """Label an utterance with what was recognised."""
 
-    def correct(self, identifier: int, emotion: Emotion, /) -> object:
-        """Label an utterance."""
+    def correct(self, identifier: int, label: str, /) -> object:
+        """Give an utterance one of the task's labels."""
 
     def discard(self, identifier: int, /) -> object:
         """Throw an utterance away."""
@@ -65,7 +73,7 @@ class DeviceLike(Protocol):
         """Take back the last of ``confirm``, ``correct`` and ``discard``, if there is one."""
 
     def counts(self) -> Mapping[Any, int]:
-        """Count the labelled examples of each emotion."""
+        """Count the labelled examples of each label."""
 
     def sound(self, identifier: int, /) -> NDArray[np.float32] | None:
         """Give an utterance's sound, 16 kHz mono in ±1, while it is still in memory."""

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,12 +14,16 @@ from pydantic_core import to_json
 
 from edge_client.web.device_like import DeviceLike
 from shared.errors import ChorusError
+from shared.task import Task
 from shared.web.events import HEARTBEAT, Broadcast, Reader, event
 
 log = logging.getLogger(__name__)
 
 RECENT: Final = 20
 """How many utterances a page shows."""
+
+PAGE_KEYS: Final = "jknpruxy"
+"""Keys of the page that are no label's."""
 
 PULSE: Final = 0.25
 """Seconds between looks at the level and the status, while a page is open."""
@@ -44,6 +49,7 @@ class Feed:
 
     def __init__(self, device: DeviceLike, silence: float = HEARTBEAT) -> None:
         self._device = device
+        self._labels = _labels_of(device.task)
         self._broadcast = Broadcast(self._tell_level, silence)
         self._closed = False
         self._level: float | None = None
@@ -103,12 +109,14 @@ class Feed:
     def _encode(self, status: dict[str, Any]) -> bytes:
         device = self._device
         state = {
+            "labels": self._labels,
             "recent": [
                 {
                     "id": each.identifier,
                     "heard_at": each.heard_at,
                     "seconds": each.seconds,
-                    "probabilities": list(map(float, each.probabilities or ())),
+                    "predicted": each.predicted,
+                    "probabilities": [each.shares.get(name) for name in device.task.names],
                     "label": each.label,
                     "discarded": each.discarded,
                     "sound": device.sound(each.identifier) is not None,
@@ -130,6 +138,12 @@ class Feed:
             self._broadcast.tell("state", state)
         if level_is_new:
             self._broadcast.beat()
+
+
+def _labels_of(task: Task) -> list[dict[str, str | None]]:
+    """Tell what people see of the labels, and the key of each that has one."""
+    keys = {name: key for key, name in task.keys(PAGE_KEYS).items()}
+    return [{**asdict(label), "key": keys.get(label.name)} for label in task.labels]
 
 
 def _finite(level: float | None) -> float | None:

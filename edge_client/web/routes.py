@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -20,7 +20,6 @@ from starlette.routing import Route
 from edge_client.web.device_like import DeviceLike
 from edge_client.web.feed import Feed
 from shared.audio import RATE
-from shared.emotions import Emotion
 from shared.errors import ChorusError
 from shared.web.events import EventStream
 from shared.web.policy import refusal
@@ -43,8 +42,15 @@ class ExampleOrder(Order):
 class CorrectOrder(ExampleOrder):
     """A correction."""
 
-    emotion: Emotion
-    """What it is."""
+    label: str
+    """What it is: one of the labels that the validation is told."""
+
+    @field_validator("label")
+    @classmethod
+    def _check_label(cls, value: str, info: ValidationInfo) -> str:
+        if value not in (info.context or ()):
+            raise ValueError("there is no such label")
+        return value
 
 
 def _undo(device: DeviceLike) -> dict[str, int]:
@@ -56,7 +62,7 @@ def _undo(device: DeviceLike) -> dict[str, int]:
 
 ORDERS: Final[dict[str, tuple[type[Order], Callable[[DeviceLike, Any], object]]]] = {
     "confirm": (ExampleOrder, lambda device, order: device.confirm(order.id)),
-    "correct": (CorrectOrder, lambda device, order: device.correct(order.id, order.emotion)),
+    "correct": (CorrectOrder, lambda device, order: device.correct(order.id, order.label)),
     "discard": (ExampleOrder, lambda device, order: device.discard(order.id)),
     "undo": (Order, lambda device, _: _undo(device)),
     "pause": (Order, lambda device, _: device.pause()),
@@ -105,7 +111,7 @@ def routes(device: DeviceLike, feed: Feed, files: Mapping[str, Response]) -> lis
 def _carry_out(device: DeviceLike, name: str, body: bytes) -> Response:
     kind, action = ORDERS[name]
     try:
-        outcome = action(device, kind.model_validate_json(body))
+        outcome = action(device, kind.model_validate_json(body, context=device.task.names))
     except ValidationError:
         return refusal(HTTPStatus.BAD_REQUEST)
     except ChorusError as error:

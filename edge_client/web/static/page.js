@@ -1,9 +1,10 @@
 // What the page shows, and what its buttons and keys do.
 import { listen, order, play, stop } from "./device.js";
 
-const EMOTIONS = ["angry", "happy", "neutral", "sad"];
 // Whoever reaches for a button just as a new utterance takes the old one's place means the old one.
 const SETTLING = 400;
+const MOST_IN_A_COLUMN = 5;
+const LONGEST_IN_LARGE = 8;
 const QUIETEST = -60;
 
 const texts = await (await fetch("texts.json")).json();
@@ -15,7 +16,7 @@ const ages = new Intl.RelativeTimeFormat(language, { style: "short" });
 const $ = (selector) => document.querySelector(selector);
 const say = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
-let state = { recent: [], counts: {}, status: {}, paused: false };
+let state = { labels: [], recent: [], counts: {}, status: {}, paused: false };
 let chosen = null; // the utterance that its user went back to; null follows the newest
 let shown = null; // the utterance on the card
 let playing = null;
@@ -31,30 +32,34 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-function shape(emotion) {
+function shape(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("aria-hidden", "true");
   svg.append(document.createElementNS("http://www.w3.org/2000/svg", "use"));
-  return draw(svg, emotion);
+  return draw(svg, name);
 }
 
-function draw(svg, emotion) {
-  svg.dataset.emotion = emotion;
-  svg.firstElementChild.setAttribute("href", `shapes.svg#${emotion}`);
+function draw(svg, name) {
+  const { colour, shape } = look(name);
+  svg.dataset.colour = colour;
+  svg.firstElementChild.setAttribute("href", `shapes.svg#${shape}`);
   return svg;
 }
 
-const word = (emotion) => texts.emotions[emotion] ?? texts.no_model;
-
-// The emotion with the highest probability, or "unknown" while there is no model.
-function recognised({ probabilities }) {
-  if (!probabilities.length) return "unknown";
-  return EMOTIONS[probabilities.indexOf(Math.max(...probabilities))];
+// What people see of a label: the device says it. It may have had other labels before, and without
+// a model there is none.
+function look(name) {
+  const known = state.labels.find((label) => label.name === name);
+  return known ?? { word: name ?? texts.no_model, colour: "none", shape: "unknown" };
 }
 
-function percent({ probabilities }, emotion) {
-  const share = probabilities[EMOTIONS.indexOf(emotion)];
-  return share == null ? "" : percents.format(share);
+const word = (name) => look(name).word;
+
+const share = ({ probabilities }, name) => probabilities[state.labels.findIndex((label) => label.name === name)];
+
+function percent(utterance, name) {
+  const found = share(utterance, name);
+  return found == null ? "" : percents.format(found);
 }
 
 function age(utterance) {
@@ -68,32 +73,51 @@ function age(utterance) {
 const isKept = ({ id }) => id > 0;
 
 function answerTo(utterance) {
-  const emotion = recognised(utterance);
-  if (!utterance.label) return "";
-  if (utterance.label === emotion) return texts.confirmed;
-  return emotion === "unknown" ? texts.named : say(texts.corrected, { emotion: word(emotion) });
+  const { label, predicted } = utterance;
+  if (!label) return "";
+  if (label === predicted) return texts.confirmed;
+  return predicted === null ? texts.named : say(texts.corrected, { label: word(predicted) });
 }
 
 // ---- showing ----
 
-const rows = EMOTIONS.map((emotion, index) => {
+let rows = [];
+let tiles = [];
+
+const hint = (key) => make("kbd", { textContent: key.toUpperCase(), ariaHidden: "true" });
+
+function makeRow({ name, word, colour, key }) {
   const bar = make("i");
   const share = make("span", { className: "share" });
-  const hint = make("kbd", { textContent: index + 1, ariaHidden: "true" });
-  const name = make("span", { className: "name", textContent: word(emotion) });
-  const button = make("button", { type: "button" }, bar, shape(emotion), name, share, hint);
-  button.dataset.emotion = emotion;
-  button.setAttribute("aria-keyshortcuts", index + 1);
-  button.addEventListener("click", () => label(emotion));
-  $("#rows").append(button);
-  return { emotion, button, bar, share };
-});
+  const title = make("span", { className: "name", textContent: word });
+  const button = make("button", { type: "button" }, bar, shape(name), title, share);
+  Object.assign(button.dataset, { label: name, colour });
+  if (key) {
+    button.append(hint(key));
+    button.setAttribute("aria-keyshortcuts", key.toUpperCase());
+  }
+  button.addEventListener("click", () => answer(name));
+  return { name, button, bar, share };
+}
 
-const tiles = EMOTIONS.map((emotion) => {
+function makeTile({ name, word }) {
   const count = make("b");
-  $("#counts").append(make("li", {}, shape(emotion), count, make("span", { textContent: word(emotion) })));
-  return { emotion, count };
-});
+  const tile = make("li", {}, shape(name), count, make("span", { textContent: word }));
+  return { name, tile, count };
+}
+
+// Makes a button, a tile and a key for each label that the device tells.
+function showLabels() {
+  rows = state.labels.map(makeRow);
+  tiles = state.labels.map(makeTile);
+  $("#rows").replaceChildren(...rows.map(({ button }) => button));
+  $("#rows").classList.toggle("many", rows.length > MOST_IN_A_COLUMN);
+  $("#counts").replaceChildren(...tiles.map(({ tile }) => tile));
+  const keyed = state.labels.filter(({ key }) => key);
+  $("#label-keys").replaceChildren(...keyed.flatMap(({ key }) => [hint(key), " "]));
+  answers = { y: confirmShown, x: discard };
+  for (const { name, key } of keyed) answers[key] = () => answer(name);
+}
 
 function show() {
   const newest = state.recent[0];
@@ -106,7 +130,7 @@ function show() {
   if (before && shown && before.id !== shown.id && shown.id !== chosen) settle();
   showList();
   showDevice();
-  document.title = shown ? `${word(recognised(newest))} · ${texts.title}` : texts.title;
+  document.title = shown ? `${word(newest.predicted)} · ${texts.title}` : texts.title;
 }
 
 function settle() {
@@ -116,32 +140,33 @@ function settle() {
 
 function question(utterance) {
   if (!isKept(utterance)) return texts.not_kept;
-  return utterance.probabilities.length ? texts.ask : texts.ask_without_model;
+  return utterance.predicted ? texts.ask : texts.ask_without_model;
 }
 
 function showCard(newest) {
-  const emotion = recognised(shown);
-  const settled = shown.label ?? emotion;
+  const { predicted } = shown;
+  const settled = shown.label ?? predicted;
   const answer = answerTo(shown);
   $("#card").dataset.id = shown.id;
   $("#when span").textContent = `${age(shown)} · ${say(texts.length, { seconds: decimals.format(shown.seconds) })}`;
   draw($("#recognised svg"), settled);
   $("#word").textContent = word(settled);
-  $("#recognised small").textContent = settled === emotion ? percent(shown, emotion) : "";
+  $("#recognised").classList.toggle("long", word(settled).length > LONGEST_IN_LARGE);
+  $("#recognised small").textContent = settled === predicted ? percent(shown, predicted) : "";
   $("#answer").textContent = answer || question(shown);
   $("#answer").className = answer ? "done" : "open";
   for (const row of rows) {
-    row.bar.style.setProperty("--share", shown.probabilities[EMOTIONS.indexOf(row.emotion)] ?? 0);
-    row.share.textContent = percent(shown, row.emotion);
-    row.button.setAttribute("aria-pressed", shown.label === row.emotion);
-    row.button.classList.toggle("recognised", row.emotion === emotion);
+    row.bar.style.setProperty("--share", share(shown, row.name) ?? 0);
+    row.share.textContent = percent(shown, row.name);
+    row.button.setAttribute("aria-pressed", shown.label === row.name);
+    row.button.classList.toggle("recognised", row.name === predicted);
     row.button.disabled = !isKept(shown);
   }
   $("#discard").disabled = !isKept(shown);
   $("#replay").disabled = !shown.sound;
   $("#replay span").textContent = playing === shown.id ? texts.playing : texts.replay;
   $("#newest").hidden = shown.id === newest.id;
-  $("#newest").textContent = `↑ ${newest.label ? texts.newest : say(texts.newest_is, { emotion: word(recognised(newest)) })}`;
+  $("#newest").textContent = `↑ ${newest.label ? texts.newest : say(texts.newest_is, { label: word(newest.predicted) })}`;
 }
 
 const items = new Map();
@@ -149,24 +174,24 @@ const items = new Map();
 function showList() {
   for (const id of items.keys()) if (!state.recent.some((each) => each.id === id)) items.delete(id);
   for (const utterance of state.recent) {
-    const emotion = recognised(utterance);
+    const { predicted } = utterance;
     if (!items.has(utterance.id)) {
-      const button = make("button", { type: "button" }, shape(emotion), ...["b", "small", "span", "time"].map((tag) => make(tag)));
+      const button = make("button", { type: "button" }, shape(predicted), ...["b", "small", "span", "time"].map((tag) => make(tag)));
       button.addEventListener("click", () => choose(utterance.id, true));
       items.set(utterance.id, make("li", {}, button));
     }
     const button = items.get(utterance.id).firstChild;
     const [drawing, name, share, answer, time] = button.children;
-    const settled = utterance.label ?? emotion;
+    const settled = utterance.label ?? predicted;
     draw(drawing, settled);
     name.textContent = word(settled);
-    share.textContent = settled === emotion ? percent(utterance, emotion) : "";
+    share.textContent = settled === predicted ? percent(utterance, predicted) : "";
     answer.textContent = utterance.label ? "✓" : "";
     time.textContent = age(utterance);
     button.setAttribute("aria-current", utterance === shown);
     button.ariaLabel = say(texts.earlier_item, {
-      emotion: word(emotion),
-      percent: percent(utterance, emotion),
+      label: word(predicted),
+      percent: percent(utterance, predicted),
       time: age(utterance),
       answer: answerTo(utterance) || (isKept(utterance) ? texts.unanswered : texts.not_kept),
     });
@@ -192,7 +217,7 @@ const parts = {
 const describe = (name, facts) => (facts ? parts[name](facts).filter(Boolean).join(" · ") : texts.none);
 
 function showDevice() {
-  for (const { emotion, count } of tiles) count.textContent = decimals.format(state.counts[emotion] ?? 0);
+  for (const { name, count } of tiles) count.textContent = decimals.format(state.counts[name] ?? 0);
   const known = Object.entries(texts.status).filter(([name]) => name in state.status && (state.status[name] || name !== "source"));
   $("#status").replaceChildren(...known.flatMap(([name, title]) => [
     make("dt", { textContent: title }),
@@ -228,14 +253,14 @@ async function want(name, content, done) {
   return id;
 }
 
-function label(emotion) {
+function answer(label) {
   if (!shown || !isKept(shown)) return;
-  if (emotion === recognised(shown)) want("confirm", { id: shown.id }, texts.confirmed);
-  else want("correct", { id: shown.id, emotion }, say(texts.noted, { emotion: word(emotion) }));
+  if (label === shown.predicted) want("confirm", { id: shown.id }, texts.confirmed);
+  else want("correct", { id: shown.id, label }, say(texts.noted, { label: word(label) }));
 }
 
 function confirmShown() {
-  if (shown?.probabilities.length) label(recognised(shown));
+  if (shown?.predicted) answer(shown.predicted);
 }
 
 function discard() {
@@ -294,8 +319,7 @@ const clicks = {
 };
 for (const [selector, action] of Object.entries(clicks)) $(selector).addEventListener("click", action);
 
-const answers = { y: confirmShown, x: discard };
-EMOTIONS.forEach((emotion, index) => (answers[index + 1] = () => label(emotion)));
+let answers = {};
 const keys = { u: undo, r: replay, p: pause, n: clicks["#newest"], j: () => step(1), k: () => step(-1) };
 
 document.addEventListener("keydown", (event) => {
@@ -317,13 +341,15 @@ listen({
     if (problem || troubled) notify(problem);
     troubled = Boolean(problem);
     away = false;
+    const labels = JSON.stringify(state.labels);
     state = { ...state, ...told, status: { ...state.status, ...told.status } };
+    if (JSON.stringify(state.labels) !== labels) showLabels();
     show();
     const newest = state.recent[0];
     if (newest && before && newest.id !== before.id && !newest.label) {
-      const emotion = recognised(newest);
-      const values = { emotion: word(emotion), percent: percent(newest, emotion) };
-      $("#spoken").textContent = say(emotion === "unknown" ? texts.heard_without_model : texts.heard, values);
+      const { predicted } = newest;
+      const values = { label: word(predicted), percent: percent(newest, predicted) };
+      $("#spoken").textContent = say(predicted === null ? texts.heard_without_model : texts.heard, values);
     }
   },
   level({ level, now }) {

@@ -17,12 +17,12 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.device.store import ExampleStore
 from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.learning.personal_model import PersonalModel
-from shared.architectures import ARCHITECTURES
+from shared.architectures import ARCHITECTURES, architecture_of
 from shared.errors import ChorusError, RunError, StorageError, WeightsError
 from shared.features import frame_features, pad
 from shared.normalisation import RunningStatistics
 from shared.recogniser import Recogniser
-from shared.task import DEFAULT_TASK
+from shared.task import DEFAULT_TASK, FrontEndShape, Task
 from shared.training import Examples
 from shared.weights import Weights, digest, initial_weights, load_weights, save_weights
 from tests.brokers import BOUND, wait_until
@@ -419,6 +419,78 @@ def test_a_full_disk_keeps_it_recognising(start: Open) -> None:
     assert device.recent(3) == [after, *found[:-3:-1]]
     device.delete_everything()
     assert device.recent() == []
+
+
+EIGHT = "angry,happy,neutral,sad,fearful,disgusted,surprised,calm"
+
+
+def test_a_device_with_other_labels_waits_for_a_model_of_them(
+    start: Open, weights: Weights
+) -> None:
+    start().close()  # it keeps a model of four
+    with pytest.raises(WeightsError, match="of another task: it recognises angry, happy"):
+        start(labels=EIGHT)
+    device = start(model=False, labels=EIGHT)
+    assert device.recognising.digest is None
+    assert device.problem is not None
+    assert "is of another task: it recognises angry, happy, neutral, sad instead" in device.problem
+    assert "One of this device's task is waited for." in device.problem
+    with pytest.raises(WeightsError, match="The new model is of another task"):
+        device.use_weights(weights, digest(weights), CONV)
+    assert device.recognising.digest is None
+    found = heard(device)
+    assert device.correct(found.identifier, "calm").label == "calm"
+    assert device.examples().labels.tolist() == [7]
+    with pytest.raises(ChorusError, match="There is no label bored here"):
+        device.correct(found.identifier, "bored")
+
+
+@pytest.mark.xfail(reason="there are graphs of the default task only")
+def test_a_device_recognises_eight_labels(start: Open) -> None:
+    device = start(model=False, labels=EIGHT)
+    own = initial_weights(architecture_of("conv", device.task), np.random.default_rng(1))
+    device.use_weights(own, digest(own))
+    assert device.problem is None
+    found = heard(device)
+    assert len(found.probabilities or ()) == 8
+    assert found.predicted in device.task.names
+    device.close()
+    assert start(model=False, labels=EIGHT).status()["model"]["digest"] == digest(own)
+
+
+def test_what_another_task_has_left_is_kept_said_and_not_learned_from(
+    start: Open, tmp_path: Path
+) -> None:
+    device = start(labels=EIGHT, model=False)
+    for seed, label in enumerate(("calm", "sad", "calm")):
+        device.correct(heard(device, seed).identifier, label)
+    device.close()
+    path = tmp_path / "state" / "examples.sqlite"
+    old = Task(DEFAULT_TASK.labels, FrontEndShape("loudness", 3, 10, 2))
+    with ExampleStore(path, limit_mb=10, task=old) as store:
+        number = store.add(recognised(task=old), frames(1)[:, :2], statistics={"count": 30})
+        store.label(number, "sad")
+    device = start()
+    assert device.problem == (
+        "The store holds examples of another task, kept but not learned from: 2 labelled calm, "
+        "1 of loudness 3."
+    )
+    assert device.count_examples() == 1
+    assert device.examples().labels.tolist() == [3]
+    assert device.recognising.statistics()["count"] > 30, "those of its own front end"
+    assert [known.front_end for known in device.recent()][:2] == ["loudness 3", "paper34 1"]
+    with ExampleStore(path, limit_mb=10) as store:
+        assert store.task == DEFAULT_TASK, "what the device has used it for last"
+    with ExampleStore(path, limit_mb=10, task=old) as store:
+        assert store.statistics() == {"count": 30}
+        assert store.labelled(9) == [4]
+        ((_, own),) = store.read([1, 2, 3, 4])
+        assert np.array_equal(own, frames(1)[:10, :2])
+    device.delete_everything()
+    assert device.problem is None
+    device.close()
+    with ExampleStore(path, limit_mb=10, task=old) as store:
+        assert (store.statistics(), store.recent(9)) == (None, [])
 
 
 def test_two_devices_cannot_share_a_state_folder(start: Open) -> None:

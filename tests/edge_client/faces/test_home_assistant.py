@@ -11,7 +11,7 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.faces.home_assistant import BIRTH, HomeAssistant, descriptions, node_of, state
 from shared.architectures import ARCHITECTURES
 from shared.connection import Connection
-from shared.task import DEFAULT_TASK
+from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from shared.weights import digest, initial_weights
 from tests.brokers import Mosquitto, mosquitto, needs_mosquitto, wait_until
 from tests.edge_client.device.heard import recognised, utterance
@@ -37,6 +37,16 @@ def test_descriptions_say_what_home_assistant_asks_for() -> None:
         assert one["availability_topic"] == "chorus/chorus_pi/availability"
         assert one["device"]["identifiers"] == ["chorus_pi"]
         assert one["value_template"].startswith("{{ ")
+
+
+def test_the_labels_of_another_task_are_the_options() -> None:
+    task = Task(labels_of(("laughing", "crying", "shouting")), PAPER34)
+    described = descriptions("chorus_pi", task)
+    emotion = described["homeassistant/sensor/chorus_pi/emotion/config"]
+    assert emotion["options"] == ["laughing", "crying", "shouting"]
+    published = state(recognised(0.25, 0.5, 0.25, task=task))
+    assert published["emotion"] == "crying"
+    assert published["probabilities"] == {"laughing": 0.25, "crying": 0.5, "shouting": 0.25}
 
 
 def test_no_more_is_published_than_what_was_recognised() -> None:

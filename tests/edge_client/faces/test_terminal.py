@@ -18,7 +18,7 @@ from edge_client.faces.terminal import SETTLING, TerminalView, bar, line
 from shared.architectures import ARCHITECTURES
 from shared.errors import StorageError
 from shared.weights import digest, initial_weights
-from tests.edge_client.device.heard import recognised, utterance
+from tests.edge_client.device.heard import frames, recognised, utterance
 
 CONV = ARCHITECTURES["conv"]
 
@@ -151,6 +151,28 @@ def test_it_shows_bars_counts_and_rounds(device: Device) -> None:
     assert "federation, away, updates counted: 0" in text
     assert "No broker." in text
     assert "Sound was lost 2 times." in text
+
+
+def eight(tmp_path: Path) -> Device:
+    names = "angry,happy,neutral,sad,fearful,disgusted,surprised,calm"
+    return Device(DeviceSettings(state=tmp_path / "eight", labels=names))
+
+
+def test_eight_labels_have_keys_and_columns_where_there_is_room(tmp_path: Path) -> None:
+    with eight(tmp_path) as device:
+        shares = (0.02, 0.3, 0.03, 0.05, 0.1, 0.4, 0.04, 0.06)
+        device._store.add(recognised(*shares, task=device.task), frames(1))
+        view = TerminalView(device, Console(width=140))
+        device.subscribe(view._on_device)
+        text = shown(view)
+        assert "a: angry   h: happy   n: neutral   s: sad   f: fearful   i: disgusted" in text
+        assert text.count("%") == 8
+        for key, name in zip("ahnsfirc", device.task.names, strict=True):
+            press(view, key)
+            assert device.recent()[0].label == name
+        narrow = shown(TerminalView(device, Console(width=80)))
+        assert "disgusted 40%  happy 30%  fearful 10%" in narrow
+        assert narrow.count("%") == 3
 
 
 def test_bars_are_as_long_as_their_share() -> None:

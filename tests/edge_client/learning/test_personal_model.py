@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from edge_client.learning import personal_model
 from edge_client.learning.personal_model import MOST, PersonalModel
 from shared.corpora import load_corpus
-from shared.emotions import EMOTIONS
 from shared.errors import TrainingError
 from shared.feature_cache import extract_features
 from shared.metrics import Scores, confusion, softmax
 from shared.normalisation import RunningStatistics
+from shared.task import DEFAULT_TASK
 from shared.training import Examples
 from tests.edge_client.tiny import examples
 
@@ -164,6 +164,23 @@ def test_every_example_is_held_out_once(count: int) -> None:
     assert len(kept) == min(count, 16) + 1
 
 
+def test_any_labels_and_features_are_learned_whatever_lies_behind_the_end() -> None:
+    rng, labels = np.random.default_rng(0), (np.arange(32) % 8).astype(np.int32)
+    sound, frames = 0.6 * rng.standard_normal((8, 5)), rng.integers(3, 41, 32).astype(np.int32)
+    features = (sound[labels, None] + 0.3 * rng.standard_normal((32, 50, 5))).astype(np.float32)
+    known = Examples(features, frames, labels)
+    model = PersonalModel.fit(known.take(np.arange(16)), np.zeros((16, 8), np.float32))
+    coming = known.take(np.arange(16, 32))
+    nothing = np.zeros((16, 8), np.float32)
+    found = model.logits(coming.features, coming.frames, nothing)
+    assert (found.argmax(1) == coming.labels).mean() > 0.9
+    behind = coming.features.copy()
+    behind[np.arange(50) >= coming.frames[:, None]] = 99
+    assert np.array_equal(model.logits(behind, coming.frames, nothing), found)
+    longer = np.pad(coming.features, ((0, 0), (0, 50), (0, 0)))
+    assert np.array_equal(model.logits(longer, coming.frames, nothing), found)
+
+
 def test_bad_examples_are_refused() -> None:
     known = clusters(4)
     with pytest.raises(ValueError, match="4 examples do not have logits"):
@@ -180,7 +197,7 @@ def test_real_users_are_learnt_from_sixteen_clips(speech: Path) -> None:
     for speaker in sorted({clip.speaker for clip in clips})[:2]:
         own = [clip for clip in clips if clip.speaker == speaker and clip.label]
         found = extract_features(own, progress=False)
-        labels = [EMOTIONS.index(clip.label) for clip in found.clips if clip.label]
+        labels = [DEFAULT_TASK.index[clip.label] for clip in found.clips if clip.label]
         statistics = RunningStatistics()
         for features, frames in zip(found.features, found.frames, strict=True):
             statistics.update(features[:frames])

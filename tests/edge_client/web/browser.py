@@ -51,6 +51,6 @@ def text(page: "Page", selector: str, expected: str) -> None:
     )
 
 
-def row(emotion: str) -> str:
-    """Name the button of an emotion."""
-    return f"#rows button[data-emotion={emotion}]"
+def row(label: str) -> str:
+    """Name the button of a label."""
+    return f"#rows button[data-label={label}]"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edge_client.web.server import serve
+from shared.task import DEFAULT_TASK, Task
 from shared.web.server import WebServer
 from tests.edge_client.web.browser import PHONE, Open, chromium
 from tests.edge_client.web.stand_in import StandIn
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def device() -> StandIn:
-    return StandIn()
+def task() -> Task:
+    """What the device recognises; a test may ask for another."""
+    return DEFAULT_TASK
+
+
+@pytest.fixture
+def device(task: Task) -> StandIn:
+    return StandIn(task)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.audio import RATE
-from shared.emotions import EMOTIONS, Emotion
 from shared.errors import ChorusError
+from shared.task import DEFAULT_TASK, Task
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,18 @@ class Heard:
     identifier: int
     heard_at: datetime
     seconds: float
-    probabilities: tuple[float, ...] | None
-    label: Emotion | None = None
+    shares: dict[str, float]
+    label: str | None = None
     discarded: bool = False
+
+    @property
+    def predicted(self) -> str | None:
+        return max(self.shares, key=lambda name: self.shares[name]) if self.shares else None
 
 
 class StandIn:
-    def __init__(self) -> None:
+    def __init__(self, task: Task = DEFAULT_TASK) -> None:
+        self.task = task
         self.paused = False
         self.level: float | None = -20.0
         self.facts: dict[str, Any] = {
@@ -54,7 +59,9 @@ class StandIn:
             number = len(self._heard) + 1
             number = number if kept else -number
             at = at or datetime.now(UTC)
-            self._heard[number] = Heard(number, at, seconds, probabilities or None)
+            self._heard[number] = Heard(
+                number, at, seconds, dict(zip(self.task.names, probabilities, strict=False))
+            )
             if sound:
                 times = np.arange(int(seconds * RATE)) / RATE
                 self._sounds[number] = np.sin(2 * np.pi * 440 * times).astype(np.float32)
@@ -73,12 +80,12 @@ class StandIn:
             return self._heard[identifier]
 
     def confirm(self, identifier: int) -> None:
-        heard = self.get(identifier)
-        assert heard.probabilities
-        self.correct(identifier, EMOTIONS[int(np.argmax(heard.probabilities))])
+        predicted = self.get(identifier).predicted
+        assert predicted
+        self.correct(identifier, predicted)
 
-    def correct(self, identifier: int, emotion: Emotion) -> None:
-        self._change(replace(self.get(identifier), label=emotion, discarded=False))
+    def correct(self, identifier: int, label: str) -> None:
+        self._change(replace(self.get(identifier), label=label, discarded=False))
 
     def discard(self, identifier: int) -> None:
         self._sounds.pop(identifier, None)
@@ -97,7 +104,7 @@ class StandIn:
         if self.broken:
             raise self.broken
         labels = [each.label for each in self._heard.values() if not each.discarded]
-        return {emotion: labels.count(emotion) for emotion in EMOTIONS}
+        return {name: labels.count(name) for name in self.task.names}
 
     def sound(self, identifier: int) -> NDArray[np.float32] | None:
         return self._sounds.get(identifier)

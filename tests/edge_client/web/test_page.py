@@ -1,14 +1,21 @@
 """The page in real Chromium."""
 
+import re
 import threading
+from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import pytest
+
+from edge_client.web.feed import PAGE_KEYS
 from edge_client.web.server import serve
 from shared.errors import StorageError
+from shared.task import DEFAULT_TASK
 from shared.web.server import WebServer
 from tests.edge_client.web.browser import DESKTOP, Open, row, shown, text
 from tests.edge_client.web.stand_in import StandIn
+from tests.edge_client.web.tasks import EIGHT
 from tests.shared.web.client import Client
 
 if TYPE_CHECKING:
@@ -60,7 +67,7 @@ def test_keys_do_everything(open_page: Open, device: StandIn) -> None:
     text(page, "#answer", "You confirmed it.")
     page.keyboard.press("j")
     shown(page, first)
-    page.keyboard.press("4")
+    page.keyboard.press("s")
     text(page, "#answer", "You said so, not Happy.")
     assert [device.get(number).label for number in (first, second)] == ["sad", "angry"]
     page.keyboard.press("x")
@@ -76,9 +83,56 @@ def test_keys_do_everything(open_page: Open, device: StandIn) -> None:
     page.keyboard.press("p")
     page.wait_for_selector("[data-state=listening]")
     page.keyboard.press("Alt+x")  # the browser's
-    page.keyboard.press("3")
+    page.keyboard.press("e")
     text(page, "#answer", "You said so, not Angry.")
     assert not device.get(second).discarded
+
+
+@pytest.mark.parametrize("task", [EIGHT], ids=["eight"])
+def test_eight_labels_take_taps_and_keys(open_page: Open, device: StandIn) -> None:
+    page = open_page()
+    number = device.hear(0.02, 0.3, 0.03, 0.05, 0.1, 0.4, 0.04, 0.06)
+    shown(page, number)
+    assert page.inner_text("#word") == "Disgusted"
+    assert page.locator("#rows .name").all_inner_texts() == [each.word for each in EIGHT.labels]
+    assert page.locator("#rows .share").all_inner_texts()[4:6] == ["10%", "40%"]
+    hrefs = page.locator("#rows use").evaluate_all("(all) => all.map((u) => u.href.baseVal)")
+    assert hrefs == [f"shapes.svg#{each.shape}" for each in EIGHT.labels]
+    for each in EIGHT.labels:
+        page.tap(row(each.name))
+        page.wait_for_selector(f"{row(each.name)}[aria-pressed=true]")
+        assert device.get(number).label == each.name
+    text(page, "#counts li:last-child", "1")
+    keys = page.locator("#rows button").evaluate_all("(all) => all.map((b) => b.ariaKeyShortcuts)")
+    assert keys == list("AHESFDIC")
+    for key, each in zip(keys, EIGHT.labels, strict=True):
+        page.keyboard.press(key.lower())
+        page.wait_for_selector(f"{row(each.name)}[aria-pressed=true]")
+        assert device.get(number).label == each.name
+
+
+def test_labels_that_the_device_no_longer_has_are_shown_by_their_names(
+    open_page: Open, device: StandIn
+) -> None:
+    page = open_page()
+    number = device.hear(0.14, 0.72, 0.11, 0.03)
+    device.task = EIGHT
+    device.correct(number, "calm")
+    device.task = DEFAULT_TASK
+    device.tell()
+    shown(page, number)
+    text(page, "#word", "calm")
+    assert page.locator("#rows [aria-pressed=true]").count() == 0
+    page.tap(row("sad"))
+    text(page, "#answer", "You said so, not Happy.")
+
+
+def test_the_device_knows_which_keys_the_page_has_taken() -> None:
+    source = (files("edge_client.web") / "static" / "page.js").read_text("utf-8")
+    taken = re.findall(
+        r"[{,] (\w):", "".join(re.findall(r"(?:answers|const keys) = (\{.*)", source))
+    )
+    assert sorted(taken) == sorted(PAGE_KEYS)
 
 
 def test_single_keys_can_be_switched_off(open_page: Open, device: StandIn) -> None:
@@ -88,17 +142,17 @@ def test_single_keys_can_be_switched_off(open_page: Open, device: StandIn) -> No
     shown(page, number)
     page.tap("#keys summary")
     page.tap("#keys-on")
-    for key in "y4xup":
+    for key in "ysxup":
         page.keyboard.press(key)
     page.reload()
     shown(page, number)
-    page.keyboard.press("4")
+    page.keyboard.press("s")
     page.tap(row("happy"))
     text(page, "#answer", "You confirmed it.")
     assert not device.paused
     page.tap("#keys summary")
     page.tap("#keys-on")
-    page.keyboard.press("4")
+    page.keyboard.press("s")
     text(page, "#answer", "You said so, not Happy.")
 
 
@@ -116,7 +170,7 @@ def test_what_could_not_be_kept_is_shown_and_takes_no_answer(
     assert page.locator("#list li").count() == 3
     assert page.is_disabled(row("angry"))
     assert page.is_disabled("#discard")
-    for key in "1yx":
+    for key in "ayx":
         page.keyboard.press(key)
     page.keyboard.press("j")
     shown(page, -2)
@@ -172,7 +226,7 @@ def test_a_tap_just_at_an_arrival_does_nothing(open_page: Open, device: StandIn)
     page.evaluate(
         "() => new MutationObserver((_, observer) => { observer.disconnect();"
         " window.hit = document.elementFromPoint(100, 300).closest('#card') !== null;"
-        " document.dispatchEvent(new KeyboardEvent('keydown', {key: '4'})); })"
+        " document.dispatchEvent(new KeyboardEvent('keydown', {key: 's'})); })"
         ".observe(document.querySelector('#card'), {attributeFilter: ['class']})"
     )
     number = device.hear(0.7, 0.1, 0.1, 0.1)
@@ -239,7 +293,7 @@ def test_deleting_everything_asks_first(open_page: Open, device: StandIn) -> Non
     page.tap("#delete")
     page.wait_for_selector("#sure:visible")
     assert page.evaluate("() => document.activeElement.id") == "no"
-    page.keyboard.press("4")  # no key answers what is behind
+    page.keyboard.press("s")  # no key answers what is behind
     page.tap("#no")
     page.wait_for_selector("#sure", state="hidden")
     assert [each.label for each in device.recent(1)] == [None]
@@ -283,6 +337,7 @@ def test_without_a_model_it_still_asks(open_page: Open, device: StandIn) -> None
     number = device.hear()
     shown(page, number)
     assert page.inner_text("#word") == "No model yet"
+    assert page.inner_text("#answer") == "What was it? Tap it."
     page.keyboard.press("y")  # there is nothing to confirm
     page.tap(row("sad"))
     text(page, "#answer", "You said so.")

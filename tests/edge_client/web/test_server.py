@@ -132,7 +132,7 @@ def test_orders_reach_the_device(client: Client, device: StandIn) -> None:
     device.hear(0.1, 0.7, 0.1, 0.1)
     device.hear(0.1, 0.7, 0.1, 0.1)
     assert client.do("confirm", id=1).status == 200
-    assert client.do("correct", id=2, emotion="sad").status == 200
+    assert client.do("correct", id=2, label="sad").status == 200
     assert [each.label for each in device.recent(2)] == ["sad", "happy"]
     assert client.do("undo").json == {"id": 2}
     assert client.do("discard", id=1).status == 200
@@ -148,9 +148,9 @@ def test_orders_reach_the_device(client: Client, device: StandIn) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("correct", {"id": 1, "emotion": "bored"}),
+        ("correct", {"id": 1, "label": "bored"}),
         ("correct", {"id": 1}),
-        ("correct", {"id": "1", "emotion": "sad"}),
+        ("correct", {"id": "1", "label": "sad"}),
         ("confirm", {"id": 1, "more": 1}),
         ("confirm", []),
         ("delete", {"id": 1}),
