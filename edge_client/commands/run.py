@@ -33,7 +33,7 @@ def run(
 ) -> None:
     """Listen, recognise the emotion of each utterance, and learn from what its person says.
 
-    In the terminal: Enter confirms, a h n s correct, d discards, u undoes, p pauses, q ends.
+    In the terminal: Enter confirms, each label has a key, d discards, u undoes, p pauses, q ends.
 
     Example: edge-client run --mic --offline --weights model.safetensors --web
     """

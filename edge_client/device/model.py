@@ -11,25 +11,21 @@ from shared.errors import WeightsError
 from shared.recogniser import Recogniser
 from shared.task import Task
 from shared.task_settings import options_for
-from shared.weights import Weights, digest, load_weights, save_weights
+from shared.weights import Weights, digest, save_weights
 
 if TYPE_CHECKING:
     from edge_client.learning.personal_model import PersonalModel
 
 
-class AnotherTaskError(WeightsError):
-    """A model recognises something else than this device."""
-
-
-def refuse_another_task(found: Task, wanted: Task, what: str) -> None:
-    """Raise :class:`AnotherTaskError` unless a model's task is the device's."""
-    if difference := wanted.difference(found):
-        options = options_for(found)
-        raise AnotherTaskError(
-            f"{what} is of another task: {difference}.",
-            "Give one of this device's task"
-            + (f", or choose the model's: {options}." if options else "."),
-        )
+def another_task(found: Task, wanted: Task, what: str) -> WeightsError | None:
+    """Make an error of it that a model recognises something else than the device; else ``None``."""
+    difference = wanted.difference(found)
+    if difference is None:
+        return None
+    options = options_for(found)
+    remedy = "Give one of this device's task"
+    remedy += f", or choose the model's: {options}." if options else "."
+    return WeightsError(f"{what} is of another task: {difference}.", remedy)
 
 
 class Model:
@@ -60,33 +56,6 @@ class Model:
         self.architecture = architecture
         self.digest = digest(weights)
         self.personal: PersonalModel | None = None
-
-    @classmethod
-    def load(cls, path: Path, task: Task, *, keep: Path) -> Self:
-        """Load the model to begin with, and keep it for the next time.
-
-        Parameters
-        ----------
-        path
-            The file (safetensors).
-        task
-            What it should recognise.
-        keep
-            Where it is kept; may be the same file.
-
-        Raises
-        ------
-        AnotherTaskError
-            If it recognises something else.
-        WeightsError
-            If the file is missing, damaged, or holds no such weights.
-        """
-        weights, architecture = load_weights(path)
-        refuse_another_task(architecture.task, task, str(path))
-        model = cls(weights, architecture)
-        if path != keep:
-            save_weights(keep, weights, architecture)
-        return model
 
     @classmethod
     def keep(cls, path: Path, weights: Weights, named: str, architecture: Architecture) -> Self:

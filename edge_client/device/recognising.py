@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.events import Audience, DeviceEvent
-from edge_client.device.model import AnotherTaskError, Model, refuse_another_task
+from edge_client.device.model import Model, another_task
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
@@ -17,7 +17,7 @@ from shared.architectures import Architecture, architecture_of
 from shared.features import Frames, pad
 from shared.normalisation import RunningStatistics
 from shared.training import Examples
-from shared.weights import Weights
+from shared.weights import Weights, load_weights, save_weights
 
 
 class Recognising:
@@ -54,15 +54,20 @@ class Recognising:
         self._generation = 0
 
     def _first_model(self, given: Path | None) -> tuple[Model | None, str | None]:
-        """Load the given model, or the one that was kept; say why the latter is not used."""
-        if given is None and not self._state.model.exists():
+        """Load the given model, and keep it, or the kept one; say why the latter is not used."""
+        path = given or self._state.model
+        if given is None and not path.exists():
             return None, None
-        try:
-            return Model.load(given or self._state.model, self._task, keep=self._state.model), None
-        except AnotherTaskError as error:
-            if given is not None:
-                raise
+        weights, architecture = load_weights(path)
+        error = another_task(architecture.task, self._task, str(path))
+        if error and given is None:
             return None, f"{error.problem} One of this device's task is waited for."
+        if error:
+            raise error
+        model = Model(weights, architecture)
+        if given is not None:
+            save_weights(self._state.model, weights, architecture)
+        return model, None
 
     @property
     def digest(self) -> str | None:
@@ -124,7 +129,8 @@ class Recognising:
         if architecture is None:
             used = self._model
             architecture = used.architecture if used else architecture_of("conv", self._task)
-        refuse_another_task(architecture.task, self._task, "The new model")
+        if error := another_task(architecture.task, self._task, "The new model"):
+            raise error
         model = Model.keep(self._state.model, weights, digest, architecture)
         with self._lock:
             self._model = model

@@ -42,7 +42,8 @@ def take(folder: Path) -> None:
     with chromium() as browser:
         for scheme in schemes:
             page = browser.new_page(**PHONE, color_scheme=scheme, device_scale_factor=1.5)
-            page.goto(server.address)
+            with page.expect_response("**/shapes.svg"):
+                page.goto(server.address)
             page.wait_for_selector("#list li:nth-child(6)")
             page.screenshot(path=folder / f"web-phone-{scheme}.png", animations="disabled")
             page.context.close()
