@@ -1,0 +1,92 @@
+"""What ``edge-client examples`` and ``status`` say of what another task has left."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from edge_client.commands.examples import examples
+from edge_client.commands.status import status
+from edge_client.device.store import ExampleStore
+from shared.errors import CorpusError
+from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
+from tests.edge_client.device.heard import frames, recognised
+
+LOUD = Task(DEFAULT_TASK.labels, FrontEndShape("loudness", 3, 100, 34))
+MOODS = Task(labels_of(("calm", "sad")), DEFAULT_TASK.front_end)
+
+app = typer.Typer()
+app.add_typer(examples, name="examples")
+app.command()(status)
+
+
+def run(state: Path, *arguments: str | Path) -> str:
+    """Run a command, which succeeds; give what it prints."""
+    line = [*map(str, arguments), "--state", str(state)]
+    return CliRunner().invoke(app, line, catch_exceptions=False).stdout
+
+
+def asked(state: Path, *arguments: str | Path) -> Any:
+    """Run a command; give what it answers to programs."""
+    return json.loads(run(state, *arguments, "--json"))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Fill a store for one task after the other; it is used for the default one last."""
+    state = tmp_path / "state"
+    for task, labels in ((LOUD, ["sad", "sad"]), (MOODS, ["calm"]), (DEFAULT_TASK, ["happy"])):
+        with ExampleStore(state / "examples.sqlite", limit_mb=10, task=task) as store:
+            for seed, label in enumerate(labels):
+                heard = recognised(*[1 / len(task.labels)] * len(task.labels), task=task)
+                store.label(store.add(heard, frames(seed + 10 * len(task.labels))), label)
+            store.remember_task()
+    return state
+
+
+def test_what_another_task_has_left_is_counted_and_listed(state: Path) -> None:
+    shown = run(state, "examples", "list")
+    assert (
+        "The store holds examples of another task, kept but not learned from: "
+        "1 labelled calm, 2 of loudness 3." in shown
+    )
+    listed = asked(state, "examples", "list")
+    assert listed["counts"]["calm"] == 1
+    assert listed["other_front_ends"] == {"loudness 3": 2}
+    front_ends = [one["front_end"] for one in listed["examples"]]
+    assert front_ends == ["paper34 1", "paper34 1", "loudness 3", "loudness 3"]
+    overview = asked(state, "status")
+    assert overview["utterances"] == 4
+    assert overview["other_front_ends"] == {"loudness 3": 2}
+    assert "2, not learned from" in run(state, "status")
+
+
+def test_what_is_exported_is_said_and_taken_in_elsewhere(state: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "mine.npz", tmp_path / "other"
+    shown = run(state, "examples", "export", out)
+    assert shown == f"2 examples: {out}\n2 examples of loudness 3 are not among them.\n"
+    shown = run(other, "examples", "import", out)
+    assert shown.startswith("2 new examples.\nThe store holds examples of another task")
+    assert "1 labelled calm." in shown
+
+
+def test_a_store_is_shown_as_its_device_used_it_last(state: Path, tmp_path: Path) -> None:
+    with ExampleStore(state / "examples.sqlite", limit_mb=10, task=LOUD) as store:
+        store.remember_task()
+        store.export(tmp_path / "loud.npz")
+    assert asked(state, "status")["other_front_ends"] == {"paper34 1": 2}
+    with pytest.raises(CorpusError, match="holds features of loudness 3"):
+        run(tmp_path / "other", "examples", "import", tmp_path / "loud.npz")
+
+
+def test_a_new_store_takes_its_task_from_the_settings(state: Path, tmp_path: Path) -> None:
+    config = tmp_path / "device.toml"
+    config.write_text('labels = "calm,sad"\n')
+    run(state, "examples", "export", tmp_path / "mine.npz")
+    run(tmp_path / "new", "examples", "import", tmp_path / "mine.npz", "--config", config)
+    counts = asked(tmp_path / "new", "status")["labelled"]
+    assert [*counts] == ["calm", "sad", "unlabelled", "discarded", "happy"]
+    assert (counts["calm"], counts["happy"]) == (1, 1)
