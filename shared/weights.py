@@ -134,13 +134,20 @@ def task_of(metadata: Mapping[str, str], what: str) -> Task:
 
 def check_task(metadata: Mapping[str, str], wanted: Task, what: str) -> None:
     """Raise :class:`WeightsError` unless a file's metadata name the wanted task."""
-    found = task_of(metadata, what)
-    if difference := wanted.difference(found):
-        options = options_for(found, wanted)
-        other = f", or choose its task with {options}" if options else ""
-        raise WeightsError(
-            f"{what} is of another task: {difference}.", f"Give one of this task{other}."
-        )
+    if error := another_task(task_of(metadata, what), wanted, what):
+        raise error
+
+
+def another_task(found: Task, wanted: Task, what: str) -> WeightsError | None:
+    """Make an error of it that weights are of another task than is wanted; else ``None``."""
+    difference = wanted.difference(found)
+    if difference is None:
+        return None
+    options = options_for(found, wanted)
+    other = f", or choose its task with {options}" if options else ""
+    return WeightsError(
+        f"{what} is of another task: {difference}.", f"Give one of this task{other}."
+    )
 
 
 @overload

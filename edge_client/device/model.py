@@ -9,23 +9,10 @@ from numpy.typing import NDArray
 from shared.architectures import Architecture
 from shared.errors import WeightsError
 from shared.recogniser import Recogniser
-from shared.task import Task
-from shared.task_settings import options_for
 from shared.weights import Weights, digest, save_weights
 
 if TYPE_CHECKING:
     from edge_client.learning.personal_model import PersonalModel
-
-
-def another_task(found: Task, wanted: Task, what: str) -> WeightsError | None:
-    """Make an error of it that a model recognises something else than the device; else ``None``."""
-    difference = wanted.difference(found)
-    if difference is None:
-        return None
-    options = options_for(found)
-    remedy = "Give one of this device's task"
-    remedy += f", or choose the model's: {options}." if options else "."
-    return WeightsError(f"{what} is of another task: {difference}.", remedy)
 
 
 class Model:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.events import Audience, DeviceEvent
-from edge_client.device.model import Model, another_task
+from edge_client.device.model import Model
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
@@ -17,7 +17,7 @@ from shared.architectures import Architecture, architecture_of
 from shared.features import Frames, pad
 from shared.normalisation import RunningStatistics
 from shared.training import Examples
-from shared.weights import Weights, load_weights, save_weights
+from shared.weights import Weights, another_task, load_weights, save_weights
 
 
 class Recognising:

@@ -155,7 +155,7 @@ def test_it_shows_bars_counts_and_rounds(device: Device) -> None:
 
 def eight(tmp_path: Path) -> Device:
     names = "angry,happy,neutral,sad,fearful,disgusted,surprised,calm"
-    return Device(DeviceSettings(state=tmp_path / "eight", labels=names))
+    return Device(DeviceSettings.parse({"state": tmp_path / "eight", "labels": names}))
 
 
 def test_eight_labels_have_keys_and_columns_where_there_is_room(tmp_path: Path) -> None:
