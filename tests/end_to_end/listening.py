@@ -14,8 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_client.device.store import ExampleStore
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.audio import RATE, read_clip
+from shared.task import DEFAULT_TASK
 from shared.weights import initial_weights, save_weights
 from tests.end_to_end.conftest import EDGE_CLIENT
 
@@ -46,7 +47,7 @@ def recording(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write weights of ``conv``, fresh: what they say does not matter here."""
     path = tmp_path_factory.mktemp("model") / "conv.safetensors"
-    architecture = ARCHITECTURES["conv"]
+    architecture = architecture_of("conv", DEFAULT_TASK)
     save_weights(path, initial_weights(architecture, np.random.default_rng(0)), architecture)
     return path
 

@@ -17,7 +17,7 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.device.store import ExampleStore
 from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.learning.personal_model import PersonalModel
-from shared.architectures import ARCHITECTURES, architecture_of
+from shared.architectures import architecture_of
 from shared.errors import ChorusError, RunError, StorageError, WeightsError
 from shared.features import frame_features, pad
 from shared.normalisation import RunningStatistics
@@ -28,7 +28,7 @@ from shared.weights import Weights, digest, initial_weights, load_weights, save_
 from tests.brokers import BOUND, wait_until
 from tests.edge_client.device.heard import NOON, frames, recognised, utterance
 
-CONV = ARCHITECTURES["conv"]
+CONV = architecture_of("conv", DEFAULT_TASK)
 
 UNDECIDED = PersonalModel(np.zeros((1, 34)), np.zeros(1), np.zeros((1, 1, 4)), np.ones(1))
 """A personal model that knows nothing."""

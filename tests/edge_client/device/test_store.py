@@ -22,7 +22,7 @@ from edge_client.device.stored import Stored
 from edge_client.device.training_set import gather
 from shared.errors import ChorusError, StorageError
 from shared.normalisation import RunningStatistics
-from shared.task import DEFAULT_TASK
+from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from tests.edge_client.device.heard import NOON, frames, recognised, utterance
 
 
@@ -168,6 +168,25 @@ def test_the_newest_are_trained_on_and_guesses_take_only_the_room_that_is_left(
     for identifier in range(2, 6):
         store.discard(identifier)
     assert keys(99, guesses=True) == [-10, 1]
+
+
+def test_examples_of_any_length_are_padded_to_the_longest_that_is_trained_on(
+    tmp_path: Path,
+) -> None:
+    task = Task(
+        labels_of(("calm", "sad", "happy")), FrontEndShape("any", 1, 1000, 34, variable=True)
+    )
+    with ExampleStore(tmp_path / "any.sqlite", limit_mb=10, task=task) as store:
+        for seed, count in enumerate((500, 7, 60)):
+            store.add(recognised(0.25, 0.25, 0.5, task=task), frames(seed, count))
+        assert gather(store, None).features.shape == (0, 50, 34)
+        store.label(2, "happy")
+        store.label(3, "calm")
+        found = gather(store, None)
+    assert found.features.shape == (2, 100, 34)
+    assert (found.frames.tolist(), found.labels.tolist()) == ([7, 60], [2, 0])
+    assert np.array_equal(found.features[1, :60], frames(2, 60))
+    assert not found.features[0, 7:].any()
 
 
 def test_examples_are_read_into_their_final_place(store: ExampleStore) -> None:

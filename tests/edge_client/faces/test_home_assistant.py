@@ -9,7 +9,7 @@ import pytest
 from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
 from edge_client.faces.home_assistant import BIRTH, HomeAssistant, descriptions, node_of, state
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.connection import Connection
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from shared.weights import digest, initial_weights
@@ -70,7 +70,7 @@ def test_it_appears_and_goes_by_itself(
     home.start()
     wait_until(lambda: home.connected, "Home Assistant is connected")
     with Device(DeviceSettings(state=tmp_path / "state")) as device:
-        weights = initial_weights(ARCHITECTURES["conv"], np.random.default_rng(0))
+        weights = initial_weights(architecture_of("conv", DEFAULT_TASK), np.random.default_rng(0))
         device.use_weights(weights, digest(weights))
         publisher = HomeAssistant(device, mosquitto.settings)
         available, told = "chorus/chorus_pi/availability", "chorus/chorus_pi/state"

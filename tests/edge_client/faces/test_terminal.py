@@ -15,12 +15,13 @@ from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
 from edge_client.faces.keys import Keys
 from edge_client.faces.terminal import SETTLING, TerminalView, bar, line
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.errors import StorageError
+from shared.task import DEFAULT_TASK
 from shared.weights import digest, initial_weights
 from tests.edge_client.device.heard import frames, recognised, utterance
 
-CONV = ARCHITECTURES["conv"]
+CONV = architecture_of("conv", DEFAULT_TASK)
 
 
 @pytest.fixture
