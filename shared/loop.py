@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 Action = Callable[[], None]
 """What the loop does next."""
 
-MOST_WAITING: Final = 16 << 20
-"""Bytes of messages that may wait: twice what ten thousand clients need that say hello at once."""
+MOST_WAITING: Final = 8 << 20
+"""Bytes of messages that may wait: ten thousand, as all clients say hello with."""
 
 
 class Queue(Protocol):
@@ -121,8 +121,13 @@ class Worker:
         self._thread.submit(work).add_done_callback(finished)
 
     def submit(self, work: Callable[[], object]) -> None:
-        """Do work of which nobody awaits the outcome; may be called from any thread."""
-        self._thread.submit(work)
+        """Do work of which nobody awaits the outcome; what it raises is raised in the loop."""
+
+        def finished(future: Future[Any]) -> None:
+            if not future.cancelled() and future.exception():
+                self._put(future.result)
+
+        self._thread.submit(work).add_done_callback(finished)
 
     def close(self) -> None:
         """Finish what is being done; what was not begun is left."""

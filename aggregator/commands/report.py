@@ -48,7 +48,7 @@ def status_of(history: History) -> dict[str, Any]:
                 "trains": client.trains,
                 "examples": client.examples,
                 "software": client.software,
-                "heard": _iso(client.heard),
+                "last_seen": _iso(client.last_seen),
                 "updates": client.updates,
                 "bytes_up": client.bytes_up,
                 "bytes_down": client.bytes_down,
@@ -95,12 +95,12 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
         )
     if status["rounds"]:
         yield rounds
-    clients = Table("client", "there", "last heard", "examples", "updates", "MB up", "MB down")
+    clients = Table("client", "there", "last seen", "examples", "updates", "MB up", "MB down")
     for entry in status["clients"]:
         clients.add_row(
             entry["name"],
             "yes" if entry["present"] else "no",
-            _ago(entry["heard"], now),
+            _ago(entry["last_seen"], now),
             str(entry["examples"]),
             str(entry["updates"]),
             f"{entry['bytes_up'] / _MB:.1f}",

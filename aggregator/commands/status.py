@@ -18,7 +18,7 @@ def status(
         bool, typer.Option("--json", help="Print everything as JSON on standard output.")
     ] = False,
 ) -> None:
-    """Show rounds, clients and when they were last heard, updates, bytes, and the current model.
+    """Show rounds, clients and when they were last seen, updates, bytes, and the current model.
 
     It reads the state folder, whether `aggregator serve` runs or not.
 

@@ -143,8 +143,15 @@ class History:
         )
 
     def clients(self) -> list[ClientRecord]:
-        """List all clients ever heard of, by name."""
-        return list(self._all(ClientRecord, "SELECT * FROM clients ORDER BY name"))
+        """List all clients ever seen, by name."""
+        return list(
+            self._all(
+                ClientRecord,
+                # The column is older than the word; another name would need a migration.
+                "SELECT name, present, trains, examples, software, heard AS last_seen, bytes_up, "
+                "bytes_down, updates FROM clients ORDER BY name",
+            )
+        )
 
     def refusals(self, limit: int = -1) -> list[Refusal]:
         """List what was refused, the newest first."""

@@ -25,7 +25,7 @@ MOST_REFUSALS: Final = 1000
 """Refusals kept; the oldest make way."""
 
 MOST_CLIENTS: Final = 100_000
-"""Clients remembered; of further ones, those not heard of for longest are forgotten."""
+"""Clients remembered; of further ones, those not seen for longest are forgotten."""
 
 
 class Ledger(History):
@@ -53,7 +53,7 @@ class Ledger(History):
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
-        self._heard: dict[str, dict[str, Any]] = {}
+        self._seen: dict[str, dict[str, Any]] = {}
         self._mutex = threading.RLock()
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -104,9 +104,9 @@ class Ledger(History):
             connection.execute(_NOBODY_THERE)
 
     def forget_present(self) -> None:
-        """Note that it is not known who is there: those who are will be heard of again."""
+        """Note that it is not known who is there: those who are will be seen again."""
         with self._mutex:
-            for facts in self._heard.values():
+            for facts in self._seen.values():
                 facts.pop("present", None)
             with self._transaction() as connection:
                 connection.execute(_NOBODY_THERE)
@@ -172,7 +172,7 @@ class Ledger(History):
                 )
             except sqlite3.IntegrityError as error:
                 raise ValueError(f"{update.client} has an update in this round") from error
-            self._hear(connection, update.client, {"updates": 1})
+            self._enter_seen(connection, update.client, {"updates": 1})
 
     def close_round(self, number: int) -> None:
         """Enter that a round takes no more updates."""
@@ -233,8 +233,8 @@ class Ledger(History):
             )
             return self._add_version(connection, "rollback", to.round, to.number, to)
 
-    def hear(self, client: str, **facts: Any) -> None:
-        """Note that a client was heard of; it is written with what comes next, or by :meth:`flush`.
+    def see(self, client: str, **facts: Any) -> None:
+        """Note that a client was seen; it is written with what comes next, or by :meth:`flush`.
 
         Parameters
         ----------
@@ -246,10 +246,11 @@ class Ledger(History):
             added to it.
         """
         with self._mutex:
-            _merge(self._heard.setdefault(client, {}), facts)
-            self._heard[client]["heard"] = self._clock()
-            if len(self._heard) > MOST_CLIENTS:
-                del self._heard[next(iter(self._heard))]
+            _merge(self._seen.setdefault(client, {}), facts)
+            # When it was last seen; the column is older than the word.
+            self._seen[client]["heard"] = self._clock()
+            if len(self._seen) > MOST_CLIENTS:
+                del self._seen[next(iter(self._seen))]
 
     def refuse(
         self, client: str, reason: str, sentence: str, number: int | None, digest: str | None
@@ -267,31 +268,33 @@ class Ledger(History):
             )
 
     def flush(self) -> None:
-        """Write what was heard of clients."""
-        if self._heard:
+        """Write what was seen of clients."""
+        if self._seen:
             with self._transaction():
                 pass
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write all of it or nothing, and what was heard of clients with it."""
+        """Write all of it or nothing, and what was seen of clients with it."""
         connection = self._connection
         with self._mutex, database_errors(self.path):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
-                for client, facts in self._heard.items():
-                    self._hear(connection, client, facts)
-                if self._heard:
+                for client, facts in self._seen.items():
+                    self._enter_seen(connection, client, facts)
+                if self._seen:
                     _forget(connection)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-            self._heard.clear()
+            self._seen.clear()
 
-    def _hear(self, connection: sqlite3.Connection, client: str, facts: dict[str, Any]) -> None:
+    def _enter_seen(
+        self, connection: sqlite3.Connection, client: str, facts: dict[str, Any]
+    ) -> None:
         connection.execute(
             "INSERT OR IGNORE INTO clients (name, heard) VALUES (?, ?)", (client, self._clock())
         )
@@ -333,7 +336,7 @@ class Ledger(History):
 _NOBODY_THERE: Final = "UPDATE clients SET present = 0"
 
 _ADDED: Final = ("bytes_up", "bytes_down", "updates")
-"""What is heard of a client and added up."""
+"""What is seen of a client and added up."""
 
 
 def _merge(known: dict[str, Any], facts: dict[str, Any]) -> None:

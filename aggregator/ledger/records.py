@@ -172,8 +172,8 @@ class ClientRecord:
         Labelled examples it says it has.
     software
         What it says it runs.
-    heard
-        When it was last heard of.
+    last_seen
+        When something of it arrived last.
     bytes_up, bytes_down
         Bytes of its chunks that arrived, and of files that were sent because it asked.
     updates
@@ -185,7 +185,7 @@ class ClientRecord:
     trains: bool
     examples: int
     software: str
-    heard: float
+    last_seen: float
     bytes_up: int
     bytes_down: int
     updates: int

@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
+from shared.loop import Worker
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Want
 
@@ -37,7 +38,7 @@ class _Served:
 
 
 class Distribution:
-    """Publishes chunks of files, in a thread of its own: it waits for the network.
+    """Publishes chunks of files, in a worker: it waits for the network.
 
     Parameters
     ----------
@@ -45,25 +46,23 @@ class Distribution:
         Publishes a chunk; returns false if it was not sent. May wait for room.
     chunk
         Bytes of a chunk.
+    worker
+        Where it is done.
     """
 
-    def __init__(self, publish: Callable[[Chunk], bool], chunk: int) -> None:
+    def __init__(self, publish: Callable[[Chunk], bool], chunk: int, worker: Worker) -> None:
         self._publish = publish
         self._chunk = chunk
-        self._changed = threading.Condition()
+        self._worker = worker
+        self._opened = _OneOpened()
+        self._lock = threading.Lock()  # held while what follows is changed, by either thread
         self._files: dict[str, _Served] = {}
         self._jobs: deque[tuple[str, int]] = deque()
         self._sequence = 0
-        self._ended = False
-        self._thread = threading.Thread(target=self._run, name="distribution", daemon=True)
-
-    def start(self) -> None:
-        """Begin to publish what is asked for."""
-        self._thread.start()
 
     def serve(self, files: dict[str, Path]) -> None:
         """Say which files can be asked for from now on, by digest; others are dropped."""
-        with self._changed:
+        with self._lock:
             self._files = {
                 digest: self._files.get(digest) or _Served(path, path.stat().st_size)
                 for digest, path in files.items()
@@ -77,7 +76,7 @@ class Distribution:
         int or None
             Bytes that will be published because of it; ``None`` if there is no such file.
         """
-        with self._changed:
+        with self._lock:
             served = self._files.get(want.file)
             if served is None:
                 return None
@@ -92,52 +91,49 @@ class Distribution:
                         continue
                     served.pending.add(place)
                     self._jobs.append((want.file, place))
+                    self._worker.submit(self._publish_next)
                     fresh += min(self._chunk, served.size - place * self._chunk)
-            self._changed.notify()
             return fresh
 
     def forget(self) -> None:
         """Drop what was asked for: the connection was lost, and clients will ask again."""
-        with self._changed:
+        with self._lock:
             self._jobs.clear()
             for served in self._files.values():
                 served.sent.clear()
                 served.pending.clear()
 
     def close(self) -> None:
-        """End the thread."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify()
-        self._thread.join()
+        """Let go of the file that was read last, after the worker has ended."""
+        self._opened.close()
 
-    def _run(self) -> None:
-        with _OneOpened() as opened:
-            while job := self._next_job():
-                served, digest, place, sequence = job
-                offset = place * self._chunk
-                try:
-                    payload = os.pread(opened.descriptor(served.path), self._chunk, offset)
-                except OSError as error:
-                    # It may be removed while somebody still asks for it: others are asked for, too.
-                    log.warning("The model %s cannot be read: %s.", served.path, error.strerror)
-                    continue
-                if payload:
-                    self._publish(Chunk(digest, offset, payload, sequence))
+    def _publish_next(self) -> None:
+        """Publish the chunk that has waited longest; called once for each that was asked for."""
+        job = self._next_job()
+        if job is None:
+            return
+        served, digest, place, sequence = job
+        offset = place * self._chunk
+        try:
+            payload = os.pread(self._opened.descriptor(served.path), self._chunk, offset)
+        except OSError as error:
+            # It may be removed while somebody still asks for it: others are asked for, too.
+            log.warning("The model %s cannot be read: %s.", served.path, error.strerror)
+            return
+        if payload:
+            self._publish(Chunk(digest, offset, payload, sequence))
 
     def _next_job(self) -> tuple[_Served, str, int, int] | None:
-        """Wait for a chunk to publish; ``None`` at the end."""
-        with self._changed:
-            while True:
-                self._changed.wait_for(lambda: self._jobs or self._ended)
-                if self._ended:
-                    return None
+        """Take a chunk to publish; ``None`` if those that waited were dropped meanwhile."""
+        with self._lock:
+            while self._jobs:
                 digest, place = self._jobs.popleft()
                 if served := self._files.get(digest):
                     served.pending.discard(place)
                     self._sequence += 1
                     served.sent[place] = self._sequence
                     return served, digest, place, self._sequence
+            return None
 
 
 class _OneOpened:
@@ -147,20 +143,14 @@ class _OneOpened:
         self._path: Path | None = None
         self._descriptor = -1
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
     def descriptor(self, path: Path) -> int:
         """Open a file for reading, unless it is open."""
         if path != self._path:
-            self._close()
+            self.close()
             self._descriptor, self._path = os.open(path, os.O_RDONLY), path
         return self._descriptor
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._path is not None:
             os.close(self._descriptor)
             self._path = None

@@ -1,7 +1,7 @@
 """Updates from their offer to the moment they count: received, made durable, checked, entered.
 
 Everything here runs in the service's loop but for :meth:`Receiving.chunk`; what takes long is given
-to two threads, and its outcome comes back to the loop.
+to two workers, and its outcome comes back to the loop.
 """
 
 import logging
@@ -15,8 +15,8 @@ from aggregator.rounds.synchronous import Step
 from aggregator.server.admission import refusal
 from aggregator.server.inbox import SOON, Inbox, Upload, accepted, check_upload
 from aggregator.server.rejections import Rejections
-from aggregator.server.worker import Action, Worker
 from shared.errors import ChorusError, StorageError
+from shared.loop import Action, Loop, Worker
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Message, Offer, Refused
 
@@ -33,51 +33,49 @@ class Receiving:
     ----------
     federation
         Whose updates.
-    disk
-        Makes durable what has arrived.
-    arithmetic
-        Checks what is complete; meanwhile the other goes on for other clients.
     rejections
         Where it is said what is wrong with clients.
+    loop
+        What it stands on; a worker of its own makes durable what has arrived.
+    arithmetic
+        Checks what is complete; meanwhile the other goes on for other clients.
     reply
         Sends a message to a client.
     counted
         Told what the rules say after an update has counted.
     later
         Does something again when a full disk may have room.
-    clock
-        A clock that only goes forward, in seconds.
     """
 
     def __init__(
         self,
         federation: Federation,
-        disk: Worker,
-        arithmetic: Worker,
         rejections: Rejections,
         *,
+        loop: Loop,
+        arithmetic: Worker,
         reply: Callable[[str, Message], None],
         counted: Callable[[Step], None],
         later: Callable[[Action], None],
-        clock: Callable[[], float],
     ) -> None:
         self._federation = federation
-        self._disk = disk
-        self._arithmetic = arithmetic
         self._rejections = rejections
+        self._loop = loop
+        self._clock = loop.clock
+        self._disk = loop.worker("disk")
+        self._arithmetic = arithmetic
         self._reply = reply
         self._counted = counted
         self._later = later
-        self._clock = clock
-        self._inbox = Inbox(federation.folder.uploads, federation.settings.chunk, disk.submit)
-        self._looked = clock()
-        self._flush_at: float | None = None
+        self._inbox = Inbox(federation.folder.uploads, federation.settings.chunk, self._disk.submit)
+        self._looked = self._clock()
+        self._flush_all = loop.deadline(partial(self._flush, everything=True))
+        loop.watch(lambda: self._look_at, self.admit)
 
     @property
-    def wake_at(self) -> float | None:
-        """When to call :meth:`admit` even if nothing happens."""
-        look_at = self._looked + _LOOK_AFTER if self._inbox.waiting else None
-        return min((at for at in (look_at, self._flush_at) if at is not None), default=None)
+    def _look_at(self) -> float | None:
+        """When to look for places again even if nothing happens."""
+        return self._looked + _LOOK_AFTER if self._inbox.waiting else None
 
     def offer(self, client: str, offer: Offer) -> None:
         """Answer an offer: it counts already, will not count, or may be sent.
@@ -110,7 +108,7 @@ class Receiving:
         try:
             within = self._inbox.chunk(client, Chunk.decode(frame), self._clock())
             if within is not None:
-                self._disk.put(partial(self._flush_within, within))
+                self._loop.put(partial(self._flush_within, within))
         except ChorusError as error:
             self._rejections.about(client, f"{error.problem} {error.remedy}".strip())
 
@@ -131,20 +129,17 @@ class Receiving:
         self._inbox.clear()
 
     def close(self) -> None:
-        """Let go of all files, after both threads have ended; what arrived stays."""
+        """Let go of all files, after the workers have ended; what arrived stays."""
         self._inbox.close()
 
     def _flush_within(self, seconds: float) -> None:
-        if not seconds:
+        if seconds:
+            self._flush_all.within(seconds)
+        else:
             self._flush()
-        elif self._flush_at is None:
-            self._flush_at = self._clock() + seconds
 
-    def _flush(self) -> None:
+    def _flush(self, *, everything: bool = False) -> None:
         """Make durable what is due, or when its time has come everything that has arrived."""
-        everything = self._flush_at is not None and self._clock() >= self._flush_at
-        if everything:
-            self._flush_at = None
         for upload in self._inbox.to_flush(everything=everything):
             done, failed = partial(self._flushed, upload), partial(self._not_flushed, upload)
             self._disk.do(upload.flush, done, failed)
@@ -152,7 +147,7 @@ class Receiving:
     def _flushed(self, upload: Upload, _: None) -> None:
         upload.flushing = False
         safe = upload.part.durable.total
-        self._federation.ledger.hear(upload.client, bytes_up=safe - upload.told)
+        self._federation.ledger.see(upload.client, bytes_up=safe - upload.told)
         upload.told = safe
         if self._inbox.has(upload) and not upload.checking:
             self._reply(upload.client, self._inbox.received(upload))

@@ -1,35 +1,30 @@
-"""The aggregator at work: one loop that takes events in turn.
+"""The aggregator at work: what the network, the rounds and the disk bring, and what follows.
 
-The network's thread puts messages into the loop's queue, but for the chunks of updates, which it
-writes to their files; what waits for the disk, and long arithmetic, run in two threads and come
-back as events. So every rule runs in one thread, in one order, and nothing polls: the loop sleeps
-until a message, a finished piece of work, or a deadline wakes it.
+The service stands on a :class:`shared.loop.Loop`: every rule runs in its thread, in one order. The
+network's thread puts messages into the loop's queue, but for the chunks of updates, which it writes
+to their files; what waits for the disk, for the network, and long arithmetic, run in workers.
 """
 
 import logging
-import time
-from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from aggregator.ledger import Version
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened, Step
+from aggregator.server.announcer import Announcer
 from aggregator.server.distribution import Distribution
+from aggregator.server.farewell import Farewell
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
-from aggregator.server.worker import Action, Worker
 from shared.broker_settings import BrokerSettings
-from shared.byte_budget import ByteBudget
 from shared.connection import Connection
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
+from shared.loop import Action, Loop
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import (
     Announcement,
-    File,
     Message,
     Offer,
     Presence,
@@ -44,23 +39,12 @@ log = logging.getLogger(__name__)
 _STORAGE_RETRY: Final = 10.0
 """Seconds until something is tried again that a full disk has prevented."""
 
-_WRITE_HEARD: Final = 5.0
-"""Seconds within which it is written when clients were last heard: each writing waits for the
+_WRITE_SEEN: Final = 5.0
+"""Seconds within which it is written when clients were last seen: each writing waits for the
 disk."""
 
 _SAY_AGAIN: Final = 1.0
 """Seconds between two sentences on who is there: five hundred devices come one after the other."""
-
-_FAREWELL: Final = 10.0
-"""Seconds that those who are there have to ask for the last model, again and again until they have
-it."""
-
-_MOST_WAITING: Final = 8 << 20
-"""Bytes of messages that wait for the loop at most: ten thousand, as all clients say hello with."""
-
-
-_GREETING: Final = 2.0
-"""Seconds after a connection within which the broker has told who is there."""
 
 
 class Service:
@@ -76,8 +60,10 @@ class Service:
         Told of each round that has ended, with the new version or ``None`` if it was abandoned.
     on_change
         Told, not too often, that clients have come or gone, or a round is in another phase.
-    clock
-        A clock that only goes forward, in seconds.
+    loop
+        What it stands on; one of its own if not given.
+    connect
+        Makes the connection to the broker.
     """
 
     def __init__(
@@ -87,47 +73,46 @@ class Service:
         *,
         on_round: Callable[[int, Version | None], None] = lambda *_: None,
         on_change: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
+        loop: Loop | None = None,
+        connect: Callable[..., Connection] = Connection,
     ) -> None:
         settings = federation.settings
         self._federation = federation
-        self._rounds = federation.rounds
+        self._rounds = rounds = federation.rounds
         self._on_round = on_round
         self._on_change = on_change
-        self._clock = clock
+        self._loop = loop = loop or Loop()
         self._topics = topics = Topics(settings.federation)
-        self._events: SimpleQueue[Action] = SimpleQueue()
-        self._disk = Worker("disk", self._events.put)
-        self._arithmetic = Worker("arithmetic", self._events.put)
+        self._arithmetic = loop.worker("arithmetic")
         self._rejections = Rejections()
-        self._waiting = ByteBudget(_MOST_WAITING)
         self._receiving = Receiving(
             federation,
-            self._disk,
-            self._arithmetic,
             self._rejections,
+            loop=loop,
+            arithmetic=self._arithmetic,
             reply=self._reply,
             counted=self._follow,
             later=self._later,
-            clock=clock,
         )
-        self._distribution = Distribution(self._publish_chunk, settings.chunk)
-        self._retries: deque[tuple[float, Action]] = deque()
+        self._distribution = Distribution(
+            self._publish_chunk, settings.chunk, loop.worker("distribution")
+        )
+        self._announcer = Announcer(federation, self._publish_announcement, loop.clock)
+        self._farewell = Farewell(lambda: rounds.present, loop.clock)
         self._forever = False
-        self._told_end = False
-        self._farewell_at = self._greeted_at = 0.0
-        self._write_at: float | None = None
-        self._say_at: float | None = None
-        self._said = -_SAY_AGAIN
         self._unwritten = False
-        self._stopped = False
-        self._connection = Connection(
+        self._write = loop.deadline(self._write_seen)
+        self._say = loop.deadline(self._say_change)
+        self._said_at = -_SAY_AGAIN
+        loop.watch(lambda: rounds.wake_at, lambda: self._follow(rounds.tick(loop.clock())))
+        loop.watch(lambda: self._leave_at, loop.stop)
+        self._connection = connect(
             broker,
             f"{settings.federation}-aggregator",
             subscriptions=[topics.presence("+"), topics.requests("+")],
             unacknowledged=[topics.chunks("+")],
             on_message=self._arrived,
-            on_change=lambda *change: self._events.put(partial(self._change, *change)),
+            on_change=lambda *change: loop.put(partial(self._change, *change)),
         )
 
     def run(self, *, forever: bool = False) -> None:
@@ -145,82 +130,42 @@ class Service:
         self._forever = forever
         self._serve_files()
         # Before anything that the network brings.
-        self._events.put(lambda: self._follow(self._rounds.start(self._clock())))
-        self._events.put(self._changed)
+        self._loop.put(lambda: self._follow(self._rounds.start(self._loop.clock())))
+        self._loop.put(self._changed)
         self._connection.start()
-        self._distribution.start()
         try:
-            while not self._ended():
-                try:
-                    self._next()()
-                except StorageError as error:
-                    log.error("%s %s", error.problem, error.remedy)  # noqa: TRY400 -- a full disk
+            self._loop.run(_say_full)
         finally:
-            self._arithmetic.close()
-            self._disk.close()
             self._connection.close()
+            self._loop.close()
             self._distribution.close()
             self._receiving.close()
 
     def stop(self) -> None:
         """End :meth:`run` soon; may be called from any thread, and in a signal's handler."""
-        self._events.put(self._stop)
-
-    def _stop(self) -> None:
-        self._stopped = True
-
-    def _ended(self) -> bool:
-        if self._rounds.phase != "finished":
-            return self._stopped
-        # An earlier process may have been killed before it could tell that the last round ended.
-        return self._stopped or (self._leave_at is not None and self._clock() >= self._leave_at)
+        self._loop.stop()
 
     @property
     def _leave_at(self) -> float | None:
-        """When nobody is there any more who would ask for the last model; never while it stays."""
-        if self._forever or not self._told_end:
-            return None
-        return self._farewell_at if self._rounds.present else self._greeted_at
-
-    def _next(self) -> Action:
-        """Wait for what is to be done next; a deadline goes before messages."""
-        retry_at = self._retries[0][0] if self._retries else None
-        due = [self._rounds.wake_at, retry_at, self._receiving.wake_at]
-        due += [self._write_at, self._say_at, self._leave_at]
-        wake_at = min((at for at in due if at is not None), default=None)
-        left = None if wake_at is None else wake_at - self._clock()
-        if left is not None and left <= 0:
-            return self._tick
-        try:
-            return self._events.get(timeout=left)
-        except Empty:
-            return self._tick
-
-    def _tick(self) -> None:
-        now = self._clock()
-        while self._retries and now >= self._retries[0][0]:
-            self._retries.popleft()[1]()
-        if self._write_at is not None and now >= self._write_at:
-            self._write_heard()
-        if self._say_at is not None and now >= self._say_at:
-            self._said, self._say_at = now, None
-            self._on_change()
-        self._receiving.admit()
-        self._follow(self._rounds.tick(now))
+        """When to end by itself; ``None``: not as things are."""
+        # An earlier process may have been killed before it could tell that the last round ended.
+        told = self._rounds.phase == "finished" and self._announcer.told_end
+        return self._farewell.leave_at if told and not self._forever else None
 
     def _changed(self) -> None:
         """Take note that there is something new to say."""
-        if self._say_at is None:
-            self._say_at = max(self._clock(), self._said + _SAY_AGAIN)
+        self._say.within(max(0.0, self._said_at + _SAY_AGAIN - self._loop.clock()))
 
-    def _hear(self, client: str, **facts: Any) -> None:
-        """Take note that a client was heard; it is written with what comes next, or soon."""
-        self._federation.ledger.hear(client, **facts)
-        if self._write_at is None:
-            self._write_at = self._clock() + _WRITE_HEARD
+    def _say_change(self) -> None:
+        self._said_at = self._loop.clock()
+        self._on_change()
 
-    def _write_heard(self) -> None:
-        self._write_at = None
+    def _see(self, client: str, **facts: Any) -> None:
+        """Take note that a client was seen; it is written with what comes next, or soon."""
+        self._federation.ledger.see(client, **facts)
+        self._write.within(_WRITE_SEEN)
+
+    def _write_seen(self) -> None:
         try:
             self._federation.ledger.flush()
         except StorageError as error:
@@ -229,7 +174,7 @@ class Service:
 
     def _later(self, what: Action) -> None:
         """Do something again after a while."""
-        self._retries.append((self._clock() + _STORAGE_RETRY, what))
+        self._loop.later(_STORAGE_RETRY, what)
 
     # ------------------------------------------------------------------ the network
 
@@ -241,8 +186,7 @@ class Service:
             self._distribution.forget()
             # Who is there the broker tells now; it may have lost wills while it was away.
             self._rounds.forget_present()
-            self._greeted_at = self._clock() + _GREETING
-            self._farewell_at = max(self._farewell_at, self._clock() + _FAREWELL)
+            self._farewell.connected()
             self._announce()
             self._federation.ledger.forget_present()
         self._changed()
@@ -255,12 +199,10 @@ class Service:
         client, kind = place
         if kind == "chunks":
             self._receiving.chunk(client, payload)
-        elif self._waiting.add(payload):
-            self._events.put(partial(self._message, client, kind, payload))
+        else:
+            self._loop.message(client, payload, partial(self._message, client, kind, payload))
 
     def _message(self, client: str, kind: str, payload: bytes) -> None:
-        """Take a message; whatever is wrong with it ends nothing but itself."""
-        self._waiting.remove(payload)
         try:
             if kind == "requests":
                 self._request(client, decode_request(payload))
@@ -268,10 +210,6 @@ class Service:
                 self._presence(client, Presence.decode(payload))
         except ProtocolError as error:
             self._rejections.about(client, error.problem)
-        except StorageError:
-            raise
-        except Exception:
-            log.exception("A message of %s could not be handled.", client)
 
     def _request(self, client: str, request: Offer | Want) -> None:
         if isinstance(request, Want):
@@ -282,7 +220,7 @@ class Service:
 
     def _presence(self, client: str, presence: Presence) -> None:
         there = presence.state == "online"
-        self._hear(
+        self._see(
             client,
             present=there,
             trains=there and presence.trains,
@@ -290,7 +228,7 @@ class Service:
             software=presence.software,
         )
         if there and presence.trains:
-            self._follow(self._rounds.come(client, self._clock()))
+            self._follow(self._rounds.come(client, self._loop.clock()))
         else:
             self._rounds.leave(client)
         if not there:
@@ -298,16 +236,21 @@ class Service:
         self._changed()
 
     def _want(self, client: str, want: Want) -> None:
-        self._farewell_at = max(self._farewell_at, self._clock() + _FAREWELL)
+        self._farewell.asked()
         size = self._distribution.want(want)
         if size is None:
             sentence = "This file is not current any more: the announcement names those that are."
             self._reply(client, Unavailable(file=want.file, sentence=sentence))
         else:
-            self._hear(client, bytes_down=size)
+            self._see(client, bytes_down=size)
 
     def _publish_chunk(self, chunk: Chunk) -> bool:
         return self._connection.publish(self._topics.model(chunk.digest), chunk.encode(), qos=0)
+
+    def _publish_announcement(self, announcement: Announcement) -> bool:
+        return self._connection.publish(
+            self._topics.round, announcement.encode(), retain=True, wait=False
+        )
 
     def _reply(self, client: str, message: Message) -> None:
         # It must not wait behind the chunks of models; a client that hears nothing asks again.
@@ -319,20 +262,24 @@ class Service:
         """Do what the rules say."""
         match step:
             case Opened():
-                try:
-                    self._federation.open_round(step)
-                except StorageError:
-                    self._unwritten = True
-                    self._later(partial(self._follow, step))
-                    raise
-                self._unwritten = False
-                clients = "1 client" if len(step.invited) == 1 else f"{len(step.invited)} clients"
-                log.info("Round %d is open for %s.", step.number, clients)
-                self._announce()
-                self._changed()
+                self._open(step)
             case Closed():
                 log.info("Round %d: its updates are aggregated.", step.number)
                 self._aggregate(step)
+
+    def _open(self, opened: Opened) -> None:
+        """Write down a round, or its further invitations, and announce it."""
+        try:
+            self._federation.open_round(opened)
+        except StorageError:
+            self._unwritten = True
+            self._later(partial(self._open, opened))
+            raise
+        self._unwritten = False
+        clients = "1 client" if len(opened.invited) == 1 else f"{len(opened.invited)} clients"
+        log.info("Round %d is open for %s.", opened.number, clients)
+        self._announce()
+        self._changed()
 
     def _aggregate(self, closed: Closed) -> None:
         def failed(error: ChorusError) -> None:
@@ -347,9 +294,9 @@ class Service:
         self._receiving.clear()
         self._rejections.forget()
         self._serve_files()
-        step = self._rounds.end(self._clock())
+        step = self._rounds.end(self._loop.clock())
         self._on_round(number, version)
-        self._farewell_at = self._clock() + _FAREWELL
+        self._farewell.asked()
         if step is None:
             self._announce()
         self._follow(step)
@@ -357,45 +304,15 @@ class Service:
 
     def _announce(self) -> None:
         """Tell everybody where the federation stands; again whenever the connection is back."""
-        if self._unwritten:
-            return  # no update can count in a round that the ledger does not have
-        announcement = self._announcement()
-        told = self._connection.publish(
-            self._topics.round, announcement.encode(), retain=True, wait=False
-        )
-        if not told and self._connection.connected:
+        # No update can count in a round that the ledger does not have.
+        if not self._unwritten and not self._announcer.announce() and self._connection.connected:
             self._later(self._announce)
-        self._told_end = told and announcement.state == "finished"
-
-    def _announcement(self) -> Announcement:
-        settings, rounds = self._federation.settings, self._rounds
-        current = self._federation.current
-        state = {"waiting": "waiting", "finished": "finished"}.get(rounds.phase, "open")
-        left = None if rounds.wake_at is None else max(0.0, rounds.wake_at - self._clock())
-        return Announcement(
-            federation=settings.federation,
-            run=self._federation.ledger.run,
-            state=state,  # type: ignore[arg-type] # one of the three, as the dictionary shows
-            round=max(1, rounds.number),
-            architecture=settings.model,
-            task=self._federation.architecture.task,
-            model=self._file(current.digest),
-            averaged=self._file(current.average) if current.average else None,
-            control=self._file(current.control) if current.control else None,
-            training=settings.announced(max(1, rounds.number)),
-            strategy=settings.strategy,
-            codecs=list(settings.codecs),
-            seed=settings.seed,
-            clients=sorted(rounds.invited) if state == "open" else None,
-            closes_in=left,
-            closes_at=None if left is None else datetime.now(UTC) + timedelta(seconds=left),
-            chunk=settings.chunk,
-        )
-
-    def _file(self, digest: str) -> File:
-        return File(digest=digest, size=self._federation.files.size(digest))
 
     def _serve_files(self) -> None:
         current, files = self._federation.current, self._federation.files
         served = (current.digest, current.average, current.control)
         self._distribution.serve({digest: files.path(digest) for digest in served if digest})
+
+
+def _say_full(error: StorageError) -> None:
+    log.error("%s %s", error.problem, error.remedy)

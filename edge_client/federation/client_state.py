@@ -92,15 +92,21 @@ class ClientState:
         offer = self.offer
         if offer is None:
             raise ValueError("there is no finished update")
-        return self.folder / f"{offer.update}.update"
+        return self._update(offer)
 
     def intact(self) -> bool:
-        """Say whether the finished update's file is what it is offered as."""
+        """Say whether the finished update's file is what it is offered as.
+
+        Reads all of it; may be called from another thread.
+        """
         offer = self.offer
-        if offer is None or not self.update.exists():
+        if offer is None:
             return False
-        with self.update.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == offer.update
+        try:
+            with self._update(offer).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == offer.update
+        except FileNotFoundError:
+            return False
 
     def path(self, digest: str) -> Path:
         """Name the file of a global model or control variate."""
@@ -134,7 +140,7 @@ class ClientState:
         to be forgotten, it is dropped.
         """
         with self._lock:
-            update = self.folder / f"{offer.update}.update"
+            update = self._update(offer)
             if offer.run != self._facts.run or not update.exists():
                 update.unlink(missing_ok=True)
                 return
@@ -167,6 +173,9 @@ class ClientState:
         for path in self.folder.glob(f"{'?' * 64}.safetensors*"):
             if path.name.partition(".part")[0] not in kept:
                 path.unlink(missing_ok=True)
+
+    def _update(self, offer: Offer) -> Path:
+        return self.folder / f"{offer.update}.update"
 
     def _vector(self, name: str | None, parameters: int) -> Vector | None:
         return None if name is None else VectorFile(self.folder / name, parameters)

@@ -1,41 +1,41 @@
 """A finished update on its way: offered, sent as far as it may, kept until it is decided on."""
 
-from collections.abc import Callable
-
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.transfers import Sending
 from shared.connection import Connection
+from shared.loop import Loop
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Received
 from shared.protocol.topics import Topics
 
 
 class Delivery:
-    """Delivers the update that the memory keeps.
+    """Delivers the update that the client's state keeps.
 
     Parameters
     ----------
-    memory
+    client_state
         Where the update and its offer are.
     connection, topics
         Where it goes.
-    clock
-        A clock that only goes forward, in seconds.
+    loop
+        What it stands on.
     """
 
     def __init__(
         self,
-        memory: ClientState,
+        client_state: ClientState,
         connection: Connection,
         topics: Topics,
         *,
-        clock: Callable[[], float],
+        loop: Loop,
     ) -> None:
-        self._memory = memory
+        self._client_state = client_state
         self._connection = connection
         self._topics = topics
-        self._clock = clock
+        self._clock = loop.clock
         self._sending: Sending | None = None
+        loop.watch(lambda: self._again_at, self._look)
 
     @property
     def under_way(self) -> bool:
@@ -43,13 +43,13 @@ class Delivery:
         return self._sending is not None
 
     @property
-    def again_at(self) -> float | None:
-        """When to call :meth:`restart` if nothing is heard."""
-        return self._sending.again_at if self._sending else None
+    def _again_at(self) -> float | None:
+        """When to offer it again if nothing is heard."""
+        return self._sending.again_at if self._sending and self._connection.connected else None
 
     def begin(self, chunk: int) -> None:
         """Offer the update, to be sent in chunks of so many bytes."""
-        if offer := self._memory.offer:
+        if offer := self._client_state.offer:
             self._sending = Sending(offer.size, chunk, self._clock())
             self._offer()
 
@@ -58,13 +58,6 @@ class Delivery:
         if self._sending:
             self._sending.restart(self._clock())
             self._offer()
-
-    def look(self) -> None:
-        """Offer it again if nothing was heard for a while, unless it still goes out."""
-        if self._sending and self._connection.busy:
-            self._sending.goes_on(self._clock())
-        else:
-            self.restart()
 
     def told(self, received: Received) -> None:
         """Learn what of it is safe; send the chunks that are due."""
@@ -77,11 +70,11 @@ class Delivery:
 
         It never waits for room: what the aggregator says meanwhile would wait too.
         """
-        offer, sending = self._memory.offer, self._sending
+        offer, sending = self._client_state.offer, self._sending
         if sending is None or offer is None:
             return
         topic = self._topics.chunks(self._connection.name)
-        with self._memory.update.open("rb") as file:
+        with self._client_state.update.open("rb") as file:
             while self._connection.has_room(sending.chunk) and (due := sending.due()):
                 begin, end = due
                 file.seek(begin)
@@ -98,8 +91,15 @@ class Delivery:
         """Learn that it was decided on, or is not to be sent."""
         self._sending = None
 
+    def _look(self) -> None:
+        """Offer it again if nothing was heard for a while, unless it still goes out."""
+        if self._sending and self._connection.busy:
+            self._sending.goes_on(self._clock())
+        else:
+            self.restart()
+
     def _offer(self) -> None:
-        if offer := self._memory.offer:
+        if offer := self._client_state.offer:
             # If it is not sent now, it is offered again when the connection is back.
             topic = self._topics.requests(self._connection.name)
             self._connection.publish(topic, offer.encode(), wait=False)

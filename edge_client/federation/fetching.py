@@ -5,60 +5,66 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.transfers import Download
-from shared.architectures import architecture_of
 from shared.connection import Connection
-from shared.errors import ProtocolError
+from shared.errors import ChorusError
+from shared.files import storage_errors
+from shared.loop import Loop, Worker
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import Announcement, File, Want
-from shared.protocol.part_file import PartFile
+from shared.protocol.messages import File, Want
+from shared.protocol.part_file import PartFile, record_of
 from shared.protocol.topics import Topics
-from shared.tensor_file import HEADER_LIMIT
 
 log = logging.getLogger(__name__)
 
 
 class Fetching:
-    """Fetches one file at a time.
+    """Sees to it that the files of a round are there; fetches one at a time.
 
     Chunks are taken in the network's thread: to hand each over to the participant's loop would
-    cost more than to write it. All other methods are the loop's.
+    cost more than to write it. All other methods are the loop's. Files are read, to check them, in
+    a worker.
 
     Parameters
     ----------
-    memory
+    client_state
         Where files go.
     connection, topics
         Where they come from.
+    loop
+        What it stands on.
+    worker
+        Reads files.
     ended
-        Told that a file is in its place, or (``False``) that what arrived was damaged.
-    later
-        Does something in the participant's loop; called from the network's thread.
-    clock
-        A clock that only goes forward, in seconds.
+        Told that :meth:`gather` may get on; ``False``: not at once, what arrived was damaged.
     """
 
     def __init__(
         self,
-        memory: ClientState,
+        client_state: ClientState,
         connection: Connection,
         topics: Topics,
         *,
+        loop: Loop,
+        worker: Worker,
         ended: Callable[[bool], None],
-        later: Callable[[Callable[[], None]], None],
-        clock: Callable[[], float],
     ) -> None:
-        self._memory = memory
+        self._client_state = client_state
         self._connection = connection
         self._topics = topics
+        self._loop = loop
+        self._clock = loop.clock
+        self._worker = worker
         self._ended = ended
-        self._later = later
-        self._clock = clock
         self._lock = threading.RLock()  # held while the download is changed, by either thread
         self._download: Download | None = None
+        self._left: str | None = None
+        """What an earlier process left, and the worker reads."""
         self._whole: set[str] = set()
+        loop.watch(lambda: self._again_at, self.ask)
 
     @property
     def digest(self) -> str | None:
@@ -67,52 +73,52 @@ class Fetching:
         return download.part.digest if download else None
 
     @property
-    def again_at(self) -> float | None:
-        """When to call :meth:`ask` even if nothing arrives."""
+    def _again_at(self) -> float | None:
+        """When to ask again even if nothing arrives."""
         download = self._download
-        return download.again_at if download and not download.complete else None
+        missing = download and not download.complete and self._connection.connected
+        return download.again_at if download and missing else None
 
     def has(self, file: File) -> bool:
-        """Say whether a file is there, and whole.
+        """Say whether a file is there, and known to be whole."""
+        return file.digest in self._whole and self._client_state.path(file.digest).exists()
 
-        Files wait for no disk when they come, so one that an earlier process left is read once: a
-        power cut may have damaged it.
-        """
-        path = self._memory.path(file.digest)
-        if not path.exists():
-            return False
-        if file.digest not in self._whole:
-            with path.open("rb") as left:
-                found = hashlib.file_digest(left, "sha256").hexdigest()
-            if found != file.digest:
-                path.unlink()
-                return False
-            self._whole.add(file.digest)
-        return True
+    def gather(self, files: list[File], chunk: int) -> bool:
+        """Say whether all files are there; else get on with the first that is not.
 
-    def begin(self, file: File, chunk: int) -> None:
-        """Fetch a file in chunks of so many bytes, from where an earlier process stopped.
+        All others are removed. Files wait for no disk when they come, so one that an earlier
+        process left is read once: a power cut may have damaged it.
+
+        Parameters
+        ----------
+        files
+            What is needed.
+        chunk
+            Bytes of the chunks they come in.
 
         Raises
         ------
         StorageError
             If the disk is full; so do the methods that write.
         """
-        part = PartFile(self._memory.part(file.digest), file.size, file.digest)
+        self._keep_only(files)
+        missing = [file for file in files if not self.has(file)]
+        if missing and self._download is None and self._left is None:
+            if self._client_state.path(missing[0].digest).exists():
+                self._look_at(missing[0].digest)
+            else:
+                self.begin(missing[0], chunk)
+        return not missing
+
+    def begin(self, file: File, chunk: int) -> None:
+        """Fetch a file in chunks of so many bytes, from where an earlier process stopped."""
+        part = PartFile(self._client_state.part(file.digest), file.size, file.digest)
         self._download = download = Download(part, chunk, self._clock())
         if download.complete:
-            self._finish(download)
+            self._check(download)
         else:
             self._connection.subscribe(self._topics.model(file.digest), qos=0)
             self.ask()
-
-    def keep_only(self, files: list[File]) -> None:
-        """Remove what is not current any more, and give it up if it is being fetched."""
-        digests = [file.digest for file in files]
-        self._memory.keep_only(*digests)
-        self._whole.intersection_update(digests)
-        if self.digest not in digests:
-            self.drop()
 
     def ask(self) -> None:
         """Ask for what comes next, if little is on its way."""
@@ -136,11 +142,11 @@ class Fetching:
                 return
             download.take(chunk, now)
             if download.complete:
-                self._later(partial(self._finish, download))
+                self._loop.put(partial(self._check, download))
             else:
                 self.ask()
                 if download.to_save(now):
-                    self._later(partial(self._save, download))
+                    self._loop.put(partial(self._save, download))
 
     def restart(self) -> None:
         """Ask anew for all that is missing: the connection was lost."""
@@ -155,7 +161,7 @@ class Fetching:
             download, self._download = self._download, None
         if download:
             self._connection.unsubscribe(self._topics.model(download.part.digest))
-            download.part.discard()
+            self._discard(download.part)
 
     def close(self) -> None:
         """Make what has arrived durable, for the next process; the network's thread has ended."""
@@ -170,21 +176,64 @@ class Fetching:
         if download is self._download:
             download.part.flush()
 
-    def _finish(self, download: Download) -> None:
-        """Check a file that is complete, and put it in its place."""
+    def _keep_only(self, files: list[File]) -> None:
+        """Remove what is not current any more, and give it up if it is being fetched."""
+        digests = [file.digest for file in files]
+        self._client_state.keep_only(*digests)
+        self._whole.intersection_update(digests)
+        if self.digest not in digests:
+            self.drop()
+
+    def _look_at(self, digest: str) -> None:
+        """Check a file that an earlier process left."""
+        self._left = digest
+        read = partial(_sha256, self._client_state.path(digest))
+        self._worker.do(read, partial(self._looked_at, digest), self._not_looked_at)
+
+    def _looked_at(self, digest: str, found: str | None) -> None:
+        self._left = None
+        if found == digest:
+            self._whole.add(digest)
+        elif found is not None:
+            self._client_state.path(digest).unlink(missing_ok=True)
+        self._ended(True)
+
+    def _check(self, download: Download) -> None:
+        """Check a file that is complete."""
+        if download is self._download:
+            matched = partial(self._checked, download)
+            self._worker.do(download.part.matches, matched, partial(self._not_checked, download))
+
+    def _checked(self, download: Download, whole: bool) -> None:  # noqa: FBT001 -- as a worker calls it
+        """Put a file in its place, or drop it."""
         with self._lock:
             if download is not self._download:
                 return  # it was given up meanwhile
             part, self._download = download.part, None
         self._connection.unsubscribe(self._topics.model(part.digest))
-        whole = part.matches()
         if whole:
-            part.keep(self._memory.path(part.digest))
+            part.keep(self._client_state.path(part.digest))
             self._whole.add(part.digest)
         else:
-            part.discard()
+            self._discard(part)
             log.warning("A model arrived damaged; it is fetched again.")
         self._ended(whole)
+
+    def _not_looked_at(self, error: ChorusError) -> None:
+        self._left = None
+        raise error
+
+    def _not_checked(self, download: Download, error: ChorusError) -> None:
+        """Learn that a file could not be read: it is fetched again, from the beginning."""
+        if download is self._download:
+            self.drop()
+            raise error
+
+    def _discard(self, part: PartFile) -> None:
+        """Delete what arrived; its name is free at once, and the worker may still read it."""
+        part.path.unlink(missing_ok=True)
+        record_of(part.path).unlink(missing_ok=True)
+        self._worker.submit(part.close)
 
     def _request(self, want: Want) -> None:
         # If it is not sent now, it is asked again when the connection is back.
@@ -192,19 +241,11 @@ class Fetching:
         self._connection.publish(topic, want.encode(), wait=False)
 
 
-def check_sizes(announcement: Announcement) -> None:
-    """Check that a round's files can be those of its architecture: else they could fill the disk.
-
-    Raises
-    ------
-    ProtocolError
-        If one is larger than any file of such weights.
-    """
-    parameters = architecture_of(announcement.architecture, announcement.task).parameters
-    largest = 8 + HEADER_LIMIT + 4 * parameters
-    for file in (announcement.model, announcement.averaged, announcement.control):
-        if file is not None and file.size > largest:
-            raise ProtocolError(
-                f"An announcement names a file of {file.size} bytes; "
-                f"a model of {announcement.architecture} has {largest} at most."
-            )
+def _sha256(path: Path) -> str | None:
+    """Compute a file's digest; ``None`` if it is gone."""
+    with storage_errors(path):
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None

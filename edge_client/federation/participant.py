@@ -1,34 +1,34 @@
-"""A device's part in a federation, as one loop over events.
+"""A device's part in a federation: what the network and the device bring, and what follows.
 
-As on the aggregator's side, the network's thread only puts messages into a queue; training runs in
-a thread of its own; every decision is taken in the loop's thread. Nothing polls: the loop sleeps
-until a message, finished work, or a deadline wakes it.
+The participant stands on a :class:`shared.loop.Loop`: every decision is taken in its thread. The
+network's thread only puts messages into the loop's queue, but for the chunks of models, which it
+writes to their files. Training, and whatever reads whole files, runs in workers.
 """
 
 import logging
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, Final
 
+from edge_client.federation import permission
+from edge_client.federation.announced_round import AnnouncedRound
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.delivery import Delivery
-from edge_client.federation.fetching import Fetching, check_sizes
+from edge_client.federation.fetching import Fetching
+from edge_client.federation.handover import Handover, OnModel
 from edge_client.federation.readiness import Readiness
 from edge_client.federation.round_work import MakeEngine
+from edge_client.federation.round_worker import Outcome, RoundWorker
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from edge_client.federation.transfers import PATIENCE
-from edge_client.federation.working import Outcome, Working
-from shared.byte_budget import ByteBudget
 from shared.connection import Connection
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
+from shared.loop import Loop
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import (
     Accepted,
     Announcement,
-    File,
     Message,
     Offer,
     Presence,
@@ -46,12 +46,6 @@ log = logging.getLogger(__name__)
 _AGAIN: Final = 30.0
 """Seconds until what failed, on a full disk for one, is tried again."""
 
-_MOST_WAITING: Final = 16 << 20
-"""Bytes of messages that wait for the loop at most: an honest aggregator's take a few thousand."""
-
-OnModel = Callable[[Path, Announcement], None]
-"""Told of a new global model: its file, and the announcement."""
-
 
 class Participant:
     """Takes part in a federation until it is stopped.
@@ -63,20 +57,24 @@ class Participant:
     folder
         Where its part is kept.
     examples
-        Gives what the device has to train on, normalised; called for each round.
+        Gives what the device has to train on, normalised; called for each round, in a worker.
     count
         Counts them, more cheaply.
     engines
         Makes what trains.
     on_model
-        Told of each new global model, the averaged one where there is one.
+        Told of each new global model, the averaged one where there is one; called in a worker.
     report
         Told what the device is doing, for its screens.
-    clock
-        A clock that only goes forward, in seconds.
+    refusal
+        Says why the device may not train now, as :func:`.permission.refusal` does.
+    loop
+        What it stands on; one of its own if not given.
+    connect
+        Makes the connection to the broker.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- most are the device's functions
         self,
         settings: FederationSettings,
         folder: Path,
@@ -86,49 +84,46 @@ class Participant:
         engines: MakeEngine,
         on_model: OnModel = lambda *_: None,
         report: Callable[[dict[str, Any]], None] = lambda _: None,
-        clock: Callable[[], float] = time.monotonic,
+        refusal: Callable[..., str | None] = permission.refusal,
+        loop: Loop | None = None,
+        connect: Callable[..., Connection] = Connection,
     ) -> None:
         self._settings = settings
-        self._memory = ClientState(folder)
-        self._on_model = on_model
+        self._client_state = client_state = ClientState(folder)
         self._report = report
-        self._clock = clock
-        self._topics = Topics(settings.federation)
-        self._readiness = Readiness(settings.part(PermissionSettings), count=count, clock=clock)
-        self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._waiting = ByteBudget(_MOST_WAITING)
-        self._announcement: Announcement | None = None
-        self._shown: str | None = None
+        self._loop = loop = loop or Loop()
+        self._topics = topics = Topics(settings.federation)
+        self._files = loop.worker("files")
+        self._round: AnnouncedRound | None = None
         self._remarked = ""
-        self._try_at: float | None = None
-        self._stopped = False
+        self._try_again = loop.deadline(self._consider)
         name = settings.name
-        self._words = [self._topics.round, self._topics.replies(name)]
-        self._connection = Connection(
+        self._words = [topics.round, topics.replies(name)]
+        self._connection = connection = connect(
             settings.broker,
             name,
             subscriptions=self._words,
-            will=(self._topics.presence(name), Presence(state="offline").encode()),
+            will=(topics.presence(name), Presence(state="offline").encode()),
             on_message=self._arrived,
-            on_change=lambda *change: self._events.put(partial(self._change, *change)),
-            on_room=lambda: self._events.put(self._send),
+            on_change=lambda *change: loop.put(partial(self._change, *change)),
+            on_room=lambda: loop.put(self._send),
         )
+        self._readiness = Readiness(
+            settings.part(PermissionSettings), count=count, refusal=refusal, clock=loop.clock
+        )
+        loop.watch(lambda: self._readiness.look_at, self._look)
         self._fetching = Fetching(
-            self._memory,
-            self._connection,
-            self._topics,
-            ended=self._fetched,
-            later=self._events.put,
-            clock=clock,
+            client_state, connection, topics, loop=loop, worker=self._files, ended=self._fetched
         )
-        self._delivery = Delivery(self._memory, self._connection, self._topics, clock=clock)
-        self._working = Working(
+        self._delivery = Delivery(client_state, connection, topics, loop=loop)
+        self._handover = Handover(on_model, self._files, self._remark)
+        self._worker = RoundWorker(
             name,
             settings.holdout,
-            self._memory,
+            client_state,
             examples=examples,
             engines=engines,
-            put=self._events.put,
+            worker=loop.worker("training"),
             ended=self._worked,
         )
 
@@ -142,58 +137,30 @@ class Participant:
         """
         self._connection.start()
         try:
-            while not self._stopped:
-                try:
-                    self._next()()
-                except StorageError as error:
-                    if self._try_at is None:  # once, however many chunks find the disk full
-                        log.error("%s %s", error.problem, error.remedy)  # noqa: TRY400 -- a full disk
-                    self._tell("troubled", error.problem)
-                    self._try_at = self._clock() + _AGAIN
+            self._loop.run(self._full)
         finally:
-            self._working.give_up()
+            self._worker.give_up()
             name = self._connection.name
             self._publish(self._topics.presence(name), Presence(state="offline"), retain=True)
-            self._working.close()
             self._connection.close()
+            self._loop.close()
             self._fetching.close()
 
     def stop(self) -> None:
         """End :meth:`run` soon; may be called from any thread, and in a signal's handler."""
-        self._working.give_up()
-        self._events.put(self._stop)
+        self._worker.give_up()
+        self._loop.stop()
 
     def examples_changed(self) -> None:
         """Learn that there are other examples; may be called from any thread."""
-        self._events.put(self._look)
+        self._loop.put(self._look)
 
-    def _stop(self) -> None:
-        self._stopped = True
-
-    def _next(self) -> Callable[[], None]:
-        """Wait for what is to be done next; messages go before what is due if nobody answers."""
-        due = [self._try_at, self._readiness.look_at]
-        if self._connection.connected:
-            due += [self._fetching.again_at, self._delivery.again_at]
-        wake_at = min((at for at in due if at is not None), default=None)
-        left = None if wake_at is None else max(0.0, wake_at - self._clock())
-        try:
-            return self._events.get(timeout=left)
-        except Empty:
-            return self._tick
-
-    def _tick(self) -> None:
-        now = self._clock()
-        if (at := self._readiness.look_at) is not None and now >= at:
-            self._look()
-        if self._try_at is not None and now >= self._try_at:
-            self._try_at = None
-            self._consider()
-        if self._connection.connected:
-            if (at := self._fetching.again_at) is not None and now >= at:
-                self._fetching.ask()
-            if (at := self._delivery.again_at) is not None and now >= at:
-                self._delivery.look()
+    def _full(self, error: StorageError) -> None:
+        """Say that the disk is full, once however many chunks find it so; try again later."""
+        if self._try_again.at is None:
+            log.error("%s %s", error.problem, error.remedy)
+        self._tell("troubled", error.problem)
+        self._try_again.within(_AGAIN)
 
     # ------------------------------------------------------------------ the network
 
@@ -214,50 +181,42 @@ class Participant:
 
     def _look(self) -> None:
         """Say that this device is there, how many examples it has, and whether it would train."""
-        presence = self._readiness.look(training=self._working.on is not None)
+        presence = self._readiness.look(training=self._worker.on is not None)
         if not self._readiness.trains:
-            self._working.give_up()  # it goes on from there when it may
+            self._worker.give_up()  # it goes on from there when it may
         self._publish(self._topics.presence(self._connection.name), presence, retain=True)
         if self._connection.connected:
             self._consider()
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message in the network's thread: a model's chunk at once, others to the loop."""
-        if topic not in self._words:
-            self._chunk(payload)
-        elif self._waiting.add(payload):
-            self._events.put(partial(self._message, topic, payload))
-
-    def _chunk(self, frame: bytes) -> None:
-        """Take a piece of a model; what goes wrong is for the loop to handle."""
+        if topic in self._words:
+            self._loop.message(topic, payload, partial(self._message, topic, payload))
+            return
         try:
-            self._fetching.take(Chunk.decode(frame))
+            self._fetching.take(Chunk.decode(payload))
         except ChorusError as error:
-            self._events.put(partial(self._chunk_failed, error))
+            self._loop.put(partial(self._chunk_failed, error))
 
     def _chunk_failed(self, error: ChorusError) -> None:
         if isinstance(error, StorageError):
             raise error
-        self._remark(f"{error.problem} {error.remedy}".strip())
+        self._remark(error)
 
     def _message(self, topic: str, payload: bytes) -> None:
-        """Take a message; whatever is wrong with it ends nothing but itself."""
-        self._waiting.remove(payload)
         try:
-            if topic == self._topics.round:
-                if payload:
-                    self._announced(Announcement.decode(payload))
-            else:
+            if topic != self._topics.round:
                 self._reply(decode_reply(payload))
+            elif payload:
+                self._announced(Announcement.decode(payload))
         except StorageError:
             raise
         except ChorusError as error:
-            self._remark(f"{error.problem} {error.remedy}".strip())
-        except Exception:
-            log.exception("A message to %s could not be handled.", topic)
+            self._remark(error)
 
-    def _remark(self, sentence: str) -> None:
+    def _remark(self, error: ChorusError) -> None:
         """Log what is wrong, but not again and again."""
+        sentence = f"{error.problem} {error.remedy}".strip()
         if sentence != self._remarked:
             self._remarked = sentence
             log.warning("%s", sentence)
@@ -267,7 +226,7 @@ class Participant:
         self._connection.publish(topic, message.encode(), retain=retain, wait=False)
 
     def _reply(self, reply: Received | Accepted | Refused | Unavailable) -> None:
-        offer = self._memory.offer
+        offer = self._client_state.offer
         match reply:
             case Unavailable(file=file, sentence=sentence):
                 if self._fetching.digest == file:
@@ -279,33 +238,34 @@ class Participant:
                 self._delivery.told(reply)
             case Accepted():
                 self._decided(offer, "")
-            case Refused(reason="damaged") if self._memory.intact():
-                log.warning("%s It is sent again.", reply.sentence)
-                self._delivery.arrived_damaged()
+            case Refused(reason="damaged"):
+                looked = partial(self._damaged, offer, reply.sentence)
+                self._files.do(self._client_state.intact, looked, self._chunk_failed)
             case Refused(sentence=sentence):
                 self._decided(offer, sentence)
 
     # ------------------------------------------------------------------ rounds
 
     def _announced(self, announcement: Announcement) -> None:
-        if announcement.federation != self._settings.federation:
-            raise ProtocolError("An announcement is of another federation.")
+        before = self._round
+        announced = AnnouncedRound(announcement, self._connection.name)
+        announced.check(self._settings.federation)
         if difference := self._settings.task.difference(announcement.task):
-            self._announcement = None
-            self._working.give_up()
+            self._round = None
+            self._worker.give_up()
             raise self._of_another_task(announcement, difference)
-        check_sizes(announcement)
-        before = self._announcement
-        self._announcement = announcement
-        self._memory.enter(announcement.run)
-        if self._memory.offer is None:
+        self._round = announced
+        self._client_state.enter(announcement.run)
+        if self._client_state.offer is None:
             self._delivery.end()
         # The aggregator may be another process, or the round over: then it hears of this update.
         self._delivery.restart()
-        if before is None or _named(before) != _named(announcement):
-            log.info("Round %d is %s.", announcement.round, announcement.state)
-        if self._working.on not in (None, (announcement.run, announcement.round)):
-            self._working.give_up()
+        self._handover.announced()
+        state = announcement.state
+        if before is None or (before.key, before.announcement.state) != (announced.key, state):
+            log.info("Round %d is %s.", announcement.round, state)
+        if self._worker.on not in (None, announced.key):
+            self._worker.give_up()
         self._consider()
 
     def _of_another_task(self, announcement: Announcement, difference: str) -> ProtocolError:
@@ -320,71 +280,56 @@ class Participant:
 
     def _consider(self) -> None:
         """Do what comes next: offer a finished update, fetch a file, or train."""
-        announcement = self._announcement
-        if announcement is None:
+        announced = self._round
+        if announced is None:
             return
+        announcement = announced.announcement
         # Here too: a full disk may have prevented it when the announcement came.
-        self._memory.enter(announcement.run)
-        if self._memory.offer is not None:
+        self._client_state.enter(announcement.run)
+        if self._client_state.offer is not None:
             self._tell("sending", "")
             if not self._delivery.under_way:
                 self._delivery.begin(announcement.chunk)
             return
-        mine = self._is_mine(announcement)
-        ready = self._has_files(self._wanted(announcement, mine=mine), announcement.chunk)
-        if ready and self._shown != (shown := (announcement.averaged or announcement.model)).digest:
-            self._shown = shown.digest
-            self._on_model(self._memory.path(shown.digest), announcement)
-        if ready:
-            self._tell("training" if mine else "waiting", "")
-        if ready and mine and self._working.on is None:
-            log.info(
-                "Round %d: training on %d examples.", announcement.round, self._readiness.examples
-            )
-            self._working.begin(announcement)
-
-    def _has_files(self, wanted: list[File], chunk: int) -> bool:
-        """Say whether all files are there; fetch the first that is not."""
-        self._fetching.keep_only(wanted)
-        missing = [file for file in wanted if not self._fetching.has(file)]
-        if missing:
+        mine = announced.invites and self._readiness.trains
+        mine &= not self._client_state.is_done(*announced.key)
+        if not self._fetching.gather(announced.files(training=mine), announcement.chunk):
             self._tell("fetching", "")
-            if self._fetching.digest is None:
-                self._fetching.begin(missing[0], chunk)
-        return not missing
+            return
+        self._handover.give(announced, self._client_state.path(announced.recognises.digest))
+        self._tell("training" if mine else "waiting", "")
+        if mine and self._worker.on is None:
+            examples = self._readiness.examples
+            log.info("Round %d: training on %d examples.", announcement.round, examples)
+            self._worker.begin(announcement)
 
     def _fetched(self, whole: bool) -> None:  # noqa: FBT001 -- Fetching's call
         if whole:
             self._consider()
         else:
-            self._try_at = self._clock() + PATIENCE
-
-    def _is_mine(self, announcement: Announcement) -> bool:
-        """Say whether this device has something to do in the announced round."""
-        name, clients = self._connection.name, announcement.clients
-        invited = announcement.state == "open" and (clients is None or name in clients)
-        done = self._memory.is_done(announcement.run, announcement.round)
-        return invited and not done and self._readiness.trains
-
-    def _wanted(self, announcement: Announcement, *, mine: bool) -> list[File]:
-        """List the files this device needs: to train, if the round is its own, and to recognise."""
-        recognises = announcement.averaged or announcement.model
-        if not mine:
-            return [recognises]
-        files = [announcement.model, announcement.control, recognises]
-        return list({file.digest: file for file in files if file}.values())
+            self._try_again.within(PATIENCE)
 
     def _worked(self, outcome: Outcome) -> None:
         """Learn what came of a round's work."""
         if isinstance(outcome, ChorusError):
-            self._remark(f"{outcome.problem} {outcome.remedy}".strip())
+            self._remark(outcome)
             self._tell("troubled", outcome.problem)
-            self._try_at = self._clock() + _AGAIN
+            self._try_again.within(_AGAIN)
             return
         if outcome:
             ready = f"{outcome.size} bytes in {outcome.codec}"
             log.info("Round %d: the update is ready, %s.", outcome.round, ready)
         self._consider()
+
+    def _damaged(self, offer: Offer, sentence: str, intact: bool) -> None:  # noqa: FBT001 -- as a worker calls it
+        """Learn whether the update that arrived damaged is so here, too."""
+        if self._client_state.offer != offer:
+            return  # it was decided on meanwhile
+        if intact:
+            log.warning("%s It is sent again.", sentence)
+            self._delivery.arrived_damaged()
+        else:
+            self._decided(offer, sentence)
 
     def _decided(self, offer: Offer, refused: str) -> None:
         """Learn what became of the update: it counts, or was refused."""
@@ -392,24 +337,20 @@ class Participant:
             log.warning("Round %d: the update was refused: %s", offer.round, refused)
         else:
             log.info("Round %d: the update counts.", offer.round)
-        self._memory.decide(refused=refused)
+        self._client_state.decide(refused=refused)
         self._delivery.end()
         self._tell("waiting", refused)
-        if self._settings.leave_after and self._memory.accepted >= self._settings.leave_after:
-            self._stopped = True
+        leave_after = self._settings.leave_after
+        if leave_after and self._client_state.accepted >= leave_after:
+            self._loop.stop()
         self._consider()
 
     def _tell(self, state: str, remark: str) -> None:
-        announcement = self._announcement
         self._report(
             {
                 "state": state,
-                "number": announcement.round if announcement else None,
-                "accepted": self._memory.accepted,
+                "number": self._round.announcement.round if self._round else None,
+                "accepted": self._client_state.accepted,
                 "remark": remark,
             }
         )
-
-
-def _named(announcement: Announcement) -> tuple[str, int, str]:
-    return announcement.run, announcement.round, announcement.state

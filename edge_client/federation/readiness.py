@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from edge_client.federation.permission import refusal
+from edge_client.federation import permission
 from edge_client.federation.settings import PermissionSettings
 from shared.protocol.messages import Presence
 
@@ -23,6 +23,8 @@ class Readiness:
         What the owner allows.
     count
         Counts the labelled examples.
+    refusal
+        Says why the device may not train now, as :func:`.permission.refusal` does.
     clock
         A clock that only goes forward, in seconds.
 
@@ -39,11 +41,13 @@ class Readiness:
         limits: PermissionSettings,
         *,
         count: Callable[[], int],
+        refusal: Callable[..., str | None] = permission.refusal,
         clock: Callable[[], float],
     ) -> None:
         self._limits = limits
         self._limited = limits.train_between or limits.on_mains or limits.most_load is not None
         self._count = count
+        self._refusal = refusal
         self._clock = clock
         self._looked = 0.0
         self.examples = 0
@@ -57,7 +61,7 @@ class Readiness:
     def look(self, *, training: bool) -> Presence:
         """Look, and give what to say to the aggregator; ``training``: whether it trains already."""
         self._looked = self._clock()
-        why_not = refusal(self._limits, training=training)
+        why_not = self._refusal(self._limits, training=training)
         self.examples = self._count()
         if not self.examples:
             why_not = "it has no labelled examples yet"

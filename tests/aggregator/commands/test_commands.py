@@ -35,7 +35,7 @@ def federation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Federation:
         assert isinstance(step, Opened)
         step = play(federation, step)  # type: ignore[assignment] # a round opens each time
     put(federation, 3, random_update("anna", 3))
-    federation.ledger.hear("anna", present=True, examples=40, bytes_up=1_500_000)
+    federation.ledger.see("anna", present=True, examples=40, bytes_up=1_500_000)
     federation.ledger.refuse("mallory", "uninvited", "You are not invited.", 3, None)
     return federation
 
@@ -201,6 +201,6 @@ def test_a_list_of_codecs_is_as_good_as_their_names(tmp_path: Path) -> None:
     assert listed.codecs == settings(tmp_path, codecs="int8, float32").codecs
 
 
-def test_last_heard_is_told_as_people_do(federation: Federation) -> None:
+def test_when_a_client_was_last_seen_is_told_as_people_do(federation: Federation) -> None:
     assert federation
     assert " s ago" in run("status").stdout

@@ -83,37 +83,37 @@ def test_a_round_ends_once(ledger: Ledger) -> None:
     assert ledger.current() == version
 
 
-def test_what_is_heard_is_added_up_and_written_together(
+def test_what_is_seen_of_clients_is_added_up_and_written_together(
     ledger: Ledger, clock: Clock, tmp_path: Path
 ) -> None:
     with History(tmp_path / "ledger.sqlite") as history:
-        ledger.hear("b", present=True, trains=True, examples=7, software="1.0", bytes_up=10)
-        ledger.hear("b", bytes_up=5, bytes_down=2)
+        ledger.see("b", present=True, trains=True, examples=7, software="1.0", bytes_up=10)
+        ledger.see("b", bytes_up=5, bytes_down=2)
         assert history.clients() == []
         clock.now += 6
-        ledger.hear("a")
+        ledger.see("a")
         ledger.flush()
         first, second = history.clients()
-    assert (first.name, first.present, first.heard) == ("a", False, clock.now)
+    assert (first.name, first.present, first.last_seen) == ("a", False, clock.now)
     assert (second.present, second.trains, second.examples, second.software) == (
         True,
         True,
         7,
         "1.0",
     )
-    assert (second.bytes_up, second.bytes_down, second.heard) == (15, 2, clock.now - 6)
+    assert (second.bytes_up, second.bytes_down, second.last_seen) == (15, 2, clock.now - 6)
 
 
 def test_after_a_restart_nobody_is_there(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.hear("a", present=True)
+    ledger.see("a", present=True)
     ledger.close()
     ledger = Ledger(tmp_path / "ledger.sqlite")
     assert [client.present for client in ledger.clients()] == [True]
     ledger.begin(AggregatorSettings())
     assert [client.present for client in ledger.clients()] == [False]
-    ledger.hear("a", present=True)
+    ledger.see("a", present=True)
     ledger.flush()
-    ledger.hear("b", present=True)
+    ledger.see("b", present=True)
     ledger.forget_present()
     assert [(client.name, client.present) for client in ledger.clients()] == [
         ("a", False),
@@ -128,7 +128,7 @@ def test_refusals_and_clients_are_bounded(
     monkeypatch.setattr(module, "MOST_CLIENTS", 3)
     for number in range(8):
         clock.now += 1
-        ledger.hear(f"client-{number}")
+        ledger.see(f"client-{number}")
         ledger.refuse(f"client-{number}", "late", "Too late.", number, None)
     assert [refusal.round for refusal in ledger.refusals()] == [7, 6, 5, 4, 3]
     assert [refusal.round for refusal in ledger.refusals(2)] == [7, 6]
@@ -230,10 +230,10 @@ def test_a_full_disk_is_a_storage_error_and_nothing_is_lost(
     ledger.open_round(1, ["a"], 1, {})
     pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
     ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
-    ledger.hear("b", bytes_up=7)
+    ledger.see("b", bytes_up=7)
     with pytest.raises(StorageError, match="full"):
         ledger.refuse("b", "late", "x" * 50_000, 1, None)
-    ledger.hear("b", software="x" * 50_000)
+    ledger.see("b", software="x" * 50_000)
     with pytest.raises(StorageError, match="full"):
         ledger.flush()
     ledger._connection.execute("PRAGMA max_page_count = 1000000")

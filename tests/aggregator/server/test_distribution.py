@@ -1,7 +1,6 @@
 """Models on their way out: each chunk once for all who want it, whatever is asked for."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,31 +10,38 @@ from hypothesis import strategies as st
 from aggregator.server.distribution import MOST_ASKED, Distribution
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Want
-from tests.brokers import wait_until
+from tests.loop_driver import LoopDriver
 
 MODEL, OTHER = "a" * 64, "b" * 64
 CHUNK = 1024
 CONTENT = bytes(range(256)) * 41
 
 
-@contextmanager
-def distributing(
-    path: Path, publish: Callable[[Chunk], object] | None = None
-) -> Iterator[tuple[Distribution, list[Chunk]]]:
-    published: list[Chunk] = []
+class Distributing:
+    """A distribution of one file, its worker, and what it has published."""
 
-    def collect(chunk: Chunk) -> bool:
-        published.append(chunk)
-        if publish:
-            publish(chunk)
+    def __init__(self, path: Path) -> None:
+        path.write_bytes(CONTENT)
+        self.driver = LoopDriver(at_once=False)
+        self.published: list[Chunk] = []
+        worker = self.driver.loop.worker("distribution")
+        self.distribution = Distribution(self._publish, CHUNK, worker)
+        self.distribution.serve({MODEL: path})
+        self.want = self.distribution.want
+
+    def _publish(self, chunk: Chunk) -> bool:
+        self.published.append(chunk)
         return True
 
-    path.write_bytes(CONTENT)
-    distribution = Distribution(collect, CHUNK)
-    distribution.serve({MODEL: path})
-    yield distribution, published
-    if distribution._thread.ident:
-        distribution.close()
+    def work(self) -> None:
+        self.driver.work("distribution")
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Iterator[Distributing]:
+    one = Distributing(tmp_path / "model")
+    yield one
+    one.distribution.close()
 
 
 def want(*ranges: tuple[int, int], file: str = MODEL, seen: int = 0) -> Want:
@@ -46,53 +52,50 @@ def whole(chunks: list[Chunk]) -> bytes:
     return b"".join(bytes(c.payload) for c in sorted(chunks, key=lambda c: c.offset))
 
 
-def test_many_who_ask_cost_what_one_does(tmp_path: Path) -> None:
-    with distributing(tmp_path / "model") as (distribution, published):
-        assert distribution.want(want((0, len(CONTENT)))) == len(CONTENT)
-        for _ in range(7):
-            assert distribution.want(want((0, len(CONTENT)))) == 0
-        distribution.start()
-        wait_until(lambda: len(published) == 11, "all chunks are published")
-        assert whole(published) == CONTENT
-        assert [chunk.sequence for chunk in published] == list(range(1, 12))
-        # Who has seen the fifth gets the others without asking; who saw none asks in vain once.
-        assert distribution.want(want((0, len(CONTENT)), seen=5)) == 5 * CHUNK
-        wait_until(lambda: len(published) == 16, "what is missing is published")
-        assert sorted(chunk.offset for chunk in published[11:]) == [n * CHUNK for n in range(5)]
-        distribution.want(want((0, CHUNK)))
-        wait_until(lambda: len(published) == 17, "what was lost is published again")
+def test_many_who_ask_cost_what_one_does(it: Distributing) -> None:
+    assert it.want(want((0, len(CONTENT)))) == len(CONTENT)
+    for _ in range(7):
+        assert it.want(want((0, len(CONTENT)))) == 0
+    it.work()
+    assert len(it.published) == 11
+    assert whole(it.published) == CONTENT
+    assert [chunk.sequence for chunk in it.published] == list(range(1, 12))
+    # Who has seen the fifth gets the others without asking; who saw none asks in vain once.
+    assert it.want(want((0, len(CONTENT)), seen=5)) == 5 * CHUNK
+    it.work()
+    assert len(it.published) == 16
+    assert sorted(chunk.offset for chunk in it.published[11:]) == [n * CHUNK for n in range(5)]
+    it.want(want((0, CHUNK)))
+    it.work()
+    assert len(it.published) == 17, "what was lost is published again"
 
 
-def test_what_is_not_served_is_not_to_be_had(tmp_path: Path) -> None:
-    with distributing(tmp_path / "model") as (distribution, published):
-        assert distribution.want(want((0, 1), file=OTHER)) is None
-        distribution.want(want((0, len(CONTENT))))
-        distribution.serve({})
-        assert distribution.want(want((0, 1))) is None
-        distribution.start()
-        distribution.close()
-        assert not published
-        distribution._thread = type(distribution._thread)()
+def test_what_is_not_served_is_not_to_be_had(it: Distributing) -> None:
+    assert it.want(want((0, 1), file=OTHER)) is None
+    it.want(want((0, len(CONTENT))))
+    it.distribution.serve({})
+    assert it.want(want((0, 1))) is None
+    it.work()
+    assert not it.published
 
 
-def test_a_file_that_is_removed_ends_nothing_but_itself(tmp_path: Path) -> None:
-    with distributing(tmp_path / "model") as (distribution, published):
-        (tmp_path / "other").write_bytes(b"other")
-        distribution.serve({MODEL: tmp_path / "model", OTHER: tmp_path / "other"})
-        (tmp_path / "model").unlink()
-        distribution.start()
-        distribution.want(want((0, CHUNK)))
-        distribution.want(want((0, 5), file=OTHER))
-        wait_until(lambda: published, "the other file is published")
-        assert (published[0].digest, published[0].payload) == (OTHER, b"other")
+def test_a_file_that_is_removed_ends_nothing_but_itself(it: Distributing, tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"other")
+    it.distribution.serve({MODEL: tmp_path / "model", OTHER: tmp_path / "other"})
+    (tmp_path / "model").unlink()
+    it.want(want((0, CHUNK)))
+    it.want(want((0, 5), file=OTHER))
+    it.work()
+    (chunk,) = it.published
+    assert (chunk.digest, chunk.payload) == (OTHER, b"other")
 
 
-def test_after_a_lost_connection_all_is_asked_for_anew(tmp_path: Path) -> None:
-    with distributing(tmp_path / "model") as (distribution, _):
-        distribution.want(want((0, len(CONTENT))))
-        distribution.forget()
-        assert not distribution._jobs
-        assert distribution.want(want((0, len(CONTENT)), seen=9)) == len(CONTENT)
+def test_after_a_lost_connection_all_is_asked_for_anew(it: Distributing) -> None:
+    it.want(want((0, len(CONTENT))))
+    it.distribution.forget()
+    it.work()
+    assert not it.published
+    assert it.want(want((0, len(CONTENT)), seen=9)) == len(CONTENT)
 
 
 offsets = st.integers(0, 1 << 30)
@@ -103,9 +106,11 @@ offsets = st.integers(0, 1 << 30)
 def test_whatever_is_asked_for_no_more_waits_than_a_file_has(
     wants: list[list[tuple[int, int]]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with distributing(tmp_path_factory.mktemp("d") / "model") as (distribution, _):
-        for ranges in wants:
-            size = distribution.want(want(*ranges))
-            assert size is not None
-            assert 0 <= size <= min(len(CONTENT), MOST_ASKED)
-        assert len(distribution._jobs) <= -(-len(CONTENT) // CHUNK)
+    it = Distributing(tmp_path_factory.mktemp("d") / "model")
+    for ranges in wants:
+        size = it.want(want(*ranges))
+        assert size is not None
+        assert 0 <= size <= min(len(CONTENT), MOST_ASKED)
+    it.work()
+    it.distribution.close()
+    assert len(it.published) <= -(-len(CONTENT) // CHUNK)

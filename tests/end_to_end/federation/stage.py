@@ -9,10 +9,11 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from queue import Empty
-from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any
+
+from shared.loop import Action, Loop
 
 
 class Killed(BaseException):
@@ -149,21 +150,9 @@ class Stage:
         for actor in [actor for actor in self.actors if actor.owner is owner]:
             actor.kill()
 
-    # What stands in for queue.SimpleQueue, threading, and ThreadPoolExecutor.
-
-    def queue(self) -> "Queue":
-        return Queue(self)
-
-    def pool(self, *_: object) -> "Pool":
-        return Pool(self)
-
-    @property
-    def threading(self) -> SimpleNamespace:
-        return SimpleNamespace(
-            Condition=lambda *_: Condition(self),
-            Lock=threading.Lock,
-            Thread=lambda target, **_: Thread(self, target),
-        )
+    def loop(self) -> Loop:
+        """Make a loop whose queue and workers take turns."""
+        return Loop(clock=self.clock, queue=Queue(self), thread=lambda _: Pool(self))
 
 
 class Queue:
@@ -171,12 +160,12 @@ class Queue:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._items: deque[Any] = deque()
+        self._items: deque[Action] = deque()
 
-    def put(self, item: object) -> None:
+    def put(self, item: Action, /) -> None:
         self._items.append(item)
 
-    def get(self, timeout: float | None = None) -> Any:
+    def get(self, *, timeout: float | None = None) -> Action:
         actor = self._stage.current
         assert actor
         actor.wait(lambda: self._items, None if timeout is None else self._stage.now + timeout)
@@ -185,63 +174,27 @@ class Queue:
         return self._items.popleft()
 
 
-class Condition:
-    """A :class:`threading.Condition`: nobody else runs meanwhile."""
+class Pool(Executor):
+    """A thread pool of one thread that takes turns."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def notify(self) -> None:
-        return None
-
-    notify_all = notify
-
-    def wait_for(self, predicate: Callable[[], object]) -> None:
-        assert self._stage.current
-        self._stage.current.wait(predicate)
-
-
-class Thread:
-    """A :class:`threading.Thread` that takes turns."""
-
-    def __init__(self, stage: Stage, target: Callable[[], object]) -> None:
-        self._stage = stage
-        self._target = target
-        self._actor: Actor | None = None
-
-    def start(self) -> None:
-        self._actor = self._stage.begin(self._target)
-
-    def join(self, timeout: float | None = None) -> None:
-        del timeout
-        while self._actor and not self._actor.ended:
-            self._actor.resume()
-
-
-class Pool:
-    """A thread pool of one thread."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._work: deque[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._work: deque[tuple[Future[Any], Callable[..., Any]]] = deque()
         self._ended = False
         self._actor = stage.begin(self._run)
 
-    def submit(self, work: Callable[..., Any], *arguments: object) -> "Future[Any]":
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         assert not self._ended
+        assert not args
+        assert not kwargs
         future: Future[Any] = Future()
-        self._work.append((future, work, arguments))
+        self._work.append((future, fn))
         return future
 
-    def shutdown(self, *, cancel_futures: bool = False) -> None:
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 -- as Executor has it
+        assert wait
         assert cancel_futures
-        for future, _, _ in self._work:
+        for future, _ in self._work:
             future.cancel()
         self._ended = True
         while not self._actor.ended:
@@ -252,11 +205,11 @@ class Pool:
             assert self._stage.current
             self._stage.current.wait(lambda: self._work or self._ended)
             while self._work:
-                future, work, arguments = self._work.popleft()
+                future, work = self._work.popleft()
                 if not future.set_running_or_notify_cancel():
                     continue
                 try:
-                    future.set_result(work(*arguments))
+                    future.set_result(work())
                 except Exception as error:  # noqa: BLE001 -- as ThreadPoolExecutor does
                     future.set_exception(error)
                 break

@@ -194,7 +194,7 @@ def test_a_flood_waits_outside(it: World) -> None:
     for kind in (TOPICS.chunks, TOPICS.requests, TOPICS.presence):
         for _ in range(300):
             service._arrived(kind("mallory"), piece)
-    assert len(service._events._items) <= 10  # type: ignore[attr-defined] # it stands in
+    assert len(service._loop._queue._items) <= 10  # type: ignore[attr-defined] # it stands in
     service._arrived(TOPICS.requests("client-00000"), b"{}")
     it.settle()
     it.check(simulated())
@@ -255,12 +255,12 @@ def test_a_model_that_is_not_finite_is_not_trained_on(it: World) -> None:
     client.link.waiting.clear()
     lie = model(truth, digest=digest, size=len(content))
     client.link.on_message(TOPICS.round, lie.encode())
-    for actor in it.stage.ready():
-        it.run(actor)  # it asks for the model
+    while client.loop.ready:
+        it.run(client.loop)  # it asks for the model
     client.link.on_message(TOPICS.model(digest), Chunk(digest, 0, content, 1).encode())
     it.rest()
     assert (it.folder / client.name / f"{digest}.safetensors").exists()
-    assert client.participant._memory.offer is None
+    assert client.participant._client_state.offer is None
     it.kill_client(0)
     it.settle()
     it.check(simulated())

@@ -16,17 +16,7 @@ FIRST, OTHER = 0, 1
 
 
 def training(it: World, number: int) -> bool:
-    return it.clients[number].participant._working.on is not None
-
-
-def limits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Let there be a reason why nobody may train, whenever the list has one."""
-    reasons: list[str] = []
-    monkeypatch.setattr(
-        "edge_client.federation.readiness.refusal",
-        lambda _, training: reasons[0] if reasons else None,  # noqa: ARG005 -- as it is called
-    )
-    return reasons
+    return it.clients[number].participant._worker.on is not None
 
 
 def test_on_a_line_slower_than_anybodys_patience_nothing_is_sent_twice() -> None:
@@ -47,20 +37,19 @@ def test_on_a_line_slower_than_anybodys_patience_nothing_is_sent_twice() -> None
         assert len(passed) == len(set(passed)) > 3
 
 
-def test_who_may_not_train_any_more_stops_and_goes_on_when_allowed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    reasons = limits(monkeypatch)
+def test_who_may_not_train_any_more_stops_and_goes_on_when_allowed() -> None:
     with world() as it:
         it.settle(until=lambda: it.clients and training(it, FIRST))
-        reasons.append("these are quiet hours")
+        it.limits.append("these are quiet hours")
         it.clients[FIRST].participant.examples_changed()
+        while it.clients[FIRST].loop.ready:
+            it.run(it.clients[FIRST].loop)
         it.rest()
         assert not training(it, FIRST)
         assert it.server
         counted = it.server.federation.ledger.updates(1)
         assert [update.client for update in counted] == ["client-00001"]
-        reasons.clear()
+        it.limits.clear()
         # Nothing is announced anew: the round is open all the while.
         it.clients[FIRST].participant.examples_changed()
         it.settle()
@@ -96,7 +85,7 @@ def test_a_broker_that_comes_back_tells_who_is_there() -> None:
         it.check(simulated())
 
 
-def test_when_a_client_was_heard_is_written_soon() -> None:
+def test_when_a_client_was_last_seen_is_written_soon() -> None:
     with world(quorum=3) as it:
         it.start()
         it.rest()

@@ -85,7 +85,12 @@ class Server:
     def __init__(self, world: "World", settings: AggregatorSettings) -> None:
         world.stage.owner = self
         self.federation = Federation(settings, clock=world.calendar)
-        self.service = Service(self.federation, BrokerSettings(), clock=world.stage.clock)
+        self.service = Service(
+            self.federation,
+            BrokerSettings(),
+            loop=world.stage.loop(),
+            connect=world.network.connection,  # type: ignore[arg-type] # it stands in
+        )
         self.link: Link = self.service._connection  # type: ignore[assignment] # it stands in
         world.stage.begin(world.ending(self.service.run), self)
 
@@ -105,10 +110,12 @@ class Client:
             examples=lambda: data,
             count=lambda: len(data),
             engines=lambda name: SteppingEngine(world.stage, architecture_of(name, settings.task)),
-            clock=world.stage.clock,
+            refusal=world.refusal,
+            loop=world.stage.loop(),
+            connect=world.network.connection,  # type: ignore[arg-type] # it stands in
         )
         self.link: Link = self.participant._connection  # type: ignore[assignment] # it stands in
-        world.stage.begin(self.participant.run, self)
+        self.loop = world.stage.begin(self.participant.run, self)
 
 
 class World:
@@ -134,6 +141,8 @@ class World:
         self.client_labels = self.settings.labels
         self.data = data_of(self.settings.task)
         self.ended = False
+        self.limits: list[str] = []
+        """Why nobody may train; as long as it is empty, everybody may."""
         self._jumps = 0
         self.passed = 0
         """Messages that were let through, or were not."""
@@ -144,6 +153,9 @@ class World:
         """Give a time of day that jumps by years; it matters for records only."""
         self._jumps += 1
         return 1e9 + self._jumps * 7919 % 13 * 1e7
+
+    def refusal(self, *_: object, **__: object) -> str | None:
+        return self.limits[0] if self.limits else None
 
     def ending(self, run: Callable[[], None]) -> Callable[[], None]:
         def wrapped() -> None:
@@ -289,12 +301,6 @@ def world(**values: Any) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         replace_model(patch, TINY)
         it = World(folder, **values)
-        for module in ("aggregator.server.service", "edge_client.federation.participant"):
-            patch.setattr(f"{module}.SimpleQueue", it.stage.queue)
-            patch.setattr(f"{module}.Connection", it.network.connection)
-        patch.setattr("aggregator.server.worker.ThreadPoolExecutor", it.stage.pool)
-        patch.setattr("edge_client.federation.working.ThreadPoolExecutor", it.stage.pool)
-        patch.setattr("aggregator.server.distribution.threading", it.stage.threading)
         try:
             yield it
         finally:

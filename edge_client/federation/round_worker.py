@@ -1,13 +1,13 @@
-"""A round's work in a thread of its own: begun, given up, finished."""
+"""A round's work in a worker's thread: begun, given up, finished."""
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.round_work import MakeEngine, RoundWork
 from shared.errors import ChorusError
+from shared.loop import Worker
 from shared.protocol.messages import Announcement, Offer
 from shared.training import Examples
 
@@ -15,7 +15,7 @@ Outcome = Offer | ChorusError | None
 """What came of it: an update to be offered, what went wrong, or nothing, as it was given up."""
 
 
-class Working:
+class RoundWorker:
     """Does the work of one round at a time.
 
     Parameters
@@ -24,38 +24,37 @@ class Working:
         This client's name.
     holdout
         Share of the examples to score with.
-    memory
+    client_state
         Where the update goes.
     examples
-        Gives what there is to train on.
+        Gives what there is to train on; called in the worker's thread.
     engines
-        Makes what trains.
-    put
-        Does something in the participant's loop; called from the other thread.
+        Makes what trains; called in the worker's thread.
+    worker
+        Where it is done.
     ended
-        Told, in that loop, what came of the work.
+        Told, in the loop, what came of the work.
     """
 
     def __init__(
         self,
         client: str,
         holdout: float,
-        memory: ClientState,
+        client_state: ClientState,
         *,
         examples: Callable[[], Examples],
         engines: MakeEngine,
-        put: Callable[[Callable[[], None]], None],
+        worker: Worker,
         ended: Callable[[Outcome], None],
     ) -> None:
         self._client = client
         self._holdout = holdout
-        self._memory = memory
+        self._client_state = client_state
         self._examples = examples
         self._engines = engines
-        self._put = put
+        self._worker = worker
         self._ended = ended
         self._abandon = threading.Event()
-        self._thread = ThreadPoolExecutor(1, "training")
         self.on: tuple[str, int] | None = None
         """Run and round that are being worked on."""
 
@@ -63,34 +62,27 @@ class Working:
         """Begin with a round; nothing else must be under way."""
         self._abandon.clear()
         self.on = (announcement.run, announcement.round)
-        work = RoundWork(
-            client=self._client,
-            announcement=announcement,
-            examples=self._examples(),
-            holdout=self._holdout,
-            memory=self._memory,
-            engine=self._engines(announcement.architecture),
-            stop=lambda _: self._abandon.is_set(),
-        )
-        self._thread.submit(work.run).add_done_callback(self._finished)
+        self._worker.do(partial(self._work, announcement), self._finished, self._finished)
 
     def give_up(self) -> None:
         """Stop at the next step, if something is under way; may be called from any thread."""
         self._abandon.set()
 
-    def close(self) -> None:
-        """Give up, and wait until nothing is under way."""
-        self.give_up()
-        self._thread.shutdown(cancel_futures=True)
+    def _work(self, announcement: Announcement) -> Offer | None:
+        examples = self._examples()
+        if self._abandon.is_set():
+            return None  # the files of its round may be gone
+        work = RoundWork(
+            client=self._client,
+            announcement=announcement,
+            examples=examples,
+            holdout=self._holdout,
+            memory=self._client_state,
+            engine=self._engines(announcement.architecture),
+            stop=lambda _: self._abandon.is_set(),
+        )
+        return work.run()
 
-    def _finished(self, future: "Future[Offer | None]") -> None:
-        if not future.cancelled():
-            self._put(partial(self._tell, future))
-
-    def _tell(self, future: "Future[Offer | None]") -> None:
+    def _finished(self, outcome: Outcome) -> None:
         self.on = None
-        error = future.exception()
-        if isinstance(error, ChorusError):
-            self._ended(error)
-        else:
-            self._ended(future.result())  # what is nobody's to fix is raised
+        self._ended(outcome)

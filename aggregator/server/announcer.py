@@ -1,0 +1,72 @@
+"""What the aggregator tells everybody: where the federation stands; the broker keeps it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from aggregator.rounds.federation import Federation
+from shared.protocol.messages import Announcement, File
+
+
+class Announcer:
+    """Announces the current round.
+
+    Parameters
+    ----------
+    federation
+        What is served.
+    publish
+        Publishes an announcement, retained; returns false if it was not sent.
+    clock
+        The clock that the rounds go by.
+
+    Attributes
+    ----------
+    told_end
+        Whether it was announced that the last round has ended.
+    """
+
+    def __init__(
+        self,
+        federation: Federation,
+        publish: Callable[[Announcement], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._federation = federation
+        self._publish = publish
+        self._clock = clock
+        self.told_end = False
+
+    def announce(self) -> bool:
+        """Tell everybody where the federation stands; say whether it was sent."""
+        announcement = self._announcement()
+        told = self._publish(announcement)
+        self.told_end = told and announcement.state == "finished"
+        return told
+
+    def _announcement(self) -> Announcement:
+        settings, rounds = self._federation.settings, self._federation.rounds
+        current = self._federation.current
+        state = {"waiting": "waiting", "finished": "finished"}.get(rounds.phase, "open")
+        left = None if rounds.wake_at is None else max(0.0, rounds.wake_at - self._clock())
+        return Announcement(
+            federation=settings.federation,
+            run=self._federation.ledger.run,
+            state=state,  # type: ignore[arg-type] # one of the three, as the dictionary shows
+            round=max(1, rounds.number),
+            architecture=settings.model,
+            task=self._federation.architecture.task,
+            model=self._file(current.digest),
+            averaged=self._file(current.average) if current.average else None,
+            control=self._file(current.control) if current.control else None,
+            training=settings.announced(max(1, rounds.number)),
+            strategy=settings.strategy,
+            codecs=list(settings.codecs),
+            seed=settings.seed,
+            clients=sorted(rounds.invited) if state == "open" else None,
+            closes_in=left,
+            closes_at=None if left is None else datetime.now(UTC) + timedelta(seconds=left),
+            chunk=settings.chunk,
+        )
+
+    def _file(self, digest: str) -> File:
+        return File(digest=digest, size=self._federation.files.size(digest))

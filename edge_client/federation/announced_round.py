@@ -1,0 +1,67 @@
+"""The round that was announced last, and what it asks of this client."""
+
+from dataclasses import dataclass
+
+from shared.architectures import architecture_of
+from shared.errors import ProtocolError
+from shared.protocol.messages import Announcement, File
+from shared.tensor_file import HEADER_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedRound:
+    """An announcement, as one client reads it.
+
+    Attributes
+    ----------
+    announcement
+        As it came.
+    client
+        This client's name.
+    """
+
+    announcement: Announcement
+    client: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Run and number of the round."""
+        return self.announcement.run, self.announcement.round
+
+    @property
+    def invites(self) -> bool:
+        """Whether it is open for this client."""
+        clients = self.announcement.clients
+        return self.announcement.state == "open" and (clients is None or self.client in clients)
+
+    @property
+    def recognises(self) -> File:
+        """The model to recognise with: the averaged one, where there is one."""
+        return self.announcement.averaged or self.announcement.model
+
+    def files(self, *, training: bool) -> list[File]:
+        """List the files this client needs: to recognise and, if it takes part, to train."""
+        if not training:
+            return [self.recognises]
+        files = [self.announcement.model, self.announcement.control, self.recognises]
+        return list({file.digest: file for file in files if file}.values())
+
+    def check(self, federation: str) -> None:
+        """Check that it is of this federation, and its files can be those of its architecture.
+
+        Raises
+        ------
+        ProtocolError
+            If not: files larger than any of such weights could fill the disk.
+        """
+        announcement = self.announcement
+        if announcement.federation != federation:
+            raise ProtocolError("An announcement is of another federation.")
+        parameters = architecture_of(announcement.architecture, announcement.task).parameters
+        largest = 8 + HEADER_LIMIT + 4 * parameters
+        for file in (announcement.model, announcement.averaged, announcement.control):
+            if file is not None and file.size > largest:
+                raise ProtocolError(
+                    f"An announcement names a file of {file.size} bytes; "
+                    f"a model of {announcement.architecture} has {largest} at most."
+                )
