@@ -65,7 +65,7 @@ def measure(model: str, repeats: int) -> list[dict[str, Any]]:
         tempfile.TemporaryDirectory() as folder,
         Device(DeviceSettings(state=Path(folder))) as device,
     ):
-        device.use_weights(weights, digest(weights), architecture)
+        device.use_weights(weights, digest(weights, architecture), architecture)
         for seconds in SECONDS:
             sound = 0.1 * rng.standard_normal(seconds * RATE, np.float32)
             utterance = Utterance(sound.clip(-1, 1), 0.0)

@@ -7,12 +7,13 @@ where they belong. Files come from the network too: nothing in them is believed 
 checked, and checking takes no memory for values.
 """
 
+import hashlib
 import json
 import math
 import os
 import stat
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -199,6 +200,24 @@ def write_tensors(
     StorageError
         If the disk is full or the folder cannot be written.
     """
+    with replacing(path) as aside, aside.open("wb") as file:
+        for part in _parts(tensors, metadata):
+            # Not `tofile`, whose error on a full disk does not say what it is.
+            file.write(part)
+
+
+def tensors_digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    """Compute the SHA-256, in hexadecimal, of the file that :func:`write_tensors` would write."""
+    found = hashlib.sha256()
+    for part in _parts(tensors, metadata):
+        found.update(part)
+    return found.hexdigest()
+
+
+def _parts(
+    tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
+) -> Iterator[bytes | memoryview]:
+    """Give a file's header, then the values of its tensors."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     # As the format asks: wider types first, so that each tensor is aligned.
     ordered = sorted(tensors.items(), key=lambda item: -item[1].itemsize)
@@ -213,11 +232,9 @@ def write_tensors(
         begin = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    with replacing(path) as aside, aside.open("wb") as file:
-        file.write(_LENGTH.pack(len(text)) + text)
-        for _, tensor in ordered:
-            # Not `tofile`, whose error on a full disk does not say what it is.
-            file.write(np.ascontiguousarray(tensor).data)
+    yield _LENGTH.pack(len(text)) + text
+    for _, tensor in ordered:
+        yield np.ascontiguousarray(tensor).data
 
 
 def _open_at_once(path: str, flags: int) -> int:

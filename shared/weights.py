@@ -5,7 +5,6 @@ values, the tensors of the manifest one after the other: differences, averages a
 then plain arithmetic. In files and on the wire they are safetensors, one entry a tensor.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from shared.architectures import Architecture, architecture_of
 from shared.errors import SettingsError, WeightsError
 from shared.task import DEFAULT_TASK, Task
 from shared.task_settings import options_for
-from shared.tensor_file import TensorFile, write_tensors
+from shared.tensor_file import TensorFile, tensors_digest, write_tensors
 
 Weights = NDArray[np.float32]
 """All weights of a model, or a difference of two: shape ``(parameters,)``, float32."""
@@ -88,9 +87,9 @@ def check_weights(
     check_finite(vector, what)
 
 
-def digest(vector: Weights) -> str:
-    """Name weights by the SHA-256 of their little-endian bytes, in hexadecimal."""
-    return hashlib.sha256(np.ascontiguousarray(vector, "<f4").data).hexdigest()
+def digest(vector: Weights, architecture: Architecture) -> str:
+    """Name weights by the SHA-256, in hexadecimal, of the file :func:`save_weights` writes."""
+    return tensors_digest(split(vector, architecture), model_metadata(architecture))
 
 
 def save_weights(path: Path, vector: Weights, architecture: Architecture) -> None:

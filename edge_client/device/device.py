@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 
 from edge_client.device import opening, training_set
@@ -315,8 +316,17 @@ class Device:
     ) -> None:
         """Take a new global model; see :meth:`Recognising.use_weights`."""
         self.recognising.use_weights(weights, digest, architecture)
+        self._has_model()
+
+    def use_model(self, file: Path, digest: str, architecture: Architecture) -> None:
+        """Take a new global model from a file; see :meth:`Recognising.use_model`."""
+        self.recognising.use_model(file, digest, architecture)
+        self._has_model()
+
+    def _has_model(self) -> None:
         self._note("model", None)
         self._note("model of another task", None)
+        self._audience.tell(DeviceEvent("status"))
 
     def _keep(self, heard: StoredUtterance, frames: Frames, samples: Samples) -> StoredUtterance:
         """Put an utterance into the store, if that can be."""

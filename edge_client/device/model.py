@@ -1,5 +1,7 @@
 """The model a device recognises with."""
 
+import hashlib
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -8,8 +10,10 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.errors import WeightsError
+from shared.files import replacing
 from shared.recogniser import Recogniser
-from shared.weights import Weights, digest, save_weights
+from shared.weights import Weights, load_weights, save_weights
+from shared.weights import digest as weights_digest
 
 if TYPE_CHECKING:
     from edge_client.learning.personal_model import PersonalModel
@@ -22,13 +26,13 @@ class Model:
     ----------
     weights, architecture
         The global weights, and which model they are of.
+    digest
+        SHA-256 of their file: what `aggregator models list` names the model by.
 
     Attributes
     ----------
-    architecture
+    architecture, digest
         As given.
-    digest
-        Of the global weights.
     personal
         What the person's examples have taught about them, if anything.
 
@@ -38,10 +42,10 @@ class Model:
         If the weights do not belong to the architecture or are not finite.
     """
 
-    def __init__(self, weights: Weights, architecture: Architecture) -> None:
+    def __init__(self, weights: Weights, architecture: Architecture, digest: str) -> None:
         self._recogniser = Recogniser(architecture, weights)
         self.architecture = architecture
-        self.digest = digest(weights)
+        self.digest = digest
         self.personal: PersonalModel | None = None
 
     @classmethod
@@ -51,13 +55,29 @@ class Model:
         Raises
         ------
         WeightsError
-            Also if their digest is not the one they were ``named`` by.
+            Also if the file's digest would not be the one they were ``named`` by.
         """
-        model = cls(weights, architecture)
-        if model.digest != named:
-            raise WeightsError(f"These weights should have the digest {named}: {model.digest}.")
+        model = cls(weights, architecture, weights_digest(weights, architecture))
+        _check_name(model.digest, named)
         save_weights(path, weights, architecture)
         return model
+
+    @classmethod
+    def copy(cls, path: Path, source: Path, named: str, architecture: Architecture) -> Self:
+        """Check the weights of another file, and copy it as it is, so that it keeps its name.
+
+        Raises
+        ------
+        WeightsError
+            Also if its digest is not the one it was ``named`` by.
+        """
+        with replacing(path) as aside:
+            try:
+                shutil.copyfile(source, aside)
+            except FileNotFoundError as error:
+                raise WeightsError(f"There is no model {source}.") from error
+            _check_name(file_digest(aside), named)
+            return cls(load_weights(aside, architecture), architecture, named)
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the global model's logits of an utterance, shape ``(labels,)``.
@@ -92,3 +112,14 @@ class Model:
             "digest": self.digest,
             "personal": self.personal is not None,
         }
+
+
+def file_digest(path: Path) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal: a model's name."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_name(found: str, named: str) -> None:
+    if found != named:
+        raise WeightsError(f"This model should have the digest {named}, has {found}.")

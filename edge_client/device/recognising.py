@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.events import Audience, DeviceEvent
-from edge_client.device.model import Model
+from edge_client.device.model import Model, file_digest
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
@@ -64,10 +64,9 @@ class Recognising:
             return None, f"{error.problem} One of this device's task is waited for."
         if error:
             raise error
-        model = Model(weights, architecture)
         if given is not None:
             save_weights(self._state.model, weights, architecture)
-        return model, None
+        return Model(weights, architecture, file_digest(self._state.model)), None
 
     @property
     def digest(self) -> str | None:
@@ -129,9 +128,34 @@ class Recognising:
         if architecture is None:
             used = self._model
             architecture = used.architecture if used else architecture_of("conv", self._task)
+        self._check_task(architecture)
+        self._use(Model.keep(self._state.model, weights, digest, architecture))
+
+    def use_model(self, file: Path, digest: str, architecture: Architecture) -> None:
+        """Take a new global model from a file, which is copied as it is.
+
+        Parameters
+        ----------
+        file
+            A safetensors file.
+        digest
+            Its SHA-256, in hexadecimal.
+        architecture
+            What its weights must belong to.
+
+        Raises
+        ------
+        WeightsError
+            If it is missing, another file, of another task, or holds no such weights.
+        """
+        self._check_task(architecture)
+        self._use(Model.copy(self._state.model, file, digest, architecture))
+
+    def _check_task(self, architecture: Architecture) -> None:
         if error := another_task(architecture.task, self._task, "The new model"):
             raise error
-        model = Model.keep(self._state.model, weights, digest, architecture)
+
+    def _use(self, model: Model) -> None:
         with self._lock:
             self._model = model
         self._audience.tell(DeviceEvent("status"))

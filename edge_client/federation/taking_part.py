@@ -4,7 +4,7 @@ import functools
 import logging
 import signal
 import threading
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -19,11 +19,11 @@ from shared.command import log_to_stderr
 from shared.corpora import load_corpus
 from shared.errors import ChorusError, CorpusError
 from shared.feature_cache import extract_features
+from shared.loop import Loop
 from shared.normalisation import RunningStatistics
 from shared.protocol.messages import Announcement
 from shared.task import Task
 from shared.training import Examples
-from shared.weights import digest, load_weights
 
 if TYPE_CHECKING:
     from edge_client.device.device import Device, DeviceEvent
@@ -62,7 +62,7 @@ def take_part_with_clips(settings: FederationSettings, clips: Path, folder: Path
         settings.name,
         settings.federation,
     )
-    announced = _Announced(settings)
+    loop = Loop()
     participant = Participant(
         settings,
         folder,
@@ -70,12 +70,12 @@ def take_part_with_clips(settings: FederationSettings, clips: Path, folder: Path
         count=lambda: len(examples),
         engines=make_engines(settings.threads, settings.task),
         on_model=_last_model,
-        report=announced.report,
+        report=Unannounced(settings.federation, loop).report,
+        loop=loop,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: participant.stop())
-    with closing(announced):
-        participant.run()
+    participant.run()
     found = remembered(folder)
     log.info(
         "Left the federation; updates of this device that counted: %d%s. The same command goes on "
@@ -85,32 +85,35 @@ def take_part_with_clips(settings: FederationSettings, clips: Path, folder: Path
     )
 
 
-class _Announced:
-    """Says so when nobody announces a round: then there is no aggregator, or of another name."""
+class Unannounced:
+    """Says so when nobody announces a round: then there is no aggregator, or of another name.
 
-    def __init__(self, settings: FederationSettings) -> None:
-        self._settings = settings
+    Parameters
+    ----------
+    federation
+        The federation's name.
+    loop
+        The participant's loop.
+    """
+
+    def __init__(self, federation: str, loop: Loop) -> None:
+        self._federation = federation
         self._away = False
-        self._timer = threading.Timer(_UNANNOUNCED, self._nobody)
-        self._timer.daemon = True
-        self._timer.start()
+        self._deadline = loop.deadline(self._say)
+        self._deadline.within(_UNANNOUNCED)
 
     def report(self, doing: dict[str, Any]) -> None:
-        """Learn what the device is doing, as :class:`Participant` reports it."""
+        """Learn what the device is doing, as :class:`.participant.Participant` reports it."""
         self._away = doing["state"] == "away"
         if doing["number"] is not None:
-            self.close()
+            self._deadline.cancel()
 
-    def close(self) -> None:
-        """Say nothing any more."""
-        self._timer.cancel()
-
-    def _nobody(self) -> None:
+    def _say(self) -> None:
         if not self._away:
             log.info(
                 "Nobody has announced a round of the federation %s yet: is `aggregator serve` "
                 "running, with this broker and name? This device waits.",
-                self._settings.federation,
+                self._federation,
             )
 
 
@@ -149,10 +152,20 @@ class Companion:
         Which federation, and how.
     folder
         Where its part is kept.
+    make
+        Makes the participant.
     """
 
-    def __init__(self, device: "Device", settings: FederationSettings, folder: Path) -> None:
+    def __init__(
+        self,
+        device: "Device",
+        settings: FederationSettings,
+        folder: Path,
+        *,
+        make: Callable[..., Participant] = Participant,
+    ) -> None:
         self._device = device
+        self._make = make
         self._settings = settings
         self._folder = folder
         self._begin()
@@ -175,7 +188,7 @@ class Companion:
         self._leave()
 
     def _begin(self) -> None:
-        self._participant = Participant(
+        self._participant = self._make(
             self._settings,
             self._folder,
             examples=self._device.examples,
@@ -215,11 +228,11 @@ class Companion:
             case "changed":
                 self._participant.examples_changed()
 
-    def _use(self, path: Path, announcement: Announcement) -> None:
-        """Recognise with a new global model from now on."""
+    def _use(self, file: Path, announcement: Announcement) -> None:
+        """Recognise with a new global model from now on, under the name it is announced by."""
+        digest = (announcement.averaged or announcement.model).digest
         architecture = architecture_of(announcement.architecture, self._settings.task)
-        weights = load_weights(path, architecture)
-        self._device.use_weights(weights, digest(weights), architecture)
+        self._device.use_model(file, digest, architecture)
 
 
 def make_engines(threads: int | None, task: Task) -> MakeEngine:

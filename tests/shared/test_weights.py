@@ -78,9 +78,11 @@ def test_the_parts_are_views_of_the_whole() -> None:
     assert vector[-4:].tolist() == [7] * 4
 
 
-def test_the_digest_is_of_the_values() -> None:
-    assert digest(WEIGHTS) == hashlib.sha256(WEIGHTS.astype("<f4").tobytes()).hexdigest()
-    assert digest(WEIGHTS[::-1]) == digest(WEIGHTS[::-1].copy())
+def test_the_digest_is_of_the_file(path: Path) -> None:
+    save_weights(path, WEIGHTS, SMALL)
+    assert digest(WEIGHTS, SMALL) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest(WEIGHTS[::-1], SMALL) == digest(WEIGHTS[::-1].copy(), SMALL)
+    assert digest(WEIGHTS[::-1], SMALL) != digest(WEIGHTS, SMALL)
 
 
 @given(length=st.integers(0, len(FILE) - 1))

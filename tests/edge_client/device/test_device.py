@@ -1,5 +1,6 @@
 """The device: what it hears is recognised, kept, and learned from what its person says."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,8 +24,16 @@ from shared.features import frame_features, pad
 from shared.normalisation import RunningStatistics
 from shared.recogniser import Recogniser
 from shared.task import DEFAULT_TASK, FrontEndShape, Task
+from shared.tensor_file import write_tensors
 from shared.training import Examples
-from shared.weights import Weights, digest, initial_weights, load_weights, save_weights
+from shared.weights import (
+    Weights,
+    digest,
+    initial_weights,
+    load_weights,
+    save_weights,
+    split,
+)
 from tests.brokers import BOUND, wait_until
 from tests.edge_client.device.heard import NOON, frames, recognised, utterance
 
@@ -85,7 +94,7 @@ def test_statistics_and_model_outlive_a_restart(start: Open, weights: Weights) -
     recognition = heard(again, 3)
     assert recognition.probabilities == expected(weights, [1, 2, 3])
     assert (recognition.identifier, recognition.heard_at, recognition.seconds) == (3, NOON, 2.0)
-    assert again.status()["model"]["digest"] == digest(weights)
+    assert again.status()["model"]["digest"] == digest(weights, CONV)
 
 
 def test_lost_statistics_are_computed_anew_from_what_is_kept(
@@ -112,20 +121,49 @@ def test_without_a_model_everything_is_kept(start: Open, weights: Weights, tmp_p
         device.use_weights(weights, "0" * 64)
     assert device.recognising.digest is None
     device.say("model", "There is no model yet.")
-    device.use_weights(weights, digest(weights))
+    device.use_weights(weights, digest(weights, CONV))
     assert heard(device, 1).probabilities is not None
     assert device.confirm(2).label == device.recent()[0].predicted
     assert device.problem is None
     assert np.array_equal(load_weights(tmp_path / "state" / "model.safetensors", CONV), weights)
 
 
+def test_a_model_has_one_name_that_of_its_file(
+    start: Open, weights: Weights, tmp_path: Path
+) -> None:
+    given = tmp_path / "given.safetensors"
+    # As another version writes it: with another header, so with another digest.
+    write_tensors(given, split(-weights, CONV), {"architecture": "conv", "by": "another"})
+    named = hashlib.sha256(given.read_bytes()).hexdigest()
+    device = start()
+    with pytest.raises(WeightsError, match="digest"):
+        device.use_model(given, "0" * 64, CONV)
+    with pytest.raises(WeightsError, match="There is no model"):
+        device.use_model(tmp_path / "none", named, CONV)
+    assert device.status()["model"]["digest"] == digest(weights, CONV), "what cannot be used is not"
+    device.use_model(given, named, CONV)
+    assert device.status()["model"]["digest"] == named
+    device.close()
+    again = start(model=False)
+    assert again.status()["model"]["digest"] == named
+    assert heard(again, 1).probabilities == expected(-weights, [1])
+
+
+def test_a_model_that_cannot_be_used_takes_no_remark_away(start: Open, weights: Weights) -> None:
+    device = start(model=False)
+    device.say("model", "There is no model yet.")
+    with pytest.raises(WeightsError):
+        device.use_weights(weights, "0" * 64)
+    assert device.problem == "There is no model yet."
+
+
 def test_a_personal_model_recognises_until_another_global_one_comes(
     start: Open, weights: Weights
 ) -> None:
     device = start()
-    use_personal, named = device.recognising.use_personal, digest(weights)
+    use_personal, named = device.recognising.use_personal, digest(weights, CONV)
     with_global = heard(device).probabilities
-    assert not use_personal(UNDECIDED, digest(weights + 1), 0)
+    assert not use_personal(UNDECIDED, digest(weights + 1, CONV), 0)
     assert not use_personal(UNDECIDED, named, 1)
     assert device.status()["training"] is None
     assert use_personal(UNDECIDED, named, 0)
@@ -149,7 +187,7 @@ def test_the_device_learns_from_each_correction(start: Open, weights: Weights) -
     assert again.probabilities is not None
     assert first.probabilities is not None
     assert again.probabilities[3] > first.probabilities[3]
-    device.use_weights(-weights, digest(-weights))  # another model: it learns anew
+    device.use_weights(-weights, digest(-weights, CONV))  # another model: it learns anew
     wait_until(lambda: device.status()["model"]["personal"], "it has learned with the new model")
     device.delete_everything()
     assert not device.status()["model"]["personal"]
@@ -248,7 +286,7 @@ def test_guesses_are_trained_on_only_if_asked_for(start: Open, weights: Weights)
     sure = weights.copy()
     sure[-len(DEFAULT_TASK.labels) :] = 9 * np.array([0, 1, 0, 0])
     device = start()
-    device.use_weights(sure, digest(sure))
+    device.use_weights(sure, digest(sure, CONV))
     heard(device, 1)
     heard(device, 2)
     device.correct(2, "sad")
@@ -436,7 +474,7 @@ def test_a_device_with_other_labels_waits_for_a_model_of_them(
     assert "is of another task: it recognises angry, happy, neutral, sad instead" in device.problem
     assert "One of this device's task is waited for." in device.problem
     with pytest.raises(WeightsError, match="The new model is of another task"):
-        device.use_weights(weights, digest(weights), CONV)
+        device.use_weights(weights, digest(weights, CONV), CONV)
     assert device.recognising.digest is None
     found = heard(device)
     assert device.correct(found.identifier, "calm").label == "calm"
@@ -448,14 +486,15 @@ def test_a_device_with_other_labels_waits_for_a_model_of_them(
 @pytest.mark.xfail(reason="there are graphs of the default task only")
 def test_a_device_recognises_eight_labels(start: Open) -> None:
     device = start(model=False, labels=EIGHT)
-    own = initial_weights(architecture_of("conv", device.task), np.random.default_rng(1))
-    device.use_weights(own, digest(own))
+    eight = architecture_of("conv", device.task)
+    own = initial_weights(eight, np.random.default_rng(1))
+    device.use_weights(own, digest(own, eight))
     assert device.problem is None
     found = heard(device)
     assert len(found.probabilities or ()) == 8
     assert found.predicted in device.task.names
     device.close()
-    assert start(model=False, labels=EIGHT).status()["model"]["digest"] == digest(own)
+    assert start(model=False, labels=EIGHT).status()["model"]["digest"] == digest(own, eight)
 
 
 def test_what_another_task_has_left_is_kept_said_and_not_learned_from(

@@ -70,8 +70,9 @@ def test_it_appears_and_goes_by_itself(
     home.start()
     wait_until(lambda: home.connected, "Home Assistant is connected")
     with Device(DeviceSettings(state=tmp_path / "state")) as device:
-        weights = initial_weights(architecture_of("conv", DEFAULT_TASK), np.random.default_rng(0))
-        device.use_weights(weights, digest(weights))
+        conv = architecture_of("conv", DEFAULT_TASK)
+        weights = initial_weights(conv, np.random.default_rng(0))
+        device.use_weights(weights, digest(weights, conv))
         publisher = HomeAssistant(device, mosquitto.settings)
         available, told = "chorus/chorus_pi/availability", "chorus/chorus_pi/state"
         wait_until(lambda: messages.get(available) == b"online", "it is there")

@@ -28,7 +28,7 @@ CONV = architecture_of("conv", DEFAULT_TASK)
 def device(tmp_path: Path) -> Iterator[Device]:
     with Device(DeviceSettings(state=tmp_path / "state")) as device:
         weights = initial_weights(CONV, np.random.default_rng(0))
-        device.use_weights(weights, digest(weights))
+        device.use_weights(weights, digest(weights, CONV))
         for seed in range(3):
             device.hear(utterance(seed))
         yield device
