@@ -1,24 +1,20 @@
-"""Updates on their way in: which chunks are awaited, what is safe, what is complete.
+"""The updates that are on their way in: who has a place, whose turn is next.
 
 Everything here runs in the service's loop but for :meth:`Inbox.chunk`, which runs in the network's
-thread, :meth:`Upload.flush`, which runs in the disk thread, and :func:`check_upload`, which runs in
-the arithmetic thread.
+thread. What is known of one update is in its :class:`~aggregator.server.upload.Upload`.
 """
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
-from shared.architectures import Architecture
-from shared.codecs import make_codec
-from shared.errors import WeightsError
+from aggregator.server.upload import End, State, Upload
+from shared.errors import StorageError
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import MOST_RANGES, Accepted, Offer, Received, Refused
-from shared.protocol.part_file import PartFile, record_of
-from shared.update_file import UpdateFile
+from shared.protocol.messages import MOST_RANGES, Offer, Received
+from shared.protocol.part_file import record_of
 
 WINDOWS: Final = 32 << 20
 """Bytes that all clients together may have under way: what the broker and this process hold."""
@@ -28,60 +24,21 @@ CHUNKS: Final = 512
 client before it drops some."""
 
 MOST_ACTIVE: Final = 16
-"""Uploads that may be under way at a time; further ones wait for their turn."""
+"""Places: uploads that may be under way at a time; further ones wait for their turn."""
 
 MOST_REPLACED: Final = 16
 """Updates that a client may have in a round one after the other: each costs files and waiting for
 the disk, which would go off from others."""
 
-MOST_AWAY: Final = 64
-"""Uploads whose files stay open while their clients are away."""
-
-SOON: Final = 0.1
-"""Seconds within which less than half a window is made durable, and acknowledged."""
+MOST_ASIDE: Final = 64
+"""Uploads without a place whose files stay open: their clients are away, or silent."""
 
 SILENCE: Final = 30.0
 """Seconds without a chunk after which an upload gives way to those that wait."""
 
 
-@dataclass(slots=True)
-class Upload:
-    """One update that is being received.
-
-    Attributes
-    ----------
-    client, offer
-        Whose it is, and what it is to be.
-    part
-        What has arrived.
-    heard
-        When something of it arrived last, in seconds of the service's clock.
-    told
-        Bytes that the ledger was told of.
-    fresh
-        Bytes that have arrived and that nobody is about to make durable.
-    flushing
-        Whether what has arrived is being made durable.
-    checking
-        Whether it is complete and being checked.
-    """
-
-    client: str
-    offer: Offer
-    part: PartFile
-    heard: float
-    told: int = 0
-    fresh: int = 0
-    flushing: bool = False
-    checking: bool = False
-
-    def flush(self) -> None:
-        """Make what has arrived durable."""
-        self.part.flush()
-
-
 class Inbox:
-    """The updates that clients have offered and that have not been decided on.
+    """The updates that clients have offered and that have not been decided on, one a client.
 
     Parameters
     ----------
@@ -102,16 +59,26 @@ class Inbox:
         self._window = min(WINDOWS, CHUNKS * chunk) // MOST_ACTIVE
         self._batch = self._window // 2
         self._in_disk_thread = in_disk_thread
-        self._active: dict[str, Upload] = {}
-        self._away: OrderedDict[str, Upload] = OrderedDict()
-        self._waiting: OrderedDict[str, Offer] = OrderedDict()
+        self._uploads: dict[str, Upload] = {}
+        # The same uploads, as their states have it, who came first first.
+        self._places: OrderedDict[str, Upload] = OrderedDict()
+        self._queue: OrderedDict[str, Upload] = OrderedDict()
+        self._aside: OrderedDict[str, Upload] = OrderedDict()
         self._replaced: Counter[str] = Counter()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody waits for a place."""
+        return bool(self._queue)
+
+    def find(self, client: str, update: str) -> Upload | None:
+        """Give a client's upload if it is of this update."""
+        upload = self._uploads.get(client)
+        return upload if upload is not None and upload.offer.update == update else None
 
     def tires(self, client: str, update: str) -> bool:
         """Say whether a client has offered too many different updates, and this is one more."""
-        upload = self._active.get(client)
-        known = upload is not None and upload.offer.update == update
-        return not known and self._replaced[client] >= MOST_REPLACED
+        return not self.find(client, update) and self._replaced[client] >= MOST_REPLACED
 
     def offer(self, client: str, offer: Offer, now: float) -> Received:
         """Take a welcome offer; say what is there already and how much may come.
@@ -124,124 +91,85 @@ class Inbox:
         StorageError
             If the disk is full.
         """
-        upload = self._active.get(client)
+        upload = self._uploads.get(client)
         if upload is not None and upload.offer.update != offer.update:
-            self.drop(client)
-            self._replaced[client] += 1
+            self._replaced[client] += upload.placed
+            self.end(upload, "dropped")
             upload = None
         if upload is None:
-            self._waiting[client] = offer
+            upload = self._uploads[client] = self._queue[client] = Upload(client, offer)
+        elif upload.state == "away":
+            self._move(upload, "waiting")
+        if upload.state == "waiting":
             self._admit(now)
-            upload = self._active.get(client)
-        if upload is None:
-            return Received(update=offer.update, ranges=[], window=0)
-        upload.heard = now
+        upload.arrived_at = now
         return self.received(upload)
 
     def chunk(self, client: str, chunk: Chunk, now: float) -> float | None:
-        """Take a chunk, in the network's thread; one that is not awaited is left aside.
-
-        Returns
-        -------
-        float or None
-            Seconds within which :meth:`to_flush` is to be called, in the service's loop: 0 if it
-            is half a window or the last piece; ``None``: that was said before, or there is nothing
-            to flush.
-
-        Raises
-        ------
-        ProtocolError
-            If it lies beyond the update's end.
-        StorageError
-            If the disk is full.
-        """
-        upload = self._active.get(client)
-        if upload is None or upload.offer.update != chunk.digest or upload.checking:
-            return None
-        part = upload.part
-        part.write(chunk.offset, chunk.payload)
-        upload.heard = now
-        # After the writing: whoever has set it to 0 before has not missed this chunk.
-        before = upload.fresh
-        upload.fresh = before + len(chunk.payload)
-        if part.arrived or before < self._batch <= upload.fresh:
-            return 0.0
-        return SOON if before == 0 else None
-
-    def has(self, upload: Upload) -> bool:
-        """Say whether an upload is still awaited: it may have been dropped meanwhile."""
-        return self._active.get(upload.client) is upload
+        """Take a chunk, in the network's thread; see :meth:`Upload.take`."""
+        upload = self._uploads.get(client)
+        return None if upload is None else upload.take(chunk, now, self._batch)
 
     def to_flush(self, *, everything: bool) -> list[Upload]:
         """Give, once, the uploads of which half a window has arrived or ``everything``; mark them.
 
         Each costs a wait for the disk and an answer, so they are not given for less.
         """
-        ready = [
-            upload
-            for upload in self._active.values()
-            if upload.fresh and not upload.flushing and (everything or self._is_due(upload))
-        ]
-        for upload in ready:
-            upload.flushing, upload.fresh = True, 0
-        return ready
-
-    def _is_due(self, upload: Upload) -> bool:
-        return upload.fresh >= self._batch or upload.part.arrived
+        batch = 0 if everything else self._batch
+        return [upload for upload in self._places.values() if upload.begin_flush(batch)]
 
     def received(self, upload: Upload) -> Received:
         """Say what of an upload is safe, and how far its client may run ahead."""
+        if upload.part is None or not upload.placed:
+            return Received(update=upload.offer.update, ranges=[], window=0)
         ranges = list(upload.part.durable)[:MOST_RANGES]
         return Received(update=upload.offer.update, ranges=ranges, window=self._window)
 
-    def expects(self, client: str, update: str) -> bool:
-        """Say whether it is this update that a client has offered last."""
-        waiting = self._waiting.get(client)
-        upload = self._active.get(client) or self._away.get(client)
-        offers = [waiting, upload.offer if upload else None]
-        return any(offer is not None and offer.update == update for offer in offers)
-
-    def drop(self, client: str, *, done: bool = False) -> None:
-        """Forget a client's update; unless it was ``done``, with what arrived of it."""
-        self._waiting.pop(client, None)
-        upload = self._active.pop(client, None)
-        if upload is None:
-            upload = self._away.pop(client, None)
-        if upload is not None and not done:
-            self._discard(upload)
-
     def suspend(self, client: str) -> None:
         """Let go of a client's place, and keep what arrived: it may come back."""
-        self._waiting.pop(client, None)
-        upload = self._active.get(client)
-        if upload is not None and not upload.checking:
-            self._away[client] = self._active.pop(client)
-            if len(self._away) > MOST_AWAY:
-                _, oldest = self._away.popitem(last=False)
-                self._in_disk_thread(oldest.part.close)
+        upload = self._uploads.get(client)
+        if upload is None or upload.state in ("checking", "away"):
+            return
+        if upload.part is None:
+            self.end(upload, "dropped")
+        else:
+            self._move(upload, "away")
 
     def admit(self, now: float) -> list[Upload]:
         """Let those in whose turn it is; give them, to be told."""
-        if self._waiting and len(self._active) >= MOST_ACTIVE:
-            for upload in list(self._active.values()):
-                if now - upload.heard > SILENCE and not upload.checking:
-                    self.suspend(upload.client)
-                    self._waiting[upload.client] = upload.offer
+        if self._queue and len(self._places) >= MOST_ACTIVE:
+            for upload in list(self._places.values()):
+                if now - upload.arrived_at > SILENCE and upload.state != "checking":
+                    self._move(upload, "waiting")
         return self._admit(now)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether somebody waits for a place."""
-        return bool(self._waiting)
+    def check(self, upload: Upload) -> None:
+        """Learn that an upload is being checked: from now on who checks it closes it."""
+        self._move(upload, "checking")
+
+    def end(self, upload: Upload, how: End, *, keep: bool = False) -> None:
+        """Forget an upload; unless it counts or ``keep``, with what arrived of it."""
+        checking = upload.state == "checking"
+        self._move(upload, how)
+        if upload.part is not None and how != "counted" and not keep:
+            # Its name is free at once, as the client may offer it again.
+            _remove([upload.part.path, record_of(upload.part.path)])
+        if not checking:
+            self.let_go(upload)
+
+    def let_go(self, upload: Upload) -> None:
+        """Close an upload's files, if they are open."""
+        part, upload.part = upload.part, None
+        if part is not None:
+            self._in_disk_thread(part.close)
 
     def clear(self) -> None:
-        """Forget everything: the round is over."""
+        """Forget everything but what is being checked: the round is over."""
         self._replaced.clear()
-        for client in [*self._active, *self._away, *self._waiting]:
-            upload = self._active.get(client)
-            if upload is None or not upload.checking:
-                self.drop(client)
-        kept = {upload.part.path for upload in self._active.values()}
+        for upload in list(self._uploads.values()):
+            if upload.state != "checking":
+                self.end(upload, "dropped")
+        kept = {upload.part.path for upload in self._uploads.values() if upload.part}
         kept |= {record_of(path) for path in kept}
         if self._folder.exists():
             # What earlier rounds, or an earlier process, have left. Named now: by the time the
@@ -251,63 +179,48 @@ class Inbox:
 
     def close(self) -> None:
         """Let go of all files; what arrived stays on the disk."""
-        for upload in (*self._active.values(), *self._away.values()):
-            upload.part.close()
+        for upload in self._uploads.values():
+            if upload.part:
+                upload.part.close()
 
     def _admit(self, now: float) -> list[Upload]:
         admitted = []
-        while self._waiting and len(self._active) < MOST_ACTIVE:
-            client, offer = self._waiting.popitem(last=False)
-            upload = self._away.pop(client, None)
-            if upload is None or upload.offer.update != offer.update:
-                if upload is not None:
-                    self._discard(upload)
-                self._folder.mkdir(parents=True, exist_ok=True)
-                path = self._folder / f"{client}-{offer.update}.part"
-                part = PartFile(path, offer.size, offer.update)
-                upload = Upload(client, offer, part, now, told=part.durable.total)
-            upload.heard = now
-            self._active[client] = upload
-            if upload.part.complete:
-                upload.fresh = upload.part.size  # so that it is looked at
+        while self._queue and len(self._places) < MOST_ACTIVE:
+            upload = next(iter(self._queue.values()))
+            try:
+                upload.open(self._folder)
+            except StorageError:
+                self.end(upload, "dropped")  # its client will offer it again
+                raise
+            upload.arrived_at = now
+            self._move(upload, "receiving")
             admitted.append(upload)
         return admitted
 
-    def _discard(self, upload: Upload) -> None:
-        """Delete what arrived; its name is free at once, as the client may offer it again."""
-        _remove([upload.part.path, record_of(upload.part.path)])
-        if not upload.checking:  # else who checks it closes it
-            self._in_disk_thread(upload.part.close)
-
-
-def check_upload(
-    upload: Upload, architecture: Architecture, *, control: bool, largest_norm: float
-) -> float | Refused:
-    """Check a complete update, completely: digest, layout, every value.
-
-    Returns
-    -------
-    float or Refused
-        The norm of its difference; or why it does not count.
-    """
-    offer = upload.offer
-    if not upload.part.matches():
-        sentence = "What arrived is not what was offered: its SHA-256 is another."
-        return Refused(update=offer.update, reason="damaged", sentence=sentence)
-    try:
-        codec = make_codec(offer.codec)
-        file = UpdateFile(upload.part.path, codec, architecture, control=control)
-        return file.check(largest_norm)
-    except WeightsError as error:
-        sentence = f"{error.problem} {error.remedy}".strip()[:500]
-        return Refused(update=offer.update, reason="invalid", sentence=sentence)
+    def _move(self, upload: Upload, state: State) -> None:
+        """Let an upload go on to another state: it takes up a place, gives one up, or is over."""
+        client, was_placed = upload.client, upload.placed
+        upload.become(state)
+        for uploads in (self._queue, self._aside):
+            uploads.pop(client, None)
+        if was_placed and not upload.placed:
+            del self._places[client]
+        if upload.placed:
+            self._places[client] = upload
+        elif state in get_args(End):
+            del self._uploads[client]
+        else:
+            if state == "waiting":
+                self._queue[client] = upload
+            if upload.part is not None:
+                self._aside[client] = upload
+        if len(self._aside) > MOST_ASIDE:
+            _, oldest = self._aside.popitem(last=False)
+            self.let_go(oldest)
+            if oldest.state == "away":
+                self.end(oldest, "dropped")
 
 
 def _remove(paths: list[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
-
-
-def accepted(offer: Offer) -> Accepted:
-    """Say that an update counts."""
-    return Accepted(update=offer.update)

@@ -13,12 +13,13 @@ from aggregator.ledger import CheckedUpdate
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Step
 from aggregator.server.admission import refusal
-from aggregator.server.inbox import SOON, Inbox, Upload, accepted, check_upload
+from aggregator.server.inbox import Inbox
 from aggregator.server.rejections import Rejections
+from aggregator.server.upload import SOON, Upload, check_update
 from shared.errors import ChorusError, StorageError
 from shared.loop import Action, Loop, Worker
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import Message, Offer, Refused
+from shared.protocol.messages import Accepted, Message, Offer, Refused
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Receiving:
         ledger = self._federation.ledger
         known = ledger.update(offer.round, client)
         if known is not None and known.digest == offer.update and offer.run == ledger.run:
-            self._reply(client, accepted(offer))
+            self._reply(client, Accepted(update=offer.update))
         elif refused := refusal(self._federation, client, offer):
             self._refuse(client, offer, refused)
         elif self._inbox.tires(client, offer.update):
@@ -144,14 +145,13 @@ class Receiving:
             done, failed = partial(self._flushed, upload), partial(self._not_flushed, upload)
             self._disk.do(upload.flush, done, failed)
 
-    def _flushed(self, upload: Upload, _: None) -> None:
-        upload.flushing = False
-        safe = upload.part.durable.total
+    def _flushed(self, upload: Upload, safe: int) -> None:
+        upload.end_flush()
         self._federation.ledger.see(upload.client, bytes_up=safe - upload.told)
         upload.told = safe
-        if self._inbox.has(upload) and not upload.checking:
+        if upload.state in ("receiving", "arrived"):
             self._reply(upload.client, self._inbox.received(upload))
-            if upload.part.complete:
+            if upload.complete:
                 self._check(upload)
         if upload.fresh:
             self._flush_within(SOON)
@@ -159,22 +159,25 @@ class Receiving:
 
     def _not_flushed(self, upload: Upload, error: ChorusError) -> None:
         """Let go of what a full disk did not take: the client is told anew what is safe."""
-        upload.flushing = False
+        upload.end_flush(failed=True)
         log.error("%s %s", error.problem, error.remedy)
 
         def tell() -> None:
-            if self._inbox.has(upload):
+            if upload.placed:
                 self._reply(upload.client, self._inbox.received(upload))
 
         self._later(tell)
 
     def _check(self, upload: Upload) -> None:
         """Check an update that has arrived whole."""
-        settings = self._federation.settings
-        upload.checking = True
+        settings, part = self._federation.settings, upload.part
+        if part is None:
+            raise ValueError("an upload that is complete has a file")
+        self._inbox.check(upload)
         check = partial(
-            check_upload,
-            upload,
+            check_update,
+            part,
+            upload.offer,
             self._federation.architecture,
             control=settings.strategy == "scaffold",
             largest_norm=settings.largest_norm,
@@ -185,59 +188,65 @@ class Receiving:
     def _not_checked(self, upload: Upload, error: ChorusError) -> None:
         """Keep what the disk did not let be read; it is checked when the client asks again."""
         log.error("%s %s", error.problem, error.remedy)
-        if self._inbox.has(upload):
-            self._inbox.drop(upload.client, done=True)
-        self._disk.submit(upload.part.close)
+        if upload.state == "checking":
+            self._inbox.end(upload, "dropped", keep=True)
+        self._inbox.let_go(upload)
 
     def _checked(self, upload: Upload, outcome: float | Refused) -> None:
         """Count an update that was checked, if it still may count."""
-        upload.checking = False
-        if not self._inbox.has(upload):
-            self._disk.submit(upload.part.close)
-            return
         client, offer = upload.client, upload.offer
-        if isinstance(outcome, Refused):
-            self._refuse(client, offer, outcome)
-        elif refused := refusal(self._federation, client, offer):
-            self._refuse(client, offer, refused)
-        elif self._enter(upload, norm=outcome):
-            self._reply(client, accepted(offer))
-            rounds = self._federation.rounds
-            step = rounds.accept(client)
-            count = f"{len(rounds.counted)} of {rounds.wanted}"
-            log.info("Round %d: the update of %s counts (%s).", offer.round, client, count)
-            self._counted(step)
+        if upload.state == "checking":  # else it was dropped meanwhile
+            if isinstance(outcome, Refused):
+                self._refuse(client, offer, outcome)
+            elif refused := refusal(self._federation, client, offer):
+                self._refuse(client, offer, refused)
+            else:
+                self._count(upload, norm=outcome)
+        self._inbox.let_go(upload)
         self.admit()
 
-    def _enter(self, upload: Upload, *, norm: float) -> bool:
-        """Make an update count, for good; say whether the disk had room."""
+    def _count(self, upload: Upload, *, norm: float) -> None:
+        """Make an update count, for good, and tell its client."""
         client, offer = upload.client, upload.offer
-        self._inbox.drop(client, done=True)
         try:
-            upload.part.keep(self._federation.folder.update(offer.round, client))
-            self._federation.ledger.accept(
-                CheckedUpdate(
-                    round=offer.round,
-                    client=client,
-                    digest=offer.update,
-                    bytes=offer.size,
-                    codec=offer.codec,
-                    examples=offer.examples,
-                    norm=norm,
-                    loss=offer.loss,
-                    confusion=offer.confusion,
-                )
-            )
+            self._enter(upload, norm=norm)
         except StorageError as error:
             # The client hears nothing, and offers it again.
             log.error("%s %s", error.problem, error.remedy)  # noqa: TRY400 -- a full disk
-            return False
-        return True
+            self._inbox.end(upload, "dropped", keep=True)
+            return
+        self._inbox.end(upload, "counted")
+        self._reply(client, Accepted(update=offer.update))
+        rounds = self._federation.rounds
+        step = rounds.accept(client)
+        count = f"{len(rounds.counted)} of {rounds.wanted}"
+        log.info("Round %d: the update of %s counts (%s).", offer.round, client, count)
+        self._counted(step)
+
+    def _enter(self, upload: Upload, *, norm: float) -> None:
+        """Move an update's file to its place, and write it down."""
+        client, offer = upload.client, upload.offer
+        part, upload.part = upload.part, None
+        if part is not None:
+            part.keep(self._federation.folder.update(offer.round, client))
+        self._federation.ledger.accept(
+            CheckedUpdate(
+                round=offer.round,
+                client=client,
+                digest=offer.update,
+                bytes=offer.size,
+                codec=offer.codec,
+                examples=offer.examples,
+                norm=norm,
+                loss=offer.loss,
+                confusion=offer.confusion,
+            )
+        )
 
     def _refuse(self, client: str, offer: Offer, refused: Refused) -> None:
         # An old offer that is repeated does not cost the client what it is sending now.
-        if self._inbox.expects(client, offer.update):
-            self._inbox.drop(client)
+        if upload := self._inbox.find(client, offer.update):
+            self._inbox.end(upload, "refused")
         self._reply(client, refused)
         if self._rejections.about(client, refused.sentence):
             self._federation.ledger.refuse(

@@ -45,7 +45,7 @@ STATES = [
     (f"before {LEDGER}.open_round", None, 0),
     (f"after {LEDGER}.open_round", "open", 0),
     ("before aggregator.server.inbox:Inbox.offer", "open", 0),
-    ("after aggregator.server.inbox:Upload.flush", "open", 0),
+    ("after aggregator.server.upload:Upload.flush", "open", 0),
     (f"before {LEDGER}.accept", "open", 0),
     (f"after {LEDGER}.accept", "open", 1),
     (f"before {LEDGER}.close_round", "open", DEVICES),

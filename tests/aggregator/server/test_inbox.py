@@ -9,13 +9,13 @@ import pytest
 from aggregator.server.inbox import (
     CHUNKS,
     MOST_ACTIVE,
-    MOST_AWAY,
+    MOST_ASIDE,
     MOST_REPLACED,
     SILENCE,
-    SOON,
     WINDOWS,
     Inbox,
 )
+from aggregator.server.upload import SOON
 from shared.errors import ProtocolError
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Offer
@@ -58,7 +58,11 @@ def send(inbox: Inbox, client: str, begin: int, end: int, content: bytes = CONTE
 def flush(inbox: Inbox, *, everything: bool = True) -> None:
     for upload in inbox.to_flush(everything=everything):
         upload.flush()
-        upload.flushing = False
+        upload.end_flush()
+
+
+def drop(inbox: Inbox, client: str) -> None:
+    inbox.end(inbox._uploads[client], "dropped")
 
 
 def test_what_was_safe_is_taken_up_by_the_next_process(tmp_path: Path) -> None:
@@ -100,7 +104,7 @@ def test_what_arrives_is_made_durable_in_batches_and_the_last_at_once(inbox: Inb
     assert send(inbox, "anna", batch + 3, 2 * batch, content) == 0, "all is there"
     (upload,) = inbox.to_flush(everything=False)
     upload.flush()
-    assert upload.part.complete
+    assert upload.complete
 
 
 def test_another_update_of_a_client_takes_the_place_of_the_first(
@@ -112,8 +116,8 @@ def test_another_update_of_a_client_takes_the_place_of_the_first(
     assert [path.name for path in (tmp_path / "uploads").glob("*.part")] == [
         f"anna-{offer(b'second').update}.part"
     ]
-    assert inbox.expects("anna", offer(b"second").update)
-    assert not inbox.expects("anna", offer().update)
+    assert inbox.find("anna", offer(b"second").update)
+    assert not inbox.find("anna", offer().update)
 
 
 def test_small_chunks_have_a_small_window(tmp_path: Path) -> None:
@@ -140,7 +144,7 @@ def test_clients_wait_for_their_turn_and_get_it(inbox: Inbox) -> None:
     assert inbox.offer("late", offer(), 0).window == 0
     assert inbox.waiting
     assert not inbox.admit(0)
-    inbox.drop("client-03")
+    drop(inbox, "client-03")
     assert [upload.client for upload in inbox.admit(0)] == ["late"]
     assert not inbox.waiting
 
@@ -152,18 +156,18 @@ def test_who_is_silent_gives_way_and_keeps_what_arrived(inbox: Inbox) -> None:
     flush(inbox)
     inbox.offer("late", offer(), SILENCE + 1)
     assert "late" in [upload.client for upload in inbox.admit(SILENCE + 1)]
-    inbox.drop("late")
+    drop(inbox, "late")
     inbox.admit(SILENCE + 1)
     assert inbox.offer("client-00", offer(), SILENCE + 1).ranges == [(0, 1000)]
 
 
 def test_who_is_away_holds_no_file_open_for_ever(inbox: Inbox, tmp_path: Path) -> None:
-    for number in range(MOST_AWAY + 10):
+    for number in range(MOST_ASIDE + 10):
         inbox.offer(f"client-{number:03}", offer(), 0)
         send(inbox, f"client-{number:03}", 0, 1000)
         flush(inbox)
         inbox.suspend(f"client-{number:03}")
-    assert len(inbox._away) == MOST_AWAY
+    assert len(inbox._aside) == MOST_ASIDE
     # The first one's files were closed, not removed.
     assert inbox.offer("client-000", offer(), 0).ranges == [(0, 1000)]
     inbox.clear()
