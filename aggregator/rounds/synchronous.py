@@ -6,10 +6,11 @@ seconds of a clock that only goes forward; whatever the calendar does, a deadlin
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 
+from aggregator.rounds.roster import Roster
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.sampling import sample
 from shared.randomness import stream
@@ -19,10 +20,6 @@ Phase = Literal["waiting", "open", "aggregating", "finished"]
 
 Verdict = Literal["welcome", "late", "duplicate", "uninvited", "foreign"]
 """What becomes of an update; but for the first, reasons of a message that refuses it."""
-
-MOST_CLIENTS: Final = 10_000
-"""Clients that may be present at once; further ones are not invited. Their names must fit into an
-announcement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +107,8 @@ class SynchronousRounds:
         What it is doing.
     ended
         Number of the last round that has ended.
+    roster
+        Who is there; whoever learns it, tells it.
     invited, counted
         Clients of the current round: invited, and those whose update was accepted.
     wake_at
@@ -120,7 +119,7 @@ class SynchronousRounds:
         self, settings: AggregatorSettings, ended: int = 0, interrupted: Interrupted | None = None
     ) -> None:
         self._settings = settings
-        self._present: set[str] = set()
+        self.roster = Roster()
         self.ended = ended
         self.phase: Phase = "finished" if ended >= settings.rounds else "waiting"
         self.invited: frozenset[str] = frozenset()
@@ -140,7 +139,7 @@ class SynchronousRounds:
     @property
     def present(self) -> int:
         """How many clients are there and allowed to train."""
-        return len(self._present)
+        return len(self.roster.present)
 
     def start(self, now: float) -> Step:
         """Begin, or take up the round that was interrupted; called once, before all else."""
@@ -151,19 +150,9 @@ class SynchronousRounds:
             return self._close_if_answered() or self._opened()
         return None
 
-    def come(self, client: str, now: float) -> Step:
-        """Learn that a client is there and allowed to train; more than once is no harm."""
-        if len(self._present) < MOST_CLIENTS:
-            self._present.add(client)
+    def look(self, now: float) -> Step:
+        """Look who is there, after somebody has come."""
         return self._open_if_quorum(now)
-
-    def leave(self, client: str) -> None:
-        """Learn that a client is gone, or not allowed to train."""
-        self._present.discard(client)
-
-    def forget_present(self) -> None:
-        """Learn that it is not known who is there: those who are will be told of again."""
-        self._present.clear()
 
     def judge(self, client: str, number: int) -> Verdict:
         """Say what would become of a client's update for round ``number``."""
@@ -198,7 +187,7 @@ class SynchronousRounds:
         if len(self.counted) >= self._settings.min_updates:
             return self._closed()
         self.wake_at = now + self._settings.round_seconds
-        others = sorted(self._present - self.invited)
+        others = sorted(self.roster.present - self.invited)
         more = sample(others, len(self.invited) - len(self.counted), self._rng(len(self.invited)))
         if not more:
             return None
@@ -221,19 +210,19 @@ class SynchronousRounds:
         return self._open_if_quorum(now)
 
     def _open_if_quorum(self, now: float) -> Step:
-        if self.phase != "waiting" or len(self._present) < self._settings.quorum:
+        if self.phase != "waiting" or len(self.roster.present) < self._settings.quorum:
             return None
         self.wanted = self._wanted()
         # The small number keeps 10 * 1.1, which is 11 and a rounding error, from becoming 12.
         invitations = math.ceil(self.wanted * (1 + self._settings.over_selection) - 1e-9)
-        self.invited = frozenset(sample(sorted(self._present), invitations, self._rng()))
+        self.invited = frozenset(sample(sorted(self.roster.present), invitations, self._rng()))
         self.phase = "open"
         self.wake_at = now + self._settings.round_seconds
         return self._opened()
 
     def _wanted(self) -> int:
         """Say how many updates the round that opens wants: as the simulator does."""
-        present = len(self._present)
+        present = len(self.roster.present)
         share = max(1, round(self._settings.fraction * present))
         wanted = self._settings.clients_per_round or share
         return min(max(wanted, self._settings.min_updates), present)

@@ -185,7 +185,7 @@ class Service:
         if connected:
             self._distribution.forget()
             # Who is there the broker tells now; it may have lost wills while it was away.
-            self._rounds.forget_present()
+            self._rounds.roster.forget()
             self._farewell.connected()
             self._announce()
             self._federation.ledger.forget_present()
@@ -228,9 +228,10 @@ class Service:
             software=presence.software,
         )
         if there and presence.trains:
-            self._follow(self._rounds.come(client, self._loop.clock()))
+            self._rounds.roster.come(client)
+            self._follow(self._rounds.look(self._loop.clock()))
         else:
-            self._rounds.leave(client)
+            self._rounds.roster.leave(client)
         if not there:
             self._receiving.suspend(client)
         self._changed()

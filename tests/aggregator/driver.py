@@ -61,7 +61,8 @@ def come(federation: Federation, clients: Sequence[str] = CLIENTS) -> Opened | N
     """Let clients come; open the round that opens."""
     opened = None
     for client in clients:
-        step = federation.rounds.come(client, 0)
+        federation.rounds.roster.come(client)
+        step = federation.rounds.look(0)
         if isinstance(step, Opened):
             federation.open_round(step)
             opened = step

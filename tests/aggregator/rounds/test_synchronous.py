@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from aggregator.rounds.roster import MOST_CLIENTS
 from aggregator.rounds.synchronous import (
-    MOST_CLIENTS,
     Closed,
     Interrupted,
     Opened,
@@ -27,12 +27,17 @@ def rules(**values: Any) -> AggregatorSettings:
     return AggregatorSettings.parse({"rounds": 3, "round_seconds": 60, **values})
 
 
+def come(rounds: SynchronousRounds, client: str, now: float) -> Step:
+    rounds.roster.come(client)
+    return rounds.look(now)
+
+
 def opened(
     settings: AggregatorSettings, clients: list[str] = NAMES
 ) -> tuple[SynchronousRounds, Opened]:
     """Let clients come until a round has opened."""
     rounds = SynchronousRounds(settings)
-    steps = [rounds.come(client, 100) for client in clients]
+    steps = [come(rounds, client, 100) for client in clients]
     (step,) = [step for step in steps if step]
     assert isinstance(step, Opened)
     return rounds, step
@@ -46,13 +51,13 @@ def answer(rounds: SynchronousRounds, clients: list[str] | tuple[str, ...]) -> S
 def test_a_round_opens_when_the_quorum_is_there() -> None:
     rounds = SynchronousRounds(rules(quorum=3))
     assert rounds.start(0) is None
-    assert rounds.come("b", 0) is None
-    assert rounds.come("b", 1) is None
-    assert rounds.come("a", 2) is None
-    rounds.leave("a")
-    assert rounds.come("c", 3) is None
+    assert come(rounds, "b", 0) is None
+    assert come(rounds, "b", 1) is None
+    assert come(rounds, "a", 2) is None
+    rounds.roster.leave("a")
+    assert come(rounds, "c", 3) is None
     assert (rounds.phase, rounds.present) == ("waiting", 2)
-    assert rounds.come("a", 4) == Opened(1, ("a", "b", "c"), 3)
+    assert come(rounds, "a", 4) == Opened(1, ("a", "b", "c"), 3)
     assert rounds.wake_at == 64
 
 
@@ -62,7 +67,7 @@ def test_it_closes_when_all_have_answered_and_the_next_opens() -> None:
     assert rounds.accept("a") == Closed(1, ("a", "b"))
     assert rounds.phase == "aggregating"
     assert rounds.wake_at is None
-    assert rounds.come("c", 200) is None
+    assert come(rounds, "c", 200) is None
     assert rounds.end(300) == Opened(2, ("a", "b", "c"), 3)
     assert rounds.wake_at == 360
     assert first.number == 1
@@ -73,7 +78,7 @@ def test_after_the_last_round_none_comes() -> None:
     rounds.accept("a")
     assert rounds.end(0) is None
     assert (rounds.phase, rounds.number) == ("finished", 1)
-    assert rounds.come("b", 1) is None
+    assert come(rounds, "b", 1) is None
     assert rounds.judge("a", 1) == "late"
     assert SynchronousRounds(rules(rounds=2), ended=2).phase == "finished"
 
@@ -82,17 +87,17 @@ def test_without_a_quorum_the_next_round_waits() -> None:
     rounds, _ = opened(rules(quorum=2), ["a", "b"])
     rounds.accept("a")
     rounds.accept("b")
-    rounds.leave("a")
+    rounds.roster.leave("a")
     assert rounds.end(0) is None
     assert (rounds.phase, rounds.number) == ("waiting", 2)
-    assert rounds.come("a", 9) == Opened(2, ("a", "b"), 2)
+    assert come(rounds, "a", 9) == Opened(2, ("a", "b"), 2)
 
 
 @pytest.mark.parametrize(("wanted", "number"), [(3, 1), (7, 2), (1, 12)])
 def test_clients_are_sampled_as_in_a_simulation(wanted: int, number: int) -> None:
     settings = rules(quorum=8, clients_per_round=wanted, seed=11, rounds=20)
     rounds = SynchronousRounds(settings, ended=number - 1)
-    (step,) = [step for name in reversed(NAMES) if (step := rounds.come(name, 0))]
+    (step,) = [step for name in reversed(NAMES) if (step := come(rounds, name, 0))]
     # As edge_client.simulation.federation draws them.
     drawn = stream(11, "sampling", number).choice(8, wanted, replace=False)
     assert step == Opened(number, tuple(NAMES[i] for i in sorted(drawn)), wanted)
@@ -135,7 +140,7 @@ def test_late_duplicate_uninvited_and_foreign_updates_are_told_apart() -> None:
 def test_an_invited_client_that_leaves_is_waited_for_until_the_deadline() -> None:
     rounds, _ = opened(rules(quorum=2), ["a", "b"])
     rounds.accept("a")
-    rounds.leave("b")
+    rounds.roster.leave("b")
     assert rounds.tick(159.9) is None
     assert rounds.judge("b", 1) == "welcome"
     assert rounds.tick(160) == Closed(1, ("a",))
@@ -172,7 +177,7 @@ def test_a_restart_goes_on_with_the_same_round() -> None:
     assert rounds.start(1000) == Opened(2, ("a", "b", "c"), 3)
     assert rounds.wake_at == 1060
     assert rounds.judge("b", 2) == "duplicate"
-    assert rounds.come("d", 1001) is None
+    assert come(rounds, "d", 1001) is None
     assert answer(rounds, ["c", "a"]) == Closed(2, ("a", "b", "c"))
 
 
@@ -189,7 +194,7 @@ def test_a_restart_aggregates_what_was_closed_or_complete(*, closed: bool) -> No
 def test_clients_are_bounded() -> None:
     rounds = SynchronousRounds(rules(quorum=10_000))
     for number in range(MOST_CLIENTS + 5):
-        rounds.come(f"c{number:06}", 0)
+        come(rounds, f"c{number:06}", 0)
     assert rounds.present == MOST_CLIENTS
     assert rounds.phase == "open"
 
@@ -265,11 +270,11 @@ class AnyCourse(RuleBasedStateMachine):
 
     @rule(client=st.sampled_from(NAMES))
     def come(self, client: str) -> None:
-        self.take(self.rounds.come(client, self.now))
+        self.take(come(self.rounds, client, self.now))
 
     @rule(client=st.sampled_from(NAMES))
     def leave(self, client: str) -> None:
-        self.rounds.leave(client)
+        self.rounds.roster.leave(client)
 
     @rule(client=st.sampled_from(NAMES), number=st.integers(0, 5))
     def offer(self, client: str, number: int) -> None:

@@ -36,9 +36,9 @@ def test_it_says_who_is_waited_for(federation: Federation) -> None:
     come(federation, ["ben"])
     assert look(federation, 0).waiting == ""
     put(federation, 1, random_update("anna", 1))
-    federation.rounds.leave("anna")
+    federation.rounds.roster.leave("anna")
     assert look(federation, 0).waiting == "", "the one that has not answered is there"
-    federation.rounds.leave("ben")
+    federation.rounds.roster.leave("ben")
     assert look(federation, 0).waiting == (
         "Round 1 waits for 1 update, but of the clients none is there; at its deadline it goes on "
         "without them."
