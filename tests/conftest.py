@@ -1,6 +1,9 @@
 """What tests share: real speech where it is present."""
 
+import logging
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,3 +24,15 @@ def speech() -> Path:
     if not (folder / "ravdess").is_dir():
         pytest.skip("no real speech: name its folder with CHORUS_SPEECH")
     return folder
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Put the handlers of signals back, and the log's."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    root = logging.getLogger()
+    logs, level = list(root.handlers), root.level
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    root.handlers, root.level = logs, level

@@ -31,7 +31,11 @@ class LoopDriver:
         What the disk did not take.
     workers
         By name; work waits in them unless ``at_once``.
+    connection
+        What :meth:`connect` made last.
     """
+
+    connection: "FakeConnection"
 
     def __init__(self, *, at_once: bool = True, most_waiting: int = 1 << 20) -> None:
         self.now = 1000.0
@@ -39,6 +43,7 @@ class LoopDriver:
         self.workers: dict[str, ScriptedThread] = {}
         self._at_once = at_once
         self._actions: deque[Action] = deque()
+        self._scenes: deque[Callable[[], object] | float] | None = None
         self.loop = Loop(
             clock=lambda: self.now, queue=self, thread=self._worker, most_waiting=most_waiting
         )
@@ -49,10 +54,48 @@ class LoopDriver:
 
     def get(self, *, timeout: float | None = None) -> Action:
         """Be the loop's queue, which waits for nobody."""
-        del timeout
+        if self._scenes is not None:
+            self._play_on(timeout)
         if not self._actions:
             raise Empty
         return self._actions.popleft()
+
+    def connect(self, _: object, name: str, **more: Any) -> Any:
+        """Make the connection of the part under test."""
+        self.connection = FakeConnection(name, **more)
+        return self.connection
+
+    def play(self, run: Callable[[], None], *scenes: Callable[[], object] | float) -> None:
+        """Call what runs the loop, from its beginning to its end.
+
+        Parameters
+        ----------
+        run
+            Calls :meth:`Loop.run`.
+        scenes
+            What happens whenever nothing else is left to do: something is done, or seconds pass.
+            After the last, the loop is stopped.
+        """
+        self._scenes = deque(scenes)
+        run()
+        self._scenes = None
+
+    def _play_on(self, timeout: float | None) -> None:
+        """Let the next scene begin, if nothing is left to do; ``timeout``: until a deadline."""
+        if self._at_once:
+            for worker in self.workers.values():
+                worker.do_all()
+        if self._actions or self._scenes is None:
+            return
+        scene = self._scenes.popleft() if self._scenes else self.loop.stop
+        if callable(scene):
+            scene()
+        elif timeout is not None and timeout < scene:
+            self.now += timeout
+            self._scenes.appendleft(scene - timeout)
+        else:
+            self.now += scene
+            self._actions.append(lambda: None)
 
     def rest(self) -> None:
         """Take turns until nothing happens without time passing."""
@@ -134,10 +177,10 @@ class Said:
 class FakeConnection:
     """Stands in for :class:`shared.connection.Connection`: notes what is said, and says nothing.
 
-    Made by the part under test, as a connection is: pass the class, or :meth:`made`.
+    It is made by :meth:`LoopDriver.connect`, or by itself for a part that is given one.
     """
 
-    def __init__(self, _: object = None, name: str = "kitchen", **more: Any) -> None:
+    def __init__(self, name: str = "kitchen", **more: Any) -> None:
         self.name = name
         self.will: tuple[str, bytes] | None = more.get("will")
         self.subscriptions = dict.fromkeys(more.get("subscriptions", ()))

@@ -4,6 +4,7 @@ import logging
 import signal
 import socket
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
@@ -25,8 +26,15 @@ from shared.weights import initial_weights
 log = logging.getLogger(__name__)
 
 
-def serve(settings: ServeSettings) -> None:
+def serve(settings: ServeSettings, *, make: Callable[..., Service] = Service) -> None:
     """Serve a federation until its last round, or until stopped by a signal.
+
+    Parameters
+    ----------
+    settings
+        Everything of the command.
+    make
+        Makes the service.
 
     Raises
     ------
@@ -53,7 +61,7 @@ def serve(settings: ServeSettings) -> None:
                 handler.addFilter(screen.filter)
         else:
             log.info("%s", _begins(settings, federation))
-        _Serving(settings, federation, screen).run()
+        _Serving(settings, federation, screen, make).run()
         after = _ends(settings, federation)
     if screen:
         console.print(after, soft_wrap=True, markup=False)
@@ -75,14 +83,18 @@ class _Serving:
     """The service, with somebody who looks on."""
 
     def __init__(
-        self, settings: ServeSettings, federation: Federation, screen: Screen | None
+        self,
+        settings: ServeSettings,
+        federation: Federation,
+        screen: Screen | None,
+        make: Callable[..., Service],
     ) -> None:
         self._settings = settings
         self._federation = federation
         self._screen = screen
         self._told = ""
         self._bid_farewell = False
-        self._service = Service(
+        self._service = make(
             federation,
             settings.broker,
             on_round=self._round_ended,

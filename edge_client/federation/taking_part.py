@@ -34,7 +34,13 @@ _UNANNOUNCED: Final = 10.0
 """Seconds without an announcement, which the broker keeps, after which something seems wrong."""
 
 
-def take_part_with_clips(settings: FederationSettings, clips: Path, folder: Path) -> None:
+def take_part_with_clips(
+    settings: FederationSettings,
+    clips: Path,
+    folder: Path,
+    *,
+    make: Callable[..., Participant] = Participant,
+) -> None:
     """Take part with clips that are labelled already, until stopped.
 
     Parameters
@@ -45,6 +51,8 @@ def take_part_with_clips(settings: FederationSettings, clips: Path, folder: Path
         A folder with a folder of clips for each label, or a manifest's CSV file.
     folder
         Where its part is kept.
+    make
+        Makes the participant.
 
     Raises
     ------
@@ -63,7 +71,7 @@ def take_part_with_clips(settings: FederationSettings, clips: Path, folder: Path
         settings.federation,
     )
     loop = Loop()
-    participant = Participant(
+    participant = make(
         settings,
         folder,
         examples=lambda: examples,

@@ -1,14 +1,58 @@
 """The service's loop: a disk that is full for a while, floods, what it says of clients."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aggregator.rounds.federation import Federation
 from aggregator.server.rejections import Rejections
-from shared.errors import StorageError
+from aggregator.server.service import Service
+from shared.broker_settings import BrokerSettings
+from shared.errors import BrokerError, StorageError
+from shared.protocol.messages import Announcement, Presence, Unavailable, Want
+from shared.protocol.topics import Topics
+from tests.aggregator.driver import settings
 from tests.end_to_end.federation.world import World, simulated, world
+from tests.loop_driver import LoopDriver
+
+TOPICS = Topics("chorus")
+
+
+class Serves:
+    """A service alone with a test: its connection and its loop are in the test's hands."""
+
+    def __init__(self, folder: Path, **values: Any) -> None:
+        self.driver = LoopDriver()
+        self.federation = Federation(settings(folder, **values))
+        self.changes = 0
+        self.service = Service(
+            self.federation,
+            BrokerSettings(),
+            on_change=self._change,
+            loop=self.driver.loop,
+            connect=self.driver.connect,
+        )
+        self.connection = self.driver.connection
+
+    def _change(self) -> None:
+        self.changes += 1
+
+    def says(self, client: str, **presence: Any) -> Callable[[], None]:
+        payload = Presence(**{"state": "online", "examples": 5, **presence}).encode()
+        return lambda: self.connection.on_message(TOPICS.presence(client), payload)
+
+    def play(self, *scenes: Callable[[], object] | float) -> None:
+        with self.federation:
+            self.driver.play(self.service.run, *scenes)
+
+
+@pytest.fixture
+def alone(tmp_path: Path, tiny: None) -> Serves:
+    del tiny
+    return Serves(tmp_path)
 
 
 @pytest.fixture
@@ -94,3 +138,97 @@ def test_it_does_not_repeat_itself_and_does_not_fill_the_log(
     for number in range(5000):
         rejections.about(f"client-{number}", "It is late.")
     assert len(caplog.records) < 1010
+
+
+def test_a_round_is_announced_when_enough_are_there_and_again_after_a_break(
+    alone: Serves,
+) -> None:
+    said: list[Any] = []
+    connection = alone.connection
+    alone.play(
+        connection.connect,
+        alone.says("anna"),
+        alone.says("ben"),
+        lambda: said.extend(connection.take()),
+        connection.lose,
+        connection.connect,
+        lambda: said.extend(connection.take()),
+    )
+    states = [(one.state, one.clients) for one in said if isinstance(one, Announcement)]
+    assert states == [("waiting", None), ("open", ["anna", "ben"]), ("open", ["anna", "ben"])]
+    assert connection.closed
+    assert all(worker.ended for worker in alone.driver.workers.values())
+
+
+def test_who_is_gone_or_may_not_train_is_not_counted_and_a_break_forgets_all(
+    alone: Serves,
+) -> None:
+    there: list[int] = []
+
+    def count() -> None:
+        there.append(alone.federation.rounds.present)
+
+    alone.play(
+        alone.connection.connect,
+        *(alone.says("anna"), count),
+        *(alone.says("anna", trains=False), count),
+        *(alone.says("anna"), alone.says("anna", state="offline"), count),
+        *(alone.says("anna"), alone.connection.lose, alone.connection.connect, count),
+    )
+    assert there == [1, 0, 0, 0]
+
+
+def test_it_ends_when_the_broker_does_not_let_it_in(alone: Serves) -> None:
+    def refuse() -> None:
+        alone.connection.refused = BrokerError("It does not let this client in.", "Say who it is.")
+        alone.connection.lose()
+
+    with pytest.raises(BrokerError, match="does not let"):
+        alone.play(refuse)
+    assert alone.connection.closed
+
+
+def test_what_is_wrong_with_a_message_ends_nothing_but_itself(
+    alone: Serves, caplog: pytest.LogCaptureFixture
+) -> None:
+    def send(kind: str, payload: bytes) -> Callable[[], None]:
+        return lambda: alone.connection.on_message(getattr(TOPICS, kind)("anna"), payload)
+
+    asked = Want(file="0" * 64, ranges=[(0, 1)])
+    said: list[Any] = []
+    alone.play(
+        alone.connection.connect,
+        send("requests", b"{"),
+        send("presence", b"[]"),
+        send("chunks", b""),
+        send("requests", asked.encode()),
+        lambda: said.extend(alone.connection.take()),
+    )
+    assert isinstance(said[-1], Unavailable)
+    assert len([one for one in caplog.records if one.getMessage().startswith("anna:")]) == 3
+
+
+def test_once_all_rounds_are_over_it_leaves_when_nobody_is_there() -> None:
+    with world() as it:
+        it.settle()
+        state = it.settings
+        it.kill_server()
+        it.server = None
+        again = Federation(state)
+        driver = LoopDriver()
+        service = Service(again, BrokerSettings(), loop=driver.loop, connect=driver.connect)
+        left: list[float] = []
+        with again:
+            driver.play(service.run, driver.connection.connect, 1.0, lambda: left.append(1), 60.0)
+        assert left == [1], "not before the broker has told who is there"
+        assert driver.now == pytest.approx(1002.0)
+
+
+def test_what_is_new_is_said_at_most_once_a_second(alone: Serves) -> None:
+    counts: list[int] = []
+    alone.play(
+        alone.connection.connect,
+        *(alone.says("anna"), alone.says("ben"), lambda: counts.append(alone.changes)),
+        *(1.0, lambda: counts.append(alone.changes)),
+    )
+    assert counts == [1, 2]

@@ -1,0 +1,65 @@
+"""What the aggregator announces, and when it may go."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aggregator.rounds.federation import Federation
+from aggregator.server.announcer import Announcer
+from aggregator.server.farewell import Farewell
+from shared.protocol.messages import Announcement
+from tests.aggregator.driver import come, settings
+from tests.loop_driver import LoopDriver
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> Iterator[Federation]:
+    with Federation(settings(tmp_path, rounds=1, round_seconds=60)) as opened:
+        opened.rounds.start(0)
+        yield opened
+
+
+def test_an_announcement_says_where_the_federation_stands(federation: Federation) -> None:
+    said: list[Announcement] = []
+
+    def publish(announcement: Announcement) -> bool:
+        said.append(announcement)
+        return True
+
+    announcer = Announcer(federation, publish, clock=lambda: 20.0)
+    assert announcer.announce()
+    assert not announcer.told_end
+    come(federation, ["ben", "anna"])
+    announcer.announce()
+    waiting, opened = said
+    assert (waiting.state, waiting.round, waiting.clients) == ("waiting", 1, None)
+    assert (opened.state, opened.round, opened.clients) == ("open", 1, ["anna", "ben"])
+    assert (waiting.closes_in, opened.closes_in) == (None, 40.0)
+    assert opened.model.digest == federation.current.digest
+    assert opened.model.size == federation.files.path(opened.model.digest).stat().st_size
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_the_end_is_told_when_it_was_sent(federation: Federation, *, sent: bool) -> None:
+    come(federation, ["anna", "ben"])
+    federation.rounds.accept("anna")
+    federation.rounds.accept("ben")
+    federation.rounds.end(0)
+    announcer = Announcer(federation, lambda _: sent, clock=lambda: 0.0)
+    assert announcer.announce() == sent
+    assert announcer.told_end == sent
+
+
+def test_who_is_there_has_time_to_fetch_the_last_model() -> None:
+    driver, there = LoopDriver(), ["anna"]
+    farewell = Farewell(lambda: there, driver.loop.clock)
+    farewell.connected()
+    assert farewell.leave_at == driver.now + 10
+    driver.now += 8
+    farewell.asked()
+    assert farewell.leave_at == driver.now + 10
+    there.clear()
+    assert farewell.leave_at == driver.now - 6, "the broker has told by then that nobody is there"

@@ -1,0 +1,242 @@
+"""Updates from their offer to the moment they count, with every thread in the test's hands."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Closed, Step
+from aggregator.server.inbox import MOST_ACTIVE, SILENCE
+from aggregator.server.receiving import Receiving
+from aggregator.server.rejections import Rejections
+from shared.protocol.frames import Chunk
+from shared.protocol.messages import Accepted, Message, Offer, Received, Refused
+from tests.aggregator.driver import put, random_update
+from tests.aggregator.server.updates import offer_of, open_round, update_of
+from tests.loop_driver import LoopDriver
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+class Receives:
+    """A receiving with what a service would do in the test's hands."""
+
+    def __init__(self, federation: Federation, folder: Path) -> None:
+        self.federation = federation
+        self.folder = folder
+        self.driver = LoopDriver(at_once=False)
+        self.replies: list[tuple[str, Message]] = []
+        self.steps: list[Step] = []
+        loop = self.driver.loop
+        self.receiving = Receiving(
+            federation,
+            Rejections(),
+            loop=loop,
+            arithmetic=loop.worker("arithmetic"),
+            reply=lambda *reply: self.replies.append(reply),
+            counted=self.steps.append,
+            later=lambda action: loop.later(10, action),
+        )
+
+    def offer(self, client: str, content: bytes, **values: Any) -> Offer:
+        offer = offer_of(self.federation, content, **values)
+        self.receiving.offer(client, offer)
+        self.driver.rest()
+        return offer
+
+    def send(self, client: str, offer: Offer, content: bytes) -> None:
+        for begin in range(0, len(content), 1024):
+            piece = content[begin : begin + 1024]
+            self.receiving.chunk(client, Chunk(offer.update, begin, piece).encode())
+
+    def work(self) -> None:
+        """Let all threads do what waits for them."""
+        self.driver.rest()
+        for name in ("disk", "arithmetic", "disk"):
+            self.driver.work(name)
+
+    def told(self, client: str) -> list[Message]:
+        """Give what a client was told since the last time."""
+        told = [message for name, message in self.replies if name == client]
+        self.replies = [reply for reply in self.replies if reply[0] != client]
+        return told
+
+
+@contextmanager
+def receives(folder: Path, clients: list[str], **values: Any) -> Iterator[Receives]:
+    with open_round(folder / "state", clients, **values) as federation:
+        one = Receives(federation, folder)
+        yield one
+        one.work()
+        one.receiving.close()
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Iterator[Receives]:
+    with receives(tmp_path, ["anna", "ben"]) as one:
+        yield one
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> bytes:
+    return update_of("anna", tmp_path)
+
+
+def test_what_arrives_is_acknowledged_when_it_is_safe_and_counts_when_it_is_checked(
+    it: Receives, content: bytes
+) -> None:
+    offer = it.offer("anna", content)
+    (received,) = it.told("anna")
+    assert isinstance(received, Received)
+    assert (received.ranges, received.window > 0) == ([], True)
+    it.receiving.chunk("anna", Chunk(offer.update, 0, content[:1000]).encode())
+    it.driver.rest()
+    assert not it.driver.workers["disk"].work, "little waits for more"
+    it.driver.after(0.125)
+    assert it.told("anna") == []
+    it.driver.work("disk")
+    (received,) = it.told("anna")
+    assert isinstance(received, Received)
+    assert received.ranges == [(0, 1000)]
+    it.send("anna", offer, content)
+    it.driver.rest()
+    it.driver.work("disk")
+    assert isinstance(it.told("anna")[-1], Received)
+    assert it.federation.ledger.updates(1) == []
+    it.driver.work("arithmetic")
+    assert it.told("anna") == [Accepted(update=offer.update)]
+    assert [update.client for update in it.federation.ledger.updates(1)] == ["anna"]
+    assert it.federation.folder.update(1, "anna").read_bytes() == content
+    assert it.steps == [None], "ben has not answered"
+    (client,) = [one for one in it.federation.ledger.clients() if one.name == "anna"]
+    assert client.bytes_up == len(content)
+    it.offer("anna", content)
+    assert it.told("anna") == [Accepted(update=offer.update)], "it counts already"
+
+
+def test_the_last_update_closes_the_round(it: Receives, tmp_path: Path) -> None:
+    for name in ("anna", "ben"):
+        content = update_of(name, tmp_path)
+        it.send(name, it.offer(name, content), content)
+        it.work()
+    assert it.steps == [None, Closed(1, ("anna", "ben"))]
+
+
+def test_one_that_arrived_damaged_is_refused_and_can_be_sent_again(
+    it: Receives, content: bytes
+) -> None:
+    offer = it.offer("anna", content)
+    it.send("anna", offer, bytes(len(content)))
+    it.work()
+    refused = it.told("anna")[-1]
+    assert isinstance(refused, Refused)
+    assert refused.reason == "damaged"
+    assert not list(it.federation.folder.uploads.iterdir())
+    it.send("anna", it.offer("anna", content), content)
+    it.work()
+    assert it.told("anna")[-1] == Accepted(update=offer.update)
+
+
+def test_one_with_values_that_are_none_is_refused(it: Receives, content: bytes) -> None:
+    content = content[:-4] + b"\xff\xff\xff\xff"
+    it.send("anna", it.offer("anna", content), content)
+    it.work()
+    refused = it.told("anna")[-1]
+    assert isinstance(refused, Refused)
+    assert refused.reason == "invalid"
+    assert [one.reason for one in it.federation.ledger.refusals()] == ["invalid"]
+
+
+def test_one_that_cannot_be_entered_counts_when_there_is_room(it: Receives, content: bytes) -> None:
+    it.federation.folder.updates.touch()  # a file where a folder should be: nothing can be kept
+    offer = it.offer("anna", content)
+    it.send("anna", offer, content)
+    it.work()
+    assert all(isinstance(told, Received) for told in it.told("anna")), "it hears nothing"
+    assert it.federation.ledger.updates(1) == []
+    it.federation.folder.updates.unlink()
+    it.offer("anna", content)
+    it.send("anna", offer, content)
+    it.work()
+    assert it.told("anna")[-1] == Accepted(update=offer.update)
+
+
+def test_one_that_is_replaced_while_it_is_checked_does_not_count(
+    it: Receives, content: bytes, tmp_path: Path
+) -> None:
+    it.send("anna", it.offer("anna", content), content)
+    it.driver.rest()
+    it.driver.work("disk")
+    other = update_of("anna", tmp_path, 2)
+    offer = it.offer("anna", other)
+    it.told("anna")
+    it.driver.work("arithmetic")
+    assert it.told("anna") == []
+    assert it.federation.ledger.updates(1) == []
+    it.send("anna", offer, other)
+    it.work()
+    assert it.told("anna")[-1] == Accepted(update=offer.update)
+
+
+def test_one_that_is_checked_when_its_round_closes_is_late(tmp_path: Path, content: bytes) -> None:
+    with receives(tmp_path, ["anna", "ben"], min_updates=1, round_seconds=60) as it:
+        put(it.federation, 1, random_update("ben", 1))
+        it.send("anna", it.offer("anna", content), content)
+        it.driver.rest()
+        it.driver.work("disk")
+        assert isinstance(it.federation.rounds.tick(100), Closed)
+        it.receiving.clear()
+        it.told("anna")
+        it.driver.work("arithmetic")
+        (refused,) = it.told("anna")
+        assert isinstance(refused, Refused)
+        assert refused.reason == "late"
+        it.work()
+        assert not list(it.federation.folder.uploads.iterdir())
+
+
+def test_who_has_no_place_waits_and_is_told_when_there_is_one(
+    tmp_path: Path, content: bytes
+) -> None:
+    clients = [f"client-{number:02}" for number in range(MOST_ACTIVE + 2)]
+    with receives(tmp_path, clients) as it:
+        for client in clients:
+            it.offer(client, content)
+        late, last = clients[-2:]
+        for client in (late, last):
+            (received,) = it.told(client)
+            assert isinstance(received, Received)
+            assert received.window == 0
+        it.receiving.suspend(clients[0])
+        (received,) = it.told(late)
+        assert isinstance(received, Received)
+        assert received.window > 0
+        assert it.told(last) == []
+        it.driver.after(SILENCE)
+        it.driver.after(SILENCE)
+        (received, *_) = it.told(last)
+        assert isinstance(received, Received)
+        assert received.window > 0, "those who are silent give way"
+
+
+def test_a_chunk_that_is_none_ends_nothing(it: Receives, content: bytes) -> None:
+    it.receiving.chunk("anna", b"no frame")
+    it.receiving.chunk("anna", Chunk("0" * 64, 0, b"nobody awaits it").encode())
+    offer = it.offer("anna", content)
+    it.receiving.chunk("anna", Chunk(offer.update, len(content), b"beyond").encode())
+    it.send("anna", offer, content)
+    it.work()
+    assert it.told("anna")[-1] == Accepted(update=offer.update)
+
+
+def test_who_offers_ever_new_updates_is_refused_at_last(it: Receives) -> None:
+    for number in range(17):
+        it.offer("anna", bytes([number]) * 100)
+    it.told("anna")
+    it.offer("anna", b"one more")
+    (refused,) = it.told("anna")
+    assert isinstance(refused, Refused)
+    assert (refused.reason, "too many" in refused.sentence) == ("unwelcome", True)

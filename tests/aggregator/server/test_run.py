@@ -1,0 +1,107 @@
+"""What ``aggregator serve`` puts together, and what it says."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator.ledger import Version
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Closed
+from aggregator.server.run import serve
+from aggregator.server.settings import ServeSettings
+from shared.broker_settings import BrokerSettings
+from tests.aggregator.driver import come, put, random_update
+
+pytestmark = pytest.mark.usefixtures("tiny", "handlers")
+
+
+class Scripted:
+    """Stands in for the service: plays a round without a network."""
+
+    def __init__(
+        self,
+        federation: Federation,
+        broker: BrokerSettings,
+        *,
+        on_round: Callable[[int, Version | None], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self.federation = federation
+        self.broker = broker
+        self.on_round = on_round
+        self.on_change = on_change
+        self.forever = False
+        self.stopped = False
+
+    def run(self, *, forever: bool) -> None:
+        self.forever = forever
+        federation = self.federation
+        federation.rounds.start(0)
+        self.on_change()
+        if federation.rounds.phase == "finished":
+            return
+        opened = come(federation, ["anna", "ben"])
+        assert opened
+        self.on_change()
+        put(federation, opened.number, random_update("anna", opened.number))
+        closed = put(federation, opened.number, random_update("ben", opened.number))
+        assert isinstance(closed, Closed)
+        version = federation.close_round(closed)
+        federation.rounds.end(0)
+        self.on_round(opened.number, version)
+        self.on_change()
+        signal.raise_signal(signal.SIGTERM)
+        assert self.stopped
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def serve_scripted(folder: Path, **values: Any) -> Scripted:
+    made: list[Scripted] = []
+
+    def make(*arguments: Any, **more: Any) -> Any:
+        made.append(Scripted(*arguments, **more))
+        return made[0]
+
+    given = {"state": folder, "codecs": "float32", "rounds": 1, **values}
+    serve(ServeSettings.parse(given), make=make)
+    return made[0]
+
+
+def test_it_says_where_the_federation_stands_from_beginning_to_end(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    service = serve_scripted(tmp_path, port=1999, stay=True)
+    assert (service.broker.port, service.forever) == (1999, True)
+    said = capfd.readouterr().err
+    for sentence in (
+        f"Federation chorus: conv, fedavg, round 1 of 1; all is kept in {tmp_path}.",
+        "A device takes part with `edge-client run --wav DIR --port 1999` (or --mic).",
+        "Round 1 waits for 2 clients, none is there.",
+        "Round 1 is done: 2 updates",
+        "Round 1 has ended, the last; devices fetch its model now.",
+        f"Round 1 was the last: `aggregator models export --state {tmp_path}` writes its model",
+    ):
+        assert said.count(sentence) == 1, sentence
+
+
+def test_a_federation_that_was_stopped_says_how_to_go_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    serve_scripted(tmp_path, rounds=3)
+    said = capfd.readouterr().err
+    assert "Stopped before round 2 of 3" in said or "Stopped in round 2 of 3" in said
+    assert "the same command goes on from there." in said
+
+
+def test_one_that_has_ended_says_so_at_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    serve_scripted(tmp_path)
+    capfd.readouterr()
+    serve_scripted(tmp_path)
+    assert "Its last round has ended." in capfd.readouterr().err

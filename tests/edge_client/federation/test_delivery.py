@@ -1,0 +1,129 @@
+"""A finished update on its way, and what is done when nobody answers."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_client.federation.client_state import ClientState
+from edge_client.federation.delivery import Delivery
+from edge_client.federation.transfers import PATIENCE
+from shared.protocol.frames import Chunk
+from shared.protocol.messages import Offer, Received
+from shared.protocol.topics import Topics
+from tests.edge_client.federation.announcements import RUN
+from tests.loop_driver import FakeConnection, LoopDriver
+
+CONTENT = bytes(range(250)) * 20
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Delivers:
+    """A delivery, with what the aggregator would do in the test's hands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.driver = LoopDriver()
+        self.connection = FakeConnection()
+        self.connection.connected = True
+        self.client_state = ClientState(folder)
+        self.client_state.enter(RUN)
+        (folder / f"{DIGEST}.update").write_bytes(CONTENT)
+        offer = Offer(
+            update=DIGEST,
+            size=len(CONTENT),
+            run=RUN,
+            round=1,
+            model="1" * 64,
+            codec="float32",
+            examples=3,
+        )
+        self.client_state.finish(offer, residual=None, control=None)
+        self.delivery = Delivery(
+            self.client_state,
+            self.connection,  # type: ignore[arg-type] # it stands in
+            Topics("chorus"),
+            loop=self.driver.loop,
+        )
+
+    def take(self) -> list[Any]:
+        """Give what was sent: ``"offer"``, or a chunk's range."""
+        said = [
+            one if isinstance(one, Offer) else Chunk.decode(one) for one in self.connection.take()
+        ]
+        return ["offer" if isinstance(one, Offer) else (one.offset, one.end) for one in said]
+
+    def told(self, *ranges: tuple[int, int], window: int = 2000) -> None:
+        self.delivery.told(Received(update=DIGEST, ranges=list(ranges), window=window))
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Delivers:
+    one = Delivers(tmp_path)
+    one.delivery.begin(1000)
+    return one
+
+
+def test_it_is_offered_and_sent_as_far_as_it_may(it: Delivers) -> None:
+    assert it.delivery.under_way
+    assert it.take() == ["offer"]
+    it.told()
+    assert it.take() == [(0, 1000), (1000, 2000)]
+    it.told((0, 2000))
+    assert it.take() == [(2000, 3000), (3000, 4000)]
+    it.told((0, 4000))
+    it.told((0, 5000))
+    assert it.take() == [(4000, 5000)]
+
+
+def test_it_goes_on_when_the_line_has_room_again(it: Delivers) -> None:
+    it.take()
+    it.connection.room = False
+    it.told()
+    assert it.take() == []
+    it.connection.room = True
+    it.delivery.go_on()
+    assert it.take() == [(0, 1000), (1000, 2000)]
+
+
+def test_it_is_offered_again_when_nothing_is_heard_but_not_while_it_goes_out(
+    it: Delivers,
+) -> None:
+    it.take()
+    it.connection.busy = True
+    it.driver.after(5 * PATIENCE)
+    assert it.take() == []
+    it.connection.busy = False
+    it.driver.after(2 * PATIENCE)
+    assert it.take() == ["offer"]
+    it.connection.connected = False
+    it.driver.after(5 * PATIENCE)
+    it.connection.connected = True
+    it.delivery.restart()
+    assert it.take() == ["offer"]
+
+
+def test_after_a_break_all_that_is_not_safe_is_sent_again(it: Delivers) -> None:
+    it.told()
+    it.take()
+    it.delivery.restart()
+    it.told((0, 1000))
+    assert it.take() == ["offer", (1000, 2000), (2000, 3000)]
+
+
+def test_one_that_arrived_damaged_waits_before_it_is_offered_again(it: Delivers) -> None:
+    it.told()
+    it.take()
+    it.delivery.arrived_damaged()
+    assert it.take() == []
+    it.driver.after(2 * PATIENCE)
+    assert it.take() == ["offer"]
+
+
+def test_one_that_was_decided_on_is_not_sent_any_more(it: Delivers) -> None:
+    it.take()
+    it.delivery.end()
+    it.told()
+    it.driver.after(5 * PATIENCE)
+    assert it.take() == []
+    assert not it.delivery.under_way

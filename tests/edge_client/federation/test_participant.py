@@ -1,0 +1,242 @@
+"""A participant alone with a test: models that cannot be used, full disks, what runs where."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_client.federation.participant import Participant
+from edge_client.federation.settings import FederationSettings
+from shared.errors import BrokerError, ChorusError, StorageError, WeightsError
+from shared.protocol.messages import Accepted, Announcement, File, Offer, Presence, Refused
+from shared.protocol.topics import Topics
+from shared.training import Examples
+from tests.edge_client.federation.announcements import announcement, model_of
+from tests.edge_client.tiny import NumpyEngine, examples
+from tests.loop_driver import LoopDriver
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+TOPICS = Topics("chorus")
+
+
+class Alone:
+    """A participant, its connection and its loop."""
+
+    def __init__(self, folder: Path, *, at_once: bool = True, **values: Any) -> None:
+        self.folder = folder
+        self.driver = LoopDriver(at_once=at_once)
+        self.used: list[str] = []
+        self.trouble: list[ChorusError] = []
+        self.reports: list[dict[str, Any]] = []
+        self.data: Callable[[], Examples] = lambda: examples(8)
+        self.participant = Participant(
+            FederationSettings.parse({"client": "kitchen", "holdout": 0, **values}),
+            folder,
+            examples=self._examples,
+            count=lambda: 8,
+            engines=lambda _: NumpyEngine(),
+            on_model=self._use,
+            report=self.reports.append,
+            refusal=lambda *_, **__: None,
+            loop=self.driver.loop,
+            connect=self.driver.connect,
+        )
+        self.connection = self.driver.connection
+
+    def _examples(self) -> Examples:
+        return self.data()
+
+    def _use(self, path: Path, _: Announcement) -> None:
+        if self.trouble:
+            raise self.trouble.pop()
+        self.used.append(path.stem)
+
+    def announce(self, model: File, **values: Any) -> Callable[[], None]:
+        payload = announcement(model, **values).encode()
+        return lambda: self.connection.on_message(TOPICS.round, payload)
+
+    def reply(self, message: Any) -> None:
+        self.connection.on_message(TOPICS.replies("kitchen"), message.encode())
+
+    def play(self, *scenes: Callable[[], object] | float) -> None:
+        self.driver.play(self.participant.run, *scenes)
+
+    @property
+    def states(self) -> list[str]:
+        return [report["state"] for report in self.reports]
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Alone:
+    return Alone(tmp_path)
+
+
+def test_a_model_that_cannot_be_used_is_a_remark_and_is_tried_again_when_announced_anew(
+    it: Alone, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = model_of(it.folder)
+    it.trouble = [WeightsError("It holds no such weights.")]
+    tried: list[int] = []
+    it.play(
+        it.connection.connect,
+        it.announce(model, state="waiting"),
+        it.participant.examples_changed,
+        100.0,
+        lambda: tried.append(len(it.trouble) + len(it.used)),
+        it.announce(model, state="waiting"),
+        it.announce(model, state="waiting"),
+    )
+    assert tried == [0], "once an announcement"
+    assert it.used == [model.digest], "and never again when it was used"
+    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == [
+        "It holds no such weights."
+    ]
+
+
+def test_a_remark_about_one_model_is_none_about_the_next(it: Alone) -> None:
+    first, second = model_of(it.folder), model_of(it.folder, 1.0)
+    it.trouble = [WeightsError("It holds no such weights.")]
+    it.play(
+        it.connection.connect,
+        it.announce(first, state="waiting"),
+        it.announce(first, averaged=second, state="waiting"),
+    )
+    # The second was removed with the first announcement, and is being fetched.
+    assert it.used == []
+    assert it.states[-1] == "fetching"
+
+
+def test_a_model_that_a_full_disk_kept_out_is_tried_again_after_a_while(it: Alone) -> None:
+    model = model_of(it.folder)
+    it.trouble = [StorageError("The disk is full.")]
+    it.play(it.connection.connect, it.announce(model, state="waiting"), 29.0, 2.0)
+    assert it.used == [model.digest]
+    assert "troubled" in it.states
+
+
+def test_what_is_nobodys_to_fix_ends_it(it: Alone) -> None:
+    model = model_of(it.folder)
+
+    def odd(*_: object) -> None:
+        raise KeyError("odd")
+
+    it.participant._handover._on_model = odd
+    with pytest.raises(KeyError, match="odd"):
+        it.play(it.connection.connect, it.announce(model, state="waiting"))
+    assert it.connection.closed
+
+
+def test_examples_are_read_and_files_hashed_in_workers(tmp_path: Path) -> None:
+    it = Alone(tmp_path, at_once=False)
+    model = model_of(it.folder)
+    read: list[int] = []
+
+    def data() -> Examples:
+        read.append(8)
+        return examples(8)
+
+    it.data = data
+    steps: list[tuple[int, str]] = []
+
+    def look() -> None:
+        steps.append((len(read), it.states[-1]))
+
+    it.play(
+        it.connection.connect,
+        *(it.announce(model), look),
+        *(it.driver.workers["files"].do_all, look),
+        *(it.driver.workers["training"].do_all, look),
+    )
+    assert steps == [(0, "fetching"), (0, "training"), (1, "sending")]
+
+
+def test_an_update_is_offered_and_counts(it: Alone) -> None:
+    model = model_of(it.folder)
+    offers: list[Offer] = []
+
+    def accept() -> None:
+        offers.extend(one for one in it.connection.take() if isinstance(one, Offer))
+        it.reply(Accepted(update=offers[-1].update))
+
+    it.play(it.connection.connect, it.announce(model), accept)
+    assert (offers[0].round, offers[0].examples, offers[0].model) == (1, 8, model.digest)
+    assert it.reports[-1]["accepted"] == 1
+    assert it.participant._client_state.is_done(offers[0].run, 1)
+
+
+@pytest.mark.parametrize("intact", [True, False])
+def test_an_update_that_arrived_damaged_is_sent_again_if_it_is_whole_here(
+    it: Alone, *, intact: bool
+) -> None:
+    model, after = model_of(it.folder), list[Any]()
+
+    def damaged() -> None:
+        (offer,) = [one for one in it.connection.take() if isinstance(one, Offer)]
+        if not intact:
+            it.participant._client_state.update.write_bytes(b"damaged here")
+        sentence = "What arrived is not what was offered."
+        it.reply(Refused(update=offer.update, reason="damaged", sentence=sentence))
+
+    it.play(
+        it.connection.connect,
+        it.announce(model),
+        damaged,
+        11.0,
+        lambda: after.extend(one for one in it.connection.take() if isinstance(one, Offer)),
+    )
+    assert bool(after) == intact
+    assert (it.participant._client_state.offer is not None) == intact
+
+
+def test_it_leaves_after_as_many_updates_as_were_to_count(tmp_path: Path) -> None:
+    it = Alone(tmp_path, leave_after=1)
+    model, later = model_of(it.folder), list[int]()
+
+    def accept() -> None:
+        (offer,) = [one for one in it.connection.take() if isinstance(one, Offer)]
+        it.reply(Accepted(update=offer.update))
+
+    it.play(it.connection.connect, it.announce(model), accept, lambda: later.append(1))
+    assert not later, "it has left by itself"
+
+
+def test_it_says_that_it_is_there_and_that_it_leaves(it: Alone) -> None:
+    said: list[Any] = []
+    close = it.connection.close
+
+    def closing() -> None:
+        said.extend(it.connection.take())
+        close()
+
+    it.connection.close = closing  # type: ignore[method-assign] # to look before it is closed
+    it.play(it.connection.connect)
+    presences = [one for one in said if isinstance(one, Presence)]
+    assert [(one.state, one.examples) for one in presences] == [("online", 8), ("offline", 0)]
+    assert it.connection.will
+    assert Presence.decode(it.connection.will[1]).state == "offline"
+
+
+def test_it_ends_when_the_broker_does_not_let_it_in(it: Alone) -> None:
+    def refuse() -> None:
+        it.connection.refused = BrokerError("It does not let kitchen in.", "Say who it is.")
+        it.connection.lose()
+
+    with pytest.raises(BrokerError, match="does not let"):
+        it.play(refuse)
+
+
+def test_who_stops_it_from_another_thread_stops_its_training(it: Alone) -> None:
+    model = model_of(it.folder)
+
+    def data() -> Examples:
+        stopping = threading.Thread(target=it.participant.stop)
+        stopping.start()
+        stopping.join()
+        return examples(8)
+
+    it.data = data
+    it.play(it.connection.connect, it.announce(model))
+    assert it.participant._client_state.offer is None

@@ -1,0 +1,186 @@
+"""What starts a device's part: beside a listening device, or with clips."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_client.device.events import DeviceEvent
+from edge_client.federation.settings import FederationSettings
+from edge_client.federation.taking_part import Companion, Unannounced, take_part_with_clips
+from shared.architectures import ARCHITECTURES
+from shared.errors import BrokerError
+from tests.brokers import BOUND, wait_until
+from tests.edge_client.federation.announcements import announcement, model_of
+from tests.loop_driver import LoopDriver
+
+SETTINGS = FederationSettings.parse({"client": "kitchen"})
+
+
+class FakeDevice:
+    """Stands in for a device: keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.models: list[tuple[Path, str, str]] = []
+        self.listener: Callable[[DeviceEvent], None] | None = None
+
+    def subscribe(self, listener: Callable[[DeviceEvent], None]) -> Callable[[], None]:
+        self.listener = listener
+        return self._unsubscribe
+
+    def _unsubscribe(self) -> None:
+        self.listener = None
+
+    def report(self, part: str, facts: dict[str, Any]) -> None:
+        self.told.append((part, facts))
+
+    def use_model(self, file: Path, digest: str, architecture: Any) -> None:
+        self.models.append((file, digest, architecture.name))
+
+    def examples(self) -> None:
+        raise NotImplementedError
+
+    def count_examples(self) -> int:
+        return 0
+
+
+class FakeParticipant:
+    """Stands in for a participant: runs until it is stopped, or ends as it is told to."""
+
+    def __init__(self, *_: object, error: BaseException | None = None, **given: Any) -> None:
+        self.given = given
+        self.error = error
+        self.stopped = threading.Event()
+        self.looked = 0
+
+    def run(self) -> None:
+        if self.error:
+            raise self.error
+        assert self.stopped.wait(BOUND)
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+    def examples_changed(self) -> None:
+        self.looked += 1
+
+
+class Makes:
+    """Makes participants, and remembers them."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+        self.made: list[FakeParticipant] = []
+
+    def __call__(self, *arguments: Any, **given: Any) -> Any:
+        self.made.append(FakeParticipant(*arguments, error=self.error, **given))
+        return self.made[-1]
+
+
+def test_a_companion_hears_of_examples_and_is_gone_while_everything_is_deleted(
+    tmp_path: Path,
+) -> None:
+    device, makes = FakeDevice(), Makes()
+    with Companion(device, SETTINGS, tmp_path, make=makes):  # type: ignore[arg-type] # it stands in
+        assert device.listener
+        (first,) = makes.made
+        device.listener(DeviceEvent("changed"))
+        assert first.looked == 1
+        device.listener(DeviceEvent("deleting"))
+        assert first.stopped.is_set()
+        device.listener(DeviceEvent("deleted"))
+        _, second = makes.made
+        assert not second.stopped.is_set()
+    assert second.stopped.is_set()
+    assert device.listener is None
+
+
+def test_a_companion_uses_a_model_under_the_name_it_is_announced_by(tmp_path: Path) -> None:
+    device, makes = FakeDevice(), Makes()
+    model, averaged = model_of(tmp_path), model_of(tmp_path, 1.0)
+    with Companion(device, SETTINGS, tmp_path, make=makes):  # type: ignore[arg-type] # it stands in
+        use = makes.made[0].given["on_model"]
+        use(tmp_path / "file", announcement(model))
+        use(tmp_path / "file", announcement(model, averaged=averaged))
+    assert device.models == [
+        (tmp_path / "file", model.digest, ARCHITECTURES["conv"].name),
+        (tmp_path / "file", averaged.digest, ARCHITECTURES["conv"].name),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "remark"),
+    [
+        (BrokerError("It is not let in.", "Say who it is."), "It is not let in. Say who it is."),
+        (KeyError("odd"), "It failed; see the log."),
+    ],
+)
+def test_whatever_ends_it_the_device_goes_on(
+    tmp_path: Path, error: BaseException, remark: str
+) -> None:
+    device = FakeDevice()
+    with Companion(device, SETTINGS, tmp_path, make=Makes(error)):  # type: ignore[arg-type] # it stands in
+        wait_until(lambda: device.told, "it is told")
+    assert device.told == [("round", {"state": "left", "remark": remark})]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_with_clips_a_signal_ends_it_and_it_says_what_counted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], clips: Path
+) -> None:
+    makes = Makes()
+
+    def make(*arguments: Any, **given: Any) -> Any:
+        participant = makes(*arguments, **given)
+        participant.run = lambda: signal.raise_signal(signal.SIGTERM)
+        return participant
+
+    take_part_with_clips(SETTINGS, clips, tmp_path / "state", make=make)
+    (participant,) = makes.made
+    assert participant.stopped.is_set()
+    assert participant.given["count"]() == len(participant.given["examples"]()) == 4
+    said = capfd.readouterr().err
+    assert "4 labelled clips; this device is kitchen in the federation chorus." in said
+    assert "updates of this device that counted: 0." in said
+
+
+@pytest.fixture
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    import numpy as np
+    import soundfile
+
+    monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for emotion in ("angry", "happy", "neutral", "sad"):
+        path = tmp_path / "clips" / emotion / "one.wav"
+        path.parent.mkdir(parents=True)
+        soundfile.write(path, rng.standard_normal(16_000) / 10, 16_000)
+    return tmp_path / "clips"
+
+
+@pytest.mark.parametrize(
+    ("report", "says"),
+    [
+        (None, True),
+        ({"state": "waiting", "number": None}, True),
+        ({"state": "away", "number": None}, False),
+        ({"state": "waiting", "number": 3}, False),
+    ],
+)
+def test_it_says_when_nobody_has_announced_a_round(
+    report: dict[str, Any] | None, caplog: pytest.LogCaptureFixture, *, says: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    driver = LoopDriver()
+    unannounced = Unannounced("chorus", driver.loop)
+    if report:
+        unannounced.report(report)
+    driver.after(9.0)
+    assert "Nobody has announced" not in caplog.text
+    driver.after(30.0)
+    assert caplog.text.count("Nobody has announced a round of the federation chorus") == says
