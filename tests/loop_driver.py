@@ -154,15 +154,17 @@ class ScriptedThread(Executor):
         for future, _ in self.work:
             future.cancel()
 
-    def do_all(self) -> None:
-        while self.work:
-            future, work = self.work.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
+    def do_one(self) -> None:
+        future, work = self.work.popleft()
+        if future.set_running_or_notify_cancel():
             try:
                 future.set_result(work())
             except Exception as error:  # noqa: BLE001 -- as ThreadPoolExecutor does
                 future.set_exception(error)
+
+    def do_all(self) -> None:
+        while self.work:
+            self.do_one()
 
 
 @dataclass

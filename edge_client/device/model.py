@@ -1,6 +1,5 @@
 """The model a device recognises with."""
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.errors import WeightsError
-from shared.files import replacing
+from shared.files import replacing, sha256_of
 from shared.recogniser import Recogniser
 from shared.weights import Weights, load_weights, save_weights
 from shared.weights import digest as weights_digest
@@ -76,7 +75,7 @@ class Model:
                 shutil.copyfile(source, aside)
             except FileNotFoundError as error:
                 raise WeightsError(f"There is no model {source}.") from error
-            _check_name(file_digest(aside), named)
+            _check_name(sha256_of(aside), named)
             return cls(load_weights(aside, architecture), architecture, named)
 
     def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -112,12 +111,6 @@ class Model:
             "digest": self.digest,
             "personal": self.personal is not None,
         }
-
-
-def file_digest(path: Path) -> str:
-    """Compute the SHA-256 of a file, in hexadecimal: a model's name."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_name(found: str, named: str) -> None:

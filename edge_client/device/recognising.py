@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.events import Audience, DeviceEvent
-from edge_client.device.model import Model, file_digest
+from edge_client.device.model import Model
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
 from shared.features import Frames, pad
+from shared.files import sha256_of
 from shared.normalisation import RunningStatistics
 from shared.training import Examples
 from shared.weights import Weights, another_task, load_weights, save_weights
@@ -66,7 +67,7 @@ class Recognising:
             raise error
         if given is not None:
             save_weights(self._state.model, weights, architecture)
-        return Model(weights, architecture, file_digest(self._state.model)), None
+        return Model(weights, architecture, sha256_of(self._state.model)), None
 
     @property
     def digest(self) -> str | None:

@@ -5,7 +5,6 @@ step either has happened or has not. A finished update is kept until the aggrega
 it; what a lossy codec left out of it becomes the residual only when it counts.
 """
 
-import hashlib
 import json
 import threading
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +14,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from shared.errors import FederationError
-from shared.files import replacing, write_atomically
+from shared.files import replacing, sha256_of, write_atomically
 from shared.protocol.messages import Offer
 from shared.vector_file import VectorFile
 from shared.weights import Vector, Weights
@@ -103,8 +102,7 @@ class ClientState:
         if offer is None:
             return False
         try:
-            with self._update(offer).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest() == offer.update
+            return sha256_of(self._update(offer)) == offer.update
         except FileNotFoundError:
             return False
 

@@ -1,6 +1,5 @@
 """Models on their way to the device: asked for, received, checked, put in their place."""
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from edge_client.federation.client_state import ClientState
 from edge_client.federation.transfers import Download
 from shared.connection import Connection
 from shared.errors import ChorusError
-from shared.files import storage_errors
+from shared.files import sha256_of, storage_errors
 from shared.loop import Loop, Worker
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import File, Want
@@ -187,7 +186,7 @@ class Fetching:
     def _look_at(self, digest: str) -> None:
         """Check a file that an earlier process left."""
         self._left = digest
-        read = partial(_sha256, self._client_state.path(digest))
+        read = partial(_digest_of, self._client_state.path(digest))
         self._worker.do(read, partial(self._looked_at, digest), self._not_looked_at)
 
     def _looked_at(self, digest: str, found: str | None) -> None:
@@ -241,11 +240,10 @@ class Fetching:
         self._connection.publish(topic, want.encode(), wait=False)
 
 
-def _sha256(path: Path) -> str | None:
+def _digest_of(path: Path) -> str | None:
     """Compute a file's digest; ``None`` if it is gone."""
     with storage_errors(path):
         try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(path)
         except FileNotFoundError:
             return None

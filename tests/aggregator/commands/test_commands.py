@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,10 @@ def test_status_tells_everything_while_it_runs(federation: Federation) -> None:
         True,
         40,
         3,
+    )
+    (client,) = [one for one in federation.ledger.clients() if one.name == "anna"]
+    assert datetime.fromisoformat(anna["last_seen"]).timestamp() == pytest.approx(
+        client.last_seen, abs=1
     )
     assert found["refusals"][0]["reason"] == "uninvited"
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_client.commands.overview import overview
 from edge_client.device import personalising
 from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.latest import SOUNDS
@@ -144,6 +145,8 @@ def test_a_model_has_one_name_that_of_its_file(
     device.use_model(given, named, CONV)
     assert device.status()["model"]["digest"] == named
     device.close()
+    found = overview(DeviceSettings(state=tmp_path / "state"))["model"]
+    assert found == {"digest": named, "bytes": given.stat().st_size}
     again = start(model=False)
     assert again.status()["model"]["digest"] == named
     assert heard(again, 1).probabilities == expected(-weights, [1])

@@ -9,11 +9,10 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from queue import Empty
-from typing import Any
 
 from shared.loop import Action, Loop
+from tests.loop_driver import ScriptedThread
 
 
 class Killed(BaseException):
@@ -174,42 +173,23 @@ class Queue:
         return self._items.popleft()
 
 
-class Pool(Executor):
+class Pool(ScriptedThread):
     """A thread pool of one thread that takes turns."""
 
     def __init__(self, stage: Stage) -> None:
+        super().__init__()
         self._stage = stage
-        self._work: deque[tuple[Future[Any], Callable[..., Any]]] = deque()
-        self._ended = False
         self._actor = stage.begin(self._run)
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        assert not self._ended
-        assert not args
-        assert not kwargs
-        future: Future[Any] = Future()
-        self._work.append((future, fn))
-        return future
-
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 -- as Executor has it
-        assert wait
-        assert cancel_futures
-        for future, _ in self._work:
-            future.cancel()
-        self._ended = True
+        assert not self.ended
+        super().shutdown(wait, cancel_futures=cancel_futures)
         while not self._actor.ended:
             self._actor.resume()
 
     def _run(self) -> None:
-        while not self._ended:
+        while not self.ended:
             assert self._stage.current
-            self._stage.current.wait(lambda: self._work or self._ended)
-            while self._work:
-                future, work = self._work.popleft()
-                if not future.set_running_or_notify_cancel():
-                    continue
-                try:
-                    future.set_result(work())
-                except Exception as error:  # noqa: BLE001 -- as ThreadPoolExecutor does
-                    future.set_exception(error)
-                break
+            self._stage.current.wait(lambda: self.work or self.ended)
+            if self.work:
+                self.do_one()
