@@ -75,7 +75,7 @@ def serve_scripted(folder: Path, **values: Any) -> Scripted:
 def test_it_says_where_the_federation_stands_from_beginning_to_end(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    service = serve_scripted(tmp_path, port=1999, stay=True)
+    service = serve_scripted(tmp_path, broker={"port": 1999}, stay=True)
     assert (service.broker.port, service.forever) == (1999, True)
     said = capfd.readouterr().err
     for sentence in (
