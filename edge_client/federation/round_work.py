@@ -4,22 +4,20 @@ import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from edge_client.federation.client_state import ClientState
-from edge_client.learning.training import Engine, Progress, Trained, control_change, train
+from edge_client.learning.client_round import Assignment, client_round
+from edge_client.learning.training import Engine, Progress
 from edge_client.learning.training_file import load_progress, save_progress
-from shared.codecs import CODECS, make_codec
+from shared.codecs import CODECS, Codec, make_codec
 from shared.errors import RunError, TrainingError
-from shared.metrics import confusion
 from shared.protocol.messages import Announcement, Offer
-from shared.randomness import stream
 from shared.training import Examples
-from shared.update_file import EncodedUpdate, encode_update
+from shared.update_file import EncodedUpdate
 from shared.weights import Weights, load_weights
 
 FEWEST_HELD_OUT = 8
@@ -82,53 +80,53 @@ class RoundWork:
         StorageError
             If the disk is full.
         """
-        announcement = self.announcement
-        architecture = self.engine.architecture
-        codec = _known_codec(announcement.codecs)
-        weights = load_weights(self.memory.path(announcement.model.digest), architecture)
+        codec = _known_codec(self.announcement.codecs)
         trained_on, held_out = hold_out(self.examples, self.holdout)
-        control, own = self._controls(architecture.parameters)
-        outcome = self._train(
-            weights, trained_on, None if control is None or own is None else control - own
+        # Nothing here keeps what it is given: the memory of the global weights is needed again.
+        outcome = client_round(
+            self._assignment(trained_on, held_out, make_codec(codec)),
+            self.engine,
+            self.stop,
+            release=True,
         )
-        self.engine.release()
-        if outcome is None:
+        if isinstance(outcome, Progress):
+            save_progress(self._progress_file(), outcome, self.engine.architecture)
             return None
-        counts = self._confusion(weights, held_out)
-        self.engine.release()
-        delta = np.subtract(outcome.weights, weights, out=outcome.weights)
-        del weights
-        change = None
-        if control is not None:
-            rate = announcement.training.learning_rate
-            change = control_change(delta, control, outcome.steps, rate)
-        encoded = encode_update(
-            delta,
-            architecture,
-            make_codec(codec),
-            stream(announcement.seed, "codec", self.client, announcement.round),
-            residual=self.memory.residual(architecture.parameters),
-            control=change,
-        )
-        digest, size = self._write(encoded)
+        announcement = self.announcement
+        digest, size = self._write(outcome.encoded)
         offer = Offer(
             update=digest,
             size=size,
             run=announcement.run,
             round=announcement.round,
             model=announcement.model.digest,
-            task=architecture.task.digest,
+            task=self.engine.architecture.task.digest,
             codec=codec,
-            examples=len(trained_on),
+            examples=outcome.examples,
             loss=outcome.loss,
-            confusion=counts,
+            confusion=outcome.confusion,
         )
-        after = None
-        if own is not None and encoded.control is not None:
-            after = own + encoded.control[:]
-        self.memory.finish(offer, residual=encoded.residual, control=after)
+        self.memory.finish(offer, residual=outcome.encoded.residual, control=outcome.own_control)
         self._progress_file().unlink(missing_ok=True)
         return offer
+
+    def _assignment(self, trained_on: Examples, held_out: Examples, codec: Codec) -> Assignment:
+        """Read from the disk what the round needs."""
+        announcement, architecture = self.announcement, self.engine.architecture
+        return Assignment(
+            client=self.client,
+            number=announcement.round,
+            seed=announcement.seed,
+            weights=load_weights(self.memory.path(announcement.model.digest), architecture),
+            examples=trained_on,
+            settings=announcement.training,
+            codec=codec,
+            held_out=held_out,
+            residual=self.memory.residual(architecture.parameters),
+            control=self._control(),
+            own_control=self.memory.control(architecture.parameters),
+            progress=self._stopped_before(),
+        )
 
     def _write(self, encoded: EncodedUpdate) -> tuple[str, int]:
         """Write an update to the file that is named by its SHA-256; give that, and its bytes."""
@@ -139,27 +137,6 @@ class RoundWork:
         size = written.stat().st_size
         written.replace(self.memory.folder / f"{digest}.update")
         return digest, size
-
-    def _train(
-        self, weights: Weights, examples: Examples, correction: Weights | None
-    ) -> Trained | None:
-        """Train from the global weights, or from where an earlier process has stopped."""
-        announcement, architecture = self.announcement, self.engine.architecture
-        streams = partial(stream, announcement.seed, "training", self.client, announcement.round)
-        outcome = train(
-            self.engine,
-            self._stopped_before() or weights,
-            examples,
-            announcement.training,
-            streams,
-            anchor=weights,
-            correction=correction,
-            stop=self.stop,
-        )
-        if isinstance(outcome, Progress):
-            save_progress(self._progress_file(), outcome, architecture)
-            return None
-        return outcome
 
     def _stopped_before(self) -> Progress | None:
         """Load the progress of this very round, if there is one; others are removed."""
@@ -181,27 +158,14 @@ class RoundWork:
         named.update(np.ascontiguousarray(self.examples.labels).data)
         return self.memory.folder / f"{named.hexdigest()[:32]}.training"
 
-    def _controls(self, parameters: int) -> tuple[Weights | None, Weights | None]:
-        """Read SCAFFOLD's control variates, the server's and this client's, where there are any."""
-        announcement = self.announcement
+    def _control(self) -> Weights | None:
+        """Read the server's control variate, where the strategy has one."""
+        announcement, architecture = self.announcement, self.engine.architecture
         if announcement.strategy != "scaffold":
-            return None, None
-        zeros = np.zeros(parameters, np.float32)
-        control, own = zeros, self.memory.control(parameters)
-        if announcement.control is not None:
-            path = self.memory.path(announcement.control.digest)
-            control = load_weights(path, self.engine.architecture)
-        return control, zeros if own is None else own[:]
-
-    def _confusion(self, weights: Weights, held_out: Examples) -> list[list[int]] | None:
-        """Count what the global model recognises of the examples held out."""
-        if not len(held_out):
             return None
-        logits = self.engine.logits(weights, held_out.features)
-        counts: list[list[int]] = confusion(
-            held_out.labels, logits.argmax(1), len(self.engine.architecture.task.labels)
-        ).tolist()
-        return counts
+        if announcement.control is None:
+            return np.zeros(architecture.parameters, np.float32)
+        return load_weights(self.memory.path(announcement.control.digest), architecture)
 
 
 def hold_out(examples: Examples, share: float) -> tuple[Examples, Examples]:

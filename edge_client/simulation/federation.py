@@ -19,21 +19,15 @@ from aggregator.strategies import Update
 from aggregator.strategies.sampling import sample
 from aggregator.strategies.settings import strategy_of
 from aggregator.strategies.strategy import State
-from edge_client.learning.training import (
-    Engine,
-    OptimizerState,
-    Progress,
-    Trained,
-    control_change,
-    train,
-)
+from edge_client.learning.client_round import Assignment, Contribution, client_round
+from edge_client.learning.training import Engine, OptimizerState, Progress, Trained, train
 from edge_client.simulation.client_vectors import ClientVectors
 from edge_client.simulation.settings import SimulationSettings
 from shared.codecs import make_codec
 from shared.files import storage_errors
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
-from shared.update_file import EncodedUpdate, encode_update
+from shared.update_file import EncodedUpdate
 from shared.vector_file import VectorFile
 from shared.weights import Weights
 
@@ -228,48 +222,40 @@ class SimulatedFederation:
         index: int,
     ) -> tuple[Update, float]:
         """Do what a client does in a round; give its update and its loss."""
-        name, examples = client_name(index), self._clients[index]
-        own = self._controls.of(name) if self._controls else None
-        outcome = train(
+        name = client_name(index)
+        outcome = client_round(
+            Assignment(
+                client=name,
+                number=number,
+                seed=self._settings.seed,
+                weights=weights,
+                examples=self._clients[index],
+                settings=announced,
+                codec=self._codec,
+                residual=self._residuals.of(name) if self._residuals else None,
+                control=control,
+                own_control=self._controls.of(name) if self._controls else None,
+            ),
             engine,
-            weights,
-            examples,
-            announced,
-            partial(stream, self._settings.seed, "training", name, number),
-            correction=None if control is None or own is None else control - own,
-            stop=stop,
+            stop,
         )
-        if not isinstance(outcome, Trained):
+        if not isinstance(outcome, Contribution):
             raise TypeError("nobody waits for this client any more")
-        delta = np.subtract(outcome.weights, weights, out=outcome.weights)
-        change = None
-        if control is not None:
-            change = control_change(delta, control, outcome.steps, announced.learning_rate)
-        encoded = self._encode(name, number, delta, change)
-        if self._controls and own is not None and encoded.control is not None:
-            self._controls.keep(name, number, own + encoded.control[:])
-        return Update(name, len(examples), encoded.delta, encoded.control), outcome.loss
-
-    def _encode(
-        self, name: str, number: int, delta: Weights, change: Weights | None
-    ) -> EncodedUpdate:
-        """Encode a client's update as its device would, and keep what the codec left out."""
-        encoded = encode_update(
-            delta,
-            self._architecture,
-            self._codec,
-            stream(self._settings.seed, "codec", name, number),
-            residual=self._residuals.of(name) if self._residuals else None,
-            control=change,
-        )
+        encoded = outcome.encoded
+        if self._controls and outcome.own_control is not None:
+            self._controls.keep(name, number, outcome.own_control)
         if self._residuals and encoded.residual is not None:
             self._residuals.keep(name, number, encoded.residual)
+        self._measure(encoded)
+        return Update(name, outcome.examples, encoded.delta, encoded.control), outcome.loss
+
+    def _measure(self, encoded: EncodedUpdate) -> None:
+        """Learn the bytes of an update's file, once: all have the same size."""
         with self._measuring:
-            if not self._update_bytes:  # every update's file has the same size
+            if not self._update_bytes:
                 with tempfile.TemporaryDirectory() as folder:
                     encoded.write(Path(folder, "update"))
                     self._update_bytes = Path(folder, "update").stat().st_size
-        return encoded
 
     def _side_by_side(
         self,
