@@ -10,8 +10,8 @@ from aggregator.ledger import Counts
 from aggregator.settings import ValidationSettings
 from shared.corpora import load_corpus
 from shared.feature_cache import extract_features
+from shared.labelled_clips import normalised_by_owner
 from shared.metrics import confusion
-from shared.normalisation import RunningStatistics
 from shared.task import Task
 from shared.training import Examples
 from shared.weights import Weights
@@ -77,14 +77,7 @@ def validation_examples(settings: ValidationSettings, task: Task) -> Examples | 
         return None
     corpus = load_corpus(settings.validation_corpus, settings.validation_data, task)
     found = extract_features(corpus.labelled)
-    features = found.features
-    if settings.validation_normalisation == "device":
-        speakers = np.array([clip.speaker for clip in found.clips])
-        features = np.empty_like(found.features)
-        for speaker in np.unique(speakers):
-            own = np.flatnonzero(speakers == speaker)
-            statistics = RunningStatistics()
-            for index in own:
-                statistics.update(found.features[index, : found.frames[index]])
-            features[own] = statistics.normalise(found.features[own], found.frames[own])
-    return Examples(features, found.frames, found.labels(task))
+    raw = Examples(found.features, found.frames, found.labels(task))
+    if settings.validation_normalisation == "none":
+        return raw
+    return normalised_by_owner(raw, np.array([clip.speaker for clip in found.clips]))

@@ -19,8 +19,8 @@ from shared.command import log_to_stderr
 from shared.corpora import load_corpus
 from shared.errors import ChorusError, CorpusError
 from shared.feature_cache import extract_features
+from shared.labelled_clips import normalised_by_owner
 from shared.loop import Loop
-from shared.normalisation import RunningStatistics
 from shared.protocol.messages import Announcement
 from shared.task import Task
 from shared.training import Examples
@@ -142,11 +142,8 @@ def labelled_examples(clips: Path, task: Task) -> Examples:
         log.warning("%s is left out: %s", skipped.clip.identifier, skipped.reason)
     if not len(found.clips):
         raise CorpusError(f"There is no clip in {clips} that can be trained on.")
-    statistics = RunningStatistics()
-    for features, frames in zip(found.features, found.frames, strict=True):
-        statistics.update(features[:frames])
-    features = statistics.normalise(found.features, found.frames)
-    return Examples(features, found.frames, found.labels(task))
+    raw = Examples(found.features, found.frames, found.labels(task))
+    return normalised_by_owner(raw, np.repeat("this device", len(raw)))
 
 
 class Companion:

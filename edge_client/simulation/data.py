@@ -13,7 +13,7 @@ from edge_client.simulation.settings import SimulationSettings
 from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.feature_cache import SkippedClip, extract_features
-from shared.normalisation import RunningStatistics
+from shared.labelled_clips import normalised_by_owner
 from shared.randomness import stream
 from shared.task import Task
 from shared.training import Examples
@@ -276,17 +276,10 @@ def normalise(utterances: Utterances, train: Indices, how: str) -> Examples:
     not; here, of all utterances of the same speaker.
     """
     raw = utterances.examples
-    features = raw.features.copy()
-    groups: list[tuple[Indices, Indices]] = []  # whose statistics, for which utterances
-    if how == "corpus":
-        groups = [(train, np.arange(len(raw)))]
-    elif how == "device":
-        for speaker in np.unique(utterances.speakers):
-            own = np.flatnonzero(utterances.speakers == speaker)
-            groups.append((own, own))
-    for known, wanted in groups:
-        statistics = RunningStatistics()
-        for index in known:
-            statistics.update(raw.features[index, : raw.frames[index]])
-        features[wanted] = statistics.normalise(raw.features[wanted], raw.frames[wanted])
-    return Examples(features, raw.frames, raw.labels)
+    if how == "none":
+        return raw
+    if how == "device":
+        return normalised_by_owner(raw, utterances.speakers)
+    known = np.zeros(len(raw), np.bool_)
+    known[train] = True
+    return normalised_by_owner(raw, np.repeat("the server", len(raw)), known)

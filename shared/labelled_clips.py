@@ -1,0 +1,34 @@
+"""From the raw features of labelled clips to examples: normalised as devices do theirs."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.normalisation import RunningStatistics
+from shared.training import Examples
+
+
+def normalised_by_owner(
+    raw: Examples, owners: NDArray[np.str_], known: NDArray[np.bool_] | None = None
+) -> Examples:
+    """Normalise utterances by the statistics of those that the same device has heard.
+
+    A device's statistics are those of all the utterances of its user, labelled or not.
+    What is given stays as it is.
+
+    Parameters
+    ----------
+    raw
+        Features as they were computed.
+    owners
+        Whose device heard each, shape ``(n,)``.
+    known
+        Which of them count in the statistics, shape ``(n,)``; all, if not given.
+    """
+    features = np.empty_like(raw.features)
+    for owner in np.unique(owners):
+        own = owners == owner
+        statistics = RunningStatistics()
+        for index in np.flatnonzero(own if known is None else own & known):
+            statistics.update(raw.features[index, : raw.frames[index]])
+        features[own] = statistics.normalise(raw.features[own], raw.frames[own])
+    return Examples(features, raw.frames, raw.labels)
