@@ -93,6 +93,8 @@ class TensorFile:
     ----------
     path
         The file.
+    header_limit
+        Bytes its header may have.
 
     Attributes
     ----------
@@ -107,21 +109,28 @@ class TensorFile:
     ------
     WeightsError
         If the file is missing or cannot be read, if its header is damaged or larger than
-        :data:`HEADER_LIMIT`, or if the tensors it lists do not fill the file exactly.
+        it may be, or if the tensors it lists do not fill the file exactly.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, header_limit: int = HEADER_LIMIT) -> None:
         self.path = path
         self._identity: tuple[int, ...] | None = None
         with self._opened() as file:
             status = os.fstat(file.fileno())
             self._identity = _identity(status)
             try:
-                self.metadata, self.tensors = _parse(file, status.st_size)
+                self.metadata, self.tensors = _parse(file, status.st_size, header_limit)
             except _HeaderError as error:
                 raise self._damaged(str(error)) from error
             except OSError as error:
                 raise WeightsError(f"Cannot read {path}: {error.strerror}.") from error
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Read a tensor whole; raise as :meth:`read_into` does."""
+        slot = self.tensors[name]
+        flat = np.empty(slot.size, DTYPES[slot.dtype])
+        self.read_into(name, flat)
+        return flat.reshape(slot.shape)
 
     def read_into(self, name: str, out: NDArray[Any], start: int = 0) -> None:
         """Fill an array with a tensor's values, or with some of them.
@@ -247,12 +256,14 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _parse(file: FileIO, bytes_: int) -> tuple[dict[str, str], dict[str, TensorSlot]]:
+def _parse(
+    file: FileIO, bytes_: int, header_limit: int
+) -> tuple[dict[str, str], dict[str, TensorSlot]]:
     """Read and check the header of a file of so many bytes."""
     prefix = file.read(_LENGTH.size)
     length = _LENGTH.unpack(prefix)[0] if len(prefix) == _LENGTH.size else 0
-    if not 0 < length <= min(HEADER_LIMIT, bytes_ - _LENGTH.size):
-        raise _HeaderError(f"its header should have 1 to {HEADER_LIMIT} bytes, says {length}")
+    if not 0 < length <= min(header_limit, bytes_ - _LENGTH.size):
+        raise _HeaderError(f"its header should have 1 to {header_limit} bytes, says {length}")
     header = _json(file.read(length))
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):

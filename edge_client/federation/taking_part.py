@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import numpy as np
+
 from edge_client.federation.client_state import remembered
 from edge_client.federation.participant import Participant
 from edge_client.federation.round_work import MakeEngine

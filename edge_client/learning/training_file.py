@@ -9,7 +9,7 @@ import numpy as np
 from edge_client.learning.training import OptimizerState, Progress
 from shared.architectures import Architecture
 from shared.errors import RunError, WeightsError
-from shared.tensor_file import DTYPES, TensorFile, write_tensors
+from shared.tensor_file import TensorFile, write_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,10 +56,7 @@ def load_progress(path: Path, architecture: Architecture) -> Progress:
         if owner != architecture.name:
             raise _unreadable(path, f"it belongs to {owner}")
         _check(file, architecture)
-        arrays: dict[str, NDArray[Any]] = {}
-        for name, slot in file.tensors.items():
-            arrays[name] = np.empty(slot.shape, DTYPES[slot.dtype])
-            file.read_into(name, arrays[name])
+        arrays = {name: file.read(name) for name in file.tensors}
         state = OptimizerState(int(taken), arrays)
         weights, losses = arrays.pop("weights"), arrays.pop("losses")
         return Progress(int(step), weights, state, tuple(losses.tolist()))

@@ -4,20 +4,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from edge_client.simulation.run_folder import RoundRow
 from shared.architectures import Architecture
-from shared.errors import RunError
-from shared.files import write_atomically
+from shared.errors import RunError, WeightsError
 from shared.task import DEFAULT_TASK
+from shared.tensor_file import TensorFile, write_tensors
 from shared.weights import Weights
+
+_HEADER_LIMIT: Final = 1 << 26
+"""Bytes of a checkpoint's header, which holds the rounds so far: more than any run needs."""
 
 _WEIGHTS, _AVERAGE, _BEST, _STATE = "weights", "average", "best", "state."
 
@@ -75,15 +76,15 @@ class Checkpoint:
         records = [asdict(record) for record in self.records]
         known = {"number": self.number, "chosen": self.chosen, "task": self.task}
         facts = json.dumps({**known, "records": records})
-        write_atomically(path, save(arrays, {"facts": facts}))
+        write_tensors(path, arrays, {"facts": facts})
 
     @classmethod
     def load(cls, path: Path, architecture: Architecture) -> "Checkpoint":
         """Read a checkpoint; raise :class:`RunError` if damaged, or of another model or task."""
         try:
-            with safe_open(path, "numpy") as file:
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                facts = _read((file.metadata() or {})["facts"])
+            file = TensorFile(path, header_limit=_HEADER_LIMIT)
+            facts = _read(file.metadata["facts"])
+            arrays = {name: file.read(name) for name in file.tensors}
             _check(facts, arrays, architecture)
             weights = arrays[_WEIGHTS]
             average = arrays.get(_AVERAGE, weights)
@@ -101,14 +102,14 @@ class Checkpoint:
                 records=facts.records,
                 task=facts.task,
             )
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except (WeightsError, KeyError, TypeError, ValueError) as error:
             raise damaged(path, error) from error
 
 
 def damaged(path: Path, why: Exception) -> RunError:
     """Make the error of a checkpoint that its run cannot use."""
     return RunError(
-        f"The checkpoint {path} is damaged ({why}).",
+        f"The checkpoint {path} is damaged ({str(why).rstrip('.')}).",
         "Its run cannot be resumed; start it again with --overwrite.",
     )
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from edge_client.simulation.checkpoint import Checkpoint
 from edge_client.simulation.run_folder import RoundRow
@@ -62,6 +62,29 @@ def test_one_of_another_task_is_refused_whatever_its_size(path: Path, content: b
         Checkpoint.load(path, other)
     Checkpoint(3, WEIGHTS, WEIGHTS, WEIGHTS, {}, 3, RECORDS, other.task.digest).save(path)
     assert Checkpoint.load(path, other).task == other.task.digest
+
+
+def test_one_written_by_another_library_is_read_and_reads_as_its_own(path: Path) -> None:
+    facts = {"number": 3, "chosen": 2, "records": [asdict(record) for record in RECORDS]}
+    arrays = {"weights": WEIGHTS, "best": WEIGHTS + 1}
+    save_file(
+        arrays | {f"state.{name}": value for name, value in STATE.items()},
+        path,
+        {"facts": json.dumps(facts)},
+    )
+    loaded = Checkpoint.load(path, TINY)
+    assert loaded.best.tobytes() == (WEIGHTS + 1).tobytes()
+    assert loaded.state["step"] == 17
+    loaded.save(path)
+    again = load_file(path)
+    assert again["state.v"].tobytes() == STATE["v"].tobytes()
+    assert again["state.step"].shape == ()
+
+
+def test_a_thousand_rounds_come_back(path: Path) -> None:
+    rows = tuple(replace(RECORDS[0], round=number) for number in range(1, 1001))
+    Checkpoint(1000, WEIGHTS, WEIGHTS, WEIGHTS, {}, 1, rows).save(path)
+    assert repr(Checkpoint.load(path, TINY).records) == repr(rows)
 
 
 def test_the_best_may_be_the_last(path: Path) -> None:
