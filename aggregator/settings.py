@@ -10,10 +10,13 @@ from shared.architectures import architecture_of
 from shared.environment import Prefix
 from shared.folders import state_folder
 from shared.protocol.topics import Name
-from shared.rounds import FederatedSettings
+from shared.rounds import LONGEST_NAME, FederatedSettings
 from shared.settings import Settings, Several
 from shared.task_settings import TaskSettings
 from shared.training import Positive
+
+_MOST_CODECS: Final = 16
+"""As many as an announcement may list."""
 
 
 class StateSettings(Settings):
@@ -63,7 +66,7 @@ class ParticipationSettings(Settings):
     """Updates that must have come for a round to close at its deadline; with fewer it stays open
     for as long again, and others are invited too."""
     clients: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Number of clients in the whole federation; only scaffold needs to know it."""
+    """Number of clients in the whole federation; scaffold needs to know it."""
 
     @model_validator(mode="after")
     def _check_numbers(self) -> Self:
@@ -97,8 +100,10 @@ class UpdateSettings(Settings):
 
     @model_validator(mode="after")
     def _check_codecs(self) -> Self:
-        if not self.codecs:
-            raise ValueError("codecs names no codec")
+        if not 0 < len(self.codecs) <= _MOST_CODECS:
+            raise ValueError(f"codecs should name 1 to {_MOST_CODECS} codecs")
+        if any(len(name) > LONGEST_NAME for name in self.codecs):
+            raise ValueError(f"a name in codecs has more than {LONGEST_NAME} characters")
         return self
 
 
@@ -158,9 +163,10 @@ class AggregatorSettings(
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
+        from aggregator.strategies.settings import strategy_of
+
         architecture_of(self.model, self.task)
-        if self.strategy == "scaffold" and not self.clients:
-            raise ValueError("scaffold needs clients, the number of clients in the federation")
+        strategy_of(self, self.clients)
         return self
 
     def first_change(self, begun: Mapping[str, Any]) -> str | None:

@@ -30,24 +30,29 @@ from aggregator.ledger import CheckedUpdate
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened
 from aggregator.settings import AggregatorSettings
+from aggregator.strategies import STRATEGIES
 from shared.architectures import ARCHITECTURES
 from shared.codecs import make_codec
 from shared.randomness import stream
 from shared.update_file import encode_update
 
-STRATEGIES = ("fedavg", "median", "krum", "fedadam", "scaffold")
 COUNTS = (4, 16, 64)
+OPTIONS: dict[str, dict[str, object]] = {
+    "fedavg": {},
+    "median": {},
+    "krum": {"byzantine": 0},  # it withstands one with five updates or more
+    "fedadam": {},
+    "scaffold": {"optimizer": "sgd", "clients": max(COUNTS)},
+}
+"""What is measured, and what each needs."""
+
 DISTINCT = 4
 
 
 def settings(state: Path, strategy: str, codec: str) -> AggregatorSettings:
     """Give the settings of a federation."""
     values: dict[str, object] = {"state": state, "strategy": strategy, "codecs": codec}
-    values |= {"model": "dense", "averaging": 0.5}
-    if strategy == "scaffold":
-        values |= {"optimizer": "sgd", "clients": max(COUNTS)}
-    if strategy == "krum":
-        values |= {"byzantine": 0}  # it withstands one with five updates or more
+    values |= {"model": "dense", "averaging": 0.5, **OPTIONS.get(strategy, {})}
     return AggregatorSettings.parse(values)
 
 
@@ -133,7 +138,7 @@ def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--codec", default="float32")
-    parser.add_argument("--strategies", nargs="+", default=STRATEGIES)
+    parser.add_argument("--strategies", nargs="+", default=tuple(OPTIONS))
     parser.add_argument("--counts", nargs="+", type=int, default=COUNTS)
     given = parser.parse_args()
     model = 4 * ARCHITECTURES["dense"].parameters / 1e6
@@ -143,7 +148,8 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         for strategy in given.strategies:
-            paths = write_updates(Path(folder), given.codec, control=strategy == "scaffold")
+            control = "control" in STRATEGIES.get(strategy).extra_vectors
+            paths = write_updates(Path(folder), given.codec, control=control)
             for count in given.counts:
                 state = Path(folder) / f"{strategy}-{count}"
                 work = ("aggregate", str(state), strategy, given.codec)

@@ -121,7 +121,7 @@ def parsed() -> argparse.Namespace:
     arguments.counts = dict.fromkeys(arguments.codecs.split(","), arguments.seeds)
     arguments.others = dict.fromkeys(filter(None, arguments.others.split(",")), 1)
     named = arguments.counts.keys() | arguments.others.keys()
-    if "float32" not in arguments.counts or not named <= CODECS.keys():
+    if "float32" not in arguments.counts or not named <= set(CODECS):
         parser.error(f"name float32 and some of {', '.join(CODECS)}")
     return arguments
 

@@ -53,7 +53,7 @@ from shared.update_file import encode_update
 FEDERATION: Final = "chorus"
 TOPICS: Final = Topics(FEDERATION)
 MODEL: Final = "conv"
-CODEC: Final = "top1-int8"
+CODEC: Final = "top5-int8"
 PATIENCE: Final = 3600.0
 """Seconds that all rounds of a federation may take."""
 

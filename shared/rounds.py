@@ -1,12 +1,15 @@
 """What determines a federation's course over its rounds, simulated or real."""
 
 import math
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from shared.settings import Settings
 from shared.training import Positive, TrainingSettings
+
+LONGEST_NAME: Final = 64
+"""Characters of the name of a strategy or a codec: as many as messages take."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -20,9 +23,9 @@ class RoundSettings(Settings):
     """Number of rounds."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Course of the clients' learning rate over the rounds: cosine falls to zero."""
-    strategy: str = "fedavg"
-    """fedavg, fedavgm, fedadam, fedyogi, fedadagrad, median, trimmed-mean, krum, multi-krum or
-    scaffold."""
+    strategy: Annotated[str, Field(max_length=LONGEST_NAME)] = "fedavg"
+    """fedavg, fedavgm, fedadam, fedyogi, fedadagrad, median, trimmed-mean, krum, multi-krum,
+    scaffold, or one of your own: its name, or package.module:Name."""
     server_learning_rate: Positive | None = None
     """Learning rate of the server's optimiser; the strategy's own default if not given."""
     server_momentum: Share | None = None
@@ -64,12 +67,6 @@ STRATEGY_OPTIONS: Final = (
 
 class FederatedSettings(TrainingSettings, RoundSettings):
     """How clients train in each round, and what becomes of their updates."""
-
-    @model_validator(mode="after")
-    def _check_scaffold(self) -> Self:
-        if self.strategy == "scaffold" and (self.optimizer != "sgd" or self.momentum):
-            raise ValueError("scaffold is defined for plain SGD on the clients (optimizer sgd)")
-        return self
 
     def announced(self, number: int) -> TrainingSettings:
         """Give the training settings that clients are told in round ``number`` (from 1)."""

@@ -19,10 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
-from shared.codecs.codec import Codec, InFile, InMemory, pieces
+from shared.codecs.codec import Codec, InFile, InMemory
 from shared.errors import WeightsError
 from shared.tensor_file import DTYPES, HEADER_LIMIT, TensorFile, write_tensors
-from shared.weights import Vector, Weights, check_task, model_metadata
+from shared.weights import Vector, Weights, check_task, model_metadata, pieces
+
+EXTRA_VECTORS: Final = ("control",)
+"""What a strategy may ask clients to send besides the difference of their weights: the change of
+their control variate (SCAFFOLD)."""
 
 _DELTA: Final = "delta/"
 _CONTROL: Final = "control/"

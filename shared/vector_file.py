@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from shared.files import storage_errors
-from shared.weights import Weights
+from shared.weights import StoredVector, Weights
 
 
 @dataclass(frozen=True, slots=True)
-class VectorFile:
+class VectorFile(StoredVector):
     """Raw little-endian float32 values in a file; slicing reads just that piece.
 
     Reading instead of mapping keeps the pages out of the process's memory, so that a strategy's

@@ -6,12 +6,13 @@ then plain arithmetic. In files and on the wire they are safetensors, one entry 
 """
 
 import json
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, Protocol, overload
+from typing import Any, Final, Protocol, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from shared.architectures import Architecture, architecture_of
 from shared.errors import SettingsError, WeightsError
@@ -22,14 +23,18 @@ from shared.tensor_file import TensorFile, tensors_digest, write_tensors
 Weights = NDArray[np.float32]
 """All weights of a model, or a difference of two: shape ``(parameters,)``, float32."""
 
-_PIECE: Final = 1 << 18
-"""Values that are looked at together: the answers for all would take another quarter of memory."""
+PIECE: Final = 1 << 15
+"""Values of a vector that are worked on at a time, unless there is a reason for another number:
+128 KB, so that temporaries stay small, and in the processor's cache."""
 
 _ANOTHER: Final = "Give weights of this model, or name the model they are of (--model)."
 
 
 class Vector(Protocol):
-    """A flat float32 vector that can be read piece by piece: an array, or a file on disk."""
+    """A flat float32 vector that can be read piece by piece: an array, or a :class:`StoredVector`.
+
+    NumPy takes it for an array: ``np.linalg.norm(vector)`` reads all of it.
+    """
 
     def __len__(self) -> int:
         """Return the number of values."""
@@ -38,6 +43,37 @@ class Vector(Protocol):
     def __getitem__(self, where: slice, /) -> Weights:
         """Read one contiguous piece."""
         ...
+
+    def __array__(self, dtype: None = None, /) -> NDArray[Any]:
+        """Read all of it, for NumPy."""
+        ...
+
+
+class StoredVector(ABC):
+    """A :class:`Vector` whose values are read or computed when they are asked for."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of values."""
+
+    @abstractmethod
+    def __getitem__(self, where: slice, /) -> Weights:
+        """Read one contiguous piece: shape ``(k,)``, float32."""
+
+    def __array__(self, dtype: DTypeLike = None, /, *, copy: bool | None = None) -> NDArray[Any]:
+        """Read all of it, for NumPy: shape ``(n,)``, float32 unless another type is asked for."""
+        if copy is False:
+            raise ValueError("a vector that is read anew each time cannot be had without a copy")
+        return np.asarray(self[:], dtype)
+
+
+def pieces(whole: int | slice, size: int = PIECE) -> Iterator[slice]:
+    """Cut a vector of this length, or a contiguous range, into slices of at most ``size``."""
+    first, last = (0, whole) if isinstance(whole, int) else (whole.start, whole.stop)
+    for start in range(first, last, size):
+        yield slice(start, min(start + size, last))
 
 
 def split(vector: Weights, architecture: Architecture) -> dict[str, NDArray[np.float32]]:
@@ -193,8 +229,8 @@ def load_weights(
 
 def check_finite(vector: Weights, what: str) -> None:
     """Raise :class:`WeightsError` if a value is NaN or infinite."""
-    for start in range(0, len(vector), _PIECE):
-        if not np.isfinite(vector[start : start + _PIECE]).all():
+    for piece in pieces(len(vector)):
+        if not np.isfinite(vector[piece]).all():
             raise WeightsError(
                 f"{what} holds values that are not finite.",
                 "They come from a training that diverged: take those of another one.",

@@ -13,6 +13,8 @@ def strategies(
 ) -> None:
     """List the strategies of aggregation, what each is, and its options with their defaults.
 
+    Those of installed packages are listed too.
+
     Example: aggregator strategies --json
     """
     import inspect
@@ -22,15 +24,24 @@ def strategies(
     from rich.table import Table
 
     from aggregator.strategies import STRATEGIES, options_of
+    from shared.errors import SettingsError
 
     listed: list[dict[str, Any]] = []
-    for name, strategy in STRATEGIES.items():
-        about = inspect.getdoc(inspect.getmodule(strategy)) or ""
+    for name in STRATEGIES:
+        try:
+            strategy = STRATEGIES.get(name)
+        except (
+            SettingsError
+        ) as error:  # a package's that cannot be used is no reason to say no more
+            listed.append({"name": name, "summary": error.problem, "options": {}})
+            continue
+        # The head of a file of ours names the paper.
+        about = inspect.getdoc(inspect.getmodule(strategy)) or inspect.getdoc(strategy) or ""
         options = {
             option: None if parameter.default is parameter.empty else parameter.default
             for option, parameter in options_of(name).items()
         }
-        listed.append({"name": name, "summary": about.splitlines()[0], "options": options})
+        listed.append({"name": name, "summary": about.partition("\n")[0], "options": options})
     if as_json:
         typer.echo(json.dumps(listed, indent=2))
         return

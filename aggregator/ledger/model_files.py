@@ -16,8 +16,8 @@ from aggregator.ledger.folder import FederationFolder
 from shared.architectures import Architecture, architecture_of
 from shared.errors import FederationError, WeightsError
 from shared.files import replacing, storage_errors
-from shared.tensor_file import DTYPES, TensorFile, write_tensors
-from shared.weights import Vector, Weights, load_weights, save_weights
+from shared.tensor_file import TensorFile, write_tensors
+from shared.weights import StoredVector, Vector, Weights, load_weights, save_weights
 
 _NEW: Final = "new.safetensors"
 """A file on its way to its name. Only one process, and one thread of it, writes to the folder."""
@@ -96,11 +96,7 @@ class ModelFiles:
         self._check(digest)
         try:
             file = TensorFile(self.path(digest))
-            arrays = {}
-            for name, slot in file.tensors.items():
-                flat = np.empty(slot.size, DTYPES[slot.dtype])
-                file.read_into(name, flat)
-                arrays[name] = flat.reshape(slot.shape)
+            arrays = {name: file.read(name) for name in file.tensors}
         except WeightsError as error:
             raise self._lost(digest) from error
         return arrays
@@ -150,7 +146,7 @@ class ModelFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class _WeightsFile:
+class _WeightsFile(StoredVector):
     """Weights in a file whose digest has been checked, read in pieces."""
 
     file: TensorFile

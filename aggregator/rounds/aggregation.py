@@ -34,7 +34,7 @@ def read_updates(
     architecture
         What they belong to.
     control
-        Whether they come with control variates (SCAFFOLD).
+        Whether they come with control variates.
 
     Raises
     ------

@@ -40,6 +40,8 @@ class Federation:
     ----------
     settings, folder, architecture
         What it is.
+    extra_vectors
+        What the strategy asks clients to send besides the difference of their weights.
     ledger, files
         Where it is written down.
     rounds
@@ -67,7 +69,7 @@ class Federation:
     ) -> None:
         # Without what a class that combines settings has besides, such as the broker's.
         self.settings = settings = settings.part(AggregatorSettings)
-        strategy_of(settings, settings.clients)
+        self.extra_vectors = strategy_of(settings, settings.clients).extra_vectors
         for name in settings.codecs:
             make_codec(name)
         self.architecture = architecture_of(settings.model, settings.task)
@@ -125,7 +127,7 @@ class Federation:
         if tuple(update.client for update in updates) != closed.counted:
             raise ValueError(f"round {number}: the ledger has other updates than were counted")
         vectors = read_updates(
-            updates, self.folder, self.architecture, control=self.settings.strategy == "scaffold"
+            updates, self.folder, self.architecture, control="control" in self.extra_vectors
         )
         try:
             model = next_model(self.settings, number, self.current, vectors, self.files)

@@ -60,6 +60,7 @@ class Announcer:
             control=self._file(current.control) if current.control else None,
             training=settings.announced(max(1, rounds.number)),
             strategy=settings.strategy,
+            vectors=list(self._federation.extra_vectors),
             codecs=list(settings.codecs),
             seed=settings.seed,
             clients=sorted(rounds.invited) if state == "open" else None,

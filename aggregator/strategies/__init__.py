@@ -14,24 +14,45 @@ from aggregator.strategies.scaffold import Scaffold
 from aggregator.strategies.strategy import Strategy, Update
 from aggregator.strategies.trimmed_mean import TrimmedMean
 from shared.errors import SettingsError
+from shared.registry import Registry
+from shared.update_file import EXTRA_VECTORS
 
 __all__ = ["STRATEGIES", "Strategy", "Update", "make_strategy", "options_of"]
 
-STRATEGIES: Final[dict[str, type[Strategy]]] = {
-    strategy.name: strategy
-    for strategy in (
-        FedAvg,
-        FedAvgM,
-        FedAdam,
-        FedYogi,
-        FedAdagrad,
-        Median,
-        TrimmedMean,
-        Krum,
-        MultiKrum,
-        Scaffold,
-    )
-}
+
+def _check(thing: Any) -> type[Strategy]:
+    if not isinstance(thing, type) or not issubclass(thing, Strategy):
+        raise TypeError("it should be a subclass of aggregator.strategies.Strategy")
+    if inspect.isabstract(thing):
+        missing = ", ".join(sorted(thing.__abstractmethods__))
+        raise TypeError(f"it does not define {missing}")
+    if unknown := set(thing.extra_vectors) - set(EXTRA_VECTORS):
+        raise TypeError(
+            f"it asks clients for {min(unknown)}, but they can send {', '.join(EXTRA_VECTORS)}"
+        )
+    return thing
+
+
+STRATEGIES: Final[Registry[type[Strategy]]] = Registry(
+    "strategy",
+    {
+        strategy.name: strategy
+        for strategy in (
+            FedAvg,
+            FedAvgM,
+            FedAdam,
+            FedYogi,
+            FedAdagrad,
+            Median,
+            TrimmedMean,
+            Krum,
+            MultiKrum,
+            Scaffold,
+        )
+    },
+    _check,
+    group="chorus.strategies",
+)
 """Every strategy by the name that settings and tables use."""
 
 
@@ -43,11 +64,12 @@ def options_of(name: str) -> dict[str, inspect.Parameter]:
     SettingsError
         If there is no strategy of this name.
     """
-    if name not in STRATEGIES:
-        raise SettingsError(
-            f"There is no strategy named {name}.", f"There are {', '.join(STRATEGIES)}."
-        )
-    return dict(inspect.signature(STRATEGIES[name]).parameters)
+    parameters = inspect.signature(STRATEGIES.get(name)).parameters
+    return {
+        option: parameter
+        for option, parameter in parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
 
 
 def make_strategy(name: str, **options: Any) -> Strategy:
@@ -74,4 +96,4 @@ def make_strategy(name: str, **options: Any) -> Strategy:
     for option, parameter in known.items():
         if parameter.default is inspect.Parameter.empty and option not in given:
             raise SettingsError(f"The strategy {name} needs the option {option}.")
-    return STRATEGIES[name](**given)
+    return STRATEGIES.get(name)(**given)

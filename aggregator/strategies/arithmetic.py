@@ -11,22 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import TrainingError
-from shared.weights import Vector, Weights
-
-PIECE: Final = 1 << 16
-"""Values worked on at a time: 256 KB, so that temporaries stay in the processor's cache."""
+from shared.weights import Vector, Weights, pieces
 
 BLOCK: Final = 1 << 20
 """Values of all updates together that robust strategies hold at a time: 4 MB."""
 
 LARGEST: Final = 1e15
 """Values beyond this are not of a training that went well, and their squares could overflow."""
-
-
-def pieces(length: int, size: int = PIECE) -> Iterator[slice]:
-    """Cut a vector's indices into contiguous slices of at most ``size`` values."""
-    for start in range(0, length, size):
-        yield slice(start, min(start + size, length))
 
 
 def blocks(vectors: Sequence[Vector]) -> Iterator[tuple[slice, NDArray[np.float32]]]:

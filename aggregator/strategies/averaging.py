@@ -5,8 +5,7 @@ Polyak & Juditsky, 1992, https://doi.org/10.1137/0330046; here with exponential 
 
 import numpy as np
 
-from aggregator.strategies.arithmetic import pieces
-from shared.weights import Vector, Weights
+from shared.weights import Vector, Weights, pieces
 
 
 def averaged(average: Vector, weights: Vector, decay: float) -> Weights:

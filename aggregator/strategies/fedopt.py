@@ -9,10 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.strategies.arithmetic import pieces
 from aggregator.strategies.fedavg import FedAvg
 from aggregator.strategies.options import fraction, positive
-from shared.weights import Vector, Weights
+from shared.weights import Vector, Weights, pieces
 
 
 class FedOpt(FedAvg):

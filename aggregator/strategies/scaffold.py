@@ -10,7 +10,8 @@ import numpy as np
 from aggregator.strategies.arithmetic import WeightedSum, check_bounded
 from aggregator.strategies.options import count
 from aggregator.strategies.strategy import Strategy, Update
-from shared.errors import TrainingError
+from shared.errors import SettingsError, TrainingError
+from shared.training import TrainingSettings
 from shared.weights import Vector, Weights
 
 
@@ -32,6 +33,16 @@ class Scaffold(Strategy):
 
     name = "scaffold"
     remembers = ("control",)
+    extra_vectors = ("control",)
+
+    @classmethod
+    def check_training(cls, training: TrainingSettings) -> None:
+        """Raise :class:`SettingsError` unless clients train with plain SGD."""
+        if training.optimizer != "sgd" or training.momentum:
+            raise SettingsError(
+                "The strategy scaffold is defined for plain SGD on the clients (optimizer sgd).",
+                "Set optimizer to sgd and leave out momentum, or choose another strategy.",
+            )
 
     def __init__(self, *, clients: int, server_learning_rate: float = 1.0) -> None:
         super().__init__(server_learning_rate=server_learning_rate)

@@ -1,7 +1,8 @@
 """Making the strategy that settings name."""
 
-from aggregator.strategies import Strategy, make_strategy
+from aggregator.strategies import STRATEGIES, Strategy, make_strategy, options_of
 from shared.rounds import STRATEGY_OPTIONS, FederatedSettings
+from shared.training import TrainingSettings
 
 
 def strategy_of(settings: FederatedSettings, clients: int | None = None) -> Strategy:
@@ -10,16 +11,18 @@ def strategy_of(settings: FederatedSettings, clients: int | None = None) -> Stra
     Parameters
     ----------
     settings
-        Its name and options.
+        Its name and options, and how clients train.
     clients
-        Number of clients in the whole federation; only scaffold takes it.
+        Number of clients in the whole federation, for strategies that have such an option.
 
     Raises
     ------
     SettingsError
-        If there is no such strategy, it has no such option, or lacks one.
+        If there is no such strategy, it has no such option, or lacks one; or if it is not made for
+        clients that train like this.
     """
+    STRATEGIES.get(settings.strategy).check_training(settings.part(TrainingSettings))
     given = {name: getattr(settings, name) for name in STRATEGY_OPTIONS}
-    if settings.strategy == "scaffold":
+    if "clients" in options_of(settings.strategy):
         given["clients"] = clients
     return make_strategy(settings.strategy, **given)

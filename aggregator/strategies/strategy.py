@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.strategies.arithmetic import check_bounded, pieces
+from aggregator.strategies.arithmetic import check_bounded
 from aggregator.strategies.options import positive
 from shared.errors import TrainingError
-from shared.weights import Vector, Weights
+from shared.training import TrainingSettings
+from shared.weights import Vector, Weights, pieces
 
 State = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int64]
 """One array of what a strategy remembers."""
@@ -45,7 +46,8 @@ class Strategy(ABC):
 
     A strategy is a rule that combines the updates into one direction, and a server optimiser that
     takes a step along it. Each strategy is one file, named after its paper's name for it. Its
-    options are the keyword arguments of its ``__init__``.
+    options are the keyword arguments of its ``__init__``; settings of the same names
+    (:data:`shared.rounds.STRATEGY_OPTIONS`, and ``clients``) give their values.
 
     Parameters
     ----------
@@ -62,6 +64,21 @@ class Strategy(ABC):
 
     remembers: ClassVar[tuple[str, ...]] = ()
     """Names of the arrays it keeps between rounds."""
+
+    extra_vectors: ClassVar[tuple[str, ...]] = ()
+    """What clients send besides the difference of their weights: some of
+    :data:`shared.update_file.EXTRA_VECTORS`."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Name a strategy that does not name itself after its class."""
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
+
+    @classmethod
+    def check_training(cls, training: TrainingSettings) -> None:
+        """Raise :class:`SettingsError` if clients that train like this are of no use to it."""
+        del training  # most take what comes
 
     def __init__(self, *, server_learning_rate: float = 1.0) -> None:
         self.server_learning_rate = positive("server_learning_rate", server_learning_rate)
@@ -140,7 +157,7 @@ class Strategy(ABC):
         return result
 
     def broadcast(self) -> dict[str, Weights]:
-        """Give what clients need besides the global weights (SCAFFOLD's control variate)."""
+        """Give what clients need besides the global weights, by its name in ``extra_vectors``."""
         return {}
 
     @property

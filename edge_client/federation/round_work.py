@@ -1,6 +1,7 @@
 """A device's work of one round: from the global model's file to the finished update's file."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from edge_client.learning.client_round import Assignment, client_round
 from edge_client.learning.training import Engine, Progress
 from edge_client.learning.training_file import load_progress, save_progress
 from shared.codecs import CODECS, Codec, make_codec
-from shared.errors import RunError, TrainingError
+from shared.errors import RunError, SettingsError, TrainingError
 from shared.protocol.messages import Announcement, Offer
 from shared.training import Examples
-from shared.update_file import EncodedUpdate
+from shared.update_file import EXTRA_VECTORS, EncodedUpdate
 from shared.weights import Weights, load_weights
+
+log = logging.getLogger(__name__)
 
 FEWEST_HELD_OUT = 8
 """Examples below which none is held out: their score would say nothing, and training needs them."""
@@ -159,13 +162,17 @@ class RoundWork:
         return self.memory.folder / f"{named.hexdigest()[:32]}.training"
 
     def _control(self) -> Weights | None:
-        """Read the server's control variate, where the strategy has one."""
+        """Read the server's control variate, where the round has one."""
         announcement, architecture = self.announcement, self.engine.architecture
-        if announcement.strategy != "scaffold":
-            return None
-        if announcement.control is None:
-            return np.zeros(architecture.parameters, np.float32)
-        return load_weights(self.memory.path(announcement.control.digest), architecture)
+        wanted = announcement.vectors or []
+        if unknown := set(wanted) - set(EXTRA_VECTORS):
+            raise TrainingError(
+                f"The aggregator asks for {min(unknown)}, which this device cannot compute.",
+                "Install the same version of chorus-edge on both sides.",
+            )
+        if announcement.control is not None:
+            return load_weights(self.memory.path(announcement.control.digest), architecture)
+        return np.zeros(architecture.parameters, np.float32) if "control" in wanted else None
 
 
 def hold_out(examples: Examples, share: float) -> tuple[Examples, Examples]:
@@ -189,10 +196,21 @@ def _fraction(key: int) -> float:
 
 
 def _known_codec(names: list[str]) -> str:
+    """Choose the first codec that is installed here.
+
+    What an announcement names is looked up, never imported by its module's name: a federation does
+    not decide what code runs on a device.
+    """
     for name in names:
-        if name in CODECS:
-            return name
+        if name in iter(CODECS):
+            try:
+                make_codec(name)
+            except SettingsError as error:
+                log.warning("%s Another is used, if there is one.", error.problem)
+            else:
+                return name
     raise TrainingError(
         f"The aggregator takes no codec that this device knows: {', '.join(names)[:200]}.",
-        "Install the same version of chorus-edge on both sides.",
+        "Install the same version of chorus-edge on both sides, and the package of a codec of "
+        "your own.",
     )

@@ -122,7 +122,7 @@ class SimulatedFederation:
         self._strategy = strategy_of(settings, len(clients))
         self._folder = folder
         self._controls: ClientVectors | None = None
-        if settings.strategy == "scaffold":
+        if "control" in self._strategy.extra_vectors:
             self._controls = ClientVectors(folder, "control", self._architecture.parameters)
         self._codec = make_codec(settings.codec)
         self._residuals: ClientVectors | None = None

@@ -97,9 +97,9 @@ class SimulatedRoundSettings(Settings):
     panel: ClassVar[str] = "Rounds and strategy"
 
     codec: str = "float32"
-    """How clients encode their updates: float32, float16, int8, int8-channel, sign, or the largest
-    10, 5 or 1 of a hundred values in one of the first four: top10-float32 to top1-int8-channel.
-    What a codec leaves out goes into the client's next update."""
+    """How clients encode their updates: float32, float16, int8, sign, top10-sign, top5-int8, or one
+    of your own: its name, or package.module:Name. What a codec leaves out goes into the client's
+    next update."""
     baseline: bool = False
     """Train one model on all training data instead, without federation; a round is then an
     epoch."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edge_client.learning.training import OptimizerState
 from edge_client.tflite.checks import check_batch, check_memory
-from edge_client.tflite.optimisers import make_optimiser, pieces, room
+from edge_client.tflite.optimisers import IN_CACHE, make_optimiser, room
 from shared.architectures import DROPOUT, Architecture
 from shared.emotions import EMOTIONS
 from shared.tflite import (
@@ -21,7 +21,7 @@ from shared.tflite import (
     weight_places,
 )
 from shared.training import TrainingSettings
-from shared.weights import Weights, check_weights
+from shared.weights import Weights, check_weights, pieces
 
 _DROPPED: Final = round(DROPOUT * 65536)
 """A unit is dropped if its 16 random bits are below this."""
@@ -233,7 +233,7 @@ class _Training:
             gradient = session.view(f"{name}_gradient").reshape(-1)
             if total is not None:
                 gradient = total[where.start - self._first : where.stop - self._first]
-            for piece in pieces(where):
+            for piece in pieces(where, IN_CACHE):
                 here = slice(piece.start - where.start, piece.stop - where.start)
                 tasks.append((weights[here], gradient[here], piece))
         count = min(self._threads, -(-len(tasks) // _WORTH_A_THREAD))
@@ -307,7 +307,7 @@ def _draw(mask: NDArray[Any], bits: np.random.PCG64 | None) -> None:
         return
     kept = mask.dtype.type(one / (1 - DROPOUT))
     flat = mask.reshape(-1)
-    for piece in pieces(slice(0, flat.size)):
+    for piece in pieces(flat.size, IN_CACHE):
         part = flat[piece]
         drawn = bits.random_raw(-(-part.size // 4)).view(np.uint16)[: part.size]
         np.copyto(part, drawn >= _DROPPED)

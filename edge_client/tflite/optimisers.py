@@ -1,6 +1,6 @@
 """Optimisers as Keras defines them, in place, over pieces that stay in the processor's cache."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ from shared.errors import TrainingError
 from shared.training import TrainingSettings
 from shared.weights import Weights
 
-PIECE: Final = 1 << 17
+IN_CACHE: Final = 1 << 17
 """Values handled at once: what is in between stays in the cache, and threads seldom meet."""
 
 _BETA_1: Final = 0.9
@@ -35,7 +35,7 @@ class Optimiser(Protocol):
         Parameters
         ----------
         weights, gradient
-            The piece, at most ``PIECE`` values.
+            The piece, at most ``IN_CACHE`` values.
         where
             Its place in the slots.
         spare
@@ -45,19 +45,13 @@ class Optimiser(Protocol):
         ...
 
 
-def pieces(whole: slice) -> Iterator[slice]:
-    """Cut a range into pieces that stay in the cache."""
-    for start in range(whole.start, whole.stop, PIECE):
-        yield slice(start, min(start + PIECE, whole.stop))
-
-
 def room() -> NDArray[np.float32]:
     """Set aside memory for what is in between: two rows, a little longer than a piece.
 
     Where one operand ends at the byte at which the other begins, NumPy 1 takes them to overlap, and
     divides value by value, seven times slower.
     """
-    return np.empty((2, PIECE + 16), np.float32)
+    return np.empty((2, IN_CACHE + 16), np.float32)
 
 
 def make_optimiser(

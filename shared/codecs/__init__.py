@@ -5,7 +5,7 @@ piece from a file. How many values each array has follows from the model alone, 
 is known before it is sent.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from shared.codecs.codec import Codec
 from shared.codecs.float16 import Float16
@@ -13,27 +13,33 @@ from shared.codecs.float32 import Float32
 from shared.codecs.int8 import Int8
 from shared.codecs.sign import Sign
 from shared.codecs.top import Top
-from shared.errors import SettingsError
+from shared.registry import Registry
 
 __all__ = ["CODECS", "Codec", "make_codec"]
 
-_EVERY_VALUE: Final = (
-    Float32(),
-    Float16(),
-    Int8("int8", per_channel=False),
-    Int8("int8-channel", per_channel=True),
+
+def _check(thing: Any) -> Codec:
+    codec = thing() if isinstance(thing, type) and issubclass(thing, Codec) else thing
+    if not isinstance(codec, Codec):
+        raise TypeError("it should be a shared.codecs.Codec, or a subclass that takes no arguments")
+    return codec
+
+
+CODECS: Final[Registry[Codec]] = Registry(
+    "codec",
+    {
+        codec.name: codec
+        for codec in (
+            Float32(),
+            Float16(),
+            Int8(),
+            Sign(per_channel=True, zeros=True),
+            Top(10, Sign(per_channel=False, zeros=False)),
+            Top(5, Int8()),
+        )
+    },
+    _check,
 )
-
-_PERCENTAGES: Final = (10, 5, 1)
-"""Shares of the values that may be kept."""
-
-_KEPT: Final = (*_EVERY_VALUE, Sign(per_channel=False, zeros=False))
-
-_TOP: Final = tuple(Top(percent, of) for percent in _PERCENTAGES for of in _KEPT)
-
-_SIGN: Final = Sign(per_channel=True, zeros=True)
-
-CODECS: Final[dict[str, Codec]] = {codec.name: codec for codec in (*_EVERY_VALUE, _SIGN, *_TOP)}
 """Every codec by its name."""
 
 
@@ -45,6 +51,4 @@ def make_codec(name: str) -> Codec:
     SettingsError
         If there is none.
     """
-    if name not in CODECS:
-        raise SettingsError(f"There is no codec {name[:64]}; there are: {', '.join(CODECS)}.")
-    return CODECS[name]
+    return CODECS.get(name)

@@ -1,7 +1,7 @@
 """The interface of codecs, and what they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 from shared.architectures import Architecture
 from shared.errors import TrainingError, WeightsError
 from shared.tensor_file import DTYPES, TensorFile
-from shared.weights import Vector, Weights
-
-PIECE: Final = 1 << 15
-"""Values worked on at a time, so that temporaries stay small."""
+from shared.weights import StoredVector, Vector, Weights, pieces
 
 VALUES: Final = "values"
 """Name of the array that holds the values themselves."""
@@ -130,7 +127,7 @@ class Codec(ABC):
         """
 
 
-class Decoded(ABC):
+class Decoded(StoredVector):
     """A vector that is computed piece by piece when it is read."""
 
     def __init__(self, length: int) -> None:
@@ -152,13 +149,7 @@ class Decoded(ABC):
 
     @abstractmethod
     def fill(self, out: Weights, start: int) -> None:
-        """Compute the ``len(out)`` values from ``start`` on; at most :data:`PIECE` of them."""
-
-
-def pieces(length: int) -> Iterator[slice]:
-    """Cut a vector's indices into slices of at most :data:`PIECE` values."""
-    for start in range(0, length, PIECE):
-        yield slice(start, min(start + PIECE, length))
+        """Compute the ``len(out)`` values from ``start`` on: a piece at most, as they are cut."""
 
 
 def check_vector(vector: Weights, architecture: Architecture) -> None:

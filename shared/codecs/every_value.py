@@ -15,11 +15,10 @@ from shared.codecs.codec import (
     Decoded,
     Form,
     check_vector,
-    pieces,
 )
 from shared.codecs.scales import Scales, read_scales
 from shared.tensor_file import DTYPES
-from shared.weights import Vector, Weights
+from shared.weights import Vector, Weights, pieces
 
 
 class EveryValue(Codec):

@@ -19,27 +19,16 @@ _LEVELS: Final = 127
 
 
 class Int8(EveryValue):
-    """Scales each tensor, or each of its channels, by its largest magnitude.
+    """Scales each tensor by its largest magnitude."""
 
-    Parameters
-    ----------
-    name
-        What messages call it.
-    per_channel
-        As of :class:`Scales`.
-    """
-
+    name = "int8"
     dtype = "I8"
-    scaling: Scales
-
-    def __init__(self, name: str, *, per_channel: bool) -> None:
-        self.name = name
-        self.scaling = Scales(per_channel)
+    scaling: Scales = Scales(per_channel=False)
 
     def scales(self, vector: Vector, architecture: Architecture) -> Weights:
-        """Divide the largest magnitude of each tensor or channel by 127."""
+        """Divide the largest magnitude of each tensor by 127."""
         largest = np.zeros(self.scale_count(architecture), "<f4")
-        for where, piece in self.scaling.pieces(vector, architecture):
+        for where, piece in self.scaling.columns(vector, architecture):
             np.maximum(largest[where], np.abs(piece).max(0), out=largest[where])
         return largest / np.float32(_LEVELS)
 

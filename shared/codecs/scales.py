@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.architectures import Architecture, TensorSpec
-from shared.codecs.codec import PIECE, SCALES, Arrays, damaged
-from shared.weights import Vector, Weights
+from shared.codecs.codec import SCALES, Arrays, damaged
+from shared.weights import PIECE, Vector, Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,9 @@ class Scales:
         """Count the scales of a model's vector."""
         return sum(map(self._channels, architecture.manifest))
 
-    def pieces(self, vector: Vector, architecture: Architecture) -> Iterator[tuple[slice, Weights]]:
+    def columns(
+        self, vector: Vector, architecture: Architecture
+    ) -> Iterator[tuple[slice, Weights]]:
         """Read a vector piece by piece, with the places of the scales that belong to each.
 
         Yields

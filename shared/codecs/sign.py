@@ -54,7 +54,7 @@ class Sign(EveryValue):
         """Compute the stretched mean magnitude of each tensor or channel."""
         sums = np.zeros(self.scale_count(architecture))
         counts = np.zeros(len(sums))
-        for where, piece in self.scaling.pieces(vector, architecture):
+        for where, piece in self.scaling.columns(vector, architecture):
             sums[where] += np.abs(piece).sum(0, dtype=np.float64)
             counts[where] += len(piece) if self._zeros else np.count_nonzero(piece, axis=0)
         stretched = STRETCH * sums / np.maximum(counts, 1)

@@ -24,10 +24,9 @@ from shared.codecs.codec import (
     Form,
     check_vector,
     damaged,
-    pieces,
 )
 from shared.codecs.every_value import EveryValue
-from shared.weights import Vector, Weights
+from shared.weights import Vector, Weights, pieces
 
 _COUNTS: Final = "counts"
 _POSITIONS: Final = "positions"

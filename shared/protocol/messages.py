@@ -146,7 +146,12 @@ class Announcement(Message):
     training: Annotated[TrainingSettings, BeforeValidator(_known_settings)]
     """How clients train in this round."""
     strategy: Annotated[str, Field(max_length=64)] = "fedavg"
-    """The strategy's name; for scaffold, clients send a second vector."""
+    """The strategy's name; a client of 1.0 sends a second vector where it is scaffold."""
+    vectors: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=16)] | None = (
+        None
+    )
+    """What clients send besides the difference of their weights: ``control``, the change of their
+    control variate. Since 1.1."""
     codecs: Annotated[list[str], Field(min_length=1, max_length=16)]
     """How updates may be encoded; the first is preferred."""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)]

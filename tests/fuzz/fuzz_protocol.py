@@ -14,7 +14,7 @@ from typing import Final
 import atheris
 
 with atheris.instrument_imports(include=["shared"]):
-    from shared.codecs import CODECS
+    from shared.codecs import CODECS, make_codec
     from shared.errors import ProtocolError, WeightsError
     from shared.protocol.frames import Chunk
     from shared.protocol.messages import Announcement, Presence, decode_reply, decode_request
@@ -54,7 +54,8 @@ def read_update(data: bytes) -> None:
     """Read an update's file, as of each codec."""
     path = FOLDER / "update"
     path.write_bytes(data[1:])
-    codec = list(CODECS.values())[data[0] % len(CODECS) if data else 0]
+    names = list(CODECS)
+    codec = make_codec(names[data[0] % len(names) if data else 0])
     assert UpdateFile(path, codec, SMALL).check(1e6) <= 1e6
 
 

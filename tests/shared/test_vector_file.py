@@ -30,6 +30,14 @@ def test_its_length_is_the_array_s(file: VectorFile) -> None:
     assert len(file) == len(VECTOR)
 
 
+def test_numpy_takes_it_for_an_array(file: VectorFile) -> None:
+    assert np.asarray(file).dtype == np.float32
+    np.testing.assert_array_equal(file, VECTOR)
+    assert np.asarray(file, np.float64).dtype == np.float64
+    assert np.linalg.norm(file) == np.linalg.norm(VECTOR)
+    assert not np.subtract(VECTOR, file).any()
+
+
 def test_pieces_are_contiguous(file: VectorFile) -> None:
     with pytest.raises(ValueError, match="contiguous"):
         file[::2]

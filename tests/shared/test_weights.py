@@ -19,10 +19,12 @@ from shared.architectures import HEAD, LSTM, Architecture, Conv1D, Dense, archit
 from shared.errors import WeightsError
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from shared.weights import (
+    PIECE,
     Weights,
     digest,
     initial_weights,
     load_weights,
+    pieces,
     save_weights,
     split,
 )
@@ -241,3 +243,11 @@ def test_fresh_recurrent_kernels_are_orthogonal_and_forget_gates_open() -> None:
     kernel = parts["lstm1/recurrent_kernel"]
     np.testing.assert_allclose(kernel @ kernel.T, np.eye(3), atol=1e-6)
     assert parts["lstm1/bias"].tolist() == [0] * 3 + [1] * 3 + [0] * 6
+
+
+@pytest.mark.parametrize("whole", [slice(5, 5 + 2 * PIECE + 3), 2 * PIECE + 3])
+def test_pieces_cover_a_range_once(whole: int | slice) -> None:
+    first = whole.start if isinstance(whole, slice) else 0
+    cut = list(pieces(whole))
+    assert [piece.start - first for piece in cut] == [0, PIECE, 2 * PIECE]
+    assert [piece.stop - first for piece in cut] == [PIECE, 2 * PIECE, 2 * PIECE + 3]

@@ -10,7 +10,7 @@ def test_every_strategy_is_listed_with_its_options() -> None:
     answer = CliRunner().invoke(app, ["strategies", "--json"])
     assert answer.exit_code == 0
     listed = {entry["name"]: entry for entry in json.loads(answer.stdout)}
-    assert listed.keys() == STRATEGIES.keys()
+    assert listed.keys() == set(STRATEGIES)
     assert listed["fedadam"]["options"]["server_learning_rate"] == 0.01
     assert all(entry["summary"] for entry in listed.values())
 

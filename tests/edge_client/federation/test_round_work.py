@@ -1,12 +1,27 @@
-"""Which examples score a round's model, and which are trained on."""
+"""A device's work of one round: what it trains on, and what it sends for what is asked."""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from edge_client.federation.round_work import FEWEST_HELD_OUT, hold_out
-from shared.training import Examples
-from tests.edge_client.tiny import examples
+from edge_client.federation.client_state import ClientState
+from edge_client.federation.round_work import FEWEST_HELD_OUT, RoundWork, hold_out
+from edge_client.learning.client_round import Assignment, Contribution, client_round
+from shared.codecs import Codec, make_codec
+from shared.codecs.every_value import EveryValue
+from shared.errors import SettingsError, TrainingError
+from shared.protocol.messages import Announcement
+from shared.training import Examples, TrainingSettings
+from shared.update_file import UpdateFile
+from shared.weights import Weights, initial_weights, save_weights
+from tests.edge_client.tiny import TINY, NumpyEngine, examples
 
 
 def keyed(keys: list[int]) -> Examples:
@@ -45,3 +60,166 @@ def test_guesses_are_trained_on_and_never_score() -> None:
 def test_about_the_share_that_was_asked_for_is_held_out() -> None:
     _, held_out = hold_out(examples(1000, 0), 0.2)
     assert 150 < len(held_out) < 250
+
+
+# What the aggregator asks for
+
+
+RUN, SEED = "0" * 32, 3
+WEIGHTS = initial_weights(TINY, np.random.default_rng(0))
+
+
+def work(folder: Path, **fields: Any) -> RoundWork:
+    """Make the work of a round; ``fields`` are the announcement's."""
+    memory = ClientState(folder)
+    memory.enter(RUN)
+    save_weights(folder / "model", WEIGHTS, TINY)
+    digest = hashlib.sha256((folder / "model").read_bytes()).hexdigest()
+    (folder / "model").replace(memory.path(digest))
+    training = TrainingSettings(optimizer="sgd", learning_rate=0.01, batch_size=4)
+    values = {
+        "federation": "chorus",
+        "run": RUN,
+        "state": "open",
+        "round": 2,
+        "architecture": "conv",
+        "model": {"digest": digest, "size": 1},
+        "training": training.model_dump(),
+        "codecs": ["int8"],
+        "seed": SEED,
+        **fields,
+    }
+    return RoundWork(
+        client="anna",
+        announcement=Announcement.model_validate(values),
+        examples=examples(16, 0),
+        holdout=0.3,
+        memory=memory,
+        engine=NumpyEngine(),
+        stop=lambda _: False,
+    )
+
+
+def sent(it: RoundWork, *, control: bool = False) -> UpdateFile:
+    """Do the work; open the update."""
+    offer = it.run()
+    assert offer
+    path = it.memory.folder / f"{offer.update}.update"
+    return UpdateFile(path, make_codec(offer.codec), TINY, control=control)
+
+
+def test_the_update_is_that_of_the_client_s_round(tmp_path: Path) -> None:
+    it = work(tmp_path)
+    trained_on, held_out = hold_out(it.examples, it.holdout)
+    assert len(held_out)
+    expected = client_round(
+        Assignment(
+            client="anna",
+            number=2,
+            seed=SEED,
+            weights=WEIGHTS,
+            examples=trained_on,
+            settings=it.announcement.training,
+            codec=make_codec("int8"),
+            held_out=held_out,
+        ),
+        NumpyEngine(),
+    )
+    assert isinstance(expected, Contribution)
+    assert sent(it).delta[:].tobytes() == expected.encoded.delta[:].tobytes()
+    offer = it.memory.offer
+    assert offer
+    assert (offer.examples, offer.loss) == (len(trained_on), expected.loss)
+    assert offer.confusion == expected.confusion
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"vectors": ["control"], "strategy": "scaffold"},
+        {"vectors": ["control"], "strategy": "one.of:OnesOwn"},
+    ],
+)
+def test_a_control_variate_is_sent_where_it_is_asked_for_whatever_the_strategy(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    control = sent(work(tmp_path, **fields), control=True).control
+    assert control is not None
+    assert np.linalg.norm(control) > 0
+
+
+def test_a_control_variate_is_sent_where_the_round_has_one(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    save_weights(tmp_path / "c" / "file", WEIGHTS, TINY)
+    digest = hashlib.sha256((tmp_path / "c" / "file").read_bytes()).hexdigest()
+    # As an aggregator that speaks 1.0 announces it.
+    it = work(tmp_path, control={"digest": digest, "size": 1}, strategy="scaffold")
+    (tmp_path / "c" / "file").replace(it.memory.path(digest))
+    assert sent(it, control=True).control is not None
+
+
+def test_a_vector_that_this_device_cannot_compute_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="asks for curvature, which this device cannot"):
+        work(tmp_path, vectors=["control", "curvature"]).run()
+
+
+@pytest.mark.parametrize(
+    ("codecs", "taken"),
+    [
+        (["int8-channel", "top10-sign", "float32"], "top10-sign"),
+        (["tests.edge_client.federation.test_round_work:Halves", "float32"], "float32"),
+        (["zip", "int8"], "int8"),
+    ],
+)
+def test_the_first_codec_that_is_there_is_taken(
+    tmp_path: Path, codecs: list[str], taken: str
+) -> None:
+    offer = work(tmp_path, codecs=codecs).run()
+    assert offer
+    assert offer.codec == taken
+
+
+@pytest.mark.parametrize("name", ["top1-int8", "antigravity:fly"])
+def test_no_codec_that_is_there_is_said_and_nothing_is_imported(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TrainingError, match=f"no codec that this device knows: {name}"):
+        work(tmp_path, codecs=[name]).run()
+    assert "antigravity" not in sys.modules
+
+
+class Halves(EveryValue):
+    """A codec of one's own: every value as bfloat16 would have it, in two bytes."""
+
+    name = "halves"
+    dtype = "U16"
+
+    def write(self, values: Weights, along: Weights, rng: np.random.Generator) -> NDArray[Any]:
+        del along, rng
+        return (values.view(np.uint32) >> 16).astype(np.uint16)
+
+    def read(self, numbers: NDArray[Any], along: Weights) -> Weights:
+        del along
+        return (numbers.astype(np.uint32) << 16).view(np.float32)
+
+
+def test_a_codec_of_an_installed_package_is_used_and_a_broken_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "offered-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: offered\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        f"[chorus.codecs]\nhalves = {__name__}:Halves\nbroken = nowhere:Codec\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    it = work(tmp_path / "state", codecs=["broken", "halves", "int8"])
+    delta = sent(it).delta
+    assert it.memory.offer
+    assert it.memory.offer.codec == "halves"
+    assert not (np.asarray(delta).view(np.uint32) & 0xFFFF).any()
+    assert np.linalg.norm(delta) > 0
+
+
+def test_a_codec_of_one_s_own_is_named_by_its_module_on_a_workstation() -> None:
+    assert isinstance(make_codec(f"{__name__}:Halves"), Codec)
+    with pytest.raises(SettingsError, match=r"is no codec: it should be a shared\.codecs\.Codec"):
+        make_codec(f"{__name__}:work")

@@ -99,7 +99,7 @@ def test_options_reach_the_strategy() -> None:
     np.testing.assert_allclose(half.weights - START, (full.weights - START) / 2, atol=1e-6)
     with pytest.raises(SettingsError, match="no option tau"):
         federation(tau=0.1)
-    with pytest.raises(SettingsError, match="no strategy named best"):
+    with pytest.raises(SettingsError, match="no strategy best"):
         federation(strategy="best")
 
 

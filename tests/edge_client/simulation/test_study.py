@@ -130,7 +130,7 @@ def test_a_folder_of_another_run_is_refused_before_any_work(tmp_path: Path, load
 def test_a_strategy_that_does_not_exist_is_told_before_any_work(
     tmp_path: Path, loaded: Loaded
 ) -> None:
-    with pytest.raises(SettingsError, match="no strategy named best"):
+    with pytest.raises(SettingsError, match="no strategy best"):
         make(planned(tmp_path / "a"), planned(tmp_path / "b", strategy="best"))
     assert loaded.corpora == []
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_client.tflite.optimisers import PIECE, make_optimiser, pieces, room
+from edge_client.tflite.optimisers import make_optimiser, room
 from shared.training import TrainingSettings
 from tests.edge_client.tflite.cases import MOMENTUM, RATE
 from tests.edge_client.tflite.conftest import Reference
@@ -34,12 +34,6 @@ def test_equal_to_keras(name: str, reference: Reference) -> None:
     found = run(name, arrays["start"], arrays["gradients"])
     assert np.abs(found - arrays[name]).max() <= 3e-7
     assert np.abs(found - arrays["start"]).max() > 1e-3
-
-
-def test_pieces_cover_a_range_once() -> None:
-    cut = list(pieces(slice(5, 5 + 2 * PIECE + 3)))
-    assert [piece.start for piece in cut] == [5, 5 + PIECE, 5 + 2 * PIECE]
-    assert [piece.stop for piece in cut] == [5 + PIECE, 5 + 2 * PIECE, 8 + 2 * PIECE]
 
 
 def test_slots_that_are_given_are_copied() -> None:

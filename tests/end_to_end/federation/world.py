@@ -57,7 +57,7 @@ VARIANTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"strategy": "scaffold", "optimizer": "sgd"},
     ),
     "float32": ({"codecs": "float32"}, {"codec": "float32"}),
-    "top ten of a hundred": ({"codecs": "top10-int8"}, {"codec": "top10-int8"}),
+    "top five of a hundred": ({"codecs": "top5-int8"}, {"codec": "top5-int8"}),
 }
 """What the aggregator is given, and what the simulation is, for the same federation."""
 

@@ -8,7 +8,9 @@ from hypothesis.extra import numpy as hnp
 
 from shared.codecs import make_codec
 from shared.codecs.codec import InMemory
-from shared.codecs.top import largest
+from shared.codecs.float32 import Float32
+from shared.codecs.int8 import Int8
+from shared.codecs.top import Top, largest
 from shared.errors import WeightsError
 from shared.weights import Weights
 from tests.shared.codecs.models import MIDDLE, SMALL, update
@@ -39,7 +41,7 @@ def test_in_a_long_vector_too(count: int) -> None:
 @pytest.mark.parametrize("percent", [10, 5, 1])
 def test_what_is_kept_is_exact_and_the_rest_is_zero(percent: int) -> None:
     vector = update(MIDDLE)
-    codec = make_codec(f"top{percent}-float32")
+    codec = Top(percent, Float32())
     arrays = codec.encode(vector, MIDDLE, np.random.default_rng(0))
     found = codec.decode(InMemory(arrays), MIDDLE)[:]
     kept = largest(vector, -(-MIDDLE.parameters * percent // 100))
@@ -51,7 +53,7 @@ def test_what_is_kept_is_exact_and_the_rest_is_zero(percent: int) -> None:
 def test_a_block_may_be_kept_whole() -> None:
     vector = np.zeros(MIDDLE.parameters, np.float32)
     vector[255 : 255 + 600] = np.arange(1, 601)
-    codec = make_codec("top1-float32")
+    codec = Top(1, Float32())
     arrays = codec.encode(vector, MIDDLE, np.random.default_rng(0))
     assert arrays["counts"][1:3].tolist() == [255, 255]
     assert codec.decode(InMemory(arrays), MIDDLE)[:].tobytes() == vector.tobytes()
@@ -59,12 +61,12 @@ def test_a_block_may_be_kept_whole() -> None:
 
 def test_scales_are_those_of_what_is_kept() -> None:
     vector = update(SMALL)
-    codec = make_codec("top5-int8-channel")
+    codec = make_codec("top5-int8")
     arrays = codec.encode(vector, SMALL, np.random.default_rng(0))
     kept = largest(vector, len(arrays["values"]))
     expected = np.zeros_like(vector)
     expected[kept] = vector[kept]
-    alike = make_codec("int8-channel").encode(expected, SMALL, np.random.default_rng(0))
+    alike = make_codec("int8").encode(expected, SMALL, np.random.default_rng(0))
     assert arrays["scales"].tolist() == alike["scales"].tolist()
     found = codec.decode(InMemory(arrays), SMALL)[:]
     assert set(np.flatnonzero(found)) <= set(kept)
@@ -92,7 +94,7 @@ def test_ten_signs_of_a_hundred_cost_less_than_a_bit_a_value() -> None:
 
 
 def test_one_value_in_a_hundred_costs_less_than_three_bytes() -> None:
-    layout = make_codec("top1-int8").layout(MIDDLE)
+    layout = Top(1, Int8()).layout(MIDDLE)
     total = sum(form.size * {"U8": 1, "I8": 1, "F32": 4}[form.dtype] for form in layout.values())
     assert total < 0.03 * MIDDLE.parameters
 
@@ -109,7 +111,7 @@ def test_one_value_in_a_hundred_costs_less_than_three_bytes() -> None:
     ],
 )
 def test_wrong_places_are_found(name: str, where: int, value: int, why: str) -> None:
-    codec = make_codec("top1-int8")
+    codec = Top(1, Int8())
     vector = np.zeros(SMALL.parameters, np.float32)
     vector[[3, 4, 5, *range(300, 315), 1800]] = 1
     arrays = codec.encode(vector, SMALL, np.random.default_rng(0))
@@ -121,7 +123,7 @@ def test_wrong_places_are_found(name: str, where: int, value: int, why: str) -> 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_any_places_are_read_or_refused(data: st.DataObject) -> None:
-    codec = make_codec("top1-int8")
+    codec = Top(1, Int8())
     arrays = codec.encode(update(SMALL), SMALL, np.random.default_rng(0))
     for _ in range(data.draw(st.integers(1, 5))):
         array = arrays[data.draw(st.sampled_from(["counts", "positions"]))]
