@@ -1,14 +1,15 @@
 """From a corpus to each client's examples: features, splits, normalisation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.simulation.partitions import partition
+from edge_client.simulation.partition_file import SUFFIX, divide_by_file
+from edge_client.simulation.partitions import kept, partition
 from edge_client.simulation.settings import SimulationSettings
 from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
@@ -40,16 +41,22 @@ class Utterances:
         Clips that could not be used, with the reason.
     foreign
         How many of them, at the end, are of another corpus to test on.
+    clips
+        How the corpus names each, shape ``(n,)``; empty where nobody asks for them by name.
     """
 
     examples: Examples
     speakers: NDArray[np.str_]
     skipped: tuple[SkippedClip, ...]
     foreign: int = 0
+    clips: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
 
     def take(self, where: Indices) -> "Utterances":
         """Select utterances of the first corpus by index."""
-        return Utterances(self.examples.take(where), self.speakers[where], self.skipped)
+        clips = self.clips[where] if len(self.clips) else self.clips
+        return Utterances(
+            self.examples.take(where), self.speakers[where], self.skipped, clips=clips
+        )
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,7 @@ def load_utterances(settings: SimulationSettings) -> Utterances:
         np.concatenate([here.speakers, there.speakers]),
         here.skipped + there.skipped,
         len(there.examples),
+        np.concatenate([here.clips, there.clips]),
     )
 
 
@@ -166,6 +174,7 @@ def _load(task: Task, corpus: str, data: Path | None, happy: str) -> Utterances:
         Examples(found.features, found.frames, labels),
         np.array([f"{corpus} {clip.speaker}" for clip in found.clips]),
         tuple(found.skipped),
+        clips=np.array([clip.identifier for clip in found.clips]),
     )
 
 
@@ -238,6 +247,13 @@ def divide(utterances: Utterances, settings: SimulationSettings) -> tuple[Split,
     if settings.baseline:
         return parts, [parts.train]
     speakers = utterances.speakers[parts.train]
+    rng = stream(settings.seed, "partition")
+    if settings.partition.endswith(SUFFIX):
+        file = Path(settings.partition)
+        found = divide_by_file(file, utterances.clips[parts.train])
+        most, clients = settings.examples_per_client, settings.clients or len(found)
+        places = kept(settings.partition, found, len(speakers), clients, most, rng)
+        return parts, [parts.train[place] for place in places]
     one_each = len(np.unique(speakers)) if settings.partition == "speaker" else DEFAULT_CLIENTS
     places = partition(
         settings.partition,
@@ -245,7 +261,7 @@ def divide(utterances: Utterances, settings: SimulationSettings) -> tuple[Split,
         speakers,
         names=settings.task.names,
         clients=settings.clients or one_each,
-        rng=stream(settings.seed, "partition"),
+        rng=rng,
         examples_per_client=settings.examples_per_client,
         alpha=settings.alpha,
     )

@@ -1,6 +1,7 @@
 """A federation that grows: speakers join one after the other; others are only tested on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,7 @@ def joined(utterances: Utterances, settings: SimulationSettings) -> Utterances:
     order = stream(settings.seed, "joining", settings.fold).permutation(names)
     where = np.concatenate([parts.train[np.isin(speakers, order[:count])], parts.test])
     chosen = utterances.take(where)
-    return Utterances(chosen.examples, chosen.speakers, chosen.skipped, foreign=len(parts.test))
+    return replace(chosen, foreign=len(parts.test))
 
 
 def execute_newcomers(

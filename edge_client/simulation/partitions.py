@@ -1,26 +1,70 @@
 """How a corpus is divided over simulated clients."""
 
+import inspect
 from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import SettingsError
+from shared.registry import Registry
 
 Indices = NDArray[np.int64]
 
-PartitionName = Literal["random", "single-emotion", "speaker", "dirichlet", "quantity"]
 
-PARTITIONS: Final[tuple[PartitionName, ...]] = get_args(PartitionName)
-"""What :func:`partition` can do."""
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """What is known of the examples that are divided.
+
+    Attributes
+    ----------
+    labels
+        Shape ``(n,)``: places among the labels' names.
+    speakers
+        Who speaks in each, shape ``(n,)``.
+    names
+        The labels' names.
+    """
+
+    labels: NDArray[np.int32]
+    speakers: NDArray[np.str_]
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.labels)
+
+
+class Partition(Protocol):
+    """Divides examples over clients: ours, or a function of one's own."""
+
+    def __call__(
+        self, whole: TrainingSet, clients: int, alpha: float, rng: np.random.Generator, /
+    ) -> Sequence[Indices]:
+        """Give each client the indices of its examples.
+
+        Parameters
+        ----------
+        whole
+            What is divided.
+        clients
+            Number of clients, not more than there are examples.
+        alpha
+            How skewed, where that is a question; the setting ``alpha``.
+        rng
+            Makes all random choices.
+        """
+        ...
+
 
 _ALPHA_RANGE: Final = (1e-6, 1e6)
 """Beyond, Dirichlet distributions are not computed faithfully; within, all shapes of use occur."""
 
 
 def partition(
-    name: PartitionName,
+    name: str,
     labels: NDArray[np.int32],
     speakers: Sequence[str] | NDArray[np.str_],
     *,
@@ -39,6 +83,8 @@ def partition(
     Parameters
     ----------
     name
+        One of :data:`PARTITIONS`, or ``package.module:function`` (:class:`Partition`).
+
         ``random``
             Equal numbers of examples (they differ by one at most).
         ``single-emotion``
@@ -83,33 +129,45 @@ def partition(
     SettingsError
         If there are not enough examples, speakers, or examples of a label for the clients.
     """
-    _check(name, len(labels), clients, examples_per_client, alpha)
+    rule = PARTITIONS.get(name)
+    _check(len(labels), clients, examples_per_client, alpha)
     if name == "random" and examples_per_client:
         return _overlapping(len(labels), clients, examples_per_client, rng)
-    match name:
-        case "random":
-            parts = np.array_split(rng.permutation(len(labels)), clients)
-        case "single-emotion":
-            parts = _single_emotion(labels, names, clients, rng)
-        case "speaker":
-            parts = _by_speaker(np.asarray(speakers), clients, rng)
-        case "dirichlet":
-            parts = _dirichlet(labels, clients, alpha, rng)
-        case "quantity":
-            parts = _quantity(labels, clients, alpha, rng)
-    if examples_per_client:
-        parts = [rng.permutation(part)[:examples_per_client] for part in parts]
-    return [np.sort(part) for part in parts]
+    parts = rule(TrainingSet(labels, np.asarray(speakers), names), clients, alpha, rng)
+    return kept(name, parts, len(labels), clients, examples_per_client, rng)
 
 
-def _check(
-    name: str, examples: int, clients: int, examples_per_client: int | None, alpha: float
-) -> None:
+def kept(
+    name: str,
+    parts: Sequence[Indices],
+    examples: int,
+    clients: int,
+    most: int | None,
+    rng: np.random.Generator,
+) -> list[Indices]:
+    """Check what a partition gave, and keep at most so many examples of each client.
+
+    Raises
+    ------
+    SettingsError
+        If it gave another number of clients, a client nothing, or an example that there is not.
+    """
+    found = [np.unique(np.asarray(part)) for part in parts]
+    if len(found) != clients:
+        raise SettingsError(f"The partition {name} made {len(found)} clients, not {clients}.")
+    for client, part in enumerate(found):
+        fits = len(part) and np.issubdtype(part.dtype, np.integer)
+        if not fits or part[0] < 0 or part[-1] >= examples:
+            raise SettingsError(
+                f"The partition {name} gave client {client} no example, or one that does not exist."
+            )
+    if most:
+        found = [rng.permutation(part)[:most] for part in parts]
+    return [np.sort(part).astype(np.int64) for part in found]
+
+
+def _check(examples: int, clients: int, examples_per_client: int | None, alpha: float) -> None:
     """Raise unless every client can have an example."""
-    if name not in PARTITIONS:
-        raise SettingsError(
-            f"There is no partition named {name}.", f"There are {', '.join(PARTITIONS)}."
-        )
     if clients < 1:
         raise SettingsError(f"A federation needs at least one client, not {clients}.")
     if examples_per_client is not None and examples_per_client < 1:
@@ -134,9 +192,18 @@ def _overlapping(examples: int, clients: int, size: int, rng: np.random.Generato
     ]
 
 
-def _single_emotion(
-    labels: NDArray[np.int32], names: Sequence[str], clients: int, rng: np.random.Generator
+def _random(
+    whole: TrainingSet, clients: int, alpha: float, rng: np.random.Generator
 ) -> list[Indices]:
+    del alpha
+    return np.array_split(rng.permutation(len(whole)), clients)
+
+
+def _single_emotion(
+    whole: TrainingSet, clients: int, alpha: float, rng: np.random.Generator
+) -> list[Indices]:
+    del alpha
+    labels, names = whole.labels, whole.names
     parts: list[Indices] = [np.empty(0, np.int64)] * clients
     for label, name in enumerate(names[:clients]):
         holders = range(label, clients, len(names))
@@ -153,9 +220,10 @@ def _single_emotion(
 
 
 def _by_speaker(
-    speakers: NDArray[np.str_], clients: int, rng: np.random.Generator
+    whole: TrainingSet, clients: int, alpha: float, rng: np.random.Generator
 ) -> list[Indices]:
-    names, who = np.unique(speakers, return_inverse=True)
+    del alpha
+    names, who = np.unique(whole.speakers, return_inverse=True)
     if len(names) < clients:
         raise SettingsError(
             f"{len(names)} speakers in the training examples are not enough for {clients} clients "
@@ -169,8 +237,9 @@ def _by_speaker(
 
 
 def _dirichlet(
-    labels: NDArray[np.int32], clients: int, alpha: float, rng: np.random.Generator
+    whole: TrainingSet, clients: int, alpha: float, rng: np.random.Generator
 ) -> list[Indices]:
+    labels = whole.labels
     present, counts = np.unique(labels, return_counts=True)
     piles = [rng.permutation(np.flatnonzero(labels == label)) for label in present]
     left = counts.copy()
@@ -202,8 +271,9 @@ def _draw(size: int, mix: NDArray[np.float64], left: Indices, rng: np.random.Gen
 
 
 def _quantity(
-    labels: NDArray[np.int32], clients: int, alpha: float, rng: np.random.Generator
+    whole: TrainingSet, clients: int, alpha: float, rng: np.random.Generator
 ) -> list[Indices]:
+    labels = whole.labels
     shares = rng.dirichlet(np.full(clients, alpha))
     sizes = 1 + rng.multinomial(len(labels) - clients, shares)
     # Each label is spread evenly over [0, 1), so every stretch of the order has the same mix.
@@ -219,3 +289,28 @@ def _grouped(holder: Indices, clients: int) -> list[Indices]:
     order = np.argsort(holder, kind="stable")
     ends = np.cumsum(np.bincount(holder, minlength=clients))
     return np.split(order, ends[:-1])
+
+
+def _checked(thing: Any) -> Partition:
+    if not callable(thing):
+        raise TypeError(f"it is a {type(thing).__name__}, and should be a function")
+    try:
+        inspect.signature(thing).bind(*range(4))
+    except TypeError as error:
+        raise TypeError("it should take the arguments whole, clients, alpha, rng") from error
+    rule: Partition = thing
+    return rule
+
+
+PARTITIONS: Final[Registry[Partition]] = Registry(
+    "partition",
+    {
+        "random": _random,
+        "single-emotion": _single_emotion,
+        "speaker": _by_speaker,
+        "dirichlet": _dirichlet,
+        "quantity": _quantity,
+    },
+    _checked,
+)
+"""What :func:`partition` can do, by name."""

@@ -21,6 +21,8 @@ from edge_client.simulation.federation import (
     Trainer,
     clients_of_round,
 )
+from edge_client.simulation.partition_file import SUFFIX
+from edge_client.simulation.partitions import PARTITIONS
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
@@ -254,7 +256,7 @@ def check_parts(settings: SimulationSettings) -> None:
     Raises
     ------
     SettingsError
-        If the strategy or its options are wrong.
+        If the strategy or its options are wrong, or there is no such partition.
     MissingPartError
         If what trains or draws is not installed.
     WeightsError
@@ -262,6 +264,8 @@ def check_parts(settings: SimulationSettings) -> None:
     """
     if not settings.baseline:
         strategy_of(settings, clients=1)
+        if not settings.partition.endswith(SUFFIX):
+            PARTITIONS.get(settings.partition)
     if settings.engine == "tflite":
         find_runtime()
     for package in ("matplotlib", *(["tensorflow"] if settings.engine == "keras" else [])):

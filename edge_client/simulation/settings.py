@@ -12,8 +12,6 @@ from shared.settings import Settings
 from shared.task_settings import TaskSettings
 from shared.training import Positive
 
-Partition = Literal["random", "single-emotion", "speaker", "dirichlet", "quantity"]
-
 
 class CorpusSettings(Settings):
     """Which speech, and how its features are normalised."""
@@ -74,10 +72,13 @@ class PartitionSettings(Settings):
 
     panel: ClassVar[str] = "Clients"
 
-    partition: Partition = "random"
-    """How the training examples are divided over the clients."""
+    partition: str = "random"
+    """How the training examples are divided over the clients: random, single-emotion, speaker,
+    dirichlet, quantity, a CSV file with the columns clip and client, or one of your own: its name,
+    or package.module:function."""
     clients: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Number of clients; if not given, one a speaker in the partition speaker, otherwise 4."""
+    """Number of clients; if not given, one a speaker in the partition speaker, those of a file, or
+    4."""
     examples_per_client: Annotated[int, Field(ge=1)] | None = None
     """Draw at most this many examples for each client; with the random partition they may overlap,
     as in the paper."""

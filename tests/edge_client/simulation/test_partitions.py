@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_client.simulation.partitions import PARTITIONS, PartitionName, partition
+from edge_client.simulation.partitions import PARTITIONS, TrainingSet, partition
 from shared.errors import SettingsError
 from shared.task import DEFAULT_TASK
 
-every_partition = pytest.mark.parametrize("name", PARTITIONS)
+every_partition = pytest.mark.parametrize("name", list(PARTITIONS))
 
 
 class Corpus(NamedTuple):
@@ -18,7 +18,7 @@ class Corpus(NamedTuple):
     speakers: NDArray[np.str_]
 
     def divide(
-        self, name: PartitionName, clients: int, seed: int = 0, **options: Any
+        self, name: str, clients: int, seed: int = 0, **options: Any
     ) -> list[NDArray[np.int64]]:
         rng = np.random.default_rng(seed)
         names = DEFAULT_TASK.names
@@ -53,9 +53,7 @@ PAPER = Corpus(
 @every_partition
 @settings(deadline=None)
 @given(corpus=corpora(), clients=st.integers(4, 16), seed=st.integers(0, 99))
-def test_everything_is_given_away_once(
-    name: PartitionName, corpus: Corpus, clients: int, seed: int
-) -> None:
+def test_everything_is_given_away_once(name: str, corpus: Corpus, clients: int, seed: int) -> None:
     if name == "speaker":
         clients = min(clients, len(np.unique(corpus.speakers)))
     parts = corpus.divide(name, clients, seed)
@@ -70,7 +68,7 @@ def test_everything_is_given_away_once(
 @every_partition
 @settings(deadline=None)
 @given(corpus=corpora(), alpha=st.sampled_from([1e-6, 0.01, 0.5, 100, 1e6]))
-def test_a_federation_of_one_and_a_cap(name: PartitionName, corpus: Corpus, alpha: float) -> None:
+def test_a_federation_of_one_and_a_cap(name: str, corpus: Corpus, alpha: float) -> None:
     (part,) = corpus.divide(name, 1, alpha=alpha)
     whole = 4 if name == "single-emotion" else len(corpus.labels)
     assert len(part) >= whole
@@ -81,7 +79,7 @@ def test_a_federation_of_one_and_a_cap(name: PartitionName, corpus: Corpus, alph
 @pytest.mark.parametrize("name", ["random", "dirichlet"])
 @settings(deadline=None)
 @given(corpus=corpora(), clients=st.integers(1, 16))
-def test_equal_sizes(name: PartitionName, corpus: Corpus, clients: int) -> None:
+def test_equal_sizes(name: str, corpus: Corpus, clients: int) -> None:
     sizes = [len(part) for part in corpus.divide(name, clients)]
     assert max(sizes) - min(sizes) <= 1
 
@@ -158,21 +156,78 @@ def test_quantity_differs_in_size_not_in_mix() -> None:
         ("single-emotion", 4000, {}, "993 training examples of angry are not enough for the 1000"),
         ("dirichlet", 4, {"alpha": float("nan")}, "alpha should be"),
         ("quantity", 4, {"alpha": 0.0}, "alpha should be"),
-        ("shards", 4, {}, "no partition named shards"),
+        ("shards", 4, {}, "no partition shards"),
     ],
 )
 def test_impossible_partitions(
-    name: PartitionName, clients: int, options: dict[str, Any], problem: str
+    name: str, clients: int, options: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(SettingsError, match=problem):
         PAPER.divide(name, clients, **options)
 
 
 @every_partition
-def test_ten_thousand_clients(name: PartitionName) -> None:
+def test_ten_thousand_clients(name: str) -> None:
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 4, 48_000).astype(np.int32)
     corpus = Corpus(labels, np.char.add("s", (np.arange(48_000) % 12_000).astype(str)))
     parts = corpus.divide(name, 10_000)
     assert sum(map(len, parts)) == 48_000
     assert min(map(len, parts)) >= 1
+
+
+def every_third(
+    whole: TrainingSet, clients: int, alpha: float, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Divide as a partition of one's own might."""
+    del alpha, rng
+    return [np.arange(client, len(whole), 3 * clients)[::-1] for client in range(clients)]
+
+
+def too_few(
+    whole: TrainingSet, clients: int, alpha: float, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    return every_third(whole, clients, alpha, rng)[1:]
+
+
+def nothing(
+    whole: TrainingSet, clients: int, alpha: float, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    return [*too_few(whole, clients, alpha, rng), np.empty(0, np.int64)]
+
+
+def beyond(
+    whole: TrainingSet, clients: int, alpha: float, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    return [part + 1 for part in every_third(whole, clients, alpha, rng)]
+
+
+def by_nobody() -> None:
+    """Take nothing."""
+
+
+def test_a_partition_of_one_s_own_is_named_by_its_module() -> None:
+    parts = PAPER.divide(f"{__name__}:every_third", 4)
+    assert [part.tolist() for part in parts] == [list(range(n, 4978, 12)) for n in range(4)]
+    assert len(PAPER.divide(f"{__name__}:every_third", 4, examples_per_client=7)[0]) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "clients", "problem"),
+    [
+        ("too_few", 4, "made 3 clients, not 4"),
+        ("nothing", 4, "gave client 3 no example"),
+        ("beyond", 1, "or one that does not exist"),
+        (
+            "by_nobody",
+            4,
+            "is no partition: it should take the arguments whole, clients, alpha, rng",
+        ),
+        ("PAPER", 4, "is no partition: it is a Corpus, and should be a function"),
+        ("gone", 4, "cannot be imported"),
+    ],
+)
+def test_one_that_cannot_be_used_is_said(name: str, clients: int, problem: str) -> None:
+    corpus = Corpus(PAPER.labels[:16], PAPER.speakers[:16])
+    with pytest.raises(SettingsError, match=problem):
+        corpus.divide(f"{__name__}:{name}", clients)
