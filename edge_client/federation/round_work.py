@@ -164,15 +164,16 @@ class RoundWork:
     def _control(self) -> Weights | None:
         """Read the server's control variate, where the round has one."""
         announcement, architecture = self.announcement, self.engine.architecture
-        wanted = announcement.vectors or []
-        if unknown := set(wanted) - set(EXTRA_VECTORS):
+        if unknown := set(announcement.extra_vectors) - set(EXTRA_VECTORS):
             raise TrainingError(
                 f"The aggregator asks for {min(unknown)}, which this device cannot compute.",
                 "Install the same version of chorus-edge on both sides.",
             )
-        if announcement.control is not None:
-            return load_weights(self.memory.path(announcement.control.digest), architecture)
-        return np.zeros(architecture.parameters, np.float32) if "control" in wanted else None
+        if "control" not in announcement.extra_vectors:
+            return None
+        if announcement.control is None:
+            return np.zeros(architecture.parameters, np.float32)
+        return load_weights(self.memory.path(announcement.control.digest), architecture)
 
 
 def hold_out(examples: Examples, share: float) -> tuple[Examples, Examples]:

@@ -41,6 +41,9 @@ LARGEST_FILE: Final = 1 << 30
 MOST_RANGES: Final = 256
 """Ranges a message may list; what is left out is told in a later one."""
 
+_ASKED_IN_1_0: Final = {"scaffold": ["control"]}
+"""Vectors that clients send for strategies of 1.0, which announced no more than their names."""
+
 _SHOWN: Final = 200
 """Characters of the other side that an error repeats."""
 
@@ -146,12 +149,12 @@ class Announcement(Message):
     training: Annotated[TrainingSettings, BeforeValidator(_known_settings)]
     """How clients train in this round."""
     strategy: Annotated[str, Field(max_length=64)] = "fedavg"
-    """The strategy's name; a client of 1.0 sends a second vector where it is scaffold."""
+    """The strategy's name."""
     vectors: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=16)] | None = (
         None
     )
     """What clients send besides the difference of their weights: ``control``, the change of their
-    control variate. Since 1.1."""
+    control variate. Since 1.1: see :attr:`extra_vectors`."""
     codecs: Annotated[list[str], Field(min_length=1, max_length=16)]
     """How updates may be encoded; the first is preferred."""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -165,6 +168,11 @@ class Announcement(Message):
     """The same by the calendar, for who reads the announcement later; to be shown only."""
     chunk: Annotated[int, Field(ge=1024, le=1 << 24)] = 1 << 16
     """Bytes of a chunk, but for a file's last."""
+
+    @property
+    def extra_vectors(self) -> list[str]:
+        """What clients send besides the difference of their weights, whoever announced it."""
+        return _ASKED_IN_1_0.get(self.strategy, []) if self.vectors is None else self.vectors
 
 
 class Presence(Message):

@@ -138,6 +138,7 @@ def test_the_update_is_that_of_the_client_s_round(tmp_path: Path) -> None:
     [
         {"vectors": ["control"], "strategy": "scaffold"},
         {"vectors": ["control"], "strategy": "one.of:OnesOwn"},
+        {"protocol": "1.0", "strategy": "scaffold"},
     ],
 )
 def test_a_control_variate_is_sent_where_it_is_asked_for_whatever_the_strategy(
@@ -148,14 +149,17 @@ def test_a_control_variate_is_sent_where_it_is_asked_for_whatever_the_strategy(
     assert np.linalg.norm(control) > 0
 
 
-def test_a_control_variate_is_sent_where_the_round_has_one(tmp_path: Path) -> None:
+def test_the_server_s_control_variate_counts(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     save_weights(tmp_path / "c" / "file", WEIGHTS, TINY)
     digest = hashlib.sha256((tmp_path / "c" / "file").read_bytes()).hexdigest()
-    # As an aggregator that speaks 1.0 announces it.
-    it = work(tmp_path, control={"digest": digest, "size": 1}, strategy="scaffold")
+    it = work(tmp_path, control={"digest": digest, "size": 1}, vectors=["control"])
     (tmp_path / "c" / "file").replace(it.memory.path(digest))
-    assert sent(it, control=True).control is not None
+    without = work(tmp_path / "without", vectors=["control"])
+    with_it, zero = (sent(one, control=True).control for one in (it, without))
+    assert with_it is not None
+    assert zero is not None
+    assert np.asarray(with_it).tobytes() != np.asarray(zero).tobytes()
 
 
 def test_a_vector_that_this_device_cannot_compute_is_named(tmp_path: Path) -> None:

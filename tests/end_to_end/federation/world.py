@@ -49,12 +49,18 @@ DATA = data_of(DEFAULT_TASK)
 SETTINGS: Mapping[str, Any] = {"rounds": ROUNDS, "seed": 3, "round_seconds": 1e6, "chunk": 8192}
 """No deadline fixes what stands still; some chunks a file."""
 
+OWN = "tests.aggregator.strategies.own:DriftFree"
+
 VARIANTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "fedavg": ({}, {}),
     "fedadam": ({"strategy": "fedadam"}, {"strategy": "fedadam"}),
     "scaffold": (
         {"strategy": "scaffold", "optimizer": "sgd", "clients": CLIENTS},
         {"strategy": "scaffold", "optimizer": "sgd"},
+    ),
+    "one's own strategy": (
+        {"strategy": OWN, "optimizer": "sgd", "clients": CLIENTS},
+        {"strategy": OWN, "optimizer": "sgd"},
     ),
     "float32": ({"codecs": "float32"}, {"codec": "float32"}),
     "top five of a hundred": ({"codecs": "top5-int8"}, {"codec": "top5-int8"}),
