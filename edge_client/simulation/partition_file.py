@@ -62,17 +62,17 @@ def divide_by_file(path: Path, clips: NDArray[np.str_]) -> list[Indices]:
         else:
             strange[clip] = None
     if strange:
-        first = _shown(next(iter(strange)))
+        first = next(iter(strange))[:_SHOWN]
         _warn(
             f"{path}: {len(strange)} clips are not in the training set and are left out; the first "
-            f"is {first}."
+            f"is {first!r}."
         )
     if unnamed := len(places) - len(set().union(*held.values())):
         _warn(f"{path}: {unnamed} clips of the training set are not in it and are left out.")
     for client, own in held.items():
         if not own:
             raise SettingsError(
-                f"{path}: the client {_shown(client)} has no clip in the training set.",
+                f"{path}: the client {client[:_SHOWN]!r} has no clip in the training set.",
                 "Give it one, or leave it out; clips to validate and to test with do not count.",
             )
     return [np.array(sorted(held[client]), np.int64) for client in sorted(held)]
@@ -86,8 +86,10 @@ def _read(path: Path) -> list[tuple[str, str]]:
             reader = csv.DictReader(lines, strict=True)
             columns = list(reader.fieldnames or ())
             if sorted(columns) != sorted(_COLUMNS):
-                said = _shown(",".join(columns)) or "none"
-                raise SettingsError(f"{path} has other columns than clip,client: {said}.", _REMEDY)
+                said = ",".join(columns)[:_SHOWN]
+                raise SettingsError(
+                    f"{path} has other columns than clip,client: {said!r}.", _REMEDY
+                )
             rows = []
             for row in reader:
                 clip, client = row["clip"], row["client"]
@@ -112,7 +114,3 @@ def _read(path: Path) -> list[tuple[str, str]]:
 def _warn(sentence: str) -> None:
     """Say it once, however many runs divide the same clips."""
     log.warning("%s", sentence)
-
-
-def _shown(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:_SHOWN])

@@ -8,6 +8,7 @@ import pytest
 
 from shared.errors import SettingsError
 from shared.registry import Registry
+from tests.installed import offer
 
 
 def a_number(thing: Any) -> int:
@@ -21,14 +22,15 @@ def numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[int]:
     """Numbers: ours, and those of a package that is installed in a folder."""
     (tmp_path / "offered.py").write_text("two = 2\nword = 'two'\n")
     (tmp_path / "broken.py").write_text("1 / 0\n")
-    info = tmp_path / "offered-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Name: offered\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[chorus.numbers]\ntwo = offered:two\nword = offered:word\n"
-        "gone = nowhere:two\nbroken = broken:x\n"
+    offer(
+        tmp_path,
+        monkeypatch,
+        "chorus.numbers",
+        two="offered:two",
+        word="offered:word",
+        gone="nowhere:two",
+        broken="broken:x",
     )
-    monkeypatch.syspath_prepend(str(tmp_path))
     return Registry("number", {"one": 1}, a_number)
 
 

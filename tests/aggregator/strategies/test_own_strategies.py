@@ -17,6 +17,7 @@ from shared.randomness import stream
 from shared.weights import Weights, initial_weights
 from tests.aggregator.strategies.own import LargestNorm
 from tests.edge_client.tiny import TINY, NumpyEngine, examples
+from tests.installed import offer
 
 OWN = "tests.aggregator.strategies.own"
 
@@ -73,13 +74,8 @@ def test_what_cannot_be_used_is_one_sentence(values: dict[str, Any], sentence: s
 
 
 def test_those_of_packages_are_listed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "offered-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Name: offered\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        f"[chorus.strategies]\nlargest-norm = {OWN}:LargestNorm\ngone = nowhere:Gone\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
+    points = {"largest-norm": f"{OWN}:LargestNorm", "gone": "nowhere:Gone"}
+    offer(tmp_path, monkeypatch, "chorus.strategies", **points)
     answer = CliRunner().invoke(app, ["strategies", "--json"])
     assert answer.exit_code == 0
     listed = {entry["name"]: entry for entry in json.loads(answer.stdout)}

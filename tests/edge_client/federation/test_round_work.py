@@ -22,6 +22,7 @@ from shared.training import Examples, TrainingSettings
 from shared.update_file import UpdateFile
 from shared.weights import Weights, initial_weights, save_weights
 from tests.edge_client.tiny import TINY, NumpyEngine, examples
+from tests.installed import offer
 
 
 def keyed(keys: list[int]) -> Examples:
@@ -208,13 +209,8 @@ class Halves(EveryValue):
 def test_a_codec_of_an_installed_package_is_used_and_a_broken_one_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    info = tmp_path / "offered-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Name: offered\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        f"[chorus.codecs]\nhalves = {__name__}:Halves\nbroken = nowhere:Codec\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
+    points = {"halves": f"{__name__}:Halves", "broken": "nowhere:Codec"}
+    offer(tmp_path, monkeypatch, "chorus.codecs", **points)
     it = work(tmp_path / "state", codecs=["broken", "halves", "int8"])
     delta = sent(it).delta
     assert it.memory.offer

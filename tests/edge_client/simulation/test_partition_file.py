@@ -53,7 +53,7 @@ def test_what_is_left_out_is_named_and_counted(
         divide_by_file(path, CLIPS)
         divide_by_file(path, CLIPS)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: 2 clips are not in the training set and are left out; the first is x.wav.",
+        f"{path}: 2 clips are not in the training set and are left out; the first is 'x.wav'.",
         f"{path}: 2 clips of the training set are not in it and are left out.",
     ]
 
@@ -61,12 +61,12 @@ def test_what_is_left_out_is_named_and_counted(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "has other columns than clip,client: none"),
+        ("", "has other columns than clip,client: ''"),
         ("clip,client\n", "names no clips"),
-        ("clip,device\na/1.wav,anna\n", "has other columns than clip,client: clip,device"),
+        ("clip,device\na/1.wav,anna\n", "has other columns than clip,client: 'clip,device'"),
         (
             "clip,client,age\na/1.wav,anna,3\n",
-            "has other columns than clip,client: clip,client,age",
+            "has other columns than clip,client: 'clip,client,age'",
         ),
         ("clip,clip,client\na/1.wav,b,c\n", "has other columns than clip,client"),
         ("clip,client\na/1.wav\n", "line 2: there should be a clip and a client"),
@@ -75,7 +75,7 @@ def test_what_is_left_out_is_named_and_counted(
         ('clip,client\n"a,b\n', "is not a CSV file in UTF-8"),
         (
             "clip,client\na/1.wav,anna\nz.wav,ben\n",
-            "the client ben has no clip in the training set",
+            "the client 'ben' has no clip in the training set",
         ),
     ],
 )
