@@ -81,7 +81,7 @@ def measure(clips: list[Any]) -> dict[str, Any]:
     from pyAudioAnalysis.ShortTermFeatures import feature_extraction
 
     from shared.audio import RATE
-    from shared.features import HOP, WINDOW, frame_features
+    from shared.front_ends.paper34 import HOP, WINDOW, frame_features
 
     ours, reference = [], []
     for clip in clips:

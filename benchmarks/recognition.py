@@ -25,7 +25,7 @@ from edge_client.device.settings import DeviceSettings  # noqa: E402
 from edge_client.hearing.utterance import Utterance  # noqa: E402
 from shared.architectures import ARCHITECTURES  # noqa: E402
 from shared.audio import RATE  # noqa: E402
-from shared.features import frame_features  # noqa: E402
+from shared.front_ends.paper34 import frame_features  # noqa: E402
 from shared.weights import digest, initial_weights  # noqa: E402
 
 LIMIT = 40.0

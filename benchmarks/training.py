@@ -200,7 +200,7 @@ def work_recognition(model: str) -> None:
     """Recognise ten seconds of sound, features included; print the median in ms."""
     import numpy as np
 
-    from shared.features import frame_features, pad
+    from shared.front_ends.paper34 import frame_features, pad
     from shared.recogniser import Recogniser
 
     architecture, weights, _, _ = batch(model)

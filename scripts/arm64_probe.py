@@ -23,7 +23,7 @@ def compute(out: Path) -> None:
 
     from edge_client.tflite.engine import TfliteEngine
     from shared.architectures import ARCHITECTURES
-    from shared.features import clip_features, pad
+    from shared.front_ends.paper34 import clip_features, pad
     from shared.recogniser import Recogniser
     from shared.training import TrainingSettings
     from shared.weights import initial_weights, split

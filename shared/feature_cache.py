@@ -19,7 +19,7 @@ from shared.command import progress_console
 from shared.corpora.corpus import Clip
 from shared.errors import AudioError, CorpusError
 from shared.feature_store import FeatureStore
-from shared.features import VERSION, Frames, frame_features, pad
+from shared.front_ends.paper34 import VERSION, Frames, frame_features, pad
 from shared.task import Task
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import numpy as np
 
 from shared.architectures import FEATURES
 from shared.command import progress_console
-from shared.features import Frames
 from shared.folders import user_folder
+from shared.front_ends.paper34 import Frames
 from shared.write_ahead import BUSY_SECONDS, write_ahead
 
 FOLDER_VARIABLE: Final = "CHORUS_CACHE"

@@ -68,7 +68,7 @@ def _usable(paths: list[Path], console: "Console") -> "Iterator[tuple[Path, NDAr
     from rich.progress import track
 
     from shared.errors import AudioError
-    from shared.features import clip_features
+    from shared.front_ends.paper34 import clip_features
 
     for path in track(
         paths, "Features", console=console, transient=True, disable=not console.is_terminal
@@ -82,8 +82,8 @@ def _usable(paths: list[Path], console: "Console") -> "Iterator[tuple[Path, NDAr
 def _write(out: Path, clips: "list[tuple[Path, NDArray[np.float32]]]") -> None:
     import numpy as np
 
-    from shared.features import pad
     from shared.files import replacing
+    from shared.front_ends.paper34 import pad
 
     # To an open file: given a name, NumPy would add `.npz` to one that ends in something else.
     with replacing(out) as aside, aside.open("wb") as file:

@@ -26,7 +26,7 @@ from edge_client.hearing.utterance import Utterance
 from shared.architectures import Architecture
 from shared.audio import Samples
 from shared.errors import AudioError, ChorusError, StorageError
-from shared.features import Frames, frame_features
+from shared.front_ends.paper34 import Frames, frame_features
 from shared.training import Examples
 from shared.weights import Weights
 

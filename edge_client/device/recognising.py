@@ -14,8 +14,8 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
-from shared.features import Frames, pad
 from shared.files import sha256_of
+from shared.front_ends.paper34 import Frames, pad
 from shared.normalisation import RunningStatistics
 from shared.training import Examples
 from shared.weights import Weights, another_task, load_weights, save_weights

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from edge_client.commands.features import features
 from shared.audio import RATE
 from shared.errors import AudioError, StorageError
-from shared.features import clip_features
+from shared.front_ends.paper34 import clip_features
 
 app = typer.Typer()
 app.command()(features)

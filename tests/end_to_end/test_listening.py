@@ -14,7 +14,7 @@ from edge_client.device.listening import NOTHING
 from edge_client.hearing.recording import Recording
 from edge_client.hearing.segmentation import Segmenter
 from shared.emotions import EMOTIONS
-from shared.features import frame_features, pad
+from shared.front_ends.paper34 import frame_features, pad
 from shared.normalisation import RunningStatistics
 from shared.recogniser import Recogniser
 from shared.weights import load_weights

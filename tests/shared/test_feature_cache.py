@@ -22,7 +22,7 @@ from shared.corpora.corpus import AudioFile
 from shared.errors import AudioError, CorpusError
 from shared.feature_cache import extract_features
 from shared.feature_store import FeatureStore
-from shared.features import Frames, frame_features, pad
+from shared.front_ends.paper34 import Frames, frame_features, pad
 from shared.task import DEFAULT_TASK
 from tests.shared.corpora.trees import write_clip
 

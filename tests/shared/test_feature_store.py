@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 
 from shared import feature_store
 from shared.feature_store import FeatureStore, cache_folder
-from shared.features import Frames
+from shared.front_ends.paper34 import Frames
 
 clip_features = st.integers(1, 100).flatmap(lambda n: arrays(np.float32, (n, 34)))
 

@@ -21,7 +21,7 @@ from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import architecture_of
 from shared.errors import ChorusError, RunError, StorageError, WeightsError
-from shared.features import frame_features, pad
+from shared.front_ends.paper34 import frame_features, pad
 from shared.normalisation import RunningStatistics
 from shared.recogniser import Recogniser
 from shared.task import DEFAULT_TASK, FrontEndShape, Task

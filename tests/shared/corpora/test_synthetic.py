@@ -13,7 +13,7 @@ from shared.corpora import load_corpus
 from shared.corpora.labels import ALIASES
 from shared.corpora.synthetic import MANNERS, SyntheticSound, manner_of
 from shared.errors import SettingsError
-from shared.features import frame_features
+from shared.front_ends.paper34 import frame_features
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 
 sounds = st.builds(

@@ -13,7 +13,7 @@ from pyAudioAnalysis.ShortTermFeatures import feature_extraction
 
 from shared.audio import RATE, Samples, clips_below, read_clip, to_utterance
 from shared.errors import AudioError
-from shared.features import FEATURE_NAMES, HOP, WINDOW, clip_features, frame_features, pad
+from shared.front_ends.paper34 import FEATURE_NAMES, HOP, WINDOW, clip_features, frame_features, pad
 
 SECONDS_3 = np.arange(3 * RATE) / RATE
 

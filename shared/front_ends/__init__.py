@@ -1,0 +1,1 @@
+"""Front ends: what makes features of sound, one file each."""
