@@ -23,8 +23,10 @@ def compute(out: Path) -> None:
 
     from edge_client.tflite.engine import TfliteEngine
     from shared.architectures import ARCHITECTURES
-    from shared.front_ends.paper34 import clip_features, pad
+    from shared.features import clip_features, pad
+    from shared.front_ends import FRONT_ENDS
     from shared.recogniser import Recogniser
+    from shared.task import PAPER34
     from shared.training import TrainingSettings
     from shared.weights import initial_weights, split
 
@@ -40,7 +42,7 @@ def compute(out: Path) -> None:
         times = np.arange(48_000) / 16_000
         sound = np.sin(2 * np.pi * 220 * times * (1 + times / 9)) + rng.normal(0, 0.1, times.size)
         soundfile.write(clip, sound / 4, 16_000)
-        features = pad(clip_features(clip))
+        features = pad(clip_features(clip, FRONT_ENDS.get("paper34")), PAPER34)
     found = {"features": features}
     for name, architecture in ARCHITECTURES.items():
         weights = drawn(architecture)

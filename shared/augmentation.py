@@ -10,8 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-SHIFT: Final = 5
-"""Frames by which an utterance is moved at most, either way; what leaves the front is cut."""
+from shared.front_ends import FrontEnd
+
+SHIFT: Final = 0.5
+"""Seconds by which an utterance is moved at most, either way; what leaves the front is cut."""
 
 SCALE: Final = 0.1
 """Spread of the logarithm of a factor on each feature, constant over an utterance."""
@@ -26,14 +28,17 @@ FEATURE_MASK: Final = 0.1
 """Probability that a feature is blanked for an utterance."""
 
 TIME_MASKS: Final = 2
-"""Spans of frames that are blanked."""
+"""Spans of time that are blanked."""
 
-TIME_MASK: Final = 4
-"""Frames of such a span, at most."""
+TIME_MASK: Final = 0.4
+"""Seconds of such a span, at most."""
 
 
 def augment(
-    features: NDArray[np.float32], frames: NDArray[np.int32], rng: np.random.Generator
+    features: NDArray[np.float32],
+    frames: NDArray[np.int32],
+    rng: np.random.Generator,
+    front_end: FrontEnd,
 ) -> NDArray[np.float32]:
     """Vary a batch of utterances at random.
 
@@ -45,6 +50,8 @@ def augment(
         Shape ``(b,)``: the true number of frames of each.
     rng
         Where the randomness comes from.
+    front_end
+        What computed the features: its hop says how many frames a time is.
 
     Returns
     -------
@@ -52,18 +59,19 @@ def augment(
         As ``features``, float32; those are left as they are.
     """
     batch, length, width = features.shape
+    shift, mask = front_end.frames_of(SHIFT), front_end.frames_of(TIME_MASK)
     time = np.arange(length)
     inside = time < frames[:, None]
     varied = features * np.exp(_normal(rng, SCALE, batch, 1, width))
     varied += _normal(rng, OFFSET, batch, 1, width)
     varied += _normal(rng, NOISE, batch, length, width)
     for _ in range(TIME_MASKS):
-        span = rng.integers(0, TIME_MASK + 1, batch)
+        span = rng.integers(0, mask + 1, batch)
         start = rng.integers(0, np.maximum(1, frames - span))
         inside &= ~((time >= start[:, None]) & (time < (start + span)[:, None]))
     varied *= inside[:, :, None]
     varied *= rng.random((batch, 1, width)) >= FEATURE_MASK
-    source = time - rng.integers(-SHIFT, SHIFT + 1, batch)[:, None]
+    source = time - rng.integers(-shift, shift + 1, batch)[:, None]
     known = (source >= 0) & (source < length)
     moved = np.take_along_axis(varied, np.where(known, source, 0)[:, :, None], axis=1)
     moved *= known[:, :, None]

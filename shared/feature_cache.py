@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,8 @@ from shared.command import progress_console
 from shared.corpora.corpus import Clip
 from shared.errors import AudioError, CorpusError
 from shared.feature_store import FeatureStore
-from shared.front_ends.paper34 import VERSION, Frames, frame_features, pad
+from shared.features import Frames, stack
+from shared.front_ends import FrontEnd
 from shared.task import Task
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ TOGETHER: Final = 32
 """Clips computed and kept together: what a process that is killed may lose."""
 
 Outcome = Frames | str
-"""Features of a clip's true frames, shape ``(n, 34)``; or why there are none."""
+"""Features of a clip's true frames, shape ``(n, features)``; or why there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,10 @@ class ClipFeatures:
     clips
         Those that can be used, in the order they were given.
     features
-        Shape ``(n, 100, 34)``, float32; frames after a clip's end are zero.
+        Shape ``(n, L, features)``, float32, as :func:`shared.features.stack` gives them; frames
+        after a clip's end are zero.
     frames
-        Shape ``(n,)``, int32: the true number of frames of each, 1 to 100.
+        Shape ``(n,)``, int32: the true number of frames of each, at least 1.
     skipped
         Those that cannot be used.
     """
@@ -79,6 +82,7 @@ class ClipFeatures:
 
 def extract_features(
     clips: Iterable[Clip],
+    front_end: FrontEnd,
     cache_dir: Path | None = None,
     workers: int | None = None,
     *,
@@ -92,6 +96,8 @@ def extract_features(
     ----------
     clips
         Of one or several corpora.
+    front_end
+        What computes them.
     cache_dir
         Folder of the cache; :func:`shared.feature_store.cache_folder` if not given.
     workers
@@ -104,17 +110,21 @@ def extract_features(
     ------
     CorpusError
         If no clip can be used.
+    SettingsError
+        If the front end gives features of another shape than it says.
     """
     clips = tuple(clips)
     with FeatureStore(cache_dir) as store, _progress(shown=progress) as bar:
-        keys = [_key(clip) for clip in bar.track(clips, description="looking up clips")]
+        keys = [_key(clip, front_end) for clip in bar.track(clips, description="looking up clips")]
         # The same sound may be there several times: it is computed once.
         wanted = {
             key: clip for key, clip in zip(keys, clips, strict=True) if not isinstance(key, str)
         }
-        outcomes: dict[bytes, Outcome] = {**store.find(list(wanted))}
+        outcomes: dict[bytes, Outcome] = {**store.find(list(wanted), front_end.shape.features)}
         missing = {key: clip for key, clip in wanted.items() if key not in outcomes}
-        computed = _compute(list(missing.values()), workers or len(os.sched_getaffinity(0)))
+        computed = _compute(
+            list(missing.values()), front_end, workers or len(os.sched_getaffinity(0))
+        )
         fresh: dict[bytes, Frames] = {}
         for key, outcome in zip(
             missing,
@@ -128,40 +138,46 @@ def extract_features(
                 store.add(fresh)
                 fresh.clear()
         store.add(fresh)
-    return _gathered(clips, [key if isinstance(key, str) else outcomes[key] for key in keys])
+    return _gathered(
+        clips, front_end, [key if isinstance(key, str) else outcomes[key] for key in keys]
+    )
 
 
-def _key(clip: Clip) -> bytes | str:
-    """Name a clip's features, or say why there can be none."""
+def _key(clip: Clip, front_end: FrontEnd) -> bytes | str:
+    """Name a clip's features, or say why there can be none.
+
+    All of the shape is in the name: one who changes a front end may forget to raise its version.
+    """
     try:
         content = clip.content_key()
     except OSError as error:
         return f"{clip.identifier} cannot be read: {error.strerror}."
-    return hashlib.sha256(f"{VERSION} {content}".encode()).digest()
+    return hashlib.sha256(f"{front_end.shape!r} {content}".encode()).digest()
 
 
-def _compute(clips: Sequence[Clip], workers: int) -> Iterator[Outcome]:
+def _compute(clips: Sequence[Clip], front_end: FrontEnd, workers: int) -> Iterator[Outcome]:
     """Compute features in the order of the clips."""
     done = 0
+    outcome_of = partial(_outcome, front_end)
     if workers > 1 and len(clips) >= POOL_FROM:
         # Spawned, not forked: a fork would copy TensorFlow's threads in the middle of their work.
         pool = ProcessPoolExecutor(
             workers, multiprocessing.get_context("spawn"), initializer=_begin_worker
         )
         try:
-            for outcome in pool.map(_outcome, clips, chunksize=TOGETHER // 2):
+            for outcome in pool.map(outcome_of, clips, chunksize=TOGETHER // 2):
                 done += 1
                 yield outcome
         except BrokenProcessPool:
             progress_console().print("A process that computes features has died; going on alone.")
         finally:
             pool.shutdown(cancel_futures=True)
-    yield from map(_outcome, clips[done:])
+    yield from map(outcome_of, clips[done:])
 
 
-def _outcome(clip: Clip) -> Outcome:
+def _outcome(front_end: FrontEnd, clip: Clip) -> Outcome:
     try:
-        return frame_features(clip.read())
+        return front_end.compute(clip.read())
     except AudioError as error:
         return error.problem
     except OSError as error:
@@ -180,7 +196,9 @@ def _begin_worker() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _gathered(clips: Sequence[Clip], outcomes: Sequence[Outcome]) -> ClipFeatures:
+def _gathered(
+    clips: Sequence[Clip], front_end: FrontEnd, outcomes: Sequence[Outcome]
+) -> ClipFeatures:
     used = [
         (clip, outcome)
         for clip, outcome in zip(clips, outcomes, strict=True)
@@ -196,7 +214,7 @@ def _gathered(clips: Sequence[Clip], outcomes: Sequence[Outcome]) -> ClipFeature
         raise CorpusError(f"None of {len(clips)} clips can be used.{first}")
     return ClipFeatures(
         clips=tuple(clip for clip, _ in used),
-        features=np.stack([pad(frames) for _, frames in used]),
+        features=stack([frames for _, frames in used], front_end.shape),
         frames=np.array([len(frames) for _, frames in used], np.int32),
         skipped=skipped,
     )

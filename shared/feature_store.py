@@ -1,7 +1,8 @@
 """Where computed features are kept: one SQLite file in the user's cache folder.
 
 It is only a cache: whatever goes wrong with the file, features are computed anew, and it may be
-deleted whenever no process uses it. A clip takes 136 bytes a frame, 13.6 KB at most.
+deleted whenever no process uses it. A clip takes 4 bytes a value: of ``paper34`` 13.6 KB at most,
+of ``mfcc40`` 160 KB.
 """
 
 import fcntl
@@ -15,17 +16,22 @@ from typing import Final, Self, TypeVar
 
 import numpy as np
 
-from shared.architectures import FEATURES
 from shared.command import progress_console
+from shared.features import Frames
 from shared.folders import user_folder
-from shared.front_ends.paper34 import Frames
 from shared.write_ahead import BUSY_SECONDS, write_ahead
 
 FOLDER_VARIABLE: Final = "CHORUS_CACHE"
 """Environment variable that names another cache folder."""
 
 MOST_CLIPS: Final = 100_000
-"""Clips kept; the oldest make way. At most 1.4 GB; 0.5 GB with clips of 3.5 s."""
+"""Clips kept; the oldest make way. With ``paper34``, 0.5 GB if they last 3.5 s."""
+
+MOST_BYTES: Final = 2_000_000_000
+"""Bytes in use, beyond which the oldest make way, too."""
+
+_SHARE_OUT: Final = 20
+"""One of so many clips makes way at a time, until there is room."""
 
 _KEYS_AT_ONCE: Final = 500
 """Old builds of SQLite take 999 parameters."""
@@ -37,7 +43,7 @@ _SCHEMA: Final = """
     CREATE TABLE IF NOT EXISTS features (
         key BLOB NOT NULL UNIQUE,
         checksum INTEGER NOT NULL,  -- CRC-32 of data: SQLite does not see a changed byte
-        data BLOB NOT NULL          -- float32, little-endian, shape (frames, 34)
+        data BLOB NOT NULL          -- float32, little-endian, shape (frames, features)
     )
 """
 
@@ -79,20 +85,22 @@ class FeatureStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def find(self, keys: Sequence[bytes]) -> dict[bytes, Frames]:
+    def find(self, keys: Sequence[bytes], features: int) -> dict[bytes, Frames]:
         """Look up clips.
 
         Parameters
         ----------
         keys
-            What the features were added under.
+            What the features were added under: of one front end.
+        features
+            Values of a frame.
 
         Returns
         -------
         dict of bytes to Frames
-            Of those that are there and whole, shape ``(n, 34)`` each; not writable.
+            Of those that are there and whole, shape ``(n, features)`` each; not writable.
         """
-        return self._attempt(lambda connection: dict(_rows(connection, keys)), {})
+        return self._attempt(lambda connection: dict(_rows(connection, keys, features)), {})
 
     def add(self, features: Mapping[bytes, Frames]) -> None:
         """Keep the features of some clips: of all of them or, if interrupted, of none."""
@@ -106,6 +114,7 @@ class FeatureStore:
                     "DELETE FROM features WHERE rowid <= (SELECT max(rowid) FROM features) - ?",
                     (MOST_CLIPS,),
                 )
+                _make_room(connection)
 
         self._attempt(write, None)
 
@@ -167,7 +176,31 @@ class FeatureStore:
         _remark(f"Going on without the feature cache {self.path}: {error}.")
 
 
-def _rows(connection: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[tuple[bytes, Frames]]:
+def _make_room(connection: sqlite3.Connection) -> None:
+    """Let the oldest go until the rest takes no more than it may; what is freed is used again."""
+    page, most = _number(connection, "PRAGMA page_size"), MOST_BYTES
+    while page * (_number(connection, "PRAGMA page_count") - _free(connection)) > most:
+        clips = _number(connection, "SELECT count(*) FROM features")
+        if not clips:
+            break
+        connection.execute(
+            "DELETE FROM features WHERE rowid IN "
+            "(SELECT rowid FROM features ORDER BY rowid LIMIT ?)",
+            (-(-clips // _SHARE_OUT),),
+        )
+
+
+def _free(connection: sqlite3.Connection) -> int:
+    return _number(connection, "PRAGMA freelist_count")
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    return int(connection.execute(query).fetchone()[0])
+
+
+def _rows(
+    connection: sqlite3.Connection, keys: Sequence[bytes], features: int
+) -> Iterator[tuple[bytes, Frames]]:
     """Read the rows that are there and whole."""
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
@@ -176,7 +209,9 @@ def _rows(connection: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[tup
         for key, checksum, data in connection.execute(query, some):
             # In a damaged file a value may even have another type.
             if isinstance(data, bytes) and zlib.crc32(data) == checksum:
-                yield key, np.frombuffer(data, "<f4").reshape(-1, FEATURES)
+                values = np.frombuffer(data, "<f4")
+                if values.size % features == 0:
+                    yield key, values.reshape(-1, features)
 
 
 def _is_damage(error: Exception) -> bool:

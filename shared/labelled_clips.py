@@ -3,12 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.front_ends import FrontEnd
 from shared.normalisation import RunningStatistics
 from shared.training import Examples
 
 
 def normalised_by_owner(
-    raw: Examples, owners: NDArray[np.str_], known: NDArray[np.bool_] | None = None
+    raw: Examples,
+    owners: NDArray[np.str_],
+    front_end: FrontEnd,
+    known: NDArray[np.bool_] | None = None,
 ) -> Examples:
     """Normalise utterances by the statistics of those that the same device has heard.
 
@@ -21,13 +25,15 @@ def normalised_by_owner(
         Features as they were computed.
     owners
         Whose device heard each, shape ``(n,)``.
+    front_end
+        What computed them.
     known
         Which of them count in the statistics, shape ``(n,)``; all, if not given.
     """
     features = np.empty_like(raw.features)
     for owner in np.unique(owners):
         own = owners == owner
-        statistics = RunningStatistics()
+        statistics = RunningStatistics(front_end)
         for index in np.flatnonzero(own if known is None else own & known):
             statistics.update(raw.features[index, : raw.frames[index]])
         features[own] = statistics.normalise(raw.features[own], raw.frames[own])

@@ -12,14 +12,14 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.architectures import FEATURES, FRAMES
+from shared.front_ends import FrontEnd
 
 CLIP: Final = 5.0
 """Normalised values are kept within plus and minus this many standard deviations."""
 
-FEWEST_FRAMES: Final = 10
-"""Below this many frames (1.1 s of speech) statistics say nothing, and features stay as they are.
-"""
+FEWEST_SECONDS: Final = 1.0
+"""Below this many seconds of frames statistics say nothing, and features stay as they are: 10
+frames of ``paper34``, 100 of ``mfcc40``."""
 
 FLOOR: Final = 1e-4
 """Least standard deviation divided by: a hundredth of the smallest in real speech, and a hundred
@@ -34,24 +34,31 @@ class RunningStatistics:
     Frames are not kept; batches are merged by Chan, Golub & LeVeque, *Updating formulae and a
     pairwise algorithm for computing sample variances* (1979), in float64.
 
+    Parameters
+    ----------
+    front_end
+        What computes the frames.
+
     Attributes
     ----------
     count
         Number of frames.
     mean
-        Shape ``(34,)``, float64.
+        Shape ``(features,)``, float64.
     m2
-        Sum of squared deviations from the mean, shape ``(34,)``, float64.
+        Sum of squared deviations from the mean, shape ``(features,)``, float64.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, front_end: FrontEnd) -> None:
+        features = front_end.shape.features
+        self._fewest = front_end.frames_of(FEWEST_SECONDS)
         self.count = 0
-        self.mean: _Moments = np.zeros(FEATURES)
-        self.m2: _Moments = np.zeros(FEATURES)
+        self.mean: _Moments = np.zeros(features)
+        self.m2: _Moments = np.zeros(features)
 
     @property
     def std(self) -> _Moments:
-        """Standard deviation of each feature, shape ``(34,)``; zero before the first frame."""
+        """Standard deviation of each feature, shape ``(features,)``; zero before any frame."""
         std: _Moments = np.sqrt(self.m2 / max(self.count, 1))
         return std
 
@@ -61,15 +68,15 @@ class RunningStatistics:
         Parameters
         ----------
         frames
-            Shape ``(n, 34)``, n may be zero.
+            Shape ``(n, features)``, n may be zero.
 
         Raises
         ------
         ValueError
             If the shape is another, or a value is not finite: nothing is then taken in.
         """
-        if frames.shape[1:] != (FEATURES,):
-            raise ValueError(f"frames should have shape (n, {FEATURES}), not {frames.shape}")
+        if frames.shape[1:] != self.mean.shape:
+            raise ValueError(f"frames should have shape (n, {len(self.mean)}), not {frames.shape}")
         batch = frames.astype(np.float64)
         if not np.isfinite(batch).all():
             raise ValueError("frames should be finite")
@@ -90,20 +97,20 @@ class RunningStatistics:
         Parameters
         ----------
         features
-            Shape ``(..., 100, 34)``, float32; left as it is.
+            Shape ``(..., L, features)``, float32; left as it is.
         frames
             Shape ``(...)``: the true number of frames of each utterance.
 
         Returns
         -------
         numpy.ndarray
-            Same shape, float32, within ±:data:`CLIP`; a plain copy if fewer than
-            :data:`FEWEST_FRAMES` frames have been seen.
+            Same shape, float32, within ±:data:`CLIP`; a plain copy if frames of fewer than
+            :data:`FEWEST_SECONDS` have been seen.
         """
-        if self.count < FEWEST_FRAMES:
+        if self.count < self._fewest:
             return features.copy()
         scaled = (features - self.mean) / np.maximum(self.std, FLOOR)
-        true = np.arange(FRAMES) < np.asarray(frames)[..., None]
+        true = np.arange(features.shape[-2]) < np.asarray(frames)[..., None]
         normalised: NDArray[np.float32] = np.clip(scaled, -CLIP, CLIP).astype(np.float32)
         normalised[~true] = 0
         return normalised
@@ -113,24 +120,26 @@ class RunningStatistics:
         return {"count": self.count, "mean": self.mean.tolist(), "m2": self.m2.tolist()}
 
     @classmethod
-    def from_dict(cls, state: Mapping[str, Any]) -> Self:
+    def from_dict(cls, state: Mapping[str, Any], front_end: FrontEnd) -> Self:
         """Restore what :meth:`to_dict` gave.
 
         Raises
         ------
         ValueError
-            If it is not such a state: a part missing, of another length, negative or not finite.
+            If it is not such a state, or of another number of features: a part missing, negative or
+            not finite.
         """
         try:
-            statistics = cls()
+            statistics = cls(front_end)
             statistics.count = int(state["count"])
             statistics.mean = np.array(state["mean"], np.float64)
             statistics.m2 = np.array(state["m2"], np.float64)
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError("these are not running statistics") from error
+        wanted = front_end.shape.features
         moments = np.stack([statistics.mean, statistics.m2])
-        if moments.shape != (2, FEATURES) or not np.isfinite(moments).all():
-            raise ValueError(f"running statistics should be {FEATURES} finite means and m2")
+        if moments.shape != (2, wanted) or not np.isfinite(moments).all():
+            raise ValueError(f"running statistics should be {wanted} finite means and m2")
         if statistics.count < 0 or (statistics.m2 < 0).any():
             raise ValueError("running statistics should not be negative")
         return statistics

@@ -10,6 +10,7 @@ from aggregator.ledger import Counts
 from aggregator.settings import ValidationSettings
 from shared.corpora import load_corpus
 from shared.feature_cache import extract_features
+from shared.front_ends import front_end_of
 from shared.labelled_clips import normalised_by_owner
 from shared.metrics import confusion
 from shared.task import Task
@@ -76,8 +77,10 @@ def validation_examples(settings: ValidationSettings, task: Task) -> Examples | 
     if settings.validation_corpus is None:
         return None
     corpus = load_corpus(settings.validation_corpus, settings.validation_data, task)
-    found = extract_features(corpus.labelled)
+    front_end = front_end_of(task.front_end)
+    found = extract_features(corpus.labelled, front_end)
     raw = Examples(found.features, found.frames, found.labels(task))
     if settings.validation_normalisation == "none":
         return raw
-    return normalised_by_owner(raw, np.array([clip.speaker for clip in found.clips]))
+    speakers = np.array([clip.speaker for clip in found.clips])
+    return normalised_by_owner(raw, speakers, front_end)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from shared.front_ends import FrontEnd
+
 
 def features(
     clips: Annotated[
@@ -22,13 +24,20 @@ def features(
     ],
     out: Annotated[Path, typer.Option(help="Where to write the features (.npz).")],
     *,
+    front_end: Annotated[
+        str,
+        typer.Option(help="paper34, mfcc40, that of an installed package, or package.module:Name."),
+    ] = "paper34",
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
-    """Compute the 34 features of each 0.1 s of speech, raw (not normalised).
+    """Compute the features of clips, raw (not normalised).
 
-    The file holds `features` (n, 100, 34) float32, zero after each clip's end, `frames` (n,)
-    int32, the true number of frames, and `paths` (n,). Clips that cannot be used are named,
-    left out and counted.
+    paper34 is 34 features each 0.1 s, of 10 s at most; mfcc40 is 40 coefficients each 10 ms.
+
+    The file holds `features` (n, L, features) float32, zero after each clip's end, `frames` (n,)
+    int32, the true number of frames, `paths` (n,), and `front_end`, its name and version. L is 100
+    for paper34; for mfcc40 the longest clip's frames, rounded up to a multiple of 50. Clips that
+    cannot be used are named, left out and counted.
 
     Example: edge-client features recordings/ hello.wav --out features.npz
     """
@@ -36,16 +45,18 @@ def features(
 
     from shared.command import progress_console
     from shared.errors import AudioError
+    from shared.front_ends import front_end_named
 
+    computing = front_end_named(front_end)
     console = progress_console()
     paths = _expanded(clips)
-    usable = list(_usable(paths, console))
+    usable = list(_usable(paths, computing, console))
     if not usable:
         raise AudioError(
             f"None of {len(paths)} clips can be used." if paths else "There are no audio files.",
-            "Give audio files of at least 0.2 s, or folders of them.",
+            "Give audio files of at least a window (paper34: 0.2 s), or folders of them.",
         )
-    _write(out, usable)
+    _write(out, usable, computing)
     frames = sum(len(clip) for _, clip in usable)
     skipped = len(paths) - len(usable)
     if as_json:
@@ -63,33 +74,38 @@ def _expanded(clips: list[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _usable(paths: list[Path], console: "Console") -> "Iterator[tuple[Path, NDArray[np.float32]]]":
+def _usable(
+    paths: list[Path], front_end: "FrontEnd", console: "Console"
+) -> "Iterator[tuple[Path, NDArray[np.float32]]]":
     from rich.markup import escape
     from rich.progress import track
 
     from shared.errors import AudioError
-    from shared.front_ends.paper34 import clip_features
+    from shared.features import clip_features
 
     for path in track(
         paths, "Features", console=console, transient=True, disable=not console.is_terminal
     ):
         try:
-            yield path, clip_features(path)
+            yield path, clip_features(path, front_end)
         except AudioError as error:
             console.print(f"[yellow]skipped:[/] {escape(error.problem)}", soft_wrap=True)
 
 
-def _write(out: Path, clips: "list[tuple[Path, NDArray[np.float32]]]") -> None:
+def _write(
+    out: Path, clips: "list[tuple[Path, NDArray[np.float32]]]", front_end: "FrontEnd"
+) -> None:
     import numpy as np
 
+    from shared.features import stack
     from shared.files import replacing
-    from shared.front_ends.paper34 import pad
 
     # To an open file: given a name, NumPy would add `.npz` to one that ends in something else.
     with replacing(out) as aside, aside.open("wb") as file:
         np.savez(
             file,
-            features=np.stack([pad(frames) for _, frames in clips]),
+            features=stack([frames for _, frames in clips], front_end.shape),
             frames=np.array([len(frames) for _, frames in clips], np.int32),
             paths=np.array([str(path) for path, _ in clips]),
+            front_end=str(front_end.shape),
         )

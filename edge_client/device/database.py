@@ -11,7 +11,6 @@ from typing import Any
 from edge_client.device.migrations import migrate
 from shared.errors import StorageError
 from shared.files import storage_errors
-from shared.front_ends.paper34 import VERSION
 from shared.write_ahead import BUSY_SECONDS, write_ahead
 
 

@@ -26,7 +26,8 @@ from edge_client.hearing.utterance import Utterance
 from shared.architectures import Architecture
 from shared.audio import Samples
 from shared.errors import AudioError, ChorusError, StorageError
-from shared.front_ends.paper34 import Frames, frame_features
+from shared.features import Frames
+from shared.front_ends import front_end_of
 from shared.training import Examples
 from shared.weights import Weights
 
@@ -130,7 +131,7 @@ class Device:
         if self.paused:
             return None
         try:
-            frames = frame_features(utterance.samples)
+            frames = front_end_of(self.task.front_end).compute(utterance.samples)
         except AudioError:
             return None
         with self._lock:

@@ -9,6 +9,7 @@ from edge_client.device.sounds import SoundFolder
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from shared.errors import StorageError
+from shared.front_ends import front_end_of
 from shared.normalisation import RunningStatistics
 
 
@@ -56,13 +57,14 @@ def open_store(
 
 def read_statistics(store: ExampleStore) -> RunningStatistics:
     """Restore the running statistics; from the utterances kept, if they are missing or damaged."""
+    front_end = front_end_of(store.task.front_end)
     kept = store.statistics()
     if kept is not None:
         try:
-            return RunningStatistics.from_dict(kept)
+            return RunningStatistics.from_dict(kept, front_end)
         except ValueError:
             pass
-    statistics = RunningStatistics()
+    statistics = RunningStatistics(front_end)
     for _, frames in store.read(store.kept()):
         statistics.update(frames)
     return statistics

@@ -14,8 +14,9 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
+from shared.features import Frames, pad
 from shared.files import sha256_of
-from shared.front_ends.paper34 import Frames, pad
+from shared.front_ends import front_end_of
 from shared.normalisation import RunningStatistics
 from shared.training import Examples
 from shared.weights import Weights, another_task, load_weights, save_weights
@@ -42,6 +43,8 @@ class Recognising:
     ------
     WeightsError
         If the model to begin with cannot be used.
+    SettingsError
+        If the task's front end is not here.
     """
 
     def __init__(self, state: DeviceFolder, settings: DeviceSettings, audience: Audience) -> None:
@@ -51,7 +54,8 @@ class Recognising:
         self._audience = audience
         self._lock = threading.RLock()
         self._model, self.left_aside = self._first_model(settings.weights)
-        self._statistics = RunningStatistics()
+        self._front_end = front_end_of(self._task.front_end)
+        self._statistics = RunningStatistics(self._front_end)
         self._generation = 0
 
     def _first_model(self, given: Path | None) -> tuple[Model | None, str | None]:
@@ -91,7 +95,7 @@ class Recognising:
             self._statistics.update(frames)
             if self._model is None:
                 return None
-            features = pad(frames)
+            features = pad(frames, self._task.front_end)
             if self._normalises:
                 features = self._statistics.normalise(features, len(frames))
             return self._model.probabilities(features, len(frames))
@@ -208,7 +212,7 @@ class Recognising:
         """Let go of what came from the person: the personal model and the statistics."""
         with self._lock:
             self._generation += 1
-            self._statistics = RunningStatistics()
+            self._statistics = RunningStatistics(self._front_end)
             if self._model:
                 self._model.personal = None
 

@@ -14,7 +14,6 @@ from edge_client.device.damage import readable_rows
 from edge_client.device.database import Database, set_fact
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.stored import (
-    Frames,
     Stored,
     decode,
     encode,
@@ -27,6 +26,7 @@ from edge_client.device.stored import (
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.audio import Samples
 from shared.errors import ChorusError, CorpusError, StorageError
+from shared.features import Frames
 from shared.task import DEFAULT_TASK, LONGEST_NAME, Task
 
 UNDONE: Final = 100

@@ -12,15 +12,10 @@ from numpy.typing import NDArray
 
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.audio import LONGEST
+from shared.features import Frames, padded_length
 from shared.task import FrontEndShape, Task, labels_of
 
 _YEARS: Final = (1970, 9998)
-
-_LENGTHS: Final = 50
-"""Frames by which arrays of utterances of any length grow: so models see few lengths."""
-
-Frames = NDArray[np.float32]
-"""Features of consecutive frames: shape ``(frames, features)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +134,6 @@ def check_names(names: Sequence[str]) -> None:
             raise ValueError(f"{name!r} is no name of a label")
 
 
-def length_for(front_end: FrontEndShape, longest: int) -> int:
-    """Give the frames of an array that holds utterances, the longest of which has so many."""
-    if not front_end.variable:
-        return front_end.frames
-    return max(1, -(-longest // _LENGTHS)) * _LENGTHS
-
-
 def stacked(
     found: Iterable[tuple[StoredUtterance, Frames]], task: Task, most: int, longest: int
 ) -> Stored:
@@ -163,7 +151,7 @@ def stacked(
         How many frames the longest has at most.
     """
     known: list[StoredUtterance] = []
-    shape = (most, length_for(task.front_end, longest), task.front_end.features)
+    shape = (most, padded_length(longest, task.front_end), task.front_end.features)
     features, frames = np.zeros(shape, np.float32), np.zeros(most, np.int32)
     for place, (recognition, own) in enumerate(found):
         known.append(recognition)

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from edge_client.device.store import ExampleStore
-from edge_client.device.stored import length_for
+from shared.features import padded_length
 from shared.normalisation import RunningStatistics
 from shared.training import Examples
 
@@ -55,7 +55,7 @@ def gather(
     # The store may change while it is read.
     chosen, guessing, filled = [*guessed, *labelled], set(guessed), 0
     front_end, index = store.task.front_end, store.task.index
-    length = length_for(front_end, store.longest(chosen))
+    length = padded_length(store.longest(chosen), front_end)
     features = np.zeros((len(chosen), length, front_end.features), np.float32)
     frames, labels = np.zeros(len(chosen), np.int32), np.zeros(len(chosen), np.int32)
     keys = np.zeros(len(chosen), np.int64)

@@ -21,6 +21,7 @@ from shared.command import log_to_stderr
 from shared.corpora import load_corpus
 from shared.errors import ChorusError, CorpusError
 from shared.feature_cache import extract_features
+from shared.front_ends import front_end_of
 from shared.labelled_clips import normalised_by_owner
 from shared.loop import Loop
 from shared.protocol.messages import Announcement
@@ -139,13 +140,14 @@ def _last_model(path: Path, announcement: Announcement) -> None:
 
 def labelled_examples(clips: Path, task: Task) -> Examples:
     """Read labelled clips, normalised by the statistics of all of them, as a device's own are."""
-    found = extract_features(load_corpus("manifest", clips, task).labelled)
+    front_end = front_end_of(task.front_end)
+    found = extract_features(load_corpus("manifest", clips, task).labelled, front_end)
     for skipped in found.skipped:
         log.warning("%s is left out: %s", skipped.clip.identifier, skipped.reason)
     if not len(found.clips):
         raise CorpusError(f"There is no clip in {clips} that can be trained on.")
     raw = Examples(found.features, found.frames, found.labels(task))
-    return normalised_by_owner(raw, np.repeat("this device", len(raw)))
+    return normalised_by_owner(raw, np.repeat("this device", len(raw)), front_end)
 
 
 class Companion:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from shared.architectures import Architecture
 from shared.augmentation import augment
 from shared.errors import TrainingError
+from shared.front_ends import front_end_of
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights
 
@@ -197,6 +198,7 @@ def train(
         begun.weights, settings, anchor=anchor, correction=correction, optimizer=begun.optimizer
     )
     losses = list(begun.losses)
+    front_end = front_end_of(engine.architecture.task.front_end)
     total = settings.total_steps(len(examples))
     for step, where in _batches(len(examples), settings.batch_size, begun.step, total, streams):
         if stop is not None and stop(step):
@@ -204,7 +206,7 @@ def train(
         batch = examples.take(where)
         features = batch.features
         if settings.augmentation:
-            features = augment(features, batch.frames, streams("augmentation", step))
+            features = augment(features, batch.frames, streams("augmentation", step), front_end)
         seed = int(streams("dropout", step).integers(1 << 63)) if settings.dropout else 0
         loss = engine.step(features, batch.labels, seed)
         if not np.isfinite(loss):

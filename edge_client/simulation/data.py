@@ -14,6 +14,7 @@ from edge_client.simulation.settings import SimulationSettings
 from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.feature_cache import SkippedClip, extract_features
+from shared.front_ends import FrontEnd, front_end_of
 from shared.labelled_clips import normalised_by_owner
 from shared.randomness import stream
 from shared.task import Task
@@ -161,7 +162,9 @@ def _load(task: Task, corpus: str, data: Path | None, happy: str) -> Utterances:
         If the corpus is not there, or a label of the task is missing in it.
     """
     options = {"happy": happy} if corpus == "iemocap" else {}
-    found = extract_features(load_corpus(corpus, data, task, **options).labelled)
+    found = extract_features(
+        load_corpus(corpus, data, task, **options).labelled, front_end_of(task.front_end)
+    )
     labels = found.labels(task)
     missing = [name for i, name in enumerate(task.names) if not (labels == i).any()]
     if missing:
@@ -277,7 +280,12 @@ def prepare(utterances: Utterances, settings: SimulationSettings) -> Data:
         If there are not enough of them for the folds or the clients.
     """
     parts, places = divide(utterances, settings)
-    examples = normalise(utterances, parts.train, settings.normalisation)
+    examples = normalise(
+        utterances,
+        parts.train,
+        settings.normalisation,
+        front_end_of(settings.task.front_end),
+    )
     return Data(
         Shares(examples, places),
         examples.take(parts.validation),
@@ -285,7 +293,7 @@ def prepare(utterances: Utterances, settings: SimulationSettings) -> Data:
     )
 
 
-def normalise(utterances: Utterances, train: Indices, how: str) -> Examples:
+def normalise(utterances: Utterances, train: Indices, how: str, front_end: FrontEnd) -> Examples:
     """Normalise features as ``none``, ``corpus`` or ``device`` says.
 
     A device's statistics are those of all the utterances it has heard from its user, labelled or
@@ -295,7 +303,7 @@ def normalise(utterances: Utterances, train: Indices, how: str) -> Examples:
     if how == "none":
         return raw
     if how == "device":
-        return normalised_by_owner(raw, utterances.speakers)
+        return normalised_by_owner(raw, utterances.speakers, front_end)
     known = np.zeros(len(raw), np.bool_)
     known[train] = True
-    return normalised_by_owner(raw, np.repeat("the server", len(raw)), known)
+    return normalised_by_owner(raw, np.repeat("the server", len(raw)), front_end, known)

@@ -17,6 +17,7 @@ from edge_client.simulation.personalisation_pictures import Curve, draw_curves
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines, execute
 from shared.errors import SettingsError
+from shared.front_ends import FrontEnd, front_end_of
 from shared.metrics import Scores, confusion
 from shared.normalisation import RunningStatistics
 from shared.randomness import stream
@@ -57,7 +58,7 @@ class Heard:
     remembered: Mapping[int, Examples]
 
 
-def hear(clips: Examples, order: NDArray[np.int64]) -> Heard:
+def hear(clips: Examples, order: NDArray[np.int64], front_end: FrontEnd) -> Heard:
     """Let a device that knows nothing of its user hear all of the user's clips.
 
     Parameters
@@ -66,8 +67,10 @@ def hear(clips: Examples, order: NDArray[np.int64]) -> Heard:
         A user's, not normalised.
     order
         Indices of the clips.
+    front_end
+        What computed their features.
     """
-    raw, statistics = clips.take(order), RunningStatistics()
+    raw, statistics = clips.take(order), RunningStatistics(front_end)
     fresh = np.empty_like(raw.features)
     remembered = {}
     for place, frames in enumerate(raw.frames):
@@ -162,13 +165,14 @@ def _study_user(
     orders: int,
     tuned: int,
 ) -> dict[str, Counts]:
-    labels = len(engine.architecture.task.labels)
+    task = engine.architecture.task
+    labels, front_end = len(task.labels), front_end_of(task.front_end)
     shape = (len(CORRECTIONS), labels, labels)
     counts = {method: np.zeros((orders, *shape), np.int64) for method in (GLOBAL, PERSONAL)}
     if tuned:
         counts[TUNED] = np.zeros((tuned, *shape), np.int64)
     for number in range(orders):
-        heard = hear(clips, seeds("order", number).permutation(len(clips)))
+        heard = hear(clips, seeds("order", number).permutation(len(clips)), front_end)
         logits = engine.logits(weights, heard.fresh.features)
         for row, count in enumerate(CORRECTIONS):
             coming = heard.fresh.take(np.arange(count, len(clips)))

@@ -1,1 +1,191 @@
-"""Front ends: what makes features of sound, one file each."""
+"""Front ends: each makes features of sound, and lives in a file of its own.
+
+One of your own is a :class:`FrontEnd`, named by ``package.module:Name``, by an entry point of
+``chorus.front_ends``, or added by ``FRONT_ENDS.add``. See ``docs/features.md``.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.errors import AudioError, ChorusError, SettingsError
+from shared.registry import Registry
+from shared.task import PAPER34, FrontEndShape
+
+if TYPE_CHECKING:  # settings name front ends: --help does without NumPy
+    from collections.abc import Callable
+
+    from shared.audio import Samples
+    from shared.features import Frames
+
+SHORTEST_HOP: Final = 1e-3
+LONGEST_HOP: Final = 1.0
+"""Seconds from one frame to the next that are believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontEnd:
+    """What makes features of an utterance.
+
+    Attributes
+    ----------
+    shape
+        Its name, its version and the shape of its features: what a task holds of it.
+    hop
+        Seconds from one frame to the next.
+    frame_features
+        Turns samples of shape ``(samples,)``, float32, 16 kHz, into features of shape
+        ``(n, features)``, one row a true frame and at most ``shape.frames`` of them. It raises
+        :class:`AudioError` where the sound is too short. Best a function of a module: other
+        processes can then compute with it, too.
+
+    Raises
+    ------
+    ValueError
+        If the hop cannot be.
+    """
+
+    shape: FrontEndShape
+    hop: float
+    frame_features: "Callable[[Samples], Frames]"
+
+    def __post_init__(self) -> None:
+        if not SHORTEST_HOP <= self.hop <= LONGEST_HOP:
+            raise ValueError(
+                f"the hop of {self.shape.name} should be {SHORTEST_HOP:g} to {LONGEST_HOP:g} s"
+            )
+
+    def compute(self, samples: "Samples") -> "Frames":
+        """Compute the features of an utterance's frames.
+
+        Parameters
+        ----------
+        samples
+            Shape ``(samples,)``, float32, 16 kHz (see :mod:`shared.audio`).
+
+        Returns
+        -------
+        Frames
+            Shape ``(n, features)``, float32, always finite; n is 1 to ``shape.frames``.
+
+        Raises
+        ------
+        AudioError
+            If there can be no features of this sound: it is too short, it is not finite, or the
+            front end fails with it.
+        SettingsError
+            If the front end gives features of another shape than it says.
+        """
+        import numpy as np
+
+        name = self.shape.name
+        try:
+            computed = self.frame_features(samples)
+            with np.errstate(over="ignore"):  # too large for float32 is not finite, found as such
+                frames = np.asarray(computed, np.float32)
+        except ChorusError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")
+            raise AudioError(
+                f"The clip cannot be turned into features, as {name} fails with it: {reason}.",
+                "Leave it out, or correct the front end.",
+            ) from error
+        wanted = (self.shape.frames, self.shape.features)
+        if frames.ndim != len(wanted) or frames.shape[1] != wanted[1] or len(frames) > wanted[0]:
+            raise SettingsError(
+                f"The front end {name} gives features of shape {frames.shape} instead of "
+                f"(1 to {wanted[0]}, {wanted[1]}).",
+                "Correct the front end, or the shape that it says it has.",
+            )
+        if not len(frames):
+            raise AudioError(f"The clip is too short for a frame of {name}.")
+        if not np.isfinite(frames).all():
+            raise AudioError(
+                f"The clip cannot be turned into features: {name} gives values that are not "
+                "finite.",
+                "Leave it out, or correct the front end.",
+            )
+        return frames
+
+    def frames_of(self, seconds: float) -> int:
+        """Count the hops that make up a time, at least one."""
+        return max(1, round(seconds / self.hop))
+
+
+MFCC40: Final = FrontEndShape("mfcc40", version=1, frames=1000, features=40, variable=True)
+"""40 mel-frequency cepstral coefficients every 10 ms, of at most 10 s."""
+
+
+def _paper34(samples: "Samples") -> "Frames":
+    from shared.front_ends.paper34 import frame_features
+
+    return frame_features(samples)
+
+
+def _mfcc40(samples: "Samples") -> "Frames":
+    from shared.front_ends.mfcc40 import frame_features
+
+    return frame_features(samples)
+
+
+def _check(thing: Any) -> FrontEnd:
+    if not isinstance(thing, FrontEnd):
+        raise TypeError(f"it is a {type(thing).__name__}, not a shared.front_ends.FrontEnd")
+    return thing
+
+
+FRONT_ENDS: Final = Registry(
+    "front end",
+    {
+        "paper34": FrontEnd(PAPER34, 0.1, _paper34),
+        "mfcc40": FrontEnd(MFCC40, 0.01, _mfcc40),
+    },
+    _check,
+)
+"""The front ends that ``--front-end`` and a task can name."""
+
+
+def front_end_named(name: str) -> FrontEnd:
+    """Find a front end by what an option says.
+
+    One that is named by its module is known by its own name from then on, so that
+    :func:`front_end_of` finds it for the task that is made of it.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or it goes by a name that it may not have.
+    """
+    found = FRONT_ENDS.get(name)
+    own = found.shape.name
+    if ":" in name and own not in FRONT_ENDS:
+        FRONT_ENDS.add(own, found)
+    if own not in FRONT_ENDS or FRONT_ENDS.get(own) is not found:
+        raise SettingsError(
+            f"The front end {name} calls itself {own}, which is not its name here.",
+            "Give it a name that no other has, and let its entry point have the same.",
+        )
+    return found
+
+
+def front_end_of(shape: FrontEndShape) -> FrontEnd:
+    """Find what computes the features of a task.
+
+    Parameters
+    ----------
+    shape
+        ``task.front_end``.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such front end here, or it is of another version or shape.
+    """
+    found = FRONT_ENDS.get(shape.name)
+    if found.shape != shape:
+        raise SettingsError(
+            f"The task wants features of {shape} ({shape.frames} x {shape.features}), and this "
+            f"program computes {found.shape} ({found.shape.frames} x {found.shape.features}).",
+            "Use the same version of chorus-edge, or of the front end's package, on all sides.",
+        )
+    return found

@@ -7,15 +7,15 @@ come out equal (see ``docs/features.md``).
 """
 
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.architectures import FEATURES, FRAMES
-from shared.audio import RATE, Samples, read_clip
+from shared.audio import RATE, Samples
 from shared.errors import AudioError
+from shared.features import Frames
+from shared.task import PAPER34
 
 WINDOW: Final = 3_200
 """Samples of a frame (0.2 s); no taper."""
@@ -37,12 +37,6 @@ FEATURE_NAMES: Final = (
     "chroma_std",
 )
 """What feature ``i`` is called; the reference's own names."""
-
-VERSION: Final = 1
-"""Rises whenever the same sound gives other features: what was kept of older ones is then void."""
-
-Frames = NDArray[np.float32]
-"""Features of consecutive frames: shape ``(frames, 34)``."""
 
 _Array = NDArray[np.float64]
 
@@ -91,7 +85,7 @@ def frame_features(samples: Samples) -> Frames:
         )
     signal = _normalised(samples)
     count = len(signal) // HOP - 1
-    features = np.empty((count, FEATURES), np.float32)
+    features = np.empty((count, PAPER34.features), np.float32)
     features[:, 0] = _zero_crossing_rate(signal)
     features[:, 1:3] = _energy(signal)
 
@@ -106,46 +100,6 @@ def frame_features(samples: Samples) -> Frames:
     return features
 
 
-def clip_features(path: Path) -> Frames:
-    """Read a clip and compute the features of its frames.
-
-    Returns
-    -------
-    Frames
-        Shape ``(n, 34)``, as :func:`frame_features` gives them.
-
-    Raises
-    ------
-    AudioError
-        As :func:`shared.audio.read_clip` and :func:`frame_features`; the sentence names the file.
-    """
-    samples = read_clip(path)
-    try:
-        return frame_features(samples)
-    except AudioError as error:
-        raise AudioError(
-            error.problem.replace("The clip", f"The clip {path}"), error.remedy
-        ) from None
-
-
-def pad(frames: Frames) -> Frames:
-    """Bring an utterance's frames to the length that models take.
-
-    Parameters
-    ----------
-    frames
-        Shape ``(n, 34)``.
-
-    Returns
-    -------
-    Frames
-        Shape ``(100, 34)``, float32: zeros after the utterance's end, or its first 100 frames.
-    """
-    padded = np.zeros((FRAMES, FEATURES), np.float32)
-    padded[: len(frames)] = frames[:FRAMES]
-    return padded
-
-
 def _normalised(samples: Samples) -> _Array:
     """Remove the mean, divide by the peak, and cut to whole hops of at most 100 frames.
 
@@ -157,7 +111,7 @@ def _normalised(samples: Samples) -> _Array:
         raise AudioError("The clip holds values that are not finite.", "Record it again.")
     mean = signal.mean()
     peak = max(high - mean, mean - low)
-    signal = signal[: min(len(signal) // HOP, FRAMES + 1) * HOP]
+    signal = signal[: min(len(signal) // HOP, PAPER34.frames + 1) * HOP]
     signal -= mean
     signal /= peak + 1e-10
     return signal

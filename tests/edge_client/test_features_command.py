@@ -9,8 +9,9 @@ from typer.testing import CliRunner, Result
 
 from edge_client.commands.features import features
 from shared.audio import RATE
-from shared.errors import AudioError, StorageError
-from shared.front_ends.paper34 import clip_features
+from shared.errors import AudioError, SettingsError, StorageError
+from shared.features import clip_features
+from shared.front_ends import FRONT_ENDS
 
 app = typer.Typer()
 app.command()(features)
@@ -50,7 +51,9 @@ def test_file_holds_the_features_of_what_is_usable(folder: Path, tmp_path: Path)
         for path, padded, count in zip(
             file["paths"], file["features"], file["frames"], strict=True
         ):
-            np.testing.assert_array_equal(padded[:count], clip_features(Path(path)))
+            np.testing.assert_array_equal(
+                padded[:count], clip_features(Path(path), FRONT_ENDS.get("paper34"))
+            )
             assert not padded[count:].any()
 
 
@@ -85,3 +88,47 @@ def test_help_has_an_example() -> None:
     assert result.exit_code == 0
     assert "Example" in result.stdout
     assert "--json" in result.stdout
+
+
+def test_mfcc40_are_as_long_as_the_longest_clip(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "features.npz"
+    result = run(folder, "--out", out, "--front-end", "mfcc40")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"2 clips, 302 frames, 2 skipped: {out}\n"
+    with np.load(out) as file:
+        assert file["features"].shape == (2, 250, 40)
+        assert file["frames"].tolist() == [201, 101]
+        assert str(file["front_end"]) == "mfcc40 1"
+        for path, padded, count in zip(
+            file["paths"], file["features"], file["frames"], strict=True
+        ):
+            own = clip_features(Path(path), FRONT_ENDS.get("mfcc40"))
+            np.testing.assert_array_equal(padded[:count], own)
+
+
+def test_a_front_end_of_one_s_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loudness_of_mine.py").write_text(
+        "import numpy\n"
+        "from shared.front_ends import FrontEnd\n"
+        "from shared.task import FrontEndShape\n"
+        "def levels(samples):\n"
+        "    return numpy.abs(samples[:1600]).reshape(-1, 400)\n"
+        "LEVELS = FrontEnd(FrontEndShape('levels', 3, 4, 400), 0.025, levels)\n"
+        "WRONG = FrontEnd(FrontEndShape('wrong', 3, 4, 401), 0.025, levels)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "features.npz"
+    result = run(folder / "b.wav", "--out", out, "--front-end", "loudness_of_mine:LEVELS")
+    assert result.exit_code == 0, result.output
+    with np.load(out) as file:
+        assert file["features"].shape == (1, 4, 400)
+        assert str(file["front_end"]) == "levels 3"
+    result = run(folder / "b.wav", "--out", out, "--front-end", "loudness_of_mine:WRONG")
+    assert isinstance(result.exception, SettingsError)
+    assert result.exception.problem == (
+        "The front end wrong gives features of shape (4, 400) instead of (1 to 4, 401)."
+    )
+    result = run(folder / "b.wav", "--out", out, "--front-end", "unheard")
+    assert isinstance(result.exception, SettingsError)

@@ -14,9 +14,12 @@ from edge_client.device.listening import NOTHING
 from edge_client.hearing.recording import Recording
 from edge_client.hearing.segmentation import Segmenter
 from shared.emotions import EMOTIONS
-from shared.front_ends.paper34 import frame_features, pad
+from shared.features import pad
+from shared.front_ends import FRONT_ENDS
+from shared.front_ends.paper34 import frame_features
 from shared.normalisation import RunningStatistics
 from shared.recogniser import Recogniser
+from shared.task import PAPER34
 from shared.weights import load_weights
 from tests.brokers import free_port, wait_until
 from tests.edge_client.hearing.sound_server import SoundServer, sound_server
@@ -43,7 +46,8 @@ pytestmark = pytest.mark.usefixtures("environment")
 def expected(recording: Path, model: Path) -> list[list[float]]:
     """Recognise a recording by the parts themselves."""
     weights, architecture = load_weights(model)
-    recogniser, statistics = Recogniser(architecture, weights), RunningStatistics()
+    recogniser = Recogniser(architecture, weights)
+    statistics = RunningStatistics(FRONT_ENDS.get("paper34"))
     segmenter, found = Segmenter(), []
     for block in Recording(recording, fast=True).blocks():
         found += segmenter.feed(block)
@@ -51,7 +55,7 @@ def expected(recording: Path, model: Path) -> list[list[float]]:
     for utterance in [*found, *segmenter.flush()]:
         frames = frame_features(utterance.samples)
         statistics.update(frames)
-        logits = recogniser.logits(statistics.normalise(pad(frames), len(frames)))
+        logits = recogniser.logits(statistics.normalise(pad(frames, PAPER34), len(frames)))
         powers = np.exp(logits.astype(np.float64) - logits.max())
         answers.append((powers / powers.sum()).tolist())
     return answers

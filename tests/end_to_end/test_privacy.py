@@ -20,6 +20,7 @@ from edge_client.device.store import ExampleStore
 from edge_client.hearing.recording import Recording
 from edge_client.hearing.segmentation import Segmenter
 from shared.audio import RATE
+from shared.front_ends import FRONT_ENDS
 from shared.normalisation import RunningStatistics
 from tests.brokers import Mosquitto
 from tests.end_to_end.conftest import EDGE_CLIENT
@@ -201,7 +202,7 @@ def normalised(store: ExampleStore) -> list[bytes]:
     """Give pieces of the features as the device trains on them."""
     stored, kept = store.everything(), store.statistics()
     assert kept
-    statistics = RunningStatistics.from_dict(kept)
+    statistics = RunningStatistics.from_dict(kept, FRONT_ENDS.get("paper34"))
     rows = statistics.normalise(stored.features, stored.frames)[:, (0, 5, 10)].reshape(-1, 34)
     return [row.astype(kind).tobytes()[:PIECE] for row in rows for kind in ("<f4", "<f8", "<f2")]
 

@@ -1,5 +1,6 @@
 """Features of many clips: what is skipped, what is kept, and by how many processes."""
 
+import hashlib
 import multiprocessing
 import os
 import select
@@ -7,8 +8,7 @@ import signal
 import subprocess
 import sys
 import types
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,21 @@ from shared.corpora.corpus import AudioFile
 from shared.errors import AudioError, CorpusError
 from shared.feature_cache import extract_features
 from shared.feature_store import FeatureStore
-from shared.front_ends.paper34 import Frames, frame_features, pad
-from shared.task import DEFAULT_TASK
+from shared.features import Frames, pad
+from shared.front_ends import FRONT_ENDS, FrontEnd
+from shared.front_ends.paper34 import frame_features
+from shared.task import DEFAULT_TASK, PAPER34, FrontEndShape
 from tests.shared.corpora.trees import write_clip
+
+PAPER = FRONT_ENDS.get("paper34")
+
+
+def fail(_: Samples) -> Frames:
+    pytest.fail("features were computed, not taken from the cache")
+
+
+CACHED = FrontEnd(PAPER34, 0.1, fail)
+"""The paper's features, which may not be computed."""
 
 
 def clip(path: Path) -> Clip:
@@ -35,19 +47,9 @@ def synthetic(seed: int = 0, each: int = 8) -> tuple[Clip, ...]:
     return load_corpus("synthetic", seed=seed, speakers=4, clips_per_speaker=each).clips
 
 
-@pytest.fixture
-def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let computing features fail the test from now on."""
-
-    def fail(_: Samples) -> None:
-        pytest.fail("features were computed, not taken from the cache")
-
-    return lambda: monkeypatch.setattr(feature_cache, "frame_features", fail)
-
-
 def test_features_are_those_of_each_clip_in_the_given_order(tmp_path: Path) -> None:
     clips = synthetic()[::-1]
-    found = extract_features(clips, tmp_path)
+    found = extract_features(clips, PAPER, tmp_path)
     assert found.clips == clips
     assert found.features.shape == (32, 100, 34)
     assert found.features.dtype == np.float32
@@ -55,62 +57,90 @@ def test_features_are_those_of_each_clip_in_the_given_order(tmp_path: Path) -> N
     for number, one in enumerate(clips):
         frames = frame_features(one.read())
         assert found.frames[number] == len(frames)
-        assert np.array_equal(found.features[number], pad(frames))
+        assert np.array_equal(found.features[number], pad(frames, PAPER34))
         assert DEFAULT_TASK.names[found.labels(DEFAULT_TASK)[number]] == one.label
     assert found.skipped == ()
 
 
 def test_a_clip_of_another_emotion_has_no_label(tmp_path: Path) -> None:
     other = Clip("a", AudioFile(write_clip(tmp_path / "a.wav")), None, "fear", "anna")
-    assert extract_features([other], tmp_path).labels(DEFAULT_TASK).tolist() == [-1]
+    assert extract_features([other], PAPER, tmp_path).labels(DEFAULT_TASK).tolist() == [-1]
 
 
-def test_the_second_time_nothing_is_computed(tmp_path: Path, forbid: Callable[[], None]) -> None:
-    first = extract_features(synthetic(), tmp_path)
-    forbid()
-    second = extract_features(synthetic(), tmp_path)
+def test_the_second_time_nothing_is_computed(tmp_path: Path) -> None:
+    first = extract_features(synthetic(), PAPER, tmp_path)
+    second = extract_features(synthetic(), CACHED, tmp_path)
     assert np.array_equal(first.features, second.features)
     assert np.array_equal(first.frames, second.frames)
 
 
-def test_a_moved_clip_is_not_computed_again(tmp_path: Path, forbid: Callable[[], None]) -> None:
+def test_a_moved_clip_is_not_computed_again(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.wav")
-    first = extract_features([clip(path)], tmp_path)
-    forbid()
+    first = extract_features([clip(path)], PAPER, tmp_path)
     moved = path.rename(tmp_path / "b.wav")
-    assert np.array_equal(first.features, extract_features([clip(moved)], tmp_path).features)
+    assert np.array_equal(
+        first.features, extract_features([clip(moved)], CACHED, tmp_path).features
+    )
 
 
 def test_a_changed_clip_is_computed_again(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.wav")
-    first = extract_features([clip(path)], tmp_path)
+    first = extract_features([clip(path)], PAPER, tmp_path)
     write_clip(path, seconds=0.6)
-    assert first.frames != extract_features([clip(path)], tmp_path).frames
+    assert first.frames != extract_features([clip(path)], PAPER, tmp_path).frames
 
 
-def test_another_version_of_the_features_is_computed_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbid: Callable[[], None]
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(PAPER34, version=2),
+        replace(PAPER34, name="other"),
+        replace(PAPER34, frames=99),
+        replace(PAPER34, variable=True),
+    ],
+)
+def test_another_front_end_or_version_is_computed_again(
+    tmp_path: Path, other: FrontEndShape
 ) -> None:
     path = write_clip(tmp_path / "a.wav")
-    extract_features([clip(path)], tmp_path)
-    forbid()
-    monkeypatch.setattr(feature_cache, "VERSION", 2)
+    extract_features([clip(path)], PAPER, tmp_path)
+    extract_features([clip(path)], CACHED, tmp_path)
     with pytest.raises(pytest.fail.Exception):
-        extract_features([clip(path)], tmp_path)
+        extract_features([clip(path)], FrontEnd(other, 0.1, fail), tmp_path)
 
 
-def test_the_same_sound_twice_is_computed_once_and_there_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_front_ends_share_a_cache_and_never_mix(tmp_path: Path) -> None:
+    paths = [write_clip(tmp_path / "a.wav"), write_clip(tmp_path / "b.wav", seconds=2.5)]
+    clips = [clip(path) for path in paths]
+    for _ in range(2):
+        for front_end in (PAPER, FRONT_ENDS.get("mfcc40")):
+            found = extract_features(clips, front_end, tmp_path)
+            for one, padded, count in zip(clips, found.features, found.frames, strict=True):
+                assert np.array_equal(padded[:count], front_end.compute(one.read()))
+                assert not padded[count:].any()
+    assert found.features.shape == (2, 300, 40)
+
+
+def test_a_cache_of_before_front_ends_is_left_aside(tmp_path: Path) -> None:
+    one = clip(write_clip(tmp_path / "a.wav"))
+    old = hashlib.sha256(f"1 {one.content_key()}".encode()).digest()
+    with FeatureStore(tmp_path) as store:
+        store.add({old: np.zeros((9, 34), np.float32)})
+    expected = frame_features(one.read())
+    found = extract_features([one], PAPER, tmp_path)
+    assert np.array_equal(found.features[0], pad(expected, PAPER34))
+
+
+def test_the_same_sound_twice_is_computed_once_and_there_twice(tmp_path: Path) -> None:
     computed: list[Samples] = []
 
     def counted(samples: Samples) -> Frames:
         computed.append(samples)
         return frame_features(samples)
 
-    monkeypatch.setattr(feature_cache, "frame_features", counted)
     clips = [clip(write_clip(tmp_path / name)) for name in ("a.wav", "b.wav")]
-    assert extract_features(clips, tmp_path).clips == tuple(clips)
+    found = extract_features(clips, FrontEnd(PAPER34, 0.1, counted), tmp_path)
+    assert found.clips == tuple(clips)
     assert len(computed) == 1
 
 
@@ -144,7 +174,7 @@ def test_bad_clips_are_named_with_the_reason_and_end_nothing(
 ) -> None:
     monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
     good, bad = clip(write_clip(tmp_path / "good.wav")), bad_clips(tmp_path)
-    found = extract_features([*bad.values(), good], tmp_path, workers)
+    found = extract_features([*bad.values(), good], PAPER, tmp_path, workers)
     assert found.clips == (good,)
     assert [skipped.clip for skipped in found.skipped] == list(bad.values())
     for reason, skipped in zip(bad, found.skipped, strict=True):
@@ -152,15 +182,15 @@ def test_bad_clips_are_named_with_the_reason_and_end_nothing(
 
 
 def test_a_clip_of_ten_minutes_gives_its_first_100_frames(tmp_path: Path) -> None:
-    found = extract_features([clip(write_clip(tmp_path / "long.wav", 600, 4000))], tmp_path)
+    found = extract_features([clip(write_clip(tmp_path / "long.wav", 600, 4000))], PAPER, tmp_path)
     assert found.frames.tolist() == [100]
 
 
 def test_no_usable_clip_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"None of 9 clips can be used\. The first: .*empty\.wav"):
-        extract_features(bad_clips(tmp_path).values(), tmp_path)
+        extract_features(bad_clips(tmp_path).values(), PAPER, tmp_path)
     with pytest.raises(CorpusError, match="None of 0 clips"):
-        extract_features([], tmp_path)
+        extract_features([], PAPER, tmp_path)
 
 
 @dataclass(frozen=True)
@@ -199,7 +229,7 @@ def test_workers_are_other_processes_without_tensorflow(
     monkeypatch.setitem(sys.modules, "tensorflow", types.ModuleType("tensorflow"))
     clips = [Clip(str(i), Witness(i), "sad", "sad", "anna") for i in range(40)]
     good = clip(write_clip(tmp_path / "good.wav"))
-    found = extract_features([good, *clips], tmp_path, workers=2)
+    found = extract_features([good, *clips], PAPER, tmp_path, workers=2)
     pids, tensorflow = zip(*(skipped.reason.split() for skipped in found.skipped), strict=True)
     assert str(os.getpid()) not in pids
     assert set(tensorflow) == {"False"}
@@ -207,7 +237,9 @@ def test_workers_are_other_processes_without_tensorflow(
 
 def test_a_few_clips_are_computed_without_other_processes(tmp_path: Path) -> None:
     good = clip(write_clip(tmp_path / "good.wav"))
-    found = extract_features([good, Clip("w", Witness(0), "sad", "sad", "a")], tmp_path, workers=2)
+    found = extract_features(
+        [good, Clip("w", Witness(0), "sad", "sad", "a")], PAPER, tmp_path, workers=2
+    )
     assert found.skipped[0].reason.startswith(f"{os.getpid()} ")
 
 
@@ -216,7 +248,7 @@ def test_a_worker_that_dies_is_done_without(
 ) -> None:
     monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
     clips = [Clip(str(i), Killer(i), "sad", "sad", "anna") for i in range(20)]
-    found = extract_features(clips, tmp_path, workers=2)
+    found = extract_features(clips, PAPER, tmp_path, workers=2)
     assert found.clips == tuple(clips)
     assert "going on alone" in capsys.readouterr().err
 
@@ -225,8 +257,8 @@ def test_workers_and_this_process_compute_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
-    alone = extract_features(synthetic(), tmp_path / "alone", workers=1)
-    together = extract_features(synthetic(), tmp_path / "together", workers=2)
+    alone = extract_features(synthetic(), PAPER, tmp_path / "alone", workers=1)
+    together = extract_features(synthetic(), PAPER, tmp_path / "together", workers=2)
     assert np.array_equal(alone.features, together.features)
 
 
@@ -236,6 +268,7 @@ from pathlib import Path
 from shared import feature_cache
 from shared.corpora import load_corpus
 from shared.feature_store import FeatureStore
+from shared.front_ends import FRONT_ENDS
 
 def main():
     feature_cache.POOL_FROM = 2
@@ -245,7 +278,8 @@ def main():
         print("kept", *(child.pid for child in multiprocessing.active_children()), flush=True)
     FeatureStore.add = tell
     clips = load_corpus("synthetic", speakers=6, clips_per_speaker=28).clips
-    found = feature_cache.extract_features(clips, Path(sys.argv[1]), int(sys.argv[2]))
+    front_end, folder, workers = FRONT_ENDS.get("paper34"), Path(sys.argv[1]), int(sys.argv[2])
+    found = feature_cache.extract_features(clips, front_end, folder, workers)
     print(hashlib.sha256(found.features.tobytes()).hexdigest())
 
 if __name__ == "__main__":
@@ -265,15 +299,14 @@ def start(folder: Path, workers: int) -> subprocess.Popen[str]:
     )
 
 
-def test_two_processes_at_once_share_the_cache(tmp_path: Path, forbid: Callable[[], None]) -> None:
+def test_two_processes_at_once_share_the_cache(tmp_path: Path) -> None:
     both = [start(tmp_path, 1), start(tmp_path, 1)]
     answers = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert answers[0][0].splitlines()[-1] == answers[1][0].splitlines()[-1]
     assert [errors for _, errors in answers] == ["", ""]
-    forbid()
     clips = load_corpus("synthetic", speakers=6, clips_per_speaker=28).clips
-    assert len(extract_features(clips, tmp_path).clips) == 168
+    assert len(extract_features(clips, CACHED, tmp_path).clips) == 168
 
 
 @pytest.mark.parametrize("batches", [1, 3])
@@ -292,25 +325,26 @@ def test_a_killed_process_leaves_what_it_kept_and_no_workers(
         os.close(worker)
 
     clips = load_corpus("synthetic", speakers=6, clips_per_speaker=28).clips
-    keys = [key for one in clips if isinstance(key := feature_cache._key(one), bytes)]
+    keys = [key for one in clips if isinstance(key := feature_cache._key(one, PAPER), bytes)]
     with FeatureStore(tmp_path) as store:
-        kept = store.find(keys)
+        kept = store.find(keys, 34)
     assert len(kept) >= 32 * batches
     for one, key in zip(clips, keys, strict=True):
         if key in kept:
             assert np.array_equal(kept[key], frame_features(one.read()))
-    assert len(extract_features(clips, tmp_path).clips) == 168
+    assert len(extract_features(clips, PAPER, tmp_path).clips) == 168
     assert capsys.readouterr().err == ""
 
 
-def test_all_of_real_ravdess(speech: Path, tmp_path: Path, forbid: Callable[[], None]) -> None:
+def test_all_of_real_ravdess(speech: Path, tmp_path: Path) -> None:
     corpus = load_corpus("ravdess", speech / "ravdess")
-    found = extract_features(corpus.labelled, tmp_path)
+    found = extract_features(corpus.labelled, PAPER, tmp_path)
     assert found.features.shape == (672, 100, 34)
     assert found.skipped == ()
     assert np.bincount(found.labels(DEFAULT_TASK)).tolist() == [192, 192, 96, 192]
     assert np.isfinite(found.features).all()
     assert 20 < found.frames.min() < found.frames.max() < 60
     assert (tmp_path / "features.sqlite").stat().st_size < 672 * 13_600
-    forbid()
-    assert np.array_equal(extract_features(corpus.labelled, tmp_path).features, found.features)
+    assert np.array_equal(
+        extract_features(corpus.labelled, CACHED, tmp_path).features, found.features
+    )

@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 
 from shared import feature_store
 from shared.feature_store import FeatureStore, cache_folder
-from shared.front_ends.paper34 import Frames
+from shared.features import Frames
 
 clip_features = st.integers(1, 100).flatmap(lambda n: arrays(np.float32, (n, 34)))
 
@@ -44,7 +44,7 @@ def test_what_is_added_is_found_bit_for_bit(features: dict[bytes, Frames]) -> No
             store.add(features)
             store.add(features)
         with FeatureStore(Path(folder)) as store:
-            found = store.find([*features, b"another"])
+            found = store.find([*features, b"another"], 34)
     assert {key: frames.tobytes() for key, frames in found.items()} == {
         key: frames.tobytes() for key, frames in features.items()
     }
@@ -54,13 +54,34 @@ def test_more_keys_than_sqlite_takes_at_once(tmp_path: Path) -> None:
     filled(tmp_path)
     keys = [*some(), *(number.to_bytes(32) for number in range(1, 40_000))]
     with FeatureStore(tmp_path) as store:
-        assert store.find(keys[::-1]).keys() == some().keys()
+        assert store.find(keys[::-1], 34).keys() == some().keys()
 
 
 def test_the_oldest_make_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feature_store, "MOST_CLIPS", 30)
     with filled(tmp_path) as store:
-        assert list(store.find(list(some()))) == list(some())[10:]
+        assert list(store.find(list(some()), 34)) == list(some())[10:]
+
+
+def test_the_oldest_make_way_before_the_file_grows_beyond_its_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_store, "MOST_BYTES", 4_000_000)
+    clip = np.ones((1000, 40), np.float32)
+    with FeatureStore(tmp_path) as store:
+        for number in range(60):
+            store.add({number.to_bytes(32): clip})
+        keys = [number.to_bytes(32) for number in range(60)]
+        kept = store.find(keys, 40)
+    assert 20 <= len(kept) <= 25
+    assert list(kept) == keys[-len(kept) :]
+    assert store.path.stat().st_size < 4_500_000
+
+
+def test_rows_that_are_no_whole_frames_are_not_found(tmp_path: Path) -> None:
+    with FeatureStore(tmp_path) as store:
+        store.add({b"34": np.ones((5, 34), np.float32), b"40": np.ones((34, 40), np.float32)})
+        assert store.find([b"34", b"40"], 40).keys() == {b"40"}
 
 
 @pytest.mark.parametrize(
@@ -118,20 +139,20 @@ def test_a_damaged_file_is_set_aside_with_a_remark(
     damage(filled(tmp_path).path)
     keys = list(some())
     with FeatureStore(tmp_path) as store:
-        assert store.find(keys) == {}
+        assert store.find(keys, 34) == {}
         store.add(some())
-        assert len(store.find(keys)) == 40
+        assert len(store.find(keys, 34)) == 40
     assert capsys.readouterr().err.count("was damaged") == 1
     assert (tmp_path / "features.damaged").exists()
     with FeatureStore(tmp_path) as store:
-        assert len(store.find(keys)) == 40
+        assert len(store.find(keys, 34)) == 40
     assert capsys.readouterr().err == ""
 
 
 def test_an_empty_file_is_filled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "features.sqlite").touch()
     with filled(tmp_path) as store:
-        assert len(store.find(list(some()))) == 40
+        assert len(store.find(list(some()), 34)) == 40
     assert capsys.readouterr().err == ""
 
 
@@ -148,7 +169,7 @@ def test_changed_bytes_never_give_wrong_features(data: st.DataObject) -> None:
             content[where] = data.draw(st.integers(0, 255))
         store.path.write_bytes(content)
         with FeatureStore(Path(folder)) as store:
-            for key, frames in store.find(list(features)).items():
+            for key, frames in store.find(list(features), 34).items():
                 assert np.array_equal(frames, features[key])
             store.add(features)
 
@@ -158,10 +179,10 @@ def test_a_damaged_file_in_use_elsewhere_is_left_there(
 ) -> None:
     path = filled(tmp_path).path
     with FeatureStore(tmp_path) as other:
-        other.find([])
+        other.find([], 34)
         overwritten(path)
         with FeatureStore(tmp_path) as store:
-            assert store.find(list(some())) == {}
+            assert store.find(list(some()), 34) == {}
             store.add(some())
     assert "Going on without the feature cache" in capsys.readouterr().err
     assert not (tmp_path / "features.damaged").exists()
@@ -186,7 +207,7 @@ def test_a_cache_that_cannot_be_used_is_done_without(
         (folder / "features.sqlite").mkdir(parents=True)
     with FeatureStore(folder) as store:
         store.add(some())
-        assert store.find(list(some())) == {}
+        assert store.find(list(some()), 34) == {}
     assert capsys.readouterr().err.count("Going on without") == 1
 
 
@@ -198,7 +219,7 @@ def test_a_file_locked_for_long_is_done_without(
     writer.execute("BEGIN IMMEDIATE")
     with FeatureStore(tmp_path) as store:
         store.add({b"new": some()[bytes(32)]})
-        assert store.find([b"new"]) == {}
+        assert store.find([b"new"], 34) == {}
     writer.close()
     assert "database is locked" in capsys.readouterr().err
     assert not (tmp_path / "features.damaged").exists()
@@ -235,9 +256,12 @@ def test_kill_leaves_whole_batches(tmp_path: Path, capsys: pytest.CaptureFixture
         with FeatureStore(tmp_path) as store:
             for number in range(1, told + 1):
                 keys = [number.to_bytes(16) + bytes([part] * 16) for part in range(20)]
-                found = store.find(keys)
+                found = store.find(keys, 34)
                 assert len(found) == 20
                 assert all((frames == number).all() for frames in found.values())
             beyond = (told + 1).to_bytes(16)
-            assert len(store.find([beyond + bytes([part] * 16) for part in range(20)])) in (0, 20)
+            assert len(store.find([beyond + bytes([part] * 16) for part in range(20)], 34)) in (
+                0,
+                20,
+            )
     assert capsys.readouterr().err == ""

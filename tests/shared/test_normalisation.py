@@ -6,10 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.architectures import FEATURES, FRAMES
-from shared.normalisation import CLIP, FEWEST_FRAMES, RunningStatistics
+from shared.front_ends import FRONT_ENDS
+from shared.normalisation import CLIP, RunningStatistics
+from shared.task import PAPER34
 
 Frames = NDArray[np.float32]
+
+PAPER = FRONT_ENDS.get("paper34")
+FRAMES, FEATURES, FEWEST_FRAMES = PAPER34.frames, PAPER34.features, 10
 
 
 def random_frames(count: int, seed: int = 0, offset: float = 0.0) -> Frames:
@@ -19,7 +23,7 @@ def random_frames(count: int, seed: int = 0, offset: float = 0.0) -> Frames:
 
 
 def statistics_of(*batches: Frames) -> RunningStatistics:
-    statistics = RunningStatistics()
+    statistics = RunningStatistics(PAPER)
     for batch in batches:
         statistics.update(batch)
     return statistics
@@ -50,7 +54,7 @@ def test_merging_is_the_same_as_seeing_both(first: int, second: int) -> None:
 def test_merging_nothing_changes_nothing() -> None:
     statistics = statistics_of(random_frames(20))
     before = statistics.to_dict()
-    statistics.merge(RunningStatistics())
+    statistics.merge(RunningStatistics(PAPER))
     statistics.update(random_frames(0))
     assert statistics.to_dict() == before
 
@@ -116,7 +120,7 @@ def test_too_few_frames_leave_features_as_they_are(count: int) -> None:
 @given(st.integers(0, 60), st.integers(0, 99))
 def test_state_is_exact_after_a_round_trip(count: int, seed: int) -> None:
     statistics = statistics_of(random_frames(count, seed))
-    restored = RunningStatistics.from_dict(json.loads(json.dumps(statistics.to_dict())))
+    restored = RunningStatistics.from_dict(json.loads(json.dumps(statistics.to_dict())), PAPER)
     assert restored.to_dict() == statistics.to_dict()
     more, features = random_frames(7, seed + 1), random_frames(FRAMES, seed + 2)
     statistics.update(more)
@@ -144,9 +148,9 @@ def test_state_is_exact_after_a_round_trip(count: int, seed: int) -> None:
 def test_damaged_state_is_refused(change: dict[str, object]) -> None:
     state = statistics_of(random_frames(20)).to_dict()
     with pytest.raises(ValueError, match=r".+"):
-        RunningStatistics.from_dict(state | change)
+        RunningStatistics.from_dict(state | change, PAPER)
     with pytest.raises(ValueError, match="not running statistics"):
-        RunningStatistics.from_dict({key: state[key] for key in state if key not in change})
+        RunningStatistics.from_dict({key: state[key] for key in state if key not in change}, PAPER)
 
 
 def test_bad_frames_leave_the_statistics_as_they_are() -> None:
@@ -158,3 +162,23 @@ def test_bad_frames_leave_the_statistics_as_they_are() -> None:
         with pytest.raises(ValueError, match="frames should"):
             statistics.update(frames)
     assert statistics.to_dict() == before
+
+
+@pytest.mark.parametrize(("name", "fewest"), [("paper34", 10), ("mfcc40", 100)])
+def test_a_second_of_frames_of_any_front_end_is_enough(name: str, fewest: int) -> None:
+    front_end = FRONT_ENDS.get(name)
+    rng = np.random.default_rng(0)
+    frames = rng.standard_normal((fewest, front_end.shape.features), np.float32) + 5
+    statistics = RunningStatistics(front_end)
+    statistics.update(frames[:-1])
+    np.testing.assert_array_equal(statistics.normalise(frames, fewest), frames)
+    statistics.update(frames[-1:])
+    normalised = statistics.normalise(np.pad(frames, ((0, 30), (0, 0))), fewest)
+    np.testing.assert_allclose(normalised[:fewest].mean(axis=0), 0, atol=1e-3)
+    assert not normalised[fewest:].any()
+
+
+def test_the_statistics_of_another_front_end_are_refused() -> None:
+    state = RunningStatistics(PAPER).to_dict()
+    with pytest.raises(ValueError, match="should be 40 finite means"):
+        RunningStatistics.from_dict(state, FRONT_ENDS.get("mfcc40"))

@@ -12,6 +12,7 @@ from edge_client.simulation.data import load_utterances, normalise
 from edge_client.simulation.settings import SimulationSettings
 from shared.corpora import load_corpus
 from shared.errors import CorpusError
+from shared.front_ends import FRONT_ENDS
 from shared.task import DEFAULT_TASK
 from shared.weights import Weights
 from tests.edge_client.tiny import TINY, activations
@@ -46,7 +47,7 @@ def test_a_corpus_is_normalised_as_in_a_simulation(corpus: Path, how: str) -> No
     examples = validation_examples(settings, DEFAULT_TASK)
     assert examples
     simulated = load_utterances(SimulationSettings(corpus="manifest", data=corpus))
-    expected = normalise(simulated, np.arange(8), how)
+    expected = normalise(simulated, np.arange(8), how, FRONT_ENDS.get("paper34"))
     np.testing.assert_array_equal(examples.features, expected.features)
     np.testing.assert_array_equal(examples.labels, expected.labels)
     weights = np.random.default_rng(1).standard_normal(TINY.parameters, np.float32)

@@ -21,10 +21,12 @@ from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import architecture_of
 from shared.errors import ChorusError, RunError, StorageError, WeightsError
-from shared.front_ends.paper34 import frame_features, pad
+from shared.features import pad
+from shared.front_ends import FRONT_ENDS
+from shared.front_ends.paper34 import frame_features
 from shared.normalisation import RunningStatistics
 from shared.recogniser import Recogniser
-from shared.task import DEFAULT_TASK, FrontEndShape, Task
+from shared.task import DEFAULT_TASK, PAPER34, FrontEndShape, Task
 from shared.tensor_file import write_tensors
 from shared.training import Examples
 from shared.weights import (
@@ -77,11 +79,11 @@ def heard(device: Device, seed: int = 0, seconds: float = 2.0) -> StoredUtteranc
 
 def expected(weights: Weights, seeds: list[int]) -> tuple[float, ...]:
     """Recognise the last of some utterances by the parts themselves."""
-    statistics = RunningStatistics()
+    statistics = RunningStatistics(FRONT_ENDS.get("paper34"))
     for seed in seeds:
         own = frame_features(utterance(seed).samples)
         statistics.update(own)
-    logits = Recogniser(CONV, weights).logits(statistics.normalise(pad(own), len(own)))
+    logits = Recogniser(CONV, weights).logits(statistics.normalise(pad(own, PAPER34), len(own)))
     powers = np.exp(logits.astype(np.float64) - logits.max())
     return tuple((powers / powers.sum()).tolist())
 
@@ -277,11 +279,11 @@ def test_examples_are_normalised_as_for_recognition(start: Open) -> None:
     device.discard(3)
     examples = device.examples()
     examples.check(DEFAULT_TASK)
-    statistics = RunningStatistics()
+    statistics = RunningStatistics(FRONT_ENDS.get("paper34"))
     for seed in range(4):
         statistics.update(frame_features(utterance(seed).samples))
     own = frame_features(utterance(1).samples)
-    assert np.array_equal(examples.features[0], statistics.normalise(pad(own), len(own)))
+    assert np.array_equal(examples.features[0], statistics.normalise(pad(own, PAPER34), len(own)))
     assert (examples.frames.tolist(), examples.labels.tolist()) == ([len(own)], [3])
 
 

@@ -21,6 +21,7 @@ from edge_client.device.store import ExampleStore
 from edge_client.device.stored import Stored
 from edge_client.device.training_set import gather
 from shared.errors import ChorusError, StorageError
+from shared.front_ends import FRONT_ENDS
 from shared.normalisation import RunningStatistics
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from tests.edge_client.device.heard import NOON, frames, recognised, utterance
@@ -191,7 +192,7 @@ def test_examples_of_any_length_are_padded_to_the_longest_that_is_trained_on(
 
 def test_examples_are_read_into_their_final_place(store: ExampleStore) -> None:
     add_labelled(store, range(150))
-    statistics = RunningStatistics()
+    statistics = RunningStatistics(FRONT_ENDS.get("paper34"))
     statistics.update(frames(0, 100))
     tracemalloc.start()
     found = gather(store, statistics)

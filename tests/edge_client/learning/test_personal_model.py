@@ -13,6 +13,7 @@ from edge_client.learning.personal_model import MOST, PersonalModel
 from shared.corpora import load_corpus
 from shared.errors import TrainingError
 from shared.feature_cache import extract_features
+from shared.front_ends import FRONT_ENDS
 from shared.metrics import Scores, confusion, softmax
 from shared.normalisation import RunningStatistics
 from shared.task import DEFAULT_TASK
@@ -196,9 +197,9 @@ def test_real_users_are_learnt_from_sixteen_clips(speech: Path) -> None:
     clips = load_corpus("ravdess", speech / "ravdess").clips
     for speaker in sorted({clip.speaker for clip in clips})[:2]:
         own = [clip for clip in clips if clip.speaker == speaker and clip.label]
-        found = extract_features(own, progress=False)
+        found = extract_features(own, FRONT_ENDS.get("paper34"), progress=False)
         labels = [DEFAULT_TASK.index[clip.label] for clip in found.clips if clip.label]
-        statistics = RunningStatistics()
+        statistics = RunningStatistics(FRONT_ENDS.get("paper34"))
         for features, frames in zip(found.features, found.frames, strict=True):
             statistics.update(features[:frames])
         heard = Examples(

@@ -21,6 +21,7 @@ from edge_client.simulation.data import (
 from edge_client.simulation.settings import SimulationSettings
 from shared.corpora import Clip, load_corpus
 from shared.errors import CorpusError, SettingsError
+from shared.front_ends import FRONT_ENDS
 from shared.task import DEFAULT_TASK
 from tests.edge_client.tiny import utterances
 
@@ -140,7 +141,7 @@ def test_the_baseline_is_one_client_with_all_of_it() -> None:
 
 def test_normalisation_none_changes_nothing() -> None:
     whole = utterances(4, 4)
-    same = normalise(whole, np.arange(8), "none")
+    same = normalise(whole, np.arange(8), "none", FRONT_ENDS.get("paper34"))
     np.testing.assert_array_equal(same.features, whole.examples.features)
 
 
@@ -153,20 +154,20 @@ def inside(whole: Utterances, features: np.ndarray[Any, Any], where: Any) -> np.
 def test_normalisation_corpus_uses_the_training_set_only() -> None:
     whole = utterances(6, 8)
     train = np.arange(24)
-    normal = normalise(whole, train, "corpus")
+    normal = normalise(whole, train, "corpus", FRONT_ENDS.get("paper34"))
     known = inside(whole, normal.features, train)
     np.testing.assert_allclose(known.mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(known.std(0), 1, atol=1e-2)
     louder = replace(whole.examples, features=whole.examples.features.copy())
     louder.features[24:] *= 10
-    again = normalise(replace(whole, examples=louder), train, "corpus")
+    again = normalise(replace(whole, examples=louder), train, "corpus", FRONT_ENDS.get("paper34"))
     np.testing.assert_array_equal(again.features[:24], normal.features[:24])
 
 
 def test_normalisation_device_uses_each_speaker_s_own() -> None:
     whole = utterances(6, 8)
     whole.examples.features[8:16] = whole.examples.features[8:16] * 5
-    normal = normalise(whole, np.arange(24), "device")
+    normal = normalise(whole, np.arange(24), "device", FRONT_ENDS.get("paper34"))
     for speaker in range(6):
         own = inside(whole, normal.features, range(speaker * 8, speaker * 8 + 8))
         np.testing.assert_allclose(own.mean(0), 0, atol=1e-3)
@@ -176,7 +177,7 @@ def test_normalisation_device_uses_each_speaker_s_own() -> None:
 @pytest.mark.parametrize("how", ["corpus", "device"])
 def test_frames_behind_the_end_stay_zero(how: str) -> None:
     whole = utterances(4, 4)
-    normal = normalise(whole, np.arange(8), how)
+    normal = normalise(whole, np.arange(8), how, FRONT_ENDS.get("paper34"))
     behind = np.arange(100) >= whole.examples.frames[:, None]
     assert not normal.features[behind].any()
 

@@ -29,6 +29,7 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines
 from shared.architectures import Architecture
 from shared.errors import SettingsError
+from shared.front_ends import FRONT_ENDS
 from shared.normalisation import RunningStatistics
 from shared.randomness import stream
 from shared.weights import initial_weights, save_weights
@@ -43,11 +44,11 @@ def collect(values: Mapping[str, Any]) -> SimulationSettings:
 
 def test_a_device_normalises_by_what_it_has_heard_so_far() -> None:
     clips = examples(20)
-    heard = hear(clips, ORDER)
+    heard = hear(clips, ORDER, FRONT_ENDS.get("paper34"))
     assert list(heard.remembered) == [4, 8, 12, 16]
     np.testing.assert_array_equal(heard.fresh.labels, clips.labels[ORDER])
     for count in (1, 8, 20):
-        statistics = RunningStatistics()
+        statistics = RunningStatistics(FRONT_ENDS.get("paper34"))
         for index in ORDER[:count]:
             statistics.update(clips.features[index, : clips.frames[index]])
         last = ORDER[count - 1]
@@ -68,8 +69,8 @@ def test_clips_still_to_come_do_not_change_what_was_heard() -> None:
     clips = examples(20)
     changed = clips.features.copy()
     changed[ORDER[12:]] *= 7
-    other = hear(type(clips)(changed, clips.frames, clips.labels), ORDER)
-    heard = hear(clips, ORDER)
+    other = hear(type(clips)(changed, clips.frames, clips.labels), ORDER, FRONT_ENDS.get("paper34"))
+    heard = hear(clips, ORDER, FRONT_ENDS.get("paper34"))
     np.testing.assert_array_equal(heard.fresh.features[:12], other.fresh.features[:12])
     for count in (4, 8, 12):
         np.testing.assert_array_equal(

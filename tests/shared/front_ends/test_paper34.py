@@ -13,7 +13,12 @@ from pyAudioAnalysis.ShortTermFeatures import feature_extraction
 
 from shared.audio import RATE, Samples, clips_below, read_clip, to_utterance
 from shared.errors import AudioError
-from shared.front_ends.paper34 import FEATURE_NAMES, HOP, WINDOW, clip_features, frame_features, pad
+from shared.features import clip_features, pad
+from shared.front_ends import FRONT_ENDS
+from shared.front_ends.paper34 import FEATURE_NAMES, HOP, WINDOW, frame_features
+from shared.task import PAPER34
+
+PAPER = FRONT_ENDS.get("paper34")
 
 SECONDS_3 = np.arange(3 * RATE) / RATE
 
@@ -81,7 +86,9 @@ def test_equal_to_the_reference_on_48_khz_stereo(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "clip.wav", random().uniform(-1, 1, (96_000, 2)), 48_000)
     samples = read_clip(tmp_path / "clip.wav")
     assert_equal_to_reference(samples)
-    np.testing.assert_array_equal(clip_features(tmp_path / "clip.wav"), frame_features(samples))
+    np.testing.assert_array_equal(
+        clip_features(tmp_path / "clip.wav", PAPER), frame_features(samples)
+    )
 
 
 @pytest.mark.parametrize("hertz", [50, 440])
@@ -161,7 +168,7 @@ def test_too_short_is_an_error(length: int) -> None:
 def test_too_short_clip_is_named(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "The clip.wav", np.ones(160), RATE)
     with pytest.raises(AudioError) as caught:
-        clip_features(tmp_path / "The clip.wav")
+        clip_features(tmp_path / "The clip.wav", PAPER)
     assert caught.value.problem == (
         f"The clip {tmp_path}/The clip.wav lasts 0.01 s, less than one window of 0.2 s."
     )
@@ -184,9 +191,9 @@ def test_samples_are_left_as_they_are() -> None:
 
 def test_padding() -> None:
     frames = random().standard_normal((120, 34)).astype(np.float32)
-    padded = pad(frames[:7])
+    padded = pad(frames[:7], PAPER34)
     assert padded.shape == (100, 34)
     assert padded.dtype == np.float32
     np.testing.assert_array_equal(padded[:7], frames[:7])
     assert not padded[7:].any()
-    np.testing.assert_array_equal(pad(frames), frames[:100])
+    np.testing.assert_array_equal(pad(frames, PAPER34), frames[:100])

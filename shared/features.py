@@ -1,0 +1,126 @@
+"""Features of utterances as arrays, whatever front end computed them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.audio import read_clip
+from shared.errors import AudioError
+from shared.task import FrontEndShape
+
+if TYPE_CHECKING:
+    from shared.front_ends import FrontEnd
+
+Frames = NDArray[np.float32]
+"""Features of consecutive frames: shape ``(n, features)``."""
+
+STEP: Final = 50
+"""Where the length varies, utterances are padded to a multiple of this many frames: models meet
+few lengths, and little padding."""
+
+
+def clip_features(path: Path, front_end: "FrontEnd") -> Frames:
+    """Read a clip and compute the features of its frames.
+
+    Returns
+    -------
+    Frames
+        Shape ``(n, features)``, as :meth:`FrontEnd.compute` gives them.
+
+    Raises
+    ------
+    AudioError
+        As :func:`shared.audio.read_clip` and :meth:`FrontEnd.compute`; the sentence names the file.
+    """
+    samples = read_clip(path)
+    try:
+        return front_end.compute(samples)
+    except AudioError as error:
+        raise AudioError(
+            error.problem.replace("The clip", f"The clip {path}", 1), error.remedy
+        ) from None
+
+
+def padded_length(longest: int, shape: FrontEndShape) -> int:
+    """Say how many frames utterances have in one array, padding included.
+
+    Parameters
+    ----------
+    longest
+        True frames of the longest of them.
+    shape
+        Of what computed them.
+
+    Returns
+    -------
+    int
+        ``shape.frames``; where the length varies, ``longest`` rounded up to a multiple of
+        :data:`STEP`.
+    """
+    return max(1, -(-longest // STEP)) * STEP if shape.variable else shape.frames
+
+
+def pad(frames: Frames, shape: FrontEndShape) -> Frames:
+    """Bring an utterance's frames to the length that models take.
+
+    Parameters
+    ----------
+    frames
+        Shape ``(n, features)``.
+    shape
+        Of what computed them.
+
+    Returns
+    -------
+    Frames
+        Shape ``(L, features)``, float32, L as :func:`padded_length` gives it: zeros after the
+        utterance's end, or its first ``shape.frames`` frames.
+    """
+    padded: Frames = stack([frames], shape)[0]
+    return padded
+
+
+def stack(utterances: Sequence[Frames], shape: FrontEndShape) -> NDArray[np.float32]:
+    """Put utterances into one array.
+
+    Parameters
+    ----------
+    utterances
+        Shape ``(n, features)`` each.
+    shape
+        Of what computed them.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(utterances, L, features)``, float32, each padded as :func:`pad` does, to the length
+        of the longest.
+    """
+    cut = [frames[: shape.frames] for frames in utterances]
+    length = padded_length(max(map(len, cut), default=0), shape)
+    stacked = np.zeros((len(cut), length, shape.features), np.float32)
+    for place, frames in zip(stacked, cut, strict=True):
+        place[: len(frames)] = frames
+    return stacked
+
+
+def joined(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Put arrays of utterances that are padded to different lengths into one.
+
+    Parameters
+    ----------
+    parts
+        Shape ``(n, L, features)`` each, of one front end; at least one.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(sum of n, longest L, features)``, float32.
+    """
+    length = max(part.shape[1] for part in parts)
+    return np.concatenate(
+        [np.pad(part, ((0, 0), (0, length - part.shape[1]), (0, 0))) for part in parts]
+    )
