@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.settings import DataSettings, SimulationSettings
 from shared.settings import options_of, separated
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _WIDE = 180
 _MODELS_OF_ONE = ["dense", "conv", "lstm"]
 _PARTITIONS_OF_ONE = ["baseline", "random", "single-emotion", "speaker"]
 _MODELS_OF_TWO = ["dense", "conv"]
+_BASELINES = ["svm", "logistic"]
 _COUNTS = ["1", "2", "4", "8", "12", "16", "20"]
 
 experiment = typer.Typer(
@@ -205,6 +206,43 @@ def personalisation(
     place.answer(document, [table_of(rows)], markdown_table(rows), as_json=json_)
 
 
+@experiment.command()
+@options_of(DataSettings)
+def baselines(
+    *,
+    given: dict[str, Any],
+    out: Out = Path("runs/baselines"),
+    config: Config = None,
+    models: Annotated[
+        list[str],
+        typer.Option(
+            help="svm (radial kernel), logistic (regression): repeated, or separated by commas."
+        ),
+    ] = _BASELINES,
+    overwrite: Overwrite = False,
+    write: Write = None,
+    json_: Json = False,
+) -> None:
+    """Let scikit-learn recognise: what features pooled over time give on the same folds.
+
+    Example: edge-client experiment baselines --corpus ravdess --data PATH --no-validation
+    """
+    from edge_client.simulation import experiment_report as report
+    from edge_client.simulation.baselines import execute_baselines, plan_baselines
+    from shared.command import progress_console
+
+    settings = DataSettings.collect(given, config)
+    plan = plan_baselines(settings, out, separated(models))
+    place = _Place("baselines", out, write)
+    place.check()
+    summaries = execute_baselines(plan, progress_console(), overwrite=overwrite)
+    for summary in summaries:
+        _draw_confusion(summary, out)
+    text = report.markdown_table(report.rows_of_one(summaries))
+    text += "\n" + report.markdown_confusions(summaries)
+    place.answer({"cells": summaries}, report.tables_of_one(summaries), text, as_json=json_)
+
+
 def _numbers(texts: list[str]) -> list[int]:
     """Read whole numbers; raise :class:`SettingsError` if they are not."""
     from shared.errors import SettingsError
@@ -274,12 +312,8 @@ class _Place:
 
 def _run(cells: "list[Cell]", place: _Place, *, overwrite: bool) -> list[dict[str, Any]]:
     """Make the runs of all cells; summarise and draw each cell."""
-    import numpy as np
-
-    from edge_client.simulation.pictures import draw_confusion
     from edge_client.simulation.study import execute
     from shared.command import progress_console
-    from shared.metrics import Scores
 
     place.check()
     console = progress_console()
@@ -291,7 +325,17 @@ def _run(cells: "list[Cell]", place: _Place, *, overwrite: bool) -> list[dict[st
     for cell in cells:
         own, results = results[: len(cell.plan)], results[len(cell.plan) :]
         summary = cell.summary(own)
-        scores = Scores.from_confusion(np.array(summary["confusion"]), summary["labels"])
-        draw_confusion(scores, place.out / f"{cell.model}-{cell.column}.png")
+        _draw_confusion(summary, place.out)
         summaries.append(summary)
     return summaries
+
+
+def _draw_confusion(summary: dict[str, Any], out: Path) -> None:
+    """Draw what a cell's runs, all together, recognised as what."""
+    import numpy as np
+
+    from edge_client.simulation.pictures import draw_confusion
+    from shared.metrics import Scores
+
+    scores = Scores.from_confusion(np.array(summary["confusion"]), summary["labels"])
+    draw_confusion(scores, out / f"{summary['model']}-{summary['column']}.png")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_client.simulation.partition_file import SUFFIX, divide_by_file
 from edge_client.simulation.partitions import kept, partition
-from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.settings import DataSettings, SimulationSettings
 from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.feature_cache import SkippedClip, extract_features
@@ -125,7 +125,7 @@ class Data:
     test: Examples
 
 
-def load_utterances(settings: SimulationSettings) -> Utterances:
+def load_utterances(settings: DataSettings) -> Utterances:
     """Load the corpus of a run, and the one to test on where that is another.
 
     Raises
@@ -181,7 +181,7 @@ def _load(task: Task, corpus: str, data: Path | None, happy: str) -> Utterances:
     )
 
 
-def split(utterances: Utterances, settings: SimulationSettings) -> Split:
+def split(utterances: Utterances, settings: DataSettings) -> Split:
     """Divide utterances by the evaluation protocol.
 
     With another corpus to test on, that is the test; the validation split stays what it is.
@@ -221,7 +221,7 @@ def split(utterances: Utterances, settings: SimulationSettings) -> Split:
     )
 
 
-def _paper_split(count: int, settings: SimulationSettings) -> Split:
+def _paper_split(count: int, settings: DataSettings) -> Split:
     """Take a random tenth as the test, in the order of scikit-learn's ``train_test_split``."""
     order = np.random.RandomState(PAPER_SPLIT_SEED).permutation(count)
     tenth = -(-count // 10)

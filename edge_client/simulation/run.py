@@ -268,14 +268,19 @@ def check_parts(settings: SimulationSettings) -> None:
             PARTITIONS.get(settings.partition)
     if settings.engine == "tflite":
         find_runtime()
-    for package in ("matplotlib", *(["tensorflow"] if settings.engine == "keras" else [])):
+    check_installed("matplotlib", *(["tensorflow"] if settings.engine == "keras" else []))
+    if settings.initial:
+        _initial_weights(settings)
+
+
+def check_installed(*packages: str) -> None:
+    """Raise :class:`MissingPartError` if a package of the workstation's is not installed."""
+    for package in packages:
         if find_spec(package) is None:
             raise MissingPartError(
                 f"Simulations need {package}, which is not installed.",
                 "Install it with: pip install 'chorus-edge[workstation]'",
             )
-    if settings.initial:
-        _initial_weights(settings)
 
 
 def check_can_start(settings: SimulationSettings, utterances: Utterances) -> list[int]:

@@ -11,10 +11,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from edge_client.simulation.settings import SimulationSettings
 from shared.errors import RunError, SettingsError
 from shared.files import leftovers, lock, storage_errors, write_atomically
-from shared.settings import read_toml
+from shared.settings import Settings, read_toml
 
 _SUMMARY: Final = "summary"
 """Key of ``result.json`` that says what a summary is of; a single run's has none."""
@@ -102,7 +101,7 @@ class RunFolder:
         finally:
             os.close(descriptor)
 
-    def check(self, settings: SimulationSettings, *, resume: bool, overwrite: bool) -> None:
+    def check(self, settings: Settings, *, resume: bool, overwrite: bool) -> None:
         """Check that the folder can be taken for a run with these settings; nothing is written.
 
         Raises
@@ -128,7 +127,7 @@ class RunFolder:
         if not overwrite:
             self.check_own(settings)
 
-    def check_own(self, settings: SimulationSettings) -> None:
+    def check_own(self, settings: Settings) -> None:
         """Raise :class:`RunError` if the folder's run has other settings."""
         if difference := self._difference(settings):
             raise RunError(
@@ -136,7 +135,7 @@ class RunFolder:
                 "Give the same settings (its config.toml has them), or another --out.",
             )
 
-    def claim(self, settings: SimulationSettings, *, resume: bool, overwrite: bool) -> None:
+    def claim(self, settings: Settings, *, resume: bool, overwrite: bool) -> None:
         """Take the folder for a run with these settings; remove an old one if so asked.
 
         Raises
@@ -249,13 +248,13 @@ class RunFolder:
             # Last: what is left without it, if this is interrupted, would be nobody's.
             self.config.unlink(missing_ok=True)
 
-    def _difference(self, settings: SimulationSettings) -> str:
+    def _difference(self, settings: Settings) -> str:
         """Say in which setting the folder's run differs; empty if in none that counts."""
         try:
-            theirs = SimulationSettings.parse(read_toml(self.config))
+            theirs = type(settings).parse(read_toml(self.config))
         except SettingsError:
             return "its config.toml cannot be read"
-        for name in SimulationSettings.model_fields:
+        for name in type(settings).model_fields:
             if name == "threads":  # weights do not depend on it
                 continue
             old, new = getattr(theirs, name), getattr(settings, name)

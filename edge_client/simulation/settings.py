@@ -52,6 +52,37 @@ class ProtocolSettings(Settings):
     """Which round's model is the result: the best on the validation split, or the last."""
 
 
+class SeedSettings(Settings):
+    """What all randomness follows from."""
+
+    panel: ClassVar[str] = "Randomness"
+
+    seed: int = 0
+    """Seed of everything random: partition, fresh weights, shuffling, dropout, client sampling."""
+
+
+class DataSettings(ProtocolSettings, CorpusSettings, TaskSettings, SeedSettings):
+    """What is to be recognised in which utterances, and what these are for."""
+
+    environment: ClassVar[Prefix] = "CHORUS_EDGE_"
+    panel: ClassVar[str] = "Utterances"
+
+    @model_validator(mode="after")
+    def _check_data(self) -> Self:
+        if self.fold > self.folds:
+            raise ValueError(f"fold {self.fold} does not exist, there are {self.folds}")
+        if self.test_data and not self.test_corpus:
+            raise ValueError("test_data says where the test_corpus lies, but none is given")
+        if self.test_corpus == self.corpus and _place(self.test_data) == _place(self.data):
+            raise ValueError(f"test_corpus is the {self.corpus} that is trained on")
+        return self
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether each ``fold`` tests on other speakers."""
+        return self.protocol == "speakers" and self.test_corpus is None
+
+
 class ModelSettings(Settings):
     """Which model, and what trains it."""
 
@@ -111,17 +142,9 @@ class SimulationSettings(
     SimulatedRoundSettings,
     PartitionSettings,
     ModelSettings,
-    ProtocolSettings,
-    CorpusSettings,
-    TaskSettings,
+    DataSettings,
 ):
     """Everything that determines a run: the same settings give the same weights."""
-
-    environment: ClassVar[Prefix] = "CHORUS_EDGE_"
-    panel: ClassVar[str] = "Randomness"
-
-    seed: int = 0
-    """Seed of everything random: partition, fresh weights, shuffling, dropout, client sampling."""
 
     @classmethod
     def collect(
@@ -142,24 +165,13 @@ class SimulationSettings(
         return cls.parse({**kept, **values})
 
     @model_validator(mode="after")
-    def _check_together(self) -> Self:
+    def _check_model(self) -> Self:
         from shared.architectures import architecture_of
         from shared.codecs import make_codec
 
         make_codec(self.codec)
         architecture_of(self.model, self.task)
-        if self.fold > self.folds:
-            raise ValueError(f"fold {self.fold} does not exist, there are {self.folds}")
-        if self.test_data and not self.test_corpus:
-            raise ValueError("test_data says where the test_corpus lies, but none is given")
-        if self.test_corpus == self.corpus and _place(self.test_data) == _place(self.data):
-            raise ValueError(f"test_corpus is the {self.corpus} that is trained on")
         return self
-
-    @property
-    def has_folds(self) -> bool:
-        """Whether each ``fold`` tests on other speakers."""
-        return self.protocol == "speakers" and self.test_corpus is None
 
 
 def _place(path: Path | None) -> Path | None:

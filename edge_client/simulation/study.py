@@ -13,7 +13,7 @@ from edge_client.simulation.data import Utterances, load_utterances
 from edge_client.simulation.progress import RunProgress, work
 from edge_client.simulation.run import Run, check_can_start, check_parts
 from edge_client.simulation.run_folder import RunFolder
-from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.settings import DataSettings, SimulationSettings
 from shared.architectures import Architecture, architecture_of
 from shared.metrics import Scores
 from shared.tflite import physical_cores
@@ -104,10 +104,12 @@ def execute(
     for planned, folder in zip(plan, folders, strict=True):
         folder.check(planned.settings, resume=resume, overwrite=overwrite)
         check_parts(planned.settings)
-    corpora = _Corpora(console, select)
+    corpora = Corpora(console)
     works = []
     for planned in plan:
-        examples = check_can_start(planned.settings, corpora.get(planned.settings))
+        examples = check_can_start(
+            planned.settings, select(corpora.get(planned.settings), planned.settings)
+        )
         works.append(work(planned.settings, examples))
     for planned, folder in zip(plan, folders, strict=True):
         folder.claim(planned.settings, resume=resume, overwrite=overwrite)
@@ -120,7 +122,7 @@ def execute(
                 folder.check_own(planned.settings)
                 result = folder.read_result()
                 if result is None:
-                    utterances = corpora.get(planned.settings)
+                    utterances = select(corpora.get(planned.settings), planned.settings)
                     running = engines.get(planned.settings)
                     result = Run(planned.settings, folder, utterances, running).execute(progress)
                 else:
@@ -130,21 +132,26 @@ def execute(
     return results
 
 
-class _Corpora:
-    """Loads what runs work on, each corpus once."""
+class Corpora:
+    """Loads what runs work on, each corpus once.
 
-    def __init__(self, console: "Console", select: Select) -> None:
+    Parameters
+    ----------
+    console
+        Where clips that cannot be used are named.
+    """
+
+    def __init__(self, console: "Console") -> None:
         self._console = console
-        self._select = select
         self._loaded: dict[tuple[Any, ...], Utterances] = {}
 
-    def get(self, settings: SimulationSettings) -> Utterances:
+    def get(self, settings: DataSettings) -> Utterances:
         """Give the utterances of a run."""
         where = tuple(getattr(settings, name) for name in _CORPUS)
         if where not in self._loaded:
             self._loaded[where] = load_utterances(settings)
             _tell_skipped(self._loaded[where], self._console)
-        return self._select(self._loaded[where], settings)
+        return self._loaded[where]
 
 
 def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:

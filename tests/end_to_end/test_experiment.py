@@ -101,3 +101,20 @@ def test_what_does_not_exist_is_told_at_once(
     assert "There is no partition shuffled; there are: baseline, random" in unknown.err
     assert "Traceback" not in unknown.err
     assert not (tmp_path / "one").exists()
+
+
+def test_baselines(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "baselines"
+    line = ["experiment", "baselines", "--corpus", "manifest", "--data", small_corpus]
+    line += ["--out", out, "--protocol", "paper"]
+    done = edge_client(*line)
+    assert done.code == 0, done.err
+    assert "svm, baseline: confusion" in done.out
+    assert "logistic" in done.out
+    again = edge_client(*line, "--json")
+    assert again.code == 0, again.err
+    assert "UAR" not in again.err, "finished folds are not made again"
+    assert [cell["model"] for cell in json.loads(again.out)["cells"]] == ["svm", "logistic"]
+    wrong = edge_client(*line, "--models", "forest")
+    assert wrong.code == 2
+    assert "There is no baseline forest" in wrong.err

@@ -1,0 +1,212 @@
+"""Simple baselines: what scikit-learn makes of features pooled over time, without a federation.
+
+They say what a model that learns from frames has to be better than. Folds, normalisation and scores
+are those of the other experiments. Nothing is tuned: both classifiers have scikit-learn's defaults,
+but weigh the labels alike, as UAR does.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.simulation.data import Utterances, normalise, split
+from edge_client.simulation.experiments import BASELINE
+from edge_client.simulation.run import check_installed
+from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.settings import DataSettings
+from edge_client.simulation.study import Corpora, summarise
+from shared.errors import SettingsError
+from shared.front_ends import front_end_of
+from shared.metrics import Scores, confusion
+from shared.training import Examples
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PERCENTILES: Final = (10, 25, 50, 75, 90)
+"""Of each feature over an utterance's frames, beside mean and standard deviation."""
+
+CLASSIFIERS: Final = ("svm", "logistic")
+"""Support vector machine with a radial kernel, and logistic regression."""
+
+
+class BaselineSettings(DataSettings):
+    """What determines the result of one fold."""
+
+    classifier: Literal["svm", "logistic"]
+    """What recognises."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFold:
+    """A fold to be made.
+
+    Attributes
+    ----------
+    folder
+        Where its files go.
+    settings
+        What determines its result.
+    """
+
+    folder: Path
+    settings: BaselineSettings
+
+
+def plan_baselines(
+    settings: DataSettings, out: Path, classifiers: Sequence[str]
+) -> list[tuple[PlannedFold, ...]]:
+    """Plan the folds of each classifier.
+
+    Parameters
+    ----------
+    settings
+        Which utterances, and how they are divided.
+    out
+        Folder of the experiment.
+    classifiers
+        Some of :data:`CLASSIFIERS`.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such classifier.
+    """
+    for name in classifiers:
+        if name not in CLASSIFIERS:
+            raise SettingsError(
+                f"There is no baseline {name}; there are: {', '.join(CLASSIFIERS)}."
+            )
+    folds = range(1, settings.folds + 1) if settings.has_folds else [settings.fold]
+    return [
+        tuple(
+            PlannedFold(
+                out / f"{name}-{BASELINE}" / (f"fold-{fold}" if settings.has_folds else "run"),
+                BaselineSettings.parse({**settings.model_dump(), "fold": fold, "classifier": name}),
+            )
+            for fold in folds
+        )
+        for name in dict.fromkeys(classifiers)
+    ]
+
+
+def execute_baselines(
+    plan: Sequence[Sequence[PlannedFold]], console: "Console", *, overwrite: bool
+) -> list[dict[str, Any]]:
+    """Make all folds but those that are finished, and summarise each classifier.
+
+    Returns
+    -------
+    list of dict
+        As :meth:`edge_client.simulation.experiments.Cell.summary` gives them.
+
+    Raises
+    ------
+    ChorusError
+        If a fold cannot be made; those before it are kept.
+    """
+    from rich.progress import Progress
+
+    check_installed("matplotlib", "sklearn")
+    folds = [fold for own in plan for fold in own]
+    folders = [RunFolder(fold.folder) for fold in folds]
+    for fold, folder in zip(folds, folders, strict=True):
+        folder.check(fold.settings, resume=not overwrite, overwrite=overwrite)
+    corpora = Corpora(console)
+    for fold in folds:
+        split(corpora.get(fold.settings), fold.settings)
+    for fold, folder in zip(folds, folders, strict=True):
+        folder.claim(fold.settings, resume=not overwrite, overwrite=overwrite)
+    results = []
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        for fold, folder in bar.track(list(zip(folds, folders, strict=True)), description="folds"):
+            with folder.locked():
+                folder.check_own(fold.settings)
+                result = folder.read_result()
+                if result is None:
+                    result = recognise(corpora.get(fold.settings), fold.settings)
+                    folder.write_result(result)
+                    title = f"{fold.settings.classifier}  fold {fold.settings.fold}"
+                    console.print(f"{title}  UAR {result['uar']:.3f}", markup=False)
+            results.append(result)
+    rest = iter(results)
+    return [
+        {
+            "model": own[0].settings.classifier,
+            "column": BASELINE,
+            **summarise(list(islice(rest, len(own)))),
+        }
+        for own in plan
+    ]
+
+
+def recognise(utterances: Utterances, settings: BaselineSettings) -> dict[str, Any]:
+    """Train a classifier on a fold's training set, and test it on the fold.
+
+    Returns
+    -------
+    dict
+        The scores, and what :func:`edge_client.simulation.study.summarise` reads.
+    """
+    begun = time.monotonic()
+    parts = split(utterances, settings)
+    examples = normalise(
+        utterances,
+        parts.train,
+        settings.normalisation,
+        front_end_of(settings.task.front_end),
+    )
+    train, test = examples.take(parts.train), examples.take(parts.test)
+    classifier = _classifier(settings.classifier)
+    classifier.fit(pooled(train), train.labels)
+    names = settings.task.names
+    counts = confusion(test.labels, classifier.predict(pooled(test)), len(names))
+    scores = Scores.from_confusion(counts, names)
+    return {
+        "seed": settings.seed,
+        "settings": {**settings.model_dump(mode="json"), "rounds": 1},
+        "clients": 1,
+        "bytes_up_per_round": 0,
+        "seconds": time.monotonic() - begun,
+        **scores.to_dict(),
+    }
+
+
+def pooled(examples: Examples) -> NDArray[np.float64]:
+    """Describe each utterance by how its features are spread over its true frames.
+
+    Parameters
+    ----------
+    examples
+        Normalised; features of shape ``(n, L, features)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(n, 7 * features)``: mean, standard deviation, :data:`PERCENTILES`.
+    """
+    rows = []
+    for padded, count in zip(examples.features, examples.frames, strict=True):
+        frames = padded[:count].astype(np.float64)
+        spread = np.percentile(frames, PERCENTILES, axis=0)
+        rows.append(np.concatenate([frames.mean(axis=0), frames.std(axis=0), spread.ravel()]))
+    return np.array(rows)
+
+
+def _classifier(name: str) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    if name == "svm":
+        return make_pipeline(StandardScaler(), SVC(class_weight="balanced"))
+    return make_pipeline(
+        StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=5000)
+    )
