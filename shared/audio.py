@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shared import ffmpeg
 from shared.errors import AudioError
 
 Samples = NDArray[np.float32]
@@ -26,10 +27,10 @@ SLOWEST: Final = 4_000
 FASTEST: Final = 384_000
 """Sampling rates beyond these are taken for a damaged header."""
 
-SUFFIXES: Final = frozenset(
-    {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus"}
-    | {".w64", ".wav"}
-)
+SUFFIXES: Final = ffmpeg.SUFFIXES | {
+    *(".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus"),
+    *(".w64", ".wav"),
+}
 """What a file must end in to be taken for a clip when a folder is searched."""
 
 _TYPES: Final = frozenset(
@@ -50,7 +51,8 @@ def read_clip(path: Path) -> Samples:
     Parameters
     ----------
     path
-        A file in any format that libsndfile reads, whatever its name ends in.
+        A file in any format that libsndfile reads, whatever its name ends in; or one that ffmpeg
+        reads and whose name ends in one of :data:`shared.ffmpeg.SUFFIXES`.
 
     Returns
     -------
@@ -61,12 +63,36 @@ def read_clip(path: Path) -> Samples:
     ------
     AudioError
         If the file is missing, not audio, damaged, empty, longer than 10 minutes, or holds values
-        that are not finite. The sentence names the file.
+        that are not finite; or if it needs ffmpeg, and that is not there. The sentence names the
+        file.
     """
-    import soundfile
-
     if not path.is_file():
         raise AudioError(f"There is no clip {path}.", "Check the name, or name its folder.")
+    by = _by_ffmpeg if path.suffix.lower() in ffmpeg.SUFFIXES else _by_libsndfile
+    return _finished(f"The clip {path}", by(path))
+
+
+def _by_ffmpeg(path: Path) -> Samples:
+    name = f"The clip {path}"
+    with ffmpeg.decoding(path) as decoded:
+        rate = decoded.rate
+        # What it says it lasts may be wrong, or missing: so it is counted, too.
+        _check(name, max(1, round(decoded.seconds * rate)), rate)
+
+        def counted() -> Iterator[NDArray[np.float32]]:
+            count = 0
+            for block in decoded.blocks:
+                count += len(block)
+                _check(name, count, rate)
+                yield block
+            _check(name, count, rate)
+
+        return _gathered(counted(), rate)
+
+
+def _by_libsndfile(path: Path) -> Samples:
+    import soundfile
+
     try:
         with soundfile.SoundFile(path) as file:
             _check(f"The clip {path}", file.frames, file.samplerate)
@@ -82,7 +108,7 @@ def read_clip(path: Path) -> Samples:
         ) from error
     if cut:
         raise AudioError(f"The clip {path} is damaged: its end is missing.", "Copy it again.")
-    return _finished(f"The clip {path}", samples)
+    return samples
 
 
 def to_utterance(samples: NDArray[Any], rate: float) -> Samples:
