@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -159,7 +160,7 @@ def _compute(clips: Sequence[Clip], front_end: FrontEnd, workers: int) -> Iterat
     """Compute features in the order of the clips."""
     done = 0
     outcome_of = partial(_outcome, front_end)
-    if workers > 1 and len(clips) >= POOL_FROM:
+    if workers > 1 and len(clips) >= POOL_FROM and _travels(front_end):
         # Spawned, not forked: a fork would copy TensorFlow's threads in the middle of their work.
         pool = ProcessPoolExecutor(
             workers, multiprocessing.get_context("spawn"), initializer=_begin_worker
@@ -173,6 +174,15 @@ def _compute(clips: Sequence[Clip], front_end: FrontEnd, workers: int) -> Iterat
         finally:
             pool.shutdown(cancel_futures=True)
     yield from map(outcome_of, clips[done:])
+
+
+def _travels(front_end: FrontEnd) -> bool:
+    """Say whether another process can compute with it: a function of a module, not a lambda."""
+    try:
+        pickle.dumps(front_end)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
 
 
 def _outcome(front_end: FrontEnd, clip: Clip) -> Outcome:

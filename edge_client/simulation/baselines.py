@@ -113,8 +113,10 @@ def execute_baselines(
     """
     from rich.progress import Progress
 
-    check_installed("matplotlib", "sklearn")
     folds = [fold for own in plan for fold in own]
+    check_installed("matplotlib", "sklearn")
+    if any(fold.settings.augment_waveforms for fold in folds):
+        check_installed("librosa")
     folders = [RunFolder(fold.folder) for fold in folds]
     for fold, folder in zip(folds, folders, strict=True):
         folder.check(fold.settings, resume=not overwrite, overwrite=overwrite)
@@ -162,7 +164,8 @@ def recognise(utterances: Utterances, settings: BaselineSettings) -> dict[str, A
         settings.normalisation,
         front_end_of(settings.task.front_end),
     )
-    train, test = examples.take(parts.train), examples.take(parts.test)
+    train = examples.take(utterances.with_copies(parts.train))
+    test = examples.take(parts.test)
     classifier = _classifier(settings.classifier)
     classifier.fit(pooled(train), train.labels)
     names = settings.task.names

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from edge_client.simulation.partition_file import SUFFIX, divide_by_file
 from edge_client.simulation.partitions import kept, partition
 from edge_client.simulation.settings import DataSettings, SimulationSettings
+from edge_client.simulation.waveforms import varied_clips
 from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.feature_cache import SkippedClip, extract_features
+from shared.features import joined
 from shared.front_ends import FrontEnd, front_end_of
 from shared.labelled_clips import normalised_by_owner
 from shared.randomness import stream
@@ -26,6 +28,22 @@ DEFAULT_CLIENTS = 4
 
 PAPER_SPLIT_SEED = 42
 """Seed of the paper's random test split (Chau & Garces, 2021)."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Varied copies of utterances, to train on beside them, not normalised.
+
+    Attributes
+    ----------
+    examples
+        As those of :class:`Utterances`.
+    sources
+        Shape ``(copies,)``: the index of the utterance that each is a copy of.
+    """
+
+    examples: Examples
+    sources: Indices
 
 
 @dataclass(frozen=True)
@@ -44,6 +62,8 @@ class Utterances:
         How many of them, at the end, are of another corpus to test on.
     clips
         How the corpus names each, shape ``(n,)``; empty where nobody asks for them by name.
+    copies
+        Of some of them, if any were asked for.
     """
 
     examples: Examples
@@ -51,13 +71,27 @@ class Utterances:
     skipped: tuple[SkippedClip, ...]
     foreign: int = 0
     clips: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
+    copies: Copies | None = None
 
     def take(self, where: Indices) -> "Utterances":
-        """Select utterances of the first corpus by index."""
+        """Select utterances of the first corpus by index, and their copies."""
         clips = self.clips[where] if len(self.clips) else self.clips
-        return Utterances(
-            self.examples.take(where), self.speakers[where], self.skipped, clips=clips
-        )
+        copies = self.copies
+        if copies is not None:
+            place = np.full(len(self.examples), -1)
+            place[where] = np.arange(len(where))
+            sources = place[copies.sources]
+            kept = np.flatnonzero(sources >= 0)
+            copies = Copies(copies.examples.take(kept), sources[kept])
+        taken = self.examples.take(where)
+        return Utterances(taken, self.speakers[where], self.skipped, clips=clips, copies=copies)
+
+    def with_copies(self, where: Indices) -> Indices:
+        """Give indices of utterances, and behind them where :func:`normalise` has their copies."""
+        if self.copies is None:
+            return where
+        copies = np.flatnonzero(np.isin(self.copies.sources, where))
+        return np.concatenate([where, len(self.examples) + copies])
 
 
 @dataclass(frozen=True)
@@ -133,27 +167,23 @@ def load_utterances(settings: DataSettings) -> Utterances:
     CorpusError
         If a corpus is not there, or a label of the task is missing in it.
     """
-    task = settings.task
-    here = _load(task, settings.corpus, settings.data, settings.happy)
+    here = _load(settings, settings.corpus, settings.data, settings.augment_waveforms)
     if settings.test_corpus is None:
         return here
-    there = _load(task, settings.test_corpus, settings.test_data, settings.happy)
+    there = _load(settings, settings.test_corpus, settings.test_data)
     if settings.test_corpus == settings.corpus:  # two manifests: each has its own Anna
         there = replace(there, speakers=np.char.add("other ", there.speakers))
     return Utterances(
-        Examples(
-            np.concatenate([here.examples.features, there.examples.features]),
-            np.concatenate([here.examples.frames, there.examples.frames]),
-            np.concatenate([here.examples.labels, there.examples.labels]),
-        ),
+        _together(here.examples, there.examples),
         np.concatenate([here.speakers, there.speakers]),
         here.skipped + there.skipped,
         len(there.examples),
         np.concatenate([here.clips, there.clips]),
+        here.copies,
     )
 
 
-def _load(task: Task, corpus: str, data: Path | None, happy: str) -> Utterances:
+def _load(settings: DataSettings, corpus: str, data: Path | None, copies: int = 0) -> Utterances:
     """Load a corpus and compute its features, or take them from the cache.
 
     Raises
@@ -161,10 +191,9 @@ def _load(task: Task, corpus: str, data: Path | None, happy: str) -> Utterances:
     CorpusError
         If the corpus is not there, or a label of the task is missing in it.
     """
-    options = {"happy": happy} if corpus == "iemocap" else {}
-    found = extract_features(
-        load_corpus(corpus, data, task, **options).labelled, front_end_of(task.front_end)
-    )
+    task, front_end = settings.task, front_end_of(settings.task.front_end)
+    options = {"happy": settings.happy} if corpus == "iemocap" else {}
+    found = extract_features(load_corpus(corpus, data, task, **options).labelled, front_end)
     labels = found.labels(task)
     missing = [name for i, name in enumerate(task.names) if not (labels == i).any()]
     if missing:
@@ -173,11 +202,28 @@ def _load(task: Task, corpus: str, data: Path | None, happy: str) -> Utterances:
             f"All {len(task.labels)} labels are needed: choose --labels that it has; "
             "'edge-client corpora' says how each corpus labels its clips.",
         )
-    return Utterances(
+    loaded = Utterances(
         Examples(found.features, found.frames, labels),
         np.array([f"{corpus} {clip.speaker}" for clip in found.clips]),
         tuple(found.skipped),
         clips=np.array([clip.identifier for clip in found.clips]),
+    )
+    if not copies:
+        return loaded
+    varied = extract_features(varied_clips(found.clips, copies, settings.seed), front_end)
+    # A copy that cannot be used, as it is too short now, is missing among them.
+    index = {clip.identifier: place for place, clip in enumerate(found.clips)}
+    copied = (clip.identifier.rpartition("#")[0] for clip in varied.clips)
+    sources = np.array([index[identifier] for identifier in copied], np.int64)
+    own = Examples(varied.features, varied.frames, labels[sources])
+    return replace(loaded, copies=Copies(own, sources))
+
+
+def _together(one: Examples, other: Examples) -> Examples:
+    return Examples(
+        joined([one.features, other.features]),
+        np.concatenate([one.frames, other.frames]),
+        np.concatenate([one.labels, other.labels]),
     )
 
 
@@ -239,7 +285,8 @@ def divide(utterances: Utterances, settings: SimulationSettings) -> tuple[Split,
     Returns
     -------
     Split, list of numpy.ndarray
-        The split, and the indices of each client's utterances; in the baseline one client has all.
+        The split, and the indices of each client's utterances and their copies, as
+        :func:`normalise` has them; in the baseline one client has all.
 
     Raises
     ------
@@ -248,7 +295,7 @@ def divide(utterances: Utterances, settings: SimulationSettings) -> tuple[Split,
     """
     parts = split(utterances, settings)
     if settings.baseline:
-        return parts, [parts.train]
+        return parts, [utterances.with_copies(parts.train)]
     speakers = utterances.speakers[parts.train]
     rng = stream(settings.seed, "partition")
     if settings.partition.endswith(SUFFIX):
@@ -256,7 +303,7 @@ def divide(utterances: Utterances, settings: SimulationSettings) -> tuple[Split,
         found = divide_by_file(file, utterances.clips[parts.train])
         most, clients = settings.examples_per_client, settings.clients or len(found)
         places = kept(settings.partition, found, len(speakers), clients, most, rng)
-        return parts, [parts.train[place] for place in places]
+        return parts, [utterances.with_copies(parts.train[place]) for place in places]
     one_each = len(np.unique(speakers)) if settings.partition == "speaker" else DEFAULT_CLIENTS
     places = partition(
         settings.partition,
@@ -268,7 +315,7 @@ def divide(utterances: Utterances, settings: SimulationSettings) -> tuple[Split,
         examples_per_client=settings.examples_per_client,
         alpha=settings.alpha,
     )
-    return parts, [parts.train[place] for place in places]
+    return parts, [utterances.with_copies(parts.train[place]) for place in places]
 
 
 def prepare(utterances: Utterances, settings: SimulationSettings) -> Data:
@@ -297,13 +344,19 @@ def normalise(utterances: Utterances, train: Indices, how: str, front_end: Front
     """Normalise features as ``none``, ``corpus`` or ``device`` says.
 
     A device's statistics are those of all the utterances it has heard from its user, labelled or
-    not; here, of all utterances of the same speaker.
+    not; here, of all utterances of the same speaker. Copies are normalised by the statistics of
+    what they are copies of, and stand behind all utterances.
     """
-    raw = utterances.examples
+    raw, speakers, copies = utterances.examples, utterances.speakers, utterances.copies
+    count = len(raw)
+    if copies is not None:
+        raw = _together(raw, copies.examples)
+        speakers = np.concatenate([speakers, speakers[copies.sources]])
     if how == "none":
         return raw
-    if how == "device":
-        return normalised_by_owner(raw, utterances.speakers, front_end)
-    known = np.zeros(len(raw), np.bool_)
-    known[train] = True
-    return normalised_by_owner(raw, np.repeat("the server", len(raw)), front_end, known)
+    known = np.arange(len(raw)) < count
+    if how == "corpus":
+        known[:] = False
+        known[train] = True
+        speakers = np.repeat("the server", len(raw))
+    return normalised_by_owner(raw, speakers, front_end, known)

@@ -268,7 +268,11 @@ def check_parts(settings: SimulationSettings) -> None:
             PARTITIONS.get(settings.partition)
     if settings.engine == "tflite":
         find_runtime()
-    check_installed("matplotlib", *(["tensorflow"] if settings.engine == "keras" else []))
+    check_installed(
+        "matplotlib",
+        *(["tensorflow"] if settings.engine == "keras" else []),
+        *(["librosa"] if settings.augment_waveforms else []),
+    )
     if settings.initial:
         _initial_weights(settings)
 

@@ -32,6 +32,9 @@ class CorpusSettings(Settings):
     normalisation: Literal["none", "corpus", "device"] = "device"
     """none (the paper), corpus (statistics of the training set), or device (each speaker's own
     statistics, as a device keeps them for its user; no data leaves it)."""
+    augment_waveforms: Annotated[int, Field(ge=0, le=20)] = 0
+    """Train on so many copies of each training clip, too, each in another pitch, tempo, room and
+    noise. They count in no statistics."""
 
 
 class ProtocolSettings(Settings):

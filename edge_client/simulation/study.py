@@ -148,6 +148,8 @@ class Corpora:
     def get(self, settings: DataSettings) -> Utterances:
         """Give the utterances of a run."""
         where = tuple(getattr(settings, name) for name in _CORPUS)
+        if settings.augment_waveforms:  # other seeds vary clips in other ways
+            where = (*where, settings.augment_waveforms, settings.seed)
         if where not in self._loaded:
             self._loaded[where] = load_utterances(settings)
             _tell_skipped(self._loaded[where], self._console)

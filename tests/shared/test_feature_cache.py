@@ -19,7 +19,7 @@ from shared import feature_cache
 from shared.audio import RATE, Samples
 from shared.corpora import Clip, load_corpus
 from shared.corpora.corpus import AudioFile
-from shared.errors import AudioError, CorpusError
+from shared.errors import AudioError, CorpusError, SettingsError
 from shared.feature_cache import extract_features
 from shared.feature_store import FeatureStore
 from shared.features import Frames, pad
@@ -241,6 +241,27 @@ def test_a_few_clips_are_computed_without_other_processes(tmp_path: Path) -> Non
         [good, Clip("w", Witness(0), "sad", "sad", "a")], PAPER, tmp_path, workers=2
     )
     assert found.skipped[0].reason.startswith(f"{os.getpid()} ")
+
+
+def test_a_front_end_that_cannot_travel_is_computed_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    own = FrontEnd(replace(PAPER34, name="own"), 0.1, lambda samples: frame_features(samples))  # noqa: PLW0108  # a lambda, on purpose
+    found = extract_features(synthetic(), own, tmp_path, workers=2)
+    expected = extract_features(synthetic(), PAPER, tmp_path)
+    assert np.array_equal(found.features, expected.features)
+
+
+def test_a_front_end_of_a_wrong_shape_ends_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    wrong = FrontEnd(replace(PAPER34, features=33), 0.1, frame_features)
+    for workers in (1, 2):
+        with pytest.raises(SettingsError, match=r"gives features of shape \(\d+, 34\)") as caught:
+            extract_features(synthetic(), wrong, tmp_path, workers=workers)
+        assert caught.value.remedy
 
 
 def test_a_worker_that_dies_is_done_without(
