@@ -9,20 +9,9 @@ and its place are ours: the smallest version that has what is needed, built-in o
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-
-DESCRIPTION: Final = "Chorus"
-"""What the files say of themselves."""
-
-_TYPES: Final = {
-    np.dtype(np.float32): "FLOAT32",
-    np.dtype(np.float16): "FLOAT16",
-    np.dtype(np.int32): "INT32",
-    np.dtype(np.int8): "INT8",
-    np.dtype(np.bool_): "BOOL",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +25,16 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """A tensor as the file describes it."""
+class Stored:
+    """A tensor as the file describes it; ``data`` is what a constant holds."""
 
     name: str
     tensor: Tensor
     data: bytes | None
-    variable: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Op:
+class Op:
     """An op: its code, version, tensors (-1 for one left out) and options."""
 
     code: str
@@ -72,8 +60,8 @@ class Graph:
     name: str
     inputs: dict[str, Tensor] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)
-    stored: list[_Stored] = field(default_factory=list)
-    ops: list[_Op] = field(default_factory=list)
+    stored: list[Stored] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
     _constants: dict[tuple[bytes, str, tuple[int, ...]], Tensor] = field(default_factory=dict)
 
     def input(
@@ -110,10 +98,6 @@ class Graph:
             self._constants[key] = self._tensor(array.shape, dtype, data=data, scale=scale)
         return self._constants[key]
 
-    def variable(self, shape: Sequence[int]) -> Tensor:
-        """Add a tensor that the op it is given to keeps for itself; it starts as zeros."""
-        return self._tensor(shape, np.float32, variable=True)
-
     def op(
         self,
         code: str,
@@ -144,7 +128,7 @@ class Graph:
         kind = np.dtype(dtype or first.dtype)
         result = self._tensor(shape, kind, scale=first.scale if kind == np.int8 else None)
         indices = tuple(-1 if tensor is None else tensor.index for tensor in inputs)
-        self.ops.append(_Op(code, version, indices, (result.index,), options, values))
+        self.ops.append(Op(code, version, indices, (result.index,), options, values))
         return result
 
     def matmul(self, a: Tensor, b: Tensor, *, adj_x: bool = False, adj_y: bool = False) -> Tensor:
@@ -223,91 +207,7 @@ class Graph:
         name: str = "",
         data: bytes | None = None,
         scale: float | None = None,
-        variable: bool = False,
     ) -> Tensor:
         tensor = Tensor(len(self.stored), tuple(map(int, shape)), np.dtype(dtype), scale)
-        self.stored.append(_Stored(name, tensor, data, variable))
+        self.stored.append(Stored(name, tensor, data))
         return tensor
-
-
-def serialise(graphs: Sequence[Graph]) -> bytes:
-    """Write graphs as one TFLite file, each as a subgraph with a signature of its name."""
-    import flatbuffers  # type: ignore[import-untyped] # it publishes no types
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    model = schema.ModelT()
-    model.version, model.description = 3, DESCRIPTION
-    empty = schema.BufferT()
-    model.buffers, model.operatorCodes, model.subgraphs, model.signatureDefs = [empty], [], [], []
-    codes: dict[tuple[str, int], int] = {}
-    buffers: dict[bytes, int] = {}
-    for index, graph in enumerate(graphs):
-        model.subgraphs.append(_subgraph(schema, graph, model.buffers, buffers, codes))
-        model.signatureDefs.append(_signature(schema, graph, index))
-    for code, version in codes:
-        entry = schema.OperatorCodeT()
-        entry.builtinCode, entry.version = getattr(schema.BuiltinOperator, code), version
-        # Older readers know only codes below 127, and find the others where this one says 127.
-        entry.deprecatedBuiltinCode = min(entry.builtinCode, 127)
-        model.operatorCodes.append(entry)
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-def _subgraph(
-    schema: Any,
-    graph: Graph,
-    stored: list[Any],
-    buffers: dict[bytes, int],
-    codes: dict[tuple[str, int], int],
-) -> Any:
-    """Describe a graph; note its constants and op codes in what the whole file shares."""
-    subgraph = schema.SubGraphT()
-    subgraph.name, subgraph.tensors, subgraph.operators = graph.name, [], []
-    subgraph.inputs = [tensor.index for tensor in graph.inputs.values()]
-    subgraph.outputs = [tensor.index for tensor in graph.outputs.values()]
-    for item in graph.stored:
-        tensor = schema.TensorT()
-        tensor.name, tensor.shape = item.name or None, np.array(item.tensor.shape, np.int32)
-        tensor.type = getattr(schema.TensorType, _TYPES[item.tensor.dtype])
-        tensor.isVariable = item.variable
-        if item.tensor.scale is not None:
-            tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale = np.array([item.tensor.scale], np.float32)
-            tensor.quantization.zeroPoint = np.array([0], np.int64)
-        if item.data is not None:
-            if item.data not in buffers:
-                buffers[item.data] = len(stored)
-                stored.append(schema.BufferT())
-                stored[-1].data = np.frombuffer(item.data, np.uint8)
-            tensor.buffer = buffers[item.data]
-        subgraph.tensors.append(tensor)
-    for op in graph.ops:
-        operator = schema.OperatorT()
-        operator.opcodeIndex = codes.setdefault((op.code, op.version), len(codes))
-        operator.inputs = np.array(op.inputs, np.int32)
-        operator.outputs = np.array(op.outputs, np.int32)
-        if op.options:
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, op.options)
-            operator.builtinOptions = getattr(schema, f"{op.options}T")()
-            for name, value in op.values.items():
-                if not hasattr(operator.builtinOptions, name):
-                    raise ValueError(f"{op.options} has no {name}")
-                setattr(operator.builtinOptions, name, value)
-        subgraph.operators.append(operator)
-    return subgraph
-
-
-def _signature(schema: Any, graph: Graph, index: int) -> Any:
-    signature = schema.SignatureDefT()
-    signature.signatureKey, signature.subgraphIndex = graph.name, index
-    signature.inputs = [_named(schema, *item) for item in graph.inputs.items()]
-    signature.outputs = [_named(schema, *item) for item in graph.outputs.items()]
-    return signature
-
-
-def _named(schema: Any, name: str, tensor: Tensor) -> Any:
-    entry = schema.TensorMapT()
-    entry.name, entry.tensorIndex = name, tensor.index
-    return entry

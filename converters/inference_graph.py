@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.graph import Graph, Tensor, serialise
+from converters.graph import Graph, Tensor
+from converters.tflite_file import serialise
 from shared.architectures import FEATURES, FRAMES, LSTM, Architecture, Conv1D, Dense
 from shared.tflite import across
 from shared.weights import Weights, split

@@ -26,10 +26,11 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
-from converters.graph import Graph, Tensor, serialise
+from converters.graph import Graph, Tensor
 from converters.inference_graph import inference_graph
 from converters.layers import Backward, conv1d, cross_entropy, dense, relu_dropout
 from converters.lstm import lstm, lstm_forward
+from converters.tflite_file import serialise
 from shared.architectures import FEATURES, FRAMES, HEAD, LSTM, Architecture, Conv1D, Dense, Layer
 from shared.emotions import EMOTIONS
 from shared.tflite import MASK_UNIT
