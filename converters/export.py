@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converters.inference_graph import Quantize, inference_file
 from converters.inspection import inspect_bytes
 from converters.keras_import import import_tensorflow
-from converters.training_graphs import SIGNATURES, Signature, trainable_file
 from converters.verification import verify_inference, verify_trainable
 from shared.architectures import ARCHITECTURES, Architecture
 from shared.errors import SettingsError
 from shared.files import write_atomically
+from shared.graphs.inference_graph import Quantize, inference_file
+from shared.graphs.training_graphs import SIGNATURES, Signature, trainable_file
 from shared.weights import load_weights
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from converters.op_names import BUILTIN_OPS, CUSTOM, TYPES
 from shared.errors import WeightsError
+from shared.graphs.op_names import BUILTIN_OPS, CUSTOM, TYPES
 
 _MAGIC: Final = b"TFL3"
 """Stands behind the first four bytes."""

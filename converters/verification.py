@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.inference_graph import Quantize
-from converters.training_graphs import BATCH
 from shared.architectures import DROPOUT, FEATURES, FRAMES, Architecture
 from shared.emotions import EMOTIONS
 from shared.errors import ChorusError
+from shared.graphs.inference_graph import Quantize
+from shared.graphs.training_graphs import BATCH
 from shared.tflite import (
     MASK_UNIT,
     Session,

@@ -9,16 +9,16 @@ import pytest
 from typer.testing import CliRunner
 
 from converters import export as exporting
-from converters import layers, training_graphs
 from converters.cli import app
 from converters.export import Job, export
-from converters.inference_graph import Quantize, inference_file
 from converters.inspection import inspect_bytes
-from converters.training_graphs import SIGNATURES, trainable_file
 from converters.verification import keras_logits, keras_step, verify_trainable
 from shared.architectures import ARCHITECTURES, ModelName
 from shared.command import progress_console
 from shared.errors import ChorusError, SettingsError, WeightsError
+from shared.graphs import layers, training_graphs
+from shared.graphs.inference_graph import Quantize, inference_file
+from shared.graphs.training_graphs import SIGNATURES, trainable_file
 from shared.tflite import Session, packaged_file
 from shared.weights import initial_weights, save_weights
 from tests.edge_client.tflite.cases import batch, weights

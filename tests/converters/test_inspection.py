@@ -12,12 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from converters import inspection
-from converters.graph import Graph
 from converters.inspection import Inspection, inspect_bytes, inspect_file
-from converters.tflite_file import serialise
-from converters.training_graphs import trainable_file
 from shared.architectures import ARCHITECTURES
 from shared.errors import WeightsError
+from shared.graphs.graph import Graph
+from shared.graphs.tflite_file import serialise
+from shared.graphs.training_graphs import trainable_file
 from shared.tflite import Session
 
 

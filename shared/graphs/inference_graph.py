@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.graph import Graph, Tensor
-from converters.tflite_file import serialise
 from shared.architectures import FEATURES, FRAMES, LSTM, Architecture, Conv1D, Dense
+from shared.graphs.graph import Graph, Tensor
+from shared.graphs.tflite_file import serialise
 from shared.tflite import across
 from shared.weights import Weights, split
 

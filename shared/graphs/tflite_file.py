@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 from flatbuffers import Builder
 
-from converters.graph import Graph, Op, Stored, Tensor
-from converters.op_names import BUILTIN_OPS, TYPES
+from shared.graphs.graph import Graph, Op, Stored, Tensor
+from shared.graphs.op_names import BUILTIN_OPS, TYPES
 
 DESCRIPTION: Final = "Chorus"
 """What the files say of themselves."""

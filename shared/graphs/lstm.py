@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.graph import Graph, Tensor
-from converters.layers import Backward
+from shared.graphs.graph import Graph, Tensor
+from shared.graphs.layers import Backward
 
 _BLOCK = 5
 """Frames whose inputs are multiplied at once: enough for speed, and little in memory."""

@@ -17,7 +17,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from converters.graph import Graph, Tensor
+from shared.graphs.graph import Graph, Tensor
 
 Backward = Callable[[Tensor, bool], tuple[list[Tensor], Tensor | None]]
 """From the gradient of a layer's output to that of its matrix, part by part, and of its input."""

@@ -5,7 +5,7 @@ signature        batch    gives
 ===============  =======  ==========================================================================
 ``train``        20       loss and the gradient of every layer's matrix
 ``train_head``   20       logits, loss, and the gradients from ``embedding_layer`` on
-``infer``        1        logits of one utterance (see :mod:`converters.inference_graph`)
+``infer``        1        logits of one utterance (see :mod:`shared.graphs.inference_graph`)
 ===============  =======  ==========================================================================
 
 A device has a file for each signature: a runtime prepares all graphs of a file, and those of whole
@@ -14,9 +14,9 @@ training would take more memory than training the head does.
 Weights are inputs and gradients outputs, so one file serves every round, and the optimiser works in
 place on the runtime's own input buffers. The inputs whose names end in ``_weights`` are, in the
 order of their tensors, the flat vector, cut: a layer's kernels and bias are one matrix, or several
-parts of it, as they lie there (see :mod:`converters.layers`); those in ``_across`` are transposed
-parts. ``<name>_gradient`` is an output of the same shape. ``<layer>_mask`` is a layer's dropout
-mask; below the head, ``train_head`` takes it in bytes (:data:`shared.tflite.MASK_UNIT`).
+parts of it, as they lie there (see :mod:`shared.graphs.layers`); those in ``_across`` are
+transposed parts. ``<name>_gradient`` is an output of the same shape. ``<layer>_mask`` is a layer's
+dropout mask; below the head, ``train_head`` takes it in bytes (:data:`shared.tflite.MASK_UNIT`).
 """
 
 import math
@@ -26,13 +26,13 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
-from converters.graph import Graph, Tensor
-from converters.inference_graph import inference_graph
-from converters.layers import Backward, conv1d, cross_entropy, dense, relu_dropout
-from converters.lstm import lstm, lstm_forward
-from converters.tflite_file import serialise
 from shared.architectures import FEATURES, FRAMES, HEAD, LSTM, Architecture, Conv1D, Dense, Layer
 from shared.emotions import EMOTIONS
+from shared.graphs.graph import Graph, Tensor
+from shared.graphs.inference_graph import inference_graph
+from shared.graphs.layers import Backward, conv1d, cross_entropy, dense, relu_dropout
+from shared.graphs.lstm import lstm, lstm_forward
+from shared.graphs.tflite_file import serialise
 from shared.tflite import MASK_UNIT
 
 BATCH: Final = 20
