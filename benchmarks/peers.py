@@ -83,7 +83,9 @@ class Untrained:
         """See :class:`edge_client.learning.training.Engine`."""
         return OptimizerState()
 
-    def logits(self, _: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def logits(
+        self, _: Weights, features: NDArray[np.float32], __: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
         """See :class:`edge_client.learning.training.Engine`."""
         return np.zeros((len(features), 4), np.float32)
 

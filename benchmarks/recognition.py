@@ -23,9 +23,10 @@ sys.path.insert(0, str(ROOT))
 from edge_client.device.device import Device  # noqa: E402 - found by the line above
 from edge_client.device.settings import DeviceSettings  # noqa: E402
 from edge_client.hearing.utterance import Utterance  # noqa: E402
-from shared.architectures import ARCHITECTURES  # noqa: E402
+from shared.architectures import architecture_of  # noqa: E402
 from shared.audio import RATE  # noqa: E402
 from shared.front_ends.paper34 import frame_features  # noqa: E402
+from shared.task import DEFAULT_TASK  # noqa: E402
 from shared.weights import digest, initial_weights  # noqa: E402
 
 LIMIT = 40.0
@@ -57,7 +58,7 @@ def main() -> None:
 
 def measure(model: str, repeats: int) -> list[dict[str, Any]]:
     """Let a device hear utterances of each length."""
-    architecture = ARCHITECTURES[model]  # type: ignore[index] # a name from the command line
+    architecture = architecture_of(model, DEFAULT_TASK)
     rng = np.random.default_rng(0)
     weights = initial_weights(architecture, rng)
     rows = []

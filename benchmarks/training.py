@@ -133,16 +133,18 @@ def batch(model: str) -> tuple[Any, Any, Any, Any]:
     """Draw an architecture's weights, and a batch of 20."""
     import numpy as np
 
-    from shared.architectures import ARCHITECTURES
+    from shared.architectures import architecture_of
+    from shared.task import DEFAULT_TASK
 
-    architecture = ARCHITECTURES[model]  # type: ignore[index] # a name from the command line
+    architecture = architecture_of(model, DEFAULT_TASK)
     rng = np.random.default_rng(0)
     # Drawn in place: a peak of memory that drawing leaves behind would hide that of training.
     weights = np.empty(architecture.parameters, np.float32)
     rng.standard_normal(out=weights, dtype=np.float32)
     weights *= np.float32(0.02)
-    features = rng.standard_normal((20, 100, 34), np.float32)
-    return architecture, weights, features, rng.integers(0, 4, 20, np.int32)
+    shape = (20, architecture.frames, architecture.features)
+    features = rng.standard_normal(shape, np.float32)
+    return architecture, weights, features, rng.integers(0, architecture.labels, 20, np.int32)
 
 
 def work_steps(model: str) -> None:
@@ -178,13 +180,16 @@ def tensorflow_step(model: str) -> Callable[[], object]:
 
 def device_step(model: str, *, head_only: bool = False) -> tuple[Any, Callable[[], object]]:
     """Begin a training on the device's engine; give the engine, and a step of it."""
+    import numpy as np
+
     from edge_client.tflite.engine import TfliteEngine
     from shared.training import TrainingSettings
 
     architecture, weights, features, labels = batch(model)
     engine = TfliteEngine(architecture, threads=THREADS)
     engine.begin(weights, TrainingSettings(head_only=head_only), anchor=weights)
-    return engine, lambda: engine.step(features, labels, 1)
+    frames = np.full(len(labels), architecture.frames, np.int32)
+    return engine, lambda: engine.step(features, frames, labels, 1)
 
 
 def work_memory(model: str, *, head_only: bool = False) -> None:
@@ -212,7 +217,7 @@ def work_recognition(model: str) -> None:
     times = []
     for _ in range(20):
         begun = time.perf_counter()
-        recogniser.logits(pad(frame_features(sound), PAPER34))
+        recogniser.logits(pad(frame_features(sound), PAPER34), architecture.frames)
         times.append(time.perf_counter() - begun)
     print(1000 * statistics.median(times))
 
@@ -222,7 +227,8 @@ def work_start(model: str) -> None:
     from shared.recogniser import Recogniser
 
     architecture, weights, features, _ = batch(model)
-    print(Recogniser(architecture, weights, threads=THREADS).logits(features[0])[0])
+    recogniser = Recogniser(architecture, weights, threads=THREADS)
+    print(recogniser.logits(features[0], architecture.frames)[0])
 
 
 WORKERS: dict[str, Callable[[str], None]] = {

@@ -11,8 +11,8 @@ from converters.verification import verify_inference, verify_trainable
 from shared.architectures import ARCHITECTURES, Architecture
 from shared.errors import SettingsError
 from shared.files import write_atomically
+from shared.graphs.files import SIGNATURES, Signature, trainable_file
 from shared.graphs.inference_graph import Quantize, inference_file
-from shared.graphs.training_graphs import SIGNATURES, Signature, trainable_file
 from shared.weights import load_weights
 
 if TYPE_CHECKING:

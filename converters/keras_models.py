@@ -1,8 +1,10 @@
-"""The three models as Keras models, built from their description in ``shared.architectures``."""
+"""Models as Keras models, built from their description in ``shared.architectures``."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from shared.architectures import DROPOUT, FEATURES, FRAMES, LSTM, Architecture, Conv1D, Dense
+from shared.architectures import Architecture
+from shared.layers import DROPOUT, LSTM, Conv1D, Dense, StatisticsPooling
 from shared.weights import Weights, split
 
 if TYPE_CHECKING:
@@ -22,17 +24,27 @@ def build(architecture: Architecture, *, dropout: float = DROPOUT) -> "keras.Mod
     Returns
     -------
     keras.Model
-        Input ``(batch, 100, 34)``, output logits ``(batch, 4)``. Its trainable variables stand
-        in the order of ``architecture.manifest``.
+        Input ``(batch, frames, features)``, any number of frames where lengths vary; output logits
+        ``(batch, labels)``. Its trainable variables stand in the order of
+        ``architecture.manifest``. See :func:`forward` for true lengths.
     """
     import keras
 
-    layers: list[Any] = [keras.Input((FRAMES, FEATURES))]
+    from converters import keras_layers
+
+    frames = None if architecture.variable else architecture.frames
+    layers: list[Any] = [keras.Input((frames, architecture.features))]
     flat = False
     for layer in architecture.layers:
         match layer:
-            case Conv1D(name=name, filters=filters, kernel=kernel):
-                layers.append(keras.layers.Conv1D(filters, kernel, activation="relu", name=name))
+            case Conv1D(name=name, filters=filters, kernel=kernel, dilation=dilation):
+                convolution = keras.layers.Conv1D(
+                    filters, kernel, dilation_rate=dilation, activation="relu", name=name
+                )
+                layers.append(convolution)
+            case StatisticsPooling(name=name):
+                layers.append(keras_layers.StatisticsPooling(name=name))
+                flat = True
             case LSTM(name=name, units=units, sequences=sequences):
                 layers.append(keras.layers.LSTM(units, return_sequences=sequences, name=name))
                 flat = not sequences
@@ -45,6 +57,37 @@ def build(architecture: Architecture, *, dropout: float = DROPOUT) -> "keras.Mod
         if isinstance(layer, Conv1D) or (isinstance(layer, Dense) and layer.hidden):
             layers.append(keras.layers.Dropout(dropout))
     return keras.Sequential(layers, name=architecture.name)
+
+
+def forward(
+    model: "keras.Model",
+    features: Any,
+    shares: Any = None,
+    dropout: Callable[[int, Any], Any] | None = None,
+) -> Any:
+    """Compute logits layer by layer.
+
+    Parameters
+    ----------
+    model
+        As :func:`build` makes it.
+    features
+        Shape ``(n, L, features)``.
+    shares
+        What frames count where the model pools over time (:func:`shared.lengths.shares`).
+    dropout
+        Applies the dropout of the layer of this number; there is none if not given.
+    """
+    values = features
+    for number, layer in enumerate(model.layers):
+        kind = type(layer).__name__
+        if kind == StatisticsPooling.__name__:
+            values = layer(values, shares)
+        elif kind != "Dropout":
+            values = layer(values)
+        elif dropout:
+            values = dropout(number, values)
+    return values
 
 
 def set_weights(model: "keras.Model", architecture: Architecture, weights: Weights) -> None:

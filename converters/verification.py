@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.architectures import DROPOUT, FEATURES, FRAMES, Architecture
-from shared.emotions import EMOTIONS
+from shared.architectures import Architecture
 from shared.errors import ChorusError
 from shared.graphs.inference_graph import Quantize
 from shared.graphs.training_graphs import BATCH
+from shared.layers import DROPOUT
+from shared.lengths import shares
 from shared.tflite import (
     MASK_UNIT,
     Session,
@@ -36,6 +37,7 @@ def keras_step(
     architecture: Architecture,
     weights: Weights,
     features: NDArray[np.float32],
+    frames: NDArray[np.int32],
     labels: NDArray[np.int32],
     masks: list[NDArray[np.float32]],
 ) -> tuple[float, Weights]:
@@ -45,8 +47,8 @@ def keras_step(
     ----------
     architecture, weights
         The model.
-    features, labels
-        Shapes ``(b, 100, 34)`` and ``(b,)``.
+    features, frames, labels
+        Shapes ``(b, architecture.frames, features)``, ``(b,)`` and ``(b,)``.
     masks
         One for each dropout layer, shape of its input but for the first axis, which may be longer.
 
@@ -55,29 +57,36 @@ def keras_step(
     (float, Weights)
         The loss, and its gradient as a flat vector.
     """
-    import keras
     import tensorflow as tf
+
+    from converters.keras_models import forward
 
     model = _model(architecture, weights)
     given = iter(masks)
+
+    def dropout(_: int, hidden: Any) -> Any:
+        return hidden * next(given)[: len(labels)]
+
     with tf.GradientTape() as tape:
-        values: Any = tf.constant(features)
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.Dropout):
-                values = values * next(given)[: len(labels)]
-            else:
-                values = layer(values)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, values)
+        counting = shares(architecture, frames)
+        logits = forward(model, tf.constant(features), counting, dropout)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         loss = tf.reduce_mean(losses)
     gradients = tape.gradient(loss, model.trainable_variables)
     return float(loss), np.concatenate([np.ravel(tensor) for tensor in gradients])
 
 
 def keras_logits(
-    architecture: Architecture, weights: Weights, features: NDArray[np.float32]
+    architecture: Architecture,
+    weights: Weights,
+    features: NDArray[np.float32],
+    frames: NDArray[np.int32],
 ) -> NDArray[np.float32]:
-    """Compute logits with Keras: shape ``(n, 4)``, for features of shape ``(n, 100, 34)``."""
-    logits: NDArray[np.float32] = _model(architecture, weights)(features).numpy()
+    """Compute logits with Keras; shapes as above."""
+    from converters.keras_models import forward
+
+    model = _model(architecture, weights)
+    logits: NDArray[np.float32] = forward(model, features, shares(architecture, frames)).numpy()
     return logits
 
 
@@ -96,28 +105,28 @@ def verify_trainable(content: bytes, architecture: Architecture, threads: int = 
     """
     rng = np.random.default_rng(0)
     weights = initial_weights(architecture, rng)
-    features = rng.standard_normal((BATCH, FRAMES, FEATURES), np.float32)
-    labels = rng.integers(0, len(EMOTIONS), BATCH, np.int32)
+    features, frames, labels = _drawn(rng, architecture, BATCH)
     whole = Session(content, "train", threads)
     masks = [
         (rng.random(whole.inputs[name]) >= DROPOUT).astype(np.float32) / np.float32(1 - DROPOUT)
         for name in mask_inputs(whole)
     ]
-    expected = keras_step(architecture, weights, features, labels, masks)
+    expected = keras_step(architecture, weights, features, frames, labels, masks)
     head = Session(content, "train_head", threads)
     gradients = 0.0
     for session in (whole, head):
         load_weights(session, weights)
-        found = _runtime_step(session, features, labels, masks)
+        _fill(session, architecture, features, frames)
+        found = _runtime_step(session, labels, masks)
         error = _step_error(architecture, found, expected)
         _demand(error, GRADIENT_TOLERANCE, architecture, f"gradients ({session.signature})")
         gradients = max(gradients, error)
-    wanted = keras_logits(architecture, weights, features)
-    _runtime_step(head, features, labels, [np.ones_like(mask) for mask in masks])
+    wanted = keras_logits(architecture, weights, features, frames)
+    _runtime_step(head, labels, [np.ones_like(mask) for mask in masks])
     one = Session(content, "infer", threads, delegates=False)
     for name, tensor in split(weights, architecture).items():
         one.view(name)[:] = across(tensor)
-    logits = np.concatenate([head.view("logits"), _infer(one, features)])
+    logits = np.concatenate([head.view("logits"), _infer(one, architecture, features, frames)])
     error = _logits_error(logits, np.concatenate([wanted, wanted]))
     _demand(error, LOGITS_TOLERANCE["float32"], architecture, "logits")
     return f"gradients {gradients:.0e}, logits {error:.0e} from Keras ({_runtime()})"
@@ -128,10 +137,10 @@ def verify_inference(
 ) -> str:
     """Run an inference-only file against Keras; returns and raises as the above."""
     rng = np.random.default_rng(0)
-    features = rng.standard_normal((3, FRAMES, FEATURES), np.float32)
+    features, frames, _ = _drawn(rng, architecture, 3)
     session = Session(content, "infer", 1, delegates=False)
-    wanted = keras_logits(architecture, weights, features)
-    error = _logits_error(_infer(session, features), wanted)
+    wanted = keras_logits(architecture, weights, features, frames)
+    error = _logits_error(_infer(session, architecture, features, frames), wanted)
     _demand(error, LOGITS_TOLERANCE[quantize], architecture, "logits")
     return f"logits {error:.0e} from Keras ({_runtime()})"
 
@@ -144,15 +153,36 @@ def _model(architecture: Architecture, weights: Weights) -> "keras.Model":
     return model
 
 
+def _drawn(
+    rng: np.random.Generator, architecture: Architecture, count: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
+    """Draw features, true lengths and labels."""
+    shape = (count, architecture.frames, architecture.features)
+    features = rng.standard_normal(shape, np.float32)
+    labels = rng.integers(0, architecture.labels, count, np.int32)
+    frames = rng.integers(architecture.reach, architecture.frames + 1, count, np.int32)
+    return features, frames, labels
+
+
+def _fill(
+    session: Session,
+    architecture: Architecture,
+    features: NDArray[np.float32],
+    frames: NDArray[np.int32],
+) -> None:
+    session.view("features")[:] = features
+    if architecture.pools:
+        session.view("shares")[:] = shares(architecture, frames)
+
+
 def _runtime_step(
     session: Session,
-    features: NDArray[np.float32],
     labels: NDArray[np.int32],
     masks: Sequence[NDArray[np.float32]],
 ) -> tuple[float, Weights]:
-    """Run a training signature; give the loss and the gradient of what it trains."""
-    session.view("features")[:] = features
-    session.view("targets")[:] = np.eye(len(EMOTIONS))[labels] / len(labels)
+    """Run a training signature on what was filled in; give loss and gradient of what it trains."""
+    classes = session.inputs["targets"][1]
+    session.view("targets")[:] = np.eye(classes)[labels] / len(labels)
     for name, mask in zip(mask_inputs(session), masks, strict=True):
         view = session.view(name)
         view[:] = mask / MASK_UNIT if view.dtype == np.int8 else mask
@@ -180,11 +210,16 @@ def _step_error(
     return float(np.max(errors))
 
 
-def _infer(session: Session, features: NDArray[np.float32]) -> NDArray[np.float32]:
+def _infer(
+    session: Session,
+    architecture: Architecture,
+    features: NDArray[np.float32],
+    frames: NDArray[np.int32],
+) -> NDArray[np.float32]:
     """Run the signature ``infer`` on each utterance."""
     logits = []
-    for utterance in features:
-        session.view("features")[0] = utterance
+    for utterance, length in zip(features, frames, strict=True):
+        _fill(session, architecture, utterance[None], length[None])
         session.run()
         logits.append(session.view("logits")[0].copy())
     return np.stack(logits)

@@ -1,6 +1,6 @@
 """What scripts/test-arm64 computes on both processors: `probe.py OUT`, `--compare ONE OTHER`.
 
-Recognises a clip with all three models, and trains one step of conv, of all layers and of the head.
+Recognises a clip with all models, and trains one step of conv, of all layers and of the head.
 """
 # ruff: noqa: INP001 - a script, run by its path
 
@@ -22,11 +22,11 @@ def compute(out: Path) -> None:
     import soundfile
 
     from edge_client.tflite.engine import TfliteEngine
-    from shared.architectures import ARCHITECTURES
+    from shared.architectures import architecture_of
     from shared.features import clip_features, pad
     from shared.front_ends import FRONT_ENDS
     from shared.recogniser import Recogniser
-    from shared.task import PAPER34
+    from shared.task import DEFAULT_TASK, PAPER34
     from shared.training import TrainingSettings
     from shared.weights import initial_weights, split
 
@@ -42,19 +42,22 @@ def compute(out: Path) -> None:
         times = np.arange(48_000) / 16_000
         sound = np.sin(2 * np.pi * 220 * times * (1 + times / 9)) + rng.normal(0, 0.1, times.size)
         soundfile.write(clip, sound / 4, 16_000)
-        features = pad(clip_features(clip, FRONT_ENDS.get("paper34")), PAPER34)
+        frames = clip_features(clip, FRONT_ENDS.get("paper34"))
+    features = pad(frames, PAPER34)
     found = {"features": features}
-    for name, architecture in ARCHITECTURES.items():
-        weights = drawn(architecture)
-        found[f"{name} logits"] = Recogniser(architecture, weights).logits(features)
-    conv = ARCHITECTURES["conv"]
+    for name in ("dense", "conv", "lstm", "tdnn"):
+        architecture = architecture_of(name, DEFAULT_TASK)
+        recogniser = Recogniser(architecture, drawn(architecture))
+        found[f"{name} logits"] = recogniser.logits(features, len(frames))
+    conv = architecture_of("conv", DEFAULT_TASK)
     weights = drawn(conv)
     engine = TfliteEngine(conv)
     batch = rng.standard_normal((20, *features.shape), np.float32)
+    lengths = np.full(20, len(features), np.int32)
     labels = (np.arange(20) % 4).astype(np.int32)
     for what, head_only in (("trained", False), ("trained head", True)):
         engine.begin(weights, TrainingSettings(head_only=head_only), anchor=weights)
-        found[f"{what} loss"] = np.array([engine.step(batch, labels, 1)])
+        found[f"{what} loss"] = np.array([engine.step(batch, lengths, labels, 1)])
         after = split(engine.weights(), conv)
         found |= {f"{what} {name}": tensor for name, tensor in after.items()}
     np.savez(out, **found)

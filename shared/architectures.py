@@ -1,60 +1,34 @@
-"""Models as data: the three of Chau & Garces (2021), for any task.
+"""Models as data: layers, for any task.
 
 Everything that depends on a model's shape is derived from here: the manifest of its tensors, the
-Keras model, the TFLite training graph. No TensorFlow is needed to know a model.
+Keras model, the TFLite graphs. No TensorFlow is needed to know a model.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
 from shared.errors import SettingsError
+from shared.layers import (
+    HEAD,
+    LOGITS,
+    LSTM,
+    Conv1D,
+    Dense,
+    Hidden,
+    Layer,
+    StatisticsPooling,
+    check_hidden,
+)
+from shared.registry import Registry
 from shared.task import DEFAULT_TASK, Task
 
 FRAMES: Final = DEFAULT_TASK.front_end.frames
 FEATURES: Final = DEFAULT_TASK.front_end.features
 
-DROPOUT: Final = 0.2
-"""Rate of the dropout behind each hidden block but the recurrent ones."""
-
-HEAD: Final = "embedding_layer"
-"""The layer at which the head begins: it and everything after it."""
-
 ModelName = Literal["dense", "conv", "lstm"]
-
-
-@dataclass(frozen=True, slots=True)
-class Conv1D:
-    """A convolution over time, kernel 3, no padding, with ReLU and dropout."""
-
-    name: str
-    filters: int
-    kernel: int = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Dense:
-    """A fully connected layer; hidden ones have ReLU and dropout, the last gives the logits.
-
-    Inputs with a time axis are flattened first, frame by frame.
-    """
-
-    name: str
-    units: int
-    hidden: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class LSTM:
-    """A recurrent layer as Keras defines it (gate order input, forget, cell, output)."""
-
-    name: str
-    units: int
-    sequences: bool
-
-
-Layer = Conv1D | Dense | LSTM
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +104,10 @@ class Architecture:
             match layer:
                 case Conv1D(filters=n, kernel=k):
                     shapes = [("kernel", (k, width, n), k * width, k * n), ("bias", (n,), n, n)]
-                    time, width = time - k + 1, n
+                    time, width = time - layer.edge, n
+                case StatisticsPooling():
+                    shapes = []
+                    time, width = 1, 2 * width
                 case LSTM(units=n):
                     shapes = [
                         ("kernel", (width, 4 * n), width, 4 * n),
@@ -148,6 +125,30 @@ class Architecture:
                 offset += spec.size
         return tuple(specs)
 
+    @property
+    def labels(self) -> int:
+        """Number of logits."""
+        return len(self.task.labels)
+
+    @property
+    def variable(self) -> bool:
+        """Whether utterances have lengths of their own; ``frames`` is then the longest."""
+        return self.task.front_end.variable
+
+    @cached_property
+    def pools(self) -> bool:
+        """Whether it asks for the true lengths of utterances: it pools over their frames."""
+        return any(isinstance(layer, StatisticsPooling) for layer in self.layers)
+
+    @cached_property
+    def reach(self) -> int:
+        """How many frames of an utterance one frame behind all convolutions is computed from."""
+        return 1 + sum(layer.edge for layer in self.layers if isinstance(layer, Conv1D))
+
+    def at(self, frames: int) -> Self:
+        """Give the same model for utterances of another length."""
+        return self if frames == self.frames else replace(self, frames=frames)
+
     @cached_property
     def parameters(self) -> int:
         """Number of weights: the length of the flat vector."""
@@ -159,7 +160,21 @@ class Architecture:
         return next(spec.offset for spec in self.manifest if spec.layer == HEAD)
 
 
-_HIDDEN: Final[dict[str, tuple[Layer, ...]]] = {
+@dataclass(frozen=True, slots=True)
+class KerasModel:
+    """A Keras model of one's own, which can be simulated.
+
+    Attributes
+    ----------
+    build
+        Called with the frames of an utterance (``None`` where they vary), the features of a frame
+        and the number of labels; gives a ``keras.Model``.
+    """
+
+    build: Callable[[int | None, int, int], Any]
+
+
+_OWN: Final[dict[str, Hidden]] = {
     "dense": (Conv1D("conv1", 512), Dense("dense1", 512), Dense(HEAD, 512)),
     "conv": (
         Conv1D("conv1", 512),
@@ -173,25 +188,74 @@ _HIDDEN: Final[dict[str, tuple[Layer, ...]]] = {
         LSTM("lstm2", 512, sequences=False),
         Dense(HEAD, 512),
     ),
+    "tdnn": (
+        Conv1D("frame1", 128, kernel=5),
+        Conv1D("frame2", 128, dilation=2),
+        Conv1D("frame3", 128, dilation=3),
+        Conv1D("frame4", 128, kernel=1),
+        Conv1D("frame5", 128, kernel=1),
+        StatisticsPooling("statistics"),
+        Dense(HEAD, 128),
+    ),
 }
-"""Each model's layers but for the logits, of which there are as many as a task has labels."""
+"""Each model's layers but for the logits, of which there are as many as a task has labels.
+
+The first three are those of Chau & Garces (2021), the last is a small x-vector network (Snyder et
+al., 2018): a time-delay neural network, for utterances of any length.
+"""
+
+
+def _check(thing: Any) -> Hidden | KerasModel:
+    if isinstance(thing, tuple):
+        return check_hidden(thing)
+    if callable(thing):
+        return KerasModel(thing)
+    raise TypeError(
+        f"it is of type {type(thing).__name__}, neither a tuple of layers nor a function that "
+        "builds a Keras model"
+    )
+
+
+MODELS: Final = Registry[Hidden | KerasModel]("model", _OWN, _check, group="chorus.architectures")
+"""What ``--model`` can name: layers, or a function that builds a Keras model."""
 
 
 def architecture_of(name: str, task: Task) -> Architecture:
     """Give the model of this name for a task.
 
+    A module of one's own is imported where an option names it (:data:`MODELS`), and never because a
+    file or a message does.
+
     Raises
     ------
     SettingsError
-        If there is none.
+        If there is none, it does not fit the task's front end, or it is a Keras model.
     """
-    if name not in _HIDDEN:
-        raise SettingsError(f"There is no model {name[:64]}; there are: {', '.join(_HIDDEN)}.")
-    logits = Dense("logits", len(task.labels), hidden=False)
+    if not MODELS.has(name):
+        raise MODELS.missing(name)
+    found = MODELS.get(name)
+    if isinstance(found, KerasModel):
+        raise SettingsError(
+            f"{name} builds a Keras model: it runs on no device and in no federation of devices.",
+            "Simulate it with --engine keras, or describe it by the layers of shared.layers.",
+        )
+    logits = Dense(LOGITS, len(task.labels), hidden=False)
     front_end = task.front_end
-    return Architecture(name, (*_HIDDEN[name], logits), front_end.frames, front_end.features, task)
+    model = Architecture(name, (*found, logits), front_end.frames, front_end.features, task)
+    if model.variable and not model.pools:
+        raise SettingsError(
+            f"{name} needs utterances of one length; {front_end.name}'s vary.",
+            "Use the model tdnn.",
+        )
+    if model.reach > front_end.frames:
+        raise SettingsError(
+            f"{name} needs utterances of at least {model.reach} frames; "
+            f"{front_end.name}'s have {front_end.frames}.",
+            "Use a model with shorter kernels.",
+        )
+    return model
 
 
 ARCHITECTURES: Final[dict[str, Architecture]] = {
-    name: architecture_of(name, DEFAULT_TASK) for name in _HIDDEN
+    name: architecture_of(name, DEFAULT_TASK) for name in ("dense", "conv", "lstm")
 }

@@ -52,6 +52,21 @@ class Registry(Generic[T]):
         """Say whether there is one of this name, or it names a module's."""
         return isinstance(name, str) and (":" in name or name in iter(self))
 
+    def has(self, name: str) -> bool:
+        """Say whether it is ours, an installed package's, or a module's that was asked for before.
+
+        For names from files and messages: they have no module imported.
+        """
+        known = name in self._own or name in self._loaded
+        return known or (":" not in name and name in iter(self))
+
+    def missing(self, name: str) -> SettingsError:
+        """Make the error that there is none of this name."""
+        return SettingsError(
+            f"There is no {self.kind} {_shown(name)}; there are: {', '.join(self)}.",
+            f"One of your own is named package.module:Name, or by an entry point of {self.group}.",
+        )
+
     def add(self, name: str, thing: T) -> None:
         """Add one under a name of its own.
 
@@ -93,11 +108,7 @@ class Registry(Generic[T]):
         else:
             found = [point for point in self._points() if point.name == name]
             if not found:
-                raise SettingsError(
-                    f"There is no {self.kind} {_shown(name)}; there are: {', '.join(self)}.",
-                    f"One of your own is named package.module:Name, or by an entry point of "
-                    f"{self.group}.",
-                )
+                raise self.missing(name)
             point = found[0]
         what = f"The {self.kind} {_shown(name)}"
         try:

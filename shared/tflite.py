@@ -8,7 +8,6 @@ memory anew at each call, which for the weights of a model costs more than the s
 
 import importlib
 import importlib.metadata
-import importlib.resources
 import math
 import os
 import platform
@@ -22,7 +21,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.architectures import Architecture
 from shared.errors import MissingPartError
 from shared.weights import Weights
 
@@ -135,12 +133,6 @@ def physical_cores() -> int:
         except OSError:
             cores.add(str(cpu))
     return len(cores)
-
-
-def packaged_file(architecture: Architecture, signature: str) -> bytes:
-    """Read the file that comes with the package: ``train``, ``train_head`` or ``infer``."""
-    name = f"{architecture.name}-{signature}.tflite"
-    return (importlib.resources.files("shared") / "models" / name).read_bytes()
 
 
 class Session:

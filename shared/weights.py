@@ -240,8 +240,7 @@ def check_finite(vector: Weights, what: str) -> None:
 def _architecture_named(metadata: Mapping[str, str], path: Path) -> Architecture:
     task, name = task_of(metadata, str(path)), metadata.get("architecture", "")
     try:
-        # A file names a model; it does not have a module imported.
-        return architecture_of(name.replace(":", "?"), task)
+        return architecture_of(name, task)
     except SettingsError as error:
         raise WeightsError(
             f"{path} does not say which model its weights belong to.", error.problem if name else ""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.architectures import _HIDDEN, ARCHITECTURES, Architecture
+from shared.architectures import ARCHITECTURES, MODELS, Architecture
 
 
 def replace_model(patch: pytest.MonkeyPatch, small: Architecture) -> None:
@@ -15,5 +15,5 @@ def replace_model(patch: pytest.MonkeyPatch, small: Architecture) -> None:
     small
         The model, for the default task.
     """
-    patch.setitem(_HIDDEN, small.name, small.layers[:-1])
+    patch.setitem(MODELS._own, small.name, small.layers[:-1])
     patch.setitem(ARCHITECTURES, small.name, small)

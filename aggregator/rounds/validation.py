@@ -25,8 +25,8 @@ class Recogniser(Protocol):
         """Take other weights."""
         ...
 
-    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute an utterance's logits, shape ``(labels,)``."""
+    def logits(self, features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+        """Compute the logits, shape ``(labels,)``, of an utterance with so many true frames."""
         ...
 
 
@@ -51,7 +51,8 @@ class Validation:
     def __call__(self, weights: Weights) -> Counts:
         """Count: rows are true labels, columns predicted ones."""
         self.recogniser.use(weights)
-        found = [int(self.recogniser.logits(one).argmax()) for one in self.examples.features]
+        utterances = zip(self.examples.features, self.examples.frames, strict=True)
+        found = [int(self.recogniser.logits(one, int(n)).argmax()) for one, n in utterances]
         size = len(self.task.labels)
         counts: Counts = confusion(self.examples.labels, found, size).tolist()
         return counts

@@ -78,15 +78,17 @@ class Model:
             _check_name(sha256_of(aside), named)
             return cls(load_weights(aside, architecture), architecture, named)
 
-    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def logits(self, features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
         """Compute the global model's logits of an utterance, shape ``(labels,)``.
 
         Parameters
         ----------
         features
             Shape ``(L, features)``, normalised.
+        frames
+            Their true number.
         """
-        return self._recogniser.logits(features)
+        return self._recogniser.logits(features, frames)
 
     def probabilities(self, features: NDArray[np.float32], frames: int) -> tuple[float, ...]:
         """Recognise an utterance, with the personal model if there is one.
@@ -98,7 +100,7 @@ class Model:
         frames
             Their true number.
         """
-        logits = self.logits(features)
+        logits = self.logits(features, frames)
         if self.personal is not None:
             logits = self.personal.logits(features[None], np.array([frames]), logits[None])[0]
         powers = np.exp(logits.astype(np.float64) - logits.max())

@@ -178,9 +178,10 @@ class Recognising:
         if model is None:
             return None
         found = np.zeros((len(examples), len(self._task.labels)), np.float32)
-        for row, features in zip(found, examples.features, strict=True):
+        utterances = zip(found, examples.features, examples.frames, strict=True)
+        for row, features, frames in utterances:
             with self._lock:
-                row[:] = model.logits(features)
+                row[:] = model.logits(features, int(frames))
         return (found, model.digest) if self._model is model else None
 
     def use_personal(self, personal: PersonalModel | None, digest: str, generation: int) -> bool:

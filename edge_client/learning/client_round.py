@@ -171,7 +171,7 @@ def _confusion(
     """Count what the global weights make of the examples held out."""
     if held_out is None or not len(held_out):
         return None
-    logits = engine.logits(weights, held_out.features)
+    logits = engine.logits(weights, held_out.features, held_out.frames)
     labels = len(engine.architecture.task.labels)
     counts: list[list[int]] = confusion(held_out.labels, logits.argmax(1), labels).tolist()
     return counts

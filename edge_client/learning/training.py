@@ -11,6 +11,7 @@ from shared.architectures import Architecture
 from shared.augmentation import augment
 from shared.errors import TrainingError
 from shared.front_ends import front_end_of
+from shared.lengths import model_length, padded
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights
 
@@ -69,13 +70,24 @@ class Engine(Protocol):
         """
         ...
 
-    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+    def step(
+        self,
+        features: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        seed: int,
+    ) -> float:
         """Take one optimiser step and return the batch's mean loss.
 
         Parameters
         ----------
         features
-            Shape ``(b, 100, 34)``, b at most the settings' batch size.
+            Shape ``(b, L, features)``, b at most the settings' batch size, L as
+            :func:`shared.lengths.model_length` gives it.
+        frames
+            Shape ``(b,)``: the true lengths. A model that pools over time counts a frame behind
+            its convolutions only if all that it was computed from are true frames; other models
+            ignore the lengths.
         labels
             Shape ``(b,)``.
         seed
@@ -91,8 +103,14 @@ class Engine(Protocol):
         """Copy out the optimiser's state as it is now."""
         ...
 
-    def logits(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute logits of shape ``(n, 4)`` for features of shape ``(n, 100, 34)``."""
+    def logits(
+        self, weights: Weights, features: NDArray[np.float32], frames: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Compute logits of shape ``(n, labels)``.
+
+        Features have the shape ``(n, L, features)``, and what lies behind the true lengths
+        ``frames``, shape ``(n,)``, does not matter to a model that pools over time.
+        """
         ...
 
     def release(self) -> None:
@@ -199,16 +217,19 @@ def train(
     )
     losses = list(begun.losses)
     front_end = front_end_of(engine.architecture.task.front_end)
+    length = model_length(engine.architecture, examples.frames)
     total = settings.total_steps(len(examples))
     for step, where in _batches(len(examples), settings.batch_size, begun.step, total, streams):
         if stop is not None and stop(step):
             return Progress(step, engine.weights(), engine.optimizer(), tuple(losses))
         batch = examples.take(where)
         features = batch.features
+        if features.shape[1] != length:
+            features = padded(features, batch.frames, length)
         if settings.augmentation:
             features = augment(features, batch.frames, streams("augmentation", step), front_end)
         seed = int(streams("dropout", step).integers(1 << 63)) if settings.dropout else 0
-        loss = engine.step(features, batch.labels, seed)
+        loss = engine.step(features, batch.frames, batch.labels, seed)
         if not np.isfinite(loss):
             raise TrainingError(
                 f"The loss is not finite after {step + 1} steps.", "Try a smaller learning rate."

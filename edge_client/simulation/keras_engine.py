@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.keras_import import import_tensorflow
-from converters.keras_models import build
+from converters.keras_models import build, forward
 from edge_client.learning.training import OptimizerState
-from shared.architectures import DROPOUT, FEATURES, FRAMES, HEAD, Architecture
+from shared.architectures import Architecture
+from shared.layers import DROPOUT
+from shared.lengths import model_length, padded, shares
 from shared.training import TrainingSettings
 from shared.weights import Weights, split
 
@@ -69,8 +71,8 @@ class KerasEngine:
         self._weights.set(weights)
         first = 0
         if settings.head_only:
-            layers = [spec.layer for spec in self.architecture.manifest]
-            first = layers.index(HEAD)
+            offsets = [spec.offset for spec in self.architecture.manifest]
+            first = offsets.index(self.architecture.head_offset)
         self._trained = self._weights.variables[first:]
         for name in _slots_of(settings):
             self._slots[name] = self._filled(self._slots.get(name), optimizer.slots.get(name))
@@ -90,14 +92,21 @@ class KerasEngine:
             self._compiled[key] = self._compile(settings, corrected=correction is not None)
         self._step = self._compiled[key]
 
-    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+    def step(
+        self,
+        features: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        seed: int,
+    ) -> float:
         """Take one optimiser step; return the batch's mean loss."""
         self._count += 1
         count = np.float32(self._count)
         powers = np.array([np.float32(BETA1) ** count, np.float32(BETA2) ** count], np.float32)
         seeds = np.array([seed & 0x7FFFFFFF, seed >> 32], np.int32)
         rate = np.float32(self._settings.learning_rate)
-        return float(self._step(features, labels, seeds, rate, powers))
+        counting = self._shares(frames, features.shape[1])
+        return float(self._step(features, labels, seeds, rate, powers, *counting))
 
     def weights(self) -> Weights:
         """Copy out the weights as they are now."""
@@ -108,20 +117,42 @@ class KerasEngine:
         slots = {name: self._slots[name].get() for name in _slots_of(self._settings)}
         return OptimizerState(self._count, slots)
 
-    def logits(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute logits, without dropout."""
+    def logits(
+        self, weights: Weights, features: NDArray[np.float32], frames: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Compute logits, without dropout; see :class:`Engine`."""
         tf = self._tf
         self._weights.set(weights)
         if self._forward is None:
-            signature = [tf.TensorSpec((None, FRAMES, FEATURES))]
-            forward = partial(self._model, training=False)
-            self._forward = tf.function(forward, input_signature=signature, autograph=False)
-        batches = range(0, len(features), _EVALUATION_BATCH)
-        logits = [self._forward(features[i : i + _EVALUATION_BATCH]).numpy() for i in batches]
+            signature = [self._input, *self._shares_input]
+            self._forward = tf.function(self._logits, input_signature=signature, autograph=False)
+        length = model_length(self.architecture, frames) if len(frames) else 0
+        logits = [np.empty((0, self.architecture.labels), np.float32)]
+        for start in range(0, len(features), _EVALUATION_BATCH):
+            here = slice(start, start + _EVALUATION_BATCH)
+            batch = features[here]
+            if self.architecture.pools:
+                batch = padded(batch, frames[here], length)
+            logits.append(self._forward(batch, *self._shares(frames[here], length)).numpy())
         return np.concatenate(logits)
 
     def release(self) -> None:
         """Keep everything: a workstation has the memory, and the next client comes at once."""
+
+    @property
+    def _input(self) -> Any:
+        architecture = self.architecture
+        frames = None if architecture.variable else architecture.frames
+        return self._tf.TensorSpec((None, frames, architecture.features))
+
+    @property
+    def _shares_input(self) -> list[Any]:
+        return [self._tf.TensorSpec((None, None))] if self.architecture.pools else []
+
+    def _shares(self, frames: NDArray[np.int32], length: int) -> list[NDArray[np.float32]]:
+        """Give what frames count, where the model asks for it."""
+        architecture = self.architecture
+        return [shares(architecture.at(length), frames)] if architecture.pools else []
 
     def _compile(self, settings: TrainingSettings, *, corrected: bool) -> Callable[..., Any]:
         """Compile a step for settings that change what it computes."""
@@ -135,10 +166,12 @@ class KerasEngine:
         corrections = of_trained(self._correction if corrected else None)
         slots = [of_trained(self._slots[name]) for name in _slots_of(settings)]
 
-        def step(features: Any, labels: Any, seeds: Any, rate: Any, powers: Any) -> Any:
+        def step(
+            features: Any, labels: Any, seeds: Any, rate: Any, powers: Any, counting: Any = None
+        ) -> Any:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(trained)
-                logits = self._logits(features, seeds if settings.dropout else None)
+                logits = self._logits(features, counting, seeds if settings.dropout else None)
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
                 loss = tf.reduce_mean(losses)
             gradients = tape.gradient(loss, trained)
@@ -157,26 +190,24 @@ class KerasEngine:
             return loss
 
         inputs = [
-            tf.TensorSpec((None, FRAMES, FEATURES)),
+            self._input,
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((2,), tf.int32),
             tf.TensorSpec(()),
             tf.TensorSpec((2,)),
+            *self._shares_input,
         ]
         return _compiled(step, inputs)
 
-    def _logits(self, features: Any, seeds: Any) -> Any:
+    def _logits(self, features: Any, counting: Any = None, seeds: Any = None) -> Any:
         """Compute logits; with dropout drawn from seeds, if these are given."""
-        hidden = features
-        for number, layer in enumerate(self._model.layers):
-            if type(layer).__name__ != "Dropout":
-                hidden = layer(hidden)
-            elif seeds is not None:
-                seed = self._tf.stack([seeds[0], seeds[1] + number])
-                hidden = self._tf.nn.experimental.stateless_dropout(
-                    hidden, DROPOUT, seed, rng_alg="philox"
-                )
-        return hidden
+        dropout = None if seeds is None else partial(self._drop, seeds)
+        return forward(self._model, features, counting, dropout)
+
+    def _drop(self, seeds: Any, number: int, hidden: Any) -> Any:
+        """Apply the dropout of a layer, drawn from a step's seeds."""
+        seed = self._tf.stack([seeds[0], seeds[1] + number])
+        return self._tf.nn.experimental.stateless_dropout(hidden, DROPOUT, seed, rng_alg="philox")
 
     def _adam(self, variable: Any, gradient: Any, state: list[Any], rate: Any, powers: Any) -> None:
         m, v = state

@@ -173,19 +173,20 @@ def _study_user(
         counts[TUNED] = np.zeros((tuned, *shape), np.int64)
     for number in range(orders):
         heard = hear(clips, seeds("order", number).permutation(len(clips)), front_end)
-        logits = engine.logits(weights, heard.fresh.features)
+        logits = engine.logits(weights, heard.fresh.features, heard.fresh.frames)
         for row, count in enumerate(CORRECTIONS):
             coming = heard.fresh.take(np.arange(count, len(clips)))
             found = dict.fromkeys(counts, logits[count:])
             if count:
                 own = heard.remembered[count]
-                personal = PersonalModel.fit(own, engine.logits(weights, own.features))
+                known = engine.logits(weights, own.features, own.frames)
+                personal = PersonalModel.fit(own, known)
                 found[PERSONAL] = personal.logits(coming.features, coming.frames, logits[count:])
             if count and number < tuned:
                 streams = partial(seeds, "training", number, count)
                 outcome = train(engine, weights, own, FINE_TUNING, streams)
                 if isinstance(outcome, Trained):
-                    found[TUNED] = engine.logits(outcome.weights, coming.features)
+                    found[TUNED] = engine.logits(outcome.weights, coming.features, coming.frames)
             for method, answers in found.items():
                 if number < len(counts[method]):
                     found_labels = answers.argmax(1)

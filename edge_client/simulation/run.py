@@ -203,7 +203,7 @@ class Run:
         return averaged(reached.average, weights, self.settings.averaging)
 
     def _evaluate(self, weights: Weights, examples: Examples) -> tuple[Scores, float]:
-        logits = self.engines[0].logits(weights, examples.features)
+        logits = self.engines[0].logits(weights, examples.features, examples.frames)
         names = self.settings.task.names
         matrix = confusion(examples.labels, logits.argmax(1), len(names))
         return Scores.from_confusion(matrix, names), mean_loss(logits, examples.labels)

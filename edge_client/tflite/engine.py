@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from edge_client.learning.training import OptimizerState
 from edge_client.tflite.checks import check_batch, check_memory
 from edge_client.tflite.optimisers import IN_CACHE, make_optimiser, room
-from shared.architectures import DROPOUT, Architecture
-from shared.emotions import EMOTIONS
+from shared.architectures import Architecture
+from shared.graphs.files import Signature, graph_file
+from shared.layers import DROPOUT
+from shared.lengths import model_length, padded, shares
 from shared.tflite import (
     MASK_UNIT,
     Session,
     load_weights,
     mask_inputs,
-    packaged_file,
     physical_cores,
     weight_places,
 )
@@ -37,7 +38,8 @@ class TfliteEngine:
     """An :class:`~edge_client.learning.training.Engine` that computes with a TFLite runtime.
 
     The weights lie in the runtime's own buffers, where the optimiser changes them in place. With
-    head-only training the optimiser's slots cover the head alone.
+    head-only training the optimiser's slots cover the head alone. There is one graph in memory for
+    training, and one for scoring: that of the length to which the utterances are padded.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ class TfliteEngine:
         WeightsError
             If a vector does not belong to the architecture or is not finite.
         TrainingError
-            If there is not enough memory.
+            If there is not enough memory; for utterances of any length the first step says so.
         """
         check_weights(weights, self.architecture, "The weights to train")
         if anchor is not weights:
@@ -81,15 +83,19 @@ class TfliteEngine:
         training = _Training(
             self.architecture, settings, weights, anchor, correction, optimizer, self._threads
         )
-        session: Session | None = None
-        if self._training is not None and self._training.signature == training.signature:
-            session = self._training.release()
-        else:
-            check_memory(self.architecture, settings)
+        if self._training:
+            training.spare = self._training.release()
         self._training = training
-        training.open(session)
+        if not self.architecture.variable:
+            training.open(self.architecture.frames)
 
-    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+    def step(
+        self,
+        features: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        seed: int,
+    ) -> float:
         """Take one optimiser step and return the batch's mean loss.
 
         A batch larger than the graph's is computed in several turns. If the loss is not finite,
@@ -98,10 +104,11 @@ class TfliteEngine:
         Raises
         ------
         TrainingError
-            If features or labels are not what the model takes; nothing has changed then.
+            If features or labels are not what the model takes, or there is not enough memory for
+            utterances of this length; nothing has changed then.
         """
-        check_batch(features, labels)
-        return self._begun().step(features, labels, seed)
+        check_batch(self.architecture, features, frames, labels)
+        return self._begun().step(features, frames, labels, seed)
 
     def weights(self) -> Weights:
         """Copy out the weights as they are now."""
@@ -111,8 +118,10 @@ class TfliteEngine:
         """Give the optimiser's state as it is now; it is copied only if another step is taken."""
         return self._begun().state()
 
-    def logits(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute logits of shape ``(n, 4)`` for features of shape ``(n, 100, 34)``.
+    def logits(
+        self, weights: Weights, features: NDArray[np.float32], frames: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Compute logits of shape ``(n, labels)``; see :class:`Engine`.
 
         Raises
         ------
@@ -120,20 +129,32 @@ class TfliteEngine:
             If the weights do not belong to the architecture or are not finite.
         """
         check_weights(weights, self.architecture)
-        if self._scoring is None:
-            self._scoring = _open(self.architecture, "train_head", self._threads)
-            _fill_masks(self._scoring, None)
-            self._scoring.view("targets").fill(0)
-        session = self._scoring
+        result = np.empty((len(features), self.architecture.labels), np.float32)
+        if not len(features):
+            return result
+        length = model_length(self.architecture, frames)
+        architecture = self.architecture.at(length)
+        session = self._scorer(architecture)
         load_weights(session, weights)
         size = session.inputs["features"][0]
-        result = np.empty((len(features), len(EMOTIONS)), np.float32)
         for start in range(0, len(features), size):
-            batch = features[start : start + size]
-            session.view("features")[: len(batch)] = batch
+            batch, true = features[start : start + size], frames[start : start + size]
+            if architecture.pools:
+                batch = padded(batch, true, length)
+            _fill_batch(session, architecture, batch, true)
             session.run()
             result[start : start + size] = session.view("logits")[: len(batch)]
         return result
+
+    def _scorer(self, architecture: Architecture) -> Session:
+        """Give the session that scores utterances of a length, ready but for the weights."""
+        session = self._scoring
+        if session is None or _length(session) != architecture.frames:
+            session = self._scoring = None  # its memory goes first
+            session = self._scoring = _open(architecture, "train_head", self._threads)
+            _fill_masks(session, None)
+            session.view("targets").fill(0)
+        return session
 
     def release(self) -> None:
         """Give back the memory of training and scoring, for what comes next on a small device.
@@ -169,41 +190,70 @@ class _Training:
         self._first = architecture.head_offset if settings.head_only else 0
         trained = architecture.parameters - self._first
         self._optimiser = make_optimiser(settings, trained, state.slots)
-        self.signature = _signature(settings)
+        self._signature: Signature = "train_head" if settings.head_only else "train"
         self._opened: Session | None = None
+        self.spare: Session | None = None
         self._lent = False
         self._left: Weights = start[self._first :]
 
-    def open(self, session: Session | None = None) -> Session:
-        """Give the session, with the weights in it; an earlier one is used if given."""
-        if self._opened is None:
-            session = session or _open(self._architecture, self.signature, self._threads)
-            self._places = {
-                name: where
-                for name, where in weight_places(session).items()
-                if f"{name}_gradient" in session.outputs
-            }
-            load_weights(session, self._start)
-            for name, where in self._places.items():
-                left = self._left[where.start - self._first : where.stop - self._first]
-                session.view(name).reshape(-1)[:] = left
-            self._opened = session
-        return self._opened
+    def open(self, frames: int) -> Session:
+        """Give the session for utterances of a length, with the weights in it.
+
+        Raises
+        ------
+        TrainingError
+            If there is not enough memory for it.
+        """
+        if self._opened and _length(self._opened) == frames:
+            return self._opened
+        if self._opened:
+            self._left = self._gather(self._opened)
+            self._opened = None
+        session = self._made(frames)
+        self._places = {
+            name: where
+            for name, where in weight_places(session).items()
+            if f"{name}_gradient" in session.outputs
+        }
+        load_weights(session, self._start)
+        for name, where in self._places.items():
+            left = self._left[where.start - self._first : where.stop - self._first]
+            session.view(name).reshape(-1)[:] = left
+        self._opened = session
+        return session
+
+    def _made(self, frames: int) -> Session:
+        """Make a session; that of the training before is taken where it is the same."""
+        spare, self.spare = self.spare, None
+        if spare and (spare.signature, _length(spare)) == (self._signature, frames):
+            return spare
+        spare = None  # its memory goes first
+        architecture = self._architecture.at(frames)
+        check_memory(architecture, self._settings)
+        return _open(architecture, self._signature, self._threads)
 
     def release(self) -> Session | None:
         """Let go of the session."""
         session, self._opened = self._opened, None
         return session
 
-    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
-        session = self.open()
+    def step(
+        self,
+        features: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        seed: int,
+    ) -> float:
+        session = self.open(features.shape[1])
+        architecture = self._architecture.at(features.shape[1])
         bits = np.random.PCG64(seed) if self._settings.dropout else None
         size, count = session.inputs["features"][0], len(labels)
         loss = 0.0
         total: Weights | None = None
         for start in range(0, count, size):
             part = slice(start, start + size)
-            _fill_batch(session, features[part], labels[part], 1 / count)
+            _fill_batch(session, architecture, features[part], frames[part])
+            _fill_targets(session, labels[part], 1 / count)
             _fill_masks(session, bits)
             session.run()
             loss += float(session.view("loss")[0])
@@ -258,7 +308,9 @@ class _Training:
             self._optimiser.update(weights, gradient, slots, spare)
 
     def weights(self) -> Weights:
-        trained = self._gather(self.open())
+        if self._opened is None:  # after the last call, or before the first step
+            return np.concatenate([self._start[: self._first], self._left])
+        trained = self._gather(self._opened)
         if not self._first:
             return trained
         # The runtime's copy of the body goes before the caller's is made: there is room for one.
@@ -271,21 +323,34 @@ class _Training:
         return OptimizerState(self._step, dict(self._optimiser.slots))
 
 
-def _signature(settings: TrainingSettings) -> str:
-    return "train_head" if settings.head_only else "train"
+def _open(architecture: Architecture, signature: Signature, threads: int) -> Session:
+    return Session(graph_file(architecture, signature), signature, threads)
 
 
-def _open(architecture: Architecture, signature: str, threads: int) -> Session:
-    return Session(packaged_file(architecture, signature), signature, threads)
+def _length(session: Session) -> int:
+    """Read for which length of utterances a session is."""
+    return session.inputs["features"][1]
 
 
 def _fill_batch(
-    session: Session, features: NDArray[np.float32], labels: NDArray[np.int32], weight: float
+    session: Session,
+    architecture: Architecture,
+    features: NDArray[np.float32],
+    frames: NDArray[np.int32],
 ) -> None:
-    """Fill in examples, each with its weight in the mean loss; places left over count zero."""
-    inputs, targets = session.view("features"), session.view("targets")
+    """Fill in utterances, and what their frames count; places left over are zero."""
+    inputs = session.view("features")
     inputs[: len(features)] = features
     inputs[len(features) :] = 0
+    if architecture.pools:
+        inputs = session.view("shares")
+        inputs[: len(frames)] = shares(architecture, frames)
+        inputs[len(frames) :] = 0
+
+
+def _fill_targets(session: Session, labels: NDArray[np.int32], weight: float) -> None:
+    """Fill in labels, each with its weight in the mean loss; places left over count zero."""
+    targets = session.view("targets")
     targets.fill(0)
     targets[np.arange(len(labels)), labels] = weight
 

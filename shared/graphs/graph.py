@@ -154,8 +154,12 @@ class Graph:
         shape = np.broadcast_shapes(a.shape, b.shape)
         return self.op("MUL", [a, b], shape, "MulOptions", fusedActivationFunction=2 * int(clip))
 
+    def div(self, a: Tensor, b: Tensor) -> Tensor:
+        """Divide element by element, with broadcasting."""
+        return self.op("DIV", [a, b], np.broadcast_shapes(a.shape, b.shape), "DivOptions")
+
     def unary(self, code: str, a: Tensor) -> Tensor:
-        """Apply an op without options to each element (``TANH``, ``LOGISTIC``, ``RELU``)."""
+        """Apply an op without options to each element (``TANH``, ``RELU``, ``SQRT``)."""
         return self.op(code, [a], a.shape)
 
     def reshape(self, a: Tensor, shape: Sequence[int]) -> Tensor:

@@ -13,9 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.architectures import FEATURES, FRAMES, LSTM, Architecture, Conv1D, Dense
+from shared.architectures import Architecture
 from shared.graphs.graph import Graph, Tensor
+from shared.graphs.layers import statistics_pooling
 from shared.graphs.tflite_file import serialise
+from shared.layers import LSTM, Conv1D, Dense, StatisticsPooling
 from shared.tflite import across
 from shared.weights import Weights, split
 
@@ -38,7 +40,8 @@ def inference_file(architecture: Architecture, weights: Weights, quantize: Quant
     Returns
     -------
     bytes
-        Input ``features`` ``(1, 100, 34)``, output ``logits`` ``(1, 4)``, both float32.
+        Input ``features`` ``(1, frames, features)``, output ``logits`` ``(1, labels)``, both
+        float32; with pooling over time also the input ``shares`` (:func:`shared.lengths.shares`).
     """
     tensors = split(weights, architecture)
 
@@ -63,15 +66,19 @@ def _graph(
     architecture: Architecture, source: Callable[[Graph, str], Tensor], version: int
 ) -> Graph:
     g = Graph("infer")
-    features = g.input("features", (1, FRAMES, FEATURES))
-    x = g.reshape(features, (FRAMES, FEATURES))
+    frames, width = architecture.frames, architecture.features
+    x = g.reshape(g.input("features", (1, frames, width)), (frames, width))
+    if architecture.pools:
+        g.input("shares", (1, frames - architecture.reach + 1))
     builder = _Builder(g, source, version)
     for layer in architecture.layers:
         match layer:
-            case Conv1D(name=name, kernel=kernel):
-                out = x.shape[0] - kernel + 1
-                shifted = [g.slice(x, 0, k, out) for k in range(kernel)]
-                x = builder.product(name, g.concat(shifted, 1), relu=True)
+            case Conv1D(name=name, kernel=kernel, dilation=dilation):
+                out = x.shape[0] - layer.edge
+                shifted = [g.slice(x, 0, k * dilation, out) for k in range(kernel)]
+                x = builder.product(name, g.joined(shifted, 1), relu=True)
+            case StatisticsPooling():
+                x, _ = statistics_pooling(g, g.reshape(x, (1, *x.shape)), g.inputs["shares"])
             case LSTM(name=name, sequences=sequences):
                 outputs = builder.recurrent(name, x)
                 x = g.concat(outputs, 0) if sequences else outputs[-1]

@@ -18,6 +18,7 @@ from itertools import accumulate
 import numpy as np
 
 from shared.graphs.graph import Graph, Tensor
+from shared.layers import POOLING_EPSILON
 
 Backward = Callable[[Tensor, bool], tuple[list[Tensor], Tensor | None]]
 """From the gradient of a layer's output to that of its matrix, part by part, and of its input."""
@@ -71,11 +72,14 @@ def dense(g: Graph, x: Tensor, parts: Sequence[Tensor]) -> tuple[Tensor, Backwar
     return reduce(g.add, products), backward
 
 
-def conv1d(g: Graph, x: Tensor, matrix: Tensor, kernel: int) -> tuple[Tensor, Backward]:
+def conv1d(
+    g: Graph, x: Tensor, matrix: Tensor, kernel: int, dilation: int
+) -> tuple[Tensor, Backward]:
     """Convolve over time, without padding: one product with the shifted inputs side by side.
 
-    ``z[t] = [x[t] x[t+1] x[t+2] 1] M``. Backward: ``dM`` as of a dense layer, and ``dx[t] = sum
-    over k of dz[t-k] W[k]^T``, again one product, with shifted ``dz`` side by side.
+    ``z[t] = [x[t] x[t+d] x[t+2d] 1] M`` with ``d`` the dilation. Backward: ``dM`` as of a dense
+    layer, and ``dx[t] = sum over k of dz[t-kd] W[k]^T``, again one product, with shifted ``dz``
+    side by side.
 
     Parameters
     ----------
@@ -85,17 +89,18 @@ def conv1d(g: Graph, x: Tensor, matrix: Tensor, kernel: int) -> tuple[Tensor, Ba
         Shape ``(B, T, channels)``.
     matrix
         Shape ``(kernel * channels + 1, filters)``.
-    kernel
-        Frames under the kernel.
+    kernel, dilation
+        Frames under the kernel, and from one of them to the next.
 
     Returns
     -------
     (Tensor, Backward)
-        ``z`` of shape ``(B, T - kernel + 1, filters)``, and the way back.
+        ``z`` of shape ``(B, T - (kernel - 1) dilation, filters)``, and the way back.
     """
     batch, frames, channels = x.shape
-    filters, out = matrix.shape[1], frames - kernel + 1
-    shifted = [g.slice(x, 1, k, out) for k in range(kernel)]
+    edge = (kernel - 1) * dilation
+    filters, out = matrix.shape[1], frames - edge
+    shifted = [g.slice(x, 1, k * dilation, out) for k in range(kernel)]
     ones = g.constant(np.ones((batch, out, 1)))
     rows = g.reshape(g.concat([*shifted, ones], 2), (batch * out, matrix.shape[0]))
 
@@ -104,15 +109,53 @@ def conv1d(g: Graph, x: Tensor, matrix: Tensor, kernel: int) -> tuple[Tensor, Ba
         gradients = [g.matmul(g.transpose(rows, (1, 0)), flat)]
         if not wanted:
             return gradients, None
-        edge = kernel - 1
-        padded = g.pad(dz, [(0, 0), (edge, edge), (0, 0)])
-        shifted = [g.slice(padded, 1, edge - k, frames) for k in range(kernel)]
-        around = g.reshape(g.concat(shifted, 2), (batch * frames, kernel * filters))
+        padded = g.pad(dz, [(0, 0), (edge, edge), (0, 0)]) if edge else dz
+        shifted = [g.slice(padded, 1, edge - k * dilation, frames) for k in range(kernel)]
+        around = g.reshape(g.joined(shifted, 2), (batch * frames, kernel * filters))
         taps = g.reshape(g.slice(matrix, 0, 0, kernel * channels), (kernel, channels, filters))
         back = g.reshape(g.transpose(taps, (0, 2, 1)), (kernel * filters, channels))
         return gradients, g.reshape(g.matmul(around, back), x.shape)
 
     return g.reshape(g.matmul(rows, matrix), (batch, out, filters)), backward
+
+
+def statistics_pooling(g: Graph, x: Tensor, shares: Tensor) -> tuple[Tensor, Backward]:
+    """Compute mean and standard deviation over time.
+
+    ``m = sum over t of s[t] x[t]``, ``v = sum over t of s[t] (x[t] - m)^2`` and ``y = [m d]`` with
+    ``d = sqrt(v + epsilon)``. Backward: ``dx[t] = s[t] (dm + dd (x[t] - m) / d)``, for the shares
+    ``s`` sum to one.
+
+    Parameters
+    ----------
+    g
+        The graph.
+    x
+        Shape ``(B, T, channels)``.
+    shares
+        Shape ``(B, T)``: what each frame counts; see :func:`shared.lengths.shares`.
+
+    Returns
+    -------
+    (Tensor, Backward)
+        ``y`` of shape ``(B, 2 * channels)``, and the way back; it has no matrix.
+    """
+    batch, frames, channels = x.shape
+    over = g.reshape(shares, (batch, 1, frames))
+    mean = g.matmul(over, x)
+    centred = g.sub(x, mean)
+    variance = g.matmul(over, g.mul(centred, centred))
+    deviation = g.unary("SQRT", g.add(variance, g.constant(POOLING_EPSILON)))
+
+    def backward(dy: Tensor, wanted: bool) -> tuple[list[Tensor], Tensor | None]:  # noqa: FBT001 - Backward
+        if not wanted:
+            return [], None
+        halves = g.reshape(dy, (batch, 1, 2 * channels))
+        dmean, ddeviation = (g.slice(halves, 2, start, channels) for start in (0, channels))
+        spread = g.mul(centred, g.div(ddeviation, deviation))
+        return [], g.mul(g.reshape(shares, (batch, frames, 1)), g.add(spread, dmean))
+
+    return g.reshape(g.concat([mean, deviation], 2), (batch, 2 * channels)), backward
 
 
 def relu_dropout(
@@ -150,14 +193,14 @@ def cross_entropy(g: Graph, logits: Tensor, targets: Tensor) -> tuple[Tensor, Te
     g
         The graph.
     logits
-        Shape ``(B, 4)``.
+        Shape ``(B, labels)``.
     targets
-        Shape ``(B, 4)``: an example's weight in the loss at its label, else zero.
+        Shape ``(B, labels)``: an example's weight in the loss at its label, else zero.
 
     Returns
     -------
     (Tensor, Tensor)
-        The loss, shape ``(1,)``; the gradient, shape ``(B, 4)``.
+        The loss, shape ``(1,)``; the gradient, shape ``(B, labels)``.
     """
     classes = logits.shape[1]
     logs = g.op("LOG_SOFTMAX", [logits], logits.shape, "LogSoftmaxOptions")

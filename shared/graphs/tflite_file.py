@@ -31,6 +31,7 @@ _OPTIONS: Final[dict[str, tuple[int, dict[str, tuple[int, str]]]]] = {
     "MulOptions": (21, {"fusedActivationFunction": (0, "Int8")}),
     "ReducerOptions": (27, {"keepDims": (0, "Bool")}),
     "SubOptions": (28, {}),
+    "DivOptions": (29, {}),
     "LogSoftmaxOptions": (36, {}),
     "BatchMatMulOptions": (101, {"adjX": (0, "Bool"), "adjY": (1, "Bool")}),
 }

@@ -1,15 +1,4 @@
-"""The trainable file of an architecture. It holds no weights.
-
-===============  =======  ==========================================================================
-signature        batch    gives
-===============  =======  ==========================================================================
-``train``        20       loss and the gradient of every layer's matrix
-``train_head``   20       logits, loss, and the gradients from ``embedding_layer`` on
-``infer``        1        logits of one utterance (see :mod:`shared.graphs.inference_graph`)
-===============  =======  ==========================================================================
-
-A device has a file for each signature: a runtime prepares all graphs of a file, and those of whole
-training would take more memory than training the head does.
+"""The graphs that train: the signatures ``train`` and ``train_head``. They hold no weights.
 
 Weights are inputs and gradients outputs, so one file serves every round, and the optimiser works in
 place on the runtime's own input buffers. The inputs whose names end in ``_weights`` are, in the
@@ -17,32 +6,32 @@ order of their tensors, the flat vector, cut: a layer's kernels and bias are one
 parts of it, as they lie there (see :mod:`shared.graphs.layers`); those in ``_across`` are
 transposed parts. ``<name>_gradient`` is an output of the same shape. ``<layer>_mask`` is a layer's
 dropout mask; below the head, ``train_head`` takes it in bytes (:data:`shared.tflite.MASK_UNIT`).
+A model that pools over time takes ``shares`` (:func:`shared.lengths.shares`).
 """
 
 import math
 from collections.abc import Sequence
 from itertools import accumulate, pairwise, takewhile
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import numpy as np
 
-from shared.architectures import FEATURES, FRAMES, HEAD, LSTM, Architecture, Conv1D, Dense, Layer
-from shared.emotions import EMOTIONS
+from shared.architectures import Architecture
 from shared.graphs.graph import Graph, Tensor
-from shared.graphs.inference_graph import inference_graph
-from shared.graphs.layers import Backward, conv1d, cross_entropy, dense, relu_dropout
+from shared.graphs.layers import (
+    Backward,
+    conv1d,
+    cross_entropy,
+    dense,
+    relu_dropout,
+    statistics_pooling,
+)
 from shared.graphs.lstm import lstm, lstm_forward
-from shared.graphs.tflite_file import serialise
+from shared.layers import HEAD, LSTM, Conv1D, Dense, Layer, StatisticsPooling
 from shared.tflite import MASK_UNIT
 
 BATCH: Final = 20
 """Examples in a batch of the training signatures; a smaller batch is padded, a larger one split."""
-
-
-Signature = Literal["train", "train_head", "infer"]
-
-SIGNATURES: Final[tuple[Signature, ...]] = get_args(Signature)
-
 _PART: Final = 2 * 512 * 512
 """Values in one part of a large matrix (2 MB): one that stays in a cache while it is rearranged."""
 
@@ -53,18 +42,10 @@ _Passed = tuple[str, list[str], Backward]
 """A layer in the forward pass: its name, its inputs with weights, and the way back."""
 
 
-def trainable_file(
-    architecture: Architecture, signatures: Sequence[Signature] = SIGNATURES
-) -> bytes:
-    """Build the trainable file of an architecture, with all signatures or some."""
-    build = {"train": training_graph, "train_head": head_graph, "infer": inference_graph}
-    return serialise([build[signature](architecture) for signature in signatures])
-
-
 def training_graph(architecture: Architecture) -> Graph:
     """Build the signature ``train``."""
     g = Graph("train")
-    features, targets = _inputs(g)
+    features, targets = _inputs(g, architecture)
     model = _Model(g, architecture)
     logits, tape = model.forward(architecture.layers, features)
     _loss_and_gradients(g, logits, targets, tape)
@@ -78,11 +59,13 @@ def head_graph(architecture: Architecture) -> Graph:
     recurrent layers a few frames, and the latter's matrices come as they are multiplied.
     """
     g = Graph("train_head")
-    features, targets = _inputs(g)
+    features, targets = _inputs(g, architecture)
     model = _Model(g, architecture)
     body = list(takewhile(lambda layer: not isinstance(layer, Dense), architecture.layers))
-    through = model.recurrent if isinstance(body[0], LSTM) else model.convolutions
-    logits, tape = model.forward(architecture.layers[len(body) :], through(body, features))
+    x = features
+    if body:
+        x = (model.recurrent if isinstance(body[0], LSTM) else model.convolutions)(body, features)
+    logits, tape = model.forward(architecture.layers[len(body) :], x)
     while tape[0][0] != HEAD:
         tape.pop(0)
     g.output("logits", logits)
@@ -90,9 +73,9 @@ def head_graph(architecture: Architecture) -> Graph:
     return g
 
 
-def _inputs(g: Graph) -> tuple[Tensor, Tensor]:
-    features = g.input("features", (BATCH, FRAMES, FEATURES))
-    return features, g.input("targets", (BATCH, len(EMOTIONS)))
+def _inputs(g: Graph, architecture: Architecture) -> tuple[Tensor, Tensor]:
+    features = g.input("features", (BATCH, architecture.frames, architecture.features))
+    return features, g.input("targets", (BATCH, architecture.labels))
 
 
 def _loss_and_gradients(g: Graph, logits: Tensor, targets: Tensor, tape: list[_Passed]) -> None:
@@ -120,6 +103,8 @@ class _Model:
     def __init__(self, g: Graph, architecture: Architecture) -> None:
         self._g, self._architecture = g, architecture
         self.first = 0
+        if architecture.pools:
+            g.input("shares", (BATCH, architecture.frames - architecture.reach + 1))
 
     def convolutions(self, layers: Sequence[Layer], features: Tensor) -> Tensor:
         """Add layers that a few examples pass at a time, without a way back."""
@@ -146,8 +131,8 @@ class _Model:
         return x, tape
 
     def _feature_major(self, features: Tensor) -> Tensor:
-        g = self._g
-        return g.reshape(g.transpose(features, (2, 1, 0)), (FEATURES, FRAMES * BATCH))
+        g, (batch, frames, width) = self._g, features.shape
+        return g.reshape(g.transpose(features, (2, 1, 0)), (width, frames * batch))
 
     def _input(self, name: str, shape: tuple[int, ...], *kind: Any) -> Tensor:
         """Add an input, or find it where an earlier group of examples has added it."""
@@ -156,6 +141,8 @@ class _Model:
     def _weights(self, layer: Layer, *, across: bool = False) -> dict[str, Tensor]:
         """Add a layer's matrix as an input; or its parts, of a recurrent or a large dense one."""
         specs = [spec for spec in self._architecture.manifest if spec.layer == layer.name]
+        if not specs:
+            return {}
         columns = specs[-1].size
         rows = sum(spec.size for spec in specs) // columns
         if isinstance(layer, LSTM):
@@ -177,8 +164,10 @@ class _Model:
         g, shape = self._g, x.shape
         if isinstance(layer, LSTM):
             return lstm(g, x, parts, BATCH, sequences=layer.sequences)
+        if isinstance(layer, StatisticsPooling):
+            return statistics_pooling(g, x, self._shares(shape[0]))
         if isinstance(layer, Conv1D):
-            z, through = conv1d(g, x, parts[0], layer.kernel)
+            z, through = conv1d(g, x, parts[0], layer.kernel, layer.dilation)
         else:
             z, through = dense(g, g.reshape(x, (shape[0], math.prod(shape[1:]))), parts)
         if isinstance(layer, Dense) and not layer.hidden:
@@ -190,6 +179,11 @@ class _Model:
             return gradients, dx and g.reshape(dx, shape)
 
         return y, backward
+
+    def _shares(self, count: int) -> Tensor:
+        """Give what each frame of some of the examples counts."""
+        whole = self._g.inputs["shares"]
+        return whole if count == BATCH else self._g.slice(whole, 0, self.first, count)
 
     def _mask(self, layer: Layer, z: Tensor) -> Tensor:
         """Add the dropout mask of a layer's output; in bytes, where a few examples pass at once."""

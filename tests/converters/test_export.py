@@ -13,22 +13,21 @@ from converters.cli import app
 from converters.export import Job, export
 from converters.inspection import inspect_bytes
 from converters.verification import keras_logits, keras_step, verify_trainable
-from shared.architectures import ARCHITECTURES, ModelName
 from shared.command import progress_console
 from shared.errors import ChorusError, SettingsError, WeightsError
 from shared.graphs import layers, training_graphs
+from shared.graphs.files import SIGNATURES, graph_file, trainable_file
 from shared.graphs.inference_graph import Quantize, inference_file
-from shared.graphs.training_graphs import SIGNATURES, trainable_file
-from shared.tflite import Session, packaged_file
+from shared.lengths import shares
+from shared.tflite import Session
 from shared.weights import initial_weights, save_weights
-from tests.edge_client.tflite.cases import batch, weights
-
-MODELS: tuple[ModelName, ...] = ("conv", "dense", "lstm")
+from tests.edge_client.tflite.cases import MODELS, batch, weights
 
 LOADABLE = {
     "ADD": 1,
     "BATCH_MATMUL": 1,
     "CONCATENATION": 1,
+    "DIV": 1,
     "DEQUANTIZE": 3,
     "FULLY_CONNECTED": 3,
     "LOGISTIC": 1,
@@ -39,6 +38,7 @@ LOADABLE = {
     "RESHAPE": 1,
     "SLICE": 2,
     "SOFTMAX": 1,
+    "SQRT": 1,
     "SUB": 1,
     "SUM": 1,
     "TANH": 1,
@@ -47,29 +47,22 @@ LOADABLE = {
 """The ops our files may use, with the highest version that tflite-runtime 2.14.0 loads."""
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_the_packaged_file_is_the_one_that_is_built(model: ModelName) -> None:
-    for signature in SIGNATURES:
-        built = trainable_file(ARCHITECTURES[model], [signature])
-        packaged = packaged_file(ARCHITECTURES[model], signature)
-        assert packaged == built, "run: converters export-tflite --model all --split --out ..."
-
-
-def test_the_packaged_files_stay_small() -> None:
-    sizes = [
-        len(packaged_file(architecture, signature))
-        for architecture in ARCHITECTURES.values()
+def test_a_file_is_built_once_and_stays_small() -> None:
+    files = [
+        graph_file(architecture, signature)
+        for architecture in map(MODELS.__getitem__, ("conv", "dense", "lstm", "tdnn"))
         for signature in SIGNATURES
     ]
-    assert sum(sizes) < 2_000_000
+    assert sum(map(len, files)) < 2_000_000
+    assert graph_file(MODELS["tdnn"], "infer") is files[-1]
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_ops_are_built_in_and_old_enough(model: ModelName) -> None:
-    architecture = ARCHITECTURES[model]
+def test_ops_are_built_in_and_old_enough(model: str) -> None:
+    architecture = MODELS[model]
     vector = weights(architecture)
     stored: list[Quantize] = ["float32", "float16", "int8"]
-    files = [packaged_file(architecture, signature) for signature in SIGNATURES]
+    files = [graph_file(architecture, signature) for signature in SIGNATURES]
     for content in (*files, *(inference_file(architecture, vector, q) for q in stored)):
         found = inspect_bytes(content)
         assert found.custom_ops == []
@@ -80,19 +73,22 @@ def test_ops_are_built_in_and_old_enough(model: ModelName) -> None:
     ("quantize", "tolerance", "share"),
     [("float32", 1e-5, 1.0), ("float16", 5e-3, 0.5), ("int8", 0.1, 0.25)],
 )
-@pytest.mark.parametrize("model", ["conv", "lstm"])
+@pytest.mark.parametrize("model", ["conv", "lstm", "tdnn of another task"])
 def test_inference_only_files_compute_what_keras_does(
-    model: ModelName, quantize: Quantize, tolerance: float, share: float
+    model: str, quantize: Quantize, tolerance: float, share: float
 ) -> None:
-    architecture = ARCHITECTURES[model]
+    architecture = MODELS[model]
     vector = weights(architecture)
     content = inference_file(architecture, vector, quantize)
     assert len(content) < 4 * share * vector.size + 500_000
-    features, _ = batch(7)
-    expected = keras_logits(architecture, vector, features)
+    features, frames, _ = batch(7, architecture)
+    expected = keras_logits(architecture, vector, features, frames)
     session = Session(content, "infer", 1, delegates=False)
-    for utterance, logits in zip(features, expected, strict=True):
+    counting = shares(architecture, frames)
+    for utterance, row, logits in zip(features, counting, expected, strict=True):
         session.view("features")[0] = utterance
+        if architecture.pools:
+            session.view("shares")[0] = row
         session.run()
         error = np.abs(session.view("logits")[0] - logits).max()
         assert error <= tolerance * max(1, np.abs(expected).max())
@@ -118,7 +114,7 @@ def test_export_verifies_writes_and_tells(tmp_path: Path) -> None:
 
 
 def test_export_of_weights_finds_their_model(tmp_path: Path) -> None:
-    architecture = ARCHITECTURES["conv"]
+    architecture = MODELS["conv"]
     save_weights(tmp_path / "m.safetensors", weights(architecture), architecture)
     options = ["--weights", str(tmp_path / "m.safetensors"), "--quantize", "int8"]
     result = CliRunner().invoke(
@@ -147,7 +143,7 @@ def test_a_wrong_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(("model", "method"), [("conv", "convolutions"), ("lstm", "recurrent")])
 def test_a_wrong_head_alone_is_noticed(
-    model: ModelName, method: str, monkeypatch: pytest.MonkeyPatch
+    model: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = getattr(training_graphs._Model, method)
 
@@ -156,22 +152,22 @@ def test_a_wrong_head_alone_is_noticed(
         return self._g.mul(x, self._g.constant(1.01))
 
     monkeypatch.setattr(training_graphs._Model, method, wrong)
-    architecture = ARCHITECTURES[model]
+    architecture = MODELS[model]
     with pytest.raises(ChorusError, match=r"its gradients \(train_head\) are off by"):
         verify_trainable(trainable_file(architecture), architecture)
 
 
 def test_keras_and_finite_differences_agree() -> None:
     """The reference itself: Keras' gradient against the loss along one direction."""
-    architecture = ARCHITECTURES["conv"]
+    architecture = MODELS["conv"]
     vector = weights(architecture)
-    features, labels = batch(7)
+    given = batch(7)
     masks = [np.ones(1, np.float32)] * 5
-    _, gradient = keras_step(architecture, vector, features, labels, masks)
+    _, gradient = keras_step(architecture, vector, *given, masks)
     direction = gradient / np.linalg.norm(gradient)
     step = np.float32(1e-2)
-    ahead, _ = keras_step(architecture, vector + step * direction, features, labels, masks)
-    behind, _ = keras_step(architecture, vector - step * direction, features, labels, masks)
+    ahead, _ = keras_step(architecture, vector + step * direction, *given, masks)
+    behind, _ = keras_step(architecture, vector - step * direction, *given, masks)
     slope = (ahead - behind) / (2 * step)
     assert slope == pytest.approx(float(np.linalg.norm(gradient)), rel=0.05)
 
@@ -198,7 +194,7 @@ def test_options_that_contradict_each_other(
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
-    conv = ARCHITECTURES["conv"]
+    conv = MODELS["conv"]
     path = tmp_path / "m.safetensors"
     save_weights(path, initial_weights(conv, np.random.default_rng(0)), conv)
     jobs = Job.plan("lstm", tmp_path / "out.tflite", path, "float32")

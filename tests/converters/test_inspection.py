@@ -15,9 +15,9 @@ from converters import inspection
 from converters.inspection import Inspection, inspect_bytes, inspect_file
 from shared.architectures import ARCHITECTURES
 from shared.errors import WeightsError
+from shared.graphs.files import trainable_file
 from shared.graphs.graph import Graph
 from shared.graphs.tflite_file import serialise
-from shared.graphs.training_graphs import trainable_file
 from shared.tflite import Session
 
 

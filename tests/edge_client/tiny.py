@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from edge_client.learning.training import OptimizerState
 from edge_client.simulation.data import Utterances
-from shared.architectures import HEAD, Architecture, Dense
+from shared.architectures import Architecture
+from shared.layers import HEAD, Dense
 from shared.metrics import softmax
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights, split
@@ -74,8 +75,15 @@ class NumpyEngine:
         slots = {name: state.slots.get(name, zero).copy() for name in names}
         self._state = replace(state, slots=slots)
 
-    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+    def step(
+        self,
+        features: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        seed: int,
+    ) -> float:
         """Take one step."""
+        assert len(frames) == len(labels)
         self.seeds.append(seed)
         loss, gradient = loss_and_gradient(self._weights, features, labels, self.architecture)
         settings, slots = self._settings, self._state.slots
@@ -110,8 +118,11 @@ class NumpyEngine:
         slots = {name: slot.copy() for name, slot in self._state.slots.items()}
         return replace(self._state, slots=slots)
 
-    def logits(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def logits(
+        self, weights: Weights, features: NDArray[np.float32], frames: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
         """Compute logits."""
+        assert len(frames) == len(features)
         return activations(weights, features, self.architecture)[-1]
 
 

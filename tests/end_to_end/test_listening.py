@@ -55,7 +55,8 @@ def expected(recording: Path, model: Path) -> list[list[float]]:
     for utterance in [*found, *segmenter.flush()]:
         frames = frame_features(utterance.samples)
         statistics.update(frames)
-        logits = recogniser.logits(statistics.normalise(pad(frames, PAPER34), len(frames)))
+        features = statistics.normalise(pad(frames, PAPER34), len(frames))
+        logits = recogniser.logits(features, len(frames))
         powers = np.exp(logits.astype(np.float64) - logits.max())
         answers.append((powers / powers.sum()).tolist())
     return answers

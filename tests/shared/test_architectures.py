@@ -1,8 +1,13 @@
-"""The three models as data."""
+"""The models as data, and those of one's own."""
+
+from pathlib import Path
 
 import pytest
 
-from shared.architectures import ARCHITECTURES, HEAD, Architecture
+from shared.architectures import ARCHITECTURES, MODELS, Architecture, architecture_of
+from shared.errors import SettingsError
+from shared.layers import HEAD, Dense
+from shared.task import DEFAULT_TASK, FrontEndShape, Task
 
 
 @pytest.mark.parametrize(
@@ -49,3 +54,46 @@ def test_the_recurrent_model_s_shapes() -> None:
     assert shapes["lstm1/kernel"] == (34, 2048)
     assert shapes["lstm2/recurrent_kernel"] == (512, 2048)
     assert shapes[f"{HEAD}/kernel"] == (512, 512)
+
+
+VARYING = Task(DEFAULT_TASK.labels, FrontEndShape("mfcc40", 1, 1000, 40, variable=True))
+
+
+def test_a_tdnn_takes_utterances_of_any_length() -> None:
+    manifest = architecture_of("tdnn", VARYING).manifest
+    assert architecture_of("tdnn", VARYING).at(150).manifest == manifest
+    shapes = {spec.name: spec.shape for spec in manifest}
+    assert shapes["frame1/kernel"] == (5, 40, 128)
+    assert shapes[f"{HEAD}/kernel"] == (2 * 128, 128)
+
+
+@pytest.mark.parametrize("name", ["dense", "conv", "lstm"])
+def test_models_of_one_length_refuse_others(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        architecture_of(name, VARYING)
+    assert caught.value.problem == f"{name} needs utterances of one length; mfcc40's vary."
+    assert caught.value.remedy == "Use the model tdnn."
+
+
+def test_utterances_must_be_longer_than_the_kernels() -> None:
+    short = Task(DEFAULT_TASK.labels, FrontEndShape("short", 1, 14, 5))
+    with pytest.raises(SettingsError, match="tdnn needs utterances of at least 15 frames"):
+        architecture_of("tdnn", short)
+
+
+def test_a_program_adds_a_model_and_a_module_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from shared.layers import HEAD, Dense\nLAYERS = (Dense(HEAD, 2),)\nWRONG = ()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(MODELS, "_own", dict(MODELS._own))
+    MODELS.add("small", (Dense(HEAD, 2),))
+    assert architecture_of("small", DEFAULT_TASK).parameters == 3400 * 2 + 2 + 2 * 4 + 4
+    with pytest.raises(SettingsError, match="There is no model mine:LAYERS"):
+        architecture_of("mine:LAYERS", DEFAULT_TASK)  # a file or a message imports nothing
+    MODELS.get("mine:LAYERS")  # an option does
+    assert architecture_of("mine:LAYERS", DEFAULT_TASK).layers[0] == Dense(HEAD, 2)
+    with pytest.raises(SettingsError, match="mine:WRONG is no model: its last layer should be"):
+        MODELS.get("mine:WRONG")

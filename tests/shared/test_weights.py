@@ -15,8 +15,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from shared.architectures import HEAD, LSTM, Architecture, Conv1D, Dense, architecture_of
+from shared.architectures import Architecture, architecture_of
 from shared.errors import WeightsError
+from shared.layers import HEAD, LSTM, Conv1D, Dense
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from shared.weights import (
     PIECE,

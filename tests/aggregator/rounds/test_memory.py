@@ -11,7 +11,8 @@ from aggregator.ledger.model_files import ModelFiles
 from aggregator.rounds.aggregation import next_model
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies import Update
-from shared.architectures import HEAD, Architecture, Dense
+from shared.architectures import Architecture
+from shared.layers import HEAD, Dense
 from shared.randomness import stream
 from shared.vector_file import VectorFile
 

@@ -22,7 +22,8 @@ class TinyRecogniser:
     def use(self, weights: Weights) -> None:
         self.weights = weights
 
-    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def logits(self, features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+        assert 0 < frames <= len(features)
         logits: NDArray[np.float32] = activations(self.weights, features[None])[-1][0]
         return logits
 

@@ -83,7 +83,8 @@ def expected(weights: Weights, seeds: list[int]) -> tuple[float, ...]:
     for seed in seeds:
         own = frame_features(utterance(seed).samples)
         statistics.update(own)
-    logits = Recogniser(CONV, weights).logits(statistics.normalise(pad(own, PAPER34), len(own)))
+    features = statistics.normalise(pad(own, PAPER34), len(own))
+    logits = Recogniser(CONV, weights).logits(features, len(own))
     powers = np.exp(logits.astype(np.float64) - logits.max())
     return tuple((powers / powers.sum()).tolist())
 

@@ -27,7 +27,14 @@ class Recorder(NumpyEngine):
         self.batches: list[list[int]] = []
         self.loss = 1.0
 
-    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+    def step(
+        self,
+        features: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        seed: int,
+    ) -> float:
+        assert (frames == 100).all()
         self.batches.append(features[:, 0, 0].astype(int).tolist())
         assert [value % 4 for value in self.batches[-1]] == labels.tolist(), "labels go along"
         self.seeds.append(seed)

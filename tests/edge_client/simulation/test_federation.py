@@ -249,7 +249,7 @@ def test_the_baseline_is_one_long_training() -> None:
         order = stream(0, "training", "baseline", number, "shuffle", 0).permutation(24)
         for batch in order.reshape(3, 8):
             part = CLIENTS[0].take(batch)
-            engine.step(part.features, part.labels, 0)
+            engine.step(part.features, part.frames, part.labels, 0)
     assert outcomes[-1].weights.tobytes() == engine.weights().tobytes()
     assert [outcome.bytes_up for outcome in outcomes] == [0, 0, 0]
 

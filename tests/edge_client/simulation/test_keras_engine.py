@@ -10,7 +10,8 @@ from converters.keras_import import import_tensorflow
 from converters.keras_models import build, set_weights
 from edge_client.learning.training import Engine, OptimizerState, Progress, Trained, train
 from edge_client.simulation.keras_engine import KerasEngine
-from shared.architectures import HEAD, LSTM, Architecture, Conv1D, Dense
+from shared.architectures import Architecture
+from shared.layers import HEAD, LSTM, Conv1D, Dense
 from shared.randomness import stream
 from shared.training import TrainingSettings
 from shared.weights import Weights, initial_weights
@@ -85,7 +86,7 @@ def test_steps_equal_those_of_keras(name: str, kind: str) -> None:
         jit_compile=False,
     )
     for _ in range(2):
-        loss = engine.step(EXAMPLES.features, EXAMPLES.labels, 0)
+        loss = engine.step(EXAMPLES.features, EXAMPLES.frames, EXAMPLES.labels, 0)
         theirs = model.train_on_batch(EXAMPLES.features, EXAMPLES.labels)
         assert loss == pytest.approx(float(theirs), rel=1e-5)
     assert np.abs(engine.weights() - start).max() > rate / 10
@@ -100,7 +101,9 @@ def test_logits_are_those_of_the_model(name: str) -> None:
     set_weights(model, architecture, weights)
     many = examples(300)
     expected = model(many.features, training=False).numpy()
-    np.testing.assert_allclose(engine.logits(weights, many.features), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        engine.logits(weights, many.features, many.frames), expected, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("change", [{}, {"proximal": 0.5}, {"head_only": True}])
@@ -137,7 +140,7 @@ def test_one_step_s_gradient_is_the_tape_s_with_pull_and_correction() -> None:
     correction = np.random.default_rng(2).standard_normal(len(start)).astype(np.float32)
     settings = TRAININGS["plain sgd"].model_copy(update={"proximal": 0.3})
     engine.begin(start, settings, anchor=anchor, correction=correction)
-    engine.step(EXAMPLES.features, EXAMPLES.labels, 0)
+    engine.step(EXAMPLES.features, EXAMPLES.frames, EXAMPLES.labels, 0)
     tf = import_tensorflow()
     model = build(architecture, dropout=0)
     set_weights(model, architecture, start)
@@ -194,14 +197,14 @@ def test_the_optimiser_s_state_goes_on(engine: KerasEngine) -> None:
     settings, start = TrainingSettings(steps=2, dropout=False), fresh(TINY)
     engine.begin(start, settings, anchor=start)
     for _ in range(3):
-        engine.step(EXAMPLES.features, EXAMPLES.labels, 0)
+        engine.step(EXAMPLES.features, EXAMPLES.frames, EXAMPLES.labels, 0)
     state = engine.optimizer()
     assert state.step == 3
     assert set(state.slots) == {"m", "v"}
     whole = NumpyEngine()
     whole.begin(start, settings, anchor=start)
     for _ in range(3):
-        whole.step(EXAMPLES.features, EXAMPLES.labels, 0)
+        whole.step(EXAMPLES.features, EXAMPLES.frames, EXAMPLES.labels, 0)
     for name, slot in whole.optimizer().slots.items():
         np.testing.assert_allclose(state.slots[name], slot, atol=1e-6)
     engine.begin(start, TRAININGS["sgd"], anchor=start, optimizer=OptimizerState())
@@ -214,7 +217,7 @@ def test_dropout_comes_from_its_seed(engine: KerasEngine) -> None:
 
     def step(seed: int) -> bytes:
         engine.begin(start, settings, anchor=start)
-        engine.step(EXAMPLES.features, EXAMPLES.labels, seed)
+        engine.step(EXAMPLES.features, EXAMPLES.frames, EXAMPLES.labels, seed)
         return engine.weights().tobytes()
 
     seeds = [0, 1, 1 << 32, (1 << 63) - 1]
@@ -231,7 +234,7 @@ def test_training_leaves_the_global_weights_as_they_are(engine: KerasEngine, shi
     optimizer = OptimizerState(3, slots)
     for _ in range(2):
         engine.begin(start, TRAININGS["adam"], anchor=start, optimizer=optimizer)
-        engine.step(EXAMPLES.features[:4], EXAMPLES.labels[:4], 0)
+        engine.step(EXAMPLES.features[:4], EXAMPLES.frames[:4], EXAMPLES.labels[:4], 0)
         assert not np.array_equal(engine.weights(), before)
         for array in (start, *slots.values()):
             assert np.array_equal(array, before)

@@ -111,7 +111,8 @@ def test_its_result_is_that_of_its_model(tmp_path: Path) -> None:
     from edge_client.simulation.data import prepare
 
     test = prepare(UTTERANCES, simulation()).test
-    matrix = confusion(test.labels, NumpyEngine().logits(weights, test.features).argmax(1), 4)
+    logits = NumpyEngine().logits(weights, test.features, test.frames)
+    matrix = confusion(test.labels, logits.argmax(1), 4)
     assert result["confusion"] == matrix.tolist()
     assert result["accuracy"] == np.trace(matrix) / 8
     assert result["uar"] == result["classes"]["angry"]["recall"] / 4 + sum(
@@ -224,10 +225,16 @@ class Failing(NumpyEngine):
         super().__init__()
         self._at, self._error = step, error
 
-    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+    def step(
+        self,
+        features: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        seed: int,
+    ) -> float:
         if len(self.seeds) == self._at:
             raise self._error
-        return super().step(features, labels, seed)
+        return super().step(features, frames, labels, seed)
 
 
 def fail(path: Path, step: int, error: BaseException, **values: Any) -> None:

@@ -8,9 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.tflite import engine
-from shared.architectures import Architecture
-from shared.tflite import Session, mask_inputs, packaged_file
+from shared.architectures import Architecture, architecture_of
+from shared.graphs.files import graph_file
+from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
+from shared.tflite import Session, mask_inputs
 from shared.weights import Weights, initial_weights
+
+ANOTHER: Final = Task(
+    labels_of(("laughing", "crying", "shouting")),
+    FrontEndShape("short", version=1, frames=60, features=13),
+)
+VARYING: Final = Task(
+    labels_of(f"emotion{number}" for number in range(8)),
+    FrontEndShape("varying", version=1, frames=500, features=40, variable=True),
+)
+
+MODELS: Final[dict[str, Architecture]] = {
+    **{name: architecture_of(name, DEFAULT_TASK) for name in ("conv", "dense", "lstm", "tdnn")},
+    "conv of another task": architecture_of("conv", ANOTHER),
+    "tdnn of another task": architecture_of("tdnn", VARYING).at(150),
+}
+"""What is compared, by the name of its reference."""
 
 RATE: Final = 1e-3
 MOMENTUM: Final = 0.9
@@ -49,11 +67,17 @@ def _drawn(architecture: Architecture) -> Weights:
     return vector
 
 
-def batch(size: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Draw features and labels."""
+Batch = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]
+"""Features, true lengths, labels."""
+
+
+def batch(size: int, architecture: Architecture = MODELS["conv"]) -> Batch:
+    """Draw features, true lengths and labels; what lies behind an utterance is not zero."""
     rng = np.random.default_rng(size)
-    features = rng.standard_normal((size, 100, 34), np.float32)
-    return features, rng.integers(0, 4, size, np.int32)
+    frames, features = architecture.frames, architecture.features
+    drawn = rng.standard_normal((size, frames, features), np.float32)
+    labels = rng.integers(0, architecture.labels, size, np.int32)
+    return drawn, rng.integers(architecture.reach, frames + 1, size, np.int32), labels
 
 
 def sample(vector: Weights, architecture: Architecture) -> list[NDArray[np.float32]]:
@@ -68,6 +92,6 @@ def sample(vector: Weights, architecture: Architecture) -> list[NDArray[np.float
 
 def draw_masks(architecture: Architecture, seed: int | None) -> list[NDArray[np.float32]]:
     """Draw the dropout masks of a step as the engine does; ones without a seed."""
-    session = Session(packaged_file(architecture, "train"), "train", 1)
+    session = Session(graph_file(architecture, "train"), "train", 1)
     engine._fill_masks(session, None if seed is None else np.random.PCG64(seed))
     return [session.view(name).copy() for name in mask_inputs(session)]

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.keras_import import import_tensorflow
-from converters.keras_models import build, set_weights
-from shared.architectures import ARCHITECTURES, Architecture
+from converters.keras_models import build, forward, set_weights
+from shared.architectures import Architecture
+from shared.lengths import shares
 from shared.weights import Weights
 from tests.edge_client.tflite.cases import (
     CASES,
+    MODELS,
     MOMENTUM,
     RATE,
     STEPS,
@@ -34,23 +36,18 @@ class Model:
     """A Keras model whose dropout masks are given."""
 
     def __init__(self, architecture: Architecture) -> None:
-        import keras
-
         tf = import_tensorflow()
         self._architecture = architecture
         self.model = model = build(architecture)
         self.variables = model.trainable_variables
 
-        def gradients(features: Any, labels: Any, masks: Any) -> Any:
+        def gradients(features: Any, counting: Any, labels: Any, masks: Any) -> Any:
             given = iter(masks)
             with tf.GradientTape() as tape:
-                values = features
-                for layer in model.layers:
-                    dropout = isinstance(layer, keras.layers.Dropout)
-                    values = values * next(given) if dropout else layer(values)
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, values)
+                logits = forward(model, features, counting, lambda _, x: x * next(given))
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
                 loss = tf.reduce_mean(losses)
-            return loss, values, tape.gradient(loss, model.trainable_variables)
+            return loss, logits, tape.gradient(loss, model.trainable_variables)
 
         self._gradients = tf.function(gradients, reduce_retracing=True)
 
@@ -61,10 +58,15 @@ class Model:
         return np.concatenate([np.ravel(variable.numpy()) for variable in self.variables])
 
     def gradients(
-        self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int | None
+        self,
+        features: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        seed: int | None,
     ) -> Any:
         masks = draw_masks(self._architecture, seed)
-        return self._gradients(features, labels, [mask[: len(labels)] for mask in masks])
+        counting = shares(self._architecture, frames)
+        return self._gradients(features, counting, labels, [mask[: len(labels)] for mask in masks])
 
 
 def references(architecture: Architecture) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -73,10 +75,10 @@ def references(architecture: Architecture) -> Iterator[tuple[str, NDArray[Any]]]
 
     model, start = Model(architecture), weights(architecture)
     for case in CASES:
-        features, labels = batch(case.size)
+        given = batch(case.size, architecture)
         model.load(start)
         seed = case.size if case.dropout else None
-        loss, logits, gradients = model.gradients(features, labels, seed)
+        loss, logits, gradients = model.gradients(*given, seed)
         yield f"{case.name}/loss", np.array(loss)
         if not case.dropout:
             yield f"{case.name}/logits", logits.numpy()
@@ -88,12 +90,12 @@ def references(architecture: Architecture) -> Iterator[tuple[str, NDArray[Any]]]
             optimiser.apply(gradients, model.variables)
             for number, tensor in enumerate(sample(model.vector(), architecture)):
                 yield f"{case.name}/{name}/{number}", tensor
-    features, labels = batch(STEPS_BATCH)
+    given = batch(STEPS_BATCH, architecture)
     model.load(start)
     optimiser = keras.optimizers.Adam(1e-4)
     losses = []
     for step in range(STEPS):
-        loss, _, gradients = model.gradients(features, labels, step)
+        loss, _, gradients = model.gradients(*given, step)
         optimiser.apply(gradients, model.variables)
         losses.append(float(loss))
     yield "losses", np.array(losses)
@@ -122,8 +124,8 @@ def optimisers() -> Iterator[tuple[str, NDArray[Any]]]:
 def main(out: Path) -> None:
     """Write one file for each architecture, and one for the optimisers."""
     import_tensorflow()
-    for architecture in ARCHITECTURES.values():
-        np.savez(out / f"{architecture.name}.npz", **dict(references(architecture)))
+    for name, architecture in MODELS.items():
+        np.savez(out / f"{name}.npz", **dict(references(architecture)))
     np.savez(out / "optimisers.npz", **dict(optimisers()))
 
 

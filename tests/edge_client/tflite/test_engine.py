@@ -9,7 +9,7 @@ import pytest
 
 from edge_client.learning.training import OptimizerState, Progress, Trained, train
 from edge_client.tflite.engine import TfliteEngine
-from shared.architectures import ARCHITECTURES, Architecture, ModelName
+from shared.architectures import Architecture
 from shared.errors import TrainingError, WeightsError
 from shared.randomness import stream
 from shared.recogniser import Recogniser
@@ -17,6 +17,7 @@ from shared.training import Examples, TrainingSettings
 from shared.weights import Weights
 from tests.edge_client.tflite.cases import (
     CASES,
+    MODELS,
     MOMENTUM,
     RATE,
     STEPS,
@@ -29,17 +30,23 @@ from tests.edge_client.tflite.cases import (
 )
 from tests.edge_client.tflite.conftest import Reference
 
-MODELS: tuple[ModelName, ...] = ("conv", "dense", "lstm")
+CONV = MODELS["conv"]
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def engine(request: pytest.FixtureRequest) -> TfliteEngine:
-    return TfliteEngine(ARCHITECTURES[request.param], threads=1)
+def model(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def engine(model: str) -> TfliteEngine:
+    return TfliteEngine(MODELS[model], threads=1)
 
 
 @pytest.fixture(scope="module")
 def conv() -> TfliteEngine:
-    return TfliteEngine(ARCHITECTURES["conv"], threads=2)
+    return TfliteEngine(CONV, threads=2)
 
 
 def begin(engine: TfliteEngine, **settings: object) -> Weights:
@@ -51,43 +58,44 @@ def begin(engine: TfliteEngine, **settings: object) -> Weights:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_step_equals_keras(
-    engine: TfliteEngine, case: Case, optimizer: str, reference: Reference
+    engine: TfliteEngine, model: str, case: Case, optimizer: str, reference: Reference
 ) -> None:
-    expected = reference(engine.architecture.name)
+    expected = reference(model)
     begin(engine, optimizer=optimizer, learning_rate=RATE, dropout=case.dropout)
-    loss = engine.step(*batch(case.size), seed=case.size)
+    loss = engine.step(*batch(case.size, engine.architecture), seed=case.size)
     assert loss == pytest.approx(float(expected[f"{case.name}/loss"]), abs=1e-5)
     for number, tensor in enumerate(sample(engine.weights(), engine.architecture)):
         wanted = expected[f"{case.name}/{optimizer}/{number}"]
         assert np.abs(tensor - wanted).max() <= 1e-4 * np.abs(wanted).max()
 
 
-def test_inference_equals_keras(engine: TfliteEngine, reference: Reference) -> None:
-    expected = reference(engine.architecture.name)
+def test_inference_equals_keras(engine: TfliteEngine, model: str, reference: Reference) -> None:
+    expected = reference(model)
     vector = weights(engine.architecture)
     for case in (case for case in CASES if not case.dropout):
-        features, _ = batch(case.size)
+        features, frames, _ = batch(case.size, engine.architecture)
         wanted = expected[f"{case.name}/logits"]
-        assert np.abs(engine.logits(vector, features) - wanted).max() <= 1e-5
+        assert np.abs(engine.logits(vector, features, frames) - wanted).max() <= 1e-5
     recogniser = Recogniser(engine.architecture, vector, threads=1)
-    found = np.stack([recogniser.logits(utterance) for utterance in features[:3]])
+    few = zip(features[:3], frames[:3], strict=True)
+    found = np.stack([recogniser.logits(utterance, int(true)) for utterance, true in few])
     assert np.abs(found - wanted[:3]).max() <= 1e-5
 
 
-def test_twenty_steps_equal_keras(engine: TfliteEngine, reference: Reference) -> None:
+def test_twenty_steps_equal_keras(engine: TfliteEngine, model: str, reference: Reference) -> None:
     begin(engine, learning_rate=1e-4)
-    features, labels = batch(STEPS_BATCH)
-    losses = [engine.step(features, labels, seed=step) for step in range(STEPS)]
-    assert np.abs(losses - reference(engine.architecture.name)["losses"]).max() <= 1e-2
+    given = batch(STEPS_BATCH, engine.architecture)
+    losses = [engine.step(*given, seed=step) for step in range(STEPS)]
+    assert np.abs(losses - reference(model)["losses"]).max() <= 1e-2
 
 
 def test_only_the_head_changes_and_as_in_full_training(engine: TfliteEngine) -> None:
     head = engine.architecture.head_offset
-    start = begin(engine, learning_rate=RATE)
-    engine.step(*batch(7), seed=1)
+    start, given = begin(engine, learning_rate=RATE), batch(7, engine.architecture)
+    engine.step(*given, seed=1)
     full = engine.weights()
     begin(engine, learning_rate=RATE, head_only=True)
-    engine.step(*batch(7), seed=1)
+    engine.step(*given, seed=1)
     changed = engine.weights()
     assert np.array_equal(changed[:head], start[:head])
     assert (changed[head:] != start[head:]).mean() > 0.1
@@ -97,18 +105,18 @@ def test_only_the_head_changes_and_as_in_full_training(engine: TfliteEngine) -> 
 
 def test_a_model_learns_twenty_examples(conv: TfliteEngine) -> None:
     begin(conv, learning_rate=3e-3, dropout=False)
-    features, labels = batch(20)
+    features, frames, labels = batch(20)
     for step in range(30):
-        loss = conv.step(features, labels, seed=step)
+        loss = conv.step(features, frames, labels, seed=step)
     assert loss < 0.1
-    assert (conv.logits(conv.weights(), features).argmax(1) == labels).all()
+    assert (conv.logits(conv.weights(), features, frames).argmax(1) == labels).all()
 
 
 @pytest.mark.parametrize("dropout", [False, True])
 def test_a_large_batch_is_the_mean_of_its_turns(conv: TfliteEngine, *, dropout: bool) -> None:
-    features, labels = batch(45)
+    features, frames, labels = batch(45)
     start = begin(conv, optimizer="sgd", learning_rate=1.0, batch_size=45, dropout=dropout)
-    loss = conv.step(features, labels, seed=3)
+    loss = conv.step(features, frames, labels, seed=3)
     change = conv.weights() - start
     assert np.abs(change).max() > 1e-3
     if dropout:
@@ -118,7 +126,7 @@ def test_a_large_batch_is_the_mean_of_its_turns(conv: TfliteEngine, *, dropout: 
     for part in (slice(0, 20), slice(20, 40), slice(40, 45)):
         begin(conv, optimizer="sgd", learning_rate=1.0, dropout=False)
         count = len(labels[part])
-        mean += conv.step(features[part], labels[part], seed=0) * count / 45
+        mean += conv.step(features[part], frames[part], labels[part], seed=0) * count / 45
         expected += (conv.weights() - start) * count / 45
     assert loss == pytest.approx(mean, abs=1e-5)
     assert np.abs(change - expected).max() <= 1e-5
@@ -166,8 +174,7 @@ def test_scaffold_corrects_the_gradient(conv: TfliteEngine, *, head_only: bool) 
     ids=str,
 )
 def test_a_stopped_run_goes_on_bit_for_bit(conv: TfliteEngine, settings: dict[str, object]) -> None:
-    features, labels = batch(30)
-    examples = Examples(features, np.full(30, 100, np.int32), labels)
+    examples = Examples(*batch(30))
     chosen = TrainingSettings.model_validate({"batch_size": 8, "epochs": 2, **settings})
     start = weights(conv.architecture)
 
@@ -189,21 +196,20 @@ def test_a_stopped_run_goes_on_bit_for_bit(conv: TfliteEngine, settings: dict[st
 def test_the_number_of_threads_changes_nothing_but_rounding() -> None:
     ends = []
     for threads in (1, 2):
-        engine = TfliteEngine(ARCHITECTURES["conv"], threads=threads)
+        engine = TfliteEngine(CONV, threads=threads)
         begin(engine, optimizer="sgd", learning_rate=1.0)
         engine.step(*batch(20), seed=1)
         ends.append(engine.weights())
     assert np.abs(ends[0] - ends[1]).max() <= 1e-5
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_masks_drop_a_fifth_and_repeat_with_their_seed(model: ModelName) -> None:
-    masks = draw_masks(ARCHITECTURES[model], 4)
+def test_masks_drop_a_fifth_and_repeat_with_their_seed(model: str) -> None:
+    masks = draw_masks(MODELS[model], 4)
     values = np.concatenate([mask.reshape(-1) for mask in masks])
     assert set(np.unique(values)) == {0.0, 1.25}
     assert (values == 0).mean() == pytest.approx(0.2, abs=4 * np.sqrt(0.16 / values.size))
-    again = np.concatenate([mask.reshape(-1) for mask in draw_masks(ARCHITECTURES[model], 4)])
-    other = np.concatenate([mask.reshape(-1) for mask in draw_masks(ARCHITECTURES[model], 5)])
+    again = np.concatenate([mask.reshape(-1) for mask in draw_masks(MODELS[model], 4)])
+    other = np.concatenate([mask.reshape(-1) for mask in draw_masks(MODELS[model], 5)])
     assert np.array_equal(values, again)
     assert not np.array_equal(values, other)
 
@@ -217,7 +223,7 @@ def spoiled(architecture: Architecture) -> Weights:
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        (lambda _: np.zeros(ARCHITECTURES["lstm"].parameters, np.float32), "for conv"),
+        (lambda _: np.zeros(MODELS["lstm"].parameters, np.float32), "for conv"),
         (lambda a: weights(a).astype(np.float64), "are float64"),
         (lambda a: weights(a)[:-1], "of shape"),
         (spoiled, "not finite"),
@@ -236,7 +242,7 @@ def test_bad_weights_leave_the_state_intact(
         lambda: conv.begin(vector, settings, anchor=good),
         lambda: conv.begin(good, settings, anchor=vector),
         lambda: conv.begin(good, settings, anchor=good, correction=vector),
-        lambda: conv.logits(vector, batch(1)[0]),
+        lambda: conv.logits(vector, *batch(1)[:2]),
         lambda: Recogniser(conv.architecture, vector),
     ):
         with pytest.raises(WeightsError, match=says) as caught:
@@ -249,20 +255,21 @@ def test_bad_weights_leave_the_state_intact(
 def test_a_bad_batch_leaves_the_state_intact(conv: TfliteEngine) -> None:
     begin(conv)
     before = conv.weights()
-    features, labels = batch(7)
+    features, frames, labels = batch(7)
     spoilt = features.copy()
     spoilt[3, 4, 5] = np.inf
-    for bad, wrong in (
-        (features[:, :90], labels),
-        (features[:, :, :33], labels),
-        (features[:6], labels),
-        (features[:0], labels[:0]),
-        (features, labels + 4),
-        (features, labels - 4),
-        (spoilt, labels),
+    for bad, true, wrong in (
+        (features[:, :90], frames, labels),
+        (features[:, :, :33], frames, labels),
+        (features[:6], frames, labels),
+        (features, frames[:6], labels),
+        (features[:0], frames[:0], labels[:0]),
+        (features, frames, labels + 4),
+        (features, frames, labels - 4),
+        (spoilt, frames, labels),
     ):
         with pytest.raises(TrainingError):
-            conv.step(bad, wrong, seed=0)
+            conv.step(bad, true, wrong, seed=0)
     assert np.array_equal(conv.weights(), before)
     assert conv.optimizer().step == 0
 
@@ -286,14 +293,14 @@ def test_the_optimiser_state_stays_as_it_was_given(conv: TfliteEngine) -> None:
 
 
 def test_an_engine_that_was_released_works_again(conv: TfliteEngine) -> None:
-    features, labels = batch(7)
+    features, frames, labels = batch(7)
     ends = []
     for _ in range(2):
         begin(conv)
-        conv.step(features, labels, seed=0)
+        conv.step(features, frames, labels, seed=0)
         ends.append(conv.weights())
         conv.release()
-        assert np.isfinite(conv.logits(ends[0], features)).all()
+        assert np.isfinite(conv.logits(ends[0], features, frames)).all()
         with pytest.raises(ValueError, match="not begun"):
             conv.weights()
     assert np.array_equal(ends[0], ends[1])

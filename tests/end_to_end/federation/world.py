@@ -21,8 +21,9 @@ from edge_client.federation.settings import FederationSettings
 from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.settings import SimulationSettings
-from shared.architectures import Architecture, Dense, architecture_of
+from shared.architectures import Architecture, architecture_of
 from shared.broker_settings import BrokerSettings
+from shared.layers import Dense
 from shared.protocol.messages import Announcement
 from shared.protocol.topics import Topics
 from shared.randomness import stream
@@ -80,9 +81,15 @@ class SteppingEngine(NumpyEngine):
         super().__init__(architecture)
         self._stage = stage
 
-    def step(self, features: NDArray[np.float32], labels: NDArray[np.int32], seed: int) -> float:
+    def step(
+        self,
+        features: NDArray[np.float32],
+        frames: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        seed: int,
+    ) -> float:
         self._stage.stand()
-        return super().step(features, labels, seed)
+        return super().step(features, frames, labels, seed)
 
 
 class Server:

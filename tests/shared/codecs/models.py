@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from shared.architectures import HEAD, Architecture, Conv1D, Dense
+from shared.architectures import Architecture
+from shared.layers import HEAD, Conv1D, Dense
 from shared.weights import Weights
 
 LAYERS = (Conv1D("conv1", 3), Dense(HEAD, 5), Dense("logits", 4, hidden=False))
