@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from converters.keras_import import import_tensorflow
 from converters.keras_models import build, forward
 from edge_client.learning.training import OptimizerState
+from edge_client.simulation.own_model import OwnModel, seeded
 from shared.architectures import Architecture
 from shared.layers import DROPOUT
 from shared.lengths import model_length, padded, shares
@@ -43,7 +44,11 @@ class KerasEngine:
     def __init__(self, architecture: Architecture, threads: int = 1) -> None:
         self._tf = import_tensorflow(threads)
         self.architecture = architecture
-        self._model = build(architecture)
+        self._model = (
+            architecture.keras_model()
+            if isinstance(architecture, OwnModel)
+            else build(architecture)
+        )
         variables = [variable.value for variable in self._model.trainable_variables]
         self._weights = _Vector(architecture, variables)
         self._trained = variables
@@ -201,6 +206,8 @@ class KerasEngine:
 
     def _logits(self, features: Any, counting: Any = None, seeds: Any = None) -> Any:
         """Compute logits; with dropout drawn from seeds, if these are given."""
+        if isinstance(self.architecture, OwnModel):
+            return seeded(self._model, features, seeds)
         dropout = None if seeds is None else partial(self._drop, seeds)
         return forward(self._model, features, counting, dropout)
 
