@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.architectures import architecture_of
+from shared.architectures import MODELS, architecture_of
 from shared.environment import Prefix
 from shared.folders import state_folder
 from shared.protocol.topics import Name
@@ -152,7 +152,8 @@ class AggregatorSettings(
     federation: Name = "chorus"
     """Name of the federation; clients must give the same."""
     model: str = "conv"
-    """The architecture: dense, conv or lstm."""
+    """The architecture: dense, conv, lstm or tdnn; or one that a package offers, on the devices
+    too."""
     keep_models: Annotated[int, Field(ge=1, le=100_000)] = 20
     """How many models' files are kept, the newest, to export and to roll back to. Of the others
     the ledger keeps digest and ancestry."""
@@ -165,7 +166,13 @@ class AggregatorSettings(
     def _check_together(self) -> Self:
         from aggregator.strategies.settings import strategy_of
 
+        MODELS.get(self.model)
         architecture_of(self.model, self.task)
+        if ":" in self.model:
+            raise ValueError(
+                f"no device imports {self.model} because a message names it: let a package offer "
+                "the model by an entry point of chorus.architectures, on the devices too"
+            )
         strategy_of(self, self.clients)
         return self
 

@@ -27,14 +27,23 @@ def export_tflite(
     ],
     *,
     model: Annotated[
-        Literal["conv", "dense", "lstm", "all"] | None,
-        typer.Option(help="Which; with --inference the weights say it."),
+        str | None,
+        typer.Option(
+            help="dense, conv, lstm, tdnn, one that a package offers, package.module:LAYERS, or "
+            "all of the first; with --inference the weights say it."
+        ),
     ] = None,
     inference: Annotated[
         bool, typer.Option("--inference", help="Write an inference-only file with weights inside.")
     ] = False,
     weights: Annotated[
         Path | None, typer.Option(help="Those weights (.safetensors); with --inference.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="What is recognised, separated by commas, as in `simulate`.")
+    ] = None,
+    front_end: Annotated[
+        str | None, typer.Option(help="What computes the features, as in `simulate`.")
     ] = None,
     split: Annotated[
         bool, typer.Option("--split", help="Write a file for each signature, as a device has them.")
@@ -57,12 +66,15 @@ def export_tflite(
     """
     from converters.export import Job, export
     from shared.errors import SettingsError
+    from shared.task_settings import TaskSettings
 
     if weights and not inference:
         raise SettingsError("Weights go into inference-only files.", "Add --inference.")
     if inference and not weights:
         raise SettingsError("An inference-only file needs weights.", "Give --weights.")
-    jobs = Job.plan(model, out, weights if inference else None, quantize, split=split)
+    given = {"labels": labels, "front_end": front_end}
+    task = TaskSettings.parse({name: value for name, value in given.items() if value}).task
+    jobs = Job.plan(model, out, weights if inference else None, quantize, split=split, task=task)
     rows = export(jobs, command.progress_console())
     if as_json:
         import json

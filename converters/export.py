@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from converters.inspection import inspect_bytes
 from converters.keras_import import import_tensorflow
 from converters.verification import verify_inference, verify_trainable
-from shared.architectures import ARCHITECTURES, Architecture
+from shared.architectures import MODELS, OWN, Architecture, architecture_of
 from shared.errors import SettingsError
 from shared.files import write_atomically
 from shared.graphs.files import SIGNATURES, Signature, trainable_file
 from shared.graphs.inference_graph import Quantize, inference_file
+from shared.task import DEFAULT_TASK, Task
 from shared.weights import load_weights
 
 if TYPE_CHECKING:
@@ -53,13 +54,14 @@ class Job:
         quantize: Quantize,
         *,
         split: bool = False,
+        task: Task = DEFAULT_TASK,
     ) -> "list[Job]":
         """Turn options into jobs.
 
         Raises
         ------
         SettingsError
-            If they contradict each other.
+            If they contradict each other, or a device cannot run the model.
         WeightsError
             If the weights cannot be read, or are another model's.
         """
@@ -70,25 +72,25 @@ class Job:
                 raise SettingsError(
                     "A trainable file holds no weights to quantise.", "Add --inference."
                 )
-            chosen = [a for a in ARCHITECTURES.values() if model in (a.name, "all")]
+            names = list(OWN) if model == "all" else [model]
+            chosen = [_named(name, task) for name in names]
         else:
             if model == "all":
                 raise SettingsError("Weights belong to one model.", "Leave --model out.")
-            named = next((a for a in ARCHITECTURES.values() if a.name == model), None)
-            chosen = [named or load_weights(weights)[1]]
+            chosen = [_named(model, task) if model else load_weights(weights)[1]]
             if split:
                 raise SettingsError(
                     "An inference-only file has one signature.", "Leave --split out."
                 )
         if split:
             return [
-                cls(a, out / f"{a.name}-{signature}.tflite", None, quantize, [signature])
+                cls(a, out / f"{_stem(a)}-{signature}.tflite", None, quantize, [signature])
                 for a in chosen
                 for signature in SIGNATURES
             ]
         folder = model == "all" or out.is_dir()
         return [
-            cls(a, out / f"{a.name}.tflite" if folder else out, weights, quantize) for a in chosen
+            cls(a, out / f"{_stem(a)}.tflite" if folder else out, weights, quantize) for a in chosen
         ]
 
     def build(self) -> tuple[bytes, str]:
@@ -99,6 +101,17 @@ class Job:
         weights = load_weights(self.weights, self.architecture)
         content = inference_file(self.architecture, weights, self.quantize)
         return content, verify_inference(content, self.architecture, weights, self.quantize)
+
+
+def _named(name: str, task: Task) -> Architecture:
+    """Give the model that an option names; a module of one's own is imported for it."""
+    MODELS.get(name)
+    return architecture_of(name, task)
+
+
+def _stem(architecture: Architecture) -> str:
+    """Name a model's file."""
+    return architecture.name.replace(":", ".")
 
 
 def export(jobs: Sequence[Job], console: "Console") -> list[dict[str, Any]]:

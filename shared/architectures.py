@@ -174,7 +174,7 @@ class KerasModel:
     build: Callable[[int | None, int, int], Any]
 
 
-_OWN: Final[dict[str, Hidden]] = {
+OWN: Final[dict[str, Hidden]] = {
     "dense": (Conv1D("conv1", 512), Dense("dense1", 512), Dense(HEAD, 512)),
     "conv": (
         Conv1D("conv1", 512),
@@ -216,7 +216,7 @@ def _check(thing: Any) -> Hidden | KerasModel:
     )
 
 
-MODELS: Final = Registry[Hidden | KerasModel]("model", _OWN, _check, group="chorus.architectures")
+MODELS: Final = Registry[Hidden | KerasModel]("model", OWN, _check, group="chorus.architectures")
 """What ``--model`` can name: layers, or a function that builds a Keras model."""
 
 

@@ -76,6 +76,8 @@ class KerasEngine:
         self._weights.set(weights)
         first = 0
         if settings.head_only:
+            if isinstance(self.architecture, OwnModel):
+                self.architecture.check_head()
             offsets = [spec.offset for spec in self.architecture.manifest]
             first = offsets.index(self.architecture.head_offset)
         self._trained = self._weights.variables[first:]

@@ -42,20 +42,16 @@ class OwnModel(Architecture):
 
     @cached_property
     def head_offset(self) -> int:
-        """Where the head begins in the flat vector.
+        """Where the head begins in the flat vector; with the first value if no layer is one."""
+        return next((spec.offset for spec in self.tensors if spec.layer == HEAD), 0)
 
-        Raises
-        ------
-        SettingsError
-            If no layer is called like a head.
-        """
-        offsets = [spec.offset for spec in self.tensors if spec.layer == HEAD]
-        if not offsets:
+    def check_head(self) -> None:
+        """Raise :class:`SettingsError` unless a layer is called like a head."""
+        if not any(spec.layer == HEAD for spec in self.tensors):
             raise SettingsError(
                 f"{self.name} has no layer called {HEAD}, at which its head begins.",
                 "Train all of it, or name one of its layers so.",
             )
-        return offsets[0]
 
     def keras_model(self) -> Any:
         """Build the Keras model.

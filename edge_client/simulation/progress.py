@@ -36,7 +36,7 @@ def work(settings: SimulationSettings, examples: Sequence[int]) -> float:
         trained = clients * settings.steps * settings.batch_size
     else:
         trained = sum(examples) * (settings.epochs or 1)
-    return settings.rounds * share * trained * _COST[settings.model]
+    return settings.rounds * share * trained * _COST.get(settings.model, 1.0)
 
 
 class RunProgress:

@@ -21,12 +21,13 @@ from edge_client.simulation.federation import (
     Trainer,
     clients_of_round,
 )
+from edge_client.simulation.own_model import OwnModel, model_of
 from edge_client.simulation.partition_file import SUFFIX
 from edge_client.simulation.partitions import PARTITIONS
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
-from shared.architectures import Architecture, architecture_of
+from shared.architectures import Architecture
 from shared.errors import ChorusError, MissingPartError, SettingsError, StorageError, WeightsError
 from shared.metrics import Scores, confusion, mean_loss
 from shared.randomness import stream
@@ -127,8 +128,8 @@ class Run:
     def _reached(self) -> Checkpoint:
         """Load the checkpoint; if there is none, begin before the first round."""
         if self.folder.checkpoint.exists():
-            return Checkpoint.load(self.folder.checkpoint, _architecture(self.settings))
-        weights = _initial_weights(self.settings)
+            return Checkpoint.load(self.folder.checkpoint, self.engines[0].architecture)
+        weights = _initial_weights(self.settings, self.engines[0].architecture)
         return Checkpoint(0, weights, weights, weights, {}, task=self.settings.task.digest)
 
     def _loop(
@@ -213,7 +214,7 @@ class Run:
         reached.save(self.folder.checkpoint)
         rounds.settle(reached.number)
         self.folder.write_rounds(reached.records)
-        save_weights(self.folder.model, reached.best, _architecture(self.settings))
+        save_weights(self.folder.model, reached.best, self.engines[0].architecture)
 
     def _finish(self, reached: Checkpoint, data: Data) -> dict[str, Any]:
         """Score the chosen model on the test and write the result."""
@@ -256,7 +257,8 @@ def check_parts(settings: SimulationSettings) -> None:
     Raises
     ------
     SettingsError
-        If the strategy or its options are wrong, or there is no such partition.
+        If the strategy or its options are wrong, there is no such partition, or the model is none
+        that can be simulated.
     MissingPartError
         If what trains or draws is not installed.
     WeightsError
@@ -273,8 +275,9 @@ def check_parts(settings: SimulationSettings) -> None:
         *(["tensorflow"] if settings.engine == "keras" else []),
         *(["librosa"] if settings.augment_waveforms else []),
     )
+    architecture = model_of(settings.model, settings.task)
     if settings.initial:
-        _initial_weights(settings)
+        _initial_weights(settings, architecture)
 
 
 def check_installed(*packages: str) -> None:
@@ -324,12 +327,7 @@ def _check_round(settings: SimulationSettings, clients: int) -> None:
         )
 
 
-def _architecture(settings: SimulationSettings) -> Architecture:
-    return architecture_of(settings.model, settings.task)
-
-
-def _initial_weights(settings: SimulationSettings) -> Weights:
-    architecture = _architecture(settings)
+def _initial_weights(settings: SimulationSettings, architecture: Architecture) -> Weights:
     if settings.initial:
         try:
             return load_weights(settings.initial, architecture)
@@ -338,7 +336,10 @@ def _initial_weights(settings: SimulationSettings) -> Weights:
                 f"Give --initial the model.safetensors of a {settings.model} run of this task."
             )
             raise
-    return initial_weights(architecture, stream(settings.seed, "initial weights"))
+    rng = stream(settings.seed, "initial weights")
+    if isinstance(architecture, OwnModel):
+        return architecture.initial(rng)
+    return initial_weights(architecture, rng)
 
 
 def _versions() -> dict[str, str]:

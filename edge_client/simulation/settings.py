@@ -92,7 +92,9 @@ class ModelSettings(Settings):
     panel: ClassVar[str] = "Model"
 
     model: str = "conv"
-    """The architecture: dense, conv or lstm."""
+    """The architecture: dense, conv, lstm or tdnn; one that a package offers; or
+    package.module:name, which is a tuple of layers, or a function (frames, features, labels) that
+    builds a Keras model. See docs/models.md."""
     engine: Literal["keras", "tflite"] = "keras"
     """What trains: Keras, or the code that runs on devices."""
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -169,11 +171,13 @@ class SimulationSettings(
 
     @model_validator(mode="after")
     def _check_model(self) -> Self:
-        from shared.architectures import architecture_of
+        from shared.architectures import MODELS, KerasModel, architecture_of
         from shared.codecs import make_codec
 
         make_codec(self.codec)
-        architecture_of(self.model, self.task)
+        model = MODELS.get(self.model)
+        if self.engine != "keras" or not isinstance(model, KerasModel):
+            architecture_of(self.model, self.task)
         return self
 
 

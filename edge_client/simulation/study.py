@@ -10,11 +10,12 @@ import numpy as np
 
 from edge_client.learning.training import Engine
 from edge_client.simulation.data import Utterances, load_utterances
+from edge_client.simulation.own_model import model_of
 from edge_client.simulation.progress import RunProgress, work
 from edge_client.simulation.run import Run, check_can_start, check_parts
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings, SimulationSettings
-from shared.architectures import Architecture, architecture_of
+from shared.architectures import Architecture
 from shared.metrics import Scores
 from shared.tflite import physical_cores
 
@@ -60,7 +61,7 @@ class Engines:
     def get(self, settings: SimulationSettings) -> Sequence[Engine]:
         """Give the engines that a run's settings ask for: one for the baseline."""
         threads = settings.threads or min(physical_cores(), MOST_SIDE_BY_SIDE)
-        architecture = architecture_of(settings.model, settings.task)
+        architecture = model_of(settings.model, settings.task)
         made = self._made.setdefault((settings.engine, architecture), [])
         count = 1 if settings.baseline else min(threads, settings.clients or threads)
         while len(made) < count:

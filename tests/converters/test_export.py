@@ -113,6 +113,22 @@ def test_export_verifies_writes_and_tells(tmp_path: Path) -> None:
     assert "custom ops: none" in readable.stdout
 
 
+def test_export_takes_labels_and_a_module_s_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "layered.py").write_text(
+        "from shared.layers import HEAD, Conv1D, Dense, StatisticsPooling\n"
+        "SMALL = (Conv1D('a', 4, dilation=2), StatisticsPooling('s'), Dense(HEAD, 4))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    options = ["--model", "layered:SMALL", "--labels", "laughing,crying,shouting"]
+    result = CliRunner().invoke(app, ["export-tflite", *options, "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    found = inspect_bytes((tmp_path / "layered.SMALL.tflite").read_bytes())
+    assert found.signatures["train"]["inputs"]["targets"]["shape"] == [20, 3]
+    assert "shares" in found.signatures["infer"]["inputs"]
+
+
 def test_export_of_weights_finds_their_model(tmp_path: Path) -> None:
     architecture = MODELS["conv"]
     save_weights(tmp_path / "m.safetensors", weights(architecture), architecture)

@@ -84,16 +84,18 @@ def test_utterances_must_be_longer_than_the_kernels() -> None:
 def test_a_program_adds_a_model_and_a_module_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "layered_here.py").write_text(
         "from shared.layers import HEAD, Dense\nLAYERS = (Dense(HEAD, 2),)\nWRONG = ()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(MODELS, "_own", dict(MODELS._own))
     MODELS.add("small", (Dense(HEAD, 2),))
     assert architecture_of("small", DEFAULT_TASK).parameters == 3400 * 2 + 2 + 2 * 4 + 4
-    with pytest.raises(SettingsError, match="There is no model mine:LAYERS"):
-        architecture_of("mine:LAYERS", DEFAULT_TASK)  # a file or a message imports nothing
-    MODELS.get("mine:LAYERS")  # an option does
-    assert architecture_of("mine:LAYERS", DEFAULT_TASK).layers[0] == Dense(HEAD, 2)
-    with pytest.raises(SettingsError, match="mine:WRONG is no model: its last layer should be"):
-        MODELS.get("mine:WRONG")
+    with pytest.raises(SettingsError, match="There is no model layered_here:LAYERS"):
+        architecture_of("layered_here:LAYERS", DEFAULT_TASK)  # a file or a message imports nothing
+    MODELS.get("layered_here:LAYERS")  # an option does
+    assert architecture_of("layered_here:LAYERS", DEFAULT_TASK).layers[0] == Dense(HEAD, 2)
+    with pytest.raises(
+        SettingsError, match="layered_here:WRONG is no model: its last layer should be"
+    ):
+        MODELS.get("layered_here:WRONG")

@@ -1,22 +1,30 @@
 """Keras models of one's own: what is simulated, and what is said of those that cannot be."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from aggregator.settings import AggregatorSettings
+from converters.export import Job
 from converters.keras_import import import_tensorflow
 from edge_client.learning.training import Trained, train
 from edge_client.simulation.keras_engine import KerasEngine
 from edge_client.simulation.own_model import OwnModel, model_of
+from edge_client.simulation.run import Run, _initial_weights
+from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.settings import SimulationSettings
 from shared.architectures import MODELS, KerasModel, architecture_of
 from shared.errors import SettingsError
 from shared.layers import HEAD
 from shared.randomness import stream
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from shared.training import TrainingSettings
-from tests.edge_client.tiny import examples
+from shared.weights import load_weights
+from tests.edge_client.simulation.test_run import Watcher
+from tests.edge_client.tiny import examples, utterances
 
 TASK = Task(labels_of(("laughing", "crying", "shouting")), FrontEndShape("small", 1, 20, 5))
 MODULE = """
@@ -31,6 +39,10 @@ def build(frames, features, labels):
     return keras.Model(inputs, keras.layers.Dense(labels)(hidden))
 
 word = "build"
+
+from shared.layers import HEAD, Dense
+
+LAYERS = (Dense(HEAD, 2),)
 """
 
 
@@ -84,7 +96,8 @@ def test_only_its_head_can_be_trained() -> None:
     assert changed[model.head_offset :].any()
     headless = own(lambda t, f, n: _sequential([_keras().layers.Flatten()], t, f, n))
     with pytest.raises(SettingsError, match="no layer called embedding_layer"):
-        _ = headless.head_offset
+        headless.check_head()
+    assert headless.head_offset == 0
 
 
 def _keras() -> Any:
@@ -127,6 +140,30 @@ def test_what_cannot_be_simulated_is_said(build: Any, sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence) as caught:
         own(build).keras_model()
     assert "\n" not in caught.value.problem
+
+
+def test_settings_take_it_with_keras_only() -> None:
+    assert SimulationSettings(model="mine:build").model == "mine:build"
+    assert SimulationSettings(model="mine:LAYERS", engine="tflite").model == "mine:LAYERS"
+    with pytest.raises(SettingsError, match="mine:build builds a Keras model: it runs on no d"):
+        SimulationSettings(model="mine:build", engine="tflite")
+    with pytest.raises(SettingsError, match="mine:build builds a Keras model"):
+        AggregatorSettings(model="mine:build")
+    with pytest.raises(SettingsError, match="no device imports mine:LAYERS because a message"):
+        AggregatorSettings.parse({"model": "mine:LAYERS"})
+    with pytest.raises(SettingsError, match="mine:build builds a Keras model"):
+        Job.plan("mine:build", Path("out.tflite"), None, "float32")
+
+
+def test_a_run_with_it_begins_and_goes_on_with_its_weights(tmp_path: Path) -> None:
+    settings = SimulationSettings(model="mine:build", clients=2, rounds=1, folds=3)
+    engine = KerasEngine(model_of(settings.model, settings.task))
+    folder = RunFolder(tmp_path)
+    folder.claim(settings, resume=False, overwrite=False)
+    result = Run(settings, folder, utterances(6, 8), [engine], lambda: 0.0).execute(Watcher())
+    assert 0 <= result["uar"] <= 1
+    kept = load_weights(folder.model, engine.architecture)
+    assert not np.array_equal(kept, _initial_weights(settings, engine.architecture))
 
 
 def test_it_is_said_that_it_runs_on_no_device() -> None:
