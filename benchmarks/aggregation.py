@@ -31,9 +31,10 @@ from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies import STRATEGIES
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.codecs import make_codec
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK
 from shared.update_file import encode_update
 
 COUNTS = (4, 16, 64)
@@ -58,7 +59,7 @@ def settings(state: Path, strategy: str, codec: str) -> AggregatorSettings:
 
 def write_updates(folder: Path, codec: str, *, control: bool) -> list[Path]:
     """Write the different updates."""
-    architecture = ARCHITECTURES["dense"]
+    architecture = architecture_of("dense", DEFAULT_TASK)
     paths = []
     for number in range(DISTINCT):
         path = folder / f"{codec}-{'two' if control else 'one'}-{number}.safetensors"
@@ -111,7 +112,7 @@ def aggregate(state: Path, strategy: str, codec: str) -> None:
 def one_pass(paths: list[Path], count: int) -> None:
     """Read and add up the bytes of so many updates; print seconds and bytes."""
     begun = time.process_time()
-    total = np.zeros(ARCHITECTURES["dense"].parameters, np.float32)
+    total = np.zeros(architecture_of("dense", DEFAULT_TASK).parameters, np.float32)
     for number in range(count):
         values = np.fromfile(paths[number % DISTINCT], np.uint8)
         floats = values[len(values) % 4 :].view(np.float32)[: len(total)]
@@ -141,7 +142,7 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", default=tuple(OPTIONS))
     parser.add_argument("--counts", nargs="+", type=int, default=COUNTS)
     given = parser.parse_args()
-    model = 4 * ARCHITECTURES["dense"].parameters / 1e6
+    model = 4 * architecture_of("dense", DEFAULT_TASK).parameters / 1e6
     print(f"dense: {model:.0f} MB; 3 times that and 100 MB are {3 * model + 100:.0f} MB")
     print(
         f"{'strategy':10} {'updates':>7} {'peak MB':>8} {'s':>6} {'s/update':>9} {'of a pass':>9}"

@@ -33,8 +33,8 @@ import peers
 from paho.mqtt.enums import CallbackAPIVersion
 
 from aggregator.ledger import History
-from aggregator.ledger.folder import StateFolder
-from shared.architectures import ARCHITECTURES
+from aggregator.ledger.folder import FederationFolder
+from shared.architectures import architecture_of
 from shared.codecs import make_codec
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import (
@@ -48,6 +48,7 @@ from shared.protocol.messages import (
 )
 from shared.protocol.topics import Topics
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK
 from shared.update_file import encode_update
 
 FEDERATION: Final = "chorus"
@@ -189,7 +190,7 @@ class Fleet:
 
 def update_file() -> bytes:
     """Write the update that all clients send."""
-    architecture = ARCHITECTURES[MODEL]
+    architecture = architecture_of(MODEL, DEFAULT_TASK)
     delta = stream(0, "benchmark").standard_normal(architecture.parameters, np.float32) / 1000
     encoded = encode_update(delta, architecture, make_codec(CODEC), stream(0, "codec"))
     with tempfile.TemporaryDirectory() as folder:
@@ -231,7 +232,7 @@ def measured(count: int, rounds: int, content: bytes) -> dict[str, Any]:
                 sys.exit("Not every update was accepted in time.")
         ends = [json.loads(next(said))[1] for _ in range(rounds)]
         used = aggregator.seconds() - before
-        with History(StateFolder(folder / "state").ledger) as history:
+        with History(FederationFolder(folder / "state").ledger) as history:
             counted = sum(len(history.updates(number)) for number in everything)
             refused = len(history.refusals())
         return {

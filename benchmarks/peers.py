@@ -30,10 +30,11 @@ from aggregator.settings import AggregatorSettings
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
 from edge_client.learning.training import OptimizerState
-from shared.architectures import ARCHITECTURES, FEATURES, FRAMES, Architecture, ModelName
+from shared.architectures import Architecture, architecture_of
 from shared.broker_settings import BrokerSettings
 from shared.command import log_to_stderr
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK
 from shared.training import Examples
 from shared.weights import Weights
 
@@ -87,13 +88,14 @@ class Untrained:
         self, _: Weights, features: NDArray[np.float32], __: NDArray[np.int32]
     ) -> NDArray[np.float32]:
         """See :class:`edge_client.learning.training.Engine`."""
-        return np.zeros((len(features), 4), np.float32)
+        return np.zeros((len(features), len(DEFAULT_TASK.labels)), np.float32)
 
 
 def examples() -> Examples:
     """Give one batch of nothing."""
-    features = np.zeros((20, FRAMES, FEATURES), np.float32)
-    return Examples(features, np.full(20, FRAMES, np.int32), np.zeros(20, np.int32))
+    shape = DEFAULT_TASK.front_end
+    features = np.zeros((20, shape.frames, shape.features), np.float32)
+    return Examples(features, np.full(20, shape.frames, np.int32), np.zeros(20, np.int32))
 
 
 def serve(port: int, settings: dict[str, Any]) -> None:
@@ -116,8 +118,8 @@ def take_part(port: int, name: str, folder: str, rounds: int) -> None:
     """
     engines: dict[str, Untrained] = {}
 
-    def engine(architecture: ModelName) -> Untrained:
-        found = ARCHITECTURES[architecture]
+    def engine(architecture: str) -> Untrained:
+        found = architecture_of(architecture, DEFAULT_TASK)
         return engines.setdefault(architecture, Untrained(found, name))
 
     nothing = examples()

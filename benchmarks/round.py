@@ -24,7 +24,7 @@ from typing import Any
 
 import peers
 
-from shared.architectures import ARCHITECTURES
+from shared.architectures import MODELS
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _used(processes: list[peers.Process]) -> dict[str, float]:
 def parsed() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", choices=ARCHITECTURES, default="dense")
+    parser.add_argument("--model", choices=MODELS, default="dense")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--codec", default="float32")
     parser.add_argument("--rounds", type=int, default=3, help="at least 2 are measured")

@@ -34,13 +34,14 @@ from edge_client.simulation.data import Shares
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK
 from shared.training import Examples
 from shared.weights import initial_weights
 
 SPEAKERS, UTTERANCES, BATCH = 20, 28, 20
-ARCHITECTURE = ARCHITECTURES["conv"]
+ARCHITECTURE = architecture_of("conv", DEFAULT_TASK)
 
 FIRST_STEP = """
 import sys, time

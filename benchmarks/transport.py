@@ -42,11 +42,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from aggregator.settings import AggregatorSettings
-from edge_client.federation.client_state import Memory
-from shared.architectures import ARCHITECTURES, ModelName
+from edge_client.federation.client_state import ClientState
+from shared.architectures import MODELS, architecture_of
 from shared.codecs import make_codec
 from shared.protocol.messages import Offer
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK
 from shared.update_file import encode_update
 
 CHUNK: Final = 1 << 16
@@ -81,7 +82,7 @@ class Cost:
     by_tools: float | None
 
 
-def prepare(model: ModelName, clients: list[str], folder: Path) -> dict[str, Any]:
+def prepare(model: str, clients: list[str], folder: Path) -> dict[str, Any]:
     """Bring a federation to where the clients' updates are finished; give its settings."""
     settings = {"state": str(folder / "aggregator"), "model": model, "quorum": len(clients) + 1}
     with Federation(AggregatorSettings.parse(settings)) as federation:
@@ -90,7 +91,7 @@ def prepare(model: ModelName, clients: list[str], folder: Path) -> dict[str, Any
         federation.open_round(Opened(1, names, len(names)))
         current = federation.current.digest
         for name in clients:
-            memory = Memory(folder / name)
+            memory = ClientState(folder / name)
             memory.enter(federation.ledger.run)
             shutil.copy(federation.files.path(current), memory.path(current))
             offer = finish(model, name, memory, federation.ledger.run, current)
@@ -98,9 +99,9 @@ def prepare(model: ModelName, clients: list[str], folder: Path) -> dict[str, Any
     return settings
 
 
-def finish(model: ModelName, name: str, memory: Memory, run: str, current: str) -> Offer:
+def finish(model: str, name: str, memory: ClientState, run: str, current: str) -> Offer:
     """Write a client's update."""
-    architecture = ARCHITECTURES[model]
+    architecture = architecture_of(model, DEFAULT_TASK)
     rng = stream(0, "benchmark", name)
     delta = rng.standard_normal(architecture.parameters, np.float32) / 1000
     path = memory.folder / "new.update"
@@ -114,7 +115,7 @@ def finish(model: ModelName, name: str, memory: Memory, run: str, current: str) 
     )
 
 
-def send(model: ModelName, clients: list[str], folder: Path) -> Cost:
+def send(model: str, clients: list[str], folder: Path) -> Cost:
     """Send the clients' updates to an aggregator."""
     settings = prepare(model, clients, folder)
     updates = [next((folder / name).glob("*.update")) for name in clients]
@@ -247,7 +248,7 @@ def publish(port: int, size: int) -> None:
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", choices=ARCHITECTURES, default=list(ARCHITECTURES))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3, help="runs, of which the median counts")
     parser.add_argument("--folder", type=Path, help="where files go, instead of the usual one")

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 from shared.errors import SettingsError
 from shared.layers import (
@@ -24,11 +24,6 @@ from shared.layers import (
 )
 from shared.registry import Registry
 from shared.task import DEFAULT_TASK, Task
-
-FRAMES: Final = DEFAULT_TASK.front_end.frames
-FEATURES: Final = DEFAULT_TASK.front_end.features
-
-ModelName = Literal["dense", "conv", "lstm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +249,3 @@ def architecture_of(name: str, task: Task) -> Architecture:
             "Use a model with shorter kernels.",
         )
     return model
-
-
-ARCHITECTURES: Final[dict[str, Architecture]] = {
-    name: architecture_of(name, DEFAULT_TASK) for name in ("dense", "conv", "lstm")
-}

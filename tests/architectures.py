@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.architectures import ARCHITECTURES, MODELS, Architecture
+from shared.architectures import MODELS, Architecture
 
 
 def replace_model(patch: pytest.MonkeyPatch, small: Architecture) -> None:
@@ -16,4 +16,3 @@ def replace_model(patch: pytest.MonkeyPatch, small: Architecture) -> None:
         The model, for the default task.
     """
     patch.setitem(MODELS._own, small.name, small.layers[:-1])
-    patch.setitem(ARCHITECTURES, small.name, small)

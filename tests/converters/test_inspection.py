@@ -13,17 +13,18 @@ from hypothesis import strategies as st
 
 from converters import inspection
 from converters.inspection import Inspection, inspect_bytes, inspect_file
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.errors import WeightsError
 from shared.graphs.files import trainable_file
 from shared.graphs.graph import Graph
 from shared.graphs.tflite_file import serialise
+from shared.task import DEFAULT_TASK
 from shared.tflite import Session
 
 
 @cache
 def conv() -> bytes:
-    return trainable_file(ARCHITECTURES["conv"])
+    return trainable_file(architecture_of("conv", DEFAULT_TASK))
 
 
 def test_it_reads_what_the_runtime_reads() -> None:

@@ -13,13 +13,12 @@ import pytest
 from edge_client.device.listening import NOTHING
 from edge_client.hearing.recording import Recording
 from edge_client.hearing.segmentation import Segmenter
-from shared.emotions import EMOTIONS
 from shared.features import pad
 from shared.front_ends import FRONT_ENDS
 from shared.front_ends.paper34 import frame_features
 from shared.normalisation import RunningStatistics
 from shared.recogniser import Recogniser
-from shared.task import PAPER34
+from shared.task import DEFAULT_TASK, PAPER34
 from shared.weights import load_weights
 from tests.brokers import free_port, wait_until
 from tests.edge_client.hearing.sound_server import SoundServer, sound_server
@@ -71,7 +70,7 @@ def test_each_utterance_is_a_line_of_json(
     assert [line["identifier"] for line in lines] == [1, 2, 3, 4]
     for line, clip, answer in zip(lines, clips(speech), expected(recording, model), strict=True):
         assert list(line["probabilities"].values()) == pytest.approx(answer, abs=1e-4)
-        assert line["emotion"] == EMOTIONS[int(np.argmax(answer))]
+        assert line["emotion"] == DEFAULT_TASK.names[int(np.argmax(answer))]
         assert line["label"] is None
         assert 0.5 < line["seconds"] < len(clip) / 16_000 + 1
     with opened(state) as store:

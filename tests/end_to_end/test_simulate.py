@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.command import INTERRUPTED
+from shared.task import DEFAULT_TASK
 from shared.weights import load_weights
 from tests.end_to_end.conftest import EDGE_CLIENT, Command, Outcome
 
@@ -84,7 +85,7 @@ def test_stopped_killed_and_resumed_is_the_same_as_uninterrupted(
     assert "--resume" in stopped.err
     assert "Traceback" not in stopped.err
     assert not (parts / "result.json").exists()
-    load_weights(parts / "model.safetensors", ARCHITECTURES["conv"])
+    load_weights(parts / "model.safetensors", architecture_of("conv", DEFAULT_TASK))
 
     killed = until([*arguments, "--resume"], "round 5/", lambda process: process.kill())
     assert killed.code == -signal.SIGKILL
@@ -94,7 +95,7 @@ def test_stopped_killed_and_resumed_is_the_same_as_uninterrupted(
     assert ended.returncode == 0, ended.stderr
     assert "UAR" in ended.stdout
     weights = [
-        load_weights(folder / "model.safetensors", ARCHITECTURES["conv"])
+        load_weights(folder / "model.safetensors", architecture_of("conv", DEFAULT_TASK))
         for folder in (whole, parts)
     ]
     assert weights[0].tobytes() == weights[1].tobytes()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.architectures import ARCHITECTURES, MODELS, Architecture, architecture_of
+from shared.architectures import MODELS, Architecture, architecture_of
 from shared.errors import SettingsError
 from shared.layers import HEAD, Dense
 from shared.task import DEFAULT_TASK, FrontEndShape, Task
@@ -14,12 +14,14 @@ from shared.task import DEFAULT_TASK, FrontEndShape, Task
     ("name", "parameters"), [("dense", 26_008_068), ("conv", 1_832_004), ("lstm", 3_484_164)]
 )
 def test_they_have_the_paper_s_numbers_of_parameters(name: str, parameters: int) -> None:
-    architecture = {str(key): value for key, value in ARCHITECTURES.items()}[name]
+    architecture = architecture_of(name, DEFAULT_TASK)
     assert architecture.name == name
     assert architecture.parameters == parameters
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=list(ARCHITECTURES))
+@pytest.mark.parametrize(
+    "architecture", [architecture_of(name, DEFAULT_TASK) for name in MODELS], ids=list(MODELS)
+)
 def test_the_manifest_fills_the_vector_without_gaps(architecture: Architecture) -> None:
     offset = 0
     for spec in architecture.manifest:
@@ -30,7 +32,9 @@ def test_the_manifest_fills_the_vector_without_gaps(architecture: Architecture) 
     assert len({spec.name for spec in architecture.manifest}) == len(architecture.manifest)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=list(ARCHITECTURES))
+@pytest.mark.parametrize(
+    "architecture", [architecture_of(name, DEFAULT_TASK) for name in MODELS], ids=list(MODELS)
+)
 def test_the_head_is_the_last_two_layers(architecture: Architecture) -> None:
     head = [spec for spec in architecture.manifest if spec.offset >= architecture.head_offset]
     assert [spec.name for spec in head] == [
@@ -43,14 +47,14 @@ def test_the_head_is_the_last_two_layers(architecture: Architecture) -> None:
 
 
 def test_the_convolutional_model_s_shapes() -> None:
-    shapes = {spec.name: spec.shape for spec in ARCHITECTURES["conv"].manifest}
+    shapes = {spec.name: spec.shape for spec in architecture_of("conv", DEFAULT_TASK).manifest}
     assert shapes["conv1/kernel"] == (3, 34, 512)
     assert shapes["conv4/kernel"] == (3, 128, 64)
     assert shapes[f"{HEAD}/kernel"] == (92 * 64, 256)
 
 
 def test_the_recurrent_model_s_shapes() -> None:
-    shapes = {spec.name: spec.shape for spec in ARCHITECTURES["lstm"].manifest}
+    shapes = {spec.name: spec.shape for spec in architecture_of("lstm", DEFAULT_TASK).manifest}
     assert shapes["lstm1/kernel"] == (34, 2048)
     assert shapes["lstm2/recurrent_kernel"] == (512, 2048)
     assert shapes[f"{HEAD}/kernel"] == (512, 512)

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.codecs import CODECS, make_codec
 from shared.errors import StorageError, TrainingError, WeightsError
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK
 from shared.tensor_file import HEADER_LIMIT, write_tensors
 from shared.update_file import EncodedUpdate, UpdateFile, encode_update, largest_file
 from shared.vector_file import VectorFile
@@ -281,7 +282,7 @@ def test_any_damage_is_refused_or_does_no_harm(
 
 
 def test_checking_a_large_update_takes_little_memory(path: Path) -> None:
-    conv = ARCHITECTURES["conv"]
+    conv = architecture_of("conv", DEFAULT_TASK)
     sent = encode_update(update(conv), conv, make_codec("float32"), np.random.default_rng(0))
     sent.write(path)
     tracemalloc.start()

@@ -489,7 +489,6 @@ def test_a_device_with_other_labels_waits_for_a_model_of_them(
         device.correct(found.identifier, "bored")
 
 
-@pytest.mark.xfail(reason="there are graphs of the default task only")
 def test_a_device_recognises_eight_labels(start: Open) -> None:
     device = start(model=False, labels=EIGHT)
     eight = architecture_of("conv", device.task)

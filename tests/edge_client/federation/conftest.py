@@ -1,10 +1,10 @@
 import pytest
 
-from shared.architectures import ARCHITECTURES
+from tests.architectures import replace_model
 from tests.edge_client.tiny import TINY
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a tiny model in the place of ``conv``."""
-    monkeypatch.setitem(ARCHITECTURES, "conv", TINY)
+    replace_model(monkeypatch, TINY)

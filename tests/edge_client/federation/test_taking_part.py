@@ -12,8 +12,9 @@ import pytest
 from edge_client.device.events import DeviceEvent
 from edge_client.federation.settings import FederationSettings
 from edge_client.federation.taking_part import Companion, Unannounced, take_part_with_clips
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.errors import BrokerError
+from shared.task import DEFAULT_TASK
 from tests.brokers import BOUND, wait_until
 from tests.edge_client.federation.announcements import announcement, model_of
 from tests.loop_driver import LoopDriver
@@ -108,8 +109,8 @@ def test_a_companion_uses_a_model_under_the_name_it_is_announced_by(tmp_path: Pa
         use(tmp_path / "file", announcement(model))
         use(tmp_path / "file", announcement(model, averaged=averaged))
     assert device.models == [
-        (tmp_path / "file", model.digest, ARCHITECTURES["conv"].name),
-        (tmp_path / "file", averaged.digest, ARCHITECTURES["conv"].name),
+        (tmp_path / "file", model.digest, architecture_of("conv", DEFAULT_TASK).name),
+        (tmp_path / "file", averaged.digest, architecture_of("conv", DEFAULT_TASK).name),
     ]
 
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from edge_client.learning.training import OptimizerState, Progress, Trained, train
 from edge_client.learning.training_file import load_progress, save_progress
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.errors import RunError
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK
 from shared.tensor_file import write_tensors
 from shared.training import TrainingSettings
 from shared.weights import initial_weights
@@ -72,7 +73,7 @@ def test_one_that_is_not_there_or_of_another_model(tmp_path: Path) -> None:
         load_progress(path, TINY)
     save_progress(path, stopped(1, TrainingSettings()), TINY)
     with pytest.raises(RunError, match="belongs to"):
-        load_progress(path, ARCHITECTURES["lstm"])
+        load_progress(path, architecture_of("lstm", DEFAULT_TASK))
 
 
 FACTS = {"architecture": TINY.name, "step": 1, "optimizer_step": 1}

@@ -10,9 +10,10 @@ from converters.keras_import import import_tensorflow
 from converters.keras_models import build, set_weights
 from edge_client.learning.training import Engine, OptimizerState, Progress, Trained, train
 from edge_client.simulation.keras_engine import KerasEngine
-from shared.architectures import Architecture
+from shared.architectures import Architecture, architecture_of
 from shared.layers import HEAD, LSTM, Conv1D, Dense
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK
 from shared.training import TrainingSettings
 from shared.weights import Weights, initial_weights
 from tests.edge_client.tiny import TINY, NumpyEngine, examples
@@ -70,7 +71,7 @@ def flat(model: Any) -> Weights:
 
 @pytest.mark.parametrize(("name", "kind"), [("dense", "adam"), ("dense", "sgd"), ("lstm", "adam")])
 def test_steps_equal_those_of_keras(name: str, kind: str) -> None:
-    architecture, settings = ARCHITECTURES[name], TRAININGS[kind]
+    architecture, settings = architecture_of(name, DEFAULT_TASK), TRAININGS[kind]
     engine, start = engine_of(architecture), fresh(architecture)
     engine.begin(start, settings, anchor=start)
     import keras
@@ -95,7 +96,7 @@ def test_steps_equal_those_of_keras(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_logits_are_those_of_the_model(name: str) -> None:
-    architecture = ARCHITECTURES[name]
+    architecture = architecture_of(name, DEFAULT_TASK)
     engine, weights = engine_of(architecture), fresh(architecture, 3)
     model = build(architecture)
     set_weights(model, architecture, weights)
@@ -135,7 +136,7 @@ def test_corrections_are_added_to_the_gradients(engine: KerasEngine, kind: str) 
 
 
 def test_one_step_s_gradient_is_the_tape_s_with_pull_and_correction() -> None:
-    architecture = ARCHITECTURES["dense"]
+    architecture = architecture_of("dense", DEFAULT_TASK)
     engine, start, anchor = engine_of(architecture), fresh(architecture), fresh(architecture, 1)
     correction = np.random.default_rng(2).standard_normal(len(start)).astype(np.float32)
     settings = TRAININGS["plain sgd"].model_copy(update={"proximal": 0.3})
@@ -155,7 +156,7 @@ def test_one_step_s_gradient_is_the_tape_s_with_pull_and_correction() -> None:
 
 
 def test_head_only_leaves_the_body_untouched() -> None:
-    architecture = ARCHITECTURES["dense"]
+    architecture = architecture_of("dense", DEFAULT_TASK)
     engine, start = engine_of(architecture), fresh(architecture)
     outcome = trained(engine, TrainingSettings(head_only=True, learning_rate=0.01), start)
     head = architecture.head_offset
@@ -174,7 +175,7 @@ def test_head_only_leaves_the_body_untouched() -> None:
     ],
 )
 def test_stopped_and_resumed_ends_in_the_same_bit_for_bit(settings: TrainingSettings) -> None:
-    architecture = ARCHITECTURES["dense"]
+    architecture = architecture_of("dense", DEFAULT_TASK)
     engine, start = engine_of(architecture), fresh(architecture)
     whole = trained(engine, settings, start)
     for step in (0, 3, settings.total_steps(len(EXAMPLES)) - 1):

@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 
 from edge_client.tflite.checks import available_memory, check_memory, needed_memory
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.errors import TrainingError
+from shared.task import DEFAULT_TASK
 from shared.training import TrainingSettings
 
 GIGABYTE = 10**9
 
 
 def test_too_little_memory_is_said_before_starting() -> None:
-    dense = ARCHITECTURES["dense"]
+    dense = architecture_of("dense", DEFAULT_TASK)
     check_memory(dense, TrainingSettings(), free=GIGABYTE)
     with pytest.raises(TrainingError, match=r"dense needs \d{3} MB of memory, 300 MB are free"):
         check_memory(dense, TrainingSettings(), free=300_000_000)
@@ -21,7 +22,7 @@ def test_too_little_memory_is_said_before_starting() -> None:
 
 
 def test_what_is_needed_grows_with_what_is_kept() -> None:
-    dense = ARCHITECTURES["dense"]
+    dense = architecture_of("dense", DEFAULT_TASK)
     head, sgd, momentum, adam, large = (
         needed_memory(dense, settings)
         for settings in (

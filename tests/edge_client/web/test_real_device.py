@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(
     "task",
-    [
-        DEFAULT_TASK,
-        pytest.param(
-            EIGHT, marks=pytest.mark.xfail(reason="there are graphs of the default task only")
-        ),
-    ],
+    [DEFAULT_TASK, EIGHT],
     ids=["four", "eight"],
 )
 def test_speech_is_heard_shown_answered_and_deleted(

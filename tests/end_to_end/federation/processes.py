@@ -23,10 +23,11 @@ from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.tflite.engine import TfliteEngine
-from shared.architectures import ARCHITECTURES
+from shared.architectures import architecture_of
 from shared.corpora import load_corpus
 from shared.errors import ChorusError
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK
 from shared.weights import Weights, initial_weights, load_weights
 
 BIN = Path(sys.executable).parent
@@ -110,7 +111,7 @@ def simulated(
     """Give the weights that the simulation of the same federation ends in."""
     settings = _settings(whole, model=model, strategy=strategy, codec=codec)
     clients = prepare(load_utterances(settings), settings).clients[:devices]
-    architecture = ARCHITECTURES[settings.model]
+    architecture = architecture_of(settings.model, DEFAULT_TASK)
     simulation = Simulation(settings, [TfliteEngine(architecture, threads=1)], clients)
     weights = initial_weights(architecture, stream(settings.seed, "initial weights"))
     for number in range(1, ROUNDS + 1):
@@ -320,5 +321,5 @@ class Processes(ExitStack):
         assert "not what was offered" not in self.said
         assert "Traceback" not in self.said
         path = self.state.models / f"{self.current().digest}.safetensors"
-        weights = load_weights(path, ARCHITECTURES[self.model])
+        weights = load_weights(path, architecture_of(self.model, DEFAULT_TASK))
         assert weights.tobytes() == expected.tobytes()

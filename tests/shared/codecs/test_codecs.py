@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.architectures import ARCHITECTURES
+from shared.architectures import MODELS, architecture_of
 from shared.codecs import CODECS, make_codec
 from shared.codecs.codec import InFile, InMemory
 from shared.errors import SettingsError, TrainingError
 from shared.protocol.messages import Offer
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK
 from shared.tensor_file import DTYPES, TensorFile, write_tensors
 from shared.weights import Weights
 from tests.shared.codecs.models import MIDDLE, SMALL, update
@@ -44,7 +45,7 @@ def test_an_unknown_one_is_refused_with_those_there_are() -> None:
 
 @every_codec
 def test_no_array_is_empty_and_each_is_of_a_known_type(name: str) -> None:
-    for model in (SMALL, *ARCHITECTURES.values()):
+    for model in (SMALL, *(architecture_of(own, DEFAULT_TASK) for own in MODELS)):
         forms = make_codec(name).layout(model).values()
         assert all(form.size > 0 and form.dtype in DTYPES for form in forms)
 
@@ -152,7 +153,7 @@ def test_the_extremes_of_float32_stay_finite(name: str, size: float) -> None:
 def test_memory_does_not_grow_with_the_model_but_for_what_is_kept(
     name: str, tmp_path: Path
 ) -> None:
-    conv = ARCHITECTURES["conv"]
+    conv = architecture_of("conv", DEFAULT_TASK)
     vector = update(conv)
     codec = make_codec(name)
     size = sum(form.size * DTYPES[form.dtype].itemsize for form in codec.layout(conv).values())

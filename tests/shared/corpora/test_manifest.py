@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from shared.corpora import load_corpus
 from shared.corpora.manifest import labelled_folders
-from shared.emotions import EMOTIONS
 from shared.errors import CorpusError
+from shared.task import DEFAULT_TASK
 from tests.shared.corpora.trees import write_clip
 
 
@@ -76,7 +76,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 words = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1).map(str.strip)
 
 
-@given(rows=st.lists(st.tuples(st.sampled_from(EMOTIONS), words, words), min_size=1))
+@given(rows=st.lists(st.tuples(st.sampled_from(DEFAULT_TASK.names), words, words), min_size=1))
 def test_whatever_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "manifest.csv"
