@@ -12,6 +12,7 @@ from edge_client.federation.settings import FederationSettings
 from shared.errors import BrokerError, ChorusError, StorageError, WeightsError
 from shared.protocol.messages import Accepted, Announcement, File, Offer, Presence, Refused
 from shared.protocol.topics import Topics
+from shared.task import PAPER34, Task, labels_of
 from shared.training import Examples
 from tests.edge_client.federation.announcements import announcement, model_of
 from tests.edge_client.tiny import NumpyEngine, examples
@@ -20,6 +21,8 @@ from tests.loop_driver import LoopDriver
 pytestmark = pytest.mark.usefixtures("tiny")
 
 TOPICS = Topics("chorus")
+
+EIGHT = Task(labels_of(f"label{number}" for number in range(8)), PAPER34)
 
 
 class Alone:
@@ -115,6 +118,23 @@ def test_a_model_that_a_full_disk_kept_out_is_tried_again_after_a_while(it: Alon
     it.play(it.connection.connect, it.announce(model, state="waiting"), 29.0, 2.0)
     assert it.used == [model.digest]
     assert "troubled" in it.states
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"federation": "other"}, "An announcement is of another federation."),
+        ({"task": EIGHT}, "The federation chorus is of another task:"),
+    ],
+)
+def test_what_is_announced_for_others_is_a_remark(
+    it: Alone, caplog: pytest.LogCaptureFixture, values: dict[str, Any], sentence: str
+) -> None:
+    model = model_of(it.folder)
+    it.play(it.connection.connect, it.announce(model, **values))
+    assert sentence in caplog.text
+    assert it.used == []
+    assert "training" not in it.states
 
 
 def test_what_is_nobodys_to_fix_ends_it(it: Alone) -> None:
