@@ -3,8 +3,8 @@
 import hashlib
 import multiprocessing
 import os
-import pickle
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -178,11 +178,9 @@ def _compute(clips: Sequence[Clip], front_end: FrontEnd, workers: int) -> Iterat
 
 def _travels(front_end: FrontEnd) -> bool:
     """Say whether another process can compute with it: a function of a module, not a lambda."""
-    try:
-        pickle.dumps(front_end)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return False
-    return True
+    function = front_end.frame_features
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    return getattr(module, getattr(function, "__qualname__", ""), None) is function
 
 
 def _outcome(front_end: FrontEnd, clip: Clip) -> Outcome:
