@@ -14,7 +14,8 @@ from shared.files import write_atomically
 from shared.graphs.files import SIGNATURES, Signature, trainable_file
 from shared.graphs.inference_graph import Quantize, inference_file
 from shared.task import DEFAULT_TASK, Task
-from shared.weights import load_weights
+from shared.tensor_file import TensorFile
+from shared.weights import load_weights, task_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,7 +78,10 @@ class Job:
         else:
             if model == "all":
                 raise SettingsError("Weights belong to one model.", "Leave --model out.")
-            chosen = [_named(model, task) if model else load_weights(weights)[1]]
+            if model is None:
+                chosen = [load_weights(weights)[1]]
+            else:
+                chosen = [_named(model, task_of(TensorFile(weights).metadata, str(weights)))]
             if split:
                 raise SettingsError(
                     "An inference-only file has one signature.", "Leave --split out."

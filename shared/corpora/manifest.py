@@ -29,7 +29,7 @@ INFO: Final = CorpusInfo(
     obtain="record it, or list another corpus's files",
     tree=(
         "a CSV file with the columns path,label,speaker[,language][,text]\n"
-        "  (paths relative to the CSV; label: one of --labels, another word for it, or other)\n"
+        "  (paths relative to the CSV; label: one of --labels, or other)\n"
         "or a folder: angry/anna/1.wav   (speaker anna)\n"
         "             angry/2.wav        (speaker unknown)"
     ),
