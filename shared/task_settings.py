@@ -1,14 +1,11 @@
 """What is to be recognised, as settings."""
 
-from collections.abc import Mapping
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from pydantic import field_validator
 
 from shared.settings import Settings, Several
-from shared.task import DEFAULT_TASK, PAPER34, FrontEndShape, Task, labels_of
-
-_FRONT_ENDS: Final[Mapping[str, FrontEndShape]] = {PAPER34.name: PAPER34}
+from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 
 
 class TaskSettings(Settings):
@@ -19,12 +16,15 @@ class TaskSettings(Settings):
     labels: Several = DEFAULT_TASK.names
     """What is recognised: 2 to 32 names of small letters, digits, hyphens and underscores."""
     front_end: str = PAPER34.name
-    """What computes the features: paper34 (Chau & Garces, 2021)."""
+    """What computes the features: paper34 (Chau & Garces, 2021), mfcc40, or one of your own:
+    package.module:Name."""
 
     @property
     def task(self) -> Task:
         """The task that they describe."""
-        return Task(labels_of(self.labels), _FRONT_ENDS[self.front_end])
+        from shared.front_ends import front_end_named  # --help does without
+
+        return Task(labels_of(self.labels), front_end_named(self.front_end).shape)
 
     @field_validator("labels")
     @classmethod
@@ -35,8 +35,9 @@ class TaskSettings(Settings):
     @field_validator("front_end")
     @classmethod
     def _check_front_end(cls, value: str) -> str:
-        if value not in _FRONT_ENDS:
-            raise ValueError(f"there is no such front end; there are: {', '.join(_FRONT_ENDS)}")
+        from shared.front_ends import front_end_named
+
+        front_end_named(value)
         return value
 
 
