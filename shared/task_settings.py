@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from pydantic import field_validator
 
+from shared.errors import SettingsError
+from shared.front_ends import front_end_named
 from shared.settings import Settings, Several
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 
@@ -16,14 +18,12 @@ class TaskSettings(Settings):
     labels: Several = DEFAULT_TASK.names
     """What is recognised: 2 to 32 names of small letters, digits, hyphens and underscores."""
     front_end: str = PAPER34.name
-    """What computes the features: paper34 (Chau & Garces, 2021), mfcc40, or one of your own:
-    package.module:Name."""
+    """What computes the features: paper34 (Chau & Garces, 2021), mfcc40 (40 coefficients each
+    10 ms), that of an installed package, or package.module:Name."""
 
     @property
     def task(self) -> Task:
         """The task that they describe."""
-        from shared.front_ends import front_end_named  # --help does without
-
         return Task(labels_of(self.labels), front_end_named(self.front_end).shape)
 
     @field_validator("labels")
@@ -35,9 +35,11 @@ class TaskSettings(Settings):
     @field_validator("front_end")
     @classmethod
     def _check_front_end(cls, value: str) -> str:
-        from shared.front_ends import front_end_named
-
-        front_end_named(value)
+        try:
+            front_end_named(value)
+        except SettingsError as error:
+            sentence = error.problem.removesuffix(".")
+            raise ValueError(sentence[:1].lower() + sentence[1:]) from error
         return value
 
 

@@ -1,9 +1,11 @@
 """The settings of a task: what they take, and what they say of what cannot be."""
 
+from pathlib import Path
+
 import pytest
 
 from shared.errors import SettingsError
-from shared.front_ends import MFCC40
+from shared.front_ends import MFCC40, front_end_of
 from shared.task import DEFAULT_TASK, MOST_LABELS
 from shared.task_settings import TaskSettings, options_for
 
@@ -60,3 +62,28 @@ def test_labels_that_cannot_be_are_named_in_one_sentence(labels: object, said: s
 def test_an_unknown_front_end_is_named_with_those_there_are() -> None:
     with pytest.raises(SettingsError, match="no front end mfcc; there are: paper34, mfcc40"):
         TaskSettings.parse({"front_end": "mfcc"})
+
+
+def test_front_ends_of_ours_and_of_one_s_own_make_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert TaskSettings.parse({"front_end": "mfcc40"}).task.front_end == MFCC40
+    (tmp_path / "of_my_own.py").write_text(
+        "from shared.front_ends import FrontEnd\n"
+        "from shared.task import FrontEndShape\n"
+        "MINE = FrontEnd(FrontEndShape('my-own', 2, 50, 3), 0.1, len)\n"
+        "NONE = len\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    task = TaskSettings.parse({"front_end": "of_my_own:MINE"}).task
+    assert str(task.front_end) == "my-own 2"
+    assert front_end_of(task.front_end).hop == 0.1
+    for wrong, said in [
+        ("of_my_own:NONE", "the front end of_my_own:NONE is no front end: it is a builtin"),
+        ("of_my_own:GONE", "the front end of_my_own:GONE cannot be imported"),
+        ("nowhere:MINE", "the front end nowhere:MINE cannot be imported"),
+    ]:
+        with pytest.raises(SettingsError) as error:
+            TaskSettings.parse({"front_end": wrong})
+        assert f"The setting front_end = '{wrong}' is wrong: {said}" in error.value.problem
+        assert "\n" not in error.value.problem

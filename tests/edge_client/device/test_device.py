@@ -586,3 +586,26 @@ def test_threads_may_do_everything_at_once(start: Open) -> None:
         thread.join(60)
     assert not failed
     assert sum(device.counts().values()) == 9
+
+
+def test_a_device_of_mfcc40_keeps_and_normalises_utterances_as_long_as_they_are(
+    start: Open,
+) -> None:
+    mfcc40 = FRONT_ENDS.get("mfcc40")
+    device = start(model=False, front_end="mfcc40")
+    statistics = RunningStatistics(mfcc40)
+    for seed, seconds in ((0, 2.0), (1, 0.5), (2, 3.1)):
+        known = heard(device, seed, seconds)
+        assert (known.front_end, known.probabilities) == ("mfcc40 1", None)
+        device.correct(known.identifier, "sad")
+        statistics.update(mfcc40.compute(utterance(seed, seconds).samples))
+    examples = device.examples()
+    assert examples.features.shape == (3, 350, 40)
+    assert examples.frames.tolist() == [201, 51, 311]
+    examples.check(Task(DEFAULT_TASK.labels, mfcc40.shape))
+    own = pad(mfcc40.compute(utterance(1, 0.5).samples), mfcc40.shape)
+    np.testing.assert_array_equal(examples.features[1, :100], statistics.normalise(own, 51))
+    device.close()
+    again = start(model=False)
+    assert again.count_examples() == 0
+    assert "3 of mfcc40 1" in (again.problem or "")
