@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edge_client.tflite import engine
 from shared.architectures import Architecture, architecture_of
+from shared.front_ends import FRONT_ENDS
 from shared.graphs.files import graph_file
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from shared.tflite import Session, mask_inputs
@@ -19,8 +20,7 @@ ANOTHER: Final = Task(
     FrontEndShape("short", version=1, frames=60, features=13),
 )
 VARYING: Final = Task(
-    labels_of(f"emotion{number}" for number in range(8)),
-    FrontEndShape("varying", version=1, frames=500, features=40, variable=True),
+    labels_of(f"emotion{number}" for number in range(8)), FRONT_ENDS.get("mfcc40").shape
 )
 
 MODELS: Final[dict[str, Architecture]] = {
