@@ -23,8 +23,9 @@ def compute(out: Path) -> None:
 
     from edge_client.tflite.engine import TfliteEngine
     from shared.architectures import architecture_of
-    from shared.features import clip_features, pad
+    from shared.features import pad
     from shared.front_ends import FRONT_ENDS
+    from shared.front_ends.clips import clip_features
     from shared.recogniser import Recogniser
     from shared.task import DEFAULT_TASK, PAPER34
     from shared.training import TrainingSettings

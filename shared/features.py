@@ -1,18 +1,12 @@
 """Features of utterances as arrays, whatever front end computed them."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.audio import read_clip
-from shared.errors import AudioError
 from shared.task import FrontEndShape
-
-if TYPE_CHECKING:
-    from shared.front_ends import FrontEnd
 
 Frames = NDArray[np.float32]
 """Features of consecutive frames: shape ``(n, features)``."""
@@ -20,28 +14,6 @@ Frames = NDArray[np.float32]
 STEP: Final = 50
 """Where the length varies, utterances are padded to a multiple of this many frames: models meet
 few lengths, and little padding."""
-
-
-def clip_features(path: Path, front_end: "FrontEnd") -> Frames:
-    """Read a clip and compute the features of its frames.
-
-    Returns
-    -------
-    Frames
-        Shape ``(n, features)``, as :meth:`FrontEnd.compute` gives them.
-
-    Raises
-    ------
-    AudioError
-        As :func:`shared.audio.read_clip` and :meth:`FrontEnd.compute`; the sentence names the file.
-    """
-    samples = read_clip(path)
-    try:
-        return front_end.compute(samples)
-    except AudioError as error:
-        raise AudioError(
-            error.problem.replace("The clip", f"The clip {path}", 1), error.remedy
-        ) from None
 
 
 def padded_length(longest: int, shape: FrontEndShape) -> int:

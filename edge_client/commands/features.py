@@ -81,7 +81,7 @@ def _usable(
     from rich.progress import track
 
     from shared.errors import AudioError
-    from shared.features import clip_features
+    from shared.front_ends.clips import clip_features
 
     for path in track(
         paths, "Features", console=console, transient=True, disable=not console.is_terminal

@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 from edge_client.commands.features import features
 from shared.audio import RATE
 from shared.errors import AudioError, SettingsError, StorageError
-from shared.features import clip_features
 from shared.front_ends import FRONT_ENDS
+from shared.front_ends.clips import clip_features
 
 app = typer.Typer()
 app.command()(features)
