@@ -49,7 +49,7 @@ class RoundWork:
         What the device has, normalised.
     holdout
         Share of it that is not trained on.
-    memory
+    client_state
         Where files lie, and what earlier rounds have left.
     engine
         What trains.
@@ -61,7 +61,7 @@ class RoundWork:
     announcement: Announcement
     examples: Examples
     holdout: float
-    memory: ClientState
+    client_state: ClientState
     engine: Engine
     stop: Callable[[int], bool]
 
@@ -109,7 +109,9 @@ class RoundWork:
             loss=outcome.loss,
             confusion=outcome.confusion,
         )
-        self.memory.finish(offer, residual=outcome.encoded.residual, control=outcome.own_control)
+        self.client_state.finish(
+            offer, residual=outcome.encoded.residual, control=outcome.own_control
+        )
         self._progress_file().unlink(missing_ok=True)
         return offer
 
@@ -120,31 +122,31 @@ class RoundWork:
             client=self.client,
             number=announcement.round,
             seed=announcement.seed,
-            weights=load_weights(self.memory.path(announcement.model.digest), architecture),
+            weights=load_weights(self.client_state.path(announcement.model.digest), architecture),
             examples=trained_on,
             settings=announcement.training,
             codec=codec,
             held_out=held_out,
-            residual=self.memory.residual(architecture.parameters),
+            residual=self.client_state.residual(architecture.parameters),
             control=self._control(),
-            own_control=self.memory.control(architecture.parameters),
+            own_control=self.client_state.control(architecture.parameters),
             progress=self._stopped_before(),
         )
 
     def _write(self, encoded: EncodedUpdate) -> tuple[str, int]:
         """Write an update to the file that is named by its SHA-256; give that, and its bytes."""
-        written = self.memory.folder / "new.update.part"
+        written = self.client_state.folder / "new.update.part"
         encoded.write(written)
         with written.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = written.stat().st_size
-        written.replace(self.memory.folder / f"{digest}.update")
+        written.replace(self.client_state.folder / f"{digest}.update")
         return digest, size
 
     def _stopped_before(self) -> Progress | None:
         """Load the progress of this very round, if there is one; others are removed."""
         path = self._progress_file()
-        for other in self.memory.folder.glob("*.training"):
+        for other in self.client_state.folder.glob("*.training"):
             if other != path:
                 other.unlink(missing_ok=True)
         if not path.exists():
@@ -159,7 +161,7 @@ class RoundWork:
         named = hashlib.sha256("/".join(facts).encode())
         named.update(np.ascontiguousarray(self.examples.features).data)
         named.update(np.ascontiguousarray(self.examples.labels).data)
-        return self.memory.folder / f"{named.hexdigest()[:32]}.training"
+        return self.client_state.folder / f"{named.hexdigest()[:32]}.training"
 
     def _control(self) -> Weights | None:
         """Read the server's control variate, where the round has one."""
@@ -173,7 +175,7 @@ class RoundWork:
             return None
         if announcement.control is None:
             return np.zeros(architecture.parameters, np.float32)
-        return load_weights(self.memory.path(announcement.control.digest), architecture)
+        return load_weights(self.client_state.path(announcement.control.digest), architecture)
 
 
 def hold_out(examples: Examples, share: float) -> tuple[Examples, Examples]:

@@ -77,7 +77,7 @@ class RoundWorker:
             announcement=announcement,
             examples=examples,
             holdout=self._holdout,
-            memory=self._client_state,
+            client_state=self._client_state,
             engine=self._engines(announcement.architecture),
             stop=lambda _: self._abandon.is_set(),
         )

@@ -72,11 +72,11 @@ WEIGHTS = initial_weights(TINY, np.random.default_rng(0))
 
 def work(folder: Path, **fields: Any) -> RoundWork:
     """Make the work of a round; ``fields`` are the announcement's."""
-    memory = ClientState(folder)
-    memory.enter(RUN)
+    client_state = ClientState(folder)
+    client_state.enter(RUN)
     save_weights(folder / "model", WEIGHTS, TINY)
     digest = hashlib.sha256((folder / "model").read_bytes()).hexdigest()
-    (folder / "model").replace(memory.path(digest))
+    (folder / "model").replace(client_state.path(digest))
     training = TrainingSettings(optimizer="sgd", learning_rate=0.01, batch_size=4)
     values = {
         "federation": "chorus",
@@ -95,7 +95,7 @@ def work(folder: Path, **fields: Any) -> RoundWork:
         announcement=Announcement.model_validate(values),
         examples=examples(16, 0),
         holdout=0.3,
-        memory=memory,
+        client_state=client_state,
         engine=NumpyEngine(),
         stop=lambda _: False,
     )
@@ -105,7 +105,7 @@ def sent(it: RoundWork, *, control: bool = False) -> UpdateFile:
     """Do the work; open the update."""
     offer = it.run()
     assert offer
-    path = it.memory.folder / f"{offer.update}.update"
+    path = it.client_state.folder / f"{offer.update}.update"
     return UpdateFile(path, make_codec(offer.codec), TINY, control=control)
 
 
@@ -128,7 +128,7 @@ def test_the_update_is_that_of_the_client_s_round(tmp_path: Path) -> None:
     )
     assert isinstance(expected, Contribution)
     assert sent(it).delta[:].tobytes() == expected.encoded.delta[:].tobytes()
-    offer = it.memory.offer
+    offer = it.client_state.offer
     assert offer
     assert (offer.examples, offer.loss) == (len(trained_on), expected.loss)
     assert offer.confusion == expected.confusion
@@ -155,7 +155,7 @@ def test_the_server_s_control_variate_counts(tmp_path: Path) -> None:
     save_weights(tmp_path / "c" / "file", WEIGHTS, TINY)
     digest = hashlib.sha256((tmp_path / "c" / "file").read_bytes()).hexdigest()
     it = work(tmp_path, control={"digest": digest, "size": 1}, vectors=["control"])
-    (tmp_path / "c" / "file").replace(it.memory.path(digest))
+    (tmp_path / "c" / "file").replace(it.client_state.path(digest))
     without = work(tmp_path / "without", vectors=["control"])
     with_it, zero = (sent(one, control=True).control for one in (it, without))
     assert with_it is not None
@@ -213,8 +213,8 @@ def test_a_codec_of_an_installed_package_is_used_and_a_broken_one_is_not(
     offer(tmp_path, monkeypatch, "chorus.codecs", **points)
     it = work(tmp_path / "state", codecs=["broken", "halves", "int8"])
     delta = sent(it).delta
-    assert it.memory.offer
-    assert it.memory.offer.codec == "halves"
+    assert it.client_state.offer
+    assert it.client_state.offer.codec == "halves"
     assert not (np.asarray(delta).view(np.uint32) & 0xFFFF).any()
     assert np.linalg.norm(delta) > 0
 
