@@ -13,7 +13,7 @@ from shared.errors import SettingsError
 BASELINE: Final = "baseline"
 """The cell without federation."""
 
-PARTITIONS: Final = (BASELINE, "random", "single-emotion", "speaker")
+COLUMNS: Final = (BASELINE, "random", "single-emotion", "speaker")
 """The columns of experiment one: the paper's three, and the one it names as future work."""
 
 CLIENTS: Final = tuple(range(1, 9))
@@ -74,7 +74,7 @@ def experiment_one(
     SettingsError
         If a model, a partition or the preset does not exist, or a setting contradicts a cell.
     """
-    _check_known("partition", partitions, PARTITIONS)
+    _check_known("partition", partitions, COLUMNS)
     cells = []
     for model in models:
         for partition in partitions:
