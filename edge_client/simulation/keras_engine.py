@@ -185,7 +185,9 @@ class KerasEngine:
             if settings.proximal:
                 mu = settings.proximal
                 pulls = zip(gradients, trained, anchors, strict=True)
-                gradients = [g + mu * (w - anchor) for g, w, anchor in pulls]
+                # Not `+ mu * (w - anchor)`: with a correction TensorFlow would make one op of all
+                # three, and of that, for a large model, one that cannot run in order.
+                gradients = [g - mu * (anchor - w) for g, w, anchor in pulls]
             if corrected:
                 pairs = zip(gradients, corrections, strict=True)
                 gradients = [g + correction for g, correction in pairs]

@@ -71,7 +71,7 @@ def flat(model: Any) -> Weights:
 
 @pytest.mark.parametrize(("name", "kind"), [("dense", "adam"), ("dense", "sgd"), ("lstm", "adam")])
 def test_steps_equal_those_of_keras(name: str, kind: str) -> None:
-    architecture, settings = architecture_of(name, DEFAULT_TASK), TRAININGS[kind]
+    architecture, settings = ARCHITECTURES[name], TRAININGS[kind]
     engine, start = engine_of(architecture), fresh(architecture)
     engine.begin(start, settings, anchor=start)
     import keras
@@ -96,7 +96,7 @@ def test_steps_equal_those_of_keras(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_logits_are_those_of_the_model(name: str) -> None:
-    architecture = architecture_of(name, DEFAULT_TASK)
+    architecture = ARCHITECTURES[name]
     engine, weights = engine_of(architecture), fresh(architecture, 3)
     model = build(architecture)
     set_weights(model, architecture, weights)
@@ -136,7 +136,7 @@ def test_corrections_are_added_to_the_gradients(engine: KerasEngine, kind: str) 
 
 
 def test_one_step_s_gradient_is_the_tape_s_with_pull_and_correction() -> None:
-    architecture = architecture_of("dense", DEFAULT_TASK)
+    architecture = ARCHITECTURES["dense"]
     engine, start, anchor = engine_of(architecture), fresh(architecture), fresh(architecture, 1)
     correction = np.random.default_rng(2).standard_normal(len(start)).astype(np.float32)
     settings = TRAININGS["plain sgd"].model_copy(update={"proximal": 0.3})
@@ -155,8 +155,19 @@ def test_one_step_s_gradient_is_the_tape_s_with_pull_and_correction() -> None:
     np.testing.assert_allclose(engine.weights(), start - 0.05 * gradient, atol=1e-6)
 
 
-def test_head_only_leaves_the_body_untouched() -> None:
+def test_a_large_model_trains_with_pull_and_correction() -> None:
     architecture = architecture_of("dense", DEFAULT_TASK)
+    engine, start = KerasEngine(architecture), fresh(architecture)
+    settings = TRAININGS["plain sgd"].model_copy(update={"proximal": 0.3})
+    engine.begin(start, settings, anchor=start, correction=np.ones_like(start))
+    engine.step(EXAMPLES.features, EXAMPLES.frames, EXAMPLES.labels, 0)
+    # The bias of a unit that no example wakes is changed by the correction alone.
+    moved = engine.weights() - start
+    assert np.median(moved) == pytest.approx(-settings.learning_rate, rel=1e-3)
+
+
+def test_head_only_leaves_the_body_untouched() -> None:
+    architecture = ARCHITECTURES["dense"]
     engine, start = engine_of(architecture), fresh(architecture)
     outcome = trained(engine, TrainingSettings(head_only=True, learning_rate=0.01), start)
     head = architecture.head_offset
@@ -175,7 +186,7 @@ def test_head_only_leaves_the_body_untouched() -> None:
     ],
 )
 def test_stopped_and_resumed_ends_in_the_same_bit_for_bit(settings: TrainingSettings) -> None:
-    architecture = architecture_of("dense", DEFAULT_TASK)
+    architecture = ARCHITECTURES["dense"]
     engine, start = engine_of(architecture), fresh(architecture)
     whole = trained(engine, settings, start)
     for step in (0, 3, settings.total_steps(len(EXAMPLES)) - 1):
