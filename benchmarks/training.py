@@ -207,28 +207,28 @@ def work_recognition(model: str) -> None:
 
     from shared.features import pad
     from shared.front_ends.paper34 import frame_features
-    from shared.recogniser import Recogniser
+    from shared.inference import Inference
     from shared.task import PAPER34
 
     architecture, weights, _, _ = batch(model)
-    recogniser = Recogniser(architecture, weights, threads=THREADS)
+    inference = Inference(architecture, weights, threads=THREADS)
     sound = np.random.default_rng(0).standard_normal(160_000, np.float32)
     sound /= np.abs(sound).max()
     times = []
     for _ in range(20):
         begun = time.perf_counter()
-        recogniser.logits(pad(frame_features(sound), PAPER34), architecture.frames)
+        inference.logits(pad(frame_features(sound), PAPER34), architecture.frames)
         times.append(time.perf_counter() - begun)
     print(1000 * statistics.median(times))
 
 
 def work_start(model: str) -> None:
     """Import, load and recognise once."""
-    from shared.recogniser import Recogniser
+    from shared.inference import Inference
 
     architecture, weights, features, _ = batch(model)
-    recogniser = Recogniser(architecture, weights, threads=THREADS)
-    print(recogniser.logits(features[0], architecture.frames)[0])
+    inference = Inference(architecture, weights, threads=THREADS)
+    print(inference.logits(features[0], architecture.frames)[0])
 
 
 WORKERS: dict[str, Callable[[str], None]] = {

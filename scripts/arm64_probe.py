@@ -26,7 +26,7 @@ def compute(out: Path) -> None:
     from shared.features import pad
     from shared.front_ends import FRONT_ENDS
     from shared.front_ends.clips import clip_features
-    from shared.recogniser import Recogniser
+    from shared.inference import Inference
     from shared.task import DEFAULT_TASK, PAPER34
     from shared.training import TrainingSettings
     from shared.weights import initial_weights, split
@@ -48,8 +48,8 @@ def compute(out: Path) -> None:
     found = {"features": features}
     for name in ("dense", "conv", "lstm", "tdnn"):
         architecture = architecture_of(name, DEFAULT_TASK)
-        recogniser = Recogniser(architecture, drawn(architecture))
-        found[f"{name} logits"] = recogniser.logits(features, len(frames))
+        inference = Inference(architecture, drawn(architecture))
+        found[f"{name} logits"] = inference.logits(features, len(frames))
     conv = architecture_of("conv", DEFAULT_TASK)
     weights = drawn(conv)
     engine = TfliteEngine(conv)

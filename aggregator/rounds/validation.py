@@ -18,7 +18,7 @@ from shared.training import Examples
 from shared.weights import Weights
 
 
-class Recogniser(Protocol):
+class ComputesLogits(Protocol):
     """Computes the logits of one utterance at a time, with weights that can be exchanged."""
 
     def use(self, weights: Weights) -> None:
@@ -38,21 +38,21 @@ class Validation:
     ----------
     examples
         The corpus, normalised.
-    recogniser
+    inference
         What recognises.
     task
         What is recognised.
     """
 
     examples: Examples
-    recogniser: Recogniser
+    inference: ComputesLogits
     task: Task
 
     def __call__(self, weights: Weights) -> Counts:
         """Count: rows are true labels, columns predicted ones."""
-        self.recogniser.use(weights)
+        self.inference.use(weights)
         utterances = zip(self.examples.features, self.examples.frames, strict=True)
-        found = [int(self.recogniser.logits(one, int(n)).argmax()) for one, n in utterances]
+        found = [int(self.inference.logits(one, int(n)).argmax()) for one, n in utterances]
         size = len(self.task.labels)
         counts: Counts = confusion(self.examples.labels, found, size).tolist()
         return counts

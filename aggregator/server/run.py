@@ -18,8 +18,8 @@ from aggregator.server.settings import ServeSettings
 from shared.architectures import architecture_of
 from shared.broker_settings import PLAIN_PORT, BrokerSettings
 from shared.command import log_to_stderr, progress_console
+from shared.inference import Inference
 from shared.randomness import stream
-from shared.recogniser import Recogniser
 from shared.task_settings import options_for
 from shared.weights import initial_weights
 
@@ -76,7 +76,7 @@ def _validation(settings: ServeSettings) -> Validate | None:
         return None
     architecture = architecture_of(settings.model, settings.task)
     first = initial_weights(architecture, stream(settings.seed, "initial weights"))
-    return Validation(examples, Recogniser(architecture, first), settings.task)
+    return Validation(examples, Inference(architecture, first), settings.task)
 
 
 class _Serving:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shared.architectures import Architecture
 from shared.errors import WeightsError
 from shared.files import replacing, sha256_of
-from shared.recogniser import Recogniser
+from shared.inference import Inference
 from shared.weights import Weights, load_weights, save_weights
 from shared.weights import digest as weights_digest
 
@@ -42,7 +42,7 @@ class Model:
     """
 
     def __init__(self, weights: Weights, architecture: Architecture, digest: str) -> None:
-        self._recogniser = Recogniser(architecture, weights)
+        self._inference = Inference(architecture, weights)
         self.architecture = architecture
         self.digest = digest
         self.personal: PersonalModel | None = None
@@ -88,7 +88,7 @@ class Model:
         frames
             Their true number.
         """
-        return self._recogniser.logits(features, frames)
+        return self._inference.logits(features, frames)
 
     def probabilities(self, features: NDArray[np.float32], frames: int) -> tuple[float, ...]:
         """Recognise an utterance, with the personal model if there is one.

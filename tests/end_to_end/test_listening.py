@@ -16,8 +16,8 @@ from edge_client.hearing.segmentation import Segmenter
 from shared.features import pad
 from shared.front_ends import FRONT_ENDS
 from shared.front_ends.paper34 import frame_features
+from shared.inference import Inference
 from shared.normalisation import RunningStatistics
-from shared.recogniser import Recogniser
 from shared.task import DEFAULT_TASK, PAPER34
 from shared.weights import load_weights
 from tests.brokers import free_port, wait_until
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.usefixtures("environment")
 def expected(recording: Path, model: Path) -> list[list[float]]:
     """Recognise a recording by the parts themselves."""
     weights, architecture = load_weights(model)
-    recogniser = Recogniser(architecture, weights)
+    inference = Inference(architecture, weights)
     statistics = RunningStatistics(FRONT_ENDS.get("paper34"))
     segmenter, found = Segmenter(), []
     for block in Recording(recording, fast=True).blocks():
@@ -55,7 +55,7 @@ def expected(recording: Path, model: Path) -> list[list[float]]:
         frames = frame_features(utterance.samples)
         statistics.update(frames)
         features = statistics.normalise(pad(frames, PAPER34), len(frames))
-        logits = recogniser.logits(features, len(frames))
+        logits = inference.logits(features, len(frames))
         powers = np.exp(logits.astype(np.float64) - logits.max())
         answers.append((powers / powers.sum()).tolist())
     return answers

@@ -18,7 +18,7 @@ from shared.weights import Weights
 from tests.edge_client.tiny import TINY, activations
 
 
-class TinyRecogniser:
+class TinyInference:
     def use(self, weights: Weights) -> None:
         self.weights = weights
 
@@ -52,7 +52,7 @@ def test_a_corpus_is_normalised_as_in_a_simulation(corpus: Path, how: str) -> No
     np.testing.assert_array_equal(examples.features, expected.features)
     np.testing.assert_array_equal(examples.labels, expected.labels)
     weights = np.random.default_rng(1).standard_normal(TINY.parameters, np.float32)
-    counts = np.array(Validation(examples, TinyRecogniser(), DEFAULT_TASK)(weights))
+    counts = np.array(Validation(examples, TinyInference(), DEFAULT_TASK)(weights))
     found = activations(weights, examples.features)[-1].argmax(1)
     assert counts.sum(1).tolist() == np.bincount(examples.labels, minlength=4).tolist()
     assert counts.sum(0).tolist() == np.bincount(found, minlength=4).tolist()

@@ -24,8 +24,8 @@ from shared.errors import ChorusError, RunError, StorageError, WeightsError
 from shared.features import pad
 from shared.front_ends import FRONT_ENDS
 from shared.front_ends.paper34 import frame_features
+from shared.inference import Inference
 from shared.normalisation import RunningStatistics
-from shared.recogniser import Recogniser
 from shared.task import DEFAULT_TASK, PAPER34, FrontEndShape, Task
 from shared.tensor_file import write_tensors
 from shared.training import Examples
@@ -84,7 +84,7 @@ def expected(weights: Weights, seeds: list[int]) -> tuple[float, ...]:
         own = frame_features(utterance(seed).samples)
         statistics.update(own)
     features = statistics.normalise(pad(own, PAPER34), len(own))
-    logits = Recogniser(CONV, weights).logits(features, len(own))
+    logits = Inference(CONV, weights).logits(features, len(own))
     powers = np.exp(logits.astype(np.float64) - logits.max())
     return tuple((powers / powers.sum()).tolist())
 

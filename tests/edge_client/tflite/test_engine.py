@@ -11,8 +11,8 @@ from edge_client.learning.training import OptimizerState, Progress, Trained, tra
 from edge_client.tflite.engine import TfliteEngine
 from shared.architectures import Architecture
 from shared.errors import TrainingError, WeightsError
+from shared.inference import Inference
 from shared.randomness import stream
-from shared.recogniser import Recogniser
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights
 from tests.edge_client.tflite.cases import (
@@ -76,9 +76,9 @@ def test_inference_equals_keras(engine: TfliteEngine, model: str, reference: Ref
         features, frames, _ = batch(case.size, engine.architecture)
         wanted = expected[f"{case.name}/logits"]
         assert np.abs(engine.logits(vector, features, frames) - wanted).max() <= 1e-5
-    recogniser = Recogniser(engine.architecture, vector, threads=1)
+    inference = Inference(engine.architecture, vector, threads=1)
     few = zip(features[:3], frames[:3], strict=True)
-    found = np.stack([recogniser.logits(utterance, int(true)) for utterance, true in few])
+    found = np.stack([inference.logits(utterance, int(true)) for utterance, true in few])
     assert np.abs(found - wanted[:3]).max() <= 1e-5
 
 
@@ -243,7 +243,7 @@ def test_bad_weights_leave_the_state_intact(
         lambda: conv.begin(good, settings, anchor=vector),
         lambda: conv.begin(good, settings, anchor=good, correction=vector),
         lambda: conv.logits(vector, *batch(1)[:2]),
-        lambda: Recogniser(conv.architecture, vector),
+        lambda: Inference(conv.architecture, vector),
     ):
         with pytest.raises(WeightsError, match=says) as caught:
             attempt()
@@ -315,7 +315,7 @@ def test_the_optimiser_state_of_another_training_is_refused(conv: TfliteEngine) 
 
 def test_the_device_imports_neither_tensorflow_nor_the_converters() -> None:
     program = (
-        "import sys, edge_client.tflite.engine, shared.recogniser;"
+        "import sys, edge_client.tflite.engine, shared.inference;"
         "assert not {'tensorflow', 'keras', 'converters'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

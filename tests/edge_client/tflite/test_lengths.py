@@ -6,9 +6,9 @@ import pytest
 from edge_client.learning.training import Trained, train
 from edge_client.tflite.engine import TfliteEngine
 from shared.errors import TrainingError
+from shared.inference import Inference
 from shared.lengths import padded
 from shared.randomness import stream
-from shared.recogniser import Recogniser
 from shared.training import Examples, TrainingSettings
 from tests.edge_client.tflite.cases import MODELS, batch, weights
 
@@ -38,11 +38,11 @@ def test_padding_changes_nothing(engine: TfliteEngine) -> None:
     vector = short.weights
     logits = engine.logits(vector, features, frames)
     assert np.array_equal(logits, engine.logits(vector, longer, frames))
-    recogniser = Recogniser(TDNN, vector, threads=1)
+    inference = Inference(TDNN, vector, threads=1)
     for one, more, true, row in zip(features, longer, frames, logits, strict=True):
-        found = recogniser.logits(one, int(true))
-        assert np.array_equal(found, recogniser.logits(more, int(true)))
-        assert np.array_equal(found, recogniser.logits(one[:true], int(true)))
+        found = inference.logits(one, int(true))
+        assert np.array_equal(found, inference.logits(more, int(true)))
+        assert np.array_equal(found, inference.logits(one[:true], int(true)))
         assert np.abs(found - row).max() <= 1e-5
 
 
@@ -80,32 +80,32 @@ def test_an_utterance_of_one_frame_is_recognised_and_learnt(engine: TfliteEngine
     outcome = trained(engine, Examples(features, frames, labels), SETTINGS)
     assert np.isfinite(outcome.weights).all()
     logits = engine.logits(outcome.weights, features, frames)
-    alone = Recogniser(TDNN, outcome.weights, threads=1).logits(features[0], 1)
+    alone = Inference(TDNN, outcome.weights, threads=1).logits(features[0], 1)
     assert np.abs(alone - logits[0]).max() <= 1e-5
     changed = features.copy()
     changed[0, 1:] += 1
     assert np.array_equal(logits, engine.logits(outcome.weights, changed, frames))
 
 
-def test_a_recogniser_keeps_few_lengths_and_takes_new_weights_at_all() -> None:
+def test_inference_keeps_few_lengths_and_takes_new_weights_at_all() -> None:
     features, _, _ = batch(1, TDNN.at(500))
     first, second = weights(TDNN), 2 * weights(TDNN)
-    recogniser, other = (Recogniser(TDNN, vector, threads=1) for vector in (first, second))
+    inference, other = (Inference(TDNN, vector, threads=1) for vector in (first, second))
     lengths = (40, 90, 140, 190, 240, 290, 40)
-    before = [recogniser.logits(features[0], true) for true in lengths]
+    before = [inference.logits(features[0], true) for true in lengths]
     assert np.array_equal(before[0], before[-1])
-    assert len(recogniser._sessions) == 4
-    recogniser.use(second)
+    assert len(inference._sessions) == 4
+    inference.use(second)
     for true in lengths:
-        again = recogniser.logits(features[0], true)
+        again = inference.logits(features[0], true)
         assert np.array_equal(again, other.logits(features[0], true))
 
 
 def test_features_of_another_shape_are_refused() -> None:
-    recogniser = Recogniser(TDNN, weights(TDNN), threads=1)
+    inference = Inference(TDNN, weights(TDNN), threads=1)
     for wrong in (np.zeros((60, 39), np.float32), np.zeros((40, 40), np.float32)):
         with pytest.raises(TrainingError, match=r"features of shape \(60, 40\)"):
-            recogniser.logits(wrong, 60)
+            inference.logits(wrong, 60)
 
 
 def test_lengths_mean_nothing_to_a_model_that_flattens() -> None:

@@ -16,7 +16,7 @@ _LENGTHS: Final = 4
 """Padded lengths for which graphs are kept, each with a copy of the weights."""
 
 
-class Recogniser:
+class Inference:
     """Computes the logits of one utterance at a time.
 
     It runs the runtime's own kernels, which read each weight once for a single utterance, from
