@@ -1,1 +1,25 @@
-"""What runs on the device: features, recognition, local training, taking part in rounds."""
+"""What runs on the device: features, recognition, local training, taking part in rounds.
+
+From Python: :class:`Recogniser` and :func:`take_part`; what a workstation has besides is in
+:mod:`edge_client.simulation`. ``docs/python.md`` shows them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from edge_client.recogniser import Recognised, Recogniser
+
+__all__ = ["Recognised", "Recogniser"]
+
+_WHERE: Final = {
+    "Recognised": "edge_client.recogniser",
+    "Recogniser": "edge_client.recogniser",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, when it is: commands import this package for ``--help``."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

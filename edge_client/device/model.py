@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.errors import WeightsError
+from shared.features import Frames, pad
 from shared.files import replacing, sha256_of
 from shared.inference import Inference
+from shared.normalisation import RunningStatistics
 from shared.weights import Weights, load_weights, save_weights
 from shared.weights import digest as weights_digest
 
@@ -90,19 +92,28 @@ class Model:
         """
         return self._inference.logits(features, frames)
 
-    def probabilities(self, features: NDArray[np.float32], frames: int) -> tuple[float, ...]:
+    def recognise(self, frames: Frames, statistics: RunningStatistics | None) -> tuple[float, ...]:
         """Recognise an utterance, with the personal model if there is one.
 
         Parameters
         ----------
-        features
-            Shape ``(L, features)``, normalised.
         frames
-            Their true number.
+            Shape ``(n, features)``, as the task's front end computed them.
+        statistics
+            What to normalise them by; ``None``: they stay as they are.
+
+        Returns
+        -------
+        tuple of float
+            The probability of each label, in the task's order.
         """
-        logits = self.logits(features, frames)
+        count = len(frames)
+        features = pad(frames, self.architecture.task.front_end)
+        if statistics is not None:
+            features = statistics.normalise(features, count)
+        logits = self.logits(features, count)
         if self.personal is not None:
-            logits = self.personal.logits(features[None], np.array([frames]), logits[None])[0]
+            logits = self.personal.logits(features[None], np.array([count]), logits[None])[0]
         powers = np.exp(logits.astype(np.float64) - logits.max())
         return tuple((powers / powers.sum()).tolist())
 

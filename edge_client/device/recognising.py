@@ -14,7 +14,7 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
-from shared.features import Frames, pad
+from shared.features import Frames
 from shared.files import sha256_of
 from shared.front_ends import front_end_of
 from shared.normalisation import RunningStatistics
@@ -95,10 +95,7 @@ class Recognising:
             self._statistics.update(frames)
             if self._model is None:
                 return None
-            features = pad(frames, self._task.front_end)
-            if self._normalises:
-                features = self._statistics.normalise(features, len(frames))
-            return self._model.probabilities(features, len(frames))
+            return self._model.recognise(frames, self._statistics if self._normalises else None)
 
     def statistics(self) -> dict[str, Any]:
         """Give the running statistics, as JSON takes them."""

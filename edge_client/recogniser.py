@@ -1,0 +1,117 @@
+"""Recognising clips in a program of one's own, as a device recognises utterances."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.device.model import Model
+from shared.audio import to_utterance
+from shared.errors import SettingsError
+from shared.files import sha256_of
+from shared.front_ends import front_end_of
+from shared.front_ends.clips import clip_features
+from shared.normalisation import RunningStatistics
+from shared.weights import load_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What a model makes of a clip.
+
+    Attributes
+    ----------
+    label
+        The most probable label.
+    probabilities
+        Of each label of the model's task, by its name, in the task's order; they sum to 1.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+
+
+class Recogniser:
+    """Recognises clips with a model, for one thread at a time.
+
+    Parameters
+    ----------
+    model
+        A ``model.safetensors``: of a simulation, an aggregator or a device, whatever its task.
+    normalisation
+        As the model was trained; the file does not say it.
+
+        ``device`` (the default of simulations and devices)
+            By the mean and deviation of every feature over all that this recogniser has heard, the
+            clip itself among it. The first clips have little to be compared with: while less than
+            a second was heard, features stay as they are, and the first clip is compared with
+            itself alone. So a clip that comes first is recognised worse, and otherwise than the
+            same clip later. Use a recogniser for each speaker, and let it hear a few clips, of
+            several labels, before you count on it.
+        ``none``
+            Not at all: each clip is recognised for itself.
+
+    Attributes
+    ----------
+    task
+        What the model recognises: ``task.names`` are its labels.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file, or it holds no model.
+    SettingsError
+        If the task's front end is not installed, or there is no such normalisation.
+    MissingPartError
+        If no TFLite runtime is installed.
+    """
+
+    def __init__(
+        self, model: str | Path, *, normalisation: Literal["none", "device"] = "device"
+    ) -> None:
+        if normalisation not in ("none", "device"):
+            raise SettingsError(
+                f"There is no normalisation {normalisation!r}.", "There are none and device."
+            )
+        path = Path(model)
+        weights, architecture = load_weights(path)
+        self.task = architecture.task
+        self._front_end = front_end_of(self.task.front_end)
+        self._model = Model(weights, architecture, sha256_of(path))
+        self._statistics: RunningStatistics | None = None
+        if normalisation == "device":
+            self._statistics = RunningStatistics(self._front_end)
+
+    def recognise(
+        self, clip: str | Path | tuple[NDArray[Any] | Sequence[float], float]
+    ) -> Recognised:
+        """Recognise a clip, taken for one utterance.
+
+        Of a clip that is longer than the front end's frames, which are 10 s in ours, the beginning
+        counts.
+
+        Parameters
+        ----------
+        clip
+            An audio file; or samples and their rate in Hz, as ``soundfile.read`` gives them: shape
+            ``(samples,)`` or ``(samples, channels)``, floating point with full scale at 1, or
+            integers.
+
+        Raises
+        ------
+        AudioError
+            If there is no such file, it cannot be read, or it is too short.
+        """
+        if isinstance(clip, str | Path):
+            frames = clip_features(Path(clip), self._front_end)
+        else:
+            samples, rate = clip
+            frames = self._front_end.compute(to_utterance(np.asarray(samples), rate))
+        if self._statistics is not None:
+            self._statistics.update(frames)
+        found = self._model.recognise(frames, self._statistics)
+        probabilities = dict(zip(self.task.names, found, strict=True))
+        return Recognised(max(probabilities, key=probabilities.__getitem__), probabilities)

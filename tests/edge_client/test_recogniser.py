@@ -1,0 +1,115 @@
+"""A program recognises clips as a device does, with a model of any task."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import soundfile
+
+from edge_client import Recogniser
+from edge_client.device.device import Device
+from edge_client.device.settings import DeviceSettings
+from edge_client.hearing.utterance import Utterance
+from shared.architectures import architecture_of
+from shared.audio import RATE, read_clip
+from shared.errors import AudioError, SettingsError, WeightsError
+from shared.front_ends import MFCC40
+from shared.task import DEFAULT_TASK, Task, labels_of
+from shared.weights import initial_weights, save_weights
+from tests.edge_client.device.heard import utterance
+
+EIGHT = Task(
+    labels_of(("angry", "happy", "neutral", "sad", "fearful", "disgusted", "surprised", "calm")),
+    MFCC40,
+)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return written(tmp_path / "model.safetensors", "conv", DEFAULT_TASK)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> list[Path]:
+    """Write a clip of 0.5 s, which is too short for statistics, and two of 2 s."""
+    paths = [tmp_path / f"{number}.wav" for number in range(3)]
+    for number, path in enumerate(paths):
+        sound = utterance(number, 2.0 if number else 0.5).samples
+        soundfile.write(path, sound, RATE, subtype="FLOAT")
+    return paths
+
+
+def written(path: Path, name: str, task: Task) -> Path:
+    architecture = architecture_of(name, task)
+    save_weights(path, initial_weights(architecture, np.random.default_rng(0)), architecture)
+    return path
+
+
+@pytest.mark.parametrize("normalisation", ["device", "none"])
+def test_it_recognises_as_a_device_that_has_heard_the_same(
+    model: Path, clips: list[Path], tmp_path: Path, normalisation: Literal["device", "none"]
+) -> None:
+    recogniser = Recogniser(model, normalisation=normalisation)
+    settings = {"state": tmp_path / "state", "weights": model, "normalisation": normalisation}
+    with Device(DeviceSettings.parse(settings)) as device:
+        for clip in clips:
+            found = recogniser.recognise(clip)
+            heard = device.hear(Utterance(read_clip(clip), 0.0))
+            assert heard is not None
+            assert tuple(found.probabilities.values()) == heard.probabilities
+            assert found.label == heard.predicted
+
+
+def test_only_what_was_heard_before_changes_what_a_clip_is_taken_for(
+    model: Path, clips: list[Path]
+) -> None:
+    device, alone = Recogniser(model), Recogniser(model, normalisation="none")
+    assert device.recognise(clips[0]) == alone.recognise(clips[0]), "statistics begin with 1 s"
+    first = device.recognise(clips[1])
+    device.recognise(clips[2])
+    assert device.recognise(clips[1]) != first
+    assert alone.recognise(clips[1]) == alone.recognise(str(clips[1]))
+
+
+def test_a_model_of_another_task_names_its_own_labels(tmp_path: Path, clips: list[Path]) -> None:
+    recogniser = Recogniser(written(tmp_path / "eight.safetensors", "tdnn", EIGHT))
+    found = recogniser.recognise(clips[1])
+    assert recogniser.task == EIGHT
+    assert tuple(found.probabilities) == EIGHT.names
+    assert sum(found.probabilities.values()) == pytest.approx(1)
+    assert found.probabilities[found.label] == max(found.probabilities.values())
+
+
+def test_samples_are_recognised_as_their_file_is(model: Path, clips: list[Path]) -> None:
+    from_file = Recogniser(model).recognise(clips[1])
+    samples, rate = soundfile.read(clips[1])
+    assert Recogniser(model).recognise((samples, rate)) == from_file
+    stereo = np.stack([samples, samples], axis=1)
+    assert Recogniser(model).recognise((stereo, rate)) == from_file
+
+
+def test_what_is_wrong_is_one_sentence(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="missing"):
+        Recogniser(tmp_path / "missing.safetensors")
+    with pytest.raises(SettingsError, match="no normalisation 'corpus'"):
+        Recogniser(model, normalisation="corpus")  # type: ignore[arg-type] # as people would
+    recogniser = Recogniser(model)
+    with pytest.raises(AudioError, match="no clip nowhere"):
+        recogniser.recognise("nowhere.wav")
+    with pytest.raises(AudioError, match="empty"):
+        recogniser.recognise((np.empty(0, np.float32), RATE))
+
+
+def test_the_package_is_imported_without_numpy() -> None:
+    program = (
+        "import sys, edge_client; heavy = {'numpy', 'tensorflow', 'keras', 'pydantic'};"
+        "assert not heavy & sys.modules.keys();"
+        "print(all(getattr(edge_client, name) for name in edge_client.__all__))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True\n"
