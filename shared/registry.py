@@ -43,6 +43,7 @@ class Registry(Generic[T]):
         self._own = dict(own)
         self._check = check
         self._loaded: dict[str, T] = {}
+        self._replaceable: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
         """Give the names, our own first; those of packages are not imported for it."""
@@ -82,6 +83,25 @@ class Registry(Generic[T]):
                 f"There is a {self.kind} {_shown(name)} already, or it has a colon."
             )
         self._own[name] = self._check(thing)
+
+    def put(self, name: str, thing: T) -> None:
+        """Add one; or replace one that was put there: notebooks define things again and again.
+
+        Raises
+        ------
+        SettingsError
+            If the name is that of another, which is ours, a package's, or was added by :meth:`add`;
+            or if it has a colon.
+        TypeError
+            If it is no such thing; what was there then stays.
+        """
+        if self._own.get(name) is thing:
+            return
+        checked = self._check(thing)
+        if name in self._replaceable:
+            del self._own[name]
+        self.add(name, checked)
+        self._replaceable.add(name)
 
     def get(self, name: str) -> T:
         """Find one.

@@ -1,1 +1,16 @@
-"""A whole federation in one process, for a workstation."""
+"""A whole federation in one process, for a workstation; from Python: :func:`simulate`."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_client.simulation.simulating import SimulationResult, simulate
+
+__all__ = ["SimulationResult", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, when it is: commands import this package for ``--help``."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("edge_client.simulation.simulating"), name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import overload
 
@@ -159,18 +160,26 @@ class Data:
     test: Examples
 
 
-def load_utterances(settings: DataSettings) -> Utterances:
+def load_utterances(settings: DataSettings, *, progress: bool = True) -> Utterances:
     """Load the corpus of a run, and the one to test on where that is another.
+
+    Parameters
+    ----------
+    settings
+        Which.
+    progress
+        Whether to show a progress bar, where standard error is a terminal.
 
     Raises
     ------
     CorpusError
         If a corpus is not there, or a label of the task is missing in it.
     """
-    here = _load(settings, settings.corpus, settings.data, settings.augment_waveforms)
+    load = partial(_load, settings, progress=progress)
+    here = load(settings.corpus, settings.data, settings.augment_waveforms)
     if settings.test_corpus is None:
         return here
-    there = _load(settings, settings.test_corpus, settings.test_data)
+    there = load(settings.test_corpus, settings.test_data)
     if settings.test_corpus == settings.corpus:  # two manifests: each has its own Anna
         there = replace(there, speakers=np.char.add("other ", there.speakers))
     return Utterances(
@@ -183,7 +192,9 @@ def load_utterances(settings: DataSettings) -> Utterances:
     )
 
 
-def _load(settings: DataSettings, corpus: str, data: Path | None, copies: int = 0) -> Utterances:
+def _load(
+    settings: DataSettings, corpus: str, data: Path | None, copies: int = 0, *, progress: bool
+) -> Utterances:
     """Load a corpus and compute its features, or take them from the cache.
 
     Raises
@@ -193,7 +204,8 @@ def _load(settings: DataSettings, corpus: str, data: Path | None, copies: int = 
     """
     task, front_end = settings.task, front_end_of(settings.task.front_end)
     options = {"happy": settings.happy} if corpus == "iemocap" else {}
-    found = extract_features(load_corpus(corpus, data, task, **options).labelled, front_end)
+    clips = load_corpus(corpus, data, task, **options).labelled
+    found = extract_features(clips, front_end, progress=progress)
     labels = found.labels(task)
     missing = [name for i, name in enumerate(task.names) if not (labels == i).any()]
     if missing:
@@ -210,7 +222,8 @@ def _load(settings: DataSettings, corpus: str, data: Path | None, copies: int = 
     )
     if not copies:
         return loaded
-    varied = extract_features(varied_clips(found.clips, copies, settings.seed), front_end)
+    variants = varied_clips(found.clips, copies, settings.seed)
+    varied = extract_features(variants, front_end, progress=progress)
     # A copy that cannot be used, as it is too short now, is missing among them.
     index = {clip.identifier: place for place, clip in enumerate(found.clips)}
     copied = (clip.identifier.rpartition("#")[0] for clip in varied.clips)

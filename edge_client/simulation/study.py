@@ -152,7 +152,8 @@ class Corpora:
         if settings.augment_waveforms:  # other seeds vary clips in other ways
             where = (*where, settings.augment_waveforms, settings.seed)
         if where not in self._loaded:
-            self._loaded[where] = load_utterances(settings)
+            shown = not self._console.quiet
+            self._loaded[where] = load_utterances(settings, progress=shown)
             _tell_skipped(self._loaded[where], self._console)
         return self._loaded[where]
 

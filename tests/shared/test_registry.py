@@ -89,3 +89,19 @@ def test_a_program_adds_its_own(numbers: Registry[int]) -> None:
 
 def test_an_entry_point_is_what_the_group_says() -> None:
     assert EntryPoint("x", "y:z", "chorus.numbers").group == Registry("number", {}, a_number).group
+
+
+def test_what_was_put_there_may_be_replaced_and_nothing_else(numbers: Registry[int]) -> None:
+    numbers.put("three", 3)
+    numbers.put("three", 33)
+    assert numbers.get("three") == 33
+    with pytest.raises(TypeError, match="it is a str"):
+        numbers.put("three", "3")  # type: ignore[arg-type] # as people would
+    assert numbers.get("three") == 33
+    numbers.put("one", 1)
+    for taken in ("one", "two"):
+        with pytest.raises(SettingsError, match="already"):
+            numbers.put(taken, 11)
+    numbers.add("four", 4)
+    with pytest.raises(SettingsError, match="already"):
+        numbers.put("four", 44)

@@ -41,7 +41,7 @@ def plan(out: Path, *classifiers: str) -> list[tuple[PlannedFold, ...]]:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "load_utterances", lambda _: SIX)
+    monkeypatch.setattr(study, "load_utterances", lambda _, **__: SIX)
 
 
 def execute(

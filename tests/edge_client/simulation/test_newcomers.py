@@ -127,7 +127,7 @@ def test_more_than_there_are_cannot_join() -> None:
 def small(monkeypatch: pytest.MonkeyPatch, tiny: object) -> None:
     assert tiny
     loaded: Utterances = SIX
-    monkeypatch.setattr(study, "load_utterances", lambda _: loaded)
+    monkeypatch.setattr(study, "load_utterances", lambda _, **__: loaded)
     monkeypatch.setattr(Engines, "get", lambda *_: [NumpyEngine()])
     for name in ("confusion", "history", "partition"):
         monkeypatch.setattr(

@@ -151,7 +151,7 @@ def test_a_global_model_is_trained_for_each_fold(tmp_path: Path) -> None:
 
 def small(folder: Path, tiny: Architecture, monkeypatch: pytest.MonkeyPatch, each: int) -> Any:
     """Put tiny models and made-up users in the place of real ones."""
-    monkeypatch.setattr(study, "load_utterances", lambda _: utterances(6, each))
+    monkeypatch.setattr(study, "load_utterances", lambda _, **__: utterances(6, each))
     monkeypatch.setattr(study, "execute", lambda *_, **__: [])
     monkeypatch.setattr(Engines, "get", lambda *_: [NumpyEngine()])
     cell = plan_models(collect, "best", folder, "conv")

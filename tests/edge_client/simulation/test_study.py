@@ -31,7 +31,8 @@ class Loaded:
         self.corpora: list[str] = []
         self.engines: list[str] = []
 
-    def utterances(self, settings: SimulationSettings) -> Utterances:
+    def utterances(self, settings: SimulationSettings, *, progress: bool) -> Utterances:
+        assert progress
         self.corpora.append(settings.corpus)
         if settings.corpus == "broken":
             raise CorpusError("It is broken.")
