@@ -8,13 +8,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from edge_client.federation.joining import GlobalModel, Participation, take_part
     from edge_client.recogniser import Recognised, Recogniser
 
-__all__ = ["Recognised", "Recogniser"]
+__all__ = ["GlobalModel", "Participation", "Recognised", "Recogniser", "take_part"]
 
 _WHERE: Final = {
+    "GlobalModel": "edge_client.federation.joining",
+    "Participation": "edge_client.federation.joining",
     "Recognised": "edge_client.recogniser",
     "Recogniser": "edge_client.recogniser",
+    "take_part": "edge_client.federation.joining",
 }
 
 

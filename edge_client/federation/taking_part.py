@@ -4,7 +4,7 @@ import functools
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -18,8 +18,8 @@ from edge_client.federation.settings import FederationSettings
 from edge_client.learning.training import Engine
 from shared.architectures import architecture_of
 from shared.command import log_to_stderr
-from shared.corpora import load_corpus
-from shared.errors import ChorusError, CorpusError
+from shared.corpora import Clip, load_corpus
+from shared.errors import ChorusError
 from shared.feature_cache import extract_features
 from shared.front_ends import front_end_of
 from shared.labelled_clips import normalised_by_owner
@@ -66,7 +66,8 @@ def take_part_with_clips(
     """
     log_to_stderr()
     log.info("Reading the clips in %s ...", clips)
-    examples = labelled_examples(clips, settings.task)
+    corpus = load_corpus("manifest", clips, settings.task)
+    examples = normalised_clips(corpus.labelled, settings.task)
     log.info(
         "%d labelled clips; this device is %s in the federation %s.",
         len(examples),
@@ -138,14 +139,18 @@ def _last_model(path: Path, announcement: Announcement) -> None:
         )
 
 
-def labelled_examples(clips: Path, task: Task) -> Examples:
-    """Read labelled clips, normalised by the statistics of all of them, as a device's own are."""
+def normalised_clips(clips: Sequence[Clip], task: Task) -> Examples:
+    """Read labelled clips, normalised by the statistics of all of them, as a device's own are.
+
+    Raises
+    ------
+    CorpusError
+        If none of them can be used.
+    """
     front_end = front_end_of(task.front_end)
-    found = extract_features(load_corpus("manifest", clips, task).labelled, front_end)
+    found = extract_features(clips, front_end)
     for skipped in found.skipped:
         log.warning("%s is left out: %s", skipped.clip.identifier, skipped.reason)
-    if not len(found.clips):
-        raise CorpusError(f"There is no clip in {clips} that can be trained on.")
     raw = Examples(found.features, found.frames, found.labels(task))
     return normalised_by_owner(raw, np.repeat("this device", len(raw)), front_end)
 
