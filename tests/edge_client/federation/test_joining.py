@@ -24,8 +24,9 @@ from shared.errors import (
     TrainingError,
 )
 from shared.task import DEFAULT_TASK
-from tests.brokers import BOUND, free_port
+from tests.brokers import free_port
 from tests.edge_client.device.heard import utterance
+from tests.edge_client.federation.test_taking_part import FakeParticipant
 from tests.edge_client.tiny import examples
 
 if TYPE_CHECKING:
@@ -33,22 +34,6 @@ if TYPE_CHECKING:
 
 PORT = free_port()
 """Nobody listens there."""
-
-
-class FakeParticipant:
-    """Runs until it is stopped, or fails."""
-
-    def __init__(self, error: BaseException | None = None) -> None:
-        self.error = error
-        self.stopped = threading.Event()
-
-    def run(self) -> None:
-        if self.error:
-            raise self.error
-        assert self.stopped.wait(BOUND)
-
-    def stop(self) -> None:
-        self.stopped.set()
 
 
 def participation(folder: Path, participant: FakeParticipant) -> tuple[Participation, list[str]]:
@@ -145,7 +130,7 @@ def test_it_ends_when_it_is_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [BrokerError("It is not let in."), ZeroDivisionError("ours")])
 def test_what_ends_it_is_raised_in_the_thread_that_waits(tmp_path: Path, error: Exception) -> None:
-    part, ended = participation(tmp_path, FakeParticipant(error))
+    part, ended = participation(tmp_path, FakeParticipant(error=error))
     with pytest.raises(type(error), match=str(error)):
         part.wait()
     assert ended == ["let go"]
