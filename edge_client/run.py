@@ -96,7 +96,8 @@ def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
     if given := [name for name in _LISTENING if getattr(settings, name)]:
         options = ", ".join("--" + name.replace("_", "-") for name in given)
         raise SettingsError(
-            f"{clips} holds labelled clips, which nobody listens to: {options} cannot be had.",
+            f"{clips} holds labelled clips, which the device does not listen to: they go without "
+            f"{options}.",
             "Leave them out, or give one recording: --wav FILE.",
         )
     from edge_client.federation.taking_part import take_part_with_clips

@@ -82,14 +82,16 @@ def _no_tls(place: str, error: ssl.SSLError) -> Trouble:
 
 
 def refused(settings: BrokerSettings, username: str | None, code: ReasonCode) -> Trouble:
-    """Explain why the broker did not let the client in."""
+    """Explain why the broker refused the client."""
     place = _place(settings)
     match code.value:
         case value if value in (_BAD_PASSWORD, _NOT_AUTHORISED):
-            who = f"{username} with this password" if username else "anonymous clients"
+            who = (
+                f"the user {username} with this password" if username else "clients without a name"
+            )
             return _trouble(
-                f"The broker {place} does not let {who} in.",
-                "Give the name and the password it knows with --username and --password-file.",
+                f"The broker {place} refuses {who}.",
+                "Give a name and a password that it knows with --username and --password-file.",
                 lasting=True,
             )
         case value if value in (_BAD_IDENTIFIER, _BAD_PROTOCOL):
@@ -101,9 +103,9 @@ def refused(settings: BrokerSettings, username: str | None, code: ReasonCode) ->
 
 def unsubscribable(settings: BrokerSettings, username: str | None) -> Trouble:
     """Explain that the broker forbids a topic."""
-    who = username or "anonymous clients"
+    who = f"the user {username}" if username else "clients without a name"
     return _trouble(
-        f"The broker {_place(settings)} does not let {who} read the federation's topics.",
+        f"The broker {_place(settings)} does not allow {who} to read the federation's topics.",
         "Look at the broker's access rules (deploy/mosquitto/acl).",
         lasting=True,
     )

@@ -142,7 +142,7 @@ class Registry(Generic[T]):
         try:
             return self._check(thing)
         except TypeError as error:
-            raise SettingsError(f"{what} is no {self.kind}: {error}.") from error
+            raise SettingsError(f"{what} is not a valid {self.kind}: {error}.") from error
 
     def _points(self) -> list[EntryPoint]:
         return sorted(entry_points(group=self.group), key=lambda point: point.name)

@@ -130,7 +130,7 @@ class Settings(BaseModel):
         """Check values; raise :class:`SettingsError` about the first wrong one."""
         for name, sentence in cls.gone.items():
             if values.get(name) is not None:
-                raise SettingsError(f"There is no setting {name} any more.", sentence)
+                raise SettingsError(f"The setting {name} no longer exists.", sentence)
         try:
             return cls(**values)
         except ValidationError as error:

@@ -237,7 +237,7 @@ class Task:
             front_end = FrontEndShape(**_fields(values["front_end"], FrontEndShape))
             return cls(labels, front_end, values.get("score", "uar"))
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("this is no task") from error
+            raise ValueError("this is not a task") from error
 
     def keys(self, taken: Iterable[str] = ()) -> dict[str, str]:
         """Give each label a key: the first letter of its name that is free, else a free digit.

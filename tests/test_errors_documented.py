@@ -38,7 +38,7 @@ def test_the_table_lists_each_kind_with_its_code() -> None:
     assert {name: int(code) for code, name in rows} == all_kinds()
 
 
-def test_each_kind_has_a_section_with_its_mend() -> None:
+def test_each_kind_has_a_section_with_its_remedy() -> None:
     sections = re.findall(r"^## (\d+): (\w+)\n\n(.+)$", PAGE.read_text(), re.MULTILINE)
     assert {name: int(code) for code, name, _ in sections} == all_kinds()
 

@@ -91,7 +91,7 @@ class EmbeddedBroker:
     def __init__(self, settings: EmbeddedBrokerSettings, port: int = PLAIN_PORT) -> None:
         if not (_is_loopback(settings.listen) or settings.insecure):
             raise BrokerError(
-                f"An embedded broker on {settings.listen} would let in anybody who reaches it.",
+                f"An embedded broker on {settings.listen} would accept everybody who reaches it.",
                 "Leave out --listen, use Mosquitto (deploy/mosquitto), or say --insecure.",
             )
         self.settings = settings

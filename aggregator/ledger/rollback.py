@@ -20,13 +20,13 @@ def roll_back(folder: FederationFolder, number: int) -> Version:
     ------
     FederationError
         If the folder is in use (`aggregator serve` runs), holds no federation, has no such model,
-        or its files are kept no more.
+        or its files are no longer kept.
     """
     with History(folder.ledger) as history:
         to = history.find(number)
         if not files_of(history).has(to):
             raise FederationError(
-                f"The files of the model after round {number} are kept no more.",
+                f"The files of the model after round {number} are no longer kept.",
                 "`aggregator models list` shows which are; --keep-models says how many.",
             )
     ledger = Ledger(folder.ledger)

@@ -13,7 +13,7 @@ _Reason = Literal["late", "duplicate", "uninvited", "foreign", "unwelcome", "inv
 
 _VERDICTS: Final = {
     "late": "Round {round} takes no more updates.",
-    "duplicate": "An update of this client counts in round {round} already.",
+    "duplicate": "Round {round} already has an accepted update of this client.",
     "uninvited": "This client does not take part in round {round}.",
     "foreign": "Round {round} is not open.",
 }
@@ -64,11 +64,11 @@ def _out_of_bounds(federation: Federation, offer: Offer) -> _Why | None:
     settings = federation.settings
     if offer.codec not in settings.codecs:
         welcome = ", ".join(settings.codecs)
-        return _Why("unwelcome", f"Its codec is not welcome: {welcome} are.")
+        return _Why("unwelcome", f"Its codec is not accepted here: give one of {welcome}.")
     if offer.examples > settings.most_examples:
         return _Why("invalid", f"It claims more than {settings.most_examples} examples.")
     if offer.confusion and len(offer.confusion) != len(federation.architecture.task.labels):
-        return _Why("invalid", "Its confusion matrix has not a row for each label.")
+        return _Why("invalid", "Its confusion matrix does not have a row for each label.")
     control = "control" in federation.extra_vectors
     if offer.size > largest_file(make_codec(offer.codec), federation.architecture, control=control):
         return _Why("too-large", "It is larger than an update of its model and codec.")

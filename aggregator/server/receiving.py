@@ -220,7 +220,7 @@ class Receiving:
         rounds = self._federation.rounds
         step = rounds.accept(client)
         count = f"{len(rounds.counted)} of {rounds.wanted}"
-        log.info("Round %d: the update of %s counts (%s).", offer.round, client, count)
+        log.info("Round %d: accepted the update of %s (%s).", offer.round, client, count)
         self._counted(step)
 
     def _enter(self, upload: Upload, *, norm: float) -> None:

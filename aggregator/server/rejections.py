@@ -37,7 +37,7 @@ class Rejections:
             last = self._count[client] == _MOST_EACH
         log.warning("%s: %s", client, sentence)
         if last:
-            log.warning("%s: what else is wrong with it in this round is not logged.", client)
+            log.warning("%s: its further errors in this round are not logged.", client)
         return True
 
     def forget(self) -> None:

@@ -124,14 +124,14 @@ class _Serving:
                 log.info("%s", self._told)
         if state.phase == "finished" and state.present and not self._bid_farewell:
             self._bid_farewell = True
-            log.info("Round %d has ended, the last; devices fetch its model now.", state.number)
+            log.info("Round %d was the last; devices fetch its model now.", state.number)
 
 
 def _begins(settings: ServeSettings, federation: Federation) -> str:
     """Say what is served, where it is kept, and how devices come in."""
     rounds = federation.rounds
     what = f"Federation {settings.federation}: {settings.model}, {settings.strategy}, "
-    what += f"round {rounds.number} of {settings.rounds}; all is kept in {settings.folder}."
+    what += f"round {rounds.number} of {settings.rounds}; everything is kept in {settings.folder}."
     if rounds.phase == "finished":
         return f"{what} Its last round has ended."
     return f"{what} A device takes part with `{_device_command(settings)}` (or --mic)."

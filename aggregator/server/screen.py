@@ -59,15 +59,18 @@ class State:
     @property
     def waiting(self) -> str:
         """What it waits for, in a sentence; empty if not for clients that are away."""
-        there = {0: "none is", 1: "1 is"}.get(self.present, f"{self.present} are")
         missing = self.wanted - self.counted
         if self.phase == "waiting":
             needed = _count(self.quorum, "client")
-            return f"Round {self.number} waits for {needed}, {there} there."
+            online = {0: "none is", 1: "1 is"}.get(self.present, f"{self.present} are")
+            return f"Round {self.number} waits for {needed}, {online} online."
         if self.phase == "open" and self.present < missing:
+            online = {0: "no client is", 1: "only 1 client is"}.get(
+                self.present, f"only {self.present} clients are"
+            )
             return (
-                f"Round {self.number} waits for {_count(missing, 'update')}, but of the clients "
-                f"{there} there; at its deadline it goes on without them."
+                f"Round {self.number} waits for {_count(missing, 'update')}, but "
+                f"{online} online; at its deadline it goes on without them."
             )
         return ""
 
@@ -120,7 +123,7 @@ class Ended:
         """The round in a sentence."""
         number = self.record.number
         if self.record.state == "abandoned":
-            return f"Round {number} was given up: {self.record.note}"
+            return f"Round {number} was abandoned: {self.record.note}"
         facts = [f"{_count(self.updates, 'update')}, {self.bytes / _MB:.1f} MB"]
         if self.record.loss is not None:
             facts.append(f"training loss {self.record.loss:.3f}")
@@ -210,9 +213,9 @@ class Screen:
         from rich.table import Table
 
         settings = self._federation.settings
-        there = "1 client is" if state.present == 1 else f"{_count(state.present, 'client')} are"
         table = Table(
-            title=f"{settings.federation}: {settings.model}, {settings.strategy}; {there} there",
+            title=f"{settings.federation}: {settings.model}, {settings.strategy}; "
+            f"{_count(state.present, 'client')} online",
             title_justify="left",
         )
         for name in ("round", "state", "answered", "invited", "MB", "UAR before", "time"):

@@ -44,7 +44,7 @@ _WRITE_SEEN: Final = 5.0
 disk."""
 
 _SAY_AGAIN: Final = 1.0
-"""Seconds between two sentences on who is there: five hundred devices come one after the other."""
+"""Seconds between two sentences on who is online: five hundred devices come one after the other."""
 
 
 class Service:
@@ -240,7 +240,7 @@ class Service:
         self._farewell.asked()
         size = self._distribution.want(want)
         if size is None:
-            sentence = "This file is not current any more: the announcement names those that are."
+            sentence = "This file is no longer current: the announcement names those that are."
             self._reply(client, Unavailable(file=want.file, sentence=sentence))
         else:
             self._see(client, bytes_down=size)

@@ -79,7 +79,7 @@ def overview_table(found: dict[str, Any]) -> "Table":
 
 
 def _told(part: dict[str, Any]) -> str:
-    told = f"round {part['round']}, {part['accepted']} updates counted"
+    told = f"round {part['round']}, {part['accepted']} updates accepted"
     if part["waiting"]:
         told += ", one waits to be sent"
     if part["refused"]:

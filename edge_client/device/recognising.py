@@ -66,7 +66,7 @@ class Recognising:
         weights, architecture = load_weights(path)
         error = another_task(architecture.task, self._task, str(path))
         if error and given is None:
-            return None, f"{error.problem} One of this device's task is waited for."
+            return None, f"{error.problem} This device waits for one of its own task."
         if error:
             raise error
         if given is not None:

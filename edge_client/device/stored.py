@@ -116,7 +116,7 @@ def check(known: StoredUtterance) -> None:
     """Raise :class:`ValueError` unless this can be what was once heard."""
     # Any zone's clock can show these years.
     if known.heard_at.tzinfo is None or not _YEARS[0] <= known.heard_at.year <= _YEARS[1]:
-        raise ValueError(f"{known.heard_at} is no time with a time zone")
+        raise ValueError(f"{known.heard_at} is not a time with a time zone")
     if not 0 < known.seconds <= LONGEST:
         raise ValueError(f"an utterance lasts {known.seconds} s")
     shares = known.probabilities
@@ -131,7 +131,7 @@ def check_names(names: Sequence[str]) -> None:
     """Raise :class:`ValueError` unless these can be names of labels."""
     for name, label in zip(names, labels_of(names), strict=True):
         if name != label.name:
-            raise ValueError(f"{name!r} is no name of a label")
+            raise ValueError(f"{name!r} is not a valid name for a label")
 
 
 def stacked(

@@ -68,7 +68,7 @@ class HomeAssistant:
             return
         del sentence  # its remedy is that of a federation's broker
         refused = self._connection.refused
-        problem = refused.problem if refused else "Its broker is not there; waiting for it."
+        problem = refused.problem if refused else "Its broker cannot be reached; trying again."
         self._device.say("home_assistant", f"Home Assistant: {problem}")
 
     def _describe(self) -> None:

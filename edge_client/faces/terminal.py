@@ -134,7 +134,7 @@ class TerminalView:
         elif key == "p":
             (device.resume if device.paused else device.pause)()
         elif key == "u":
-            return _said_of(device.undo()) or "There is nothing to take back."
+            return _said_of(device.undo()) or "There is nothing to undo."
         elif key in (*self._labels, "enter", " ", "d") and (row := self._row()):
             if self._clock() < self._settled:
                 return "Something new was heard just then: press once more."
@@ -187,7 +187,7 @@ class TerminalView:
                 text.append(f" Sound was lost {source['overruns']} times.", "yellow")
         if facts := status["round"]:
             words = [f"round {facts['number']}"] if facts["number"] else ["federation"]
-            words += [facts["state"], f"updates counted: {facts['accepted']}"]
+            words += [facts["state"], f"updates accepted: {facts['accepted']}"]
             text.append("\n" + ", ".join(words), "dim")
         if facts := status["training"]:
             text.append(f"\nadapted to {facts['examples']} of your answers", "dim")

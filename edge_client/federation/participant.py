@@ -336,7 +336,7 @@ class Participant:
         if refused:
             log.warning("Round %d: the update was refused: %s", offer.round, refused)
         else:
-            log.info("Round %d: the update counts.", offer.round)
+            log.info("Round %d: the update was accepted.", offer.round)
         self._client_state.decide(refused=refused)
         self._delivery.end()
         self._tell("waiting", refused)

@@ -209,7 +209,7 @@ def _known_codec(names: list[str]) -> str:
             try:
                 make_codec(name)
             except SettingsError as error:
-                log.warning("%s Another is used, if there is one.", error.problem)
+                log.warning("%s The next one is tried.", error.problem)
             else:
                 return name
     raise TrainingError(

@@ -90,7 +90,7 @@ def take_part_with_clips(
     participant.run()
     found = remembered(folder)
     log.info(
-        "Left the federation; updates of this device that counted: %d%s. The same command goes on "
+        "Left the federation; accepted updates of this device: %d%s. The same command goes on "
         "from here.",
         found["accepted"],
         ", one is finished and waits to be sent" if found["waiting"] else "",
@@ -226,7 +226,7 @@ class Companion:
             participant.run()
         except ChorusError as error:
             sentence = f"{error.problem} {error.remedy}".strip()
-            log.error("The federation is left: %s", sentence)  # noqa: TRY400 -- a user's to fix
+            log.error("This device left the federation: %s", sentence)  # noqa: TRY400 -- a user's to fix
             self._device.report("round", {"state": "left", "remark": sentence})
         except Exception:
             log.exception("The federation is left.")

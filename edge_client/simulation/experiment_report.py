@@ -113,7 +113,7 @@ def section_of(path: Path, name: str) -> tuple[str, str]:
         document = path.read_text() if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(
-            f"{path} is no text that can be read.", "Name a Markdown document with --write."
+            f"{path} is not a text file that can be read.", "Name a Markdown document with --write."
         ) from error
     before, found, rest = document.partition(begin)
     _, closed, after = rest.partition(end)

@@ -41,7 +41,7 @@ OTHER: Final = "other"
 UNKNOWN: Final = "unknown"
 """Speaker of a clip that lies directly in a label's folder."""
 
-_MEND: Final = "Mend the file; 'edge-client corpora' shows what it should hold."
+_MEND: Final = "Correct the file; 'edge-client corpora' shows what it should hold."
 
 _REQUIRED: Final = ("path", "speaker")
 _LABEL: Final = ("label", "emotion")

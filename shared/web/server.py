@@ -102,7 +102,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     remedy = "Give another address with --web HOST:PORT."
     if not 0 <= port <= LAST_PORT:
-        raise SettingsError(f"{port} is no port; ports are 1 to {LAST_PORT}.", remedy)
+        raise SettingsError(f"{port} is not a valid port; ports are 1 to {LAST_PORT}.", remedy)
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)

@@ -161,7 +161,7 @@ def test_nobody_comes_in_without_a_password_or_with_anothers(
     }
     for name, settings in cases.items():
         peer = peers.connect(settings, name)
-        peer.wait_for_change("does not let")
+        peer.wait_for_change("refuses")
         assert isinstance(peer.connection.refused, BrokerError)
         assert "--password-file" in peer.connection.refused.remedy
 

@@ -82,7 +82,7 @@ def test_other_people_s_tables_are_left_alone(
     picture.write_bytes(b"\x89PNG")
     unreadable = edge_client(*arguments("one", small_corpus, out, "--write", picture))
     assert unreadable.code == 13
-    assert "picture.png is no text that can be read" in unreadable.err
+    assert "picture.png is not a text file that can be read" in unreadable.err
     out.mkdir()
     (out / "table.md").write_text("precious")
     refused = edge_client(*arguments("one", small_corpus, out))

@@ -264,7 +264,7 @@ def test_what_labelled_clips_cannot_have_is_said(
 ) -> None:
     done = edge_client("run", "--wav", tmp_path, "--state", state, option)
     assert done.code == 2
-    assert f"nobody listens to: {option} cannot be had" in " ".join(done.err.split())
+    assert f"does not listen to: they go without {option}." in " ".join(done.err.split())
     assert not state.exists()
 
 

@@ -100,6 +100,6 @@ def test_a_program_adds_a_model_and_a_module_is_named(
     MODELS.get("layered_here:LAYERS")  # an option does
     assert architecture_of("layered_here:LAYERS", DEFAULT_TASK).layers[0] == Dense(HEAD, 2)
     with pytest.raises(
-        SettingsError, match="layered_here:WRONG is no model: its last layer should be"
+        SettingsError, match="layered_here:WRONG is not a valid model: its last layer should be"
     ):
         MODELS.get("layered_here:WRONG")

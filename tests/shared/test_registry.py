@@ -62,7 +62,7 @@ def test_a_module_beside_the_command_is_found(
         ("three", "There is no number three; there are: one, broken, gone, two, word."),
         ("gone", "The number gone cannot be imported: ModuleNotFoundError: No module named"),
         ("broken", "The number broken cannot be imported: ZeroDivisionError"),
-        ("word", "The number word is no number: it is a str."),
+        ("word", "The number word is not a valid number: it is a str."),
         ("offered:nothing", "The number offered:nothing cannot be imported: AttributeError"),
         ("no such:thing", "The number no such:thing cannot be imported"),
         ("x" * 1000, "There is no number xxx"),

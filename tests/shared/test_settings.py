@@ -271,7 +271,7 @@ def test_a_setting_that_is_gone_says_so(
         monkeypatch.setenv("CHORUS_STOVE", "gas")
     given = {"stove": "gas" if door == "line" else None}
     for collect in (Kitchen.collect, Kitchen.collect_part):
-        with pytest.raises(SettingsError, match="no setting stove any more") as caught:
+        with pytest.raises(SettingsError, match="setting stove no longer exists") as caught:
             collect(given, config)
         assert caught.value.remedy == "Induction it is now."
 

@@ -79,7 +79,10 @@ def test_front_ends_of_ours_and_of_one_s_own_make_the_task(
     assert str(task.front_end) == "my-own 2"
     assert front_end_of(task.front_end).hop == 0.1
     for wrong, said in [
-        ("of_my_own:NONE", "the front end of_my_own:NONE is no front end: it is a builtin"),
+        (
+            "of_my_own:NONE",
+            "the front end of_my_own:NONE is not a valid front end: it is a builtin",
+        ),
         ("of_my_own:GONE", "the front end of_my_own:GONE cannot be imported"),
         ("nowhere:MINE", "the front end nowhere:MINE cannot be imported"),
     ]:

@@ -34,7 +34,7 @@ def test_an_honest_offer_of_an_invited_client_is_welcome(
         ("anna", {"run": "0" * 32}, "foreign", "another run"),
         ("anna", {"round": 2}, "foreign", "Round 2 is not open"),
         ("anna", {"model": "0" * 64}, "foreign", "another model"),
-        ("anna", {"codec": "sign"}, "unwelcome", "not welcome: float32 are"),
+        ("anna", {"codec": "sign"}, "unwelcome", "not accepted here: give one of float32"),
         ("anna", {"examples": 10**9}, "invalid", "It claims more than"),
         ("anna", {"size": 1 << 30}, "too-large", "larger than an update"),
     ],

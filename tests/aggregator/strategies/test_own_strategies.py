@@ -56,9 +56,9 @@ def test_control_variates_come_by_what_a_strategy_asks_for_not_by_its_name() -> 
     ("values", "sentence"),
     [
         ({"strategy": f"{OWN}:rounds"}, "cannot be imported: AttributeError"),
-        ({"strategy": f"{OWN}:np"}, "is no strategy: it should be a subclass of"),
-        ({"strategy": f"{OWN}:Update"}, "is no strategy: it should be a subclass of"),
-        ({"strategy": f"{OWN}:Unfinished"}, "is no strategy: it does not define combine"),
+        ({"strategy": f"{OWN}:np"}, "is not a valid strategy: it should be a subclass of"),
+        ({"strategy": f"{OWN}:Update"}, "is not a valid strategy: it should be a subclass of"),
+        ({"strategy": f"{OWN}:Unfinished"}, "is not a valid strategy: it does not define combine"),
         ({"strategy": f"{OWN}:Nosy"}, "asks clients for examples, but they can send control"),
         ({"strategy": f"{OWN}:LargestNorm", "tau": 0.1}, "has no option tau"),
         ({"strategy": f"{OWN}:LargestNorm", "head_only": True}, "wants whole models"),

@@ -478,7 +478,7 @@ def test_a_device_with_other_labels_waits_for_a_model_of_them(
     assert device.recognising.digest is None
     assert device.problem is not None
     assert "is of another task: it recognises angry, happy, neutral, sad instead" in device.problem
-    assert "One of this device's task is waited for." in device.problem
+    assert "This device waits for one of its own task." in device.problem
     with pytest.raises(WeightsError, match="The new model is of another task"):
         device.use_weights(weights, digest(weights, CONV), CONV)
     assert device.recognising.digest is None

@@ -110,7 +110,7 @@ def test_a_broker_that_is_away_is_said_until_it_is_there(
     with Device(DeviceSettings(state=tmp_path / "state")) as device:
         publisher = HomeAssistant(device, mosquitto.settings)
         wait_until(lambda: device.problem, "it is said")
-        assert device.problem == "Home Assistant: Its broker is not there; waiting for it."
+        assert device.problem == "Home Assistant: Its broker cannot be reached; trying again."
         mosquitto.start()
         wait_until(lambda: device.problem is None, "it is there")
         publisher.close()

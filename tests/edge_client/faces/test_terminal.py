@@ -72,7 +72,7 @@ def test_each_key_does_what_the_last_line_says(device: Device) -> None:
     assert "● paused" in shown(view)
     press(view, "p")
     assert not device.paused
-    assert "nothing to take back" in press(view, *"uuuu")
+    assert "nothing to undo" in press(view, *"uuuu")
 
 
 def test_a_chosen_utterance_stays_chosen_when_another_is_heard(device: Device) -> None:
@@ -143,13 +143,13 @@ def test_it_shows_bars_counts_and_rounds(device: Device) -> None:
     assert "-50 dB" in text
     assert "sad 1" in text
     assert "unlabelled 2" in text
-    assert "round 3, training, updates counted: 2" in text
+    assert "round 3, training, updates accepted: 2" in text
     assert text.count("%") == 12
     assert "conv " in text
     device.report("round", {"number": None, "state": "away", "accepted": 0, "remark": "No broker."})
     device.report("source", {"kind": "mic", "detail": "Ears.", "lost": False, "overruns": 2})
     text = shown(view)
-    assert "federation, away, updates counted: 0" in text
+    assert "federation, away, updates accepted: 0" in text
     assert "No broker." in text
     assert "Sound was lost 2 times." in text
 

@@ -221,5 +221,7 @@ def test_a_codec_of_an_installed_package_is_used_and_a_broken_one_is_not(
 
 def test_a_codec_of_one_s_own_is_named_by_its_module_on_a_workstation() -> None:
     assert isinstance(make_codec(f"{__name__}:Halves"), Codec)
-    with pytest.raises(SettingsError, match=r"is no codec: it should be a shared\.codecs\.Codec"):
+    with pytest.raises(
+        SettingsError, match=r"is not a valid codec: it should be a shared\.codecs\.Codec"
+    ):
         make_codec(f"{__name__}:work")

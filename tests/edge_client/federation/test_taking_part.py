@@ -147,7 +147,7 @@ def test_with_clips_a_signal_ends_it_and_it_says_what_counted(
     assert participant.given["count"]() == len(participant.given["examples"]()) == 4
     said = capfd.readouterr().err
     assert "4 labelled clips; this device is kitchen in the federation chorus." in said
-    assert "updates of this device that counted: 0." in said
+    assert "accepted updates of this device: 0." in said
 
 
 @pytest.fixture

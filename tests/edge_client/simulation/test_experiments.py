@@ -294,6 +294,6 @@ def test_what_is_no_text_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "results.png"
     path.write_bytes(b"\x89PNG\xff\xfe")
     for place in (path, tmp_path):
-        with pytest.raises(RunError, match="is no text that can be read"):
+        with pytest.raises(RunError, match="is not a text file that can be read"):
             write_section(place, "one", "new")
     assert path.read_bytes() == b"\x89PNG\xff\xfe"

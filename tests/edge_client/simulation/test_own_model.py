@@ -171,5 +171,5 @@ def test_it_is_said_that_it_runs_on_no_device() -> None:
     with pytest.raises(SettingsError, match="runs on no device") as caught:
         architecture_of("mine:build", DEFAULT_TASK)
     assert "--engine keras" in caught.value.remedy
-    with pytest.raises(SettingsError, match=r"mine:word is no model: it is of type str"):
+    with pytest.raises(SettingsError, match=r"mine:word is not a valid model: it is of type str"):
         model_of("mine:word", DEFAULT_TASK)

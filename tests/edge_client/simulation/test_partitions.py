@@ -221,9 +221,9 @@ def test_a_partition_of_one_s_own_is_named_by_its_module() -> None:
         (
             "by_nobody",
             4,
-            "is no partition: it should take the arguments whole, clients, alpha, rng",
+            "is not a valid partition: it should take the arguments whole, clients, alpha, rng",
         ),
-        ("PAPER", 4, "is no partition: it is a Corpus, and should be a function"),
+        ("PAPER", 4, "is not a valid partition: it is a Corpus, and should be a function"),
         ("gone", 4, "cannot be imported"),
     ],
 )

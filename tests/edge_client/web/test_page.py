@@ -313,7 +313,7 @@ def test_what_the_device_tells_is_shown(open_page: Open, device: StandIn) -> Non
     device.facts["round"] = {"number": 12, "state": "waiting", "accepted": 3}
     device.facts["training"] = {"examples": 4}
     device.facts["source"] = {"kind": "mic", "detail": "Ears.", "lost": False, "overruns": 2}
-    text(page, "#status", "round 12 · waiting · updates counted: 3")
+    text(page, "#status", "round 12 · waiting · updates accepted: 3")
     text(page, "#status", "learned from 4 of your answers")
     text(page, "#status", "as the device was busy")
     device.facts["round"] = {"number": None, "state": "away", "accepted": 0, "remark": "No."}

@@ -250,7 +250,7 @@ def test_a_port_in_use_is_said_with_the_mend(client: Client, device: StandIn) ->
     [
         ("192.0.2.1", 8765, "This machine has no address 192.0.2.1"),
         ("no such host", 8765, "There is no address no such host"),
-        ("127.0.0.1", 70_000, "70000 is no port"),
+        ("127.0.0.1", 70_000, "70000 is not a valid port"),
     ],
 )
 def test_an_address_that_cannot_be_is_said(

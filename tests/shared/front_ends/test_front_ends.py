@@ -83,7 +83,7 @@ def test_one_of_a_module_is_found_by_its_own_name_afterwards(own: str) -> None:
     [
         ("nowhere:LEVELS", "cannot be imported: ModuleNotFoundError"),
         ("{own}:GONE", "cannot be imported: AttributeError"),
-        ("{own}:NUMBER", "is no front end: it is a int, not a shared.front_ends.FrontEnd"),
+        ("{own}:NUMBER", "is not a valid front end: it is a int, not a shared.front_ends.FrontEnd"),
         ("{own}:THIEF", "calls itself paper34, which is not its name here"),
         ("unheard", "There is no front end unheard; there are: paper34, mfcc40"),
     ],
