@@ -86,9 +86,7 @@ def refused(settings: BrokerSettings, username: str | None, code: ReasonCode) ->
     place = _place(settings)
     match code.value:
         case value if value in (_BAD_PASSWORD, _NOT_AUTHORISED):
-            who = (
-                f"the user {username} with this password" if username else "clients without a name"
-            )
+            who = f"the user {username} with this password" if username else "anonymous clients"
             return _trouble(
                 f"The broker {place} refuses {who}.",
                 "Give a name and a password that it knows with --username and --password-file.",
@@ -103,7 +101,7 @@ def refused(settings: BrokerSettings, username: str | None, code: ReasonCode) ->
 
 def unsubscribable(settings: BrokerSettings, username: str | None) -> Trouble:
     """Explain that the broker forbids a topic."""
-    who = f"the user {username}" if username else "clients without a name"
+    who = f"the user {username}" if username else "anonymous clients"
     return _trouble(
         f"The broker {_place(settings)} does not allow {who} to read the federation's topics.",
         "Look at the broker's access rules (deploy/mosquitto/acl).",

@@ -79,7 +79,7 @@ def test_it_says_where_the_federation_stands_from_beginning_to_end(
     assert (service.broker.port, service.forever) == (1999, True)
     said = capfd.readouterr().err
     for sentence in (
-        f"Federation chorus: conv, fedavg, round 1 of 1; all is kept in {tmp_path}.",
+        f"Federation chorus: conv, fedavg, round 1 of 1; everything is kept in {tmp_path}.",
         "A device takes part with `edge-client run --wav DIR --port 1999` (or --mic).",
         "Round 1 waits for 2 clients, none is online.",
         "Round 1 is done: 2 updates",
