@@ -1,4 +1,7 @@
-"""What runs on the device: features, recognition, local training, taking part in rounds.
+"""What runs on a device: hearing, recognition, training, taking part in rounds.
+
+:mod:`edge_client.run` puts the parts together. It imports :mod:`shared` alone;
+:mod:`edge_client.simulation` may import more, and only commands import that.
 
 From Python: :class:`Recogniser` and :func:`take_part`; what a workstation has besides is in
 :mod:`edge_client.simulation`. ``docs/python.md`` shows them.

@@ -1,1 +1,4 @@
-"""The commands of ``aggregator``, one file each."""
+"""The commands of ``aggregator``, one file each: their options, and what they print.
+
+The work is done elsewhere; a command calls it.
+"""

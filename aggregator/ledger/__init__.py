@@ -1,6 +1,7 @@
-"""The ledger: all that happened in a federation, in one SQLite file.
+"""What is written down: all that happened in a federation, and its models' files.
 
 :class:`Ledger` writes it, one process at a time; :class:`History` reads it, also beside the writer.
+Nothing here decides what becomes of a round or an update.
 """
 
 from aggregator.ledger.history import History

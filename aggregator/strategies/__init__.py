@@ -1,4 +1,7 @@
-"""Strategies of federated aggregation, one file each."""
+"""Strategies of federated aggregation, one file each, and the arithmetic they share.
+
+They work on vectors: no files, no network, no clock. The simulation uses them too.
+"""
 
 import inspect
 from typing import Any, Final

@@ -1,1 +1,4 @@
-"""Hearing: sound from a microphone or a recording, cut into utterances."""
+"""Hearing: sound from a microphone or a recording, cut into utterances.
+
+Features and models are not known here.
+"""

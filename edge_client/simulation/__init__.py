@@ -1,4 +1,10 @@
-"""A whole federation in one process, for a workstation; from Python: :func:`simulate`."""
+"""A whole federation in one process, for a workstation; experiments, scores and pictures.
+
+What a client does in a round is :mod:`edge_client.learning`, and strategies are
+:mod:`aggregator.strategies`: nothing of either is written here a second time.
+
+From Python: :func:`simulate`, with a :class:`SimulationResult`.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
