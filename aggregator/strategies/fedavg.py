@@ -30,12 +30,12 @@ class FedAvg(Strategy):
         Raises
         ------
         TrainingError
-            If an update counts no examples.
+            If an update has no examples.
         """
         mean = WeightedSum()
         for update in updates:
             if update.examples < 1:
-                raise TrainingError(f"The update of {update.client} counts no examples.")
+                raise TrainingError(f"The update of {update.client} has no examples.")
             mean.add(update.delta, update.examples)
             del update  # or its vector would live until the next one is there
         return mean.divided(mean.total)

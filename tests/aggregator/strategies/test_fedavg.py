@@ -32,7 +32,7 @@ def test_momentum_over_two_rounds() -> None:
 
 
 def test_update_without_examples_is_refused() -> None:
-    with pytest.raises(TrainingError, match="client-001 counts no examples"):
+    with pytest.raises(TrainingError, match="client-001 has no examples"):
         FedAvg().aggregate(vector(0), updates([(1,), (1,)], [3, 0]))
 
 
