@@ -83,7 +83,7 @@ def test_it_says_where_the_federation_stands_from_beginning_to_end(
         "A device takes part with `edge-client run --wav DIR --port 1999` (or --mic).",
         "Round 1 waits for 2 clients, none is online.",
         "Round 1 is done: 2 updates",
-        "Round 1 has ended, the last; devices fetch its model now.",
+        "Round 1 was the last; devices fetch its model now.",
         f"Round 1 was the last: `aggregator models export --state {tmp_path}` writes its model",
     ):
         assert said.count(sentence) == 1, sentence
