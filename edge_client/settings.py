@@ -22,7 +22,7 @@ class HomeAssistantSettings(BrokerSettings):
     option_prefix: ClassVar[str] = "home_assistant_"
 
     host: HostName
-    """HOST or HOST:PORT of a broker that Home Assistant uses: appear there as a sensor."""
+    """HOST or HOST:PORT of the broker that Home Assistant uses: the device is a sensor there."""
 
 
 class RunSettings(HearingSettings, DeviceSettings, FederationSettings):

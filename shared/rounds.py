@@ -46,7 +46,7 @@ class RoundSettings(Settings):
     trim: Annotated[float, Field(ge=0, lt=0.5)] | None = None
     """Share that trimmed-mean cuts off at each end."""
     byzantine: Annotated[int, Field(ge=0)] | None = None
-    """Number of hostile clients that krum and multi-krum reckon with."""
+    """Number of hostile clients that krum and multi-krum withstand."""
     select: Annotated[int, Field(ge=1)] | None = None
     """Number of updates that multi-krum averages."""
 
