@@ -197,7 +197,7 @@ def _named(registry: Registry[Any], thing: Any) -> str:
     try:
         registry.put(name, thing)
     except TypeError as error:
-        raise SettingsError(f"{name} is no {registry.kind}: {error}.") from error
+        raise SettingsError(f"{name} is not a valid {registry.kind}: {error}.") from error
     return name
 
 

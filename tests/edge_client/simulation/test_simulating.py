@@ -164,11 +164,11 @@ def test_a_class_that_is_defined_again_takes_the_place_of_the_one_before() -> No
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ({"strategy": FedAvg()}, "fedavg is no strategy: it should be a subclass"),
+        ({"strategy": FedAvg()}, "fedavg is not a valid strategy: it should be a subclass"),
         ({"strategy": type("fedavg", (Halved,), {"name": "fedavg"})}, "a strategy fedavg already"),
-        ({"strategy": dict}, "dict is no strategy"),
-        ({"partition": 4}, "int is no partition: it is a int"),
-        ({"codec": object()}, "object is no codec"),
+        ({"strategy": dict}, "dict is not a valid strategy"),
+        ({"partition": 4}, "int is not a valid partition: it is a int"),
+        ({"codec": object()}, "object is not a valid codec"),
         ({"strategy": "best"}, "There is no strategy best"),
         ({"colour": "red"}, "There is no setting colour"),
         ({"rounds": 0}, "The setting rounds = 0 is wrong"),
