@@ -57,7 +57,10 @@ class Settings(BaseModel):
     Classes of several parts are combined by inheritance, or stand in a field, as a table of TOML.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Built at the first use: `--help` uses none of them.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True
+    )
 
     panel: ClassVar[str] = "Settings"
     """Under which heading ``--help`` shows the fields that this class defines."""
