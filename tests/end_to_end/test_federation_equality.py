@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from aggregator.settings import AggregatorSettings
+from shared.front_ends import front_end_named
+from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from tests.brokers import Mosquitto
 from tests.end_to_end.federation.processes import Clips, Processes, simulated
 
@@ -25,4 +27,25 @@ def test_a_federation_ends_in_the_weights_of_its_simulation(
         # What a device computes does not depend on its threads.
         them.run(0, mosquitto.port, threads=1)
         them.run(1, mosquitto.port, threads=2 if model == "conv" else 1)
+        them.finish(expected)
+
+
+EIGHT = labels_of(("angry", "happy", "neutral", "sad", "fearful", "disgusted", "surprised", "calm"))
+MFCC40 = front_end_named("mfcc40").shape
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [("conv", Task(EIGHT, PAPER34)), ("tdnn", Task(DEFAULT_TASK.labels, MFCC40))],
+    ids=["eight labels", "mfcc40"],
+)
+def test_a_federation_of_another_task_ends_in_the_weights_of_its_simulation(
+    model: str, task: Task, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    clips = Clips.write(tmp_path, task)
+    expected = simulated(clips.whole, model, task=task)
+    with Processes(tmp_path, clips, model) as them:
+        them.serve(mosquitto.port)
+        them.run(0, mosquitto.port)
+        them.run(1, mosquitto.port)
         them.finish(expected)

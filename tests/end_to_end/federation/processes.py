@@ -27,7 +27,8 @@ from shared.architectures import architecture_of
 from shared.corpora import load_corpus
 from shared.errors import ChorusError
 from shared.randomness import stream
-from shared.task import DEFAULT_TASK
+from shared.task import DEFAULT_TASK, Task
+from shared.task_settings import options_for
 from shared.weights import Weights, initial_weights, load_weights
 
 BIN = Path(sys.executable).parent
@@ -52,25 +53,35 @@ class Clips:
         The manifest of all speakers, for the simulation.
     devices
         A manifest for each device, in the order of the simulation's clients.
+    task
+        What they are clips of.
     """
 
     whole: Path
     devices: tuple[Path, ...]
+    task: Task = DEFAULT_TASK
 
     @classmethod
-    def write(cls, folder: Path) -> "Clips":
-        clips = load_corpus("synthetic", speakers=SPEAKERS, clips_per_speaker=EACH).clips
+    def write(cls, folder: Path, task: Task = DEFAULT_TASK) -> "Clips":
+        clips = load_corpus(
+            "synthetic", None, task, speakers=SPEAKERS, clips_per_speaker=EACH
+        ).clips
         rows = []
         for number, clip in enumerate(clips):
             soundfile.write(folder / f"{number:02}.wav", clip.read(), 16_000)
             rows.append([f"{number:02}.wav", str(clip.label), clip.speaker])
         whole = _manifest(folder / "whole.csv", rows)
-        places = _clients(whole)
+        places = _clients(whole, task)
         files = [
             _manifest(folder / f"{client_name(number)}.csv", [rows[place] for place in places])
             for number, places in enumerate(places)
         ]
-        return cls(whole, tuple(files))
+        return cls(whole, tuple(files), task)
+
+    @property
+    def options(self) -> list[str]:
+        """The options that say what they are clips of."""
+        return options_for(self.task).split()
 
 
 def _manifest(path: Path, rows: list[list[str]]) -> Path:
@@ -79,11 +90,14 @@ def _manifest(path: Path, rows: list[list[str]]) -> Path:
     return path
 
 
-def _settings(whole: Path, **values: Any) -> SimulationSettings:
+def _settings(whole: Path, task: Task, **values: Any) -> SimulationSettings:
     return SimulationSettings.parse(
         {
             "corpus": "manifest",
             "data": whole,
+            "labels": task.names,
+            "front_end": task.front_end.name,
+            "model": "tdnn" if task.front_end.variable else "conv",
             "partition": "speaker",
             "folds": SPEAKERS,
             "validation": False,
@@ -94,8 +108,8 @@ def _settings(whole: Path, **values: Any) -> SimulationSettings:
     )
 
 
-def _clients(whole: Path) -> list[list[int]]:
-    settings = _settings(whole)
+def _clients(whole: Path, task: Task) -> list[list[int]]:
+    settings = _settings(whole, task)
     clients = prepare(load_utterances(settings), settings).clients
     return [[int(index) for index in place] for place in clients.places]
 
@@ -107,11 +121,12 @@ def simulated(
     strategy: str = "fedavg",
     codec: str = "float32",
     devices: int = DEVICES,
+    task: Task = DEFAULT_TASK,
 ) -> Weights:
     """Give the weights that the simulation of the same federation ends in."""
-    settings = _settings(whole, model=model, strategy=strategy, codec=codec)
+    settings = _settings(whole, task, model=model, strategy=strategy, codec=codec)
     clients = prepare(load_utterances(settings), settings).clients[:devices]
-    architecture = architecture_of(settings.model, DEFAULT_TASK)
+    architecture = architecture_of(settings.model, task)
     simulation = Simulation(settings, [TfliteEngine(architecture, threads=1)], clients)
     weights = initial_weights(architecture, stream(settings.seed, "initial weights"))
     for number in range(1, ROUNDS + 1):
@@ -206,6 +221,7 @@ class Processes(ExitStack):
             *words.split(),
             "--state",
             self.state.path,
+            *self.clips.options,
             *self.more,
         )
         return self.aggregator
@@ -222,6 +238,7 @@ class Processes(ExitStack):
             self.clips.devices[number],
             "--state",
             self.folder / name,
+            *self.clips.options,
         )
         return self.devices[number]
 
@@ -321,5 +338,5 @@ class Processes(ExitStack):
         assert "not what was offered" not in self.said
         assert "Traceback" not in self.said
         path = self.state.models / f"{self.current().digest}.safetensors"
-        weights = load_weights(path, architecture_of(self.model, DEFAULT_TASK))
+        weights = load_weights(path, architecture_of(self.model, self.clips.task))
         assert weights.tobytes() == expected.tobytes()
