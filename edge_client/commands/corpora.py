@@ -16,26 +16,34 @@ def corpora(
 ) -> None:
     """List the speech corpora, their licences, where to obtain them and the files expected.
 
+    Those of installed packages are listed too.
+
     Example: edge-client corpora --json
     """
     import json
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
-    from shared.corpora import CORPORA
+    from shared.corpora import CORPORA, CorpusInfo
+    from shared.errors import SettingsError
 
+    listed = []
+    for name in CORPORA:
+        try:
+            listed.append(replace(CORPORA.get(name).info, name=name))
+        except SettingsError as error:  # of one package: the others are listed all the same
+            listed.append(CorpusInfo(name, "cannot be used", error.problem, "", "", ""))
     if as_json:
-        listed = [asdict(loader.info) for loader in CORPORA.values()]
-        typer.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([asdict(info) for info in listed], indent=2, ensure_ascii=False))
         return
-    for loader in CORPORA.values():
-        info = loader.info
+    for info in listed:
         typer.echo(f"{info.name}  -  {info.title}")
         for heading, text in (
             ("", info.description),
             ("licence: ", info.licence),
             ("obtain:  ", info.obtain),
         ):
-            typer.echo(_paragraph(heading, text))
+            if text:
+                typer.echo(_paragraph(heading, text))
         if info.tree:
             typer.echo("  files below --data:")
             for line in info.tree.splitlines():

@@ -19,8 +19,8 @@ class CorpusSettings(Settings):
     panel: ClassVar[str] = "Corpus and features"
 
     corpus: str = "synthetic"
-    """Name of the corpus; `edge-client corpora` lists them. The built-in synthetic corpus needs
-    no data, but is not speech."""
+    """Name of the corpus; `edge-client corpora` lists them. One of your own is package.module:Name.
+    The built-in synthetic corpus needs no data, but is not speech."""
     data: Path | None = None
     """Where the corpus lies."""
     happy: Literal["happiness", "excited", "both"] = "both"

@@ -1,5 +1,8 @@
 """Speech corpora: what each is, and its loader.
 
+A package offers its own by an entry point of ``chorus.corpora``; an option names one's own as
+``package.module:Name``. Both stand for a :class:`Loader`. See ``docs/corpora.md``.
+
 >>> corpus = load_corpus("ravdess", Path("ravdess"))    # doctest: +SKIP
 >>> corpus.clips[0].label                             # doctest: +SKIP
 'neutral'
@@ -12,11 +15,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from shared.corpora import cremad, emodb, iemocap, manifest, ravdess, synthetic
-from shared.corpora.corpus import Clip, Corpus, CorpusInfo
+from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo
+from shared.corpora.labels import label_of
 from shared.errors import CorpusError, SettingsError
+from shared.registry import Registry
 from shared.task import DEFAULT_TASK, Task
 
-__all__ = ["CORPORA", "Clip", "Corpus", "CorpusInfo", "Loader", "load_corpus"]
+__all__ = [
+    "CORPORA",
+    "AudioFile",
+    "Clip",
+    "Corpus",
+    "CorpusInfo",
+    "Loader",
+    "label_of",
+    "load_corpus",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +56,28 @@ class Loader:
         return tuple(option.name for option in parameters if option.kind is option.KEYWORD_ONLY)
 
 
-CORPORA: Final[dict[str, Loader]] = {
-    loader.info.name: loader
-    for loader in (
-        Loader(iemocap.INFO, iemocap.load),
-        Loader(ravdess.INFO, ravdess.load),
-        Loader(emodb.INFO, emodb.load),
-        Loader(cremad.INFO, cremad.load),
-        Loader(manifest.INFO, manifest.load),
-        Loader(synthetic.INFO, synthetic.load),
-    )
-}
+def _check(thing: Any) -> Loader:
+    if not isinstance(thing, Loader):
+        raise TypeError("it should be a shared.corpora.Loader")
+    return thing
+
+
+CORPORA: Final[Registry[Loader]] = Registry(
+    "corpus",
+    {
+        loader.info.name: loader
+        for loader in (
+            Loader(iemocap.INFO, iemocap.load),
+            Loader(ravdess.INFO, ravdess.load),
+            Loader(emodb.INFO, emodb.load),
+            Loader(cremad.INFO, cremad.load),
+            Loader(manifest.INFO, manifest.load),
+            Loader(synthetic.INFO, synthetic.load),
+        )
+    },
+    _check,
+    group="chorus.corpora",
+)
 """Every corpus, by its name."""
 
 
@@ -64,7 +89,7 @@ def load_corpus(
     Parameters
     ----------
     name
-        A key of :data:`CORPORA`.
+        One of :data:`CORPORA`, or ``package.module:Name``.
     data
         Where it is; not for a corpus that is made on the spot.
     task
@@ -75,16 +100,17 @@ def load_corpus(
     Raises
     ------
     SettingsError
-        If there is no corpus of that name, or it has no such option.
+        If there is no corpus of that name, it cannot be imported, or it has no such option.
     CorpusError
-        If it is not at ``data``, is damaged, or has no clip with a label of the task.
+        If it is not at ``data``, is damaged, has no clip with a label of the task, or its loader
+        gives clips another label.
     """
     if name not in CORPORA:
         raise SettingsError(
             f"There is no corpus {name!r}.",
             f"Choose one of {', '.join(CORPORA)}; 'edge-client corpora' describes them.",
         )
-    loader = CORPORA[name]
+    loader = CORPORA.get(name)
     for option in options:
         if option not in loader.options:
             known = f"it has {', '.join(loader.options)}" if loader.options else "it has none"
@@ -100,6 +126,12 @@ def load_corpus(
         )
     else:
         corpus = loader.load(data, task, **options)
+    if odd := {clip.label for clip in corpus.labelled}.difference(task.names):
+        raise CorpusError(
+            f"The loader of {name} gives clips the label {min(map(str, odd))}, which is none of "
+            f"{', '.join(task.names)}.",
+            "Let it ask shared.corpora.label_of; clips of no such label have None.",
+        )
     if not corpus.labelled:
         raise CorpusError(
             f"{data or name} holds {len(corpus.clips)} clips, none of them labelled "
