@@ -10,8 +10,12 @@ from shared.normalisation import RunningStatistics
 from shared.training import Examples
 
 MOST: Final = 2000
-"""Newest examples that are trained on: 27 MB of features. A voice is well known by then, and a
-device of 512 MB has room for them beside the training."""
+"""Newest examples that are trained on. A voice is well known by then."""
+
+ROOM: Final = 1 << 24
+"""Values of features that are trained on at most: 64 MB, which a device of 512 MB has beside the
+training. ``MOST`` examples of ``paper34`` take 27 MB, and the newest 1,398 of ``mfcc40`` fit, if
+none of them is longer than 3 s."""
 
 SURE: Final = 0.9
 """Probability from which on an unlabelled utterance may be trained on, where that is asked for."""
@@ -74,7 +78,13 @@ def gather(
 
 
 def _chosen(store: ExampleStore, most: int, *, guesses: bool) -> tuple[list[int], list[int]]:
-    """Give the numbers of guesses and of labelled ones."""
+    """Give the numbers of guesses and of labelled ones; what there is no room for is left out."""
     labelled = store.labelled(most)
     room = min(len(labelled), most - len(labelled))
-    return store.sure(SURE, room) if guesses and room else [], labelled
+    guessed = store.sure(SURE, room) if guesses and room else []
+    front_end = store.task.front_end
+    length = padded_length(store.longest([*guessed, *labelled]), front_end)
+    fit = max(1, ROOM // (length * front_end.features))
+    labelled = labelled[-fit:]
+    # As guesses stand first, the oldest of them go first.
+    return guessed[max(0, len(guessed) + len(labelled) - fit) :], labelled

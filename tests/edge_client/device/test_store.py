@@ -19,7 +19,7 @@ from edge_client.device.damage import damage, set_aside
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.store import ExampleStore
 from edge_client.device.stored import Stored
-from edge_client.device.training_set import gather
+from edge_client.device.training_set import ROOM, count, gather
 from shared.errors import ChorusError, StorageError
 from shared.front_ends import FRONT_ENDS
 from shared.normalisation import RunningStatistics
@@ -40,6 +40,13 @@ def labelled(store: ExampleStore) -> Stored:
 def add_labelled(store: ExampleStore, seeds: range) -> None:
     for seed in seeds:
         store.label(store.add(recognised(), frames(seed, 100)), "sad")
+
+
+def keys(store: ExampleStore, most: int = 2000, *, guesses: bool) -> list[int]:
+    """Give the numbers of what is trained on, negative for guesses."""
+    found = gather(store, None, guesses=guesses, most=most).keys
+    assert found is not None
+    return list(map(int, found))
 
 
 def test_an_utterance_comes_back_as_it_was(store: ExampleStore) -> None:
@@ -157,18 +164,12 @@ def test_the_newest_are_trained_on_and_guesses_take_only_the_room_that_is_left(
     add_labelled(store, range(5))
     for seed in range(5, 10):
         store.add(recognised(0.01, 0.95, 0.02, 0.02), frames(seed))
-
-    def keys(most: int, *, guesses: bool) -> list[int]:
-        found = gather(store, None, guesses=guesses, most=most).keys
-        assert found is not None
-        return list(map(int, found))
-
-    assert keys(3, guesses=True) == [3, 4, 5]
-    assert keys(7, guesses=True) == [-9, -10, 1, 2, 3, 4, 5]
-    assert keys(99, guesses=False) == [1, 2, 3, 4, 5]
+    assert keys(store, 3, guesses=True) == [3, 4, 5]
+    assert keys(store, 7, guesses=True) == [-9, -10, 1, 2, 3, 4, 5]
+    assert keys(store, 99, guesses=False) == [1, 2, 3, 4, 5]
     for identifier in range(2, 6):
         store.discard(identifier)
-    assert keys(99, guesses=True) == [-10, 1]
+    assert keys(store, 99, guesses=True) == [-10, 1]
 
 
 def test_examples_of_any_length_are_padded_to_the_longest_that_is_trained_on(
@@ -188,6 +189,25 @@ def test_examples_of_any_length_are_padded_to_the_longest_that_is_trained_on(
     assert (found.frames.tolist(), found.labels.tolist()) == ([7, 60], [2, 0])
     assert np.array_equal(found.features[1, :60], frames(2, 60))
     assert not found.features[0, 7:].any()
+
+
+def test_the_newest_are_trained_on_that_there_is_memory_for(tmp_path: Path) -> None:
+    shape = FrontEndShape("wide", 1, 1000, ROOM // 200, variable=True)
+    task = Task(DEFAULT_TASK.labels, shape)
+    with ExampleStore(tmp_path / "wide.sqlite", limit_mb=50, task=task) as store:
+        for _ in range(6):
+            store.add(
+                recognised(0.01, 0.95, 0.02, 0.02, task=task), np.ones((1, ROOM // 200), np.float32)
+            )
+        for identifier in (1, 2, 3):
+            store.label(identifier, "sad")
+        # Of 50 frames each, four fit.
+        assert keys(store, guesses=True) == [-6, 1, 2, 3]
+        assert count(store, guesses=True) == 4
+        store.add(recognised(task=task), np.ones((51, ROOM // 200), np.float32))
+        store.label(7, "happy")
+        assert keys(store, guesses=True) == [3, 7]
+        assert count(store, guesses=True) == 2
 
 
 def test_examples_are_read_into_their_final_place(store: ExampleStore) -> None:
