@@ -216,7 +216,6 @@ def train(
         begun.weights, settings, anchor=anchor, correction=correction, optimizer=begun.optimizer
     )
     losses = list(begun.losses)
-    front_end = front_end_of(engine.architecture.task.front_end)
     length = model_length(engine.architecture, examples.frames)
     total = settings.total_steps(len(examples))
     for step, where in _batches(len(examples), settings.batch_size, begun.step, total, streams):
@@ -227,6 +226,7 @@ def train(
         if features.shape[1] != length:
             features = padded(features, batch.frames, length)
         if settings.augmentation:
+            front_end = front_end_of(engine.architecture.task.front_end)
             features = augment(features, batch.frames, streams("augmentation", step), front_end)
         seed = int(streams("dropout", step).integers(1 << 63)) if settings.dropout else 0
         loss = engine.step(features, batch.frames, batch.labels, seed)
