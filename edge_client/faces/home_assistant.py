@@ -102,8 +102,10 @@ def descriptions(node: str, task: Task) -> dict[str, dict[str, Any]]:
         },
         "origin": {"name": "chorus-edge", "sw_version": version("chorus-edge")},
     }
-    emotion = {
-        "name": "Emotion",
+    # Its identifier and topics have been "emotion" from the beginning: they tie a home's history to
+    # it, whatever the labels are.
+    recognised = {
+        "name": "Recognised",
         "unique_id": f"{node}_emotion",
         "device_class": "enum",
         "options": list(task.names),
@@ -120,7 +122,7 @@ def descriptions(node: str, task: Task) -> dict[str, dict[str, Any]]:
         "icon": "mdi:gauge",
     }
     return {
-        f"homeassistant/sensor/{node}/emotion/config": emotion | common,
+        f"homeassistant/sensor/{node}/emotion/config": recognised | common,
         f"homeassistant/sensor/{node}/confidence/config": confidence | common,
     }
 

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_client.simulation.progress import duration
 from edge_client.simulation.run_folder import RunFolder
@@ -13,6 +13,9 @@ from edge_client.simulation.study import METRICS
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+MOST_SHARES: Final = 5
+"""Labels of a confusion matrix up to which counts and their shares fit on a terminal's line."""
 
 
 def print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:
@@ -81,16 +84,25 @@ def table_of(rows: Sequence[Sequence[str]], title: str = "") -> "Table":
 def confusion_table(
     matrix: list[list[int]], names: Sequence[str], title: str = "Confusion"
 ) -> "Table":
-    """Lay out a confusion matrix of labels with these names: counts, and the share of each row."""
+    """Lay out a confusion matrix of labels with these names: counts, and the share of each row.
+
+    Of more than :data:`MOST_SHARES` labels only the counts, so that a row fits on a line.
+    """
     from rich.table import Table
 
     table = Table(title=f"{title} (rows: true label; columns: predicted)")
     table.add_column("", no_wrap=True)
-    for name in names:
-        table.add_column(name, justify="right", overflow="fold")
-    for name, row in zip(names, matrix, strict=True):
+    rows = []
+    for row in matrix:
         total = max(1, sum(row))
-        table.add_row(name, *(f"{value} ({value / total:.0%})" for value in row))
+        shares = [f" ({value / total:.0%})" if len(names) <= MOST_SHARES else "" for value in row]
+        rows.append([f"{value}{share}" for value, share in zip(row, shares, strict=True)])
+    widest = max(len(cell) for row in rows for cell in row)
+    for name in names:
+        # A name is cut before a number is.
+        table.add_column(name, justify="right", overflow="ellipsis", min_width=widest)
+    for name, cells in zip(names, rows, strict=True):
+        table.add_row(name, *cells)
     return table
 
 

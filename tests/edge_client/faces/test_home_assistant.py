@@ -44,6 +44,8 @@ def test_the_labels_of_another_task_are_the_options() -> None:
     described = descriptions("chorus_pi", task)
     emotion = described["homeassistant/sensor/chorus_pi/emotion/config"]
     assert emotion["options"] == ["laughing", "crying", "shouting"]
+    # Fit for any labels; a home's history goes on with the identifier.
+    assert (emotion["name"], emotion["unique_id"]) == ("Recognised", "chorus_pi_emotion")
     published = state(recognised(0.25, 0.5, 0.25, task=task))
     assert published["emotion"] == "crying"
     assert published["probabilities"] == {"laughing": 0.25, "crying": 0.5, "shouting": 0.25}

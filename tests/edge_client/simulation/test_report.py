@@ -1,12 +1,15 @@
 """What commands print: tables for people, JSON for programs."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from edge_client.simulation.report import (
+    confusion_table,
     megabytes,
     print_result,
     print_summary,
@@ -53,6 +56,21 @@ def test_a_result_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the model of round 7; 90 s of training, 1.50 s a round, 29.3 MB up a round." in out
     assert f"{OUT}/confusion.png" in out, "brackets in names of files are not markup"
     assert "not speech" not in out
+
+
+def test_a_row_of_eight_labels_fits_on_a_line() -> None:
+    names = (*DEFAULT_TASK.names, "fearful", "disgusted", "surprised", "calm")
+    matrix = [[192 if row == column else 7 for column in range(8)] for row in range(8)]
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(confusion_table(matrix, names))
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    for row, name in enumerate(names):
+        (line,) = (line for line in lines if line.startswith(f"│ {name}"))
+        assert [int(cell) for cell in line.split("│")[2:-1]] == matrix[row]
+    heads = next(line for line in lines if "angry" in line).split("┃")[2:-1]
+    for head, name in zip(heads, names, strict=True):
+        assert name.startswith(head.strip().rstrip("…"))
 
 
 def test_sounds_that_are_no_speech_are_called_so(capsys: pytest.CaptureFixture[str]) -> None:
