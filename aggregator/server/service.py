@@ -220,14 +220,20 @@ class Service:
 
     def _presence(self, client: str, presence: Presence) -> None:
         there = presence.state == "online"
+        # A client of 1.0 does not say its task: it learns from a refusal whether it fits.
+        fits = presence.task in (None, self._federation.architecture.task.digest)
+        trains = there and presence.trains and fits
+        if there and not fits:
+            sentence = "It is of another task, and not invited to rounds."
+            self._rejections.about(client, sentence)
         self._see(
             client,
             present=there,
-            trains=there and presence.trains,
+            trains=trains,
             examples=presence.examples,
             software=presence.software,
         )
-        if there and presence.trains:
+        if trains:
             self._rounds.roster.come(client)
             self._follow(self._rounds.look(self._loop.clock()))
         else:

@@ -289,7 +289,8 @@ class ExampleStore:
             raise CorpusError(
                 f"{path} holds features of {stored.front_end}, but this device's are of "
                 f"{self.task.front_end}.",
-                "Give a file of a device with the same --front-end.",
+                "Give a file of a device with the same front end, or start this device once with "
+                f"--front-end {stored.front_end.name}.",
             )
         places = zip(stored.features, stored.frames, strict=True)
         frames = (encode(features[:count]) for features, count in places)

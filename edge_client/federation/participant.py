@@ -109,7 +109,11 @@ class Participant:
             on_room=lambda: loop.put(self._send),
         )
         self._readiness = Readiness(
-            settings.part(PermissionSettings), count=count, refusal=refusal, clock=loop.clock
+            settings.part(PermissionSettings),
+            count=count,
+            refusal=refusal,
+            clock=loop.clock,
+            task=settings.task.digest,
         )
         loop.watch(lambda: self._readiness.look_at, self._look)
         self._fetching = Fetching(

@@ -27,6 +27,8 @@ class Readiness:
         Says why the device may not train now, as :func:`.permission.refusal` does.
     clock
         A clock that only goes forward, in seconds.
+    task
+        Digest of what the device recognises.
 
     Attributes
     ----------
@@ -43,12 +45,14 @@ class Readiness:
         count: Callable[[], int],
         refusal: Callable[..., str | None] = permission.refusal,
         clock: Callable[[], float],
+        task: str,
     ) -> None:
         self._limits = limits
         self._limited = limits.train_between or limits.on_mains or limits.most_load is not None
         self._count = count
         self._refusal = refusal
         self._clock = clock
+        self._task = task
         self._looked = 0.0
         self.examples = 0
         self.trains = True
@@ -69,7 +73,11 @@ class Readiness:
             log.info("This device takes part in no round now: %s.", why_not)
         self.trains = why_not is None
         return Presence(
-            state="online", examples=self.examples, trains=self.trains, software=_software()
+            state="online",
+            examples=self.examples,
+            trains=self.trains,
+            task=self._task,
+            software=_software(),
         )
 
 

@@ -117,8 +117,8 @@ class Unannounced:
     def report(self, doing: dict[str, Any]) -> None:
         """Learn what the device is doing, as :class:`.participant.Participant` reports it."""
         self._away = doing["state"] == "away"
-        if doing["number"] is not None:
-            self._deadline.cancel()
+        if doing["number"] is not None or doing["state"] == "troubled":
+            self._deadline.cancel()  # somebody has; or what is wrong was said already
 
     def _say(self) -> None:
         if not self._away:

@@ -183,6 +183,8 @@ class Presence(Message):
     """Labelled examples it could train on."""
     trains: bool = True
     """Whether it would take part in a round now."""
+    task: Digest | None = None
+    """Digest of the task that it recognises; since 1.1."""
     software: Annotated[str, Field(max_length=100)] = ""
 
 

@@ -14,6 +14,7 @@ from shared.broker_settings import BrokerSettings
 from shared.errors import BrokerError, StorageError
 from shared.protocol.messages import Announcement, Presence, Unavailable, Want
 from shared.protocol.topics import Topics
+from shared.task import DEFAULT_TASK
 from tests.aggregator.driver import settings
 from tests.end_to_end.federation.world import World, simulated, world
 from tests.loop_driver import LoopDriver
@@ -176,6 +177,23 @@ def test_who_is_gone_or_may_not_train_is_not_counted_and_a_break_forgets_all(
         *(alone.says("anna"), alone.connection.lose, alone.connection.connect, count),
     )
     assert there == [1, 0, 0, 0]
+
+
+def test_a_client_of_another_task_is_not_invited(
+    alone: Serves, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[Any] = []
+    alone.play(
+        alone.connection.connect,
+        alone.says("anna", task="0" * 64),
+        alone.says("anna", task="0" * 64),
+        alone.says("ben", task=DEFAULT_TASK.digest),
+        alone.says("clara"),  # of protocol 1.0, which knows no tasks
+        lambda: said.extend(alone.connection.take()),
+    )
+    opened = [one.clients for one in said if isinstance(one, Announcement) and one.state == "open"]
+    assert opened == [["ben", "clara"]]
+    assert caplog.text.count("anna: It is of another task, and not invited to rounds.") == 1
 
 
 def test_it_ends_when_the_broker_does_not_let_it_in(alone: Serves) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from edge_client.federation.readiness import Readiness
 from edge_client.federation.settings import PermissionSettings
+from shared.task import DEFAULT_TASK
 
 
 class Ready:
@@ -22,6 +23,7 @@ class Ready:
             count=lambda: self.count,
             refusal=self._refusal,
             clock=lambda: self.now,
+            task=DEFAULT_TASK.digest,
         )
 
     def _refusal(self, _: object, *, training: bool) -> str | None:
@@ -34,6 +36,7 @@ def test_it_trains_with_examples_and_its_owners_leave(caplog: pytest.LogCaptureF
     it = Ready()
     presence = it.readiness.look(training=False)
     assert (presence.state, presence.examples, presence.trains) == ("online", 5, True)
+    assert presence.task == DEFAULT_TASK.digest
     assert presence.software.startswith("chorus-edge ")
     it.why_not = "it runs on battery"
     presence = it.readiness.look(training=True)

@@ -171,6 +171,7 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"state": "waiting", "number": None}, True),
         ({"state": "away", "number": None}, False),
         ({"state": "waiting", "number": 3}, False),
+        ({"state": "troubled", "number": None}, False),
     ],
 )
 def test_it_says_when_nobody_has_announced_a_round(
