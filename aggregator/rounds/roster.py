@@ -1,37 +1,37 @@
-"""Who is there: told by the service, asked by everybody else.
+"""Who can train now: told by the service, asked by everybody else.
 
 The ledger has a copy for other processes, written when the service finds the time; an upload whose
-client goes is put aside. Neither is asked who is there.
+client goes is put aside. Neither is asked who can train.
 """
 
 from typing import Final
 
 MOST_CLIENTS: Final = 10_000
-"""Clients that may be present at once; further ones are not invited. Their names must fit into an
+"""Clients that may be ready at once; further ones are not invited. Their names must fit into an
 announcement."""
 
 
 class Roster:
-    """The clients that are there and allowed to train.
+    """The clients that are online and allowed to train.
 
     Attributes
     ----------
-    present
+    ready
         Their names.
     """
 
     def __init__(self) -> None:
-        self.present: set[str] = set()
+        self.ready: set[str] = set()
 
     def come(self, client: str) -> None:
         """Learn that a client is there and allowed to train; more than once is no harm."""
-        if len(self.present) < MOST_CLIENTS:
-            self.present.add(client)
+        if len(self.ready) < MOST_CLIENTS:
+            self.ready.add(client)
 
     def leave(self, client: str) -> None:
         """Learn that a client is gone, or not allowed to train."""
-        self.present.discard(client)
+        self.ready.discard(client)
 
     def forget(self) -> None:
         """Learn that it is not known who is there: those who are will be told of again."""
-        self.present.clear()
+        self.ready.clear()

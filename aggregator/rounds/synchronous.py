@@ -85,11 +85,11 @@ class Interrupted:
 class SynchronousRounds:
     """The rounds of a federation.
 
-    A round opens when a quorum is present, with clients sampled by the seed. It closes when as
-    many updates have been accepted as are wanted, or at its deadline. An invited client that leaves
-    is waited for until then: it may come back. With fewer than ``min_updates`` at the deadline the
-    round stays open for as long again; what was accepted stays, who was invited stays invited, and
-    as many others are invited as have not answered.
+    A round opens when a quorum is ready to train, with clients sampled by the seed. It closes when
+    as many updates have been accepted as are wanted, or at its deadline. An invited client that
+    leaves is waited for until then: it may come back. With fewer than ``min_updates`` at the
+    deadline the round stays open for as long again; what was accepted stays, who was invited stays
+    invited, and as many others are invited as have not answered.
 
     Parameters
     ----------
@@ -137,9 +137,9 @@ class SynchronousRounds:
         return self.ended if self.phase == "finished" else self.ended + 1
 
     @property
-    def present(self) -> int:
+    def ready(self) -> int:
         """How many clients are there and allowed to train."""
-        return len(self.roster.present)
+        return len(self.roster.ready)
 
     def start(self, now: float) -> Step:
         """Begin, or take up the round that was interrupted; called once, before all else."""
@@ -187,7 +187,7 @@ class SynchronousRounds:
         if len(self.counted) >= self._settings.min_updates:
             return self._closed()
         self.wake_at = now + self._settings.round_seconds
-        others = sorted(self.roster.present - self.invited)
+        others = sorted(self.roster.ready - self.invited)
         more = sample(others, len(self.invited) - len(self.counted), self._rng(len(self.invited)))
         if not more:
             return None
@@ -210,22 +210,22 @@ class SynchronousRounds:
         return self._open_if_quorum(now)
 
     def _open_if_quorum(self, now: float) -> Step:
-        if self.phase != "waiting" or len(self.roster.present) < self._settings.quorum:
+        if self.phase != "waiting" or len(self.roster.ready) < self._settings.quorum:
             return None
         self.wanted = self._wanted()
         # The small number keeps 10 * 1.1, which is 11 and a rounding error, from becoming 12.
         invitations = math.ceil(self.wanted * (1 + self._settings.over_selection) - 1e-9)
-        self.invited = frozenset(sample(sorted(self.roster.present), invitations, self._rng()))
+        self.invited = frozenset(sample(sorted(self.roster.ready), invitations, self._rng()))
         self.phase = "open"
         self.wake_at = now + self._settings.round_seconds
         return self._opened()
 
     def _wanted(self) -> int:
         """Say how many updates the round that opens wants: as the simulator does."""
-        present = len(self.roster.present)
-        share = max(1, round(self._settings.fraction * present))
+        ready = len(self.roster.ready)
+        share = max(1, round(self._settings.fraction * ready))
         wanted = self._settings.clients_per_round or share
-        return min(max(wanted, self._settings.min_updates), present)
+        return min(max(wanted, self._settings.min_updates), ready)
 
     def _rng(self, *names: int) -> np.random.Generator:
         return stream(self._settings.seed, "sampling", self.ended + 1, *names)

@@ -122,7 +122,7 @@ class _Serving:
             self._told = state.waiting
             if self._told:
                 log.info("%s", self._told)
-        if state.phase == "finished" and state.present and not self._bid_farewell:
+        if state.phase == "finished" and state.ready and not self._bid_farewell:
             self._bid_farewell = True
             log.info("Round %d was the last; devices fetch its model now.", state.number)
 

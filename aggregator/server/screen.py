@@ -39,7 +39,7 @@ class State:
     ----------
     phase, number
         Of the current round; see :class:`aggregator.rounds.synchronous.SynchronousRounds`.
-    present, quorum
+    ready, quorum
         Clients that are there and allowed to train; those that a round needs to open.
     invited, counted, wanted
         Clients of the round, and updates.
@@ -49,7 +49,7 @@ class State:
 
     phase: Phase
     number: int
-    present: int
+    ready: int
     quorum: int
     invited: int
     counted: int
@@ -62,15 +62,15 @@ class State:
         missing = self.wanted - self.counted
         if self.phase == "waiting":
             needed = _count(self.quorum, "client")
-            online = {0: "none is", 1: "1 is"}.get(self.present, f"{self.present} are")
-            return f"Round {self.number} waits for {needed}, {online} online."
-        if self.phase == "open" and self.present < missing:
-            online = {0: "no client is", 1: "only 1 client is"}.get(
-                self.present, f"only {self.present} clients are"
+            ready = {0: "none is", 1: "1 is"}.get(self.ready, f"{self.ready} are")
+            return f"Round {self.number} waits for {needed}, {ready} ready to train."
+        if self.phase == "open" and self.ready < missing:
+            ready = {0: "no client is", 1: "only 1 client is"}.get(
+                self.ready, f"only {self.ready} clients are"
             )
             return (
                 f"Round {self.number} waits for {_count(missing, 'update')}, but "
-                f"{online} online; at its deadline it goes on without them."
+                f"{ready} ready to train; at its deadline it goes on without them."
             )
         return ""
 
@@ -90,7 +90,7 @@ def look(federation: Federation, now: float) -> State:
     return State(
         phase=rounds.phase,
         number=rounds.number,
-        present=rounds.present,
+        ready=rounds.ready,
         quorum=federation.settings.quorum,
         invited=len(rounds.invited),
         counted=len(rounds.counted),
@@ -215,7 +215,7 @@ class Screen:
         settings = self._federation.settings
         table = Table(
             title=f"{settings.federation}: {settings.model}, {settings.strategy}; "
-            f"{_count(state.present, 'client')} online",
+            f"{_count(state.ready, 'client')} ready",
             title_justify="left",
         )
         for name in ("round", "state", "answered", "invited", "MB", "UAR before", "time"):

@@ -98,7 +98,7 @@ class Service:
             self._publish_chunk, settings.chunk, loop.worker("distribution")
         )
         self._announcer = Announcer(federation, self._publish_announcement, loop.clock)
-        self._farewell = Farewell(lambda: rounds.present, loop.clock)
+        self._farewell = Farewell(lambda: rounds.ready, loop.clock)
         self._forever = False
         self._unwritten = False
         self._write = loop.deadline(self._write_seen)

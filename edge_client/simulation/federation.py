@@ -334,6 +334,9 @@ class CentralTraining:
 
 
 def _spooled(update: Update, folder: Path) -> Update:
-    """Move an update's vector to the disk."""
-    file = VectorFile.write(folder / update.client, update.delta[:])
-    return Update(update.client, update.examples, file)
+    """Move an update's vectors to the disk."""
+    delta = VectorFile.write(folder / f"{update.client}.delta", update.delta[:])
+    control = None
+    if update.control is not None:
+        control = VectorFile.write(folder / f"{update.client}.control", update.control[:])
+    return Update(update.client, update.examples, delta, control)

@@ -97,9 +97,9 @@ def write_clips(folder: Path) -> list[Path]:
 def test_a_federation_without_any_configuration(terminals: Terminals, tmp_path: Path) -> None:
     one, other = write_clips(tmp_path / "clips")
     terminals.type("aggregator", AGGREGATOR, "serve", "--embedded-broker", "--rounds", "1")
-    terminals.wait_for("aggregator", "Round 1 waits for 2 clients, none is online.")
+    terminals.wait_for("aggregator", "Round 1 waits for 2 clients, none is ready to train.")
     terminals.type("one", EDGE_CLIENT, "run", "--wav", one)
-    terminals.wait_for("aggregator", "Round 1 waits for 2 clients, 1 is online.")
+    terminals.wait_for("aggregator", "Round 1 waits for 2 clients, 1 is ready to train.")
     terminals.type("other", EDGE_CLIENT, "run", "--wav", other)
     terminals.wait_for("one", "Round 1: the update was accepted.")
     terminals.wait_for("one", "Round 1 was the last; the model is in ")
@@ -153,7 +153,7 @@ def test_a_terminal_shows_a_live_table(terminals: Terminals) -> None:
     with suppress(OSError):  # the terminal's end
         while piece := os.read(terminal, 4096):
             shown += piece.decode(errors="replace")
-            if "waits for 2 clients, none is online" in shown and "Stopped" not in shown:
+            if "waits for 2 clients, none is ready to train" in shown and "Stopped" not in shown:
                 os.kill(child, signal.SIGINT)
     os.close(terminal)
     _, status = os.waitpid(child, 0)

@@ -56,7 +56,7 @@ def test_a_round_opens_when_the_quorum_is_there() -> None:
     assert come(rounds, "a", 2) is None
     rounds.roster.leave("a")
     assert come(rounds, "c", 3) is None
-    assert (rounds.phase, rounds.present) == ("waiting", 2)
+    assert (rounds.phase, rounds.ready) == ("waiting", 2)
     assert come(rounds, "a", 4) == Opened(1, ("a", "b", "c"), 3)
     assert rounds.wake_at == 64
 
@@ -195,7 +195,7 @@ def test_clients_are_bounded() -> None:
     rounds = SynchronousRounds(rules(quorum=10_000))
     for number in range(MOST_CLIENTS + 5):
         come(rounds, f"c{number:06}", 0)
-    assert rounds.present == MOST_CLIENTS
+    assert rounds.ready == MOST_CLIENTS
     assert rounds.phase == "open"
 
 

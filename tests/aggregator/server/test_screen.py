@@ -30,9 +30,9 @@ def drawn(screen: Screen) -> str:
 
 
 def test_it_says_who_is_waited_for(federation: Federation) -> None:
-    assert look(federation, 0).waiting == "Round 1 waits for 2 clients, none is online."
+    assert look(federation, 0).waiting == "Round 1 waits for 2 clients, none is ready to train."
     come(federation, ["anna"])
-    assert look(federation, 0).waiting == "Round 1 waits for 2 clients, 1 is online."
+    assert look(federation, 0).waiting == "Round 1 waits for 2 clients, 1 is ready to train."
     come(federation, ["ben"])
     assert look(federation, 0).waiting == ""
     put(federation, 1, random_update("anna", 1))
@@ -40,8 +40,8 @@ def test_it_says_who_is_waited_for(federation: Federation) -> None:
     assert look(federation, 0).waiting == "", "the one that has not answered is there"
     federation.rounds.roster.leave("ben")
     assert look(federation, 0).waiting == (
-        "Round 1 waits for 1 update, but no client is online; at its deadline it goes on without "
-        "them."
+        "Round 1 waits for 1 update, but no client is ready to train; at its deadline it goes on "
+        "without them."
     )
 
 
@@ -66,7 +66,7 @@ def test_the_table_has_what_was_and_what_is(federation: Federation) -> None:
     put(federation, 2, random_update("anna", 2))
     screen = Screen(federation, Console(file=StringIO()), clock=lambda: 7.0)
     lines = drawn(screen).splitlines()
-    assert "chorus: conv, fedavg; 2 clients online" in lines[0]
+    assert "chorus: conv, fedavg; 2 clients ready" in lines[0]
     (first,) = [line for line in lines if "done" in line]
     assert "2 of 2" in first
     assert "0.750" in first

@@ -167,7 +167,7 @@ def test_who_is_gone_or_may_not_train_is_not_counted_and_a_break_forgets_all(
     there: list[int] = []
 
     def count() -> None:
-        there.append(alone.federation.rounds.present)
+        there.append(alone.federation.rounds.ready)
 
     alone.play(
         alone.connection.connect,

@@ -35,6 +35,12 @@ class DriftFree(Scaffold):
     """SCAFFOLD by another name."""
 
 
+class DriftFreeTogether(Scaffold):
+    """SCAFFOLD, with all updates at hand at once."""
+
+    random_access = True
+
+
 class Unfinished(Strategy):
     """Do not say how to combine."""
 

@@ -205,6 +205,15 @@ def test_scaffold_corrects_by_the_paper_s_rule() -> None:
     assert 0 < more < 4 * 300, "a control variate goes along"
 
 
+def test_vectors_that_strategies_ask_for_reach_those_that_want_all_updates_at_once() -> None:
+    outcomes = [
+        run(federation(strategy=strategy, optimizer="sgd"), range(1, 4))
+        for strategy in ("scaffold", "tests.aggregator.strategies.own:DriftFreeTogether")
+    ]
+    streamed, together = (outcome[-1].weights.tobytes() for outcome in outcomes)
+    assert streamed == together
+
+
 @pytest.mark.parametrize(
     "values", [SCAFFOLD, {"strategy": "fedadam", "fraction": 0.5}, {"strategy": "fedavgm"}]
 )

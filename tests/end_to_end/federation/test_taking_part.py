@@ -63,7 +63,7 @@ def test_who_had_nothing_to_train_on_takes_part_when_there_is_something() -> Non
         own._readiness._count = lambda: 0
         it.rest()
         assert it.server
-        assert it.server.federation.rounds.present == 1
+        assert it.server.federation.rounds.ready == 1
         own._readiness._count = lambda: len(it.data[FIRST])
         own.examples_changed()
         it.settle()
@@ -80,7 +80,7 @@ def test_a_broker_that_comes_back_tells_who_is_there() -> None:
         it.network.restart(keep=False)
         it.rest()
         assert it.server
-        assert it.server.federation.rounds.present == 1
+        assert it.server.federation.rounds.ready == 1
         it.settle()
         it.check(simulated())
 
