@@ -15,7 +15,8 @@ class StoredUtterance:
     Attributes
     ----------
     identifier
-        Its number in the store, from 1; 0 if it could not be kept there.
+        Its number in the store, from 1; negative if it could not be kept there,
+        0 before that is known.
     heard_at
         When it ended, UTC.
     seconds
