@@ -95,10 +95,12 @@ class TensorFile:
         The file.
     header_limit
         Bytes its header may have.
+    called
+        What errors call it, instead of its path.
 
     Attributes
     ----------
-    path
+    path, called
         The same.
     metadata
         The header's own texts.
@@ -112,8 +114,11 @@ class TensorFile:
         it may be, or if the tensors it lists do not fill the file exactly.
     """
 
-    def __init__(self, path: Path, *, header_limit: int = HEADER_LIMIT) -> None:
+    def __init__(
+        self, path: Path, *, header_limit: int = HEADER_LIMIT, called: str | None = None
+    ) -> None:
         self.path = path
+        self.called = called or str(path)
         self._identity: tuple[int, ...] | None = None
         with self._opened() as file:
             status = os.fstat(file.fileno())
@@ -123,7 +128,7 @@ class TensorFile:
             except _HeaderError as error:
                 raise self._damaged(str(error)) from error
             except OSError as error:
-                raise WeightsError(f"Cannot read {path}: {error.strerror}.") from error
+                raise WeightsError(f"Cannot read {self.called}: {error.strerror}.") from error
 
     def read(self, name: str) -> NDArray[Any]:
         """Read a tensor whole; raise as :meth:`read_into` does."""
@@ -166,7 +171,7 @@ class TensorFile:
                         raise self._damaged("it has become shorter")
                     left = left[count:]
             except OSError as error:
-                raise WeightsError(f"Cannot read {self.path}: {error.strerror}.") from error
+                raise WeightsError(f"Cannot read {self.called}: {error.strerror}.") from error
 
     def _opened(self) -> FileIO:
         """Open the file, unless it is no file or not the one whose header was read."""
@@ -174,20 +179,20 @@ class TensorFile:
             # A pipe would be waited for without the flag.
             file = FileIO(self.path, opener=_open_at_once)
         except FileNotFoundError as error:
-            raise WeightsError(f"There is no file {self.path}.") from error
+            raise WeightsError(f"There is no file {self.called}.") from error
         except OSError as error:
-            raise WeightsError(f"Cannot read {self.path}: {error.strerror}.") from error
+            raise WeightsError(f"Cannot read {self.called}: {error.strerror}.") from error
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             file.close()
-            raise WeightsError(f"{self.path} is not a file.")
+            raise WeightsError(f"{self.called} is not a file.")
         if self._identity not in (None, _identity(status)):
             file.close()
-            raise WeightsError(f"{self.path} was changed while it was read.", "Try again.")
+            raise WeightsError(f"{self.called} was changed while it was read.", "Try again.")
         return file
 
     def _damaged(self, why: str) -> WeightsError:
-        return WeightsError(f"{self.path} is not a whole safetensors file ({why}).")
+        return WeightsError(f"{self.called} is not a whole safetensors file ({why}).")
 
 
 def write_tensors(

@@ -133,6 +133,8 @@ class UpdateFile:
         What it should be of.
     control
         Whether it should hold SCAFFOLD's second vector.
+    called
+        What errors call it, instead of its path.
 
     Attributes
     ----------
@@ -149,13 +151,19 @@ class UpdateFile:
     """
 
     def __init__(
-        self, path: Path, codec: Codec, architecture: Architecture, *, control: bool = False
+        self,
+        path: Path,
+        codec: Codec,
+        architecture: Architecture,
+        *,
+        control: bool = False,
+        called: str | None = None,
     ) -> None:
-        file = TensorFile(path)
+        file = TensorFile(path, called=called)
         prefixes = [_DELTA, _CONTROL] if control else [_DELTA]
         _check_layout(file, codec, architecture, prefixes)
         vectors = [codec.decode(InFile(file, prefix), architecture) for prefix in prefixes]
-        self._path = path
+        self._called = file.called
         self.delta: Vector = vectors[0]
         self.control: Vector | None = vectors[1] if control else None
 
@@ -183,8 +191,8 @@ class UpdateFile:
         # Not `>`, which a bound that is NaN would slip through.
         if not norm <= largest_norm:
             raise WeightsError(
-                f"The update {self._path.name} has norm {norm:.3g}, "
-                f"the largest allowed is {largest_norm:.3g}.",
+                f"{self._called} has norm {_above(norm, largest_norm)}, "
+                f"more than the {largest_norm:.15g} allowed.",
                 "Train with a smaller learning rate or fewer epochs.",
             )
         return norm
@@ -200,8 +208,14 @@ class UpdateFile:
                 squares += float(np.square(values, out=values).sum())
         # In float64 no sum of squares of finite float32 values is infinite.
         if not math.isfinite(squares):
-            raise WeightsError(f"The update {self._path.name} holds values that are not finite.")
+            raise WeightsError(f"{self._called} holds values that are not finite.")
         return math.sqrt(squares)
+
+
+def _above(norm: float, bound: float) -> str:
+    """Write a norm with as many digits as show that it is above a bound."""
+    texts = (f"{norm:.{digits}g}" for digits in range(5, 17))
+    return next((text for text in texts if float(text) > bound), f"{norm:.17g}")
 
 
 def _encoded(
@@ -221,11 +235,11 @@ def _check_layout(
     file: TensorFile, codec: Codec, architecture: Architecture, prefixes: list[str]
 ) -> None:
     """Raise unless the file says what it is and lists exactly the tensors of that."""
-    wrong = f"{file.path.name} is not an update of {architecture.name} in {codec.name}"
+    wrong = f"{file.called} is not an update of {architecture.name} in {codec.name}"
     for name, value in (("architecture", architecture.name), ("codec", codec.name)):
         if file.metadata.get(name) != value:
             raise WeightsError(f"{wrong}: its metadata say another {name}.")
-    check_task(file.metadata, architecture.task, file.path.name)
+    check_task(file.metadata, architecture.task, file.called)
     expected = {
         prefix + name: form
         for prefix in prefixes

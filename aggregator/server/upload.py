@@ -204,8 +204,16 @@ def check_update(
         sentence = "What arrived is not what was offered: its SHA-256 is another."
         return Refused(update=offer.update, reason="damaged", sentence=sentence)
     try:
-        file = UpdateFile(part.path, make_codec(offer.codec), architecture, control=control)
+        # A device is not told where the aggregator keeps what it has sent.
+        file = UpdateFile(
+            part.path,
+            make_codec(offer.codec),
+            architecture,
+            control=control,
+            called="the update",
+        )
         return file.check(largest_norm)
     except WeightsError as error:
         sentence = f"{error.problem} {error.remedy}".strip()[:500]
+        sentence = sentence[0].upper() + sentence[1:]
         return Refused(update=offer.update, reason="invalid", sentence=sentence)

@@ -165,12 +165,12 @@ def replace(part: str, array: Any) -> Callable[[Arrays, dict[str, str]], None]:
     [
         ("float32", put("delta/values", -1, np.nan), "not finite"),
         ("float32", put("delta/values", 0, np.inf), "not finite"),
-        ("float32", put("delta/values", 0, 1e9), r"norm 1e\+09, the largest allowed is 1e\+03"),
+        ("float32", put("delta/values", 0, 1e9), r"norm 1e\+09, more than the 1000 allowed"),
         ("float16", put("delta/values", 0, np.inf), "not finite"),
         ("int8", put("delta/scales", 0, np.nan), "a scale is"),
         ("int8", put("delta/scales", 0, -1), "a scale is"),
         ("int8", put("delta/scales", 0, 3.4e38), "not finite"),
-        ("int8", put("delta/scales", 0, 1e30), "the largest allowed"),
+        ("int8", put("delta/scales", 0, 1e30), "more than the 1000 allowed"),
         ("top5-int8", put("delta/positions", 0, 255), "not in order"),
         ("top5-int8", put("delta/counts", 3, 255), "count"),
         ("float16", put("delta/values", 3, np.nan), "not finite"),
@@ -205,8 +205,21 @@ def test_a_nan_that_signals_is_refused_without_a_warning(name: str, bits: int, p
 
 def test_a_bound_that_is_no_number_lets_nothing_pass(path: Path) -> None:
     encoded("int8").write(path)
-    with pytest.raises(WeightsError, match="largest allowed"):
+    with pytest.raises(WeightsError, match="more than the nan allowed"):
         UpdateFile(path, make_codec("int8"), SMALL).check(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("factor", "norm"), [(1.0004, "1000.4"), (1.0000001, r"1000.0001\d*"), (30, "30000")]
+)
+def test_a_norm_is_said_to_the_digit_that_is_too_much(factor: float, norm: str, path: Path) -> None:
+    def change(arrays: Arrays, _: dict[str, str]) -> None:
+        arrays["delta/values"][:] = 0
+        arrays["delta/values"][0] = 1000 * factor
+
+    tampered("float32", path, change)
+    with pytest.raises(WeightsError, match=f"has norm {norm}, more than the 1000 allowed"):
+        UpdateFile(path, make_codec("float32"), SMALL).check(1000)
 
 
 def test_a_control_variate_is_wanted_or_not(path: Path) -> None:

@@ -3,11 +3,14 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from aggregator.server.upload import SOON, State, Upload
+from aggregator.server.upload import SOON, State, Upload, check_update
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import Offer
+from shared.protocol.messages import Offer, Refused
+from shared.tensor_file import write_tensors
+from tests.edge_client.tiny import TINY
 
 CONTENT = bytes(range(256)) * 16
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -109,3 +112,49 @@ def test_no_step_is_left_out_and_nothing_comes_after_the_end(before: State, afte
     with pytest.raises(ValueError, match=f"is {before} cannot become {after}"):
         upload.become(after)
     assert upload.state == before
+
+
+def damaged(path: Path, kind: str) -> None:
+    """Write a file that is no update of the tiny model."""
+    values = np.full(TINY.parameters, 1e3, np.float32)
+    metadata = {"architecture": TINY.name, "codec": "float32"}
+    match kind:
+        case "none":
+            path.write_bytes(b"nothing of the kind")
+            return
+        case "empty":
+            path.write_bytes(b"")
+            return
+        case "metadata":
+            metadata["codec"] = "int8"
+        case "task":
+            metadata["task"] = '{"labels": []}'
+        case "shape":
+            values = values[1:]
+        case "nan":
+            values[0] = np.nan
+    write_tensors(path, {"delta/values": values}, metadata)
+
+
+@pytest.mark.parametrize("kind", ["none", "empty", "metadata", "task", "shape", "nan", "norm"])
+def test_a_refusal_does_not_say_where_the_update_lies(kind: str, tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    damaged(whole, kind)
+    content = whole.read_bytes()
+    update = hashlib.sha256(content).hexdigest()
+    one = Upload("anna", OFFER.model_copy(update={"update": update, "size": len(content) or 1}))
+    one.open(tmp_path / "uploads")
+    one.become("receiving")
+    assert one.part
+    if content:
+        one.take(Chunk(update, 0, content), 0, 0)
+        one.flush()
+    else:
+        one.part.size = 0
+    refused = check_update(one.part, one.offer, TINY, control=False, largest_norm=1000)
+    assert isinstance(refused, Refused)
+    assert refused.reason == "invalid"
+    assert not [
+        part for part in (str(tmp_path), ".part", update, "anna") if part in refused.sentence
+    ]
+    assert refused.sentence.startswith("The update ")

@@ -48,7 +48,7 @@ def refusals(one: World) -> list[Refusal]:
 @pytest.mark.parametrize(
     ("attack", "reason", "words"),
     [
-        (lambda m: m.send(update_file(1e4)), "invalid", "the largest allowed is"),
+        (lambda m: m.send(update_file(1e4)), "invalid", "more than the 1000 allowed"),
         (lambda m: m.send(with_value(float("nan"))), "invalid", "not finite"),
         (lambda m: m.send(with_value(float("inf"))), "invalid", "not finite"),
         (lambda m: m.send(update_file()[:-1000]), "invalid", ""),
