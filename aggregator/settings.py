@@ -10,10 +10,10 @@ from shared.architectures import MODELS, architecture_of
 from shared.environment import Prefix
 from shared.folders import state_folder
 from shared.protocol.topics import Name
-from shared.rounds import LONGEST_NAME, FederatedSettings
+from shared.rounds import LONGEST_NAME, LONGEST_ROUND, MOST_CLIENTS, FederatedSettings
 from shared.settings import Settings, Several
 from shared.task_settings import TaskSettings
-from shared.training import Positive
+from shared.training import Positive, Seed
 
 _MOST_CODECS: Final = 16
 """As many as an announcement may list."""
@@ -51,18 +51,18 @@ class ParticipationSettings(Settings):
 
     panel: ClassVar[str] = "Who takes part"
 
-    quorum: Annotated[int, Field(ge=1, le=10_000)] = 2
+    quorum: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] = 2
     """Clients that must be present, and allowed to train, for a round to open."""
-    clients_per_round: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    clients_per_round: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = None
     """Number of updates wanted in a round, instead of a fraction."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the clients present that a round wants updates of."""
     over_selection: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Share of clients invited beyond those wanted (0.3 invites 13 for 10): the round closes when
     as many have answered as are wanted, and the slowest are refused (Bonawitz et al., 2019)."""
-    round_seconds: Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)] = 600.0
+    round_seconds: Annotated[float, Field(gt=0, le=LONGEST_ROUND, allow_inf_nan=False)] = 600.0
     """Seconds from a round's opening to its deadline."""
-    min_updates: Annotated[int, Field(ge=1, le=10_000)] = 1
+    min_updates: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] = 1
     """Updates that must have come for a round to close at its deadline; with fewer it stays open
     for as long again, and others are invited too."""
     clients: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
@@ -159,7 +159,7 @@ class AggregatorSettings(
     the ledger keeps digest and ancestry."""
     initial: Path | None = None
     """Weights to start from (safetensors), instead of fresh ones."""
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    seed: Seed = 0
     """Seed of everything random: fresh weights, who is invited, the clients' shuffling."""
 
     @model_validator(mode="after")

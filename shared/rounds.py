@@ -11,6 +11,16 @@ from shared.training import Positive, TrainingSettings
 LONGEST_NAME: Final = 64
 """Characters of the name of a strategy or a codec: as many as messages take."""
 
+MOST_ROUNDS: Final = 1_000_000
+"""Rounds of a federation, and so the largest number of one."""
+
+MOST_CLIENTS: Final = 10_000
+"""Clients that may be present at once; further ones are not invited. Their names must fit into an
+announcement."""
+
+LONGEST_ROUND: Final = 31_536_000.0
+"""Seconds of a round, a year, until its deadline."""
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -19,7 +29,7 @@ class RoundSettings(Settings):
 
     panel: ClassVar[str] = "Rounds and strategy"
 
-    rounds: Annotated[int, Field(ge=1)] = 20
+    rounds: Annotated[int, Field(ge=1, le=MOST_ROUNDS)] = 20
     """Number of rounds."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Course of the clients' learning rate over the rounds: cosine falls to zero."""
@@ -45,9 +55,9 @@ class RoundSettings(Settings):
     """Correct fedadam's moments for their start at zero, as Keras does; Reddi et al. do not."""
     trim: Annotated[float, Field(ge=0, lt=0.5)] | None = None
     """Share that trimmed-mean cuts off at each end."""
-    byzantine: Annotated[int, Field(ge=0)] | None = None
+    byzantine: Annotated[int, Field(ge=0, le=MOST_CLIENTS)] | None = None
     """Number of hostile clients that krum and multi-krum withstand."""
-    select: Annotated[int, Field(ge=1)] | None = None
+    select: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = None
     """Number of updates that multi-krum averages."""
 
 

@@ -1,7 +1,7 @@
 """What a client is told about its training, and what it trains on."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,8 +13,14 @@ if TYPE_CHECKING:  # commands build their options from this module: --help does 
     import numpy as np
     from numpy.typing import NDArray
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_LARGEST: Final = 1e9
+"""What rates, norms and factors are at most: float32 still computes with it."""
+
+Positive = Annotated[float, Field(gt=0, le=_LARGEST, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=_LARGEST, allow_inf_nan=False)]
+
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""What random streams are opened with; SQLite and JSON's readers take as much."""
 
 
 class TrainingSettings(Settings):
@@ -34,9 +40,9 @@ class TrainingSettings(Settings):
     """Momentum of SGD; Adam's betas are 0.9 and 0.999."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 20
     """Examples a step."""
-    epochs: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Passes over the client's examples; one, if neither this nor ``steps`` is given."""
-    steps: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Optimiser steps, instead of epochs."""
     proximal: NotNegative = 0.0
     """FedProx's mu (Li et al., 2020): pulls the client's weights to the round's global ones."""

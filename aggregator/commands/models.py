@@ -7,6 +7,7 @@ import typer
 
 from aggregator.commands.options import Config
 from aggregator.settings import StateSettings
+from shared.rounds import MOST_ROUNDS
 from shared.settings import options_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ AsJson = Annotated[
 OfRound = Annotated[
     int | None,
     typer.Argument(
-        metavar="ROUND", min=0, help="The model after this round; the current one if not given."
+        metavar="ROUND",
+        min=0,
+        max=MOST_ROUNDS,
+        help="The model after this round; the current one if not given.",
     ),
 ]
 
@@ -111,7 +115,10 @@ def rollback(
     *,
     given: dict[str, Any],
     number: Annotated[
-        int, typer.Argument(metavar="ROUND", min=0, help="Go back to the model after this round.")
+        int,
+        typer.Argument(
+            metavar="ROUND", min=0, max=MOST_ROUNDS, help="Go back to the model after this round."
+        ),
     ],
     config: Config = None,
 ) -> None:

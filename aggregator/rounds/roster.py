@@ -4,11 +4,7 @@ The ledger has a copy for other processes, written when the service finds the ti
 client goes is put aside. Neither is asked who can train.
 """
 
-from typing import Final
-
-MOST_CLIENTS: Final = 10_000
-"""Clients that may be ready at once; further ones are not invited. Their names must fit into an
-announcement."""
+from shared.rounds import MOST_CLIENTS
 
 
 class Roster:

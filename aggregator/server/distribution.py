@@ -17,7 +17,7 @@ from typing import Final
 
 from shared.loop import Worker
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import Want
+from shared.protocol.messages import LAST_SEQUENCE, Want
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,11 @@ class Distribution:
                 digest, place = self._jobs.popleft()
                 if served := self._files.get(digest):
                     served.pending.discard(place)
+                    if self._sequence == LAST_SEQUENCE:
+                        # It begins anew: what was published before counts as not on its way.
+                        self._sequence = 0
+                        for each in self._files.values():
+                            each.sent.clear()
                     self._sequence += 1
                     served.sent[place] = self._sequence
                     return served, digest, place, self._sequence

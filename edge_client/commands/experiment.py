@@ -39,7 +39,9 @@ Preset = Annotated[
     str, typer.Option(help="paper (its protocol, no normalisation) or best (our settings).")
 ]
 Models = Annotated[list[str], typer.Option(help="Models: repeated, or separated by commas.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Runs of each cell, with seeds from --seed on.")]
+Seeds = Annotated[
+    int, typer.Option(min=1, max=1000, help="Runs of each cell, with seeds from --seed on.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew, do not resume.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
 Write = Annotated[
@@ -170,10 +172,11 @@ def personalisation(
         typer.Option(help="Folder of the global models, trained if not there; OUT/models."),
     ] = None,
     orders: Annotated[
-        int, typer.Option(min=1, help="Random orders in which each user's clips come.")
+        int, typer.Option(min=1, max=1000, help="Random orders in which each user's clips come.")
     ] = 10,
     tuned: Annotated[
-        int, typer.Option(min=0, help="In how many of them all weights are fine-tuned, too.")
+        int,
+        typer.Option(min=0, max=1000, help="In how many of them all weights are fine-tuned, too."),
     ] = 1,
     write: Write = None,
     json_: Json = False,

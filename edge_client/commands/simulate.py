@@ -26,7 +26,10 @@ def simulate(
         str | None, typer.Option(help="Start from tried settings: paper or best.")
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Runs with so many seeds, from --seed on; gives the spread.")
+        int,
+        typer.Option(
+            min=1, max=1000, help="Runs with so many seeds, from --seed on; gives the spread."
+        ),
     ] = 1,
     every_fold: Annotated[
         bool, typer.Option("--every-fold", help="Test on each group of speakers in turn.")

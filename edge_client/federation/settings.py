@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from shared.broker_settings import BrokerSettings
 from shared.protocol.topics import Name
+from shared.rounds import MOST_ROUNDS
 from shared.settings import Settings
 from shared.task_settings import TaskSettings
 
@@ -44,7 +45,7 @@ class FederationSettings(PermissionSettings, TaskSettings):
     what it recognised are sent with the update. 0 trains on all."""
     threads: Annotated[int, Field(ge=1, le=64)] | None = None
     """Threads to train with; the processor's cores if not given."""
-    leave_after: Annotated[int, Field(ge=1)] | None = None
+    leave_after: Annotated[int, Field(ge=1, le=MOST_ROUNDS)] | None = None
     """Leave when so many of this device's updates have been accepted; stay for ever if not given.
     """
 

@@ -4,15 +4,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from edge_client.simulation.run_folder import RoundRow
 from shared.architectures import Architecture
 from shared.errors import RunError, WeightsError
+from shared.rounds import MOST_ROUNDS
 from shared.task import DEFAULT_TASK
 from shared.tensor_file import TensorFile, write_tensors
 from shared.weights import Weights
@@ -22,12 +23,14 @@ _HEADER_LIMIT: Final = 1 << 26
 
 _WEIGHTS, _AVERAGE, _BEST, _STATE = "weights", "average", "best", "state."
 
+_Round = Annotated[int, Field(le=MOST_ROUNDS)]
+
 
 class _Facts(BaseModel):
     """The plain values of a checkpoint, as they stand in its file."""
 
-    number: int
-    chosen: int
+    number: _Round
+    chosen: _Round
     records: tuple[RoundRow, ...]
     task: str = DEFAULT_TASK.digest
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from shared.environment import Prefix
-from shared.rounds import STRATEGY_OPTIONS, FederatedSettings, Share
+from shared.rounds import MOST_CLIENTS, STRATEGY_OPTIONS, FederatedSettings, Share
 from shared.settings import Settings
 from shared.task_settings import TaskSettings
-from shared.training import Positive
+from shared.training import Positive, Seed
+
+_MOST_FOLDS: Final = 1000
+"""More speakers than a corpus has."""
 
 
 class CorpusSettings(Settings):
@@ -44,9 +47,9 @@ class ProtocolSettings(Settings):
 
     protocol: Literal["speakers", "paper"] = "speakers"
     """speakers (no speaker in both training and test), or paper (a random tenth is the test)."""
-    folds: Annotated[int, Field(ge=2)] = 6
+    folds: Annotated[int, Field(ge=2, le=_MOST_FOLDS)] = 6
     """Into how many groups the speakers are divided."""
-    fold: Annotated[int, Field(ge=1)] = 1
+    fold: Annotated[int, Field(ge=1, le=_MOST_FOLDS)] = 1
     """Which group of speakers is the test."""
     validation: bool = True
     """Keep a validation split (the next group of speakers; in the paper's protocol a random tenth
@@ -60,7 +63,7 @@ class SeedSettings(Settings):
 
     panel: ClassVar[str] = "Randomness"
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random: partition, fresh weights, shuffling, dropout, client sampling."""
 
 
@@ -97,7 +100,7 @@ class ModelSettings(Settings):
     builds a Keras model. See docs/models.md."""
     engine: Literal["keras", "tflite"] = "keras"
     """What trains: Keras, or the code that runs on devices."""
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Clients trained at a time, each on one core; the cores, at most 4, if not given."""
     initial: Path | None = None
     """Weights to start from (safetensors), instead of fresh ones."""
@@ -112,17 +115,17 @@ class PartitionSettings(Settings):
     """How the training examples are divided over the clients: random, single-emotion, speaker,
     dirichlet, quantity, a CSV file with the columns clip and client, or one of your own: its name,
     or package.module:function."""
-    clients: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    clients: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = None
     """Number of clients; if not given, one a speaker in the partition speaker, those of a file, or
     4."""
-    examples_per_client: Annotated[int, Field(ge=1)] | None = None
+    examples_per_client: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Draw at most this many examples for each client; with the random partition they may overlap,
     as in the paper."""
     alpha: Positive = 0.5
     """Concentration of the partitions dirichlet and quantity: the smaller, the more skewed."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the clients that take part in a round."""
-    clients_per_round: Annotated[int, Field(ge=1)] | None = None
+    clients_per_round: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = None
     """Number of clients that take part in a round, instead of a fraction."""
     client_dropout: Share = 0.0
     """Probability that a client of a round fails to send its update."""

@@ -5,11 +5,11 @@ import re
 import wave
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -35,7 +35,7 @@ class Order(BaseModel):
 class ExampleOrder(Order):
     """An order about an utterance."""
 
-    id: int
+    id: Annotated[int, Field(ge=1, lt=1 << 63)]
     """Which utterance."""
 
 

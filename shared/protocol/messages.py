@@ -23,8 +23,9 @@ from pydantic import (
 
 from shared.errors import ProtocolError
 from shared.protocol.topics import Name
+from shared.rounds import LONGEST_NAME, LONGEST_ROUND, MOST_CLIENTS, MOST_ROUNDS
 from shared.task import DEFAULT_TASK, FEWEST_LABELS, MOST_LABELS, Task
-from shared.training import TrainingSettings
+from shared.training import Seed, TrainingSettings
 
 T = TypeVar("T")
 
@@ -44,6 +45,15 @@ MOST_RANGES: Final = 256
 _ASKED_IN_1_0: Final = {"scaffold": ["control"]}
 """Vectors that clients send for strategies of 1.0, which announced no more than their names."""
 
+LAST_SEQUENCE: Final = (1 << 32) - 1
+"""Largest sequence number of a chunk: a frame has four bytes for it."""
+
+MOST_EXAMPLES: Final = 10**9
+"""Examples that a client may say it has."""
+
+_LARGEST_LOSS: Final = 3.5e38
+"""A mean of float32 losses is below it."""
+
 _SHOWN: Final = 200
 """Characters of the other side that an error repeats."""
 
@@ -52,7 +62,11 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 Size = Annotated[int, Field(ge=1, le=LARGEST_FILE)]
 
+RoundNumber = Annotated[int, Field(ge=1, le=MOST_ROUNDS)]
+
 Offset = Annotated[int, Field(ge=0, le=LARGEST_FILE)]
+
+CodecName = Annotated[str, Field(max_length=LONGEST_NAME)]
 
 RangeList = Annotated[list[tuple[Offset, Offset]], Field(max_length=MOST_RANGES)]
 """Half-open ranges of bytes, sorted and apart from each other."""
@@ -135,7 +149,7 @@ class Announcement(Message):
     """Tells this federation from an earlier one of the same name."""
     state: Literal["waiting", "open", "finished"]
     """Waiting for enough clients; open for updates; or no further round will come."""
-    round: Annotated[int, Field(ge=1)]
+    round: RoundNumber
     """Number of the round."""
     architecture: ArchitectureName
     task: TaskField = DEFAULT_TASK
@@ -148,20 +162,20 @@ class Announcement(Message):
     """The strategy's control variate (SCAFFOLD), as safetensors with the names of the weights."""
     training: Annotated[TrainingSettings, BeforeValidator(_known_settings)]
     """How clients train in this round."""
-    strategy: Annotated[str, Field(max_length=64)] = "fedavg"
+    strategy: Annotated[str, Field(max_length=LONGEST_NAME)] = "fedavg"
     """The strategy's name."""
     vectors: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=16)] | None = (
         None
     )
     """What clients send besides the difference of their weights: ``control``, the change of their
     control variate. Since 1.1: see :attr:`extra_vectors`."""
-    codecs: Annotated[list[str], Field(min_length=1, max_length=16)]
+    codecs: Annotated[list[CodecName], Field(min_length=1, max_length=16)]
     """How updates may be encoded; the first is preferred."""
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)]
+    seed: Seed
     """What clients open their random streams with."""
-    clients: list[Name] | None = None
+    clients: Annotated[list[Name], Field(max_length=MOST_CLIENTS)] | None = None
     """Who takes part; everybody, if not given."""
-    closes_in: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    closes_in: Annotated[FiniteFloat, Field(ge=0, le=LONGEST_ROUND)] | None = None
     """Seconds from this announcement to the round's deadline; the aggregator's clock alone counts.
     """
     closes_at: AwareDatetime | None = None
@@ -179,7 +193,7 @@ class Presence(Message):
     """That a client is there, retained; or, as its will, that it is not."""
 
     state: Literal["online", "offline"]
-    examples: Annotated[int, Field(ge=0, le=10**9)] = 0
+    examples: Annotated[int, Field(ge=0, le=MOST_EXAMPLES)] = 0
     """Labelled examples it could train on."""
     trains: bool = True
     """Whether it would take part in a round now."""
@@ -196,14 +210,14 @@ class Offer(Message):
     """SHA-256 of the update's file: its name in all that follows."""
     size: Size
     run: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    round: Annotated[int, Field(ge=1)]
+    round: RoundNumber
     model: Digest
     """The weights that the update is a difference to."""
     task: Digest = DEFAULT_TASK.digest
     """The task's digest; since 1.1, and that of the default task where it is not given."""
-    codec: Annotated[str, Field(max_length=64)]
-    examples: Annotated[int, Field(ge=1, le=10**9)]
-    loss: FiniteFloat | None = None
+    codec: CodecName
+    examples: Annotated[int, Field(ge=1, le=MOST_EXAMPLES)]
+    loss: Annotated[FiniteFloat, Field(ge=-_LARGEST_LOSS, le=_LARGEST_LOSS)] | None = None
     """Mean training loss."""
     confusion: Confusion | None = None
     """The round's global model on the client's held-out examples."""
@@ -215,7 +229,7 @@ class Want(Message):
     kind: Literal["want"] = "want"
     file: Digest
     ranges: RangeList
-    seen: Annotated[int, Field(ge=0)] = 0
+    seen: Annotated[int, Field(ge=0, le=LAST_SEQUENCE)] = 0
     """Highest sequence number of a chunk of this file that it received; 0 if none.
 
     What was published after it is on its way, and not published again.

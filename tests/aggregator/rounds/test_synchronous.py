@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from aggregator.rounds.roster import MOST_CLIENTS
 from aggregator.rounds.synchronous import (
     Closed,
     Interrupted,
@@ -19,6 +18,7 @@ from aggregator.rounds.synchronous import (
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.sampling import sample
 from shared.randomness import stream
+from shared.rounds import MOST_CLIENTS
 
 NAMES = [f"client-{number:05d}" for number in range(8)]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aggregator.server.distribution import MOST_ASKED, Distribution
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import Want
+from shared.protocol.messages import LAST_SEQUENCE, Want
 from tests.loop_driver import LoopDriver
 
 MODEL, OTHER = "a" * 64, "b" * 64
@@ -114,3 +114,14 @@ def test_whatever_is_asked_for_no_more_waits_than_a_file_has(
     it.work()
     it.distribution.close()
     assert len(it.published) <= -(-len(CONTENT) // CHUNK)
+
+
+def test_sequence_numbers_begin_anew_where_a_frame_has_no_more(
+    it: Distributing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(it.distribution, "_sequence", LAST_SEQUENCE - 1)
+    it.want(want((0, 2 * CHUNK)))
+    it.work()
+    assert [chunk.sequence for chunk in it.published] == [LAST_SEQUENCE, 1]
+    # Whoever has seen the last one gets what comes after it, rather twice than never.
+    assert it.want(want((0, 2 * CHUNK), seen=LAST_SEQUENCE)) == 2 * CHUNK

@@ -153,6 +153,9 @@ def test_orders_reach_the_device(client: Client, device: StandIn) -> None:
         ("correct", {"id": "1", "label": "sad"}),
         ("confirm", {"id": 1, "more": 1}),
         ("confirm", []),
+        ("confirm", {"id": 1 << 63}),
+        ("discard", {"id": 10**30}),
+        ("correct", {"id": -(1 << 64), "label": "sad"}),
         ("delete", {"id": 1}),
     ],
 )

@@ -11,6 +11,7 @@ from shared.errors import ProtocolError
 from shared.protocol.messages import (
     LARGEST_FILE,
     LARGEST_MESSAGE,
+    LAST_SEQUENCE,
     MOST_RANGES,
     Accepted,
     Announcement,
@@ -25,6 +26,7 @@ from shared.protocol.messages import (
     decode_reply,
     decode_request,
 )
+from shared.rounds import LONGEST_ROUND, MOST_ROUNDS
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from shared.training import TrainingSettings
 
@@ -33,7 +35,7 @@ DIGEST = "0123456789abcdef" * 4
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
 runs = st.binary(min_size=16, max_size=16).map(bytes.hex)
 names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,63}", fullmatch=True)
-finite = st.floats(allow_nan=False, allow_infinity=False)
+losses = st.floats(width=32, allow_nan=False, allow_infinity=False)
 counts = st.integers(0, 10**6)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=100)
 offsets = st.integers(0, LARGEST_FILE)
@@ -55,7 +57,7 @@ announcements = st.builds(
     federation=names,
     run=runs,
     state=st.sampled_from(["waiting", "open", "finished"]),
-    round=st.integers(1, 10**12),
+    round=st.integers(1, MOST_ROUNDS),
     architecture=st.sampled_from(["dense", "conv", "lstm", "tdnn-2"]),
     task=st.just(DEFAULT_TASK) | tasks,
     model=files,
@@ -70,7 +72,7 @@ announcements = st.builds(
     codecs=st.lists(texts, min_size=1, max_size=16),
     seed=st.integers(0, (1 << 63) - 1),
     clients=st.none() | st.lists(names, max_size=5),
-    closes_in=st.none() | st.floats(0, 1e9),
+    closes_in=st.none() | st.floats(0, LONGEST_ROUND),
     chunk=st.integers(1024, 1 << 24),
 )
 presences = st.builds(
@@ -85,15 +87,15 @@ offers = st.builds(
     update=digests,
     size=st.integers(1, LARGEST_FILE),
     run=runs,
-    round=st.integers(1, 10**12),
+    round=st.integers(1, MOST_ROUNDS),
     model=digests,
     task=st.just(DEFAULT_TASK.digest) | digests,
     codec=texts.map(lambda text: text[:64]),
     examples=st.integers(1, 10**9),
-    loss=st.none() | finite,
+    loss=st.none() | losses,
     confusion=st.none() | confusions,
 )
-wants = st.builds(Want, file=digests, ranges=ranges, seen=st.integers(0, 1 << 40))
+wants = st.builds(Want, file=digests, ranges=ranges, seen=st.integers(0, LAST_SEQUENCE))
 replies = st.one_of(
     st.builds(Received, update=digests, ranges=ranges, window=offsets),
     st.builds(Accepted, update=digests),
@@ -166,6 +168,16 @@ def test_another_major_version_is_refused_with_the_reason(
 def test_a_version_that_is_no_text_is_refused(version: object) -> None:
     with pytest.raises(ProtocolError, match="does not say its protocol"):
         Presence.decode(json.dumps({"protocol": version, "state": "online"}).encode())
+
+
+@pytest.mark.parametrize("number", [10**39, float("inf"), 1e300])
+@pytest.mark.parametrize("name", ["round", "size", "examples", "loss"])
+def test_a_number_that_nothing_could_hold_is_refused(name: str, number: float) -> None:
+    values = {"kind": "offer", "update": DIGEST, "size": 8, "run": "0" * 32, "round": 1}
+    values |= {"model": DIGEST, "codec": "int8", "examples": 3, "protocol": "1.1"}
+    assert decode_request(json.dumps(values).encode())
+    with pytest.raises(ProtocolError, match=f"message is wrong: (offer.)?{name}"):
+        decode_request(json.dumps(values | {name: number}).encode())
 
 
 json_values = st.recursive(
