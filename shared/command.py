@@ -28,9 +28,13 @@ def log_to_stderr() -> None:
     """Write the log of this process to standard error, one line each, for people and journals."""
     import logging
 
+    from shared.log_bound import LogBound
+
     # A journal stamps its lines itself.
     form = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s  %(message)s"
     logging.basicConfig(level=logging.WARNING, format=form, datefmt="%H:%M:%S", force=True)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogBound())
     for package in ("aggregator", "edge_client", "shared"):
         logging.getLogger(package).setLevel(logging.INFO)
 

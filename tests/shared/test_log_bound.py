@@ -1,0 +1,89 @@
+"""What others can cause to be logged does not fill the disk."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from shared.log_bound import MOST, MOST_EACH, LogBound
+
+
+class Kept(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def kept(now: list[float]) -> Iterator[Kept]:
+    handler = Kept()
+    handler.addFilter(LogBound(lambda: now[0]))
+    log = logging.getLogger("bounded")
+    log.propagate = False
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    yield handler
+    log.removeHandler(handler)
+
+
+def complain(client: str) -> None:
+    logging.getLogger("bounded").warning("%s: %s", client, "anything")
+
+
+def test_one_client_does_not_fill_the_log_and_hides_no_other(kept: Kept, now: list[float]) -> None:
+    for _ in range(10_000):
+        complain("mallory")
+    assert len(kept.lines) == MOST_EACH
+    assert "More of this kind is not logged" in kept.lines[-1]
+    assert "More" not in kept.lines[-2]
+    complain("anna")
+    assert kept.lines[-1] == "anna: anything"
+    now[0] = 3600
+    complain("mallory")
+    assert kept.lines[-1] == "mallory: anything"
+
+
+def test_many_clients_do_not_fill_it_either(kept: Kept) -> None:
+    for number in range(3 * MOST):
+        complain(f"client-{number}")
+    assert len(kept.lines) == MOST
+    logging.getLogger("bounded").error("Another place.")
+    assert kept.lines[-1] == "Another place."
+
+
+def test_what_is_no_warning_passes(kept: Kept) -> None:
+    for _ in range(100):
+        logging.getLogger("bounded").info("%s", "kitchen")
+    assert len(kept.lines) == 100
+
+
+FLOOD = """
+from shared.command import log_to_stderr
+from shared.loop import Loop
+
+log_to_stderr()
+loop = Loop()
+for _ in range(2000):
+    loop.message("mallory", b"x", lambda: 1 / 0)
+    loop.turn()
+"""
+
+
+def test_a_flood_of_what_cannot_be_handled_is_a_few_tracebacks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FLOOD], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr.count("ZeroDivisionError: division by zero") == MOST_EACH
+    assert len(done.stderr) < 50_000
