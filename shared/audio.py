@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shared import ffmpeg
 from shared.errors import AudioError
+from shared.files import open_file
 
 Samples = NDArray[np.float32]
 """An utterance: shape ``(samples,)``, float32 in [-1, 1], at :data:`RATE`."""
@@ -66,10 +67,29 @@ def read_clip(path: Path) -> Samples:
         that are not finite; or if it needs ffmpeg, and that is not there. The sentence names the
         file.
     """
-    if not path.is_file():
-        raise AudioError(f"There is no clip {path}.", "Check the name, or name its folder.")
+    check_is_file(path, "clip")
     by = _by_ffmpeg if path.suffix.lower() in ffmpeg.SUFFIXES else _by_libsndfile
     return _finished(f"The clip {path}", by(path))
+
+
+def check_is_file(path: Path, what: str) -> None:
+    """Raise :class:`AudioError` unless a file can be opened: a pipe would be waited for.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        What it should be: a clip, a recording.
+    """
+    try:
+        open_file(path).close()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError) as error:
+        raise AudioError(f"There is no {what} {path}.", "Check the name.") from error
+    except OSError as error:
+        raise AudioError(
+            f"The {what} {path} cannot be read: {error.strerror}.", "Give a file of sound."
+        ) from error
 
 
 def _by_ffmpeg(path: Path) -> Samples:

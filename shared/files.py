@@ -6,9 +6,11 @@ import fcntl
 import glob
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from shared.errors import ChorusError, StorageError
@@ -80,6 +82,32 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         aside.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def open_file(path: Path) -> FileIO:
+    """Open a file to be read. A pipe, a socket or a device is none: one may wait for it for ever.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is no file.
+    ValueError
+        If there can be no such path: it holds a zero byte.
+    """
+    # Looked at first: there are devices that do something when they are opened.
+    if stat.S_ISDIR(mode := path.stat().st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if stat.S_ISREG(mode):
+        file = FileIO(path, opener=_open_at_once)
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+    raise OSError(errno.EINVAL, "it is not a file")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for the other end of what may have become a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def sha256_of(path: Path) -> str:
     """Compute the SHA-256 of a file, in hexadecimal.
 
@@ -88,7 +116,7 @@ def sha256_of(path: Path) -> str:
     OSError
         If it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import os
-import stat
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WeightsError
-from shared.files import replacing
+from shared.files import open_file, replacing
 
 HEADER_LIMIT: Final = 1 << 16
 """Bytes a header may have; those of our largest model have 2,000."""
@@ -176,17 +175,12 @@ class TensorFile:
     def _opened(self) -> FileIO:
         """Open the file, unless it is no file or not the one whose header was read."""
         try:
-            # A pipe would be waited for without the flag.
-            file = FileIO(self.path, opener=_open_at_once)
+            file = open_file(self.path)
         except FileNotFoundError as error:
             raise WeightsError(f"There is no file {self.called}.") from error
         except OSError as error:
             raise WeightsError(f"Cannot read {self.called}: {error.strerror}.") from error
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            file.close()
-            raise WeightsError(f"{self.called} is not a file.")
-        if self._identity not in (None, _identity(status)):
+        if self._identity not in (None, _identity(os.fstat(file.fileno()))):
             file.close()
             raise WeightsError(f"{self.called} was changed while it was read.", "Try again.")
         return file
@@ -249,11 +243,6 @@ def _parts(
     yield _LENGTH.pack(len(text)) + text
     for _, tensor in ordered:
         yield np.ascontiguousarray(tensor).data
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting for the other end of what may turn out to be a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

@@ -1,6 +1,5 @@
 """Files of global models, named by the SHA-256 of their bytes."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Collection, Mapping
@@ -15,7 +14,7 @@ from aggregator.ledger import History, Model
 from aggregator.ledger.folder import FederationFolder
 from shared.architectures import Architecture, architecture_of
 from shared.errors import FederationError, WeightsError
-from shared.files import replacing, storage_errors
+from shared.files import replacing, sha256_of, storage_errors
 from shared.tensor_file import TensorFile, write_tensors
 from shared.weights import StoredVector, Vector, Weights, load_weights, save_weights
 
@@ -119,7 +118,7 @@ class ModelFiles:
         """Move the new file to its name."""
         new = self.folder / _NEW
         with storage_errors(new):
-            digest = _digest(new)
+            digest = sha256_of(new)
             new.replace(self.path(digest))
             # The name is to be as safe as the content.
             descriptor = os.open(self.folder, os.O_RDONLY)
@@ -131,7 +130,7 @@ class ModelFiles:
 
     def _check(self, digest: str) -> None:
         try:
-            found = _digest(self.path(digest))
+            found = sha256_of(self.path(digest))
         except OSError as error:
             raise self._lost(digest) from error
         if found != digest:
@@ -172,8 +171,3 @@ def files_of(history: History) -> ModelFiles:
     """Open the model files beside a ledger."""
     folder = FederationFolder(history.path.parent)
     return ModelFiles(folder.models, architecture_of(history.settings["model"], history.task))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_client.hearing.conversion import Conversion
 from edge_client.hearing.source import OnEvent, SourceEvent, ignore
-from shared.audio import RATE, Samples
+from shared.audio import RATE, Samples, check_is_file
 from shared.errors import AudioError, SettingsError
 
 READ = 50
@@ -54,8 +54,7 @@ class Recording:
     ) -> None:
         import soundfile
 
-        if not path.is_file():
-            raise AudioError(f"There is no recording {path}.", "Check the name.")
+        check_is_file(path, "recording")
         try:
             self._file = soundfile.SoundFile(path)
         except (soundfile.LibsndfileError, TypeError) as error:

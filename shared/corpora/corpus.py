@@ -1,6 +1,5 @@
 """What a corpus is: clips with labels, and the facts a person needs to obtain it."""
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Final, Protocol
 
 from shared.audio import SUFFIXES, Samples, read_clip
 from shared.errors import CorpusError
+from shared.files import sha256_of
 
 SHOWN: Final = 5
 """Entries of a wrong folder that an error names: enough to recognise the folder."""
@@ -50,8 +50,7 @@ class AudioFile:
         OSError
             If the file cannot be read.
         """
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(self.path)
 
 
 @dataclass(frozen=True, slots=True)

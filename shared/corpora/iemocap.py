@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, entries, not_there
 from shared.corpora.labels import label_of
 from shared.errors import CorpusError, SettingsError
+from shared.files import open_file
 from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
@@ -121,6 +122,7 @@ def _texts(folder: Path) -> dict[str, str]:
 def _lines(path: Path) -> list[str]:
     try:
         # A few sheets hold single bytes outside ASCII, in no stated encoding.
-        return path.read_text(encoding="latin-1").splitlines()
+        with open_file(path) as file:
+            return file.read().decode("latin-1").splitlines()
     except OSError as error:
         raise CorpusError(f"Cannot read {path}: {error.strerror}.") from error

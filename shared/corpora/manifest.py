@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from shared.corpora.corpus import (
 )
 from shared.corpora.labels import emotion_of, label_of
 from shared.errors import CorpusError
+from shared.files import open_file
 from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
@@ -119,7 +121,7 @@ def _rows(file: Path, task: Task) -> Iterator[Clip]:
     seen: dict[str, int] = {}
     try:
         # utf-8-sig: spreadsheets begin their CSV files with a byte-order mark.
-        with file.open(encoding="utf-8-sig", newline="") as lines:
+        with TextIOWrapper(open_file(file), encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines, strict=True)
             column = _label_column(file, list(reader.fieldnames or ()))
             for row in reader:

@@ -37,6 +37,9 @@ class FrontEnd:
         ``(n, features)``, one row a true frame and at most ``shape.frames`` of them. It raises
         :class:`AudioError` where the sound is too short. Best a function of a module: other
         processes can then compute with it, too.
+    largest
+        What no value of a feature goes beyond, either way: larger ones come of a damaged file, and
+        would spoil what features are normalised by.
 
     Raises
     ------
@@ -47,12 +50,20 @@ class FrontEnd:
     shape: FrontEndShape
     hop: float
     frame_features: "Callable[[Samples], Frames]"
+    largest: float = 1e6
 
     def __post_init__(self) -> None:
         if not SHORTEST_HOP <= self.hop <= LONGEST_HOP:
             raise ValueError(
                 f"the hop of {self.shape.name} should be {SHORTEST_HOP:g} to {LONGEST_HOP:g} s"
             )
+
+    def gives(self, frames: "Frames") -> bool:
+        """Say whether all values are such as it may give; shape ``(..., features)``."""
+        import numpy as np
+
+        # So put, NaN is none either.
+        return bool((np.abs(frames) <= self.largest).all())
 
     def compute(self, samples: "Samples") -> "Frames":
         """Compute the features of an utterance's frames.
@@ -105,6 +116,12 @@ class FrontEnd:
                 "finite.",
                 "Leave it out, or correct the front end.",
             )
+        if not self.gives(frames):
+            raise AudioError(
+                f"The clip cannot be turned into features: {name} gives values beyond "
+                f"±{self.largest:g}.",
+                "Leave it out, or let the front end say how large its values become (largest).",
+            )
         return frames
 
     def frames_of(self, seconds: float) -> int:
@@ -137,8 +154,8 @@ def _check(thing: Any) -> FrontEnd:
 FRONT_ENDS: Final = Registry(
     "front end",
     {
-        "paper34": FrontEnd(PAPER34, 0.1, _paper34),
-        "mfcc40": FrontEnd(MFCC40, 0.01, _mfcc40),
+        "paper34": FrontEnd(PAPER34, 0.1, _paper34, largest=1e3),
+        "mfcc40": FrontEnd(MFCC40, 0.01, _mfcc40, largest=1e4),
     },
     _check,
 )

@@ -1,4 +1,5 @@
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from shared.audio import LONGEST, RATE, clips_below, read_clip, to_utterance
+from shared.corpora import load_corpus
 from shared.errors import AudioError
+from shared.feature_cache import extract_features
+from shared.front_ends import FRONT_ENDS
 
 Array = NDArray[Any]
 
@@ -161,6 +165,37 @@ def test_unusable_files_are_named(tmp_path: Path) -> None:
     for missing in (clip, tmp_path):
         with pytest.raises(AudioError, match="There is no clip"):
             read_clip(missing)
+
+
+def not_files(folder: Path, suffix: str) -> list[Path]:
+    """Make a pipe, a socket and a link to a device; nobody writes to them."""
+    pipe, place, device = (folder / f"{name}{suffix}" for name in ("pipe", "socket", "device"))
+    os.mkfifo(pipe)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+    device.symlink_to("/dev/zero")
+    return [pipe, place, device]
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".m4a"])
+def test_a_pipe_a_socket_and_a_device_are_not_waited_for(suffix: str, tmp_path: Path) -> None:
+    for path in not_files(tmp_path, suffix):
+        with pytest.raises(AudioError, match=f"{path.name} cannot be read: it is not a file"):
+            read_clip(path)
+    assert clips_below(tmp_path) == []
+
+
+def test_in_a_manifest_and_in_a_corpus_they_are_skipped_with_the_reason(tmp_path: Path) -> None:
+    paths = not_files(tmp_path, ".wav")
+    rows = "".join(f"{path.name},sad,anna\n" for path in paths)
+    (tmp_path / "clips.csv").write_text(f"path,label,speaker\n{rows}clip.wav,sad,anna\n")
+    soundfile.write(tmp_path / "clip.wav", noise(RATE), RATE)
+    clips = load_corpus("manifest", tmp_path / "clips.csv").clips
+    found = extract_features(clips, FRONT_ENDS.get("paper34"), tmp_path / "cache", progress=False)
+    assert [clip.identifier for clip in found.clips] == ["clip.wav"]
+    assert [skipped.reason for skipped in found.skipped] == [
+        f"{path.name} cannot be read: it is not a file." for path in sorted(paths)
+    ]
 
 
 def test_empty_and_not_finite_files_are_named(tmp_path: Path) -> None:

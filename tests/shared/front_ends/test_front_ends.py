@@ -119,6 +119,7 @@ SHAPE = FrontEndShape("own", version=1, frames=20, features=3)
         (np.zeros((0, 3)), AudioError, "too short for a frame of own"),
         (np.full((5, 3), np.nan), AudioError, "own gives values that are not finite"),
         (np.full((5, 3), 1e300), AudioError, "own gives values that are not finite"),
+        (np.full((5, 3), -2e6), AudioError, r"own gives values beyond ±1e\+06"),
         ("nothing", AudioError, "as own fails with it: ValueError"),
         (None, AudioError, "own gives"),
     ],
