@@ -1,24 +1,32 @@
 """Examples in a file: everything but the sound, as NumPy arrays."""
 
 import json
+import math
 import os
+import zipfile
 from dataclasses import asdict
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edge_client.device.stored import Stored, check, check_names
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.errors import CorpusError
-from shared.files import replacing
+from shared.files import open_file, replacing
+from shared.front_ends import front_end_of
 from shared.task import DEFAULT_TASK, FrontEndShape
 
 _ROW: Final = 256
 _FRAME: Final = 8192
 """Bytes of an example besides its features and its texts, and of the file besides these."""
+
+_LARGEST: Final = 1 << 30
+"""Bytes of an archive when it is unpacked. What is not compressed may be larger."""
 
 _Arrays = dict[str, NDArray[Any]]
 
@@ -84,17 +92,64 @@ def read(path: Path) -> Stored:
         If the file is missing, damaged, or holds something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            stored = _checked(_of_this_version(dict(arrays)))
+        with open_file(path) as file:
+            _check_sizes(file)
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                stored = _checked(_of_this_version(dict(arrays)))
     except FileNotFoundError as error:
         raise CorpusError(f"There is no file {path}.") from error
     except Exception as error:  # NumPy and zipfile raise whatever comes of a damaged file
-        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        told = getattr(error, "strerror", None) or str(error)
+        reason = told.partition("\n")[0].rstrip(".") or type(error).__name__
         raise CorpusError(
             f"{path} does not hold examples: {reason}.",
             "Give a file of `edge-client examples export`.",
         ) from error
     return stored
+
+
+def read_for(path: Path, shape: FrontEndShape) -> Stored:
+    """Read examples for a store whose features are of this front end.
+
+    Raises
+    ------
+    CorpusError
+        As :func:`read`; and if the features are of another front end, or such as it never gives.
+    SettingsError
+        If this program does not have the front end.
+    """
+    stored = read(path)
+    if stored.front_end != shape:
+        raise CorpusError(
+            f"{path} holds features of {stored.front_end}, but this device's are of {shape}.",
+            "Give a file of a device with the same --front-end.",
+        )
+    front_end = front_end_of(shape)
+    if not front_end.gives(stored.features):
+        raise CorpusError(
+            f"{path} holds features beyond ±{front_end.largest:g}, which {shape.name} never gives.",
+            "Export it again: it is damaged, or made elsewhere.",
+        )
+    return stored
+
+
+def _check_sizes(file: FileIO) -> None:
+    """Raise unless the parts are as large as they say, and all together not too large.
+
+    Only headers are read. What a part says it holds is what zipfile gives of it at most.
+    """
+    size = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archived:
+        if sum(part.file_size for part in archived.infolist()) > max(_LARGEST, size):
+            raise ValueError(f"unpacked it would be larger than {_LARGEST >> 20} MiB")
+        for part in archived.infolist():
+            with archived.open(part) as content:
+                if npy.read_magic(content) != (1, 0):  # type: ignore[no-untyped-call] # NumPy's has no types
+                    raise ValueError(f"{part.filename} is of another version of NumPy's format")
+                shape, _, dtype = npy.read_array_header_1_0(content)  # type: ignore[no-untyped-call] # the same
+                if content.tell() + math.prod(shape) * dtype.itemsize != part.file_size:
+                    raise ValueError(f"{part.filename} has not the bytes of its shape")
 
 
 def _of_this_version(arrays: _Arrays) -> _Arrays:

@@ -25,7 +25,7 @@ from edge_client.device.stored import (
 )
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.audio import Samples
-from shared.errors import ChorusError, CorpusError, StorageError
+from shared.errors import ChorusError, StorageError
 from shared.features import Frames
 from shared.task import DEFAULT_TASK, LONGEST_NAME, Task
 
@@ -282,16 +282,11 @@ class ExampleStore:
         Raises
         ------
         CorpusError
-            If the file holds no examples, or features of another front end.
+            If the file holds no examples, or none of this front end.
+        SettingsError
+            If this program does not have the front end.
         """
-        stored = archive.read(path)
-        if stored.front_end != self.task.front_end:
-            raise CorpusError(
-                f"{path} holds features of {stored.front_end}, but this device's are of "
-                f"{self.task.front_end}.",
-                "Give a file of a device with the same front end, or start this device once with "
-                f"--front-end {stored.front_end.name}.",
-            )
+        stored = archive.read_for(path, self.task.front_end)
         places = zip(stored.features, stored.frames, strict=True)
         frames = (encode(features[:count]) for features, count in places)
         return self._take(zip(stored.recognitions, frames, strict=True))

@@ -1,6 +1,8 @@
 """Examples in a file: whatever is wrong with it is said in one sentence."""
 
 import io
+import os
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +73,7 @@ def test_files_that_are_no_archives_are_refused(path: Path) -> None:
     assert "does not hold examples" in refused(path.parent)
 
 
+@pytest.mark.filterwarnings("error")
 def test_damaged_compressed_files_are_refused(path: Path) -> None:
     with np.load(path) as arrays:
         np.savez_compressed(path, **arrays)
@@ -192,6 +195,60 @@ def test_utterances_of_any_length_come_back(tmp_path: Path) -> None:
     assert back.features.shape == (3, 150, 34)
     assert back.frames.tolist() == [1, 51, 120]
     assert np.array_equal(back.features[1, :51], frames(51, 51))
+
+
+def header(count: int) -> bytes:
+    """Write what stands before so many utterances' features in a part."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, 100, 34), }}"
+    return b"\x93NUMPY\1\0" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
+
+
+def packed(path: Path, parts: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archived:
+        for name, content in parts.items():
+            archived.writestr(f"{name}.npy", content)
+
+
+def test_what_would_unpack_to_gigabytes_is_refused_before_it_is(path: Path) -> None:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archived,
+        archived.open("features.npy", "w", force_zip64=True) as part,
+    ):
+        part.write(header(80_000))
+        for _ in range(800):
+            part.write(bytes(100 * 100 * 34 * 4))
+    assert path.stat().st_size < 2_000_000
+    tracemalloc.start()
+    assert "larger than 1024 MiB" in refused(path)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_a_part_that_has_not_the_bytes_of_its_shape_is_refused_unread(path: Path) -> None:
+    packed(path, {"features": header(1 << 40) + bytes(400)})
+    assert "has not the bytes of its shape" in refused(path)
+    packed(path, {"features": header(3).replace(b"\1\0", b"\2\0", 1) + bytes(40_800)})
+    assert "is of another version of NumPy's format" in refused(path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    assert "it is not a file" in refused(tmp_path / "pipe.npz")
+    assert "it is not a file" in refused(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38, 1001.0])
+def test_features_that_the_front_end_never_gives_are_refused(
+    value: float, path: Path, tmp_path: Path
+) -> None:
+    with np.load(path) as arrays:
+        spoiled = dict(arrays)
+    spoiled["features"][0, 3, 5] = value
+    np.savez(path, **spoiled)
+    with ExampleStore(tmp_path / "own.sqlite", limit_mb=10) as store:
+        with pytest.raises(CorpusError, match=r"beyond ±1000, which paper34 never gives"):
+            store.import_(path)
+        assert not list(store.kept())
 
 
 def test_an_empty_file_comes_back(tmp_path: Path) -> None:
