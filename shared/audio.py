@@ -4,6 +4,7 @@ Files, arrays and the microphone all come through here, so a clip has the same s
 as in a simulation.
 """
 
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -165,6 +166,44 @@ def to_utterance(samples: NDArray[Any], rate: float) -> Samples:
     return _finished(name, _gathered([_full_scale_one(samples)], rate))
 
 
+class Resampler:
+    """Brings sound to 16 kHz, piece by piece.
+
+    It is let go of at the end of the process whoever still has it, such as a microphone at Ctrl-C:
+    else soxr complains in twenty lines of something that has leaked.
+
+    Parameters
+    ----------
+    rate
+        Sampling rate of what comes, in Hz.
+    """
+
+    def __init__(self, rate: float) -> None:
+        import soxr
+
+        self._held = [soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")]
+        weakref.finalize(self, self._held.clear)
+
+    def feed(self, samples: NDArray[np.float32], *, last: bool = False) -> Samples:
+        """Take what has come, and give what can be said of it already.
+
+        Parameters
+        ----------
+        samples
+            Shape ``(n,)``, float32.
+        last
+            That it is all: the rest comes out too.
+
+        Returns
+        -------
+        Samples
+            Shape ``(m,)``, float32, 16 kHz.
+        """
+        (stream,) = self._held
+        resampled: Samples = stream.resample_chunk(np.ascontiguousarray(samples), last=last)
+        return resampled
+
+
 def clips_below(folder: Path) -> list[Path]:
     """Find the audio files below a folder, by what their names end in, in order of their paths."""
     return sorted(
@@ -206,12 +245,10 @@ def _gathered(blocks: Iterable[NDArray[np.float32]], rate: float) -> Samples:
 
 
 def _resampled(blocks: Iterable[Samples], rate: float) -> Iterator[Samples]:
-    import soxr
-
-    stream = soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
+    resampler = Resampler(rate)
     for block in blocks:
-        yield stream.resample_chunk(np.ascontiguousarray(block))
-    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+        yield resampler.feed(block)
+    yield resampler.feed(np.empty(0, np.float32), last=True)
 
 
 def _finished(name: str, samples: Samples) -> Samples:

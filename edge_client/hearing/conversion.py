@@ -1,13 +1,12 @@
 """From what a device or a file gives to blocks of 16 kHz mono: one path for both."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.hearing.source import BLOCK
-from shared.audio import RATE, Samples
+from shared.audio import RATE, Resampler, Samples
 
 
 class Conversion:
@@ -23,11 +22,7 @@ class Conversion:
 
     def __init__(self, rate: float, channel: int | None = None) -> None:
         self._channel = channel
-        self._resampler: Any = None
-        if rate != RATE:
-            import soxr
-
-            self._resampler = soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
+        self._resampler = Resampler(rate) if rate != RATE else None
         self._rest: Samples = np.empty(0, np.float32)
 
     def feed(self, frames: NDArray[np.float32], *, last: bool = False) -> Iterator[Samples]:
@@ -49,7 +44,7 @@ class Conversion:
         sound = np.clip(np.nan_to_num(frames, nan=0, posinf=0, neginf=0), -1, 1)
         mono = sound.mean(axis=1) if self._channel is None else sound[:, self._channel - 1]
         if self._resampler is not None:
-            mono = self._resampler.resample_chunk(np.ascontiguousarray(mono), last=last)
+            mono = self._resampler.feed(mono, last=last)
         self._rest = np.concatenate([self._rest, mono])
         while len(self._rest) >= BLOCK:
             block, self._rest = self._rest[:BLOCK], self._rest[BLOCK:]
