@@ -57,9 +57,26 @@ class RunError(ChorusError):
 
 
 class StorageError(ChorusError):
-    """The disk is full, or a folder cannot be written."""
+    """The disk is full, or a folder cannot be written.
+
+    Attributes
+    ----------
+    full
+        Whether there was no room: then it can be tried again when there is.
+    """
 
     exit_code = 14
+    full = False
+
+    @classmethod
+    def full_disk(cls, path: object) -> "StorageError":
+        """Make the error of a disk that has no room for a file."""
+        error = cls(
+            f"The disk is full while writing {path}.",
+            "Free some space and start again: what was finished is kept.",
+        )
+        error.full = True
+        return error
 
 
 class MissingPartError(ChorusError):

@@ -23,10 +23,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(
-                f"The disk is full while writing {path}.",
-                "Free some space and start again: what was finished is kept.",
-            ) from error
+            raise StorageError.full_disk(path) from error
         raise StorageError(
             f"Cannot write {path}: {error.strerror or error}.", "Give another place."
         ) from error

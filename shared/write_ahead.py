@@ -7,6 +7,9 @@ from typing import Final
 BUSY_SECONDS: Final = 10.0
 """How long to wait while another process writes; its transactions take milliseconds."""
 
+NO_ROOM: Final = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
+"""How SQLite's names for a full disk begin: it depends on what it wanted to write."""
+
 _AGAIN_SECONDS: Final = 0.005
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import FederationError, StorageError
-from shared.write_ahead import BUSY_SECONDS, write_ahead
+from shared.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
 
 _FIRST: Final = """
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -83,11 +83,8 @@ def database_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorname == "SQLITE_FULL":
-            raise StorageError(
-                f"The disk is full while writing {path}.",
-                "Free some space and start again: what was finished is kept.",
-            ) from error
+        if error.sqlite_errorname.startswith(NO_ROOM):
+            raise StorageError.full_disk(path) from error
         if error.sqlite_errorname.startswith("SQLITE_BUSY"):
             raise FederationError(f"{path} is held by another process.", "Try again.") from error
         raise StorageError(f"Cannot use {path}: {error}.") from error

@@ -13,11 +13,12 @@ from aggregator.rounds.federation import Federation, Validate
 from aggregator.rounds.scoring import scores_of
 from aggregator.rounds.validation import Validation, validation_examples
 from aggregator.server.screen import Screen, ended, look
-from aggregator.server.service import Service
+from aggregator.server.service import STORAGE_RETRY, Service
 from aggregator.server.settings import ServeSettings
 from shared.architectures import architecture_of
 from shared.broker_settings import PLAIN_PORT, BrokerSettings
 from shared.command import log_to_stderr, progress_console
+from shared.errors import StorageError
 from shared.inference import Inference
 from shared.randomness import stream
 from shared.task_settings import options_for
@@ -26,7 +27,12 @@ from shared.weights import initial_weights
 log = logging.getLogger(__name__)
 
 
-def serve(settings: ServeSettings, *, make: Callable[..., Service] = Service) -> None:
+def serve(
+    settings: ServeSettings,
+    *,
+    make: Callable[..., Service] = Service,
+    sleep: Callable[[float], object] = time.sleep,
+) -> None:
     """Serve a federation until its last round, or until stopped by a signal.
 
     Parameters
@@ -35,6 +41,8 @@ def serve(settings: ServeSettings, *, make: Callable[..., Service] = Service) ->
         Everything of the command.
     make
         Makes the service.
+    sleep
+        Waits so many seconds, while the disk is full.
 
     Raises
     ------
@@ -46,7 +54,8 @@ def serve(settings: ServeSettings, *, make: Callable[..., Service] = Service) ->
     """
     console = progress_console()
     with ExitStack() as stack:
-        federation = stack.enter_context(Federation(settings, _validation(settings)))
+        log_to_stderr()
+        federation = stack.enter_context(_opened(settings, sleep))
         if settings.embedded_broker:
             port = settings.broker.port or PLAIN_PORT
             own = EmbeddedBroker(settings.part(EmbeddedBrokerSettings), port)
@@ -55,7 +64,6 @@ def serve(settings: ServeSettings, *, make: Callable[..., Service] = Service) ->
         if console.is_terminal and not console.is_dumb_terminal:
             console.print(_begins(settings, federation), soft_wrap=True, markup=False)
             screen = stack.enter_context(Screen(federation, console))
-        log_to_stderr()
         if screen:
             for handler in logging.getLogger().handlers:
                 handler.addFilter(screen.filter)
@@ -67,6 +75,21 @@ def serve(settings: ServeSettings, *, make: Callable[..., Service] = Service) ->
         console.print(after, soft_wrap=True, markup=False)
     else:
         log.info("%s", after)
+
+
+def _opened(settings: ServeSettings, sleep: Callable[[float], object]) -> Federation:
+    """Open the federation; while the disk is full, wait until there is room."""
+    validate, said = _validation(settings), False
+    while True:
+        try:
+            return Federation(settings, validate)
+        except StorageError as error:
+            if not error.full:
+                raise
+            if not said:
+                log.error("%s Free some space: it goes on by itself.", error.problem)  # noqa: TRY400 -- a full disk
+            said = True
+        sleep(STORAGE_RETRY)
 
 
 def _validation(settings: ServeSettings) -> Validate | None:

@@ -36,7 +36,7 @@ from shared.protocol.topics import Topics
 
 log = logging.getLogger(__name__)
 
-_STORAGE_RETRY: Final = 10.0
+STORAGE_RETRY: Final = 10.0
 """Seconds until something is tried again that a full disk has prevented."""
 
 _WRITE_SEEN: Final = 5.0
@@ -174,7 +174,7 @@ class Service:
 
     def _later(self, what: Action) -> None:
         """Do something again after a while."""
-        self._loop.later(_STORAGE_RETRY, what)
+        self._loop.later(STORAGE_RETRY, what)
 
     # ------------------------------------------------------------------ the network
 

@@ -123,7 +123,8 @@ def read_for(path: Path, shape: FrontEndShape) -> Stored:
     if stored.front_end != shape:
         raise CorpusError(
             f"{path} holds features of {stored.front_end}, but this device's are of {shape}.",
-            "Give a file of a device with the same --front-end.",
+            "Give a file of a device with the same front end, or start this device once with "
+            f"--front-end {stored.front_end.name}.",
         )
     front_end = front_end_of(shape)
     if not front_end.gives(stored.features):

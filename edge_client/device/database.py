@@ -11,7 +11,7 @@ from typing import Any
 from edge_client.device.migrations import migrate
 from shared.errors import StorageError
 from shared.files import storage_errors
-from shared.write_ahead import BUSY_SECONDS, write_ahead
+from shared.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -49,11 +49,8 @@ def database_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
-        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")):
-            raise StorageError(
-                f"The disk is full while writing {path}.",
-                "Free some space: what was kept before is still there.",
-            ) from error
+        if name.startswith(NO_ROOM):
+            raise StorageError.full_disk(path) from error
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
             raise StorageError(
                 f"Cannot write {path}: {error}.", "Choose a folder you may write to (--state)."

@@ -1,7 +1,10 @@
 """What ``aggregator serve`` puts together, and what it says."""
 
+import os
+import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from aggregator.rounds.synchronous import Closed
 from aggregator.server.run import serve
 from aggregator.server.settings import ServeSettings
 from shared.broker_settings import BrokerSettings
+from shared.errors import StorageError
 from tests.aggregator.driver import come, put, random_update
 
 pytestmark = pytest.mark.usefixtures("tiny", "handlers")
@@ -105,3 +109,47 @@ def test_one_that_has_ended_says_so_at_once(
     capfd.readouterr()
     serve_scripted(tmp_path)
     assert "Its last round has ended." in capfd.readouterr().err
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of a megabyte; only root may."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    mounts = not os.geteuid() and shutil.which("mount")
+    if not mounts or subprocess.run(mount, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_on_a_full_disk_it_waits_for_room_says_so_once_and_goes_on(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filler, size = small_disk / "filler", 1 << 20
+    filler.write_bytes(bytes(size - 4096))
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        # There is room for more and more: the lock, the ledger, the model.
+        os.truncate(filler, max(0, size - 4096 - 24_576 * len(waited)))
+        assert len(waited) < 60
+
+    def make(*arguments: Any, **more: Any) -> Any:
+        filler.unlink()
+        return Scripted(*arguments, **more)
+
+    given = {"state": small_disk / "state", "codecs": "float32", "rounds": 1}
+    serve(ServeSettings.parse(given), make=make, sleep=sleep)
+    assert len(waited) > 2
+    log = capsys.readouterr().err
+    assert log.count("disk is full") == log.count("Free some space: it goes on by itself.") == 1
+    assert "Round 1 was the last" in log
+
+
+def test_a_folder_that_cannot_be_written_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="Cannot write"):
+        serve_scripted(tmp_path / "file" / "state")
