@@ -16,10 +16,11 @@ from aggregator.server.admission import refusal
 from aggregator.server.inbox import Inbox
 from aggregator.server.rejections import Rejections
 from aggregator.server.upload import SOON, Upload, check_update
-from shared.errors import ChorusError, StorageError
+from shared.errors import ChorusError, ProtocolError, StorageError
 from shared.loop import Action, Loop, Worker
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import Accepted, Message, Offer, Refused
+from shared.protocol.messages import Accepted, Message, Offer, Received, Refused
+from shared.protocol.ranges import Ranges
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,8 @@ class Receiving:
             refused = Refused(update=offer.update, reason="unwelcome", sentence=sentence)
             self._refuse(client, offer, refused)
         else:
-            self._reply(client, self._inbox.offer(client, offer, self._clock()))
+            received = self._inbox.offer(client, offer, self._clock())
+            self._acknowledge(client, offer, received)
             self._flush()
 
     def chunk(self, client: str, frame: bytes) -> None:
@@ -107,11 +109,27 @@ class Receiving:
         client will send it again.
         """
         try:
-            within = self._inbox.chunk(client, Chunk.decode(frame), self._clock())
+            chunk = Chunk.decode(frame)
+            self._check_whole(client, chunk)
+            within = self._inbox.chunk(client, chunk, self._clock())
             if within is not None:
                 self._loop.put(partial(self._flush_within, within))
         except ChorusError as error:
             self._rejections.about(client, f"{error.problem} {error.remedy}".strip())
+
+    def _acknowledge(self, client: str, offer: Offer, received: Received) -> None:
+        """Say what is safe, in whole chunks: an earlier process may have had others."""
+        safe = Ranges(received.ranges).whole(self._federation.settings.chunk, offer.size)
+        self._reply(client, received.model_copy(update={"ranges": list(safe)}))
+
+    def _check_whole(self, client: str, chunk: Chunk) -> None:
+        """Raise unless a piece is a whole chunk: those of a byte would cost a range each."""
+        upload, size = self._inbox.find(client, chunk.digest), self._federation.settings.chunk
+        if upload is None:
+            return
+        whole = min(size, upload.offer.size - chunk.offset)
+        if chunk.offset % size or len(chunk.payload) != whole:
+            raise ProtocolError(f"A piece of its update is no whole chunk of {size} bytes.")
 
     def suspend(self, client: str) -> None:
         """Learn that a client is gone: others may have its place."""
@@ -122,7 +140,7 @@ class Receiving:
         """Let those in whose turn it is."""
         self._looked = self._clock()
         for upload in self._inbox.admit(self._looked):
-            self._reply(upload.client, self._inbox.received(upload))
+            self._acknowledge(upload.client, upload.offer, self._inbox.received(upload))
         self._flush()
 
     def clear(self) -> None:
@@ -150,7 +168,7 @@ class Receiving:
         self._federation.ledger.see(upload.client, bytes_up=safe - upload.told)
         upload.told = safe
         if upload.state in ("receiving", "arrived"):
-            self._reply(upload.client, self._inbox.received(upload))
+            self._acknowledge(upload.client, upload.offer, self._inbox.received(upload))
             if upload.complete:
                 self._check(upload)
         if upload.fresh:
@@ -164,7 +182,7 @@ class Receiving:
 
         def tell() -> None:
             if upload.placed:
-                self._reply(upload.client, self._inbox.received(upload))
+                self._acknowledge(upload.client, upload.offer, self._inbox.received(upload))
 
         self._later(tell)
 

@@ -38,9 +38,9 @@ class Delivery:
         loop.watch(lambda: self._again_at, self._look)
 
     @property
-    def under_way(self) -> bool:
-        """Whether an update has been offered."""
-        return self._sending is not None
+    def chunk(self) -> int | None:
+        """Bytes of the chunks that an offered update is sent in; ``None`` if none is."""
+        return self._sending.chunk if self._sending else None
 
     @property
     def _again_at(self) -> float | None:

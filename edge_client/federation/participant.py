@@ -292,7 +292,7 @@ class Participant:
         self._client_state.enter(announcement.run)
         if self._client_state.offer is not None:
             self._tell("sending", "")
-            if not self._delivery.under_way:
+            if self._delivery.chunk != announcement.chunk:
                 self._delivery.begin(announcement.chunk)
             return
         mine = announced.invites and self._readiness.trains

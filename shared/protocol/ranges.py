@@ -49,6 +49,14 @@ class Ranges:
         where = bisect_right(self._begins, begin) - 1
         return begin >= end or (where >= 0 and end <= self._ends[where])
 
+    def whole(self, chunk: int, size: int) -> Iterator[tuple[int, int]]:
+        """Give what of the set is whole chunks of a file of so many bytes, the last one too."""
+        for begin, end in self:
+            first = -(-begin // chunk) * chunk
+            last = end if end >= size else end // chunk * chunk
+            if first < last:
+                yield first, last
+
     def missing(self, size: int) -> Iterator[tuple[int, int]]:
         """Give what is not in the set, of the offsets from 0 to ``size``, in order."""
         reached = 0

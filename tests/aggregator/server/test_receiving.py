@@ -14,7 +14,7 @@ from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Accepted, Message, Offer, Received, Refused
-from tests.aggregator.driver import put, random_update
+from tests.aggregator.driver import put, random_update, settings
 from tests.aggregator.server.updates import offer_of, open_round, update_of
 from tests.loop_driver import LoopDriver
 
@@ -92,7 +92,7 @@ def test_what_arrives_is_acknowledged_when_it_is_safe_and_counts_when_it_is_chec
     (received,) = it.told("anna")
     assert isinstance(received, Received)
     assert (received.ranges, received.window > 0) == ([], True)
-    it.receiving.chunk("anna", Chunk(offer.update, 0, content[:1000]).encode())
+    it.receiving.chunk("anna", Chunk(offer.update, 0, content[:1024]).encode())
     it.driver.rest()
     assert not it.driver.workers["disk"].work, "little waits for more"
     it.driver.after(0.125)
@@ -100,7 +100,7 @@ def test_what_arrives_is_acknowledged_when_it_is_safe_and_counts_when_it_is_chec
     it.driver.work("disk")
     (received,) = it.told("anna")
     assert isinstance(received, Received)
-    assert received.ranges == [(0, 1000)]
+    assert received.ranges == [(0, 1024)]
     it.send("anna", offer, content)
     it.driver.rest()
     it.driver.work("disk")
@@ -230,6 +230,47 @@ def test_a_chunk_that_is_none_ends_nothing(it: Receives, content: bytes) -> None
     it.send("anna", offer, content)
     it.work()
     assert it.told("anna")[-1] == Accepted(update=offer.update)
+
+
+def test_pieces_that_are_no_whole_chunks_are_left_aside_and_said_once(
+    it: Receives, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    offer = it.offer("anna", content)
+    for offset in range(0, 4096, 2):
+        it.receiving.chunk(
+            "anna", Chunk(offer.update, offset, content[offset : offset + 1]).encode()
+        )
+    it.receiving.chunk("anna", Chunk(offer.update, 0, content[:2048]).encode())
+    it.receiving.chunk("anna", Chunk(offer.update, 512, content[512:1536]).encode())
+    it.driver.after(1)
+    assert not it.driver.workers["disk"].work
+    assert [one.stat().st_size for one in it.federation.folder.uploads.glob("*.ranges")] == [0]
+    said = [record.message for record in caplog.records if "no whole chunk" in record.message]
+    assert said == ["anna: A piece of its update is no whole chunk of 1024 bytes."]
+    it.send("anna", offer, content)
+    it.work()
+    assert it.told("anna")[-1] == Accepted(update=offer.update)
+
+
+def test_who_has_sent_other_chunks_before_is_told_of_those_that_are_whole_now(
+    tmp_path: Path, content: bytes
+) -> None:
+    with receives(tmp_path, ["anna", "ben"]) as it:
+        offer = it.offer("anna", content)
+        for begin in (0, 1024, 2048):
+            it.receiving.chunk(
+                "anna", Chunk(offer.update, begin, content[begin : begin + 1024]).encode()
+            )
+        it.driver.after(1)
+        it.driver.work("disk")
+    with Federation(settings(tmp_path / "state", quorum=2, chunk=2048)) as federation:
+        federation.rounds.start(0)
+        it = Receives(federation, tmp_path)
+        it.offer("anna", content)
+        (received,) = it.told("anna")
+        assert isinstance(received, Received)
+        assert received.ranges == [(0, 2048)]
+        it.receiving.close()
 
 
 def test_who_offers_ever_new_updates_is_refused_at_last(it: Receives) -> None:

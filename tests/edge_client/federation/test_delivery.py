@@ -65,7 +65,7 @@ def it(tmp_path: Path) -> Delivers:
 
 
 def test_it_is_offered_and_sent_as_far_as_it_may(it: Delivers) -> None:
-    assert it.delivery.under_way
+    assert it.delivery.chunk == 1000
     assert it.take() == ["offer"]
     it.told()
     assert it.take() == [(0, 1000), (1000, 2000)]
@@ -111,6 +111,14 @@ def test_after_a_break_all_that_is_not_safe_is_sent_again(it: Delivers) -> None:
     assert it.take() == ["offer", (1000, 2000), (2000, 3000)]
 
 
+def test_it_begins_anew_in_the_chunks_that_are_announced_now(it: Delivers) -> None:
+    it.told()
+    it.take()
+    it.delivery.begin(2500)
+    it.told(window=5000)
+    assert it.take() == ["offer", (0, 2500), (2500, 5000)]
+
+
 def test_one_that_arrived_damaged_waits_before_it_is_offered_again(it: Delivers) -> None:
     it.told()
     it.take()
@@ -126,4 +134,4 @@ def test_one_that_was_decided_on_is_not_sent_any_more(it: Delivers) -> None:
     it.told()
     it.driver.after(5 * PATIENCE)
     assert it.take() == []
-    assert not it.delivery.under_way
+    assert it.delivery.chunk is None

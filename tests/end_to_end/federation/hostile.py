@@ -92,8 +92,9 @@ class Mallory:
     def send(self, content: bytes, **values: Any) -> Offer:
         """Offer a file, and send it without waiting for an answer."""
         offer = self.offer(content, **values)
-        for begin in range(0, len(content), 8192):
-            self.chunk(offer.update, begin, bytes(content[begin : begin + 8192]))
+        chunk = self.announcement.chunk
+        for begin in range(0, len(content), chunk):
+            self.chunk(offer.update, begin, bytes(content[begin : begin + chunk]))
         return offer
 
     def chunk(self, update: str, offset: int, payload: bytes) -> None:

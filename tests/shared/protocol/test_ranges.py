@@ -57,3 +57,10 @@ def test_a_copy_is_its_own(added: Pairs) -> None:
     before = list(ranges)
     Ranges(ranges).add(0, 41)
     assert list(ranges) == before
+
+
+def test_of_odd_ranges_whole_chunks_are_left() -> None:
+    odd = Ranges([(0, 700), (900, 2100), (2200, 3900), (3950, 4500)])
+    assert list(odd.whole(1000, 4500)) == [(1000, 2000), (4000, 4500)]
+    assert list(odd.whole(100, 4500)) == [(0, 700), (900, 2100), (2200, 3900), (4000, 4500)]
+    assert list(Ranges([(0, 4500)]).whole(1000, 4500)) == [(0, 4500)]
