@@ -28,9 +28,11 @@ from shared.protocol.messages import (
     Message,
     Offer,
     Presence,
+    Refused,
     Unavailable,
     Want,
     decode_request,
+    offered_update,
 )
 from shared.protocol.topics import Topics
 
@@ -210,6 +212,10 @@ class Service:
                 self._presence(client, Presence.decode(payload))
         except ProtocolError as error:
             self._rejections.about(client, error.problem)
+            if kind == "requests" and (update := offered_update(payload)):
+                # Else its client would offer it for ever.
+                sentence = error.problem[:500]
+                self._reply(client, Refused(update=update, reason="invalid", sentence=sentence))
 
     def _request(self, client: str, request: Offer | Want) -> None:
         if isinstance(request, Want):

@@ -223,6 +223,13 @@ class Offer(Message):
     """The round's global model on the client's held-out examples."""
 
 
+class _NamesUpdate(Message):
+    """What an offer has at least."""
+
+    kind: Literal["offer"]
+    update: Digest
+
+
 class Want(Message):
     """A client asks for parts of a file."""
 
@@ -282,6 +289,14 @@ _REPLIES: Final[TypeAdapter[Received | Accepted | Refused | Unavailable]] = Type
 def decode_request(payload: bytes) -> Offer | Want:
     """Read what a client asks; raises as :meth:`Message.decode`."""
     return _validated(_REQUESTS, payload)
+
+
+def offered_update(payload: bytes) -> str | None:
+    """Read which update a malformed offer is of, so that it is refused; ``None`` if not said."""
+    try:
+        return _NamesUpdate.decode(payload).update
+    except ProtocolError:
+        return None
 
 
 def decode_reply(payload: bytes) -> Received | Accepted | Refused | Unavailable:

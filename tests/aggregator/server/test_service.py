@@ -1,5 +1,6 @@
 """The service's loop: a disk that is full for a while, floods, what it says of clients."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from aggregator.server.rejections import Rejections
 from aggregator.server.service import Service
 from shared.broker_settings import BrokerSettings
 from shared.errors import BrokerError, StorageError
-from shared.protocol.messages import Announcement, Presence, Unavailable, Want
+from shared.protocol.messages import Announcement, Presence, Refused, Unavailable, Want
 from shared.protocol.topics import Topics
 from shared.task import DEFAULT_TASK
 from tests.aggregator.driver import settings
@@ -224,6 +225,28 @@ def test_what_is_wrong_with_a_message_ends_nothing_but_itself(
     )
     assert isinstance(said[-1], Unavailable)
     assert len([one for one in caplog.records if one.getMessage().startswith("anna:")]) == 3
+
+
+def test_an_offer_that_does_not_fit_is_refused_where_it_names_its_update(alone: Serves) -> None:
+    def send(**values: Any) -> Callable[[], None]:
+        offer = {"protocol": "1.1", "kind": "offer", "update": "1" * 64, **values}
+        payload = json.dumps(offer).encode()
+        return lambda: alone.connection.on_message(TOPICS.requests("anna"), payload)
+
+    said: list[Any] = []
+    alone.play(
+        alone.connection.connect,
+        send(),
+        send(update="2" * 64, size=1 << 63),
+        send(update="3" * 63),
+        send(kind="want"),
+        send(protocol="2.0"),
+        lambda: said.extend(alone.connection.take()),
+    )
+    refused = [one for one in said if isinstance(one, Refused)]
+    assert [one.update[0] for one in refused] == ["1", "2"]
+    assert {one.reason for one in refused} == {"invalid"}
+    assert "size" in refused[1].sentence
 
 
 def test_once_all_rounds_are_over_it_leaves_when_nobody_is_there() -> None:
