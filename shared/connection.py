@@ -59,8 +59,7 @@ class Connection:
     settings
         Where the broker is.
     name
-        The client's name: its MQTT identifier, and its user name if the settings give none. A
-        broker ends the older of two connections of one name.
+        The client's name, and its user name if the settings give none.
     subscriptions
         Topics or topic filters to begin with.
     unacknowledged
@@ -69,6 +68,9 @@ class Connection:
     will
         Topic and payload that the broker publishes, retained, if this client is lost without
         :meth:`close`.
+    identifier
+        Its MQTT identifier, the name if not given. A broker ends the older of two connections of
+        one identifier.
     on_message
         Called with topic and payload, only while connected. What it raises is logged and ends
         nothing.
@@ -98,6 +100,7 @@ class Connection:
         subscriptions: Sequence[str],
         unacknowledged: Sequence[str] = (),
         will: tuple[str, bytes] | None = None,
+        identifier: str | None = None,
         on_message: Callable[[str, bytes], None],
         on_change: Callable[[bool, str], None],
         on_room: Callable[[], None] = lambda: None,
@@ -105,6 +108,7 @@ class Connection:
     ) -> None:
         self.settings = settings
         self.name = name
+        self._identifier = identifier or name
         self.refused: BrokerError | None = None
         self._will = will
         self._on_message = on_message
@@ -277,7 +281,9 @@ class Connection:
     def _new_client(self) -> mqtt.Client:
         """Prepare one connection; files are read anew, so that they can be replaced meanwhile."""
         password, context = self.settings.password(), self.settings.tls_context()
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, self.name, reconnect_on_failure=False)
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, self._identifier, reconnect_on_failure=False
+        )
         client.connect_timeout = _CONNECT_TIMEOUT
         client.max_inflight_messages_set(_INFLIGHT)
         if self._username:

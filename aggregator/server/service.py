@@ -34,7 +34,7 @@ from shared.protocol.messages import (
     decode_request,
     offered_update,
 )
-from shared.protocol.topics import Topics
+from shared.protocol.topics import Topics, aggregator_name
 
 log = logging.getLogger(__name__)
 
@@ -108,9 +108,11 @@ class Service:
         self._said_at = -_SAY_AGAIN
         loop.watch(lambda: rounds.wake_at, lambda: self._follow(rounds.tick(loop.clock())))
         loop.watch(lambda: self._leave_at, loop.stop)
+        name = aggregator_name(settings.federation)
         self._connection = connect(
             broker,
-            f"{settings.federation}-aggregator",
+            name,
+            identifier=topics.identifier(name),
             subscriptions=[topics.presence("+"), topics.requests("+")],
             unacknowledged=[topics.chunks("+")],
             on_message=self._arrived,

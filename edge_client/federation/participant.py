@@ -102,6 +102,7 @@ class Participant:
         self._connection = connection = connect(
             settings.broker,
             name,
+            identifier=topics.identifier(name),
             subscriptions=self._words,
             will=(topics.presence(name), Presence(state="offline").encode()),
             on_message=self._arrived,

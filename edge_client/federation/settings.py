@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from shared.broker_settings import BrokerSettings
-from shared.protocol.topics import Name
+from shared.protocol.topics import Name, aggregator_name
 from shared.rounds import MOST_ROUNDS
 from shared.settings import Settings
 from shared.task_settings import TaskSettings
@@ -59,6 +59,10 @@ class FederationSettings(PermissionSettings, TaskSettings):
         username = self.broker.username
         if username and self.client and username != self.client:
             raise ValueError("username and client must be the same: brokers' rules go by it")
+        if self.name == aggregator_name(self.federation):
+            raise ValueError(
+                f"a device cannot be called {self.name}, as its aggregator is: give another client"
+            )
         return self
 
 

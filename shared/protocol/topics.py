@@ -24,6 +24,11 @@ def is_name(text: str) -> bool:
     return re.fullmatch(NAME, text) is not None and "\n" not in text
 
 
+def aggregator_name(federation: str) -> str:
+    """Name the aggregator of a federation; no device of it may be called the same."""
+    return f"{federation}-aggregator"
+
+
 @dataclass(frozen=True, slots=True)
 class Topics:
     """The topics of one federation.
@@ -35,6 +40,13 @@ class Topics:
     """
 
     federation: str
+
+    def identifier(self, name: str) -> str:
+        """Give the MQTT identifier of a client, or of the aggregator.
+
+        Two federations on one broker may have devices of one name; no name has a ``_`` in it.
+        """
+        return f"{self.federation}_{name}"
 
     @property
     def round(self) -> str:

@@ -108,3 +108,10 @@ def test_the_file_in_the_documents_is_taken_without_a_remark(
     assert found.home_assistant is not None
     assert found.home_assistant.address == ("homeassistant.local", 1883)
     assert not caplog.records
+
+
+def test_no_device_is_called_as_its_aggregator() -> None:
+    values = {"mic": True, "client": "kitchen-aggregator"}
+    assert RunSettings.parse(values).name == "kitchen-aggregator"
+    with pytest.raises(SettingsError, match="a device cannot be called kitchen-aggregator"):
+        RunSettings.parse({**values, "federation": "kitchen"})

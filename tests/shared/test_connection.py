@@ -72,6 +72,17 @@ def test_a_message_that_cannot_be_handled_ends_nothing(
     assert "a/first" in record.getMessage()
 
 
+def test_two_of_one_name_and_of_two_identifiers_stay_connected(
+    mosquitto: Mosquitto, peers: Peers
+) -> None:
+    first = peers.connect(mosquitto.settings, "anna", "a", identifier="one_anna").ready()
+    second = peers.connect(mosquitto.settings, "anna", "a", identifier="two_anna").ready()
+    assert second.connection.publish("a", b"to both")
+    first.wait_for(1)
+    second.wait_for(1)
+    assert first.connection.connected
+
+
 def test_subscriptions_outlive_a_broker_that_is_killed(mosquitto: Mosquitto, peers: Peers) -> None:
     sender = peers.connect(mosquitto.settings, "sender").ready()
     receiver = peers.connect(mosquitto.settings, "receiver", "a", "b").ready()

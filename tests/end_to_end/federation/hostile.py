@@ -59,6 +59,7 @@ class Mallory:
         self.link: Link = world.network.connection(
             None,
             "mallory",
+            identifier=TOPICS.identifier("mallory"),
             subscriptions=[TOPICS.replies("+")],
             on_message=lambda *message: self.heard.append(message),
             on_change=lambda *_: None,

@@ -115,7 +115,8 @@ class Network:
         self.links: list[Link] = []
         self.retained: dict[str, bytes] = {}
 
-    def connection(self, _: object, name: str, **more: Any) -> Link:
+    def connection(self, _: object, name: str, *, identifier: str, **more: Any) -> Link:
+        assert identifier.endswith(f"_{name}")
         return Link(self, name, **more)
 
     def route(self, topic: str, payload: bytes, *, retain: bool = False) -> None:

@@ -54,3 +54,10 @@ def test_these_are_names(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "-a", "a" * 65, "a\n", "a b", "é", "a/b", "a+", "#", "a.b"])
 def test_these_are_not(text: str) -> None:
     assert not is_name(text)
+
+
+def test_no_two_clients_of_any_federations_have_one_identifier() -> None:
+    names = ["a", "a-b", "b", "a-aggregator", "b-a"]
+    identifiers = [Topics(one).identifier(other) for one in names for other in names]
+    assert len(set(identifiers)) == len(names) ** 2
+    assert Topics("kitchen").identifier("anna") == "kitchen_anna"
