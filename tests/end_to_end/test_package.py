@@ -99,7 +99,7 @@ def test_one_s_own_corpus_is_named_by_its_module(
     ("options", "code", "sentence"),
     [
         (f"--corpus {HERE}:GONE", 2, "GONE cannot be imported: AttributeError"),
-        (f"--corpus {HERE}:SMALL", 2, "is no corpus: it should be a shared.corpora.Loader"),
+        (f"--corpus {HERE}:SMALL", 2, "is not a valid corpus: it should be a shared.corpora.Load"),
         (f"--corpus {HERE}:VILLAGE", 10, "needs its files. Name their place with --data PATH"),
         (f"--corpus {HERE}:CARELESS --data clips", 10, "gives clips the label ANGER, which is"),
         ("--test-corpus nowhere:VILLAGE", 2, "nowhere:VILLAGE cannot be imported"),
