@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.audio import RATE, Samples
-from shared.errors import AudioError
 from shared.features import Frames
 from shared.front_ends import MFCC40
+from shared.front_ends.window import check_finite, check_length
 
 WINDOW: Final = 400
 """Samples of a frame (25 ms), under a periodic Hann window."""
@@ -60,15 +60,9 @@ def frame_features(samples: Samples) -> Frames:
     AudioError
         If the utterance is shorter than one window of 25 ms, or not finite.
     """
-    if len(samples) < WINDOW:
-        raise AudioError(
-            f"The clip lasts {len(samples) / RATE:.2g} s, less than one window of "
-            f"{WINDOW / RATE:g} s.",
-            "Leave it out, or record a longer one.",
-        )
+    check_length(samples, WINDOW)
     signal = np.pad(samples[:_LONGEST].astype(np.float64), WINDOW // 2)
-    if not np.isfinite(signal).all():
-        raise AudioError("The clip holds values that are not finite.", "Record it again.")
+    check_finite(signal.min(), signal.max())
     windows = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[::HOP][: MFCC40.frames]
     taper, bank, cosines = _tables()
     level = np.empty((len(windows), MELS))

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.audio import RATE, Samples
-from shared.errors import AudioError
 from shared.features import Frames
+from shared.front_ends.window import check_finite, check_length
 from shared.task import PAPER34
 
 WINDOW: Final = 3_200
@@ -77,12 +77,7 @@ def frame_features(samples: Samples) -> Frames:
     AudioError
         If the utterance is shorter than one window of 0.2 s, or not finite.
     """
-    if len(samples) < WINDOW:
-        raise AudioError(
-            f"The clip lasts {len(samples) / RATE:.2g} s, less than one window of "
-            f"{WINDOW / RATE:g} s.",
-            "Leave it out, or record a longer one.",
-        )
+    check_length(samples, WINDOW)
     signal = _normalised(samples)
     count = len(signal) // HOP - 1
     features = np.empty((count, PAPER34.features), np.float32)
@@ -107,8 +102,7 @@ def _normalised(samples: Samples) -> _Array:
     """
     signal = samples.astype(np.float64)
     low, high = signal.min(), signal.max()
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise AudioError("The clip holds values that are not finite.", "Record it again.")
+    check_finite(low, high)
     mean = signal.mean()
     peak = max(high - mean, mean - low)
     signal = signal[: min(len(signal) // HOP, PAPER34.frames + 1) * HOP]

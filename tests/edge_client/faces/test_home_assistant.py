@@ -57,19 +57,25 @@ def test_no_more_is_published_than_what_was_recognised() -> None:
     assert (published["emotion"], published["confidence"]) == ("happy", 0.6)
 
 
+def onlooker(broker: Mosquitto, name: str, messages: dict[str, bytes]) -> Connection:
+    """Connect, and note the last message of each topic."""
+    connection = Connection(
+        broker.settings,
+        name,
+        subscriptions=["homeassistant/#", "chorus/#"],
+        on_message=messages.__setitem__,
+        on_change=lambda *_: None,
+    )
+    connection.start()
+    return connection
+
+
 def test_it_appears_and_goes_by_itself(
     mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "Pi")
     messages: dict[str, bytes] = {}
-    home = Connection(
-        mosquitto.settings,
-        "home",
-        subscriptions=["homeassistant/#", "chorus/#"],
-        on_message=messages.__setitem__,
-        on_change=lambda *_: None,
-    )
-    home.start()
+    home = onlooker(mosquitto, "home", messages)
     wait_until(lambda: home.connected, "Home Assistant is connected")
     with Device(DeviceSettings(state=tmp_path / "state")) as device:
         conv = architecture_of("conv", DEFAULT_TASK)
@@ -92,14 +98,7 @@ def test_it_appears_and_goes_by_itself(
         wait_until(lambda: messages.get(available) == b"offline", "it has said good-bye")
     home.close()
     late: dict[str, bytes] = {}
-    newcomer = Connection(
-        mosquitto.settings,
-        "newcomer",
-        subscriptions=["homeassistant/#", "chorus/#"],
-        on_message=late.__setitem__,
-        on_change=lambda *_: None,
-    )
-    newcomer.start()
+    newcomer = onlooker(mosquitto, "newcomer", late)
     wait_until(lambda: len(late) == 3, "what the broker retains has come")
     newcomer.close()
     assert late.keys() == {*expected, available}, "the emotion is not retained"
