@@ -78,8 +78,9 @@ def test_a_store_is_shown_as_its_device_used_it_last(state: Path, tmp_path: Path
         store.remember_task()
         store.export(tmp_path / "loud.npz")
     assert asked(state, "status")["other_front_ends"] == {"paper34 1": 2}
-    with pytest.raises(CorpusError, match="holds features of loudness 3"):
+    with pytest.raises(CorpusError, match="holds features of loudness 3") as raised:
         run(tmp_path / "other", "examples", "import", tmp_path / "loud.npz")
+    assert "start this device once with --front-end loudness" in raised.value.remedy
 
 
 def test_a_new_store_takes_its_task_from_the_settings(state: Path, tmp_path: Path) -> None:
