@@ -1,16 +1,30 @@
-"""Utterances to put into a store or a device."""
+"""Utterances to put into a store or a device, and what is expected of them."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.device.device import Device
 from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.hearing.utterance import Utterance
+from shared.architectures import architecture_of
 from shared.audio import RATE
-from shared.task import DEFAULT_TASK, Task
+from shared.features import pad
+from shared.front_ends import FRONT_ENDS
+from shared.front_ends.paper34 import frame_features
+from shared.inference import Inference
+from shared.normalisation import RunningStatistics
+from shared.task import DEFAULT_TASK, PAPER34, Task
+from shared.weights import Weights
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+CONV = architecture_of("conv", DEFAULT_TASK)
+
+Open = Callable[..., Device]
+"""Start a device with these settings."""
 
 
 def frames(seed: int, count: int = 30) -> NDArray[np.float32]:
@@ -28,3 +42,22 @@ def utterance(seed: int = 0, seconds: float = 2.0) -> Utterance:
     """Make a sound."""
     noise = np.random.default_rng(seed).standard_normal(int(seconds * RATE), np.float32)
     return Utterance(noise / np.abs(noise).max(), 0.0)
+
+
+def hear(device: Device, seed: int = 0, seconds: float = 2.0) -> StoredUtterance:
+    """Let a device hear a sound."""
+    recognition = device.hear(utterance(seed, seconds))
+    assert recognition is not None
+    return recognition
+
+
+def expected(weights: Weights, seeds: list[int]) -> tuple[float, ...]:
+    """Recognise the last of some utterances by the parts themselves."""
+    statistics = RunningStatistics(FRONT_ENDS.get("paper34"))
+    for seed in seeds:
+        own = frame_features(utterance(seed).samples)
+        statistics.update(own)
+    features = statistics.normalise(pad(own, PAPER34), len(own))
+    logits = Inference(CONV, weights).logits(features, len(own))
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return tuple((powers / powers.sum()).tolist())
