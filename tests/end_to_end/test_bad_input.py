@@ -155,8 +155,8 @@ def test_other_people_s_folders_are_left_alone(simulate: Command, tmp_path: Path
     assert files(tmp_path / "run") == {"result.json": b"years of work"}
 
 
-def test_weights_that_run_away_are_told_with_a_mend(simulate: Command) -> None:
-    line = "--optimizer sgd --learning-rate 1e30 --steps 1"
+def test_weights_that_run_away_are_told_with_a_remedy(simulate: Command) -> None:
+    line = "--optimizer sgd --learning-rate 1e9 --steps 10"
     check(simulate(*line.split()), 16, "larger than", "Lower the learning rates")
 
 
