@@ -21,7 +21,9 @@ def examples(count: int = 3) -> Examples:
 
 
 @given(
-    examples=st.integers(1, 10_000), batch=st.integers(1, 1024), epochs=st.none() | st.integers(1, 10_000)
+    examples=st.integers(1, 10_000),
+    batch=st.integers(1, 1024),
+    epochs=st.none() | st.integers(1, 10_000),
 )
 def test_an_epoch_has_a_step_for_each_begun_batch(
     examples: int, batch: int, epochs: int | None
