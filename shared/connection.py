@@ -251,7 +251,7 @@ class Connection:
                 return
             if trouble.lasting and not self._worked:
                 self.refused = trouble.error
-            sentence = f"{trouble.error.problem} {trouble.error.remedy}".strip()
+            sentence = trouble.error.message
             if sentence != self._told:
                 self._tell(sentence, connected=False)
             if self.refused:

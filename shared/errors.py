@@ -25,6 +25,11 @@ class ChorusError(Exception):
         self.problem = problem
         self.remedy = remedy
 
+    @property
+    def message(self) -> str:
+        """The problem and its remedy, as one text."""
+        return f"{self.problem} {self.remedy}".strip()
+
 
 class SettingsError(ChorusError):
     """A setting is unknown, out of range, or contradicts another."""

@@ -132,7 +132,7 @@ class Federation:
         try:
             model = next_model(self.settings, number, self.current, vectors, self.files)
         except (TrainingError, WeightsError) as error:
-            self.ledger.abandon_round(number, f"{error.problem} {error.remedy}".strip())
+            self.ledger.abandon_round(number, error.message)
             self._tidy()
             return None
         self.current = self.ledger.finish_round(

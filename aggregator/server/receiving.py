@@ -115,7 +115,7 @@ class Receiving:
             if within is not None:
                 self._loop.put(partial(self._flush_within, within))
         except ChorusError as error:
-            self._rejections.about(client, f"{error.problem} {error.remedy}".strip())
+            self._rejections.about(client, error.message)
 
     def _acknowledge(self, client: str, offer: Offer, received: Received) -> None:
         """Say what is safe, in whole chunks: an earlier process may have had others."""
@@ -178,7 +178,7 @@ class Receiving:
     def _not_flushed(self, upload: Upload, error: ChorusError) -> None:
         """Let go of what a full disk did not take: the client is told anew what is safe."""
         upload.end_flush(failed=True)
-        log.error("%s %s", error.problem, error.remedy)
+        log.error("%s", error.message)
 
         def tell() -> None:
             if upload.placed:
@@ -205,7 +205,7 @@ class Receiving:
 
     def _not_checked(self, upload: Upload, error: ChorusError) -> None:
         """Keep what the disk did not let be read; it is checked when the client asks again."""
-        log.error("%s %s", error.problem, error.remedy)
+        log.error("%s", error.message)
         if upload.state == "checking":
             self._inbox.end(upload, "dropped", keep=True)
         self._inbox.let_go(upload)
@@ -230,7 +230,7 @@ class Receiving:
             self._enter(upload, norm=norm)
         except StorageError as error:
             # The client hears nothing, and offers it again.
-            log.error("%s %s", error.problem, error.remedy)  # noqa: TRY400 -- a full disk
+            log.error("%s", error.message)  # noqa: TRY400 -- a full disk
             self._inbox.end(upload, "dropped", keep=True)
             return
         self._inbox.end(upload, "counted")

@@ -174,7 +174,7 @@ class Service:
             self._federation.ledger.flush()
         except StorageError as error:
             # It is kept until there is space.
-            log.warning("%s %s", error.problem, error.remedy)
+            log.warning("%s", error.message)
 
     def _later(self, what: Action) -> None:
         """Do something again after a while."""
@@ -330,4 +330,4 @@ class Service:
 
 
 def _say_full(error: StorageError) -> None:
-    log.error("%s %s", error.problem, error.remedy)
+    log.error("%s", error.message)

@@ -214,6 +214,6 @@ def check_update(
         )
         return file.check(largest_norm)
     except WeightsError as error:
-        sentence = f"{error.problem} {error.remedy}".strip()[:500]
+        sentence = error.message[:500]
         sentence = sentence[0].upper() + sentence[1:]
         return Refused(update=offer.update, reason="invalid", sentence=sentence)

@@ -334,7 +334,7 @@ class Device:
         try:
             number = self._store.add(heard, frames, statistics=self.recognising.statistics())
         except StorageError as error:
-            self._note("store", f"{error.problem} {error.remedy}".strip())
+            self._note("store", error.message)
             return self._latest.unkept(heard)
         self._latest.kept(number, samples)
         try:
@@ -342,7 +342,7 @@ class Device:
                 self._store.keep_sound(number, samples)
             self._note("store", None)
         except StorageError as error:
-            self._note("store", f"{error.problem} {error.remedy}".strip())
+            self._note("store", error.message)
         return replace(heard, identifier=number)
 
     def _note(self, about: str, sentence: str | None) -> None:

@@ -113,7 +113,7 @@ class Listener:
         except ChorusError as error:
             if not self._heard or self._kind == "wav":
                 raise
-            self._on_source(SourceEvent("lost", f"{error.problem} {error.remedy}".strip()))
+            self._on_source(SourceEvent("lost", error.message))
             self._stop.wait(_RETRY)
             return False
 

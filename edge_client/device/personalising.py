@@ -53,7 +53,7 @@ class Learning:
                 self._learn()
                 self._device.say("learning", None)
             except ChorusError as error:
-                self._device.say("learning", f"{error.problem} {error.remedy}".strip())
+                self._device.say("learning", error.message)
             except Exception:  # noqa: BLE001 - the listening goes on with the global model
                 _log.exception("The personal model could not be fitted.")
 

@@ -104,7 +104,7 @@ class TerminalView:
         try:
             self._said = self._do(key)
         except ChorusError as error:
-            self._said = f"{error.problem} {error.remedy}".strip()
+            self._said = error.message
 
     def picture(self) -> "Group":
         """Draw the device as it is now."""

@@ -163,7 +163,7 @@ class Participant:
     def _full(self, error: StorageError) -> None:
         """Say that the disk is full, once however many chunks find it so; try again later."""
         if self._try_again.at is None:
-            log.error("%s %s", error.problem, error.remedy)
+            log.error("%s", error.message)
         self._tell("troubled", error.problem)
         self._try_again.within(_AGAIN)
 
@@ -221,7 +221,7 @@ class Participant:
 
     def _remark(self, error: ChorusError) -> None:
         """Log what is wrong, but not again and again."""
-        sentence = f"{error.problem} {error.remedy}".strip()
+        sentence = error.message
         if sentence != self._remarked:
             self._remarked = sentence
             log.warning("%s", sentence)
@@ -280,7 +280,7 @@ class Participant:
             f"The federation {announcement.federation} is of another task: {difference}.",
             f"Start this device with {options} to take part." if options else "",
         )
-        self._tell("troubled", f"{error.problem} {error.remedy}".strip())
+        self._tell("troubled", error.message)
         return error
 
     def _consider(self) -> None:

@@ -225,7 +225,7 @@ class Companion:
         try:
             participant.run()
         except ChorusError as error:
-            sentence = f"{error.problem} {error.remedy}".strip()
+            sentence = error.message
             log.error("This device left the federation: %s", sentence)  # noqa: TRY400 -- a user's to fix
             self._device.report("round", {"state": "left", "remark": sentence})
         except Exception:

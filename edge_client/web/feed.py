@@ -98,7 +98,7 @@ class Feed:
                 level = _finite(status.pop("level", None))
                 state = self._encode(status) if stirred or status != before else None
             except ChorusError as error:
-                state, level = _problem(f"{error.problem} {error.remedy}".strip()), None
+                state, level = _problem(error.message), None
             except Exception:
                 # One failure of the device must not end the page for good.
                 log.exception("The device could not tell its state to its page.")

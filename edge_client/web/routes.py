@@ -115,7 +115,7 @@ def _carry_out(device: DeviceLike, name: str, body: bytes) -> Response:
     except ValidationError:
         return refusal(HTTPStatus.BAD_REQUEST)
     except ChorusError as error:
-        sentence = f"{error.problem} {error.remedy}".strip()
+        sentence = error.message
         return _json({"problem": sentence}, HTTPStatus.CONFLICT)
     return _json(outcome if name == "undo" else {})
 
