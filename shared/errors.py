@@ -112,3 +112,8 @@ class FederationError(ChorusError):
     """A federation's state is damaged, is used by another process, or belongs to another one."""
 
     exit_code = 19
+
+
+def reason_of(error: Exception) -> str:
+    """Say in a line, for a sentence, why code that is not ours failed: type and first line."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, Generic, TypeVar
 
-from shared.errors import SettingsError
+from shared.errors import SettingsError, reason_of
 
 T = TypeVar("T")
 
@@ -134,9 +134,8 @@ class Registry(Generic[T]):
         try:
             thing = _imported(point)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")
             raise SettingsError(
-                f"{what} cannot be imported: {reason}.",
+                f"{what} cannot be imported: {reason_of(error)}.",
                 "Look at the module's name, and whether it is installed in this environment.",
             ) from error
         try:

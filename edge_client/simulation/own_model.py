@@ -13,7 +13,7 @@ import numpy as np
 
 from converters.keras_import import import_tensorflow
 from shared.architectures import MODELS, Architecture, KerasModel, TensorSpec, architecture_of
-from shared.errors import SettingsError
+from shared.errors import SettingsError, reason_of
 from shared.layers import HEAD
 from shared.task import Task
 from shared.weights import Weights
@@ -69,9 +69,8 @@ class OwnModel(Architecture):
         try:
             model = self.builder.build(frames, self.features, self.labels)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")
             raise SettingsError(
-                f"{self.name} cannot build its model: {reason}.",
+                f"{self.name} cannot build its model: {reason_of(error)}.",
                 "It is called with frames, features and labels, and gives a keras.Model.",
             ) from error
         if not isinstance(model, keras.Model):

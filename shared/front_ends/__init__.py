@@ -7,7 +7,7 @@ One of your own is a :class:`FrontEnd`, named by ``package.module:Name``, by an 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.errors import AudioError, ChorusError, SettingsError
+from shared.errors import AudioError, ChorusError, SettingsError, reason_of
 from shared.registry import Registry
 from shared.task import PAPER34, FrontEndShape
 
@@ -96,9 +96,9 @@ class FrontEnd:
         except ChorusError:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")
             raise AudioError(
-                f"The clip cannot be turned into features, as {name} fails with it: {reason}.",
+                f"The clip cannot be turned into features, as {name} fails with it: "
+                f"{reason_of(error)}.",
                 "Leave it out, or correct the front end.",
             ) from error
         wanted = (self.shape.frames, self.shape.features)
