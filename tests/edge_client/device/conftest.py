@@ -1,4 +1,4 @@
-"""A device with a model, started as often as a test likes."""
+"""A device with a model, started as often as a test likes; and a store."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 
 from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
+from edge_client.device.store import ExampleStore
 from shared.weights import (
     Weights,
     initial_weights,
@@ -38,3 +39,10 @@ def start(tmp_path: Path, weights: Weights) -> Iterator[Open]:
     yield start
     for device in opened:
         device.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ExampleStore]:
+    """Open an empty store."""
+    with ExampleStore(tmp_path / "examples.sqlite", limit_mb=10) as store:
+        yield store

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.device import Device
+from edge_client.device.store import ExampleStore
+from edge_client.device.stored import Stored
 from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.hearing.utterance import Utterance
 from shared.architectures import architecture_of
@@ -42,6 +44,17 @@ def utterance(seed: int = 0, seconds: float = 2.0) -> Utterance:
     """Make a sound."""
     noise = np.random.default_rng(seed).standard_normal(int(seconds * RATE), np.float32)
     return Utterance(noise / np.abs(noise).max(), 0.0)
+
+
+def labelled(store: ExampleStore) -> Stored:
+    """Give all that is labelled."""
+    return store.stored(store.labelled(1000))
+
+
+def add_labelled(store: ExampleStore, seeds: range) -> None:
+    """Keep utterances and label them."""
+    for seed in seeds:
+        store.label(store.add(recognised(), frames(seed, 100)), "sad")
 
 
 def hear(device: Device, seed: int = 0, seconds: float = 2.0) -> StoredUtterance:

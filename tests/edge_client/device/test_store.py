@@ -1,13 +1,10 @@
 """The store of examples: nothing the person said is lost."""
 
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import tracemalloc
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,31 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_client.device.damage import damage, set_aside
+from edge_client.device.damage import damage
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.store import ExampleStore
-from edge_client.device.stored import Stored
 from edge_client.device.training_set import ROOM, count, gather
 from shared.errors import ChorusError, StorageError
 from shared.front_ends import FRONT_ENDS
 from shared.normalisation import RunningStatistics
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
-from tests.edge_client.device.heard import NOON, frames, recognised, utterance
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[ExampleStore]:
-    with ExampleStore(tmp_path / "examples.sqlite", limit_mb=10) as store:
-        yield store
-
-
-def labelled(store: ExampleStore) -> Stored:
-    return store.stored(store.labelled(1000))
-
-
-def add_labelled(store: ExampleStore, seeds: range) -> None:
-    for seed in seeds:
-        store.label(store.add(recognised(), frames(seed, 100)), "sad")
+from tests.edge_client.device.heard import (
+    NOON,
+    add_labelled,
+    frames,
+    labelled,
+    recognised,
+    utterance,
+)
 
 
 def keys(store: ExampleStore, most: int = 2000, *, guesses: bool) -> list[int]:
@@ -304,71 +292,6 @@ def test_threads_take_turns(store: ExampleStore) -> None:
         thread.join(60)
     counts = store.counts()
     assert [counts[emotion] for emotion in DEFAULT_TASK.names] == [10] * 4
-
-
-def filled(path: Path, count: int = 40) -> None:
-    with ExampleStore(path, limit_mb=10) as store:
-        add_labelled(store, range(count))
-
-
-def test_what_a_damaged_file_still_holds_is_taken_over(tmp_path: Path) -> None:
-    path = tmp_path / "examples.sqlite"
-    filled(path)
-    data = bytearray(path.read_bytes())
-    middle = len(data) // 2 // 4096 * 4096
-    data[middle : middle + 3 * 4096] = b"\xa5" * 3 * 4096
-    path.write_bytes(data)
-    assert damage(path)
-    aside = set_aside(path, NOON)
-    assert aside.read_bytes() == data
-    assert not path.exists()
-    with ExampleStore(path, limit_mb=10) as store:
-        assert 30 <= store.salvage(aside) < 40
-        stored = labelled(store)
-        drawn = {frames(seed, 100).tobytes() for seed in range(40)}
-        assert {features.tobytes() for features in stored.features} <= drawn
-
-
-def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "examples.sqlite"
-    path.write_bytes(b"somebody's letter " * 1000)
-    assert "not a database" in damage(path)
-    with pytest.raises(StorageError, match="damaged"):
-        ExampleStore(path, limit_mb=10)
-    assert path.read_bytes().startswith(b"somebody's letter")
-
-
-def test_a_changed_byte_drops_one_utterance(tmp_path: Path) -> None:
-    path = tmp_path / "examples.sqlite"
-    filled(path, 5)
-    data = path.read_bytes()
-    piece = frames(2, 100).tobytes()[40:80]
-    assert data.count(piece) == 1
-    path.write_bytes(data.replace(piece, piece[::-1]))
-    with ExampleStore(path, limit_mb=10) as store:
-        assert [known.identifier for known, _ in store.read(range(6))] == [1, 2, 4, 5]
-
-
-def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "examples.sqlite"
-    filled(path, 1)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(StorageError, match="another version"):
-        ExampleStore(path, limit_mb=10)
-
-
-def test_a_full_disk_is_said_and_what_was_kept_stays(store: ExampleStore) -> None:
-    store.label(store.add(recognised(), frames(0)), "sad")
-    pages = store._database.connection.execute("PRAGMA page_count").fetchone()[0]
-    store._database.connection.execute(f"PRAGMA max_page_count = {pages + 4}")
-    with pytest.raises(StorageError, match="disk is full"):
-        add_labelled(store, range(1, 9))
-    kept = store.counts()
-    assert kept["sad"] >= 1
-    store._database.connection.execute("PRAGMA max_page_count = 100000")
-    store.add(recognised(), frames(9))
-    assert store.counts()["unlabelled"] == kept["unlabelled"] + 1
 
 
 def test_deleting_overwrites_what_was_there(tmp_path: Path) -> None:

@@ -12,18 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_client.simulation.checkpoint import Checkpoint
-from edge_client.simulation.run import Run, Stopped, check_can_start, check_parts
+from edge_client.simulation.run import Run, Stopped
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import METRICS
 from shared.errors import (
     ChorusError,
-    MissingPartError,
     RunError,
-    SettingsError,
     StorageError,
     TrainingError,
-    WeightsError,
 )
 from shared.metrics import confusion
 from shared.weights import initial_weights, load_weights, save_weights
@@ -343,92 +340,6 @@ def test_rounds_without_anybody_are_recorded(tmp_path: Path) -> None:
     execute(tmp_path, watcher, client_dropout=0.999)
     assert {record.clients for record in watcher.records} == {0}
     assert (tmp_path / "history.png").exists()
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"clients": 33},
-        {"folds": 7},
-        {"clients_per_round": 5},
-        {"partition": "speaker", "clients_per_round": 5},
-        {"strategy": "krum"},
-        {"strategy": "krum", "client_dropout": 0.5},
-        {"strategy": "multi-krum", "clients": 9, "fraction": 0.5},
-        {"strategy": "multi-krum", "clients": 5, "select": 5},
-        {"strategy": "trimmed-mean", "clients": 2},
-        {"strategy": "trimmed-mean", "clients": 6, "trim": 0.34},
-    ],
-    ids=str,
-)
-def test_what_cannot_start_is_known_before(values: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError) as caught:
-        check_can_start(simulation(**values), UTTERANCES)
-    assert caught.value.remedy
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"clients_per_round": 4},
-        {"clients_per_round": 9, "baseline": True},
-        {"strategy": "krum", "clients": 5},
-        {"strategy": "krum", "byzantine": 0},
-        {"strategy": "krum", "baseline": True},
-        {"strategy": "multi-krum", "clients": 5, "select": 4},
-        {"strategy": "trimmed-mean", "clients": 3},
-        {"strategy": "trimmed-mean", "clients": 6, "trim": 0.34, "client_dropout": 0.1},
-        {"strategy": "scaffold", "optimizer": "sgd"},
-    ],
-    ids=str,
-)
-def test_what_can_start_may(values: dict[str, Any]) -> None:
-    check_parts(simulation(**values))
-    examples = check_can_start(simulation(**values), UTTERANCES)
-    assert sum(examples) == 32
-
-
-@pytest.mark.parametrize(
-    ("values", "error"),
-    [
-        ({"strategy": "best"}, SettingsError),
-        ({"strategy": "fedavg", "tau": 0.1}, SettingsError),
-        ({"initial": "/nowhere/model.safetensors"}, WeightsError),
-    ],
-)
-def test_parts_that_are_wrong_are_known_before(
-    values: dict[str, Any], error: type[ChorusError]
-) -> None:
-    with pytest.raises(error) as caught:
-        check_parts(simulation(**values))
-    assert caught.value.remedy
-
-
-@pytest.mark.parametrize(
-    ("engine", "missing"),
-    [("keras", "tensorflow"), ("keras", "matplotlib"), ("tflite", "matplotlib")],
-)
-def test_a_package_that_is_missing_is_known_before(
-    monkeypatch: pytest.MonkeyPatch, engine: str, missing: str
-) -> None:
-    monkeypatch.setattr("edge_client.simulation.run.find_runtime", lambda: None)
-    monkeypatch.setattr(
-        "edge_client.simulation.run.find_spec", lambda name: name != missing or None
-    )
-    with pytest.raises(MissingPartError, match=f"need {missing}, which is not") as caught:
-        check_parts(simulation(engine=engine))
-    assert "pip install 'chorus-edge[workstation]'" in caught.value.remedy
-
-
-def test_a_runtime_that_is_missing_is_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none() -> None:
-        raise MissingPartError("No TFLite runtime is installed.")
-
-    monkeypatch.setattr("edge_client.simulation.run.find_runtime", none)
-    check_parts(simulation())
-    with pytest.raises(MissingPartError):
-        check_parts(simulation(engine="tflite"))
 
 
 def test_a_stop_within_a_round_goes_back_to_its_beginning(tmp_path: Path) -> None:
