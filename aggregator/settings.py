@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from shared.architectures import MODELS, architecture_of
 from shared.environment import Prefix
-from shared.folders import state_folder
 from shared.protocol.topics import Name
-from shared.rounds import LONGEST_NAME, LONGEST_ROUND, MOST_CLIENTS, FederatedSettings
+from shared.round_settings import LONGEST_NAME, LONGEST_ROUND, MOST_CLIENTS, FederatedSettings
 from shared.settings import Settings, Several
+from shared.storage.folders import state_folder
 from shared.task_settings import TaskSettings
 from shared.training import Positive, Seed
 

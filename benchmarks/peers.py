@@ -31,8 +31,8 @@ from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
 from edge_client.learning.training import OptimizerState
 from shared.architectures import Architecture, architecture_of
-from shared.broker_settings import BrokerSettings
 from shared.command import log_to_stderr
+from shared.mqtt.broker_settings import BrokerSettings
 from shared.randomness import stream
 from shared.task import DEFAULT_TASK
 from shared.training import Examples

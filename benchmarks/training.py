@@ -205,7 +205,7 @@ def work_recognition(model: str) -> None:
     """Recognise ten seconds of sound, features included; print the median in ms."""
     import numpy as np
 
-    from shared.features import pad
+    from shared.frames import pad
     from shared.front_ends.paper34 import frame_features
     from shared.inference import Inference
     from shared.task import PAPER34

@@ -10,11 +10,11 @@ from converters.keras_import import import_tensorflow
 from converters.verification import verify_inference, verify_trainable
 from shared.architectures import MODELS, OWN, Architecture, architecture_of
 from shared.errors import SettingsError
-from shared.files import write_atomically
 from shared.graphs.files import SIGNATURES, Signature, trainable_file
 from shared.graphs.inference_graph import Quantize, inference_file
+from shared.storage.files import write_atomically
+from shared.storage.tensor_file import TensorFile
 from shared.task import DEFAULT_TASK, Task
-from shared.tensor_file import TensorFile
 from shared.weights import load_weights, task_of
 
 if TYPE_CHECKING:

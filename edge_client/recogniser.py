@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from edge_client.device.model import Model
 from shared.audio import to_utterance
 from shared.errors import SettingsError
-from shared.files import sha256_of
+from shared.features.normalisation import RunningStatistics
 from shared.front_ends import front_end_of
 from shared.front_ends.clips import clip_features
-from shared.normalisation import RunningStatistics
+from shared.storage.files import sha256_of
 from shared.weights import load_weights
 
 

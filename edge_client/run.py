@@ -20,9 +20,9 @@ from edge_client.hearing.segmentation import Segmenter
 from edge_client.hearing.settings import HearingSettings
 from edge_client.hearing.source import OnEvent, SoundSource
 from edge_client.settings import RunSettings
-from shared.addresses import split_address
 from shared.command import log_to_stderr, progress_console
 from shared.errors import AudioError, SettingsError
+from shared.mqtt.addresses import split_address
 
 if TYPE_CHECKING:
     from edge_client.device.stored_utterance import StoredUtterance

@@ -8,8 +8,8 @@ from pydantic import model_validator
 from edge_client.device.settings import DeviceSettings
 from edge_client.federation.settings import FederationSettings
 from edge_client.hearing.settings import HearingSettings
-from shared.addresses import split_address
-from shared.broker_settings import BrokerSettings, HostName
+from shared.mqtt.addresses import split_address
+from shared.mqtt.broker_settings import BrokerSettings, HostName
 
 WEB_ADDRESS: Final = "127.0.0.1:8765"
 """What ``--web`` alone stands for."""

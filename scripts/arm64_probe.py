@@ -23,7 +23,7 @@ def compute(out: Path) -> None:
 
     from edge_client.tflite.engine import TfliteEngine
     from shared.architectures import architecture_of
-    from shared.features import pad
+    from shared.frames import pad
     from shared.front_ends import FRONT_ENDS
     from shared.front_ends.clips import clip_features
     from shared.inference import Inference

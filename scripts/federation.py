@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 from shared.command import progress_console
 from shared.corpora import load_corpus
 from shared.errors import ChorusError
-from shared.files import replacing
+from shared.storage.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shared import ffmpeg
 from shared.errors import AudioError
-from shared.files import open_file
+from shared.storage.files import open_file
 
 Samples = NDArray[np.float32]
 """An utterance: shape ``(samples,)``, float32 in [-1, 1], at :data:`RATE`."""

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FrontEnd
-from shared.normalisation import RunningStatistics
 from shared.training import Examples
 
 

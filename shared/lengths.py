@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
-from shared.features import STEP
+from shared.frames import STEP
 
 
 def model_length(architecture: Architecture, frames: NDArray[np.int32]) -> int:
@@ -26,7 +26,7 @@ def model_length(architecture: Architecture, frames: NDArray[np.int32]) -> int:
     -------
     int
         ``architecture.frames`` where all are of one length; else room for the longest, and for one
-        frame behind all convolutions, in steps of :data:`shared.features.STEP`.
+        frame behind all convolutions, in steps of :data:`shared.frames.STEP`.
     """
     if not architecture.variable:
         return architecture.frames

@@ -28,8 +28,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol
 
-from shared.byte_budget import ByteBudget
 from shared.errors import ChorusError, StorageError
+from shared.mqtt.byte_budget import ByteBudget
 
 log = logging.getLogger(__name__)
 

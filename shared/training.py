@@ -49,7 +49,7 @@ class TrainingSettings(Settings):
     dropout: bool = True
     """Dropout of 0.2 behind each hidden convolution and dense layer."""
     augmentation: bool = False
-    """Vary the normalised features of each batch at random; see shared/augmentation.py."""
+    """Vary the normalised features of each batch at random; see shared/features/augmentation.py."""
     head_only: bool = False
     """Train only the head (``embedding_layer`` and ``logits``), for the smallest devices."""
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from shared.architectures import Architecture
 from shared.codecs.codec import Codec, InFile, InMemory
 from shared.errors import WeightsError
-from shared.tensor_file import DTYPES, HEADER_LIMIT, TensorFile, write_tensors
+from shared.storage.tensor_file import DTYPES, HEADER_LIMIT, TensorFile, write_tensors
 from shared.weights import Vector, Weights, check_task, model_metadata, pieces
 
 EXTRA_VECTORS: Final = ("control",)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.files import storage_errors
+from shared.storage.files import storage_errors
 from shared.weights import StoredVector, Weights
 
 

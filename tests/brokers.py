@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
-from shared.broker_settings import BrokerSettings
+from shared.mqtt.broker_settings import BrokerSettings
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 """Debian keeps it where only root looks."""

@@ -177,7 +177,7 @@ class Said:
 
 
 class FakeConnection:
-    """Stands in for :class:`shared.connection.Connection`: notes what is said, and says nothing.
+    """Stands in for :class:`shared.mqtt.connection.Connection`: notes what is said, says nothing.
 
     It is made by :meth:`LoopDriver.connect`, or by itself for a part that is given one.
     """

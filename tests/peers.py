@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.backoff import Backoff
-from shared.broker_settings import BrokerSettings
+from shared.mqtt.backoff import Backoff
+from shared.mqtt.broker_settings import BrokerSettings
 from tests.brokers import wait_until
 
 
@@ -18,7 +18,7 @@ class Peer:
         self, settings: BrokerSettings, name: str, *subscriptions: str, **more: Any
     ) -> None:
         # Here, as the environments of the training engine's tests have no paho-mqtt.
-        from shared.connection import Connection
+        from shared.mqtt.connection import Connection
 
         self.messages: list[tuple[str, bytes]] = []
         self.changes: list[tuple[bool, str]] = []

@@ -20,8 +20,8 @@ from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
-from shared.broker_settings import PLAIN_PORT
 from shared.errors import BrokerError, MissingPartError
+from shared.mqtt.broker_settings import PLAIN_PORT
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import typer
 
 from aggregator.commands.options import Config
 from aggregator.settings import StateSettings
-from shared.rounds import MOST_ROUNDS
+from shared.round_settings import MOST_ROUNDS
 from shared.settings import options_of
 
 if TYPE_CHECKING:

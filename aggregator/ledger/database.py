@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import FederationError, StorageError
-from shared.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
+from shared.storage.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
 
 _FIRST: Final = """
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);

@@ -17,7 +17,7 @@ from aggregator.ledger.history import History
 from aggregator.ledger.records import CheckedUpdate, Counts, Model, Origin, Version
 from aggregator.settings import AggregatorSettings
 from shared.errors import FederationError
-from shared.files import lock, storage_errors
+from shared.storage.files import lock, storage_errors
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from aggregator.ledger import History, Model
 from aggregator.ledger.folder import FederationFolder
 from shared.architectures import Architecture, architecture_of
 from shared.errors import FederationError, WeightsError
-from shared.files import replacing, sha256_of, storage_errors
-from shared.tensor_file import TensorFile, write_tensors
+from shared.storage.files import replacing, sha256_of, storage_errors
+from shared.storage.tensor_file import TensorFile, write_tensors
 from shared.weights import StoredVector, Vector, Weights, load_weights, save_weights
 
 _NEW: Final = "new.safetensors"

@@ -4,7 +4,7 @@ The ledger has a copy for other processes, written when the service finds the ti
 client goes is put aside. Neither is asked who can train.
 """
 
-from shared.rounds import MOST_CLIENTS
+from shared.round_settings import MOST_CLIENTS
 
 
 class Roster:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from aggregator.ledger import Counts
 from aggregator.settings import ValidationSettings
 from shared.corpora import load_corpus
-from shared.feature_cache import extract_features
+from shared.features.cache import extract_features
 from shared.front_ends import front_end_of
 from shared.labelled_clips import normalised_by_owner
 from shared.metrics import confusion

@@ -16,10 +16,10 @@ from aggregator.server.screen import Screen, ended, look
 from aggregator.server.service import STORAGE_RETRY, Service
 from aggregator.server.settings import ServeSettings
 from shared.architectures import architecture_of
-from shared.broker_settings import PLAIN_PORT, BrokerSettings
 from shared.command import log_to_stderr, progress_console
 from shared.errors import StorageError
 from shared.inference import Inference
+from shared.mqtt.broker_settings import PLAIN_PORT, BrokerSettings
 from shared.randomness import stream
 from shared.task_settings import options_for
 from shared.weights import initial_weights

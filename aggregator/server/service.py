@@ -18,10 +18,10 @@ from aggregator.server.distribution import Distribution
 from aggregator.server.farewell import Farewell
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
-from shared.broker_settings import BrokerSettings
-from shared.connection import Connection
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
 from shared.loop import Action, Loop
+from shared.mqtt.broker_settings import BrokerSettings
+from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import (
     Announcement,

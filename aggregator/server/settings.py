@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from aggregator.broker.embedded import EmbeddedBrokerSettings
 from aggregator.settings import AggregatorSettings
-from shared.broker_settings import BrokerSettings
+from shared.mqtt.broker_settings import BrokerSettings
 
 
 class ServeSettings(AggregatorSettings, EmbeddedBrokerSettings):

@@ -1,7 +1,7 @@
 """Making the strategy that settings name."""
 
 from aggregator.strategies import STRATEGIES, Strategy, make_strategy, options_of
-from shared.rounds import STRATEGY_OPTIONS, FederatedSettings
+from shared.round_settings import STRATEGY_OPTIONS, FederatedSettings
 from shared.training import TrainingSettings
 
 

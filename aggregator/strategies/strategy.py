@@ -47,7 +47,7 @@ class Strategy(ABC):
     A strategy is a rule that combines the updates into one direction, and a server optimiser that
     takes a step along it. Each strategy is one file, named after its paper's name for it. Its
     options are the keyword arguments of its ``__init__``; settings of the same names
-    (:data:`shared.rounds.STRATEGY_OPTIONS`, and ``clients``) give their values.
+    (:data:`shared.round_settings.STRATEGY_OPTIONS`, and ``clients``) give their values.
 
     Parameters
     ----------

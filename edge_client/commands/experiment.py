@@ -294,7 +294,7 @@ class _Place:
         from edge_client.simulation.experiment_report import command_line, write_section
         from edge_client.simulation.report import print_json
         from edge_client.simulation.run_folder import RunFolder
-        from shared.files import write_atomically
+        from shared.storage.files import write_atomically
 
         folder = RunFolder(self.out)
         # First, as it says whose the other is.

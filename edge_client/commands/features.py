@@ -97,8 +97,8 @@ def _write(
 ) -> None:
     import numpy as np
 
-    from shared.features import stack
-    from shared.files import replacing
+    from shared.frames import stack
+    from shared.storage.files import replacing
 
     # To an open file: given a name, NumPy would add `.npz` to one that ends in something else.
     with replacing(out) as aside, aside.open("wb") as file:

@@ -7,7 +7,7 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from edge_client.federation.client_state import remembered
-from shared.files import sha256_of
+from shared.storage.files import sha256_of
 
 if TYPE_CHECKING:
     from rich.table import Table

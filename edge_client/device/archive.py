@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from edge_client.device.stored import Stored, check, check_names
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.errors import CorpusError
-from shared.files import open_file, replacing
 from shared.front_ends import front_end_of
+from shared.storage.files import open_file, replacing
 from shared.task import DEFAULT_TASK, FrontEndShape
 
 _ROW: Final = 256

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from shared.files import storage_errors
-from shared.write_ahead import BUSY_SECONDS
+from shared.storage.files import storage_errors
+from shared.storage.write_ahead import BUSY_SECONDS
 
 # What SQLite calls a file that is not as we wrote it; SQLITE_ERROR: another table, or none.
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR")

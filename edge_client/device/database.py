@@ -10,8 +10,8 @@ from typing import Any
 
 from edge_client.device.migrations import migrate
 from shared.errors import StorageError
-from shared.files import storage_errors
-from shared.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
+from shared.storage.files import storage_errors
+from shared.storage.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
 
 
 def connect(path: Path) -> sqlite3.Connection:

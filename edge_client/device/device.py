@@ -26,7 +26,7 @@ from edge_client.hearing.utterance import Utterance
 from shared.architectures import Architecture
 from shared.audio import Samples
 from shared.errors import AudioError, ChorusError, StorageError
-from shared.features import Frames
+from shared.frames import Frames
 from shared.front_ends import front_end_of
 from shared.training import Examples
 from shared.weights import Weights

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.errors import WeightsError
-from shared.features import Frames, pad
-from shared.files import replacing, sha256_of
+from shared.features.normalisation import RunningStatistics
+from shared.frames import Frames, pad
 from shared.inference import Inference
-from shared.normalisation import RunningStatistics
+from shared.storage.files import replacing, sha256_of
 from shared.weights import Weights, load_weights, save_weights
 from shared.weights import digest as weights_digest
 

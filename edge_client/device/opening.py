@@ -9,8 +9,8 @@ from edge_client.device.sounds import SoundFolder
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from shared.errors import StorageError
+from shared.features.normalisation import RunningStatistics
 from shared.front_ends import front_end_of
-from shared.normalisation import RunningStatistics
 
 
 def open_store(

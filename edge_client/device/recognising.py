@@ -14,10 +14,10 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
-from shared.features import Frames
-from shared.files import sha256_of
+from shared.features.normalisation import RunningStatistics
+from shared.frames import Frames
 from shared.front_ends import front_end_of
-from shared.normalisation import RunningStatistics
+from shared.storage.files import sha256_of
 from shared.training import Examples
 from shared.weights import Weights, another_task, load_weights, save_weights
 

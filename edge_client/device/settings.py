@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from shared.environment import Prefix
-from shared.folders import state_folder
+from shared.storage.folders import state_folder
 from shared.task_settings import TaskSettings
 
 Megabytes = Annotated[float, Field(gt=0, le=1_000_000)]

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from shared.audio import RATE, Samples
-from shared.files import storage_errors, write_atomically
+from shared.storage.files import storage_errors, write_atomically
 
 _MEGABYTE = 1_000_000
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import RunError, StorageError
-from shared.files import lock, storage_errors
+from shared.storage.files import lock, storage_errors
 
 _PIECE: Final = 1 << 16
 

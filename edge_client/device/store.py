@@ -26,7 +26,7 @@ from edge_client.device.stored import (
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.audio import Samples
 from shared.errors import ChorusError, StorageError
-from shared.features import Frames
+from shared.frames import Frames
 from shared.task import DEFAULT_TASK, LONGEST_NAME, Task
 
 UNDONE: Final = 100

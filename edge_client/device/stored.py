@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.audio import LONGEST
-from shared.features import Frames, padded_length
+from shared.frames import Frames, padded_length
 from shared.task import FrontEndShape, Task, labels_of
 
 _YEARS: Final = (1970, 9998)

@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 
 from edge_client.device.store import ExampleStore
-from shared.features import padded_length
-from shared.normalisation import RunningStatistics
+from shared.features.normalisation import RunningStatistics
+from shared.frames import padded_length
 from shared.training import Examples
 
 MOST: Final = 2000

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.stored_utterance import StoredUtterance
-from shared.broker_settings import BrokerSettings
-from shared.connection import Connection
+from shared.mqtt.broker_settings import BrokerSettings
+from shared.mqtt.connection import Connection
 from shared.task import Task
 
 BIRTH: Final = "homeassistant/status"

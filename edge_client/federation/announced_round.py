@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from shared.architectures import architecture_of
 from shared.errors import ProtocolError
 from shared.protocol.messages import Announcement, File
-from shared.tensor_file import HEADER_LIMIT
+from shared.storage.tensor_file import HEADER_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from shared.errors import FederationError
-from shared.files import replacing, sha256_of, write_atomically
 from shared.protocol.messages import Offer
+from shared.storage.files import replacing, sha256_of, write_atomically
 from shared.vector_file import VectorFile
 from shared.weights import Vector, Weights
 

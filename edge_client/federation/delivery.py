@@ -2,8 +2,8 @@
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.transfers import Sending
-from shared.connection import Connection
 from shared.loop import Loop
+from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Received
 from shared.protocol.topics import Topics

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.transfers import Download
-from shared.connection import Connection
 from shared.errors import ChorusError
-from shared.files import sha256_of, storage_errors
 from shared.loop import Loop, Worker
+from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import File, Want
 from shared.protocol.part_file import PartFile, record_of
 from shared.protocol.topics import Topics
+from shared.storage.files import sha256_of, storage_errors
 
 log = logging.getLogger(__name__)
 

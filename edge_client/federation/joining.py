@@ -13,14 +13,14 @@ from edge_client.federation.client_state import remembered
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
 from edge_client.federation.taking_part import Unannounced, make_engines, normalised_clips
-from shared.broker_settings import BrokerSettings
 from shared.corpora.corpus import AudioFile, Clip
 from shared.corpora.labels import label_of
 from shared.corpora.manifest import UNKNOWN
 from shared.errors import CorpusError, WeightsError
-from shared.files import replacing
 from shared.loop import Loop
+from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement
+from shared.storage.files import replacing
 from shared.task import Task
 from shared.training import Examples
 

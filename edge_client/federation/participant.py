@@ -22,9 +22,9 @@ from edge_client.federation.round_work import MakeEngine
 from edge_client.federation.round_worker import Outcome, RoundWorker
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from edge_client.federation.transfers import PATIENCE
-from shared.connection import Connection
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
 from shared.loop import Loop
+from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import (
     Accepted,

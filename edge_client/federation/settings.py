@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from shared.broker_settings import BrokerSettings
+from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.topics import Name, aggregator_name
-from shared.rounds import MOST_ROUNDS
+from shared.round_settings import MOST_ROUNDS
 from shared.settings import Settings
 from shared.task_settings import TaskSettings
 

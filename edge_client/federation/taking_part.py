@@ -19,7 +19,7 @@ from shared.architectures import architecture_of
 from shared.command import log_to_stderr
 from shared.corpora import Clip, load_corpus
 from shared.errors import ChorusError
-from shared.feature_cache import extract_features
+from shared.features.cache import extract_features
 from shared.front_ends import front_end_of
 from shared.labelled_clips import normalised_by_owner
 from shared.loop import Loop

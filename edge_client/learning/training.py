@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
-from shared.augmentation import augment
 from shared.errors import TrainingError
+from shared.features.augmentation import augment
 from shared.front_ends import front_end_of
 from shared.lengths import model_length, padded
 from shared.training import Examples, TrainingSettings

@@ -9,7 +9,7 @@ import numpy as np
 from edge_client.learning.training import OptimizerState, Progress
 from shared.architectures import Architecture
 from shared.errors import RunError, WeightsError
-from shared.tensor_file import TensorFile, write_tensors
+from shared.storage.tensor_file import TensorFile, write_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

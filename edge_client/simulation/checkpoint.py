@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field, ValidationError
 from edge_client.simulation.run_folder import RoundRow
 from shared.architectures import Architecture
 from shared.errors import RunError, WeightsError
-from shared.rounds import MOST_ROUNDS
+from shared.round_settings import MOST_ROUNDS
+from shared.storage.tensor_file import TensorFile, write_tensors
 from shared.task import DEFAULT_TASK
-from shared.tensor_file import TensorFile, write_tensors
 from shared.weights import Weights
 
 _HEADER_LIMIT: Final = 1 << 26

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.files import storage_errors
+from shared.storage.files import storage_errors
 from shared.vector_file import VectorFile
 from shared.weights import Weights
 

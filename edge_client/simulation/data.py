@@ -15,8 +15,8 @@ from edge_client.simulation.settings import DataSettings, SimulationSettings
 from edge_client.simulation.waveforms import varied_clips
 from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
-from shared.feature_cache import SkippedClip, extract_features
-from shared.features import joined
+from shared.features.cache import SkippedClip, extract_features
+from shared.frames import joined
 from shared.front_ends import FrontEnd, front_end_of
 from shared.labelled_clips import normalised_by_owner
 from shared.randomness import stream

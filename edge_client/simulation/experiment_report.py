@@ -9,7 +9,7 @@ from edge_client.simulation.paper import PAPER_SCORES
 from edge_client.simulation.progress import duration
 from edge_client.simulation.report import confusion_table, megabytes, spread, table_of
 from shared.errors import RunError
-from shared.files import write_atomically
+from shared.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from rich.table import Table

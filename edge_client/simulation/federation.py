@@ -24,8 +24,8 @@ from edge_client.learning.training import Engine, OptimizerState, Progress, Trai
 from edge_client.simulation.client_vectors import ClientVectors
 from edge_client.simulation.settings import SimulationSettings
 from shared.codecs import make_codec
-from shared.files import storage_errors
 from shared.randomness import stream
+from shared.storage.files import storage_errors
 from shared.training import Examples, TrainingSettings
 from shared.update_file import EncodedUpdate
 from shared.vector_file import VectorFile

@@ -17,9 +17,9 @@ from edge_client.simulation.personalisation_pictures import Curve, draw_curves
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines, execute
 from shared.errors import SettingsError
+from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FrontEnd, front_end_of
 from shared.metrics import Scores, confusion
-from shared.normalisation import RunningStatistics
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights, load_weights

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.files import replacing
 from shared.metrics import Scores
+from shared.storage.files import replacing
 from shared.task import COLOURS, Task
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from shared.errors import RunError, SettingsError
-from shared.files import leftovers, lock, storage_errors, write_atomically
 from shared.settings import Settings, read_toml
+from shared.storage.files import leftovers, lock, storage_errors, write_atomically
 
 _SUMMARY: Final = "summary"
 """Key of ``result.json`` that says what a summary is of; a single run's has none."""

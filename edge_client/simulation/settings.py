@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from shared.environment import Prefix
-from shared.rounds import MOST_CLIENTS, STRATEGY_OPTIONS, FederatedSettings, Share
+from shared.round_settings import MOST_CLIENTS, STRATEGY_OPTIONS, FederatedSettings, Share
 from shared.settings import Settings
 from shared.task_settings import TaskSettings
 from shared.training import Positive, Seed

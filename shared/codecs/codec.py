@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.errors import TrainingError, WeightsError
-from shared.tensor_file import DTYPES, TensorFile
+from shared.storage.tensor_file import DTYPES, TensorFile
 from shared.weights import StoredVector, Vector, Weights, pieces
 
 VALUES: Final = "values"
@@ -26,7 +26,7 @@ class Form(NamedTuple):
     Attributes
     ----------
     dtype
-        As safetensors name it, a key of :data:`shared.tensor_file.DTYPES`.
+        As safetensors name it, a key of :data:`shared.storage.tensor_file.DTYPES`.
     size
         Number of values; the array is flat.
     """

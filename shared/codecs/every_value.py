@@ -17,7 +17,7 @@ from shared.codecs.codec import (
     check_vector,
 )
 from shared.codecs.scales import Scales, read_scales
-from shared.tensor_file import DTYPES
+from shared.storage.tensor_file import DTYPES
 from shared.weights import Vector, Weights, pieces
 
 

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from shared.audio import SUFFIXES, Samples, read_clip
 from shared.errors import CorpusError
-from shared.files import sha256_of
+from shared.storage.files import sha256_of
 
 SHOWN: Final = 5
 """Entries of a wrong folder that an error names: enough to recognise the folder."""

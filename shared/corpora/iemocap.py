@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, entries, not_there
 from shared.corpora.labels import label_of
 from shared.errors import CorpusError, SettingsError
-from shared.files import open_file
+from shared.storage.files import open_file
 from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(

@@ -17,7 +17,7 @@ from shared.corpora.corpus import (
 )
 from shared.corpora.labels import emotion_of, label_of
 from shared.errors import CorpusError
-from shared.files import open_file
+from shared.storage.files import open_file
 from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(

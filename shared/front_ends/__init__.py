@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # settings name front ends: --help does without NumPy
     from collections.abc import Callable
 
     from shared.audio import Samples
-    from shared.features import Frames
+    from shared.frames import Frames
 
 SHORTEST_HOP: Final = 1e-3
 LONGEST_HOP: Final = 1.0

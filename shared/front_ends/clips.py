@@ -4,7 +4,7 @@ from pathlib import Path
 
 from shared.audio import read_clip
 from shared.errors import AudioError
-from shared.features import Frames
+from shared.frames import Frames
 from shared.front_ends import FrontEnd
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.audio import RATE, Samples
-from shared.features import Frames
+from shared.frames import Frames
 from shared.front_ends.window import check_finite, check_length
 from shared.task import PAPER34
 

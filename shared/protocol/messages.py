@@ -23,7 +23,7 @@ from pydantic import (
 
 from shared.errors import ProtocolError
 from shared.protocol.topics import Name
-from shared.rounds import LONGEST_NAME, LONGEST_ROUND, MOST_CLIENTS, MOST_ROUNDS
+from shared.round_settings import LONGEST_NAME, LONGEST_ROUND, MOST_CLIENTS, MOST_ROUNDS
 from shared.task import DEFAULT_TASK, FEWEST_LABELS, MOST_LABELS, Task
 from shared.training import Seed, TrainingSettings
 

@@ -15,8 +15,8 @@ from threading import Lock
 from typing import Final
 
 from shared.errors import ProtocolError
-from shared.files import storage_errors
 from shared.protocol.ranges import Ranges
+from shared.storage.files import storage_errors
 
 _PIECE: Final = 1 << 20
 """Bytes read at a time for the digest."""

@@ -9,7 +9,7 @@ import pytest
 from aggregator.settings import AggregatorSettings, StateSettings
 from aggregator.strategies.settings import strategy_of
 from shared.errors import SettingsError
-from shared.rounds import FederatedSettings
+from shared.round_settings import FederatedSettings
 from shared.training import TrainingSettings
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.broker_settings import BrokerSettings
-from shared.broker_troubles import unreachable
 from shared.errors import BrokerError
+from shared.mqtt.broker_settings import BrokerSettings
+from shared.mqtt.troubles import unreachable
 from shared.protocol.topics import Topics
 from tests.brokers import BOUND, Mosquitto, leave_out_without_mosquitto, wait_until
 from tests.peers import Peers

@@ -8,8 +8,8 @@ import pytest
 from edge_client import run
 from edge_client.cli import main
 from edge_client.settings import HomeAssistantSettings, RunSettings
-from shared.broker_settings import BrokerSettings
 from shared.errors import SettingsError
+from shared.mqtt.broker_settings import BrokerSettings
 from shared.settings import places
 
 

@@ -10,7 +10,7 @@ from edge_client.simulation.partitions import Indices, TrainingSet
 from shared.audio import Samples
 from shared.codecs.float16 import Float16
 from shared.corpora import AudioFile, Clip, Corpus, CorpusInfo, Loader, label_of
-from shared.features import Frames
+from shared.frames import Frames
 from shared.front_ends import FrontEnd
 from shared.layers import HEAD, Dense
 from shared.task import FrontEndShape, Task

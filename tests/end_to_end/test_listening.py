@@ -13,11 +13,11 @@ import pytest
 from edge_client.device.listening import NOTHING
 from edge_client.hearing.recording import Recording
 from edge_client.hearing.segmentation import Segmenter
-from shared.features import pad
+from shared.features.normalisation import RunningStatistics
+from shared.frames import pad
 from shared.front_ends import FRONT_ENDS
 from shared.front_ends.paper34 import frame_features
 from shared.inference import Inference
-from shared.normalisation import RunningStatistics
 from shared.task import DEFAULT_TASK, PAPER34
 from shared.weights import load_weights
 from tests.brokers import free_port, wait_until

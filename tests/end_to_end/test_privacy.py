@@ -20,8 +20,8 @@ from edge_client.device.store import ExampleStore
 from edge_client.hearing.recording import Recording
 from edge_client.hearing.segmentation import Segmenter
 from shared.audio import RATE
+from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FRONT_ENDS
-from shared.normalisation import RunningStatistics
 from tests.brokers import Mosquitto
 from tests.end_to_end.conftest import EDGE_CLIENT
 from tests.end_to_end.federation.processes import Clips, Processes

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shared.audio import LONGEST, RATE, clips_below, read_clip, to_utterance
 from shared.corpora import load_corpus
 from shared.errors import AudioError
-from shared.feature_cache import extract_features
+from shared.features.cache import extract_features
 from shared.front_ends import FRONT_ENDS
 
 Array = NDArray[Any]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.architectures import architecture_of
-from shared.features import STEP
+from shared.frames import STEP
 from shared.lengths import model_length, padded, shares
 from shared.task import DEFAULT_TASK, FrontEndShape, Task
 

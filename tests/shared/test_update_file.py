@@ -19,8 +19,8 @@ from shared.architectures import architecture_of
 from shared.codecs import CODECS, make_codec
 from shared.errors import StorageError, TrainingError, WeightsError
 from shared.randomness import stream
+from shared.storage.tensor_file import HEADER_LIMIT, write_tensors
 from shared.task import DEFAULT_TASK
-from shared.tensor_file import HEADER_LIMIT, write_tensors
 from shared.update_file import EncodedUpdate, UpdateFile, encode_update, largest_file
 from shared.vector_file import VectorFile
 from shared.weights import Weights

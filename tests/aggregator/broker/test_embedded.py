@@ -13,8 +13,8 @@ import pytest
 
 from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
 from aggregator.server.settings import ServeSettings
-from shared.broker_settings import BrokerSettings
 from shared.errors import BrokerError, MissingPartError, SettingsError
+from shared.mqtt.broker_settings import BrokerSettings
 from tests.brokers import BOUND, free_port, listens, wait_until
 from tests.peers import Peers
 from tests.proxy import proxy_to

@@ -17,8 +17,8 @@ from aggregator.strategies import Update
 from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.settings import SimulationSettings
 from shared.errors import FederationError, SettingsError, StorageError, WeightsError
-from shared.files import replacing
 from shared.randomness import stream
+from shared.storage.files import replacing
 from shared.weights import Weights, initial_weights, save_weights
 from tests.aggregator.driver import (
     CLIENTS,
@@ -203,7 +203,7 @@ def test_a_full_disk_costs_nothing_but_time(
                 raise OSError(errno.ENOSPC, "No space left on device")
             yield aside
 
-    monkeypatch.setattr("shared.tensor_file.replacing", full_once)
+    monkeypatch.setattr("shared.storage.tensor_file.replacing", full_once)
     with pytest.raises(StorageError, match="full"):
         federation.close_round(steps[-1])
     assert federation.current.round == 0

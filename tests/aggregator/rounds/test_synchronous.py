@@ -18,7 +18,7 @@ from aggregator.rounds.synchronous import (
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.sampling import sample
 from shared.randomness import stream
-from shared.rounds import MOST_CLIENTS
+from shared.round_settings import MOST_CLIENTS
 
 NAMES = [f"client-{number:05d}" for number in range(8)]
 

@@ -15,8 +15,8 @@ from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed
 from aggregator.server.run import serve
 from aggregator.server.settings import ServeSettings
-from shared.broker_settings import BrokerSettings
 from shared.errors import StorageError
+from shared.mqtt.broker_settings import BrokerSettings
 from tests.aggregator.driver import come, put, random_update
 
 pytestmark = pytest.mark.usefixtures("tiny", "handlers")

@@ -11,8 +11,8 @@ import pytest
 from aggregator.rounds.federation import Federation
 from aggregator.server.rejections import Rejections
 from aggregator.server.service import Service
-from shared.broker_settings import BrokerSettings
 from shared.errors import BrokerError, StorageError
+from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement, Presence, Refused, Unavailable, Want
 from shared.protocol.topics import Topics
 from shared.task import DEFAULT_TASK

@@ -9,7 +9,7 @@ import pytest
 from aggregator.server.upload import SOON, State, Upload, check_update
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Offer, Refused
-from shared.tensor_file import write_tensors
+from shared.storage.tensor_file import write_tensors
 from tests.edge_client.tiny import TINY
 
 CONTENT = bytes(range(256)) * 16

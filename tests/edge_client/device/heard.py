@@ -13,11 +13,11 @@ from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.hearing.utterance import Utterance
 from shared.architectures import architecture_of
 from shared.audio import RATE
-from shared.features import pad
+from shared.features.normalisation import RunningStatistics
+from shared.frames import pad
 from shared.front_ends import FRONT_ENDS
 from shared.front_ends.paper34 import frame_features
 from shared.inference import Inference
-from shared.normalisation import RunningStatistics
 from shared.task import DEFAULT_TASK, PAPER34, Task
 from shared.weights import Weights
 

@@ -15,12 +15,12 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.device.store import ExampleStore
 from edge_client.learning.personal_model import PersonalModel
 from shared.errors import ChorusError, RunError, WeightsError
-from shared.features import pad
+from shared.features.normalisation import RunningStatistics
+from shared.frames import pad
 from shared.front_ends import FRONT_ENDS
 from shared.front_ends.paper34 import frame_features
-from shared.normalisation import RunningStatistics
+from shared.storage.tensor_file import write_tensors
 from shared.task import DEFAULT_TASK, PAPER34
-from shared.tensor_file import write_tensors
 from shared.weights import (
     Weights,
     digest,

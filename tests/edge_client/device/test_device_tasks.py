@@ -8,9 +8,9 @@ import pytest
 from edge_client.device.store import ExampleStore
 from shared.architectures import architecture_of
 from shared.errors import ChorusError, WeightsError
-from shared.features import pad
+from shared.features.normalisation import RunningStatistics
+from shared.frames import pad
 from shared.front_ends import FRONT_ENDS
-from shared.normalisation import RunningStatistics
 from shared.task import DEFAULT_TASK, FrontEndShape, Task
 from shared.weights import (
     Weights,

@@ -17,8 +17,8 @@ from edge_client.device.sounds import SoundFolder
 from edge_client.device.store import ExampleStore
 from edge_client.device.training_set import ROOM, count, gather
 from shared.errors import ChorusError, StorageError
+from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FRONT_ENDS
-from shared.normalisation import RunningStatistics
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from tests.edge_client.device.heard import (
     NOON,

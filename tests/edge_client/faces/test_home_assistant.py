@@ -10,7 +10,7 @@ from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
 from edge_client.faces.home_assistant import BIRTH, HomeAssistant, descriptions, node_of, state
 from shared.architectures import architecture_of
-from shared.connection import Connection
+from shared.mqtt.connection import Connection
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from shared.weights import digest, initial_weights
 from tests.brokers import Mosquitto, mosquitto, needs_mosquitto, wait_until

@@ -13,7 +13,6 @@ from edge_client import Participation, take_part
 from edge_client.federation.joining import _clips
 from edge_client.federation.taking_part import normalised_clips
 from shared.audio import RATE
-from shared.broker_settings import BrokerSettings
 from shared.corpora import load_corpus
 from shared.errors import (
     BrokerError,
@@ -23,6 +22,7 @@ from shared.errors import (
     SettingsError,
     TrainingError,
 )
+from shared.mqtt.broker_settings import BrokerSettings
 from shared.task import DEFAULT_TASK
 from tests.brokers import free_port
 from tests.edge_client.device.heard import utterance

@@ -12,10 +12,10 @@ from edge_client.learning import personal_model
 from edge_client.learning.personal_model import MOST, PersonalModel
 from shared.corpora import load_corpus
 from shared.errors import TrainingError
-from shared.feature_cache import extract_features
+from shared.features.cache import extract_features
+from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FRONT_ENDS
 from shared.metrics import Scores, confusion, softmax
-from shared.normalisation import RunningStatistics
 from shared.task import DEFAULT_TASK
 from shared.training import Examples
 from tests.edge_client.tiny import examples

@@ -16,8 +16,8 @@ from edge_client.learning.training_file import load_progress, save_progress
 from shared.architectures import architecture_of
 from shared.errors import RunError
 from shared.randomness import stream
+from shared.storage.tensor_file import write_tensors
 from shared.task import DEFAULT_TASK
-from shared.tensor_file import write_tensors
 from shared.training import TrainingSettings
 from shared.weights import initial_weights
 from tests.edge_client.tiny import TINY, NumpyEngine, examples

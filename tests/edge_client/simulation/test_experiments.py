@@ -23,7 +23,7 @@ from edge_client.simulation.presets import PRESETS, preset_for
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import METRICS
 from shared.errors import RunError, SettingsError
-from shared.rounds import STRATEGY_OPTIONS
+from shared.round_settings import STRATEGY_OPTIONS
 from shared.task import DEFAULT_TASK
 
 OUT = Path("out")

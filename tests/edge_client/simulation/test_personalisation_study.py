@@ -29,8 +29,8 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines
 from shared.architectures import Architecture
 from shared.errors import SettingsError
+from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FRONT_ENDS
-from shared.normalisation import RunningStatistics
 from shared.randomness import stream
 from shared.weights import initial_weights, save_weights
 from tests.edge_client.tiny import NumpyEngine, examples, utterances

@@ -17,7 +17,7 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import METRICS, Engines, Planned, execute, summarise
 from shared.corpora import load_corpus
 from shared.errors import ChorusError, CorpusError, RunError, SettingsError
-from shared.feature_cache import SkippedClip
+from shared.features.cache import SkippedClip
 from shared.task import DEFAULT_TASK
 from tests.edge_client.tiny import NumpyEngine, utterances
 

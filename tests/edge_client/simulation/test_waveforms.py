@@ -32,7 +32,7 @@ from edge_client.simulation.waveforms import (
 )
 from shared.audio import RATE, Samples
 from shared.corpora import load_corpus
-from shared.feature_cache import extract_features
+from shared.features.cache import extract_features
 from shared.front_ends import FRONT_ENDS, FrontEnd
 from shared.task import PAPER34
 from shared.training import Examples

@@ -13,7 +13,7 @@ ROOM = 3
 
 
 class Link:
-    """Stands in for :class:`shared.connection.Connection`."""
+    """Stands in for :class:`shared.mqtt.connection.Connection`."""
 
     def __init__(
         self,

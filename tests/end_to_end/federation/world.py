@@ -22,8 +22,8 @@ from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.settings import SimulationSettings
 from shared.architectures import Architecture, architecture_of
-from shared.broker_settings import BrokerSettings
 from shared.layers import Dense
+from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement
 from shared.protocol.topics import Topics
 from shared.randomness import stream

@@ -15,8 +15,8 @@ from shared.codecs.codec import InFile, InMemory
 from shared.errors import SettingsError, TrainingError
 from shared.protocol.messages import Offer
 from shared.randomness import stream
+from shared.storage.tensor_file import DTYPES, TensorFile, write_tensors
 from shared.task import DEFAULT_TASK
-from shared.tensor_file import DTYPES, TensorFile, write_tensors
 from shared.weights import Weights
 from tests.shared.codecs.models import MIDDLE, SMALL, update
 

@@ -13,7 +13,7 @@ from pyAudioAnalysis.ShortTermFeatures import feature_extraction
 
 from shared.audio import RATE, Samples, clips_below, read_clip, to_utterance
 from shared.errors import AudioError
-from shared.features import pad
+from shared.frames import pad
 from shared.front_ends import FRONT_ENDS
 from shared.front_ends.clips import clip_features
 from shared.front_ends.paper34 import FEATURE_NAMES, HOP, WINDOW, frame_features

@@ -26,7 +26,7 @@ from shared.protocol.messages import (
     decode_reply,
     decode_request,
 )
-from shared.rounds import LONGEST_ROUND, MOST_ROUNDS
+from shared.round_settings import LONGEST_ROUND, MOST_ROUNDS
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from shared.training import TrainingSettings
 

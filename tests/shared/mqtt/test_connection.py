@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared.broker_settings import BrokerSettings
-from shared.connection import OUT_BYTES, Connection
 from shared.errors import BrokerError, SettingsError
+from shared.mqtt.broker_settings import BrokerSettings
+from shared.mqtt.connection import OUT_BYTES, Connection
 from tests.brokers import BOUND, Mosquitto, free_port, wait_until
 from tests.peers import Peers
 from tests.proxy import proxy_to

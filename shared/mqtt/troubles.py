@@ -7,8 +7,8 @@ from typing import Final
 
 from paho.mqtt.reasoncodes import ReasonCode
 
-from shared.broker_settings import BrokerSettings
 from shared.errors import BrokerError
+from shared.mqtt.broker_settings import BrokerSettings
 
 _NOT_YET_VALID, _EXPIRED = 9, 10
 """OpenSSL's ``X509_V_ERR_CERT_NOT_YET_VALID`` and ``X509_V_ERR_CERT_HAS_EXPIRED``."""

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from shared.features.normalisation import CLIP, RunningStatistics
 from shared.front_ends import FRONT_ENDS
-from shared.normalisation import CLIP, RunningStatistics
 from shared.task import PAPER34
 
 Frames = NDArray[np.float32]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from shared.socket_options import UNSENT_BYTES, set_up
+from shared.mqtt.socket_options import UNSENT_BYTES, set_up
 
 SIOCOUTQNSD = 0x894B
 """Linux: how many bytes a socket holds that are not on the line yet."""

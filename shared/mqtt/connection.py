@@ -16,11 +16,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from shared import socket_options
-from shared.backoff import Backoff
-from shared.broker_settings import BrokerSettings
-from shared.broker_troubles import Trouble, lost, refused, unreachable, unsubscribable
 from shared.errors import BrokerError
+from shared.mqtt import socket_options
+from shared.mqtt.backoff import Backoff
+from shared.mqtt.broker_settings import BrokerSettings
+from shared.mqtt.troubles import Trouble, lost, refused, unreachable, unsubscribable
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from shared import feature_store
-from shared.feature_store import FeatureStore, cache_folder
-from shared.features import Frames
+from shared.features import store as store_module
+from shared.features.store import FeatureStore, cache_folder
+from shared.frames import Frames
 
 clip_features = st.integers(1, 100).flatmap(lambda n: arrays(np.float32, (n, 34)))
 
@@ -58,7 +58,7 @@ def test_more_keys_than_sqlite_takes_at_once(tmp_path: Path) -> None:
 
 
 def test_the_oldest_make_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feature_store, "MOST_CLIPS", 30)
+    monkeypatch.setattr(store_module, "MOST_CLIPS", 30)
     with filled(tmp_path) as store:
         assert list(store.find(list(some()), 34)) == list(some())[10:]
 
@@ -66,7 +66,7 @@ def test_the_oldest_make_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_oldest_make_way_before_the_file_grows_beyond_its_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_store, "MOST_BYTES", 4_000_000)
+    monkeypatch.setattr(store_module, "MOST_BYTES", 4_000_000)
     clip = np.ones((1000, 40), np.float32)
     with FeatureStore(tmp_path) as store:
         for number in range(60):
@@ -214,7 +214,7 @@ def test_a_cache_that_cannot_be_used_is_done_without(
 def test_a_file_locked_for_long_is_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(feature_store, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.01)
     writer = sqlite3.connect(filled(tmp_path).path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     with FeatureStore(tmp_path) as store:
@@ -229,7 +229,7 @@ WRITE = """
 import sys
 from pathlib import Path
 import numpy as np
-from shared.feature_store import FeatureStore
+from shared.features.store import FeatureStore
 with FeatureStore(Path(sys.argv[1])) as store:
     number = 0
     while True:

@@ -8,8 +8,8 @@ import pytest
 
 from edge_client.device.settings import DeviceSettings
 from shared.errors import SettingsError
-from shared.feature_store import cache_folder
-from shared.folders import state_folder
+from shared.features.store import cache_folder
+from shared.storage.folders import state_folder
 
 
 def nobody(user: int) -> NoReturn:

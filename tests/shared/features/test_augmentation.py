@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.augmentation import SHIFT, augment
+from shared.features.augmentation import SHIFT, augment
 from shared.front_ends import FRONT_ENDS
 
 PAPER = FRONT_ENDS.get("paper34")

@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
-from shared.addresses import LOCAL, split_address
 from shared.errors import BrokerError
+from shared.mqtt.addresses import LOCAL, split_address
 from shared.settings import Settings
 
 PLAIN_PORT: Final = 1883

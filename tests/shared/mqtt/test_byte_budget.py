@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.byte_budget import ByteBudget
+from shared.mqtt.byte_budget import ByteBudget
 
 
 @pytest.mark.parametrize(("size", "fit"), [(100_000, 10), (0, 2048)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shared.features import Frames, joined, pad, padded_length, stack
+from shared.frames import Frames, joined, pad, padded_length, stack
 from shared.front_ends import MFCC40
 from shared.task import PAPER34
 

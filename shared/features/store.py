@@ -17,9 +17,9 @@ from typing import Final, Self, TypeVar
 import numpy as np
 
 from shared.command import progress_console
-from shared.features import Frames
-from shared.folders import user_folder
-from shared.write_ahead import BUSY_SECONDS, write_ahead
+from shared.frames import Frames
+from shared.storage.folders import user_folder
+from shared.storage.write_ahead import BUSY_SECONDS, write_ahead
 
 FOLDER_VARIABLE: Final = "CHORUS_CACHE"
 """Environment variable that names another cache folder."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge_client.device.store import ExampleStore
-from shared.feature_store import FeatureStore
-from shared.write_ahead import write_ahead
+from shared.features.store import FeatureStore
+from shared.storage.write_ahead import write_ahead
 
 AT_ONCE = 6
 

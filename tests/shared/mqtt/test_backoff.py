@@ -6,8 +6,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import backoff as module
-from shared.backoff import Backoff
+from shared.mqtt import backoff as module
+from shared.mqtt.backoff import Backoff
 
 
 def test_backoff_grows_with_jitter_and_begins_anew_after_a_connection_that_held() -> None:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from shared.command import progress_console
 from shared.corpora.corpus import Clip
 from shared.errors import AudioError, CorpusError
-from shared.feature_store import FeatureStore
-from shared.features import Frames, stack
+from shared.features.store import FeatureStore
+from shared.frames import Frames, stack
 from shared.front_ends import FrontEnd
 from shared.task import Task
 
@@ -63,7 +63,7 @@ class ClipFeatures:
     clips
         Those that can be used, in the order they were given.
     features
-        Shape ``(n, L, features)``, float32, as :func:`shared.features.stack` gives them; frames
+        Shape ``(n, L, features)``, float32, as :func:`shared.frames.stack` gives them; frames
         after a clip's end are zero.
     frames
         Shape ``(n,)``, int32: the true number of frames of each, at least 1.
@@ -100,7 +100,7 @@ def extract_features(
     front_end
         What computes them.
     cache_dir
-        Folder of the cache; :func:`shared.feature_store.cache_folder` if not given.
+        Folder of the cache; :func:`shared.features.store.cache_folder` if not given.
     workers
         Processes to compute with; one for each core if not given. Few clips are computed in this
         process.

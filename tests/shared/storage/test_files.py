@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import RunError, StorageError
-from shared.files import leftovers, lock, replacing, write_atomically
+from shared.storage.files import leftovers, lock, replacing, write_atomically
 
 
 @given(data=st.binary() | st.text(st.characters(exclude_categories=["Cs"])))

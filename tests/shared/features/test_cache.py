@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from shared import feature_cache
 from shared.audio import RATE, Samples
 from shared.corpora import Clip, load_corpus
 from shared.corpora.corpus import AudioFile
 from shared.errors import AudioError, CorpusError, SettingsError
-from shared.feature_cache import extract_features
-from shared.feature_store import FeatureStore
-from shared.features import Frames, pad
+from shared.features import cache
+from shared.features.cache import extract_features
+from shared.features.store import FeatureStore
+from shared.frames import Frames, pad
 from shared.front_ends import FRONT_ENDS, FrontEnd
 from shared.front_ends.paper34 import frame_features
 from shared.task import DEFAULT_TASK, PAPER34, FrontEndShape
@@ -172,7 +172,7 @@ def bad_clips(folder: Path) -> dict[str, Clip]:
 def test_bad_clips_are_named_with_the_reason_and_end_nothing(
     tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    monkeypatch.setattr(cache, "POOL_FROM", 2)
     good, bad = clip(write_clip(tmp_path / "good.wav")), bad_clips(tmp_path)
     found = extract_features([*bad.values(), good], PAPER, tmp_path, workers)
     assert found.clips == (good,)
@@ -225,7 +225,7 @@ class Killer:
 def test_workers_are_other_processes_without_tensorflow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    monkeypatch.setattr(cache, "POOL_FROM", 2)
     monkeypatch.setitem(sys.modules, "tensorflow", types.ModuleType("tensorflow"))
     clips = [Clip(str(i), Witness(i), "sad", "sad", "anna") for i in range(40)]
     good = clip(write_clip(tmp_path / "good.wav"))
@@ -246,7 +246,7 @@ def test_a_few_clips_are_computed_without_other_processes(tmp_path: Path) -> Non
 def test_a_front_end_that_cannot_travel_is_computed_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    monkeypatch.setattr(cache, "POOL_FROM", 2)
     own = FrontEnd(replace(PAPER34, name="own"), 0.1, lambda samples: frame_features(samples))  # noqa: PLW0108  # a lambda, on purpose
     found = extract_features(synthetic(), own, tmp_path, workers=2)
     expected = extract_features(synthetic(), PAPER, tmp_path)
@@ -256,7 +256,7 @@ def test_a_front_end_that_cannot_travel_is_computed_here(
 def test_a_front_end_of_a_wrong_shape_ends_all_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    monkeypatch.setattr(cache, "POOL_FROM", 2)
     wrong = FrontEnd(replace(PAPER34, features=33), 0.1, frame_features)
     for workers in (1, 2):
         with pytest.raises(SettingsError, match=r"gives features of shape \(\d+, 34\)") as caught:
@@ -267,7 +267,7 @@ def test_a_front_end_of_a_wrong_shape_ends_all_of_it(
 def test_a_worker_that_dies_is_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    monkeypatch.setattr(cache, "POOL_FROM", 2)
     clips = [Clip(str(i), Killer(i), "sad", "sad", "anna") for i in range(20)]
     found = extract_features(clips, PAPER, tmp_path, workers=2)
     assert found.clips == tuple(clips)
@@ -277,7 +277,7 @@ def test_a_worker_that_dies_is_done_without(
 def test_workers_and_this_process_compute_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_cache, "POOL_FROM", 2)
+    monkeypatch.setattr(cache, "POOL_FROM", 2)
     alone = extract_features(synthetic(), PAPER, tmp_path / "alone", workers=1)
     together = extract_features(synthetic(), PAPER, tmp_path / "together", workers=2)
     assert np.array_equal(alone.features, together.features)
@@ -286,13 +286,13 @@ def test_workers_and_this_process_compute_the_same(
 EXTRACT = """
 import hashlib, multiprocessing, sys
 from pathlib import Path
-from shared import feature_cache
+from shared.features import cache
 from shared.corpora import load_corpus
-from shared.feature_store import FeatureStore
+from shared.features.store import FeatureStore
 from shared.front_ends import FRONT_ENDS
 
 def main():
-    feature_cache.POOL_FROM = 2
+    cache.POOL_FROM = 2
     add = FeatureStore.add
     def tell(store, features):
         add(store, features)
@@ -300,7 +300,7 @@ def main():
     FeatureStore.add = tell
     clips = load_corpus("synthetic", speakers=6, clips_per_speaker=28).clips
     front_end, folder, workers = FRONT_ENDS.get("paper34"), Path(sys.argv[1]), int(sys.argv[2])
-    found = feature_cache.extract_features(clips, front_end, folder, workers)
+    found = cache.extract_features(clips, front_end, folder, workers)
     print(hashlib.sha256(found.features.tobytes()).hexdigest())
 
 if __name__ == "__main__":
@@ -346,7 +346,7 @@ def test_a_killed_process_leaves_what_it_kept_and_no_workers(
         os.close(worker)
 
     clips = load_corpus("synthetic", speakers=6, clips_per_speaker=28).clips
-    keys = [key for one in clips if isinstance(key := feature_cache._key(one, PAPER), bytes)]
+    keys = [key for one in clips if isinstance(key := cache._key(one, PAPER), bytes)]
     with FeatureStore(tmp_path) as store:
         kept = store.find(keys, 34)
     assert len(kept) >= 32 * batches

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import numpy as library
 
 from shared.errors import StorageError, WeightsError
-from shared.tensor_file import DTYPES, HEADER_LIMIT, TensorFile, write_tensors
+from shared.storage.tensor_file import DTYPES, HEADER_LIMIT, TensorFile, write_tensors
 
 TENSORS: dict[str, NDArray[Any]] = {
     "a/kernel": np.arange(6, dtype=np.float32).reshape(2, 3),

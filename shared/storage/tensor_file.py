@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WeightsError
-from shared.files import open_file, replacing
+from shared.storage.files import open_file, replacing
 
 HEADER_LIMIT: Final = 1 << 16
 """Bytes a header may have; those of our largest model have 2,000."""

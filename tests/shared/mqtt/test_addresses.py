@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.addresses import split_address
+from shared.mqtt.addresses import split_address
 
 
 @pytest.mark.parametrize(
