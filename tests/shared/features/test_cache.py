@@ -313,7 +313,7 @@ def start(folder: Path, workers: int) -> subprocess.Popen[str]:
     script.write_text(EXTRACT)
     return subprocess.Popen(
         [sys.executable, script, folder, str(workers)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

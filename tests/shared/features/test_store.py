@@ -244,7 +244,7 @@ def test_kill_leaves_whole_batches(tmp_path: Path, capsys: pytest.CaptureFixture
     for batches in (1, 2, 30):
         process = subprocess.Popen(
             [sys.executable, "-c", WRITE, tmp_path],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
             stdout=subprocess.PIPE,
             text=True,
         )
