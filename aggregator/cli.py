@@ -4,6 +4,7 @@ from typing import NoReturn
 
 import typer
 
+from aggregator.commands.backup import backup, restore
 from aggregator.commands.models import models
 from aggregator.commands.serve import serve
 from aggregator.commands.status import status
@@ -21,6 +22,8 @@ app.command()(serve)
 app.command()(status)
 app.add_typer(models, name="models")
 app.command()(strategies)
+app.command()(backup)
+app.command()(restore)
 
 
 @app.callback()

@@ -170,6 +170,11 @@ class History:
             row = self._connection.execute("SELECT COUNT(*), TOTAL(bytes) FROM updates").fetchone()
         return int(row[0]), int(row[1])
 
+    def copy_to(self, path: Path) -> None:
+        """Write the ledger, as it is at one moment, to a file that is not there yet."""
+        with self._mutex, database_errors(self.path):
+            self._connection.execute("VACUUM INTO ?", (str(path),))
+
     def _fact(self, name: str) -> Any:
         with self._mutex, database_errors(self.path):
             row = self._connection.execute(

@@ -96,8 +96,9 @@ class Ledger(History):
                     f"{begun.get(name)!r}, not {values[name]!r}.",
                     "Give the settings it was begun with, or another --state.",
                 )
-            run = json.dumps(uuid.uuid4().hex)
-            connection.execute("INSERT OR IGNORE INTO facts VALUES ('run', ?)", (run,))
+            connection.execute(
+                "INSERT OR IGNORE INTO facts VALUES ('run', ?)", (json.dumps(_new_run()),)
+            )
             connection.execute(
                 "INSERT OR REPLACE INTO facts VALUES ('settings', ?)", (json.dumps(values),)
             )
@@ -226,12 +227,26 @@ class Ledger(History):
         A round under way is abandoned: its updates are differences to another model.
         """
         with self._transaction() as connection:
-            connection.execute(
-                "UPDATE rounds SET state = 'abandoned', ended = ?, note = ? "
-                "WHERE state IN ('open', 'closed')",
-                (self._clock(), f"rolled back to the model of round {to.round}"),
-            )
+            self._abandon(connection, f"rolled back to the model of round {to.round}")
             return self._add_version(connection, "rollback", to.round, to.number, to)
+
+    def begin_another_run(self, why: str) -> None:
+        """Give the federation another identity; a round under way is abandoned.
+
+        Clients may know more of the run before than this ledger does.
+        """
+        with self._transaction() as connection:
+            self._abandon(connection, why)
+            connection.execute(
+                "UPDATE facts SET value = ? WHERE name = 'run'", (json.dumps(_new_run()),)
+            )
+
+    def _abandon(self, connection: sqlite3.Connection, note: str) -> None:
+        connection.execute(
+            "UPDATE rounds SET state = 'abandoned', ended = ?, note = ? "
+            "WHERE state IN ('open', 'closed')",
+            (self._clock(), note),
+        )
 
     def see(self, client: str, **facts: Any) -> None:
         """Note that a client was seen; it is written with what comes next, or by :meth:`flush`.
@@ -331,6 +346,10 @@ class Ledger(History):
             ),
         ).fetchone()
         return self.version(row["number"])
+
+
+def _new_run() -> str:
+    return uuid.uuid4().hex
 
 
 _NOBODY_THERE: Final = "UPDATE clients SET present = 0"

@@ -61,6 +61,15 @@ class ModelFiles:
         except OSError as error:
             raise self._lost(digest) from error
 
+    def check(self, digest: str) -> None:
+        """Read a file and compare its digest with its name."""
+        try:
+            found = sha256_of(self.path(digest))
+        except OSError as error:
+            raise self._lost(digest) from error
+        if found != digest:
+            raise self._lost(digest)
+
     def add_weights(self, weights: Weights) -> str:
         """Write weights; give the file's digest.
 
@@ -76,7 +85,7 @@ class ModelFiles:
 
     def weights(self, digest: str) -> Weights:
         """Read weights, after a check of the digest: shape ``(parameters,)``, float32."""
-        self._check(digest)
+        self.check(digest)
         try:
             return load_weights(self.path(digest), self.architecture)
         except WeightsError as error:
@@ -84,7 +93,7 @@ class ModelFiles:
 
     def vector(self, digest: str) -> Vector:
         """Open weights to be read in pieces, after a check of the digest."""
-        self._check(digest)
+        self.check(digest)
         try:
             return _WeightsFile(TensorFile(self.path(digest)), self.architecture)
         except WeightsError as error:
@@ -92,7 +101,7 @@ class ModelFiles:
 
     def arrays(self, digest: str) -> dict[str, NDArray[Any]]:
         """Read what a strategy remembered, after a check of the digest."""
-        self._check(digest)
+        self.check(digest)
         try:
             file = TensorFile(self.path(digest))
             arrays = {name: file.read(name) for name in file.tensors}
@@ -102,7 +111,7 @@ class ModelFiles:
 
     def export(self, digest: str, out: Path) -> None:
         """Copy a file, whole or not at all."""
-        self._check(digest)
+        self.check(digest)
         with replacing(out) as aside:
             shutil.copyfile(self.path(digest), aside)
 
@@ -127,14 +136,6 @@ class ModelFiles:
             finally:
                 os.close(descriptor)
         return digest
-
-    def _check(self, digest: str) -> None:
-        try:
-            found = sha256_of(self.path(digest))
-        except OSError as error:
-            raise self._lost(digest) from error
-        if found != digest:
-            raise self._lost(digest)
 
     def _lost(self, digest: str) -> FederationError:
         return FederationError(

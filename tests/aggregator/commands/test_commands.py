@@ -180,7 +180,7 @@ def test_what_is_not_there_is_said(federation: Federation, tmp_path: Path) -> No
         run("status", "--state", str(tmp_path / "elsewhere"))
 
 
-@pytest.mark.parametrize("command", ["status", "models"])
+@pytest.mark.parametrize("command", ["status", "models", "backup", "restore"])
 def test_help_needs_nothing_heavy(command: str) -> None:
     script = (
         "import sys; from aggregator.cli import app; "
@@ -209,3 +209,16 @@ def test_a_list_of_codecs_is_as_good_as_their_names(tmp_path: Path) -> None:
 def test_when_a_client_was_last_seen_is_told_as_people_do(federation: Federation) -> None:
     assert federation
     assert " s ago" in run("status").stdout
+
+
+def test_a_backup_is_made_while_it_runs_and_put_back(
+    federation: Federation, tmp_path: Path
+) -> None:
+    file, folder = tmp_path / "kitchen.tar", tmp_path / "second"
+    assert "after round 2" in run("backup", str(file)).stderr
+    assert (
+        f"is in {folder}, after round 2" in run("restore", str(file), "--state", str(folder)).stderr
+    )
+    found = answer("status", "--state", str(folder))
+    assert found["model"]["digest"] == federation.current.digest
+    assert found["run"] != federation.ledger.run

@@ -1,0 +1,195 @@
+"""A federation in one file: copied while it runs, and put back.
+
+The file is a tar, uncompressed, as models do not compress: ``ledger.sqlite`` and
+``models/DIGEST.safetensors``, as the state folder calls them, and last ``backup.json``, which names
+them with their digests. Updates of a round under way are not in it: a federation that is put back
+gives that round up.
+"""
+
+import io
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from aggregator.ledger import History, Ledger
+from aggregator.ledger.folder import FederationFolder
+from aggregator.ledger.model_files import ModelFiles, files_of
+from shared.errors import FederationError
+from shared.storage.files import open_file, replacing, sha256_of, storage_errors
+
+_CONTENTS: Final = "backup.json"
+_LEDGER: Final = "ledger.sqlite"
+
+_LARGEST_CONTENTS: Final = 1 << 24
+"""Bytes of ``backup.json`` that are believed: the names of a hundred thousand models."""
+
+
+class _Contents(BaseModel):
+    """What ``backup.json`` says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["chorus-aggregator-backup"] = "chorus-aggregator-backup"
+    version: Literal[1] = 1
+    files: dict[str, str]
+    """SHA-256, in hexadecimal, of each file, by its name."""
+
+    @field_validator("files")
+    @classmethod
+    def _check_names(cls, files: dict[str, str]) -> dict[str, str]:
+        """Let nothing lie anywhere but where the state folder has it."""
+        if _LEDGER not in files:
+            raise ValueError("it names no ledger")
+        if any(name not in (_LEDGER, _model(digest)) for name, digest in files.items()):
+            raise ValueError("it names a file that no state folder has")
+        return files
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What a backup holds.
+
+    Attributes
+    ----------
+    federation
+        Its name.
+    round
+        The round that its current model is the result of; 0 for the initial one.
+    models
+        Files of models in it.
+    """
+
+    federation: str
+    round: int
+    models: int
+
+
+def back_up(folder: FederationFolder, out: Path) -> Backup:
+    """Copy a federation into a file that only its owner can read, whether it is served or not.
+
+    Raises
+    ------
+    FederationError
+        If there is none, or a file of its current model is missing or damaged.
+    StorageError
+        If the disk is full, or the file cannot be written.
+    """
+    with replacing(out, 0o600) as aside, tempfile.TemporaryDirectory(dir=aside.parent) as scratch:
+        copy = Path(scratch, _LEDGER)
+        with History(folder.ledger) as history:
+            history.copy_to(copy)
+            files = files_of(history)
+        # What the ledger said at that moment counts, whatever rounds end meanwhile.
+        with History(copy) as moment, tarfile.open(aside, "w") as tar:
+            tar.add(copy, _LEDGER)
+            added = _add_models(tar, moment, files)
+            contents = _Contents(files={_LEDGER: sha256_of(copy)} | {_model(d): d for d in added})
+            text = contents.model_dump_json(indent=2).encode()
+            entry = tarfile.TarInfo(_CONTENTS)
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text))
+            return _described(moment, contents)
+
+
+def restore(file: Path, folder: FederationFolder) -> Backup:
+    """Put a federation back into a state folder that holds nothing.
+
+    It is a run of its own from then on, which its devices are told: they may have done rounds that
+    it knows nothing of. A round that was under way is given up.
+
+    Raises
+    ------
+    FederationError
+        If the file is missing, damaged or no backup, or the folder holds something.
+    StorageError
+        If the disk is full or the folder cannot be written. The folder is then as it was.
+    """
+    place = folder.path
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise FederationError(
+            f"{place} is not empty.",
+            "Give another --state, or move away what is there.",
+        )
+    with storage_errors(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # In the same file system, so that all of it appears at once.
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as scratch:
+            new = FederationFolder(Path(scratch, "state"))
+            new.models.mkdir(parents=True, mode=0o700)
+            new.path.chmod(0o700)
+            contents = _unpack(file, new.path)
+            ledger = Ledger(new.ledger)
+            try:
+                ledger.begin_another_run("put back from a backup")
+                backup = _described(ledger, contents)
+            finally:
+                ledger.close()
+            new.path.replace(place)
+    return backup
+
+
+def _model(digest: str) -> str:
+    return f"models/{digest}.safetensors"
+
+
+def _described(history: History, contents: _Contents) -> Backup:
+    number = history.find(None).round
+    return Backup(history.settings["federation"], number, len(contents.files) - 1)
+
+
+def _add_models(tar: tarfile.TarFile, moment: History, files: ModelFiles) -> list[str]:
+    """Add the models that are kept; those of the current version must be."""
+    current = moment.find(None).files
+    digests = {digest for version in moment.versions() for digest in version.files}
+    added = []
+    for digest in sorted(digests):
+        try:
+            files.check(digest)
+            tar.add(files.path(digest), _model(digest))
+        except (FederationError, FileNotFoundError):
+            if digest in current:
+                raise
+        else:
+            added.append(digest)
+    return added
+
+
+def _unpack(file: Path, into: Path) -> _Contents:
+    """Write the files of a backup, each checked."""
+    try:
+        opened = open_file(file)
+    except FileNotFoundError as error:
+        raise FederationError(f"There is no backup {file}.", "Check the name.") from error
+    with opened:
+        try:
+            with tarfile.open(fileobj=opened) as tar:
+                contents = _Contents.model_validate_json(_member(tar, _CONTENTS).read())
+                for name, digest in contents.files.items():
+                    with (into / name).open("xb") as target:
+                        shutil.copyfileobj(_member(tar, name), target)
+                    if sha256_of(into / name) != digest:
+                        raise _damaged(file)
+        except (tarfile.TarError, ValueError, EOFError, KeyError) as error:
+            raise _damaged(file) from error
+    return contents
+
+
+def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
+    """Open a file of a backup."""
+    entry = tar.getmember(name)
+    source = tar.extractfile(entry) if entry.isreg() else None
+    if source is None or (name == _CONTENTS and entry.size > _LARGEST_CONTENTS):
+        raise KeyError(name)
+    return source
+
+
+def _damaged(file: Path) -> FederationError:
+    return FederationError(
+        f"{file} is no whole backup of a federation.",
+        "Give a file that `aggregator backup` wrote, or an older one.",
+    )

@@ -1,0 +1,155 @@
+"""A federation in one file, and put back."""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aggregator.ledger import History
+from aggregator.ledger.backup import back_up, restore
+from aggregator.ledger.folder import FederationFolder
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Opened
+from shared.errors import FederationError, StorageError
+from tests.aggregator.driver import come, play, put, random_update, settings, weights_of
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+Saved = tuple[Federation, Path]
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Saved:
+    """Play two rounds, and copy the federation while the third is open, with one update."""
+    federation = Federation(settings(tmp_path / "first", strategy="fedadam", rounds=8))
+    step = come(federation)
+    for _ in range(2):
+        assert isinstance(step, Opened)
+        step = play(federation, step)  # type: ignore[assignment] # a round opens each time
+    put(federation, 3, random_update("anna", 3))
+    file = tmp_path / "backup.tar"
+    back_up(federation.folder, file)
+    return federation, file
+
+
+def test_a_federation_is_put_back_as_another_run(saved: Saved, tmp_path: Path) -> None:
+    federation, file = saved
+    folder = FederationFolder(tmp_path / "second")
+    found = restore(file, folder)
+    assert (found.federation, found.round) == ("chorus", 2)
+    with Federation(settings(tmp_path / "second", strategy="fedadam", rounds=8)) as again:
+        assert again.ledger.run != federation.ledger.run
+        assert again.current == federation.current
+        np.testing.assert_array_equal(weights_of(again), weights_of(federation))
+        third = again.ledger.round(3)
+        assert third
+        assert (third.state, third.note) == ("abandoned", "put back from a backup")
+        opened = come(again)
+        assert isinstance(opened, Opened)
+        assert opened.number == 4
+
+
+def test_only_its_owner_reads_a_backup_and_what_it_becomes(saved: Saved, tmp_path: Path) -> None:
+    restore(saved[1], FederationFolder(tmp_path / "second"))
+    assert saved[1].stat().st_mode & 0o077 == 0
+    assert (tmp_path / "second").stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_that_holds_something_stays_as_it_is(saved: Saved) -> None:
+    federation, file = saved
+    before = sorted(federation.folder.path.rglob("*"))
+    with pytest.raises(FederationError, match="is not empty"):
+        restore(file, federation.folder)
+    assert sorted(federation.folder.path.rglob("*")) == before
+
+
+def test_an_older_model_that_is_gone_is_left_out(saved: Saved, tmp_path: Path) -> None:
+    federation, _ = saved
+    first = federation.ledger.find(0)
+    federation.files.path(first.digest).unlink()
+    found = back_up(federation.folder, tmp_path / "other.tar")
+    restore(tmp_path / "other.tar", FederationFolder(tmp_path / "second"))
+    assert found.models == len(list((tmp_path / "second" / "models").iterdir()))
+    assert not (tmp_path / "second" / "models" / f"{first.digest}.safetensors").exists()
+
+
+def test_a_damaged_model_is_no_backup(saved: Saved, tmp_path: Path) -> None:
+    federation, _ = saved
+    path = federation.files.path(federation.current.digest)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(FederationError, match="missing or damaged"):
+        back_up(federation.folder, tmp_path / "other.tar")
+    assert not (tmp_path / "other.tar").exists()
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _change(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[5000] ^= 1
+    file.write_bytes(content)
+
+
+def _other(file: Path) -> None:
+    file.write_bytes(b"no backup")
+
+
+def _escape(file: Path) -> None:
+    """Name a file outside of the folder."""
+    name, content = "../outside", b"x"
+    text = json.dumps({"files": {"ledger.sqlite": "0" * 64, name: "0" * 64}}).encode()
+    with tarfile.open(file, "w") as tar:
+        for entry, data in (("backup.json", text), ("ledger.sqlite", content), (name, content)):
+            info = tarfile.TarInfo(entry)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def _links(file: Path) -> None:
+    """Let the ledger be a link to another file."""
+    with tarfile.open(file, "w") as tar:
+        info = tarfile.TarInfo("ledger.sqlite")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        tar.addfile(info)
+        text = json.dumps({"files": {"ledger.sqlite": "0" * 64}}).encode()
+        info = tarfile.TarInfo("backup.json")
+        info.size = len(text)
+        tar.addfile(info, io.BytesIO(text))
+
+
+@pytest.mark.parametrize("damage", [_cut, _change, _other, _escape, _links, Path.unlink])
+def test_what_is_no_whole_backup_is_refused(
+    saved: Saved, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    damage(saved[1])
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(FederationError, match="backup"):
+        restore(saved[1], FederationFolder(tmp_path / "second"))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_backup_needs_a_federation(tmp_path: Path) -> None:
+    with pytest.raises(FederationError, match="There is no federation"):
+        back_up(FederationFolder(tmp_path), tmp_path / "backup.tar")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_is_no_place_for_a_backup(saved: Saved) -> None:
+    with pytest.raises(StorageError):
+        back_up(saved[0].folder, Path("/dev/full"))
+
+
+def test_a_backup_of_a_backup_is_the_same_ledger(saved: Saved, tmp_path: Path) -> None:
+    folder = FederationFolder(tmp_path / "second")
+    restore(saved[1], folder)
+    back_up(folder, tmp_path / "again.tar")
+    restore(tmp_path / "again.tar", FederationFolder(tmp_path / "third"))
+    with History(folder.ledger) as one, History(tmp_path / "third" / "ledger.sqlite") as other:
+        assert one.versions() == other.versions()
+        assert one.run != other.run
