@@ -6,13 +6,15 @@ as in a simulation.
 
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared import ffmpeg
+from shared import ffmpeg, libsndfile
+from shared.decoded import Decoded
 from shared.errors import AudioError
 from shared.storage.files import open_file
 
@@ -39,8 +41,8 @@ _TYPES: Final = frozenset(
     ("float16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32")
 )
 
-_BLOCK: Final = 1 << 18
-"""Values decoded at once, over all channels: 1 MB."""
+BLOCK: Final = 1 << 18
+"""Values of a clip decoded at once, over all channels: 1 MB."""
 
 
 def read_clip(path: Path) -> Samples:
@@ -68,9 +70,46 @@ def read_clip(path: Path) -> Samples:
         that are not finite; or if it needs ffmpeg, and that is not there. The sentence names the
         file.
     """
-    check_is_file(path, "clip")
-    by = _by_ffmpeg if path.suffix.lower() in ffmpeg.SUFFIXES else _by_libsndfile
-    return _finished(f"The clip {path}", by(path))
+    name = f"The clip {path}"
+    with decoding(path) as decoded:
+        rate = decoded.rate
+        # What it says it lasts may be wrong, or missing: so it is counted, too.
+        _check(name, max(1, round(decoded.seconds * rate)), rate)
+
+        def counted() -> Iterator[NDArray[np.float32]]:
+            count = 0
+            for block in decoded.blocks:
+                count += len(block)
+                _check(name, count, rate)
+                yield block
+            _check(name, count, rate)
+
+        return _finished(name, _gathered(counted(), rate))
+
+
+def decoding(
+    path: Path, length: int = BLOCK, what: str = "clip"
+) -> AbstractContextManager[Decoded]:
+    """Open a file of sound: every way from a file to features begins here.
+
+    Parameters
+    ----------
+    path
+        As in :func:`read_clip`.
+    length
+        Values of a block, over all channels; ffmpeg's blocks are smaller than 64 KB.
+    what
+        What the file is to the user: a clip, a recording.
+
+    Raises
+    ------
+    AudioError
+        If it is missing, is no file, or cannot be read.
+    """
+    check_is_file(path, what)
+    if path.suffix.lower() in ffmpeg.SUFFIXES:
+        return ffmpeg.decoding(path, what)
+    return libsndfile.decoding(path, length, what)
 
 
 def check_is_file(path: Path, what: str) -> None:
@@ -91,45 +130,6 @@ def check_is_file(path: Path, what: str) -> None:
         raise AudioError(
             f"The {what} {path} cannot be read: {error.strerror}.", "Give a file of sound."
         ) from error
-
-
-def _by_ffmpeg(path: Path) -> Samples:
-    name = f"The clip {path}"
-    with ffmpeg.decoding(path) as decoded:
-        rate = decoded.rate
-        # What it says it lasts may be wrong, or missing: so it is counted, too.
-        _check(name, max(1, round(decoded.seconds * rate)), rate)
-
-        def counted() -> Iterator[NDArray[np.float32]]:
-            count = 0
-            for block in decoded.blocks:
-                count += len(block)
-                _check(name, count, rate)
-                yield block
-            _check(name, count, rate)
-
-        return _gathered(counted(), rate)
-
-
-def _by_libsndfile(path: Path) -> Samples:
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(path) as file:
-            _check(f"The clip {path}", file.frames, file.samplerate)
-            blocks = file.blocks(max(1, _BLOCK // file.channels), dtype="float32")
-            samples = _gathered(blocks, file.samplerate)
-            # A header that promises more than there is: libsndfile ends such a FLAC silently.
-            cut = file.tell() < file.frames
-    except (soundfile.LibsndfileError, TypeError) as error:
-        # TypeError is soundfile's answer to a name that ends in `.raw`.
-        reason = getattr(error, "error_string", "the format is not recognised").rstrip(".")
-        raise AudioError(
-            f"The clip {path} cannot be read: {reason}.", "Convert it to WAV or FLAC."
-        ) from error
-    if cut:
-        raise AudioError(f"The clip {path} is damaged: its end is missing.", "Copy it again.")
-    return samples
 
 
 def to_utterance(samples: NDArray[Any], rate: float) -> Samples:

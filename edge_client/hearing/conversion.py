@@ -18,9 +18,12 @@ class Conversion:
         Sampling rate of what comes, in Hz.
     channel
         Which channel to take, from 1; ``None`` for the mean of all.
+    clips
+        Whether what lies beyond full scale is cut off, as where nobody knows what is yet to come.
     """
 
-    def __init__(self, rate: float, channel: int | None = None) -> None:
+    def __init__(self, rate: float, channel: int | None = None, *, clips: bool = True) -> None:
+        self._clips = clips
         self._channel = channel
         self._resampler = Resampler(rate) if rate != RATE else None
         self._rest: Samples = np.empty(0, np.float32)
@@ -41,7 +44,9 @@ class Conversion:
             Shape ``(320,)``, 16 kHz.
         """
         # Whatever a damaged device or file gives, the resampler's filter must not keep it.
-        sound = np.clip(np.nan_to_num(frames, nan=0, posinf=0, neginf=0), -1, 1)
+        sound = np.nan_to_num(frames, nan=0, posinf=0, neginf=0)
+        if self._clips:
+            np.clip(sound, -1, 1, out=sound)
         mono = sound.mean(axis=1) if self._channel is None else sound[:, self._channel - 1]
         if self._resampler is not None:
             mono = self._resampler.feed(mono, last=last)

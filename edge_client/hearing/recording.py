@@ -3,15 +3,18 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+
+import numpy as np
 
 from edge_client.hearing.conversion import Conversion
 from edge_client.hearing.source import OnEvent, SourceEvent, ignore
-from shared.audio import RATE, Samples, check_is_file
+from shared.audio import RATE, Samples, decoding
 from shared.errors import AudioError, SettingsError
 
-READ = 50
-"""A second's part that is read at once: 20 ms, as a sound card gives it."""
+_LENGTH = 2_048
+"""Values decoded at once: little, for what comes before a damage is heard."""
 
 
 class Recording:
@@ -22,7 +25,7 @@ class Recording:
     Parameters
     ----------
     path
-        A file in any format that libsndfile reads, of any length.
+        A file in any format of :func:`shared.audio.read_clip`, of any length.
     fast
         At once, not in real time.
     channel
@@ -52,19 +55,9 @@ class Recording:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        import soundfile
-
-        check_is_file(path, "recording")
-        try:
-            self._file = soundfile.SoundFile(path)
-        except (soundfile.LibsndfileError, TypeError) as error:
-            raise AudioError(
-                f"The recording {path} cannot be read: {_reason(error)}.",
-                "Convert it to WAV or FLAC.",
-            ) from error
-        if channel is not None and channel > self._file.channels:
-            channels = self._file.channels
-            self._file.close()
+        with decoding(path, what="recording") as decoded:
+            channels = decoded.channels
+        if channel is not None and channel > channels:
             raise SettingsError(
                 f"The recording {path} has no channel {channel}.", f"It has {channels}."
             )
@@ -84,42 +77,41 @@ class Recording:
         AudioError
             If the file turns out to be damaged. What came before is heard.
         """
+        self._on_event(SourceEvent("connected", f"Playing {self._path}."))
+        loudest = self._loudest()
         begun, given = self._clock(), 0
-        with self._file:
-            self._on_event(SourceEvent("connected", f"Playing {self._path}."))
-            for block in self._decoded():
-                given += len(block)
-                if self._closed.is_set():
-                    return
-                # A block is there when its last sample has been spoken.
-                ahead = begun + given / RATE - self._clock()
-                if not self._fast and ahead > 0:
-                    self._sleep(ahead)
-                yield block
+        for block in self._decoded():
+            given += len(block)
+            if self._closed.is_set():
+                return
+            # A block is there when its last sample has been spoken.
+            ahead = begun + given / RATE - self._clock()
+            if not self._fast and ahead > 0:
+                self._sleep(ahead)
+            yield block / loudest if loudest > 1 else block
 
     def close(self) -> None:
         """End :meth:`blocks`, from any thread."""
         self._closed.set()
 
-    def _decoded(self) -> Iterator[Samples]:
-        import soundfile
-
-        rate = self._file.samplerate
-        conversion = Conversion(rate, self._channel)
-        length = max(1, rate // READ)
-        try:
-            while True:
-                frames = self._file.read(length, dtype="float32", always_2d=True)
-                yield from conversion.feed(frames, last=not len(frames))
-                if not len(frames):
-                    return
-        except soundfile.LibsndfileError as error:
+    def _loudest(self) -> np.float32:
+        """Find the peak: what is beyond full scale is scaled down, as a clip is."""
+        peak = np.float32(0)
+        with suppress(AudioError):  # what comes before the damage is heard first
+            for block in self._decoded():
+                if self._closed.is_set():
+                    break
+                peak = np.maximum(peak, np.abs(block).max())
+        if not np.isfinite(peak):
             raise AudioError(
-                f"The recording {self._path} is damaged: {_reason(error)}.", "Copy it again."
-            ) from error
+                f"The recording {self._path} holds values that are not finite.",
+                "Record it again, or convert it anew.",
+            )
+        return peak
 
-
-def _reason(error: Exception) -> str:
-    # TypeError is soundfile's answer to a name that ends in `.raw`.
-    reason: str = getattr(error, "error_string", "the format is not recognised")
-    return reason.rstrip(".")
+    def _decoded(self) -> Iterator[Samples]:
+        with decoding(self._path, _LENGTH, "recording") as decoded:
+            conversion = Conversion(decoded.rate, self._channel, clips=False)
+            for frames in decoded.blocks:
+                yield from conversion.feed(frames)
+            yield from conversion.feed(np.empty((0, decoded.channels), np.float32), last=True)

@@ -1,0 +1,172 @@
+"""Sound that libsndfile reads, to its true end.
+
+What a header says of the length is not believed: it may be too short, too long or unknown. The file
+is read forward until nothing more comes, and then asked whether that was its end.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.decoded import Decoded
+from shared.errors import AudioError
+
+if TYPE_CHECKING:
+    import soundfile
+
+_UNKNOWN_FRAMES: Final = 1 << 38
+"""A length from here on stands for one that nobody knows: years of sound."""
+
+_UNKNOWN_BYTES: Final = 0x7FFF_0000
+"""So does a chunk's size from here on: who writes to a pipe gives about 2 or 4 GB."""
+
+_CLAIM: Final = re.compile(
+    r"^\s*(?:data|SSND|BODY|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
+"""libsndfile's remark on a chunk of sound whose size is not that of what is there."""
+
+_OF_RF64: Final = "does not match value from 'ds64' chunk"
+
+_PAGE: Final = 1 << 16
+"""An Ogg page is smaller than this."""
+
+_PAGE_HEAD: Final = 27
+"""Bytes of an Ogg page before its table of segments."""
+
+_ID3_HEAD: Final = 10
+
+_MP3_HEAD: Final = 64
+"""The first frame's header, side information and, if there is one, the mark of its length."""
+
+
+@contextmanager
+def decoding(path: Path, length: int, what: str = "clip") -> Iterator[Decoded]:
+    """Open a file, whatever its name ends in.
+
+    Parameters
+    ----------
+    path
+        The file.
+    length
+        Samples of a block, over all channels.
+    what
+        What the file is to the user: a clip, a recording.
+
+    Raises
+    ------
+    AudioError
+        If libsndfile does not know its format, or finds it malformed.
+    """
+    import soundfile
+
+    class Forward(soundfile.SoundFile):  # type: ignore[misc] # soundfile comes without types
+        """Reads on without asking where it is: some files cannot tell, or tell what is wrong."""
+
+        def seekable(self) -> bool:
+            return False
+
+    source: Path | _Endless = path
+    with path.open("rb") as raw:
+        if _mp3_without_length(raw):
+            source = _Endless(raw)
+        try:
+            file = Forward(source)
+        except (soundfile.SoundFileError, TypeError) as error:
+            # TypeError is soundfile's answer to a name that ends in `.raw`.
+            raise AudioError(
+                f"The {what} {path} cannot be read: {_reason(error)}.", "Convert it to WAV or FLAC."
+            ) from error
+        with file:
+            known = 0 <= file.frames < _UNKNOWN_FRAMES
+            yield Decoded(
+                file.samplerate,
+                file.channels,
+                file.frames / file.samplerate if known and file.samplerate > 0 else 0,
+                _blocks(file, max(1, length // file.channels), f"The {what} {path}", path),
+            )
+
+
+def _blocks(
+    file: "soundfile.SoundFile", frames: int, name: str, path: Path
+) -> Iterator[NDArray[np.float32]]:
+    import soundfile
+
+    count = 0
+    while True:
+        try:
+            block = file.read(frames, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise AudioError(
+                f"{name} cannot be read: {_reason(error)}.", "Copy it again."
+            ) from error
+        if not len(block):
+            break
+        count += len(block)
+        yield block
+    if count < file.frames < _UNKNOWN_FRAMES or _cut(file, path):
+        raise AudioError(f"{name} is damaged: its end is missing.", "Copy it again.")
+
+
+def _cut(file: "soundfile.SoundFile", path: Path) -> bool:
+    """Whether a file that could be read ends before its time."""
+    if file.format == "OGG":
+        return not _ends_as_ogg(path)
+    remarks = file.extra_info
+    claims = (map(int, claim) for claim in _CLAIM.findall(remarks))
+    beyond = any(there < claimed < _UNKNOWN_BYTES for claimed, there in claims)
+    return beyond or _OF_RF64 in remarks
+
+
+def _ends_as_ogg(path: Path) -> bool:
+    """Whether the last page is whole, and marked as the last (RFC 3533, section 6)."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2 * _PAGE))
+        end = file.read()
+    page = end[max(0, end.rfind(b"OggS")) :]
+    head, rest = page[:_PAGE_HEAD], page[_PAGE_HEAD:]
+    if len(head) < _PAGE_HEAD or not head[5] & 4:
+        return False
+    segments = rest[: head[-1]]
+    return len(segments) == head[-1] and sum(segments) <= len(rest) - len(segments)
+
+
+def _mp3_without_length(file: IO[bytes]) -> bool:
+    """Whether it is an MP3 that does not say how long it is, so that libsndfile would guess.
+
+    Its guess goes by the first frames, and it stops there.
+    """
+    head = file.read(_ID3_HEAD)
+    tags = 0
+    if head[:3] == b"ID3":  # its length is in four bytes of seven bits
+        tags = _ID3_HEAD + sum(byte << 7 * place for place, byte in enumerate(head[:5:-1]))
+    file.seek(tags)
+    frame = file.read(_MP3_HEAD)
+    file.seek(0)
+    return frame[:1] == b"\xff" and frame[1:2] >= b"\xe0" and not re.search(b"Xing|Info", frame)
+
+
+class _Endless:
+    """A file that says it is longer than any: nothing is left out because of its length."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._at_end = False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at_end = (offset, whence) == (0, 2)
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return 1 << 40 if self._at_end else self._file.tell()
+
+    def read(self, count: int) -> bytes:
+        return self._file.read(count)
+
+
+def _reason(error: Exception) -> Any:
+    return getattr(error, "error_string", "the format is not recognised").rstrip(".")

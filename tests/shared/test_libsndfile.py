@@ -1,0 +1,92 @@
+"""A file is read to its true end, whatever its header says of its length."""
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from edge_client.hearing.recording import Recording
+from shared.audio import RATE, read_clip
+from shared.errors import AudioError
+from tests.edge_client.hearing.sounds import scene
+
+SOUND = scene(0.5, 1, 0.5) / 2
+
+
+def written(path: Path, kind: str = "WAV", subtype: str | None = None) -> Path:
+    soundfile.write(path, SOUND, RATE, format=kind, subtype=subtype)
+    return path
+
+
+def heard(path: Path) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
+    return np.concatenate(list(Recording(path, fast=True).blocks()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        *(("WAV", "PCM_16"), ("WAV", "GSM610"), ("WAVEX", "FLOAT"), ("RF64", "PCM_16")),
+        *(("AIFF", "PCM_16"), ("AU", "PCM_16"), ("W64", "PCM_24"), ("CAF", "PCM_16")),
+        *(("OGG", "VORBIS"), ("OGG", "OPUS"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III")),
+    ],
+)
+def test_a_whole_file_is_read_and_one_cut_short_is_named(
+    kind: str, subtype: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path / "clip.any", kind, subtype)
+    whole = read_clip(path)
+    assert len(SOUND) <= len(whole) <= len(SOUND) + 1_500
+    np.testing.assert_allclose(heard(path), whole, atol=1e-6)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(AudioError, match=r"clip\.any (is damaged: its end is missing|cannot be)"):
+        read_clip(path)
+    with pytest.raises(AudioError, match=r"clip\.any (is damaged: its end is missing|cannot be)"):
+        heard(path)
+
+
+@pytest.mark.parametrize("claimed", [0xFFFF_FFFF, 0x7FFF_F000, 0x8000_0000])
+def test_a_wav_written_to_a_pipe_is_whole(claimed: int, tmp_path: Path) -> None:
+    path = written(tmp_path / "clip.wav")
+    content = bytearray(path.read_bytes())
+    content[40:44] = struct.pack("<I", claimed)
+    path.write_bytes(content)
+    assert len(read_clip(path)) == len(heard(path)) == len(SOUND)
+
+
+def test_a_flac_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
+    path = written(tmp_path / "clip.flac", "FLAC")
+    known = read_clip(path)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # 36 bits of STREAMINFO: the total of samples
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_clip(path), known)
+    np.testing.assert_array_equal(heard(path), known)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg: apt install ffmpeg")
+@pytest.mark.parametrize("tags", [(), ("-write_id3v1", "1", "-metadata", "title=x")])
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_mp3_that_does_not_say_its_length_is_read_to_its_end(
+    order: int, tags: tuple[str, ...], tmp_path: Path
+) -> None:
+    quiet_then_loud = np.concatenate([np.zeros(4 * RATE, np.float32), SOUND])[::order]
+    soundfile.write(tmp_path / "a.wav", quiet_then_loud, RATE)
+    options = ["-q:a", "2", "-write_xing", "0", *tags]
+    command = ["ffmpeg", "-loglevel", "error", "-i", "a.wav", *options, "a.mp3"]
+    subprocess.run(command, check=True, cwd=tmp_path, stdin=subprocess.DEVNULL)
+    samples = read_clip(tmp_path / "a.mp3")
+    assert len(samples) == pytest.approx(len(quiet_then_loud), abs=3_000)
+    np.testing.assert_allclose(heard(tmp_path / "a.mp3"), samples, atol=1e-6)
+
+
+def test_what_goes_beyond_full_scale_is_heard_as_the_clip_is(tmp_path: Path) -> None:
+    loud = tmp_path / "loud.wav"
+    soundfile.write(loud, SOUND * 32_768, 22_050, subtype="FLOAT")
+    samples = read_clip(loud)
+    assert np.abs(samples).max() == 1
+    np.testing.assert_array_equal(heard(loud), samples)
