@@ -56,7 +56,8 @@ def utterances(folder: Path | None, count: int) -> list[Any]:
     import numpy as np
 
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from shared.audio import RATE, clips_below, read_clip
+    from shared.audio import RATE, read_clip
+    from shared.clip_search import clips_below
 
     length = round(SECONDS * RATE)
     if folder is None:

@@ -204,15 +204,6 @@ class Resampler:
         return resampled
 
 
-def clips_below(folder: Path) -> list[Path]:
-    """Find the audio files below a folder, by what their names end in, in order of their paths."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-
-
 def _check(name: str, count: int, rate: float) -> None:
     if not count:
         raise AudioError(f"{name} is empty.")

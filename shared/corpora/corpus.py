@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from shared.audio import SUFFIXES, Samples, read_clip
+from shared.clip_search import remark
 from shared.errors import CorpusError
 from shared.storage.files import sha256_of
 
@@ -215,11 +216,13 @@ def corpus_of_names(
     CorpusError
         If no place has a clip.
     """
-    for paths in places:
-        clips = tuple(
-            clip(path, data, match) for path in paths if (match := name.fullmatch(path.stem))
-        )
+    for place in places:
+        paths = {path: name.fullmatch(path.stem) for path in place}
+        clips = tuple(clip(path, data, match) for path, match in paths.items() if match)
         if clips:
+            other = [path.relative_to(data) for path, match in paths.items() if not match]
+            named = {f"whose names are not of {info.title}'s speech": other} if other else {}
+            remark(f"Clips in {data} are passed over", named)
             return Corpus(info, clips)
     raise not_there(info, data, expected)
 

@@ -1,18 +1,18 @@
 """Clips of one's own: a CSV file that lists them, or folders named by label."""
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
-from shared.audio import clips_below
+from shared.clip_search import clips_below, remark
 from shared.corpora.corpus import (
     AudioFile,
     Clip,
     Corpus,
     CorpusInfo,
-    entries,
     not_there,
 )
 from shared.corpora.labels import emotion_of, label_of
@@ -80,8 +80,9 @@ def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
 def labelled_folders(data: Path, task: Task = DEFAULT_TASK) -> tuple[Clip, ...]:
     """Find the audio files in sub-folders named by label.
 
-    A folder within a label's folder names the speaker; without one, it is ``"unknown"``.
-    Sub-folders of other names hold clips with other labels.
+    The first folder within a label's folder names the speaker, however deep the clip lies; without
+    one, it is ``"unknown"``. Sub-folders of other names hold clips with other labels: a remark
+    names them, as they may be misspelt.
 
     Parameters
     ----------
@@ -100,18 +101,28 @@ def labelled_folders(data: Path, task: Task = DEFAULT_TASK) -> tuple[Clip, ...]:
     CorpusError
         If no sub-folder is named by one of the labels, or those that are hold no audio.
     """
-    clips = [
-        Clip(
-            identifier=path.relative_to(data).as_posix(),
-            source=AudioFile(path),
-            label=label_of(folder.name, task),
-            original=folder.name,
-            speaker=path.parent.name if path.parent != folder else UNKNOWN,
+    clips, others, loose = [], defaultdict(list), []
+    for path in clips_below(data):
+        below = path.relative_to(data)
+        if len(below.parts) == 1:
+            loose.append(below)
+            continue
+        word, first, *deeper = below.parts
+        label = label_of(word, task)
+        if label is None and word.lower() != OTHER:
+            others[f"in the folder {word}, which is none of {', '.join(task.names)}"].append(below)
+        clips.append(
+            Clip(
+                identifier=below.as_posix(),
+                source=AudioFile(path),
+                label=label,
+                original=word,
+                speaker=first if deeper else UNKNOWN,
+            )
         )
-        for folder in entries(data)
-        if folder.is_dir()
-        for path in clips_below(folder)
-    ]
+    if loose:
+        others["in no label's folder"] = loose
+    remark(f"Clips in {data} are left out", others)
     if not any(clip.label for clip in clips):
         raise not_there(INFO, data, f"folders named {', '.join(task.names)} with clips in them")
     return tuple(clips)

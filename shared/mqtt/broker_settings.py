@@ -85,7 +85,7 @@ class BrokerSettings(Settings):
         if self.password_file is None:
             return None
         try:
-            with self.password_file.open() as file:
+            with self.password_file.open(encoding="utf-8-sig") as file:
                 password = file.readline(_LONGEST_PASSWORD).rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"

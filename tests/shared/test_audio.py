@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from shared.audio import LONGEST, RATE, clips_below, read_clip, to_utterance
+from shared.audio import LONGEST, RATE, read_clip, to_utterance
+from shared.clip_search import clips_below
 from shared.corpora import load_corpus
 from shared.errors import AudioError
 from shared.features.cache import extract_features

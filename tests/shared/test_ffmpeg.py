@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from shared import audio, ffmpeg
-from shared.audio import RATE, clips_below, read_clip
+from shared.audio import RATE, read_clip
+from shared.clip_search import clips_below
 from shared.errors import AudioError
 
 needs_ffmpeg = pytest.mark.skipif(

@@ -12,7 +12,8 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.hearing.utterance import Utterance
 from edge_client.web.server import serve
 from shared.architectures import architecture_of
-from shared.audio import clips_below, read_clip
+from shared.audio import read_clip
+from shared.clip_search import clips_below
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import initial_weights, save_weights
 from tests.edge_client.web.browser import row, shown, text

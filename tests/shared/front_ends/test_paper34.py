@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyAudioAnalysis.ShortTermFeatures import feature_extraction
 
-from shared.audio import RATE, Samples, clips_below, read_clip, to_utterance
+from shared.audio import RATE, Samples, read_clip, to_utterance
+from shared.clip_search import clips_below
 from shared.errors import AudioError
 from shared.frames import pad
 from shared.front_ends import FRONT_ENDS
