@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.ledger import History, Model
+from aggregator.ledger import History, Model, Version
 from aggregator.ledger.folder import FederationFolder
 from shared.architectures import Architecture, architecture_of
 from shared.errors import FederationError, WeightsError
@@ -53,6 +53,41 @@ class ModelFiles:
     def has(self, model: Model) -> bool:
         """Say whether all files of a model are kept."""
         return all(self.path(digest).exists() for digest in model.files)
+
+    def check_all(self, model: Model) -> None:
+        """Check the digests of all files of a model."""
+        for digest in model.files:
+            self.check(digest)
+
+    def check_ledger(self, versions: Sequence[Version], first: Weights | None) -> None:
+        """Check that a ledger belongs to these files, and its current model is whole.
+
+        Of however many models, the current one is read, which has four files at most. Earlier ones
+        are checked when they are used.
+
+        Parameters
+        ----------
+        versions
+            Those whose files are kept, the newest first.
+        first
+            Where there are none: what the federation will begin with. Its file may be there, of a
+            process that was killed before it entered it.
+        """
+        there = {path.stem for path in self.folder.glob("*.safetensors") if path.name != _NEW}
+        named = {digest for version in versions for digest in version.files}
+        if there and first is not None:
+            save_weights(self.folder / _NEW, first, self.architecture)
+            named = {sha256_of(self.folder / _NEW)}
+        if there and not there & named:
+            raise FederationError(
+                f"The ledger of {self.folder.parent} "
+                f"{'is new' if first is not None else 'is of another federation'}: "
+                f"it names none of the models in {self.folder}.",
+                "Bring ledger and models back from the same copy, or begin anew with another "
+                "--state.",
+            )
+        if versions:
+            self.check_all(versions[0])
 
     def size(self, digest: str) -> int:
         """Give the bytes of a file."""

@@ -20,15 +20,17 @@ def roll_back(folder: FederationFolder, number: int) -> Version:
     ------
     FederationError
         If the folder is in use (`aggregator serve` runs), holds no federation, has no such model,
-        or its files are no longer kept.
+        or its files are no longer kept, or damaged.
     """
     with History(folder.ledger) as history:
         to = history.find(number)
-        if not files_of(history).has(to):
+        files = files_of(history)
+        if not files.has(to):
             raise FederationError(
                 f"The files of the model after round {number} are no longer kept.",
                 "`aggregator models list` shows which are; --keep-models says how many.",
             )
+        files.check_all(to)
     ledger = Ledger(folder.ledger)
     try:
         return ledger.roll_back(to)

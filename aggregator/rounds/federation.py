@@ -54,7 +54,8 @@ class Federation:
     SettingsError
         If the strategy, a codec or the model does not exist or lacks something.
     FederationError
-        If another process serves it, it was begun with other settings, or it is damaged.
+        If another process serves it, it was begun with other settings, it is damaged, or ledger and
+        models do not belong together.
     WeightsError
         If the weights to start from cannot be read.
     StorageError
@@ -78,8 +79,12 @@ class Federation:
         self._validate = validate
         self.ledger = Ledger(self.folder.ledger, clock)
         try:
+            versions = self.ledger.versions(settings.keep_models)
+            first = None if versions else self._first_weights()
+            # Before anything is entered or tidied: what is there may be worth more than a ledger.
+            self.files.check_ledger(versions, first)
             self.ledger.begin(settings)
-            self.current = self.ledger.current() or self._begin()
+            self.current = versions[0] if first is None else self._begin(first)
             self.rounds = self._taken_up()
             self._tidy()
         except BaseException:
@@ -130,14 +135,16 @@ class Federation:
             updates, self.folder, self.architecture, control="control" in self.extra_vectors
         )
         try:
-            model = next_model(self.settings, number, self.current, vectors, self.files)
+            model = self._validated(
+                next_model(self.settings, number, self.current, vectors, self.files)
+            )
         except (TrainingError, WeightsError) as error:
             self.ledger.abandon_round(number, error.message)
             self._tidy()
             return None
         self.current = self.ledger.finish_round(
             number,
-            self._validated(model),
+            model,
             loss=mean_training_loss(updates),
             confusion=summed_confusion(updates, self.settings.most_examples),
             seconds=time.perf_counter() - begun,
@@ -145,14 +152,15 @@ class Federation:
         self._tidy()
         return self.current
 
-    def _begin(self) -> Version:
-        """Write the model that the first round starts from."""
+    def _first_weights(self) -> Weights:
+        """Give what the first round starts from."""
         if self.settings.initial:
-            weights = load_weights(self.settings.initial, self.architecture)
-        else:
-            rng = stream(self.settings.seed, "initial weights")
-            weights = initial_weights(self.architecture, rng)
-        digest = self.files.add_weights(weights)
+            return load_weights(self.settings.initial, self.architecture)
+        return initial_weights(self.architecture, stream(self.settings.seed, "initial weights"))
+
+    def _begin(self, first: Weights) -> Version:
+        """Write and enter the model that the first round starts from."""
+        digest = self.files.add_weights(first)
         return self.ledger.add_initial(Model(digest=digest, bytes=self.files.size(digest)))
 
     def _taken_up(self) -> SynchronousRounds:

@@ -12,7 +12,7 @@ from shared.corpora import load_corpus
 from shared.features.cache import extract_features
 from shared.front_ends import front_end_of
 from shared.labelled_clips import normalised_by_owner
-from shared.metrics import confusion
+from shared.metrics import confusion, predicted
 from shared.task import Task
 from shared.training import Examples
 from shared.weights import Weights
@@ -49,12 +49,18 @@ class Validation:
     task: Task
 
     def __call__(self, weights: Weights) -> Counts:
-        """Count: rows are true labels, columns predicted ones."""
+        """Count: rows are true labels, columns predicted ones.
+
+        Raises
+        ------
+        WeightsError
+            If what the model computes is not finite.
+        """
         self.inference.use(weights)
         utterances = zip(self.examples.features, self.examples.frames, strict=True)
-        found = [int(self.inference.logits(one, int(n)).argmax()) for one, n in utterances]
+        logits = np.stack([self.inference.logits(one, int(n)) for one, n in utterances])
         size = len(self.task.labels)
-        counts: Counts = confusion(self.examples.labels, found, size).tolist()
+        counts: Counts = confusion(self.examples.labels, predicted(logits), size).tolist()
         return counts
 
 

@@ -1,6 +1,7 @@
 """A whole federation on the disk, without network: equality, restarts, what goes wrong."""
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aggregator.ledger.rollback import roll_back
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened
 from aggregator.settings import AggregatorSettings
@@ -296,6 +298,21 @@ def test_models_may_be_scored_on_a_validation_corpus(tmp_path: Path) -> None:
     np.testing.assert_array_equal(seen[1], federation.files.weights(federation.current.average))
 
 
+def test_a_round_whose_model_overflows_is_given_up(tmp_path: Path) -> None:
+    def validate(weights: Weights) -> list[list[int]]:
+        assert len(weights) == TINY.parameters
+        raise WeightsError("What the model computes is not finite.")
+
+    federation = Federation(settings(tmp_path, quorum=4), validate)
+    step = come(federation)
+    assert isinstance(step, Opened)
+    assert isinstance(play(federation, step), Opened)
+    record = federation.ledger.round(1)
+    assert record is not None
+    assert (record.state, record.note) == ("abandoned", "What the model computes is not finite.")
+    assert federation.current.round == 0
+
+
 @pytest.mark.parametrize(
     ("values", "named"),
     [
@@ -381,3 +398,73 @@ def test_a_damaged_model_is_found(tmp_path: Path) -> None:
     assert isinstance(steps[-1], Closed)
     with pytest.raises(FederationError, match="missing or damaged"):
         federation.close_round(steps[-1])
+
+
+def damaged_at(federation: Federation, digest: str) -> None:
+    """Cut a model's file short."""
+    path = federation.files.path(digest)
+    os.truncate(path, path.stat().st_size - 100)
+
+
+@pytest.mark.parametrize("which", ["digest", "average"])
+def test_a_model_cut_short_is_refused_at_the_start_and_can_be_gone_back_from(
+    tmp_path: Path, which: str
+) -> None:
+    given = settings(tmp_path, quorum=4, averaging=0.5)
+    federation = Federation(given)
+    step = come(federation)
+    assert isinstance(step, Opened)
+    play(federation, step)
+    federation.close()
+    damaged_at(federation, getattr(federation.current, which))
+    with pytest.raises(FederationError, match="missing or damaged") as caught:
+        Federation(given)
+    assert "aggregator models rollback" in caught.value.remedy
+    with pytest.raises(FederationError, match="missing or damaged"):
+        roll_back(federation.folder, 1)
+    roll_back(federation.folder, 0)
+    with Federation(given) as again:
+        assert again.current.round == 0
+
+
+def begun(state: Path, rounds: int = 1, **values: Any) -> Federation:
+    """Begin a federation, play so many rounds, and end its process."""
+    federation = Federation(settings(state, quorum=4, **values))
+    step = come(federation)
+    for _ in range(rounds):
+        assert isinstance(step, Opened)
+        step = play(federation, step)  # type: ignore[assignment] # a round opens each time
+    federation.close()
+    return federation
+
+
+@pytest.mark.parametrize("keep", [1, 20])
+def test_an_empty_ledger_beside_models_is_refused_and_they_stay(tmp_path: Path, keep: int) -> None:
+    federation = begun(tmp_path, keep_models=keep)
+    before = sorted(federation.folder.models.iterdir())
+    kept = federation.folder.ledger.rename(tmp_path / "kept.sqlite")
+    for _ in range(2):
+        with pytest.raises(FederationError, match="is new: it names none of the models") as caught:
+            Federation(settings(tmp_path, quorum=4, keep_models=keep, seed=5))
+        assert "another --state" in caught.value.remedy
+    assert set(before) <= set(federation.folder.models.iterdir())
+    kept.rename(federation.folder.ledger)
+    with Federation(settings(tmp_path, quorum=4, keep_models=keep)) as again:
+        assert again.current.round == 1
+
+
+def test_a_ledger_of_another_federation_is_refused(tmp_path: Path) -> None:
+    federation, other = begun(tmp_path / "a"), begun(tmp_path / "b", seed=7)
+    before = sorted(federation.folder.models.iterdir())
+    other.folder.ledger.replace(federation.folder.ledger)
+    with pytest.raises(FederationError, match="is of another federation"):
+        Federation(settings(tmp_path / "a", quorum=4, seed=7))
+    assert set(before) <= set(federation.folder.models.iterdir())
+
+
+def test_it_begins_though_it_was_killed_before_its_first_entry(tmp_path: Path) -> None:
+    Federation(settings(tmp_path)).close()
+    for file in tmp_path.glob("ledger.sqlite*"):
+        file.unlink()
+    with Federation(settings(tmp_path)) as federation:
+        assert federation.current.origin == "initial"
