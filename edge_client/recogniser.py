@@ -104,6 +104,8 @@ class Recogniser:
         ------
         AudioError
             If there is no such file, it cannot be read, or it is too short.
+        WeightsError
+            If what the model computes is not finite.
         """
         if isinstance(clip, str | Path):
             frames = clip_features(Path(clip), self._front_end)

@@ -1,9 +1,12 @@
 """``edge-client run``: puts the device together with what it hears by and shows itself in."""
 
 import json
+import logging
 import queue
 import signal
 import sys
+import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -21,15 +24,20 @@ from edge_client.hearing.settings import HearingSettings
 from edge_client.hearing.source import OnEvent, SoundSource
 from edge_client.settings import RunSettings
 from shared.command import log_to_stderr, progress_console
-from shared.errors import AudioError, SettingsError
+from shared.errors import AudioError, SettingsError, StorageError
 from shared.mqtt.addresses import split_address
 
 if TYPE_CHECKING:
     from edge_client.device.stored_utterance import StoredUtterance
     from edge_client.federation.taking_part import Companion
 
+_log = logging.getLogger(__name__)
+
 _LOOK: Final = 0.2
 """Seconds between looks whether the listening has ended."""
+
+_FULL_WAIT: Final = 5.0
+"""Seconds before a full disk is looked at again."""
 
 _WEB_PORT: Final = 8765
 
@@ -59,7 +67,7 @@ def run_device(settings: RunSettings) -> None:
     with ExitStack() as stack:
         for number in (signal.SIGTERM, signal.SIGINT):
             stack.callback(signal.signal, number, signal.signal(number, _end))
-        device = stack.enter_context(Device(settings.part(DeviceSettings)))
+        device = stack.enter_context(opened(settings))
         if device.recognising.digest is None:
             device.say("model", _without_model(settings))
         stack.enter_context(closing(Learning(device)))
@@ -72,6 +80,21 @@ def run_device(settings: RunSettings) -> None:
         if settings.web:
             _serve(device, settings.web, DeviceFolder(settings.folder).token, stack)
         (_show if shown else _print_all)(device, settings, stack)
+
+
+def opened(settings: RunSettings, sleep: Callable[[float], object] = time.sleep) -> Device:
+    """Open the device; while the disk is full, a microphone waits until there is room."""
+    said = False
+    while True:
+        try:
+            return Device(settings.part(DeviceSettings))
+        except StorageError as error:
+            if not (error.full and settings.mic):
+                raise
+            if not said:
+                _log.error("%s Free some space: it goes on by itself.", error.problem)
+            said = True
+            sleep(_FULL_WAIT)
 
 
 def _without_model(settings: RunSettings) -> str:

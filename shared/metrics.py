@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from shared.errors import TrainingError
+from shared.errors import TrainingError, WeightsError
 
 
 def confusion(labels: ArrayLike, predictions: ArrayLike, size: int) -> NDArray[np.int64]:
@@ -42,6 +42,40 @@ def confusion(labels: ArrayLike, predictions: ArrayLike, size: int) -> NDArray[n
         if values.size and not 0 <= values.min() <= values.max() < size:
             raise ValueError(f"labels and predictions must be 0 to {size - 1}")
     return np.bincount(size * truth + found, minlength=size * size).reshape(size, size)
+
+
+def check_logits(logits: NDArray[np.float32]) -> None:
+    """Raise :class:`WeightsError` if logits are not finite, as of weights that overflow.
+
+    The largest of them would be the first label, whatever was said.
+    """
+    if not np.isfinite(logits).all():
+        raise WeightsError(
+            "What the model computes is not finite: its weights are too large.",
+            "Train it anew with a smaller learning rate, or take another model.",
+        )
+
+
+def predicted(logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Choose the most probable labels.
+
+    Parameters
+    ----------
+    logits
+        Shape ``(n, labels)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(n,)``, int64: places among the labels of the task.
+
+    Raises
+    ------
+    WeightsError
+        If they are not finite.
+    """
+    check_logits(logits)
+    return np.asarray(logits.argmax(axis=1), np.int64)
 
 
 def mean_loss(logits: ArrayLike, labels: ArrayLike) -> float:

@@ -35,6 +35,17 @@ def damage(path: Path) -> str:
     return "" if found == "ok" else found.splitlines()[-1]
 
 
+def is_new(path: Path) -> bool:
+    """Say whether there is no store yet: no file, or one without tables."""
+    if not path.exists():
+        return True
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+            return not connection.execute("PRAGMA schema_version").fetchone()[0]
+    except sqlite3.DatabaseError:
+        return False  # full, forbidden or busy: opening it will say so
+
+
 def set_aside(path: Path, now: datetime) -> Path:
     """Rename a damaged file, with its write-ahead log; give its new name.
 

@@ -25,7 +25,7 @@ from edge_client.hearing.segmentation import SILENCE
 from edge_client.hearing.utterance import Utterance
 from shared.architectures import Architecture
 from shared.audio import Samples
-from shared.errors import AudioError, ChorusError, StorageError
+from shared.errors import AudioError, ChorusError, StorageError, WeightsError
 from shared.frames import Frames
 from shared.front_ends import front_end_of
 from shared.training import Examples
@@ -139,7 +139,7 @@ class Device:
                 identifier=0,
                 heard_at=self._clock(),
                 seconds=utterance.seconds,
-                probabilities=self.recognising.recognise(frames),
+                probabilities=self._recognise(frames),
                 names=self.task.names,
                 front_end=str(self.task.front_end),
                 source=source,
@@ -328,6 +328,16 @@ class Device:
         self._note("model", None)
         self._note("model of another task", None)
         self._audience.tell(DeviceEvent("status"))
+
+    def _recognise(self, frames: Frames) -> tuple[float, ...] | None:
+        """Recognise, if there is a model that can be used; else say why it cannot."""
+        try:
+            found = self.recognising.recognise(frames)
+        except WeightsError as error:
+            self._note("overflow", error.message)
+            return None
+        self._note("overflow", None)
+        return found
 
     def _keep(self, heard: StoredUtterance, frames: Frames, samples: Samples) -> StoredUtterance:
         """Put an utterance into the store, if that can be."""

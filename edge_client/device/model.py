@@ -12,6 +12,7 @@ from shared.errors import WeightsError
 from shared.features.normalisation import RunningStatistics
 from shared.frames import Frames, pad
 from shared.inference import Inference
+from shared.metrics import check_logits
 from shared.storage.files import replacing, sha256_of
 from shared.weights import Weights, load_weights, save_weights
 from shared.weights import digest as weights_digest
@@ -106,6 +107,11 @@ class Model:
         -------
         tuple of float
             The probability of each label, in the task's order.
+
+        Raises
+        ------
+        WeightsError
+            If what the model computes is not finite.
         """
         count = len(frames)
         features = pad(frames, self.architecture.task.front_end)
@@ -114,6 +120,7 @@ class Model:
         logits = self.logits(features, count)
         if self.personal is not None:
             logits = self.personal.logits(features[None], np.array([count]), logits[None])[0]
+        check_logits(logits)
         powers = np.exp(logits.astype(np.float64) - logits.max())
         return tuple((powers / powers.sum()).tolist())
 

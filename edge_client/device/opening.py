@@ -3,7 +3,7 @@
 from contextlib import suppress
 from datetime import datetime
 
-from edge_client.device.damage import damage, set_aside
+from edge_client.device.damage import damage, is_new, set_aside
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.state import DeviceFolder
@@ -25,7 +25,7 @@ def open_store(
     ExampleStore
         Without what was discarded in an earlier run.
     str or None
-        If the file was damaged: what has become of it.
+        If the file was damaged, or has gone: what has become of it.
 
     Raises
     ------
@@ -36,6 +36,7 @@ def open_store(
     sounds = SoundFolder(state.sounds, limit_mb=settings.audio_mb)
     found = damage(state.examples)
     aside = set_aside(state.examples, now) if found else None
+    lost = not found and is_new(state.examples) and state.keeps_anything
     store = ExampleStore(
         state.examples, limit_mb=settings.store_mb, task=settings.task, sounds=sounds
     )
@@ -43,7 +44,7 @@ def open_store(
         with suppress(StorageError):  # a full disk need not keep the device from recognising
             store.purge()
             store.remember_task()
-        return store, None
+        return store, _lost(state) if lost else None
     try:
         taken = store.salvage(aside)
     except BaseException:
@@ -52,6 +53,14 @@ def open_store(
     return store, (
         f"The store of examples was damaged ({found}): it is kept as {aside}, and {taken} "
         "utterances that could still be read were taken over."
+    )
+
+
+def _lost(state: DeviceFolder) -> str:
+    return (
+        f"The store of examples {state.examples} is gone or was emptied, though {state.personal} "
+        "holds what was made of it: it begins anew. If there is a copy, end this device and bring "
+        "it back."
     )
 
 

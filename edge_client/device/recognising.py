@@ -14,6 +14,7 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
+from shared.errors import WeightsError
 from shared.features.normalisation import RunningStatistics
 from shared.frames import Frames
 from shared.front_ends import front_end_of
@@ -37,7 +38,7 @@ class Recognising:
     Attributes
     ----------
     left_aside
-        Why the model of earlier days is not used, if so: it is of another task.
+        Why the model of earlier days is not used, if so: it is damaged, or of another task.
 
     Raises
     ------
@@ -63,7 +64,12 @@ class Recognising:
         path = given or self._state.model
         if given is None and not path.exists():
             return None, None
-        weights, architecture = load_weights(path)
+        try:
+            weights, architecture = load_weights(path)
+        except WeightsError as damage:
+            if given is not None:
+                raise
+            return None, f"{damage.problem} This device waits for another model."
         error = another_task(architecture.task, self._task, str(path))
         if error and given is None:
             return None, f"{error.problem} This device waits for one of its own task."
@@ -90,7 +96,13 @@ class Recognising:
             self._statistics = statistics
 
     def recognise(self, frames: Frames) -> tuple[float, ...] | None:
-        """Recognise an utterance, which the statistics take in; ``None`` if there is no model."""
+        """Recognise an utterance, which the statistics take in; ``None`` if there is no model.
+
+        Raises
+        ------
+        WeightsError
+            If what the model computes is not finite.
+        """
         with self._lock:
             self._statistics.update(frames)
             if self._model is None:
@@ -168,8 +180,8 @@ class Recognising:
         Returns
         -------
         (numpy.ndarray, str) or None
-            Shape ``(n, labels)``, and the model's digest; ``None`` if there is no model, or another
-            came meanwhile.
+            Shape ``(n, labels)``, and the model's digest; ``None`` if there is no model that can be
+            used, or another came meanwhile.
         """
         model = self._model
         if model is None:
@@ -179,7 +191,8 @@ class Recognising:
         for row, features, frames in utterances:
             with self._lock:
                 row[:] = model.logits(features, int(frames))
-        return (found, model.digest) if self._model is model else None
+        usable = self._model is model and np.isfinite(found).all()
+        return (found, model.digest) if usable else None
 
     def use_personal(self, personal: PersonalModel | None, digest: str, generation: int) -> bool:
         """Recognise with a personal model, until ``None`` or a new global model comes.

@@ -94,6 +94,11 @@ class DeviceFolder:
         finally:
             os.close(handle)
 
+    @property
+    def keeps_anything(self) -> bool:
+        """Whether anything made of what this device has heard is there, besides the store."""
+        return self.personal.is_dir() and any(self.personal.iterdir())
+
     def made_of_clips(self) -> "list[DeviceFolder]":
         """List the state folders of devices made of labelled clips."""
         # Whoever names a wrong folder may have one of that name, with clips in it.

@@ -304,8 +304,6 @@ class Participant:
         self._handover.give(announced, self._client_state.path(announced.recognises.digest))
         self._tell("training" if mine else "waiting", "")
         if mine and self._worker.on is None:
-            examples = self._readiness.examples
-            log.info("Round %d: training on %d examples.", announcement.round, examples)
             self._worker.begin(announcement)
 
     def _fetched(self, whole: bool) -> None:  # noqa: FBT001 -- Fetching's call

@@ -85,6 +85,7 @@ class RoundWork:
         """
         codec = _known_codec(self.announcement.codecs)
         trained_on, held_out = hold_out(self.examples, self.holdout)
+        log.info("Round %d: training on %d examples.", self.announcement.round, len(trained_on))
         # Nothing here keeps what it is given: the memory of the global weights is needed again.
         outcome = client_round(
             self._assignment(trained_on, held_out, make_codec(codec)),

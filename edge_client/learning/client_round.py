@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_client.learning.training import Engine, Progress, control_change, train
 from shared.codecs import Codec
-from shared.metrics import confusion
+from shared.metrics import confusion, predicted
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
 from shared.update_file import EncodedUpdate, encode_update
@@ -173,5 +173,5 @@ def _confusion(
         return None
     logits = engine.logits(weights, held_out.features, held_out.frames)
     labels = len(engine.architecture.task.labels)
-    counts: list[list[int]] = confusion(held_out.labels, logits.argmax(1), labels).tolist()
+    counts: list[list[int]] = confusion(held_out.labels, predicted(logits), labels).tolist()
     return counts

@@ -33,6 +33,7 @@ class _Facts(BaseModel):
     chosen: _Round
     records: tuple[RoundRow, ...]
     task: str = DEFAULT_TASK.digest
+    clips: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Checkpoint:
         The rounds so far.
     task
         Digest of what is recognised.
+    clips
+        Digest of what it is trained and scored on; empty in checkpoints from before there was one.
     """
 
     number: int
@@ -67,6 +70,7 @@ class Checkpoint:
     chosen: int = 0
     records: tuple[RoundRow, ...] = ()
     task: str = DEFAULT_TASK.digest
+    clips: str = ""
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; raise :class:`StorageError` if the disk is full."""
@@ -78,6 +82,7 @@ class Checkpoint:
             arrays[_BEST] = self.best
         records = [asdict(record) for record in self.records]
         known = {"number": self.number, "chosen": self.chosen, "task": self.task}
+        known["clips"] = self.clips
         facts = json.dumps({**known, "records": records})
         write_tensors(path, arrays, {"facts": facts})
 
@@ -104,6 +109,7 @@ class Checkpoint:
                 chosen=facts.chosen,
                 records=facts.records,
                 task=facts.task,
+                clips=facts.clips,
             )
         except (WeightsError, KeyError, TypeError, ValueError) as error:
             raise damaged(path, error) from error

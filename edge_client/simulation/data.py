@@ -1,5 +1,8 @@
 """From a corpus to each client's examples: features, splits, normalisation."""
 
+import functools
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -73,6 +76,13 @@ class Utterances:
     foreign: int = 0
     clips: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
     copies: Copies | None = None
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of which they are: names, lengths, labels and speakers."""
+        parts = (self.clips, self.examples.frames, self.examples.labels, self.speakers)
+        listed = [part.tolist() for part in parts]
+        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
     def take(self, where: Indices) -> "Utterances":
         """Select utterances of the first corpus by index, and their copies."""

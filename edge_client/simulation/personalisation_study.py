@@ -19,7 +19,7 @@ from edge_client.simulation.study import Engines, execute
 from shared.errors import SettingsError
 from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FrontEnd, front_end_of
-from shared.metrics import Scores, confusion
+from shared.metrics import Scores, confusion, predicted
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights, load_weights
@@ -189,7 +189,7 @@ def _study_user(
                     found[TUNED] = engine.logits(outcome.weights, coming.features, coming.frames)
             for method, answers in found.items():
                 if number < len(counts[method]):
-                    found_labels = answers.argmax(1)
+                    found_labels = predicted(answers)
                     counts[method][number, row] = confusion(coming.labels, found_labels, labels)
     return counts
 

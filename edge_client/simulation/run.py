@@ -28,8 +28,15 @@ from edge_client.simulation.pictures import draw_confusion, draw_history, draw_p
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from shared.architectures import Architecture
-from shared.errors import ChorusError, MissingPartError, SettingsError, StorageError, WeightsError
-from shared.metrics import Scores, confusion, mean_loss
+from shared.errors import (
+    ChorusError,
+    MissingPartError,
+    RunError,
+    SettingsError,
+    StorageError,
+    WeightsError,
+)
+from shared.metrics import Scores, confusion, mean_loss, predicted
 from shared.randomness import stream
 from shared.tflite import find_runtime
 from shared.training import Examples
@@ -128,9 +135,16 @@ class Run:
     def _reached(self) -> Checkpoint:
         """Load the checkpoint; if there is none, begin before the first round."""
         if self.folder.checkpoint.exists():
-            return Checkpoint.load(self.folder.checkpoint, self.engines[0].architecture)
+            reached = Checkpoint.load(self.folder.checkpoint, self.engines[0].architecture)
+            if reached.clips not in ("", self.utterances.digest):
+                raise RunError(
+                    f"{self.folder.path} belongs to another run: its clips differ.",
+                    "Give the clips it was begun with, or another --out.",
+                )
+            return reached
         weights = _initial_weights(self.settings, self.engines[0].architecture)
-        return Checkpoint(0, weights, weights, weights, {}, task=self.settings.task.digest)
+        task, clips = self.settings.task.digest, self.utterances.digest
+        return Checkpoint(0, weights, weights, weights, {}, task=task, clips=clips)
 
     def _loop(
         self, reached: Checkpoint, rounds: Trainer, data: Data, watcher: Watcher
@@ -195,6 +209,7 @@ class Run:
             chosen=number if better else reached.chosen,
             records=(*reached.records, record),
             task=reached.task,
+            clips=self.utterances.digest,
         )
 
     def _average(self, reached: Checkpoint, weights: Weights) -> Weights:
@@ -206,7 +221,7 @@ class Run:
     def _evaluate(self, weights: Weights, examples: Examples) -> tuple[Scores, float]:
         logits = self.engines[0].logits(weights, examples.features, examples.frames)
         names = self.settings.task.names
-        matrix = confusion(examples.labels, logits.argmax(1), len(names))
+        matrix = confusion(examples.labels, predicted(logits), len(names))
         return Scores.from_confusion(matrix, names), mean_loss(logits, examples.labels)
 
     def _save(self, reached: Checkpoint, rounds: Trainer) -> None:

@@ -42,6 +42,14 @@ def clips(tmp_path: Path) -> list[Path]:
     return paths
 
 
+def test_a_model_that_overflows_names_no_label(clips: list[Path], tmp_path: Path) -> None:
+    architecture = architecture_of("conv", DEFAULT_TASK)
+    weights = initial_weights(architecture, np.random.default_rng(0)) * np.float32(1e30)
+    save_weights(tmp_path / "huge.safetensors", weights, architecture)
+    with pytest.raises(WeightsError, match="its weights are too large"):
+        Recogniser(tmp_path / "huge.safetensors").recognise(clips[1])
+
+
 def written(path: Path, name: str, task: Task) -> Path:
     architecture = architecture_of(name, task)
     save_weights(path, initial_weights(architecture, np.random.default_rng(0)), architecture)

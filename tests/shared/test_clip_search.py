@@ -77,17 +77,6 @@ def test_a_locked_folder_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert "1 that cannot be read (locked)" in caplog.text
 
 
-def test_a_tree_deeper_than_the_interpreter_goes_is_looked_through(tmp_path: Path) -> None:
-    handle = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(1_500):
-        os.mkdir("d", dir_fd=handle)
-        deeper = os.open("d", os.O_RDONLY, dir_fd=handle)
-        os.close(handle)
-        handle = deeper
-    os.close(handle)
-    assert found(tmp_path) == []
-
-
 def test_nothing_is_said_where_nothing_is_passed_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.errors import TrainingError
-from shared.metrics import Scores, confusion, mean_loss, softmax
+from shared.errors import TrainingError, WeightsError
+from shared.metrics import Scores, confusion, mean_loss, predicted, softmax
 from shared.task import DEFAULT_TASK
 
 NAMES = DEFAULT_TASK.names
@@ -126,6 +126,15 @@ def test_mean_loss() -> None:
     )
     # Where exponentials overflow and logarithms of zero wait.
     assert mean_loss([[10_000, 0, 0, 0]], [1]) == 10_000
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_are_no_label(value: float) -> None:
+    logits = np.array([[0.1, 0.7, 0.2], [0.3, 0.1, 0.2]], np.float32)
+    assert predicted(logits).tolist() == [1, 0]
+    logits[1, 2] = value
+    with pytest.raises(WeightsError, match="weights are too large"):
+        predicted(logits)
 
 
 def test_softmax() -> None:

@@ -1,6 +1,8 @@
 """The device: what it hears is recognised, kept, and learned from what its person says."""
 
 import hashlib
+import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -329,6 +331,57 @@ def test_a_damaged_store_is_said_and_kept(start: Open, tmp_path: Path) -> None:
     assert 5 <= again.counts()["sad"] < 30
     hear(again)
     assert again.problem == problem, "it is not forgotten with the next utterance"
+
+
+def test_a_store_that_is_gone_or_emptied_is_said(start: Open, tmp_path: Path) -> None:
+    path = tmp_path / "state" / "examples.sqlite"
+    device = start()
+    assert device.problem is None, "the first start loses nothing"
+    (tmp_path / "state" / "personal" / "federations").mkdir()
+    device.correct(hear(device).identifier, "sad")
+    device.close()
+    for lose in (Path.unlink, lambda file: os.truncate(file, 0)):
+        lose(path)
+        again = start()
+        assert "is gone or was emptied" in (again.problem or "")
+        again.close()
+        whole = start()
+        assert whole.problem is None
+        whole.close()
+
+
+def test_a_kept_model_that_is_cut_short_is_said_and_another_waited_for(
+    start: Open, weights: Weights, tmp_path: Path
+) -> None:
+    start().close()
+    kept = tmp_path / "state" / "model.safetensors"
+    os.truncate(kept, kept.stat().st_size // 2)
+    again = start(model=False)
+    assert again.recognising.digest is None
+    assert str(kept) in (again.problem or "")
+    assert hear(again).probabilities is None
+    again.use_weights(weights, digest(weights, CONV))
+    assert again.problem is None
+    assert hear(again, 1).probabilities is not None
+
+
+def test_a_model_that_overflows_recognises_nothing_and_says_so(
+    start: Open, weights: Weights
+) -> None:
+    device = start()
+    assert hear(device).probabilities is not None
+    huge = weights * np.float32(1e30)
+    device.use_weights(huge, digest(huge, CONV))
+    heard = hear(device, 1)
+    assert heard.predicted is None
+    assert json.loads(json.dumps(heard.to_dict(), allow_nan=False))["emotion"] is None
+    assert "its weights are too large" in (device.problem or "")
+    assert device.recognising.logits(device.examples()) is not None, "there are none"
+    device.correct(heard.identifier, "sad")
+    assert device.recognising.logits(device.examples()) is None
+    device.use_weights(weights, digest(weights, CONV))
+    assert hear(device, 2).probabilities is not None
+    assert device.problem is None
 
 
 def test_threads_may_do_everything_at_once(start: Open) -> None:

@@ -21,6 +21,7 @@ from shared.errors import (
     RunError,
     StorageError,
     TrainingError,
+    WeightsError,
 )
 from shared.metrics import confusion
 from shared.weights import initial_weights, load_weights, save_weights
@@ -188,6 +189,29 @@ def test_stopped_and_resumed_ends_in_the_same(
         assert [record.round for record in watcher.records] == [*range(reached + 1, ROUNDS + 1)]
         assert result["confusion"] == whole["confusion"]
         assert outcome(path) == outcome(tmp_path / "whole")
+
+
+def test_with_other_clips_it_does_not_go_on(tmp_path: Path) -> None:
+    stop(tmp_path, 2)
+    before = outcome(tmp_path)
+    settings, fewer = simulation(), UTTERANCES.take(np.arange(len(UTTERANCES.examples) - 1))
+    renamed = replace(UTTERANCES, clips=np.arange(len(UTTERANCES.examples)).astype(str))
+    for other in (fewer, renamed):
+        run = Run(settings, RunFolder(tmp_path), other, [NumpyEngine()], clock(10))
+        with pytest.raises(RunError, match="belongs to another run: its clips differ"):
+            run.execute(Watcher())
+    assert outcome(tmp_path) == before
+
+
+def test_weights_that_overflow_end_it(tmp_path: Path) -> None:
+    class Overflowing(NumpyEngine):
+        def logits(self, *given: Any) -> NDArray[np.float32]:
+            return super().logits(*given) * np.float32(np.inf)
+
+    folder = RunFolder(tmp_path)
+    with pytest.raises(WeightsError, match="its weights are too large"):
+        Run(simulation(), folder, UTTERANCES, [Overflowing()], clock(10)).execute(Watcher())
+    assert not folder.result.exists()
 
 
 def test_resumed_twice_is_the_same_too(tmp_path: Path) -> None:
