@@ -80,9 +80,7 @@ class ModelFiles:
             named = {sha256_of(self.folder / _NEW)}
         if there and not there & named:
             raise FederationError(
-                f"The ledger of {self.folder.parent} "
-                f"{'is new' if first is not None else 'is of another federation'}: "
-                f"it names none of the models in {self.folder}.",
+                f"The ledger in {self.folder.parent} names none of the models beside it.",
                 "Bring ledger and models back from the same copy, or begin anew with another "
                 "--state.",
             )
