@@ -17,7 +17,7 @@ from edge_client.device.listening import Listener
 from edge_client.device.personalising import Learning
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
-from edge_client.federation.settings import FederationSettings, name_of_host
+from edge_client.federation.settings import FederationSettings, name_of_clips
 from edge_client.hearing.devices import hushed
 from edge_client.hearing.segmentation import Segmenter
 from edge_client.hearing.settings import HearingSettings
@@ -76,7 +76,9 @@ def run_device(settings: RunSettings) -> None:
         if settings.home_assistant:
             from edge_client.faces.home_assistant import HomeAssistant
 
-            stack.enter_context(closing(HomeAssistant(device, settings.home_assistant)))
+            stack.enter_context(
+                closing(HomeAssistant(device, settings.home_assistant, settings.client))
+            )
         if settings.web:
             _serve(device, settings.web, DeviceFolder(settings.folder).token, stack)
         (_show if shown else _print_all)(device, settings, stack)
@@ -128,7 +130,8 @@ def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
     # Several may run on one machine without further settings: one for each folder of clips.
     federation = settings.part(FederationSettings)
     if federation.client is None:
-        name = name_of_host(f"{federation.name}-{clips.resolve().stem}")
+        place = clips.resolve()
+        name = name_of_clips(federation.name, place.name if place.is_dir() else place.stem)
         federation = federation.model_copy(update={"client": name})
     state = DeviceFolder(settings.folder)
     state.make()

@@ -3,6 +3,7 @@
 Answers go to standard output, everything else (progress, remarks, errors) to standard error.
 """
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -28,12 +29,13 @@ def log_to_stderr() -> None:
     """Write the log of this process to standard error, one line each, for people and journals."""
     import logging
 
-    from shared.log_bound import LogBound
+    from shared.log_bound import LogBound, ShortLines
 
     # A journal stamps its lines itself.
     form = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s  %(message)s"
-    logging.basicConfig(level=logging.WARNING, format=form, datefmt="%H:%M:%S", force=True)
+    logging.basicConfig(level=logging.WARNING, force=True)
     for handler in logging.getLogger().handlers:
+        handler.setFormatter(ShortLines(form, "%H:%M:%S"))
         handler.addFilter(LogBound())
     for package in ("aggregator", "edge_client", "shared"):
         logging.getLogger(package).setLevel(logging.INFO)
@@ -41,6 +43,9 @@ def log_to_stderr() -> None:
 
 def run(app: "typer.Typer") -> NoReturn:
     """Run a command line; print an error its user can fix as a sentence, not as a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name need not be text; as on standard error, it is written all the same.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except ChorusError as error:

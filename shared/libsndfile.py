@@ -4,6 +4,7 @@ What a header says of the length is not believed: it may be too short, too long 
 is read forward until nothing more comes, and then asked whether that was its end.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,7 +71,7 @@ def decoding(path: Path, length: int, what: str = "clip") -> Iterator[Decoded]:
         def seekable(self) -> bool:
             return False
 
-    source: Path | _Endless = path
+    source: bytes | _Endless = os.fsencode(path)  # a name need not be text
     with path.open("rb") as raw:
         if _mp3_without_length(raw):
             source = _Endless(raw)

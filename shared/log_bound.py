@@ -13,10 +13,29 @@ MOST_EACH: Final = 20
 MOST: Final = 500
 """Those of one place in the program about anything, in an hour."""
 
+LONGEST: Final = 16_000
+"""Characters of a record, with its traceback."""
+
 _HOUR: Final = 3600.0
 
 _SHOWN: Final = 100
 """Characters by which one client or topic is told from another."""
+
+
+class ShortLines(logging.Formatter):
+    """Writes records, tracebacks too, of a bounded length: the middle of a longer one is left out.
+
+    How a traceback begins says where, and how it ends says why.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as a text."""
+        text = super().format(record)
+        left_out = len(text) - LONGEST
+        if left_out <= 0:
+            return text
+        half = LONGEST // 2
+        return f"{text[:half]}\n... ({left_out} characters are left out) ...\n{text[-half:]}"
 
 
 class LogBound(logging.Filter):

@@ -80,7 +80,15 @@ class Settings(BaseModel):
     @field_validator("*")
     @classmethod
     def _expand(cls, value: Any) -> Any:
-        """Put in the home folder that ``~`` stands for; ``~name`` of nobody is a file's name."""
+        """Put in the home folder that ``~`` stands for; ``~name`` of nobody is a file's name.
+
+        What is no path must be text: it is stored and sent.
+        """
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError("it is not text in UTF-8") from error
         try:
             return value.expanduser() if isinstance(value, Path) else value
         except RuntimeError as error:
@@ -149,7 +157,13 @@ class Settings(BaseModel):
         return variable_of(name, cls.environment)
 
     def to_toml(self) -> str:
-        """Write the settings as TOML; those that are ``None`` are left out."""
+        """Write the settings as TOML; those that are ``None`` are left out.
+
+        Raises
+        ------
+        SettingsError
+            If a path's name is no text.
+        """
         lines: list[str] = []
         tables: list[str] = []
         for name, value in self.model_dump(mode="json", exclude_none=True).items():
@@ -163,6 +177,13 @@ class Settings(BaseModel):
 def _line(name: str, value: Any) -> str:
     # A JSON number, string, boolean or flat list is the same in TOML, but for DEL.
     text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SettingsError(
+            f"The setting {name} = {value!r} cannot be written down: it is not text in UTF-8.",
+            "Rename what it names.",
+        ) from error
     return f"{name} = {text}\n"
 
 

@@ -35,11 +35,14 @@ class HomeAssistant:
         Whose.
     broker
         Home Assistant's broker.
+    client
+        The device's name; the host's if not given.
     """
 
-    def __init__(self, device: Device, broker: BrokerSettings) -> None:
+    def __init__(self, device: Device, broker: BrokerSettings, client: str | None = None) -> None:
         self._device = device
-        self.node = node_of(socket.gethostname())
+        self.node = node_of(client or socket.gethostname())
+        self._was_connected = False
         self._connection = Connection(
             broker,
             self.node,
@@ -62,13 +65,21 @@ class HomeAssistant:
             self._describe()
 
     def _on_change(self, connected: bool, sentence: str) -> None:  # noqa: FBT001 - as Connection calls it
+        before, self._was_connected = self._was_connected, connected
         if connected:
             self._device.say("home_assistant", None)
             self._describe()
             return
         del sentence  # its remedy is that of a federation's broker
         refused = self._connection.refused
-        problem = refused.problem if refused else "Its broker cannot be reached; trying again."
+        problem = "Its broker cannot be reached; trying again."
+        if refused:
+            problem = refused.problem
+        elif before:
+            problem = (
+                "The connection to its broker was lost; trying again. If this repeats, look "
+                f"whether a second device is called {self.node}: --client names this one."
+            )
         self._device.say("home_assistant", f"Home Assistant: {problem}")
 
     def _describe(self) -> None:

@@ -1,5 +1,6 @@
 """How a device takes part in a federation."""
 
+import hashlib
 import os
 import re
 import socket
@@ -70,3 +71,13 @@ def name_of_host(host: str) -> str:
     """Make a client's name of a host's: small letters, digits and hyphens."""
     name = re.sub(r"[^a-z0-9]+", "-", host.lower()).strip("-")[:48].strip("-")
     return name or f"device-{os.getuid()}"
+
+
+def name_of_clips(client: str, clips: str) -> str:
+    """Make a client's name for clips of this name: other clips have another name.
+
+    Where it cannot hold all of theirs, it ends in six digits of its digest.
+    """
+    whole = f"{client}-{clips}"
+    name = name_of_host(whole)
+    return name if name == whole else f"{name}-{hashlib.sha256(os.fsencode(whole)).hexdigest()[:6]}"

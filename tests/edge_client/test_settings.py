@@ -1,5 +1,6 @@
 """The options of ``edge-client run``."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 
 from edge_client import run
 from edge_client.cli import main
+from edge_client.federation.settings import name_of_clips
 from edge_client.settings import HomeAssistantSettings, RunSettings
 from shared.errors import SettingsError
 from shared.mqtt.broker_settings import BrokerSettings
+from shared.protocol.topics import is_name
 from shared.settings import places
 
 
@@ -115,3 +118,36 @@ def test_no_device_is_called_as_its_aggregator() -> None:
     assert RunSettings.parse(values).name == "kitchen-aggregator"
     with pytest.raises(SettingsError, match="a device cannot be called kitchen-aggregator"):
         RunSettings.parse({**values, "federation": "kitchen"})
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("Анна", "Борис"),
+        ("anna.1", "anna.2"),
+        ("Müller", "Möller"),
+        ("Anna", "anna"),
+        ("a b", "a_b"),
+        (60 * "x" + "1", 60 * "x" + "2"),
+    ],
+)
+def test_clips_of_other_names_are_other_devices(pair: tuple[str, str]) -> None:
+    one, other = (name_of_clips("pi", name) for name in pair)
+    assert one != other
+    assert is_name(one)
+    assert is_name(other)
+    assert name_of_clips("pi", pair[0]) == one, "it is the same device each time"
+
+
+def test_clips_of_a_plain_name_give_it_to_their_device() -> None:
+    assert name_of_clips("pi", "anna-1") == "pi-anna-1"
+
+
+def test_what_is_no_text_is_no_setting() -> None:
+    odd = os.fsdecode(b"M\xfcller")
+    with pytest.raises(SettingsError, match=r"speaker = 'M.*it is not text in UTF-8"):
+        RunSettings.parse({"mic": True, "speaker": odd})
+    settings = RunSettings.parse({"mic": True, "state": odd})
+    assert settings.state == Path(odd)
+    with pytest.raises(SettingsError, match="cannot be written down"):
+        settings.to_toml()

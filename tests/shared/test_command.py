@@ -92,3 +92,19 @@ def test_a_reader_that_went_away_leaves_no_traceback(tmp_path: Path) -> None:
 def test_progress_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
     command.progress_console().print("a third of it")
     assert capfd.readouterr() == ("", "a third of it\n")
+
+
+def test_what_is_no_text_is_printed_all_the_same(tmp_path: Path) -> None:
+    script = tmp_path / "odd.py"
+    script.write_text(
+        "import typer\nfrom shared import command\napp = typer.Typer()\n"
+        "@app.command()\ndef main() -> None:\n    typer.echo('m\\udcfcll')\ncommand.run(app)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert done.stdout == "m\\udcfcll\n"

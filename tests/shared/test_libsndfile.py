@@ -1,5 +1,6 @@
 """A file is read to its true end, whatever its header says of its length."""
 
+import os
 import shutil
 import struct
 import subprocess
@@ -90,3 +91,10 @@ def test_what_goes_beyond_full_scale_is_heard_as_the_clip_is(tmp_path: Path) -> 
     samples = read_clip(loud)
     assert np.abs(samples).max() == 1
     np.testing.assert_array_equal(heard(loud), samples)
+
+
+def test_a_file_whose_name_is_no_text_is_read(tmp_path: Path) -> None:
+    for name in (b"m\xfcll.wav", b"m\xfcll.mp3"):
+        path = tmp_path / os.fsdecode(name)
+        shutil.copy(written(tmp_path / "clip.wav"), path)
+        assert len(read_clip(path)) == len(heard(path)) == len(SOUND)

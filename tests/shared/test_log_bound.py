@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.log_bound import MOST, MOST_EACH, LogBound
+from shared.log_bound import LONGEST, MOST, MOST_EACH, LogBound, ShortLines
 
 
 class Kept(logging.Handler):
@@ -87,3 +87,25 @@ def test_a_flood_of_what_cannot_be_handled_is_a_few_tracebacks() -> None:
     )
     assert done.stderr.count("ZeroDivisionError: division by zero") == MOST_EACH
     assert len(done.stderr) < 50_000
+
+
+def test_a_traceback_has_a_bounded_length_and_still_says_where_and_why() -> None:
+    def fail(depth: int) -> None:
+        raise ValueError("payload " + depth * "x" + " is what was wrong")
+
+    try:
+        fail(1_000_000)
+    except ValueError:
+        record = logging.LogRecord(
+            "bounded", logging.ERROR, __file__, 1, "It failed: %s", ("anna",), sys.exc_info()
+        )
+    text = ShortLines("%(message)s").format(record)
+    assert len(text) < LONGEST + 100
+    assert text.startswith("It failed: anna\nTraceback")
+    assert "characters are left out" in text
+    assert text.endswith(" is what was wrong")
+
+
+def test_a_short_record_is_left_as_it_is() -> None:
+    record = logging.LogRecord("bounded", logging.ERROR, __file__, 1, "a %s", ("b",), None)
+    assert ShortLines("%(message)s").format(record) == "a b"

@@ -115,3 +115,21 @@ def test_a_broker_that_is_away_is_said_until_it_is_there(
         mosquitto.start()
         wait_until(lambda: device.problem is None, "it is there")
         publisher.close()
+
+
+def test_two_devices_of_one_host_are_told_apart_by_their_names(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    with (
+        Device(DeviceSettings(state=tmp_path / "a")) as first,
+        Device(DeviceSettings(state=tmp_path / "b")) as second,
+        Device(DeviceSettings(state=tmp_path / "c")) as third,
+    ):
+        publishers = [HomeAssistant(one, mosquitto.settings, "kitchen") for one in (first, second)]
+        said = "a second device is called chorus_kitchen"
+        wait_until(lambda: said in (first.problem or ""), "it is said")
+        publishers.append(HomeAssistant(third, mosquitto.settings, "attic"))
+        assert publishers[-1].node == "chorus_attic"
+        assert third.problem is None
+        for publisher in publishers:
+            publisher.close()
