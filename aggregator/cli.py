@@ -1,29 +1,29 @@
 """The command line ``aggregator``."""
 
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import typer
 
-from aggregator.commands.backup import backup, restore
-from aggregator.commands.models import models
-from aggregator.commands.serve import serve
-from aggregator.commands.status import status
-from aggregator.commands.strategies import strategies
 from shared import command
+
+COMMANDS: Final = {
+    "serve": "aggregator.commands.serve:serve",
+    "status": "aggregator.commands.status:status",
+    "strategies": "aggregator.commands.strategies:strategies",
+    "backup": "aggregator.commands.backup:backup",
+    "restore": "aggregator.commands.backup:restore",
+    "models": "aggregator.commands.models:models",
+}
+"""Where each command is."""
 
 app = typer.Typer(
     name="aggregator",
     help="The server's side of a federation.",
+    cls=command.group_of(COMMANDS),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(serve)
-app.command()(status)
-app.add_typer(models, name="models")
-app.command()(strategies)
-app.command()(backup)
-app.command()(restore)
 
 
 @app.callback()

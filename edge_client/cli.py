@@ -1,35 +1,37 @@
 """The command line ``edge-client``."""
 
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import typer
 
-from edge_client.commands.corpora import corpora
-from edge_client.commands.devices import devices
-from edge_client.commands.examples import examples
-from edge_client.commands.experiment import experiment
-from edge_client.commands.features import features
-from edge_client.commands.run import RunCommand, run
-from edge_client.commands.simulate import simulate
-from edge_client.commands.status import status
 from shared import command
+
+COMMANDS: Final = {
+    "run": "edge_client.commands.run:run",
+    "status": "edge_client.commands.status:status",
+    "devices": "edge_client.commands.devices:devices",
+    "simulate": "edge_client.commands.simulate:simulate",
+    "features": "edge_client.commands.features:features",
+    "corpora": "edge_client.commands.corpora:corpora",
+    "examples": "edge_client.commands.examples:examples",
+    "experiment": "edge_client.commands.experiment:experiment",
+}
+"""Where each command is."""
 
 app = typer.Typer(
     name="edge-client",
     help="Speech emotion on a device, and federations of such devices in simulation.",
+    cls=command.group_of(COMMANDS),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command(cls=RunCommand)(run)
-app.command()(status)
-app.command()(devices)
-app.add_typer(examples, name="examples")
-app.command()(simulate)
-app.add_typer(experiment, name="experiment")
-app.command()(features)
-app.command()(corpora)
+
+
+@app.callback()
+def edge_client() -> None:
+    """Recognise, label and learn on a device, or simulate a federation of them."""
 
 
 def main() -> NoReturn:

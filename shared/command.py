@@ -3,16 +3,22 @@
 Answers go to standard output, everything else (progress, remarks, errors) to standard error.
 """
 
+import ast
+import importlib
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Final, NoReturn
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from shared.errors import ChorusError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import typer
     from rich.console import Console
+    from typer.core import TyperGroup
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -39,6 +45,59 @@ def log_to_stderr() -> None:
         handler.addFilter(LogBound())
     for package in ("aggregator", "edge_client", "shared"):
         logging.getLogger(package).setLevel(logging.INFO)
+
+
+def group_of(places: "Mapping[str, str]") -> "type[TyperGroup]":
+    """Make a group of commands whose modules are loaded when they are asked for.
+
+    Its help takes a line of each from the module's text. A module's class ``Command``, if it has
+    one, makes its command.
+
+    Parameters
+    ----------
+    places
+        By name, in the order of the help: ``package.module:name`` of a function or a Typer app.
+    """
+    import typer
+    from typer.core import TyperCommand, TyperGroup
+    from typer.main import get_group
+
+    class Group(TyperGroup):
+        def __init__(self, **settings: Any) -> None:
+            lines = {name: TyperCommand(name, help=_help(place)) for name, place in places.items()}
+            super().__init__(**{**settings, "commands": lines})
+
+        def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            name, _, rest = super().resolve_command(ctx, args)
+            return name, name and self.load(name), rest
+
+        def load(self, name: str) -> Any:
+            """Import a command, whole."""
+            place, _, attribute = places[name].partition(":")
+            module = importlib.import_module(place)
+            own, found = typer.Typer(rich_markup_mode=self.rich_markup_mode), vars(module)
+            if isinstance(found[attribute], typer.Typer):
+                own.add_typer(found[attribute], name=name)
+            else:
+                own.command(name, cls=found.get("Command"))(found[attribute])
+            return get_group(own).commands[name]
+
+    return Group
+
+
+def _help(place: str) -> str:
+    """Read what a function's docstring, or a Typer app's ``help``, says; nothing is imported."""
+    module, _, attribute = place.partition(":")
+    package, _, name = module.rpartition(".")
+    source = files(package).joinpath(f"{name}.py").read_text("utf-8")
+    for node in ast.parse(source).body:
+        match node:
+            case ast.FunctionDef(name=found) if found == attribute:
+                return ast.get_docstring(node) or ""
+            case ast.Assign(targets=[ast.Name(id=found)], value=ast.Call(keywords=given)):
+                if found == attribute:
+                    return str(*(ast.literal_eval(one.value) for one in given if one.arg == "help"))
+    raise LookupError(f"{place} has no text for its help")
 
 
 def run(app: "typer.Typer") -> NoReturn:

@@ -10,7 +10,7 @@ from edge_client.settings import WEB_ADDRESS, RunSettings
 from shared.settings import options_of
 
 
-class RunCommand(TyperCommand):
+class Command(TyperCommand):
     """Lets ``--web`` stand alone, for which Typer has no way of its own."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -1,5 +1,7 @@
 """What every command line has in common."""
 
+import importlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -7,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+import edge_client.cli
 from shared import command
 from shared.errors import ChorusError, CorpusError
 
@@ -108,3 +112,37 @@ def test_what_is_no_text_is_printed_all_the_same(tmp_path: Path) -> None:
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8:strict"},
     )
     assert done.stdout == "m\\udcfcll\n"
+
+
+@pytest.mark.parametrize("program", ["edge_client", "aggregator"])
+def test_help_of_a_program_loads_no_command_and_that_of_one_no_other(program: str) -> None:
+    script = f"""
+        import sys
+        from {program}.cli import COMMANDS, app
+        def loaded():
+            return [name for name, at in COMMANDS.items() if at.split(":")[0] in sys.modules]
+        app(["--help"], standalone_mode=False)
+        assert loaded() == [], loaded()
+        app(["status", "--help"], standalone_mode=False)
+        assert loaded() == ["status"], loaded()
+        assert "pydantic" in sys.modules
+        for name in COMMANDS:
+            app([name, "--help"], standalone_mode=False)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, capture_output=True)
+
+
+def test_the_help_of_a_group_has_the_first_lines_of_its_commands() -> None:
+    listed = CliRunner().invoke(edge_client.cli.app, ["--help"], terminal_width=200).output
+    for name, place in edge_client.cli.COMMANDS.items():
+        module, _, attribute = place.partition(":")
+        command_ = getattr(importlib.import_module(module), attribute)
+        text = command_.info.help if isinstance(command_, typer.Typer) else command_.__doc__
+        first = " ".join(str(text).split("\n\n")[0].split())
+        assert f"{name} {first}" in " ".join(re.sub("[│╭╮╰╯─]", " ", listed).split())
+
+
+def test_a_misspelt_command_is_told_apart_from_its_like() -> None:
+    done = CliRunner().invoke(edge_client.cli.app, ["simulat"])
+    assert done.exit_code == 2
+    assert "Did you mean 'simulate'?" in done.output
