@@ -14,7 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from shared.corpora import cremad, emodb, iemocap, manifest, ravdess, synthetic
+from shared.corpora import (
+    casia,
+    cremad,
+    emodb,
+    emovo,
+    esd,
+    iemocap,
+    manifest,
+    meld,
+    nemo,
+    ravdess,
+    savee,
+    shemo,
+    synthetic,
+    tess,
+)
 from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo
 from shared.corpora.labels import label_of
 from shared.errors import CorpusError, SettingsError
@@ -71,6 +86,14 @@ CORPORA: Final[Registry[Loader]] = Registry(
             Loader(ravdess.INFO, ravdess.load),
             Loader(emodb.INFO, emodb.load),
             Loader(cremad.INFO, cremad.load),
+            Loader(nemo.INFO, nemo.load),
+            Loader(tess.INFO, tess.load),
+            Loader(savee.INFO, savee.load),
+            Loader(emovo.INFO, emovo.load),
+            Loader(esd.INFO, esd.load),
+            Loader(casia.INFO, casia.load),
+            Loader(shemo.INFO, shemo.load),
+            Loader(meld.INFO, meld.load),
             Loader(manifest.INFO, manifest.load),
             Loader(synthetic.INFO, synthetic.load),
         )

@@ -1,15 +1,18 @@
 """What a corpus is: clips with labels, and the facts a person needs to obtain it."""
 
-import re
+import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final, Protocol
 
 from shared.audio import SUFFIXES, Samples, read_clip
 from shared.clip_search import remark
+from shared.corpora.labels import label_of
 from shared.errors import CorpusError
-from shared.storage.files import sha256_of
+from shared.storage.files import open_file, sha256_of
+from shared.task import DEFAULT_TASK, Task
 
 SHOWN: Final = 5
 """Entries of a wrong folder that an error names: enough to recognise the folder."""
@@ -183,15 +186,35 @@ def entries(folder: Path) -> Iterator[Path]:
 
 def audio_files(folder: Path) -> Iterator[Path]:
     """List the audio files directly in a folder, sorted by name."""
-    return (path for path in entries(folder) if path.suffix.lower() in SUFFIXES)
+    return (path for path in entries(folder) if _is_audio(path))
+
+
+def _is_audio(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def files_at(data: Path, depth: int) -> list[Path]:
+    """List the audio files that lie exactly ``depth`` folders below a folder, sorted."""
+    pattern = "/".join(["*"] * (depth + 1))
+    return [path for path in sorted(data.glob(pattern)) if _is_audio(path)]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What the name of a file says of its clip; each as in :class:`Clip`."""
+
+    original: str
+    speaker: str
+    language: str
+    text: str = ""
 
 
 def corpus_of_names(
     info: CorpusInfo,
     data: Path,
+    task: Task,
     places: Iterable[Iterable[Path]],
-    name: re.Pattern[str],
-    clip: Callable[[Path, Path, re.Match[str]], Clip],
+    spoken: Callable[[Path], Spoken | None],
     expected: str,
 ) -> Corpus:
     """Load a corpus whose file names carry the labels, from the first place that has such files.
@@ -202,12 +225,12 @@ def corpus_of_names(
         Facts about the corpus.
     data
         The folder that the user named.
+    task
+        Whose labels the clips get.
     places
         Where the files may lie, the likeliest first; each gives its files.
-    name
-        What the name of a clip, without its suffix, must match.
-    clip
-        Makes a clip of a file, the user's folder, and the match.
+    spoken
+        What the name of a file says; ``None`` if it is none of the corpus's files.
     expected
         What should be there, for the error.
 
@@ -217,14 +240,82 @@ def corpus_of_names(
         If no place has a clip.
     """
     for place in places:
-        paths = {path: name.fullmatch(path.stem) for path in place}
-        clips = tuple(clip(path, data, match) for path, match in paths.items() if match)
+        facts = {path: spoken(path) for path in place}
+        clips = [_clip(path, data, said, task) for path, said in facts.items() if said]
         if clips:
-            other = [path.relative_to(data) for path, match in paths.items() if not match]
+            other = [path.relative_to(data) for path, said in facts.items() if not said]
             named = {f"whose names are not of {info.title}'s speech": other} if other else {}
             remark(f"Clips in {data} are passed over", named)
-            return Corpus(info, clips)
+            return Corpus(info, tuple(sorted(clips, key=lambda clip: clip.identifier)))
     raise not_there(info, data, expected)
+
+
+def _clip(path: Path, data: Path, facts: Spoken, task: Task) -> Clip:
+    return Clip(
+        identifier=path.relative_to(data).as_posix(),
+        source=AudioFile(path),
+        label=label_of(facts.original, task),
+        original=facts.original,
+        speaker=facts.speaker,
+        language=facts.language,
+        text=facts.text,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NamedClips:
+    """A corpus that is nothing but clips, whose names and folders say all.
+
+    Attributes
+    ----------
+    info
+        Facts about it.
+    spoken
+        What the name of a file says; ``None`` if it is none of the corpus's files.
+    depths
+        How many folders below the user's the clips may lie, the likeliest first; the first depth
+        with clips counts.
+    expected
+        What should be there, for the error.
+    """
+
+    info: CorpusInfo
+    spoken: Callable[[Path], Spoken | None]
+    depths: tuple[int, ...]
+    expected: str
+
+    def load(self, data: Path, task: Task = DEFAULT_TASK) -> Corpus:
+        """Load the clips below a folder, with labels of a task.
+
+        Raises
+        ------
+        CorpusError
+            If there are no such clips.
+        """
+        places = (files_at(data, depth) for depth in self.depths)
+        return corpus_of_names(self.info, data, task, places, self.spoken, self.expected)
+
+
+def rows(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
+    """Read a table that comes with a corpus, in UTF-8, its columns named in the first line.
+
+    Cells that a row lacks are empty.
+
+    Raises
+    ------
+    CorpusError
+        If it cannot be read.
+    """
+    try:
+        with TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as lines:
+            table = csv.DictReader(lines, delimiter=delimiter, restval="")
+            return [{name: cell for name, cell in row.items() if name} for row in table]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(
+            f"{path} is not a table in UTF-8: {error}.", "Take the table as it was published."
+        ) from error
+    except OSError as error:
+        raise CorpusError(f"Cannot read {path}: {error.strerror}.") from error
 
 
 def not_there(info: CorpusInfo, data: Path, expected: str) -> CorpusError:

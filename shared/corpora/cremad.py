@@ -1,12 +1,10 @@
 """CREMA-D: the Crowd-sourced Emotional Multimodal Actors Dataset."""
 
 import re
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, audio_files, corpus_of_names
-from shared.corpora.labels import label_of
+from shared.corpora.corpus import Corpus, CorpusInfo, Spoken, audio_files, corpus_of_names
 from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
@@ -24,15 +22,6 @@ INFO: Final = CorpusInfo(
 
 # Actor, sentence, emotion, level (XX: unspecified; one published name has a single X).
 _NAME: Final = re.compile(r"([0-9]{4})_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_[A-Z]{1,2}")
-
-_LABELS: Final = {
-    "ANG": "anger",
-    "DIS": "disgust",
-    "FEA": "fear",
-    "HAP": "happiness",
-    "NEU": "neutral",
-    "SAD": "sadness",
-}
 
 _TEXTS: Final = {
     "DFA": "Don't forget a jacket.",
@@ -67,17 +56,11 @@ def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
     """
     places = (audio_files(folder) for folder in (data / "AudioWAV", data))
     expected = "a folder AudioWAV with clips named like 1001_DFA_ANG_XX.wav"
-    return corpus_of_names(INFO, data, places, _NAME, partial(_clip, task), expected)
+    return corpus_of_names(INFO, data, task, places, _spoken, expected)
 
 
-def _clip(task: Task, path: Path, data: Path, match: re.Match[str]) -> Clip:
+def _spoken(path: Path) -> Spoken | None:
+    if not (match := _NAME.fullmatch(path.stem)):
+        return None
     speaker, text, original = match.groups()
-    return Clip(
-        identifier=path.relative_to(data).as_posix(),
-        source=AudioFile(path),
-        label=label_of(_LABELS[original], task),
-        original=original,
-        speaker=speaker,
-        language="en",
-        text=_TEXTS.get(text, ""),
-    )
+    return Spoken(original, speaker, "en", _TEXTS.get(text, ""))

@@ -1,12 +1,10 @@
 """EMO-DB: the Berlin Database of Emotional Speech."""
 
 import re
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, audio_files, corpus_of_names
-from shared.corpora.labels import label_of
+from shared.corpora.corpus import Corpus, CorpusInfo, Spoken, audio_files, corpus_of_names
 from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
@@ -66,18 +64,11 @@ def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
     """
     places = (audio_files(folder) for folder in (data / "wav", data))
     expected = "clips named like 03a01Fa.wav, or their folder wav"
-    return corpus_of_names(INFO, data, places, _NAME, partial(_clip, task), expected)
+    return corpus_of_names(INFO, data, task, places, _spoken, expected)
 
 
-def _clip(task: Task, path: Path, data: Path, match: re.Match[str]) -> Clip:
+def _spoken(path: Path) -> Spoken | None:
+    if not (match := _NAME.fullmatch(path.stem)):
+        return None
     speaker, text, letter = match.groups()
-    original = _LABELS[letter]
-    return Clip(
-        identifier=path.relative_to(data).as_posix(),
-        source=AudioFile(path),
-        label=label_of(original, task),
-        original=original,
-        speaker=speaker,
-        language="de",
-        text=_TEXTS.get(text, ""),
-    )
+    return Spoken(_LABELS[letter], speaker, "de", _TEXTS.get(text, ""))

@@ -18,7 +18,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "sad": ("sadness", "trauer", "traurig"),
     "fearful": ("fear", "fea", "afraid", "anxiety", "angst", "ängstlich"),
     "disgusted": ("disgust", "dis", "ekel", "angeekelt"),
-    "surprised": ("surprise", "sur", "überraschung", "überrascht"),
+    "surprised": ("surprise", "pleasant surprise", "sur", "überraschung", "überrascht"),
     "calm": ("calmness", "ruhe", "ruhig"),
     "bored": ("boredom", "langeweile", "gelangweilt"),
     "excited": ("excitement", "exc", "aufgeregt"),

@@ -1,12 +1,10 @@
 """RAVDESS: the Ryerson Audio-Visual Database of Emotional Speech and Song."""
 
 import re
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, audio_files, corpus_of_names
-from shared.corpora.labels import label_of
+from shared.corpora.corpus import Corpus, CorpusInfo, Spoken, audio_files, corpus_of_names
 from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
@@ -60,18 +58,11 @@ def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
         for folder in folders
     )
     expected = "folders Actor_01 to Actor_24 with clips 03-01-*"
-    return corpus_of_names(INFO, data, places, _NAME, partial(_clip, task), expected)
+    return corpus_of_names(INFO, data, task, places, _spoken, expected)
 
 
-def _clip(task: Task, path: Path, data: Path, match: re.Match[str]) -> Clip:
+def _spoken(path: Path) -> Spoken | None:
+    if not (match := _NAME.fullmatch(path.stem)):
+        return None
     code, statement, actor = match.groups()
-    original = _LABELS[code]
-    return Clip(
-        identifier=path.relative_to(data).as_posix(),
-        source=AudioFile(path),
-        label=label_of(original, task),
-        original=original,
-        speaker=f"Actor_{actor}",
-        language="en",
-        text=_TEXTS[statement],
-    )
+    return Spoken(_LABELS[code], f"Actor_{actor}", "en", _TEXTS[statement])

@@ -40,6 +40,64 @@ def cremad(root: Path) -> Path:
     return root
 
 
+def _clips(root: Path, names: str) -> Path:
+    for name in names.split():
+        write_clip(root / f"{name}.wav")
+    return root
+
+
+def nemo(root: Path) -> Path:
+    _clips(root / "samples", "EB0_anger_1 EB0_happiness_2 SZ0_fear_90 SZ0_surprised_3 SZ0_cold_3")
+    (root / "data.tsv").write_text(
+        "file_id\temotion\traw_text\tspeaker_id\n"
+        "EB0_anger_1.wav\tanger\tLubię czytać przed snem.\tEB0\n"
+    )
+    return root
+
+
+def tess(root: Path) -> Path:
+    _clips(root, "OAF_angry/OAF_back_angry OAF_angry/._OAF_back_angry OAF_neutral/OA_bite_neutral")
+    return _clips(root, "YAF_pleasant_surprised/YAF_youth_ps YAF_sad/YAF_bar_sad YAF_sad/other")
+
+
+def savee(root: Path) -> Path:
+    return _clips(root, "AudioData/DC/a01 AudioData/DC/sa03 AudioData/KL/n30 AudioData/KL/su15")
+
+
+def emovo(root: Path) -> Path:
+    return _clips(root, "f1/dis-f1-b1 f1/gio-f1-d1 m3/rab-m3-n5 m3/tri-m3-l1 documents/rab")
+
+
+def esd(root: Path) -> Path:
+    _clips(root, "0001/Angry/0001_000351 0001/Sad/0001_001051 0011/Happy/0011_000701")
+    return _clips(root, "0020/Surprise/0020_001750 0020/Neutral/0020 0020/0020_000001")
+
+
+def casia(root: Path) -> Path:
+    _clips(root, "liuchanhg/angry/201 liuchanhg/fear/201 ZhaoZuoxiang/neutral/250")
+    return _clips(root, "ZhaoZuoxiang/sad/250 ZhaoZuoxiang/neutral/notes")
+
+
+def shemo(root: Path) -> Path:
+    return _clips(root, "female/F01A01 female/F21N05 male/M56W01 male/M02S11 male/X02S11")
+
+
+MELD_TABLE = """\
+Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode
+1,"Oh, my God\u2026",Rachel,anger,negative,0,0,8,21
+2,You must have had your hands full.,The Interviewer,neutral,neutral,0,1,8,21
+3,That I did.,Rachel,surprise,positive,1,0,8,21
+"""
+
+
+def meld(root: Path) -> Path:
+    for split, folder in (("train", "train_splits"), ("test", "output_repeated_splits_test")):
+        _clips(root / folder, "dia0_utt0 dia0_utt1 dia1_utt0")
+        (root / f"{split}_sent_emo.csv").write_text(MELD_TABLE, encoding="utf-8")
+    write_clip(root / "output_repeated_splits_test/final_videos_testdia0_utt1.wav", seconds=0.5)
+    return root
+
+
 IEMOCAP_SHEET = """\
 % [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
 
