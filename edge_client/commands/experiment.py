@@ -71,16 +71,13 @@ def one(
 
     Example: edge-client experiment one --preset paper --corpus iemocap --data PATH
     """
-    from edge_client.simulation import experiment_report as report
     from edge_client.simulation.experiments import experiment_one
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = experiment_one(collect, preset, out, separated(models), separated(partitions), seeds)
     place = _Place("one", out, write)
     summaries = _run(cells, place, overwrite=overwrite)
-    rows = report.rows_of_one(summaries)
-    text = report.markdown_table(rows) + "\n" + report.markdown_confusions(summaries)
-    place.answer({"cells": summaries}, report.tables_of_one(summaries), text, as_json=json_)
+    place.answer_cells(summaries, as_json=json_)
 
 
 @experiment.command()
@@ -117,8 +114,10 @@ def two(
         for score in summary["each"]["macro_f1"]
     ]
     draw_sweep(sweep, out / "macro-f1.png")
-    text = report.markdown_table(rows)
-    place.answer({"cells": summaries}, [table_of(rows)], text, as_json=json_)
+    known = report.rows_of_known(summaries)
+    text = report.markdown_table(rows) + "\n" + report.markdown_table(known)
+    tables = [table_of(rows), table_of(known)]
+    place.answer({"cells": summaries}, tables, text, as_json=json_)
 
 
 @experiment.command()
@@ -143,7 +142,7 @@ def speakers(
     Example: edge-client experiment speakers --corpus ravdess --data PATH --rounds 150
     """
     from edge_client.simulation import newcomers
-    from edge_client.simulation.experiment_report import markdown_table
+    from edge_client.simulation.experiment_report import markdown_table, rows_of_known
     from edge_client.simulation.report import table_of
     from shared.command import progress_console
 
@@ -155,8 +154,10 @@ def speakers(
     summaries = newcomers.execute_newcomers(cells, console, overwrite=overwrite)
     newcomers.draw_newcomers(summaries, out / "speakers.png")
     rows = newcomers.rows_of_newcomers(summaries)
-    document = {"cells": summaries}
-    place.answer(document, [table_of(rows)], markdown_table(rows), as_json=json_)
+    known = rows_of_known(summaries)
+    text = markdown_table(rows) + "\n" + markdown_table(known)
+    tables = [table_of(rows), table_of(known)]
+    place.answer({"cells": summaries}, tables, text, as_json=json_)
 
 
 @experiment.command()
@@ -230,7 +231,6 @@ def baselines(
 
     Example: edge-client experiment baselines --corpus ravdess --data PATH --no-validation
     """
-    from edge_client.simulation import experiment_report as report
     from edge_client.simulation.baselines import execute_baselines, plan_baselines
     from shared.command import progress_console
 
@@ -241,9 +241,7 @@ def baselines(
     summaries = execute_baselines(plan, progress_console(), overwrite=overwrite)
     for summary in summaries:
         _draw_confusion(summary, out)
-    text = report.markdown_table(report.rows_of_one(summaries))
-    text += "\n" + report.markdown_confusions(summaries)
-    place.answer({"cells": summaries}, report.tables_of_one(summaries), text, as_json=json_)
+    place.answer_cells(summaries, as_json=json_)
 
 
 def _numbers(texts: list[str]) -> list[int]:
@@ -284,6 +282,17 @@ class _Place:
         RunFolder(self.out).check_above(f"experiment {self.name}")
         if self.write:
             section_of(self.write, self.out.name)
+
+    def answer_cells(self, summaries: list[dict[str, Any]], *, as_json: bool) -> None:
+        """Write and print the tables of cells: scores, scores by what is known, confusions."""
+        from edge_client.simulation import experiment_report as report
+        from edge_client.simulation.report import table_of
+
+        rows, known = report.rows_of_one(summaries), report.rows_of_known(summaries)
+        text = report.markdown_table(rows) + "\n" + report.markdown_table(known)
+        text += "\n" + report.markdown_confusions(summaries)
+        tables = [*report.tables_of_one(summaries), table_of(known)]
+        self.answer({"cells": summaries}, tables, text, as_json=as_json)
 
     def answer(
         self, document: dict[str, Any], tables: "Sequence[Table]", markdown: str, *, as_json: bool

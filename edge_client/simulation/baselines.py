@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge_client.simulation.data import Utterances, normalise, split
 from edge_client.simulation.experiments import BASELINE
+from edge_client.simulation.known import document_of, score_by_known
 from edge_client.simulation.run import check_installed
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings
@@ -169,15 +170,20 @@ def recognise(utterances: Utterances, settings: BaselineSettings) -> dict[str, A
     classifier = _classifier(settings.classifier)
     classifier.fit(pooled(train), train.labels)
     names = settings.task.names
-    counts = confusion(test.labels, classifier.predict(pooled(test)), len(names))
-    scores = Scores.from_confusion(counts, names)
+
+    def score(some: Examples) -> Scores:
+        counts = confusion(some.labels, classifier.predict(pooled(some)), len(names))
+        return Scores.from_confusion(counts, names)
+
+    found = score_by_known(utterances, parts.test, test, settings, score)
     return {
         "seed": settings.seed,
         "settings": {**settings.model_dump(mode="json"), "rounds": 1},
         "clients": 1,
         "bytes_up_per_round": 0,
         "seconds": time.monotonic() - begun,
-        **scores.to_dict(),
+        **found[settings.known].to_dict(),
+        "known": document_of(found),
     }
 
 

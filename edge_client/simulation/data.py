@@ -193,7 +193,7 @@ def load_utterances(settings: DataSettings, *, progress: bool = True) -> Utteran
     if settings.test_corpus == settings.corpus:  # two manifests: each has its own Anna
         there = replace(there, speakers=np.char.add("other ", there.speakers))
     return Utterances(
-        _together(here.examples, there.examples),
+        together([here.examples, there.examples]),
         np.concatenate([here.speakers, there.speakers]),
         here.skipped + there.skipped,
         len(there.examples),
@@ -242,11 +242,12 @@ def _load(
     return replace(loaded, copies=Copies(own, sources))
 
 
-def _together(one: Examples, other: Examples) -> Examples:
+def together(parts: Sequence[Examples]) -> Examples:
+    """Join examples, those of the first part first."""
     return Examples(
-        joined([one.features, other.features]),
-        np.concatenate([one.frames, other.frames]),
-        np.concatenate([one.labels, other.labels]),
+        joined([part.features for part in parts]),
+        np.concatenate([part.frames for part in parts]),
+        np.concatenate([part.labels for part in parts]),
     )
 
 
@@ -373,7 +374,7 @@ def normalise(utterances: Utterances, train: Indices, how: str, front_end: Front
     raw, speakers, copies = utterances.examples, utterances.speakers, utterances.copies
     count = len(raw)
     if copies is not None:
-        raw = _together(raw, copies.examples)
+        raw = together([raw, copies.examples])
         speakers = np.concatenate([speakers, speakers[copies.sources]])
     if how == "none":
         return raw

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edge_client.simulation.paper import PAPER_SCORES
 from edge_client.simulation.progress import duration
-from edge_client.simulation.report import confusion_table, megabytes, spread, table_of
+from edge_client.simulation.report import (
+    confusion_table,
+    known_cells,
+    megabytes,
+    spread,
+    table_of,
+)
 from shared.errors import RunError
 from shared.storage.files import write_atomically
 
@@ -52,6 +58,16 @@ def rows_of_one(summaries: Sequence[dict[str, Any]]) -> list[Row]:
                 else "-",
             ]
         )
+    return rows
+
+
+def rows_of_known(summaries: Sequence[dict[str, Any]]) -> list[Row]:
+    """Lay out each cell's UAR by what a device knows of its user; the first row is the header."""
+    names = list(dict.fromkeys(name for summary in summaries for name in summary["known"]))
+    rows = [["model", "column", *(f"UAR, {name} known" for name in names)]]
+    for summary in summaries:
+        cells = known_cells(summary["known"])
+        rows.append([summary["model"], summary["column"], *(cells.get(n, "-") for n in names)])
     return rows
 
 

@@ -25,6 +25,8 @@ def print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:
         return
     console = _console()
     console.print(_scores_table("Test", {name: f"{result[name]:.3f}" for name in METRICS}))
+    if known := result.get("known"):
+        console.print(known_table({name: f"{own['uar']:.3f}" for name, own in known.items()}))
     console.print(confusion_table(result["confusion"], list(result["classes"])))
     test = result["utterances"]["test"]
     console.print(
@@ -52,6 +54,8 @@ def print_summary(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     title = f"Test, mean of {count} seeds" if count > 1 else "Test, all folds together"
     values = {name: spread(summary["mean"][name], summary["std"][name]) for name in METRICS}
     console.print(_scores_table(title, values))
+    if known := summary.get("known"):
+        console.print(known_table(known_cells(known)))
     console.print(confusion_table(summary["confusion"], summary["labels"]))
     console.print(f"{summary['runs']} runs in {out}; the summary is {RunFolder(out).result}.")
 
@@ -69,6 +73,16 @@ def spread(mean: float, std: float | None) -> str:
 def megabytes(count: float) -> str:
     """Write a number of bytes in MB."""
     return f"{count / 1e6:.1f} MB"
+
+
+def known_cells(known: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Write a summary's UAR for what is known of a speaker."""
+    return {name: spread(own["uar"], own["std"]) for name, own in known.items()}
+
+
+def known_table(cells: dict[str, str]) -> "Table":
+    """Lay out the UAR by what a device knows of its user."""
+    return table_of([list(cells), list(cells.values())], "UAR by what is known of a speaker")
 
 
 def table_of(rows: Sequence[Sequence[str]], title: str = "") -> "Table":

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any, Final, Protocol
@@ -14,13 +15,14 @@ from aggregator.strategies.averaging import averaged
 from aggregator.strategies.settings import strategy_of
 from edge_client.learning.training import Engine
 from edge_client.simulation.checkpoint import Checkpoint, damaged
-from edge_client.simulation.data import Data, Utterances, divide, prepare
+from edge_client.simulation.data import Data, Utterances, divide, prepare, split
 from edge_client.simulation.federation import (
     CentralTraining,
     SimulatedFederation,
     Trainer,
     clients_of_round,
 )
+from edge_client.simulation.known import document_of, score_by_known
 from edge_client.simulation.own_model import OwnModel, model_of
 from edge_client.simulation.partition_file import SUFFIX
 from edge_client.simulation.partitions import PARTITIONS
@@ -235,12 +237,20 @@ class Run:
         """Score the chosen model on the test and write the result."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         records, task = reached.records, self.settings.task
-        scores, loss = self._evaluate(reached.best, data.test)
+        found = score_by_known(
+            self.utterances,
+            split(self.utterances, self.settings).test,
+            data.test,
+            self.settings,
+            partial(self._evaluate, reached.best),
+        )
+        scores, loss = found[self.settings.known]
         seconds = math.fsum(record.seconds for record in records)
         result = {
             "task": task.to_dict(),
             **scores.to_dict(),
             "loss": loss,
+            "known": document_of({known: own for known, (own, _) in found.items()}),
             "chosen_round": reached.chosen,
             "validation_uar": records[reached.chosen - 1].validation_uar,
             "seconds": seconds,

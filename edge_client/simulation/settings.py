@@ -1,5 +1,6 @@
 """The settings of a simulated federation: one field an option of ``edge-client simulate``."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -14,6 +15,11 @@ from shared.training import Positive, Seed
 
 _MOST_FOLDS: Final = 1000
 """More speakers than a corpus has."""
+
+KNOWN: Final = ("all", "two", "one", "none")
+"""What a device may know of its user when it is tested; a number of utterances is another."""
+
+_COUNT: Final = re.compile(r"[1-9][0-9]{0,3}")
 
 
 class CorpusSettings(Settings):
@@ -34,7 +40,8 @@ class CorpusSettings(Settings):
     """Where that corpus lies."""
     normalisation: Literal["none", "corpus", "device"] = "device"
     """none (the paper), corpus (statistics of the training set), or device (each speaker's own
-    statistics, as a device keeps them for its user; no data leaves it)."""
+    statistics, as a device keeps them for its user; no data leaves it). device fails for a person
+    who is in one mood throughout: the mood is taken away with the voice; see --known."""
     augment_waveforms: Annotated[int, Field(ge=0, le=20)] = 0
     """Train on so many copies of each training clip, too, each in another pitch, tempo, room and
     noise. They count in no statistics."""
@@ -56,6 +63,11 @@ class ProtocolSettings(Settings):
     of the training set). Without it everything but the test is trained on."""
     choose: Literal["best", "last"] = "best"
     """Which round's model is the result: the best on the validation split, or the last."""
+    known: str = "all"
+    """Of which of a test speaker's utterances the device has statistics, for the scores: all; those
+    of two labels, or of one, tested on these alone (the mean over the choices); none but the one
+    that is recognised; or a number of others in any moods. The table shows all, two, one and none
+    in any case. Matters to --normalisation device."""
 
 
 class SeedSettings(Settings):
@@ -75,6 +87,10 @@ class DataSettings(ProtocolSettings, CorpusSettings, TaskSettings, SeedSettings)
 
     @model_validator(mode="after")
     def _check_data(self) -> Self:
+        if self.known not in KNOWN and not _COUNT.fullmatch(self.known):
+            raise ValueError(
+                f"known should be {', '.join(KNOWN)} or a number of utterances, is {self.known!r}"
+            )
         if self.fold > self.folds:
             raise ValueError(f"fold {self.fold} does not exist, there are {self.folds}")
         if self.test_data and not self.test_corpus:

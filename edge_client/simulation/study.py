@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_client.learning.training import Engine
 from edge_client.simulation.data import Utterances, load_utterances
@@ -167,26 +168,37 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``mean`` and ``std`` of each metric (``std`` is ``None`` for one seed), the summed
-        ``confusion`` and its ``labels``, the ``seeds``, the seconds of all runs, and the bytes up
-        of one run.
+        ``mean`` and ``std`` of each metric (``std`` is ``None`` for one seed), the UAR and its
+        ``std`` for each of what may be ``known`` of a speaker, the summed ``confusion`` and its
+        ``labels``, the ``seeds``, the seconds of all runs, and the bytes up of one run.
     """
     by_seed: dict[int, list[dict[str, Any]]] = {}
     for result in results:
         by_seed.setdefault(result["seed"], []).append(result)
-    pooled = [
-        np.sum([run["confusion"] for run in runs], axis=0, dtype=np.int64)
-        for runs in by_seed.values()
-    ]
     labels = list(results[0]["classes"])
+
+    def pool(runs: Sequence[dict[str, Any]]) -> NDArray[np.int64]:
+        return np.asarray(sum(np.array(run["confusion"]) for run in runs), np.int64)
+
+    pooled = [pool(runs) for runs in by_seed.values()]
     scores = [Scores.from_confusion(matrix, labels).to_dict() for matrix in pooled]
+    known = {
+        name: [
+            Scores.from_confusion(pool([run["known"][name] for run in runs]), labels).uar
+            for runs in by_seed.values()
+        ]
+        for name in results[0].get("known", ())  # results of a program of one's own have none
+        if all(name in run.get("known", ()) for run in results)
+    }
     each = {metric: [score[metric] for score in scores] for metric in METRICS}
     return {
         "mean": {metric: fmean(values) for metric, values in each.items()},
-        "std": {
-            metric: stdev(values) if len(values) > 1 else None for metric, values in each.items()
-        },
+        "std": {metric: _deviation(values) for metric, values in each.items()},
         "each": each,
+        "known": {
+            name: {"uar": fmean(values), "std": _deviation(values)}
+            for name, values in known.items()
+        },
         "labels": labels,
         "confusion": np.sum(pooled, axis=0).tolist(),
         "seeds": list(by_seed),
@@ -199,6 +211,10 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         )
         // len(results),
     }
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return stdev(values) if len(values) > 1 else None
 
 
 def _tell_skipped(utterances: Utterances, console: "Console") -> None:

@@ -1,0 +1,134 @@
+"""What a device knows of its user when it recognises: all moods, two, one, or nothing yet.
+
+Statistics of a speaker's own utterances (``device`` normalisation) take away what is constant in
+them. If that is the mood, it goes with the voice. So a model is tested with statistics of all of a
+speaker's utterances, and of less.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from edge_client.simulation.data import Indices, Utterances, together
+from edge_client.simulation.settings import KNOWN, DataSettings
+from shared.front_ends import FrontEnd, front_end_of
+from shared.labelled_clips import normalised_by_owner
+from shared.metrics import Scores
+from shared.randomness import stream
+from shared.training import Examples
+
+Scored = TypeVar("Scored")
+
+_MOODS: Final = {"two": 2, "one": 1}
+"""How many labels a device hears of its user, in each of these cases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device of a test speaker.
+
+    Attributes
+    ----------
+    heard
+        Indices of the utterances that it has statistics of.
+    tested
+        Which of those are scored, as places in ``heard``.
+    """
+
+    heard: Indices
+    tested: Indices
+
+
+def devices(known: str, utterances: Utterances, test: Indices, seed: int) -> Iterator[Device]:
+    """Give the devices that recognise the utterances of a test.
+
+    Parameters
+    ----------
+    known
+        ``all``: one device a speaker, which has heard everything. ``two`` or ``one``: a device for
+        each choice of so many of the speaker's labels, which has heard, and recognises, nothing
+        else (a person in one mood all day). ``none``: a device for each utterance, which has heard
+        nothing before. A number: the same, but it has heard so many others of that speaker, drawn
+        at random.
+    utterances
+        Of all speakers.
+    test
+        Which of them are scored.
+    seed
+        Of the run; what others were heard is drawn from a stream of its own.
+    """
+    tested = np.zeros(len(utterances.speakers), np.bool_)
+    tested[test] = True
+    labels = utterances.examples.labels
+    for speaker in np.unique(utterances.speakers[test]):
+        own = np.flatnonzero(utterances.speakers == speaker)
+        if known == "all":
+            yield Device(own, np.flatnonzero(tested[own]))
+        elif known in _MOODS:
+            moods = np.unique(labels[own])
+            for choice in combinations(moods, min(_MOODS[known], len(moods))):
+                heard = own[np.isin(labels[own], choice)]
+                yield Device(heard, np.flatnonzero(tested[heard]))
+        else:
+            count = 0 if known == "none" else int(known)
+            rng = stream(seed, "known utterances", count, str(speaker))
+            for index in own[tested[own]]:
+                others = own[own != index]
+                drawn = rng.choice(others, min(count, len(others)), replace=False)
+                yield Device(np.append(drawn, index), np.array([len(drawn)]))
+
+
+def examples_of(device: Device, utterances: Utterances, front_end: FrontEnd) -> Examples:
+    """Give a device's tested utterances, normalised by the statistics of all it has heard."""
+    heard = utterances.examples.take(device.heard)
+    owners = np.repeat("this device", len(device.heard))
+    return normalised_by_owner(heard, owners, front_end).take(device.tested)
+
+
+def score_by_known(
+    utterances: Utterances,
+    test: Indices,
+    all_known: Examples,
+    settings: DataSettings,
+    score: Callable[[Examples], Scored],
+) -> dict[str, Scored]:
+    """Score a test for each of :data:`KNOWN`, and for what the settings say.
+
+    Parameters
+    ----------
+    utterances
+        Of all speakers, not normalised.
+    test
+        Which of them are the test.
+    all_known
+        Those, normalised as the run does: with statistics of all of a speaker's utterances. With
+        other normalisations than ``device``, what is known of a speaker changes nothing.
+    settings
+        Of the run.
+    score
+        Scores normalised utterances. With ``two``, it is given most utterances several times, once
+        for each choice of labels.
+    """
+    found = {"all": score(all_known)}
+    front_end = front_end_of(settings.task.front_end)
+    for known in dict.fromkeys((*KNOWN, settings.known)):
+        if known == "all":
+            continue
+        if settings.normalisation != "device":
+            found[known] = found["all"]
+            continue
+        recognising = devices(known, utterances, test, settings.seed)
+        parts = [examples_of(device, utterances, front_end) for device in recognising]
+        found[known] = score(together(parts))
+    return found
+
+
+def document_of(scores: dict[str, Scores]) -> dict[str, Any]:
+    """Write down, for ``result.json``, the UAR and the confusion for all that may be known."""
+    return {
+        known: {"uar": own.uar, "confusion": [list(row) for row in own.confusion]}
+        for known, own in scores.items()
+    }
