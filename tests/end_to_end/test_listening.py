@@ -21,7 +21,7 @@ from shared.inference import Inference
 from shared.task import DEFAULT_TASK, PAPER34
 from shared.weights import load_weights
 from tests.brokers import free_port, wait_until
-from tests.edge_client.hearing.sound_server import SoundServer, sound_server
+from tests.edge_client.hearing.sound_server import SoundServer, in_a_room, sound_server
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.listening import (
     BOUND,
@@ -145,7 +145,7 @@ def test_a_microphone_is_heard_and_a_pause_closes_it(
     state: Path,
     at_terminal: Callable[..., Terminal],
 ) -> None:
-    clip = clips(speech)[1]
+    clip = in_a_room(clips(speech)[1])
     terminal = at_terminal(
         [*command("--mic", "--device", "pulse", "--weights", model, "--state", state)],
         sound_server.environment,

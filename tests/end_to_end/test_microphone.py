@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from shared.audio import RATE, Samples, read_clip
-from tests.edge_client.hearing.sound_server import SoundServer, sound_server
-from tests.edge_client.hearing.sounds import noise
+from tests.edge_client.hearing.sound_server import SoundServer, in_a_room, sound_server
 
 __all__ = ["sound_server"]
 
@@ -74,14 +73,6 @@ def likeness(heard: Samples, played: Samples) -> float:
     return float(peak / np.sqrt(np.sum(heard**2) * np.sum(played**2)))
 
 
-def in_a_room(path: Path) -> Samples:
-    """Put a clip between two stretches of the noise of a quiet room."""
-    clip = read_clip(path)
-    sound = noise(len(clip) / RATE + 2, -60)
-    sound[RATE : RATE + len(clip)] += clip
-    return sound
-
-
 def test_speech_is_heard_through_unplugging_and_a_crash(
     sound_server: SoundServer, listener: Listener, speech: Path
 ) -> None:
@@ -104,7 +95,7 @@ def test_speech_is_heard_through_unplugging_and_a_crash(
     for clip, then in zip(clips, (unplugged, crashed, None), strict=True):
         listener.wait_for("connected")
         listener.wait_for("hearing")
-        sound_server.play(in_a_room(clip))
+        sound_server.play(in_a_room(read_clip(clip)))
         heard = listener.utterance()
         assert likeness(heard, read_clip(clip)) > 0.8
         assert len(heard) / RATE < 6

@@ -14,7 +14,8 @@ from typing import Self
 
 import pytest
 
-from shared.audio import Samples
+from shared.audio import RATE, Samples
+from tests.edge_client.hearing.sounds import noise
 
 NEEDED = "apt install pulseaudio pulseaudio-utils libasound2-plugins libportaudio2"
 
@@ -110,6 +111,13 @@ class SoundServer:
             capture_output=True,
             text=True,
         ).stdout
+
+
+def in_a_room(clip: Samples) -> Samples:
+    """Put a clip into the noise of a quiet room, which goes on for a second before and after."""
+    sound = noise(len(clip) / RATE + 2, -60)
+    sound[RATE : RATE + len(clip)] += clip
+    return sound
 
 
 @pytest.fixture
