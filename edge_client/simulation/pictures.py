@@ -294,6 +294,27 @@ def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
+def draw_bars(bars: Mapping[str, float], path: Path, x_label: str, chance: float) -> None:
+    """Draw a bar for each of some shares, the first on top and the measure of the others.
+
+    Raises
+    ------
+    StorageError
+        If the PNG cannot be written.
+    """
+    figure = _figure(7, 1.2 + 0.22 * len(bars))
+    axes = _axes(figure, x_label, "")
+    first, *rest = bars.values()
+    axes.barh(list(bars), [first, *rest], color=[_INK, *[LINE_COLOURS[0]] * len(rest)], height=0.7)
+    for share in (first, chance):
+        axes.axvline(share, color=_INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(_percent())
+    _save(figure, path)
+
+
 def _column(rounds: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
     values = [record.get(key) for record in rounds]
     return np.array([np.nan if value is None else value for value in values], np.float64)

@@ -134,14 +134,20 @@ def with_noise(
     samples: Samples, snr: float, rng: np.random.Generator, *, pink: bool = False
 ) -> Samples:
     """Add noise ``snr`` decibels below the mean power of the utterance; silence stays silent."""
-    noise = rng.standard_normal(len(samples))
-    if pink:
-        spectrum = np.fft.rfft(noise)
-        spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
-        noise = np.fft.irfft(spectrum, len(samples))
+    noise = noise_of(len(samples), rng, pink=pink)
     wanted = _power(samples) * 10 ** (-snr / 10)
     noise *= np.sqrt(wanted / max(_power(noise), 1e-300))
     return (samples + noise).astype(np.float32)
+
+
+def noise_of(count: int, rng: np.random.Generator, *, pink: bool) -> NDArray[np.float64]:
+    """Make noise with as much power in each octave (pink), or in each hertz (white)."""
+    noise = rng.standard_normal(count)
+    if pink:
+        spectrum = np.fft.rfft(noise)
+        spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
+        noise = np.fft.irfft(spectrum, count)
+    return noise
 
 
 def _power(samples: NDArray[np.float32] | NDArray[np.float64]) -> float:

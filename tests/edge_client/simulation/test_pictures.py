@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from edge_client.simulation.pictures import (
+    LINE_COLOURS,
     SHADES,
+    draw_bars,
     draw_confusion,
     draw_history,
     draw_partition,
@@ -107,3 +109,12 @@ def test_pictures_show_every_label(size: int, clients: int, tmp_path: Path) -> N
         Scores.from_confusion(np.eye(size, dtype=np.int64), names), tmp_path / "confusion.png"
     )
     assert pixels(tmp_path / "confusion.png").shape[0] > 700 + 100 * (size - 4)
+
+
+def test_bars_are_as_long_as_their_shares(tmp_path: Path) -> None:
+    for name, shares in (("long", (0.9, 0.8)), ("short", (0.9, 0.1))):
+        bars = dict(zip(("clean", "noise"), shares, strict=True))
+        draw_bars(bars, tmp_path / f"{name}.png", "UAR", 0.25)
+    colour = LINE_COLOURS[0]
+    longer, shorter = (share_of(colour, tmp_path / f"{name}.png") for name in ("long", "short"))
+    assert longer == pytest.approx(8 * shorter, rel=0.2)

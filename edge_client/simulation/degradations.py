@@ -1,0 +1,283 @@
+"""What happens to speech on its way to a recogniser: noise, a room, a telephone, a wrong level.
+
+Each condition is a function of the sound and of the randomness that it is given, so that the same
+seed degrades the same clip in the same way, for every front end and model. As with varied copies
+(:mod:`edge_client.simulation.waveforms`), a degraded clip is a clip like any other.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.simulation.waveforms import in_room, noise_of
+from shared.audio import RATE, Samples, to_utterance
+from shared.corpora.corpus import Clip, ClipSource
+from shared.errors import SettingsError
+from shared.randomness import stream
+
+VERSION: Final = 1
+"""Rises whenever a condition sounds different."""
+
+CLEAN: Final = "clean"
+"""The condition in which nothing happens."""
+
+SNRS: Final = (20, 10, 5)
+"""Decibels of speech over noise, by mean power over the whole clip."""
+
+FLOORS: Final = (-80, -60, -50)
+"""Levels of noise that is always the same, whatever the speech: root mean square against full
+scale, in decibels (dBFS). A good microphone, a cheap one, and one in a loud room."""
+
+VOICES: Final = 5
+"""Clips of others that babble is made of."""
+
+HUM: Final = 50.0
+"""Frequency of the mains, in hertz."""
+
+HARMONICS: Final = 8
+"""Of the hum, each with an amplitude of 1 / its number."""
+
+REVERBERATION: Final = 0.3
+"""Seconds in which the sound of the room falls by 60 dB: a small room; the sound that comes
+straight from the mouth is as loud as all that comes from the walls."""
+
+TELEPHONE: Final = (300.0, 3400.0)
+"""Band of a telephone that samples at 8 kHz, in hertz; its 8 bits follow the mu-law of G.711."""
+
+LOW: Final = -40.0
+"""Level of speech that is too soft, in dBFS, kept in 16 bits."""
+
+CLIPPED: Final = 0.05
+"""Share of the samples that are cut off where the level is too high."""
+
+_Noise = Callable[[int, np.random.Generator, Sequence[Samples]], NDArray[np.float64]]
+_Condition = Callable[[Samples, np.random.Generator, Sequence[Samples]], NDArray[np.floating[Any]]]
+
+
+def _random(
+    count: int, rng: np.random.Generator, _: Sequence[Samples], *, pink: bool
+) -> NDArray[np.float64]:
+    return noise_of(count, rng, pink=pink)
+
+
+def _babble(count: int, rng: np.random.Generator, others: Sequence[Samples]) -> NDArray[np.float64]:
+    """Let others speak at once, each as loud as the next, from a random moment on."""
+    mixed = np.zeros(count)
+    for voice in others:
+        begun = np.roll(voice, -int(rng.integers(len(voice))))
+        mixed += np.resize(begun, count) / max(_level(voice), 1e-9)
+    return mixed
+
+
+def _hum(count: int, rng: np.random.Generator, _: Sequence[Samples]) -> NDArray[np.float64]:
+    numbers = np.arange(1, HARMONICS + 1)[:, None]
+    phases = rng.uniform(0, 2 * np.pi, (HARMONICS, 1))
+    times = np.arange(count) / RATE
+    return np.asarray((np.sin(2 * np.pi * HUM * numbers * times + phases) / numbers).sum(0))
+
+
+_NOISES: Final[Mapping[str, _Noise]] = {
+    "white": partial(_random, pink=False),
+    "pink": partial(_random, pink=True),
+    "babble": _babble,
+    "hum": _hum,
+}
+
+
+def _noisy(
+    samples: Samples,
+    rng: np.random.Generator,
+    others: Sequence[Samples],
+    *,
+    noise: _Noise,
+    snr: float | None = None,
+    floor: float = 0.0,
+) -> NDArray[np.float64]:
+    """Add noise, ``snr`` decibels below the speech or else at a level of ``floor`` dBFS."""
+    added = noise(len(samples), rng, others)
+    wanted = 10 ** (floor / 20) if snr is None else _level(samples) * 10 ** (-snr / 20)
+    return samples + added * (wanted / max(_level(added), 1e-9))
+
+
+def _room(samples: Samples, rng: np.random.Generator, _: Sequence[Samples]) -> Samples:
+    return in_room(samples, REVERBERATION, 0.0, rng)
+
+
+def _telephone(
+    samples: Samples, _: np.random.Generator, __: Sequence[Samples]
+) -> NDArray[np.float64]:
+    spectrum = np.fft.rfft(samples)
+    hertz = np.fft.rfftfreq(len(samples), 1 / RATE)
+    spectrum[(hertz < TELEPHONE[0]) | (hertz > TELEPHONE[1])] = 0
+    sound = np.fft.irfft(spectrum, len(samples)).clip(-1, 1)
+    logarithmic = np.sign(sound) * np.log1p(255 * np.abs(sound)) / np.log(256)
+    kept = np.round(logarithmic * 127) / 127
+    return np.asarray(np.sign(kept) * np.expm1(np.abs(kept) * np.log(256)) / 255)
+
+
+def _low(samples: Samples, _: np.random.Generator, __: Sequence[Samples]) -> NDArray[np.float64]:
+    soft = samples * (10 ** (LOW / 20) / max(_level(samples), 1e-9))
+    return np.asarray(np.round(soft * 32767) / 32767, np.float64)
+
+
+def _clipped(samples: Samples, _: np.random.Generator, __: Sequence[Samples]) -> Samples:
+    loud = float(np.quantile(np.abs(samples), 1 - CLIPPED))
+    return samples / np.float32(max(loud, 1e-9))
+
+
+def _mp3(samples: Samples, _: np.random.Generator, __: Sequence[Samples]) -> NDArray[np.float32]:
+    """Encode with LAME at a variable rate of about 30 kbit/s, as recorders of phones do."""
+    import soundfile
+
+    with io.BytesIO() as file:
+        soundfile.write(
+            file, samples, RATE, format="MP3", bitrate_mode="VARIABLE", compression_level=0.5
+        )
+        file.seek(0)
+        decoded: NDArray[np.float32] = soundfile.read(file, dtype="float32")[0]
+    return decoded
+
+
+CONDITIONS: Final[Mapping[str, _Condition]] = {
+    CLEAN: lambda samples, *_: samples,
+    **{
+        f"{name}:{snr}dB": partial(_noisy, noise=noise, snr=snr)
+        for name, noise in _NOISES.items()
+        for snr in SNRS
+    },
+    **{
+        f"{name}:{floor}dBFS": partial(_noisy, noise=noise, floor=floor)
+        for name, noise in _NOISES.items()
+        for floor in FLOORS
+    },
+    "room": _room,
+    "telephone": _telephone,
+    "low": _low,
+    "clipped": _clipped,
+    "mp3": _mp3,
+}
+"""Every condition by its name: clean speech first, then noise by its distance to the speech, noise
+by its level, and the rest."""
+
+
+def check_conditions(names: Sequence[str]) -> None:
+    """Raise :class:`SettingsError` if there is no condition of one of these names."""
+    for name in names:
+        if name not in CONDITIONS:
+            raise SettingsError(
+                f"There is no condition {name}; there are: {', '.join(CONDITIONS)}."
+            )
+
+
+def degraded(
+    samples: Samples, condition: str, rng: np.random.Generator, others: Sequence[Samples] = ()
+) -> Samples:
+    """Let a condition befall an utterance.
+
+    Parameters
+    ----------
+    samples
+        Shape ``(samples,)``, float32, 16 kHz.
+    condition
+        One of :data:`CONDITIONS`.
+    rng
+        Draws noise and rooms.
+    others
+        What babble is made of; it needs one at least.
+
+    Returns
+    -------
+    Samples
+        The same length, but for an encoder's padding; float32 in [-1, 1]: what is beyond full
+        scale is cut off, as a sound card does.
+    """
+    changed = CONDITIONS[condition](samples, rng, others)
+    return to_utterance(np.clip(changed, -1, 1).astype(np.float32), RATE)
+
+
+@dataclass(frozen=True, slots=True)
+class DegradedSound:
+    """The sound of a degraded clip; a :class:`shared.corpora.corpus.ClipSource`.
+
+    Attributes
+    ----------
+    source
+        Of the clip.
+    condition
+        What befalls it.
+    seed
+        What its noise follows from, together with the clip's content.
+    others
+        Whose voices babble is made of; empty in other conditions.
+    """
+
+    source: ClipSource
+    condition: str
+    seed: int
+    others: tuple[ClipSource, ...]
+
+    def read(self) -> Samples:
+        """Read the clip, and degrade it.
+
+        Raises
+        ------
+        AudioError
+            If a clip cannot be read.
+        """
+        rng = stream(self.seed, "degradation", self.condition, self.source.content_key())
+        voices = [other.read() for other in self.others]
+        return degraded(self.source.read(), self.condition, rng, voices)
+
+    def content_key(self) -> str:
+        """Name the degraded sound: its clips, the condition and its version.
+
+        Raises
+        ------
+        OSError
+            If a clip's file cannot be read.
+        """
+        keys = " ".join(source.content_key() for source in (self.source, *self.others))
+        return f"{keys} degraded {VERSION} {self.seed} {self.condition}"
+
+
+def degraded_clips(clips: Sequence[Clip], condition: str, seed: int) -> list[Clip]:
+    """Degrade clips; those of other speakers among them are what babble is made of.
+
+    Parameters
+    ----------
+    clips
+        In their order.
+    condition
+        One of :data:`CONDITIONS`.
+    seed
+        What all noise follows from.
+    """
+    if condition == CLEAN:
+        return list(clips)
+    babbling = condition.startswith("babble")
+    return [
+        replace(
+            clip,
+            source=DegradedSound(
+                clip.source, condition, seed, _voices(clip, clips, seed) if babbling else ()
+            ),
+        )
+        for clip in clips
+    ]
+
+
+def _voices(clip: Clip, clips: Sequence[Clip], seed: int) -> tuple[ClipSource, ...]:
+    others = [other.source for other in clips if other.speaker != clip.speaker]
+    others = others or [other.source for other in clips]
+    rng = stream(seed, "babble", clip.identifier)
+    return tuple(others[place] for place in rng.integers(len(others), size=VOICES))
+
+
+def _level(samples: NDArray[np.floating[Any]]) -> float:
+    """Give the root mean square."""
+    return float(np.sqrt(np.square(samples, dtype=np.float64).mean()))

@@ -1,0 +1,90 @@
+"""What noise costs a model, from training to the table."""
+
+import io
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from edge_client.simulation import study as studies
+from edge_client.simulation.noise_study import (
+    finished_run,
+    rows_of_noise,
+    scores_of,
+    study,
+    trained,
+)
+from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.simulating import SimulationResult
+from shared.errors import SettingsError
+from shared.metrics import Scores
+from shared.task import DEFAULT_TASK
+from tests.edge_client.tiny import NumpyEngine
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
+    for name in ("confusion", "history", "partition"):
+        target = f"edge_client.simulation.run.draw_{name}"
+        monkeypatch.setattr(target, lambda _, path, *__: path.touch())
+    monkeypatch.setattr(
+        studies, "_make_engine", lambda _, architecture, __: NumpyEngine(architecture)
+    )
+
+
+def collect(given: Mapping[str, Any], values: Mapping[str, Any] = {}) -> SimulationSettings:
+    return SimulationSettings.collect(
+        {"folds": 12, "rounds": 2, "validation": False, "normalisation": "device", **given},
+        preset=values,
+    )
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> list[SimulationResult]:
+    quiet = Console(file=io.StringIO())
+    return trained(partial(collect, {}), "best", tmp_path / "models", "conv", quiet)[:2]
+
+
+def test_each_fold_is_tested_in_each_condition(results: list[SimulationResult]) -> None:
+    said = Console(file=io.StringIO(), width=100)
+    counts = study(results, ["white:5dB", "room"], said)
+    assert list(counts) == ["clean", "white:5dB", "room"]
+    tested = sum(result.document["utterances"]["test"] for result in results)
+    for found in counts.values():
+        assert list(found) == ["all", "two", "one", "none"]
+        assert [own.sum() for own in found.values()] == [tested, 3 * tested, tested, tested]
+    for known, own in counts["clean"].items():
+        same = [result.document["known"][known]["confusion"] for result in results]
+        np.testing.assert_array_equal(own, np.sum(same, axis=0))
+    assert (counts["clean"]["all"] != counts["white:5dB"]["all"]).any()
+    again = study(results, ["white:5dB"], said)
+    np.testing.assert_array_equal(again["white:5dB"]["one"], counts["white:5dB"]["one"])
+
+
+def test_a_finished_run_is_tested_with_its_own_settings(
+    results: list[SimulationResult], tmp_path: Path
+) -> None:
+    (folder,) = (tmp_path / "models").glob("*/*fold-1")
+    (found,) = finished_run(folder, {"rounds": None}, None)
+    assert found.settings == results[0].settings
+    with pytest.raises(SettingsError, match="has its own settings"):
+        finished_run(folder, {"rounds": 3}, None)
+
+
+def test_the_table_has_a_row_a_condition() -> None:
+    right, half = np.diag([2, 2, 2, 2]), np.full((4, 4), 1)
+    counts = {"clean": {"all": right, "one": half}, "room": {"all": half, "one": half}}
+    scores = scores_of(counts, DEFAULT_TASK.names)
+    assert isinstance(scores["room"]["one"], Scores)
+    assert rows_of_noise(scores, "all") == [
+        ["condition", "accuracy", "against clean", "UAR, all known", "UAR, one known"],
+        ["clean", "1.000", "+0.000", "1.000", "0.250"],
+        ["room", "0.250", "-0.750", "0.250", "0.250"],
+    ]
