@@ -1,26 +1,17 @@
 """``edge-client experiment``: the paper's experiments and ours, each from one command."""
 
-import sys
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_client.commands.experiment_place import Place
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from shared.settings import options_of, separated
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.table import Table
-
     from edge_client.simulation.experiments import Cell
-
-_WIDE = 180
-"""Columns of a table that is not printed to a terminal."""
 
 _MODELS_OF_ONE = ["dense", "conv", "lstm"]
 _PARTITIONS_OF_ONE = ["baseline", "random", "single-emotion", "speaker"]
@@ -75,7 +66,7 @@ def one(
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = experiment_one(collect, preset, out, separated(models), separated(partitions), seeds)
-    place = _Place("one", out, write)
+    place = Place("one", out, write)
     summaries = _run(cells, place, overwrite=overwrite)
     place.answer_cells(summaries, as_json=json_)
 
@@ -105,7 +96,7 @@ def two(
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = experiment_two(collect, preset, out, separated(models), seeds)
-    place = _Place("two", out, write)
+    place = Place("two", out, write)
     summaries = _run(cells, place, overwrite=overwrite)
     rows = report.rows_of_two(summaries)
     sweep = [
@@ -148,7 +139,7 @@ def speakers(
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = newcomers.plan_newcomers(collect, preset, out, _numbers(counts), seeds)
-    place = _Place("speakers", out, write)
+    place = Place("speakers", out, write)
     place.check()
     console = progress_console()
     summaries = newcomers.execute_newcomers(cells, console, overwrite=overwrite)
@@ -194,7 +185,7 @@ def personalisation(
     settings = SimulationSettings.collect(given, config)
     collect = partial(SimulationSettings.collect, given, config)
     cell = study.plan_models(collect, preset, models or out / "models", settings.model)
-    place = _Place("personalisation", out, write)
+    place = Place("personalisation", out, write)
     place.check()
     users, counts = study.study(cell, progress_console(), orders=orders, tuned=tuned)
     study.draw_personalisation(counts, out / "personalisation.png")
@@ -247,7 +238,7 @@ def noise(
 
     names = separated(conditions) or list(CONDITIONS)
     check_conditions(names)
-    place = _Place("noise", out, write)
+    place = Place("noise", out, write)
     place.check()
     console = progress_console()
     if run:
@@ -296,7 +287,7 @@ def baselines(
 
     settings = DataSettings.collect(given, config)
     plan = plan_baselines(settings, out, separated(models))
-    place = _Place("baselines", out, write)
+    place = Place("baselines", out, write)
     place.check()
     summaries = execute_baselines(plan, progress_console(), overwrite=overwrite)
     for summary in summaries:
@@ -316,73 +307,7 @@ def _numbers(texts: list[str]) -> list[int]:
         ) from error
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where an experiment's answer goes.
-
-    Attributes
-    ----------
-    name
-        The experiment's.
-    out
-        Folder of all its runs.
-    write
-        Document to put the table in, if any.
-    """
-
-    name: str
-    out: Path
-    write: Path | None
-
-    def check(self) -> None:
-        """Find now what would be missing after hours: the folder, the place in the document."""
-        from edge_client.simulation.experiment_report import section_of
-        from edge_client.simulation.run_folder import RunFolder
-
-        RunFolder(self.out).check_above(f"experiment {self.name}")
-        if self.write:
-            section_of(self.write, self.out.name)
-
-    def answer_cells(self, summaries: list[dict[str, Any]], *, as_json: bool) -> None:
-        """Write and print the tables of cells: scores, scores by what is known, confusions."""
-        from edge_client.simulation import experiment_report as report
-        from edge_client.simulation.report import table_of
-
-        rows, known = report.rows_of_one(summaries), report.rows_of_known(summaries)
-        text = report.markdown_table(rows) + "\n" + report.markdown_table(known)
-        text += "\n" + report.markdown_confusions(summaries)
-        tables = [*report.tables_of_one(summaries), table_of(known)]
-        self.answer({"cells": summaries}, tables, text, as_json=as_json)
-
-    def answer(
-        self, document: dict[str, Any], tables: "Sequence[Table]", markdown: str, *, as_json: bool
-    ) -> None:
-        """Write an experiment's tables where they belong, and print them."""
-        from rich.console import Console
-
-        from edge_client.simulation.experiment_report import command_line, write_section
-        from edge_client.simulation.report import print_json
-        from edge_client.simulation.run_folder import RunFolder
-        from shared.storage.files import write_atomically
-
-        folder = RunFolder(self.out)
-        # First, as it says whose the other is.
-        folder.write_summary(f"experiment {self.name}", document)
-        write_atomically(folder.table, markdown)
-        if self.write:
-            made = f"`{command_line(sys.argv[1:])}`, {datetime.now(UTC).date()}."
-            write_section(self.write, self.out.name, f"{markdown}\n{made}\n")
-        if as_json:
-            print_json(document)
-            return
-        width = None if sys.stdout.isatty() else _WIDE
-        console = Console(highlight=False, markup=False, width=width)
-        for table in tables:
-            console.print(table)
-        console.print(f"Everything is in {self.out}: table.md, result.json, each run.")
-
-
-def _run(cells: "list[Cell]", place: _Place, *, overwrite: bool) -> list[dict[str, Any]]:
+def _run(cells: "list[Cell]", place: Place, *, overwrite: bool) -> list[dict[str, Any]]:
     """Make the runs of all cells; summarise and draw each cell."""
     from edge_client.simulation.study import execute
     from shared.command import progress_console
