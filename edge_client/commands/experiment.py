@@ -219,7 +219,7 @@ def noise(
     ] = None,
     conditions: Annotated[
         list[str],
-        typer.Option(help="Some of them: repeated, or separated by commas; all if not given."),
+        typer.Option(help="Repeated, or separated by commas, such as clean,white:-60dBFS,room."),
     ] = [],  # noqa: B006 -- typer copies it
     write: Write = None,
     json_: Json = False,
@@ -229,7 +229,7 @@ def noise(
     Example: edge-client experiment noise --corpus ravdess --data PATH --no-validation
     """
     from edge_client.simulation import noise_study as study
-    from edge_client.simulation.degradations import CONDITIONS, check_conditions
+    from edge_client.simulation.degradations import CONDITIONS, condition_of
     from edge_client.simulation.experiment_report import markdown_table
     from edge_client.simulation.known import document_of
     from edge_client.simulation.pictures import draw_bars
@@ -237,7 +237,8 @@ def noise(
     from shared.command import progress_console
 
     names = separated(conditions) or list(CONDITIONS)
-    check_conditions(names)
+    for name in names:
+        condition_of(name)
     place = Place("noise", out, write)
     place.check()
     console = progress_console()

@@ -6,6 +6,7 @@ seed degrades the same clip in the same way, for every front end and model. As w
 """
 
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -143,35 +144,43 @@ def _mp3(samples: Samples, _: np.random.Generator, __: Sequence[Samples]) -> NDA
     return decoded
 
 
-CONDITIONS: Final[Mapping[str, _Condition]] = {
+_CHANGES: Final[Mapping[str, _Condition]] = {
     CLEAN: lambda samples, *_: samples,
-    **{
-        f"{name}:{snr}dB": partial(_noisy, noise=noise, snr=snr)
-        for name, noise in _NOISES.items()
-        for snr in SNRS
-    },
-    **{
-        f"{name}:{floor}dBFS": partial(_noisy, noise=noise, floor=floor)
-        for name, noise in _NOISES.items()
-        for floor in FLOORS
-    },
     "room": _room,
     "telephone": _telephone,
     "low": _low,
     "clipped": _clipped,
     "mp3": _mp3,
 }
-"""Every condition by its name: clean speech first, then noise by its distance to the speech, noise
-by its level, and the rest."""
+
+_NOISY: Final = re.compile(r"([a-z]+):(-?[0-9]{1,3}(?:\.[0-9])?)(dB|dBFS)")
+
+CONDITIONS: Final = (
+    CLEAN,
+    *(f"{noise}:{snr}dB" for noise in _NOISES for snr in SNRS),
+    *(f"{noise}:{floor}dBFS" for noise in _NOISES for floor in FLOORS),
+    *(name for name in _CHANGES if name != CLEAN),
+)
+"""Names of those that are tested: clean speech first, then noise by its distance to the speech,
+noise by its level, and the rest. Noise of any other level goes by such a name, too."""
 
 
-def check_conditions(names: Sequence[str]) -> None:
-    """Raise :class:`SettingsError` if there is no condition of one of these names."""
-    for name in names:
-        if name not in CONDITIONS:
-            raise SettingsError(
-                f"There is no condition {name}; there are: {', '.join(CONDITIONS)}."
-            )
+def condition_of(name: str) -> _Condition:
+    """Find what a name of a condition stands for.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such condition.
+    """
+    if name in _CHANGES:
+        return _CHANGES[name]
+    match = _NOISY.fullmatch(name)
+    if not match or match[1] not in _NOISES or (match[3] == "dBFS" and float(match[2]) > 0):
+        raise SettingsError(f"There is no condition {name}; there are: {', '.join(CONDITIONS)}.")
+    level = float(match[2])
+    snr = level if match[3] == "dB" else None
+    return partial(_noisy, noise=_NOISES[match[1]], snr=snr, floor=level)
 
 
 def degraded(
@@ -184,7 +193,7 @@ def degraded(
     samples
         Shape ``(samples,)``, float32, 16 kHz.
     condition
-        One of :data:`CONDITIONS`.
+        A name, as in :data:`CONDITIONS`.
     rng
         Draws noise and rooms.
     others
@@ -196,7 +205,7 @@ def degraded(
         The same length, but for an encoder's padding; float32 in [-1, 1]: what is beyond full
         scale is cut off, as a sound card does.
     """
-    changed = CONDITIONS[condition](samples, rng, others)
+    changed = condition_of(condition)(samples, rng, others)
     return to_utterance(np.clip(changed, -1, 1).astype(np.float32), RATE)
 
 
@@ -253,7 +262,7 @@ def degraded_clips(clips: Sequence[Clip], condition: str, seed: int) -> list[Cli
     clips
         In their order.
     condition
-        One of :data:`CONDITIONS`.
+        A name, as in :data:`CONDITIONS`.
     seed
         What all noise follows from.
     """

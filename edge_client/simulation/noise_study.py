@@ -79,8 +79,8 @@ def study(
     results
         Of runs of one task that differ in seed and fold only; their confusions are added.
     conditions
-        Names in :data:`edge_client.simulation.degradations.CONDITIONS`; ``clean`` comes first in
-        any case.
+        Names, as in :data:`edge_client.simulation.degradations.CONDITIONS`; ``clean`` comes first
+        in any case.
     console
         For progress.
 
@@ -114,7 +114,7 @@ def _test(
     """Test one run in one condition."""
     settings, front_end = result.settings, front_end_of(result.task.front_end)
     parts = split(utterances, settings)
-    clips = _clips(settings)
+    clips = clips_of(settings)
     tested = [clips[identifier] for identifier in utterances.clips[parts.test]]
     changed = degraded_clips(tested, condition, settings.seed)
     computed = extract_features(changed, front_end, progress=False)
@@ -134,7 +134,7 @@ def _test(
     return score_by_known(whole, test, normal, settings, count)
 
 
-def _clips(settings: SimulationSettings) -> Mapping[str, Clip]:
+def clips_of(settings: SimulationSettings) -> Mapping[str, Clip]:
     """Give the clips of the corpus that a run is tested on, by their names."""
     name, data = settings.corpus, settings.data
     if settings.test_corpus is not None:

@@ -15,7 +15,7 @@ from edge_client.simulation.degradations import (
     SNRS,
     TELEPHONE,
     VOICES,
-    check_conditions,
+    condition_of,
     degraded,
     degraded_clips,
 )
@@ -51,7 +51,7 @@ def power_between(samples: Samples, low: float, high: float) -> float:
 
 def test_there_are_all_conditions() -> None:
     assert len(CONDITIONS) == 1 + 4 * 3 + 4 * 3 + 5
-    assert next(iter(CONDITIONS)) == CLEAN
+    assert CONDITIONS[0] == CLEAN
     for name in ("white:20dB", "hum:5dB", "pink:-50dBFS", "babble:-80dBFS", "mp3"):
         assert name in CONDITIONS
 
@@ -180,5 +180,12 @@ def test_babble_is_made_of_other_speakers() -> None:
 
 
 def test_an_unknown_condition_is_refused() -> None:
-    with pytest.raises(SettingsError, match="There is no condition rain; there are: clean, white"):
-        check_conditions(["room", "rain"])
+    for name in ("rain", "rain:10dB", "white", "white:10", "white:10dBFS", "room:3dB"):
+        with pytest.raises(SettingsError, match=f"no condition {name}; there are: clean, white"):
+            condition_of(name)
+
+
+def test_noise_of_any_level_goes_by_its_name() -> None:
+    speech = tone()
+    added = degraded(speech, "white:12.5dB", rng(), ()) - speech
+    assert decibels(speech) - decibels(added) == pytest.approx(12.5, abs=0.05)
