@@ -12,6 +12,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.simulation.degradations import copies_in_conditions
 from edge_client.simulation.partition_file import SUFFIX, divide_by_file
 from edge_client.simulation.partitions import kept, partition
 from edge_client.simulation.settings import DataSettings, SimulationSettings
@@ -186,7 +187,7 @@ def load_utterances(settings: DataSettings, *, progress: bool = True) -> Utteran
         If a corpus is not there, or a label of the task is missing in it.
     """
     load = partial(_load, settings, progress=progress)
-    here = load(settings.corpus, settings.data, settings.augment_waveforms)
+    here = load(settings.corpus, settings.data, trained=True)
     if settings.test_corpus is None:
         return here
     there = load(settings.test_corpus, settings.test_data)
@@ -203,9 +204,11 @@ def load_utterances(settings: DataSettings, *, progress: bool = True) -> Utteran
 
 
 def _load(
-    settings: DataSettings, corpus: str, data: Path | None, copies: int = 0, *, progress: bool
+    settings: DataSettings, corpus: str, data: Path | None, *, trained: bool = False, progress: bool
 ) -> Utterances:
     """Load a corpus and compute its features, or take them from the cache.
+
+    Copies are made of the one that is trained on, if they are asked for.
 
     Raises
     ------
@@ -230,9 +233,12 @@ def _load(
         tuple(found.skipped),
         clips=np.array([clip.identifier for clip in found.clips]),
     )
-    if not copies:
+    variants = [
+        *varied_clips(found.clips, settings.augment_waveforms, settings.seed),
+        *copies_in_conditions(found.clips, settings.augment_conditions, settings.seed),
+    ]
+    if not trained or not variants:
         return loaded
-    variants = varied_clips(found.clips, copies, settings.seed)
     varied = extract_features(variants, front_end, progress=progress)
     # A copy that cannot be used, as it is too short now, is missing among them.
     index = {clip.identifier: place for place, clip in enumerate(found.clips)}

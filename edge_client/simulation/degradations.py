@@ -7,7 +7,7 @@ seed degrades the same clip in the same way, for every front end and model. As w
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -55,6 +55,12 @@ LOW: Final = -40.0
 
 CLIPPED: Final = 0.05
 """Share of the samples that are cut off where the level is too high."""
+
+TRAINED_SNR: Final = (5.0, 30.0)
+"""Decibels of speech over noise in copies to train on."""
+
+TRAINED_FLOOR: Final = (-85.0, -45.0)
+"""Levels of noise in copies to train on, in dBFS."""
 
 _Noise = Callable[[int, np.random.Generator, Sequence[Samples]], NDArray[np.float64]]
 _Condition = Callable[[Samples, np.random.Generator, Sequence[Samples]], NDArray[np.floating[Any]]]
@@ -278,6 +284,52 @@ def degraded_clips(clips: Sequence[Clip], condition: str, seed: int) -> list[Cli
         )
         for clip in clips
     ]
+
+
+def copies_in_conditions(clips: Iterable[Clip], copies: int, seed: int) -> list[Clip]:
+    """Make copies of clips to train on, each in a condition that is drawn for it.
+
+    A third is in noise by its distance to the speech, a third in noise of a fixed level, and a
+    third in a room, over a telephone or at a wrong level; noise is white, pink or hum, its level
+    evenly from :data:`TRAINED_SNR` or :data:`TRAINED_FLOOR`. None is in babble: nobody who is
+    tested on is heard in a copy of somebody else's clip.
+
+    Parameters
+    ----------
+    clips
+        What to copy.
+    copies
+        Of each.
+    seed
+        What conditions and noise follow from, together with the clip and the copy's number.
+
+    Returns
+    -------
+    list of Clip
+        All copies of the first, of the second, and so on; each bears its clip's identifier with
+        ``#condition`` and its number behind it.
+    """
+    return [
+        replace(
+            clip,
+            identifier=f"{clip.identifier}#condition{number}",
+            source=DegradedSound(clip.source, _drawn(clip, number, seed), seed, ()),
+        )
+        for clip in clips
+        for number in range(1, copies + 1)
+    ]
+
+
+def _drawn(clip: Clip, number: int, seed: int) -> str:
+    """Draw the condition of a copy."""
+    rng = stream(seed, "training condition", clip.identifier, number)
+    noise = rng.choice(["white", "pink", "hum"])
+    drawn = [
+        f"{noise}:{rng.uniform(*TRAINED_SNR):.1f}dB",
+        f"{noise}:{rng.uniform(*TRAINED_FLOOR):.1f}dBFS",
+        rng.choice(["room", "telephone", "low", "clipped"]),
+    ]
+    return str(rng.choice(drawn))
 
 
 def _voices(clip: Clip, clips: Sequence[Clip], seed: int) -> tuple[ClipSource, ...]:

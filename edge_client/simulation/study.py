@@ -150,8 +150,9 @@ class Corpora:
     def get(self, settings: DataSettings) -> Utterances:
         """Give the utterances of a run."""
         where = tuple(getattr(settings, name) for name in _CORPUS)
-        if settings.augment_waveforms:  # other seeds vary clips in other ways
-            where = (*where, settings.augment_waveforms, settings.seed)
+        copies = (settings.augment_waveforms, settings.augment_conditions)
+        if any(copies):  # other seeds vary clips in other ways
+            where = (*where, *copies, settings.seed)
         if where not in self._loaded:
             shown = not self._console.quiet
             self._loaded[where] = load_utterances(settings, progress=shown)

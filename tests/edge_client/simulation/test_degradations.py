@@ -14,8 +14,11 @@ from edge_client.simulation.degradations import (
     REVERBERATION,
     SNRS,
     TELEPHONE,
+    TRAINED_FLOOR,
+    TRAINED_SNR,
     VOICES,
     condition_of,
+    copies_in_conditions,
     degraded,
     degraded_clips,
 )
@@ -177,6 +180,29 @@ def test_babble_is_made_of_other_speakers() -> None:
         assert clip.speaker not in {owner[other] for other in others}
     alone = [clip for clip in some if clip.speaker == some[0].speaker]
     assert len(degraded_clips(alone, "babble:10dB", 0)[0].read())
+
+
+def test_copies_to_train_on_are_in_many_conditions_but_never_in_babble() -> None:
+    many = load_corpus("synthetic", speakers=20, clips_per_speaker=8).clips
+    copies = copies_in_conditions(many, 2, 0)
+    assert [copy.identifier for copy in copies[:2]] == [
+        f"{many[0].identifier}#condition{number}" for number in (1, 2)
+    ]
+    assert [copy.label for copy in copies[::2]] == [clip.label for clip in many]
+    names = [copy.source.condition for copy in copies]  # type: ignore[attr-defined]  # as above
+    kinds = {name.partition(":")[0] for name in names}
+    assert kinds == {"white", "pink", "hum", "room", "telephone", "low", "clipped"}
+    by_unit = {
+        unit: [float(name[: -len(unit)].partition(":")[2]) for name in names if name.endswith(unit)]
+        for unit in ("dB", "dBFS")
+    }
+    for unit, (lowest, highest) in {"dB": TRAINED_SNR, "dBFS": TRAINED_FLOOR}.items():
+        assert lowest <= min(by_unit[unit]) < max(by_unit[unit]) <= highest
+        assert 0.2 < len(by_unit[unit]) / len(names) < 0.47
+    for copy in copies[:20]:
+        assert len(copy.read())
+    assert copies == copies_in_conditions(many, 2, 0)
+    assert copies != copies_in_conditions(many, 2, 1)
 
 
 def test_an_unknown_condition_is_refused() -> None:

@@ -220,3 +220,10 @@ def test_a_corpus_is_loaded_with_its_copies(
     assert whole.copies.sources.tolist() == [place for place in range(12) for _ in range(2)]
     np.testing.assert_array_equal(whole.copies.examples.labels, np.repeat(whole.examples.labels, 2))
     assert load_utterances(simulation()).copies is None
+    both = load_utterances(simulation(augment_waveforms=2, augment_conditions=1, seed=3))
+    assert both.copies is not None
+    assert both.copies.sources.tolist() == [*whole.copies.sources, *range(12)]
+    first = both.copies.examples.features[:24]
+    np.testing.assert_array_equal(first, whole.copies.examples.features)
+    noisy = both.copies.examples.features[24:]
+    assert all((noisy[place] != whole.examples.features[place]).any() for place in range(12))
