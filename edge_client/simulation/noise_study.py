@@ -168,7 +168,8 @@ def rows_of_noise(scores: Mapping[str, Mapping[str, Scores]], known: str) -> lis
         What is known of a speaker where accuracy, and the loss against clean speech, are told.
     """
     cases = list(scores[CLEAN])
-    rows = [["condition", "accuracy", "against clean", *(f"UAR, {case} known" for case in cases)]]
+    header = ["condition", f"accuracy, {known} known", f"UAR against clean, {known} known"]
+    rows = [[*header, *(f"UAR, {case} known" for case in cases)]]
     for condition, own in scores.items():
         change = own[known].uar - scores[CLEAN][known].uar
         uars = [f"{own[case].uar:.3f}" for case in cases]

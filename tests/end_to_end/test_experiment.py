@@ -118,3 +118,25 @@ def test_baselines(edge_client: Command, small_corpus: Path, tmp_path: Path) -> 
     wrong = edge_client(*line, "--models", "forest")
     assert wrong.code == 2
     assert "There is no baseline forest" in wrong.err
+
+
+def test_noise(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
+    line = ["experiment", "noise", "--conditions", "white:-60dBFS,room", "--out"]
+    own = ["--preset", "paper", "--rounds", "1", "--corpus", "manifest", "--data", small_corpus]
+    done = edge_client(*line, tmp_path / "noise", *own)
+    assert done.code == 0, done.err
+    written = json.loads((tmp_path / "noise" / "result.json").read_text())
+    assert list(written["conditions"]) == ["clean", "white:-60dBFS", "room"]
+    assert (tmp_path / "noise" / "noise.png").read_bytes().startswith(b"\x89PNG")
+    table = (tmp_path / "noise" / "table.md").read_text()
+    assert "| white:-60dBFS | " in table
+    assert "UAR, one known" in table
+
+    (run,) = (tmp_path / "noise" / "models").glob("*/seed-0")
+    again = edge_client(*line, tmp_path / "b", "--run", run, "--json")
+    assert again.code == 0, again.err
+    assert json.loads(again.out)["conditions"] == written["conditions"]
+
+    refused = edge_client("experiment", "noise", "--conditions", "rain", "--out", tmp_path / "c")
+    assert refused.code == 2
+    assert "There is no condition rain; there are: clean, white:20dB" in refused.err
