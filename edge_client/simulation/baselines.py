@@ -175,7 +175,7 @@ def recognise(utterances: Utterances, settings: BaselineSettings) -> dict[str, A
         counts = confusion(some.labels, classifier.predict(pooled(some)), len(names))
         return Scores.from_confusion(counts, names)
 
-    found = score_by_known(utterances, parts.test, test, settings, score)
+    found = score_by_known(utterances, parts, test, settings, score)
     return {
         "seed": settings.seed,
         "settings": {**settings.model_dump(mode="json"), "rounds": 1},

@@ -5,17 +5,16 @@ them. If that is the mood, it goes with the voice. So a model is tested with sta
 speaker's utterances, and of less.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from edge_client.simulation.data import Indices, Utterances, together
+from edge_client.simulation.data import Indices, Split, Utterances, normalise
 from edge_client.simulation.settings import KNOWN, DataSettings
 from shared.front_ends import FrontEnd, front_end_of
-from shared.labelled_clips import normalised_by_owner
 from shared.metrics import Scores
 from shared.randomness import stream
 from shared.training import Examples
@@ -81,16 +80,43 @@ def devices(known: str, utterances: Utterances, test: Indices, seed: int) -> Ite
                 yield Device(np.append(drawn, index), np.array([len(drawn)]))
 
 
-def examples_of(device: Device, utterances: Utterances, front_end: FrontEnd) -> Examples:
-    """Give a device's tested utterances, normalised by the statistics of all it has heard."""
-    heard = utterances.examples.take(device.heard)
-    owners = np.repeat("this device", len(device.heard))
-    return normalised_by_owner(heard, owners, front_end).take(device.tested)
+def examples_of(
+    some: Sequence[Device],
+    utterances: Utterances,
+    train: Indices,
+    how: str,
+    front_end: FrontEnd,
+) -> Examples:
+    """Give the tested utterances of devices, each normalised by what its device has heard.
+
+    Parameters
+    ----------
+    some
+        The devices; each is a speaker of its own to :func:`edge_client.simulation.data.normalise`.
+    utterances
+        Of all speakers, not normalised.
+    train
+        Which of them a model was trained on.
+    how
+        The normalisation.
+    front_end
+        What computed the features.
+    """
+    counts = [len(device.heard) for device in some]
+    begins = len(train) + np.cumsum([0, *counts[:-1]])
+    heard = np.concatenate([train, *(device.heard for device in some)])
+    names = np.repeat([f"device {number}" for number in range(len(some))], counts)
+    whole = Utterances(
+        utterances.examples.take(heard), np.concatenate([utterances.speakers[train], names]), ()
+    )
+    tested = [begin + device.tested for begin, device in zip(begins, some, strict=True)]
+    normal = normalise(whole, np.arange(len(train)), how, front_end)
+    return normal.take(np.concatenate(tested))
 
 
 def score_by_known(
     utterances: Utterances,
-    test: Indices,
+    parts: Split,
     all_known: Examples,
     settings: DataSettings,
     score: Callable[[Examples], Scored],
@@ -101,11 +127,11 @@ def score_by_known(
     ----------
     utterances
         Of all speakers, not normalised.
-    test
-        Which of them are the test.
+    parts
+        Which of them are trained on, and which are the test.
     all_known
-        Those, normalised as the run does: with statistics of all of a speaker's utterances. With
-        other normalisations than ``device``, what is known of a speaker changes nothing.
+        Those of the test, normalised as the run does: by all of a speaker's utterances. With the
+        normalisations ``none`` and ``corpus``, what is known of a speaker changes nothing.
     settings
         Of the run.
     score
@@ -113,16 +139,15 @@ def score_by_known(
         for each choice of labels.
     """
     found = {"all": score(all_known)}
-    front_end = front_end_of(settings.task.front_end)
+    how, front_end = settings.normalisation, front_end_of(settings.task.front_end)
     for known in dict.fromkeys((*KNOWN, settings.known)):
         if known == "all":
             continue
-        if settings.normalisation != "device":
+        if how in ("none", "corpus"):
             found[known] = found["all"]
             continue
-        recognising = devices(known, utterances, test, settings.seed)
-        parts = [examples_of(device, utterances, front_end) for device in recognising]
-        found[known] = score(together(parts))
+        some = list(devices(known, utterances, parts.test, settings.seed))
+        found[known] = score(examples_of(some, utterances, parts.train, how, front_end))
     return found
 
 

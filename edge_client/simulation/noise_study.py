@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.learning.training import Engine
-from edge_client.simulation.data import Utterances, normalise, split, together
+from edge_client.simulation.data import Split, Utterances, normalise, split, together
 from edge_client.simulation.degradations import CLEAN, degraded_clips
 from edge_client.simulation.experiments import BASELINE, Collect, experiment_one
 from edge_client.simulation.known import score_by_known
@@ -121,17 +121,16 @@ def _test(
     heard = Examples(computed.features, computed.frames, computed.labels(result.task))
     # One that is not audible any more is missing.
     left = {clip.identifier for clip in computed.clips}
-    places = [i for i in parts.test if utterances.clips[i] in left]
+    kept = [i for i in parts.test if utterances.clips[i] in left]
     whole = Utterances(
         together([utterances.examples.take(parts.train), heard]),
-        np.concatenate([utterances.speakers[parts.train], utterances.speakers[places]]),
+        np.concatenate([utterances.speakers[parts.train], utterances.speakers[kept]]),
         (),
     )
-    train = np.arange(len(parts.train))
-    test = np.arange(len(parts.train), len(whole.speakers))
-    normal = normalise(whole, train, settings.normalisation, front_end).take(test)
-    count = partial(_count, result, engine)
-    return score_by_known(whole, test, normal, settings, count)
+    places = np.arange(len(whole.speakers))
+    noisy = Split(places[: len(parts.train)], np.empty(0, np.int64), places[len(parts.train) :])
+    normal = normalise(whole, noisy.train, settings.normalisation, front_end).take(noisy.test)
+    return score_by_known(whole, noisy, normal, settings, partial(_count, result, engine))
 
 
 def clips_of(settings: SimulationSettings) -> Mapping[str, Clip]:

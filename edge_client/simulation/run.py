@@ -239,7 +239,7 @@ class Run:
         records, task = reached.records, self.settings.task
         found = score_by_known(
             self.utterances,
-            split(self.utterances, self.settings).test,
+            split(self.utterances, self.settings),
             data.test,
             self.settings,
             partial(self._evaluate, reached.best),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_client.simulation.data import normalise, split
+from edge_client.simulation.data import Split, normalise, split
 from edge_client.simulation.known import devices, examples_of, score_by_known
 from edge_client.simulation.report import print_result
 from edge_client.simulation.run import Run
@@ -22,6 +22,7 @@ from tests.edge_client.tiny import NumpyEngine, utterances
 pytestmark = pytest.mark.usefixtures("tiny")
 PAPER = FRONT_ENDS.get("paper34")
 WHOLE = utterances(6, 8)  # two of each label and speaker
+TRAIN = np.arange(24, 48)
 TEST = np.arange(8, 24)  # the second and the third speaker
 
 
@@ -38,10 +39,10 @@ def execute(folder: Path, **values: Any) -> dict[str, Any]:
 def test_with_all_known_each_speaker_has_one_device_that_has_heard_everything() -> None:
     found = list(devices("all", WHOLE, TEST, 0))
     assert [device.heard.tolist() for device in found] == [[*range(8, 16)], [*range(16, 24)]]
-    parts = [examples_of(device, WHOLE, PAPER) for device in found]
-    expected = normalise(WHOLE, np.arange(8), "device", PAPER).take(TEST)
-    together = np.concatenate([part.features for part in parts])
-    assert together.tobytes() == expected.features.tobytes()
+    expected = normalise(WHOLE, TRAIN, "device", PAPER).take(TEST)
+    own = examples_of(found, WHOLE, TRAIN, "device", PAPER)
+    assert own.features.tobytes() == expected.features.tobytes()
+    assert own.labels.tolist() == expected.labels.tolist()
 
 
 @pytest.mark.parametrize(("known", "moods", "choices"), [("one", 1, 4), ("two", 2, 6)])
@@ -65,14 +66,15 @@ def test_a_speaker_of_one_label_has_one_device_where_two_moods_would_be_known() 
 
 
 def test_with_nothing_known_the_utterance_alone_gives_the_statistics() -> None:
-    for index, device in zip(TEST, devices("none", WHOLE, TEST, 0), strict=True):
+    some = list(devices("none", WHOLE, TEST, 0))
+    found = examples_of(some, WHOLE, TRAIN, "device", PAPER)
+    assert found.labels.tolist() == WHOLE.examples.labels[TEST].tolist()
+    for place, (index, device) in enumerate(zip(TEST, some, strict=True)):
         assert device.heard.tolist() == [index]
         statistics, count = RunningStatistics(PAPER), WHOLE.examples.frames[index]
         raw = WHOLE.examples.features[index]
         statistics.update(raw[:count])
-        found = examples_of(device, WHOLE, PAPER)
-        np.testing.assert_array_equal(found.features[0], statistics.normalise(raw, count))
-        assert found.labels.tolist() == [WHOLE.examples.labels[index]]
+        np.testing.assert_array_equal(found.features[place], statistics.normalise(raw, count))
 
 
 def test_a_number_draws_other_utterances_of_the_same_speaker() -> None:
@@ -102,7 +104,8 @@ def test_speakers_who_are_trained_on_too_are_known_by_those_utterances() -> None
 def test_other_normalisations_do_not_ask_what_is_known() -> None:
     settings = simulation(normalisation="corpus", known="4")
     everything = WHOLE.examples.take(TEST)
-    found = score_by_known(WHOLE, TEST, everything, settings, lambda some: some)
+    parts = Split(TRAIN, np.arange(8), TEST)
+    found = score_by_known(WHOLE, parts, everything, settings, lambda some: some)
     assert list(found) == ["all", "two", "one", "none", "4"]
     assert all(some is everything for some in found.values())
 
