@@ -193,6 +193,7 @@ class FakeConnection:
         self.connected = self.started = self.closed = False
         self.busy = False
         self.room = True
+        self.progress = 0
         self.said: list[Said] = []
 
     def start(self) -> None:
@@ -211,6 +212,9 @@ class FakeConnection:
         if self.connected:
             self.said.append(Said(topic, payload, retain))
         return self.connected
+
+    def progressed(self) -> None:
+        self.progress += 1
 
     def subscribe(self, topic: str, *, qos: int = 1) -> None:
         del qos

@@ -202,6 +202,7 @@ class Service:
             return
         client, kind = place
         if kind == "chunks":
+            self._connection.progressed()
             self._receiving.chunk(client, payload)
         else:
             self._loop.message(client, payload, partial(self._message, client, kind, payload))
@@ -260,6 +261,7 @@ class Service:
             self._see(client, bytes_down=size)
 
     def _publish_chunk(self, chunk: Chunk) -> bool:
+        self._connection.progressed()
         return self._connection.publish(self._topics.model(chunk.digest), chunk.encode(), qos=0)
 
     def _publish_announcement(self, announcement: Announcement) -> bool:

@@ -62,7 +62,8 @@ class Delivery:
     def told(self, received: Received) -> None:
         """Learn what of it is safe; send the chunks that are due."""
         if self._sending:
-            self._sending.told(received, self._clock())
+            if self._sending.told(received, self._clock()):
+                self._connection.progressed()
             self.go_on()
 
     def go_on(self) -> None:

@@ -140,6 +140,7 @@ class Fetching:
             if download is None or chunk.digest != download.part.digest or download.complete:
                 return
             download.take(chunk, now)
+            self._connection.progressed()
             if download.complete:
                 self._loop.put(partial(self._check, download))
             else:

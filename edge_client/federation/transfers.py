@@ -118,6 +118,7 @@ class Sending:
         self._safe = Ranges()
         self._sent = Ranges()
         self._window = 0
+        self._reached = 0
         self._heard = now
 
     @property
@@ -125,13 +126,21 @@ class Sending:
         """When to offer the update again if nothing is heard, and nothing goes out."""
         return self._heard + 2 * PATIENCE
 
-    def told(self, received: Received, now: float) -> None:
-        """Learn what is safe at the aggregator, and how far to run ahead."""
+    def told(self, received: Received, now: float) -> bool:
+        """Learn what is safe at the aggregator, and how far to run ahead.
+
+        Returns
+        -------
+        bool
+            Whether it is more than was ever told: it gets on.
+        """
         for begin, end in received.ranges:
             self._safe.add(begin, end)
             self._sent.add(begin, end)
         self._window = received.window
         self._heard = now
+        before, self._reached = self._reached, max(self._reached, self._safe.total)
+        return self._reached > before
 
     def goes_on(self, now: float) -> None:
         """Learn that it still goes out, slowly: nobody can have answered yet."""

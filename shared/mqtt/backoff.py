@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 _HELD: Final = 30.0
-"""Seconds after which a connection counts as good. One that is lost at once again and again (two
-clients of one name take it from each other) is tried more and more seldom."""
+"""Seconds after which a connection counts as good, if a transfer got on over it or not. One that is
+lost at once again and again (two clients of one name take it from each other) is tried more and
+more seldom."""
 
 
 class Backoff:
@@ -37,16 +38,22 @@ class Backoff:
         self._clock = clock
         self._attempts = 0
         self._connected_at: float | None = None
+        self._progressed = False
 
     def connected(self) -> None:
         """Take note that a connection was made."""
         self._connected_at = self._clock()
 
+    def progressed(self) -> None:
+        """Take note that the connection was worth making; may be called from any thread."""
+        self._progressed = True
+
     def next(self) -> float:
         """Seconds to wait now: between half and all of what the number of attempts gives."""
-        if self._connected_at is not None and self._clock() - self._connected_at >= _HELD:
+        held = self._connected_at is not None and self._clock() - self._connected_at >= _HELD
+        if held or self._progressed:
             self._attempts = 0
-        self._connected_at = None
+        self._connected_at, self._progressed = None, False
         bound = min(self.longest, self.first * 2.0 ** min(self._attempts, 32))
         self._attempts += 1
         return bound * self._random.uniform(0.5, 1.0)

@@ -20,22 +20,24 @@ from shared.errors import BrokerError
 from shared.mqtt import socket_options
 from shared.mqtt.backoff import Backoff
 from shared.mqtt.broker_settings import BrokerSettings
-from shared.mqtt.troubles import Trouble, lost, refused, unreachable, unsubscribable
+from shared.mqtt.outbox import Outbox
+from shared.mqtt.troubles import (
+    Trouble,
+    lost,
+    refused,
+    unacknowledged,
+    unreachable,
+    unsubscribable,
+)
 
 log = logging.getLogger(__name__)
 
-OUT_BYTES: Final = 4 << 20
-"""Bytes under way to the broker at most. At 1 Mbit/s this is half a minute, so an answer to a
-keep-alive of 60 s still finds its way through."""
-
-_REPLY_BYTES: Final = 4 << 20
-"""What those who cannot wait may publish beyond that."""
-
-_MESSAGE_OVERHEAD: Final = 512
-"""Bytes that a message costs besides topic and payload, about; bounds their number too."""
-
 _INFLIGHT: Final = 64
 """Messages sent and not acknowledged; paho's own 20 leave the line empty on a long way."""
+
+UNACKNOWLEDGED: Final = 60.0
+"""Seconds that the broker has for an acknowledgement. Before the message the system may hold half a
+megabyte, which takes as long on a line of 64 kbit/s."""
 
 _CONNECT_TIMEOUT: Final = 20.0
 """Seconds for TCP and TLS each; a Raspberry Pi Zero takes a few for its first handshake."""
@@ -82,6 +84,8 @@ class Connection:
         Called when :meth:`has_room` has said no, and half of what was under way has gone out.
     backoff
         How long to wait between attempts.
+    patience
+        Seconds that the broker has to acknowledge a message; then the connection begins anew.
 
     Attributes
     ----------
@@ -105,6 +109,7 @@ class Connection:
         on_change: Callable[[bool, str], None],
         on_room: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
+        patience: float = UNACKNOWLEDGED,
     ) -> None:
         self.settings = settings
         self.name = name
@@ -115,19 +120,16 @@ class Connection:
         self._on_change = on_change
         self._on_room = on_room
         self._backoff = backoff or Backoff()
+        self._patience = patience
         self._subscriptions = dict.fromkeys(subscriptions, 1) | dict.fromkeys(unacknowledged, 0)
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{name}", daemon=True)
         self._closing = threading.Event()
         self._worked = False
         self._told = ""
+        self._outbox = Outbox()
         # Guards what follows. Never held while paho is called: paho has locks of its own.
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._client: mqtt.Client | None = None
-        self._connected = False
-        self._sizes: dict[int, int] = {}
-        self._early: set[int] = set()
-        self._under_way = 0
-        self._room_is_awaited = False
         # Of the present connection, for the network thread alone.
         self._trouble: Trouble | None = None
         self._first_subscribe: int | None = None
@@ -147,22 +149,27 @@ class Connection:
     @property
     def connected(self) -> bool:
         """Whether the broker has acknowledged this client and all it subscribed to at first."""
-        return self._connected
+        return self._outbox.is_open
 
     @property
     def busy(self) -> bool:
         """Whether something is on its way to the broker."""
-        return self._under_way > 0
+        return self._outbox.under_way > 0
+
+    def progressed(self) -> None:
+        """Learn that a transfer gets on: if the line breaks now, it is tried again soon.
+
+        Said by those who send and receive files: a client that is thrown out again and again is
+        connected, and hears what the broker keeps for it, each time too.
+        """
+        self._backoff.progressed()
 
     def has_room(self, size: int) -> bool:
         """Say whether so many bytes may be published now by who sends much and does not wait.
 
         If not, ``on_room`` is called when it is worth asking again.
         """
-        with self._changed:
-            room = self._under_way == 0 or self._under_way + size <= OUT_BYTES
-            self._room_is_awaited = not room
-        return room
+        return self._outbox.has_room(size)
 
     def publish(
         self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, wait: bool = True
@@ -180,38 +187,12 @@ class Connection:
             there is no room: then the message is not sent, now or later. ``True`` promises its
             arrival only while the connection lasts.
         """
-        size = len(payload) + len(topic) + _MESSAGE_OVERHEAD
-        with self._changed:
-            client = self._client
-            if not wait or threading.current_thread() is self._thread:
-                if self._under_way and self._under_way + size > OUT_BYTES + _REPLY_BYTES:
-                    return False
-            else:
-                self._changed.wait_for(
-                    lambda: (
-                        not self._connected
-                        or self._client is not client
-                        or self._under_way == 0
-                        or self._under_way + size <= OUT_BYTES
-                    )
-                )
-            if client is None or not self._connected or self._client is not client:
-                return False
-            self._under_way += size
-        sent = client.publish(topic, payload, qos, retain)
-        with self._changed:
-            if self._client is not client:
-                return False
-            if sent.rc != mqtt.MQTT_ERR_SUCCESS or sent.mid in self._early:
-                self._early.discard(sent.mid)
-                self._free(size)
-            else:
-                self._sizes[sent.mid] = size
-        return sent.rc == mqtt.MQTT_ERR_SUCCESS
+        wait = wait and threading.current_thread() is not self._thread
+        return self._outbox.publish(topic, payload, qos=qos, retain=retain, wait=wait)
 
     def subscribe(self, topic: str, *, qos: int = 1) -> None:
         """Receive a topic from now on, over all reconnections."""
-        with self._changed:
+        with self._lock:
             self._subscriptions[topic] = qos
             client = self._client
         if client:
@@ -219,7 +200,7 @@ class Connection:
 
     def unsubscribe(self, topic: str) -> None:
         """Receive a topic no longer."""
-        with self._changed:
+        with self._lock:
             self._subscriptions.pop(topic, None)
             client = self._client
         if client:
@@ -231,12 +212,9 @@ class Connection:
         Taking leave keeps the broker from publishing the will: publish what it says before, if
         it should be known. Not to be called in a callback.
         """
-        with self._changed:
-            self._changed.wait_for(
-                lambda: not self._connected or self._under_way == 0, timeout=_CLOSE_TIMEOUT
-            )
+        self._outbox.wait_until_empty(_CLOSE_TIMEOUT)
         self._closing.set()
-        with self._changed:
+        with self._lock:
             client = self._client
         if client:
             client.disconnect()
@@ -270,13 +248,25 @@ class Connection:
         except (OSError, ValueError) as error:
             return unreachable(self.settings, error)
         try:
-            while client.loop(self.settings.keepalive / 4) == mqtt.MQTT_ERR_SUCCESS:
+            look = min(self.settings.keepalive / 4, self._patience / 2)
+            while client.loop(look) == mqtt.MQTT_ERR_SUCCESS and not self._is_stuck(client):
                 socket_options.acknowledge_at_once(client.socket())
         except Exception:  # whatever a broker sends must not end the thread
             log.exception("The connection failed in a way that it should not.")
         finally:
             was_connected = self._forget()
         return self._trouble or lost(self.settings, self.name, was_connected=was_connected)
+
+    def _is_stuck(self, client: mqtt.Client) -> bool:
+        """Say whether the broker acknowledges no more; then the line is closed here.
+
+        Without leave, so that it takes this client for lost, and tells the others.
+        """
+        stuck = self._outbox.overdue(self._patience)
+        if stuck and (sock := client.socket()):
+            self._trouble = unacknowledged(self.settings)
+            sock.close()
+        return stuck
 
     def _new_client(self) -> mqtt.Client:
         """Prepare one connection; files are read anew, so that they can be replaced meanwhile."""
@@ -311,7 +301,7 @@ class Connection:
         if code.is_failure:
             self._trouble = refused(self.settings, self._username, code)
             return
-        with self._changed:
+        with self._lock:
             # From here on, other threads subscribe by themselves what is not in this list.
             self._client = client
             topics = list(self._subscriptions.items())
@@ -320,21 +310,20 @@ class Connection:
         elif topics:
             _, self._first_subscribe = client.subscribe(topics)
         else:
-            self._ready()
+            self._ready(client)
 
     def _subscribed(
         self, client: mqtt.Client, _: Any, mid: int, codes: list[ReasonCode], ___: Any
     ) -> None:
         refusal = any(code.is_failure for code in codes)
         if mid == self._first_subscribe and not refusal:
-            self._ready()
+            self._ready(client)
         elif refusal:
             self._trouble = unsubscribable(self.settings, self._username)
             client.disconnect()
 
-    def _ready(self) -> None:
-        with self._changed:
-            self._connected = True
+    def _ready(self, client: mqtt.Client) -> None:
+        self._outbox.open(client)
         self._worked = True
         self._backoff.connected()
         host, port = self.settings.address
@@ -344,7 +333,7 @@ class Connection:
             self._handle(message)
 
     def _received(self, _: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
-        if self._connected:
+        if self.connected:
             self._handle(message)
         else:
             # Retained messages may come before the acknowledgement that they belong to.
@@ -354,7 +343,7 @@ class Connection:
         topic = "a topic that is not text"
         try:
             topic = message.topic
-            with self._changed:
+            with self._lock:
                 filters = tuple(self._subscriptions)
             # amqtt sends what others have subscribed to, too.
             if _matches(filters, topic):
@@ -365,31 +354,14 @@ class Connection:
     def _published(
         self, _: mqtt.Client, __: Any, mid: int, ___: ReasonCode, ____: Properties
     ) -> None:
-        with self._changed:
-            if (size := self._sizes.pop(mid, None)) is None:
-                self._early.add(mid)
-            else:
-                self._free(size)
-            room = self._room_is_awaited and self._under_way <= OUT_BYTES // 2
-            self._room_is_awaited &= not room
-        if room:
+        if self._outbox.arrive(mid):
             self._on_room()
-
-    def _free(self, size: int) -> None:
-        self._under_way -= size
-        self._changed.notify_all()
 
     def _forget(self) -> bool:
         """Let go of the client and all that was under way; say whether it was connected."""
-        with self._changed:
-            was_connected, self._connected = self._connected, False
+        with self._lock:
             self._client = None
-            self._sizes.clear()
-            self._early.clear()
-            self._under_way = 0
-            self._room_is_awaited = False
-            self._changed.notify_all()
-        return was_connected
+        return self._outbox.close()
 
     def _tell(self, sentence: str, *, connected: bool) -> None:
         self._told = sentence

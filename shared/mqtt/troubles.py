@@ -121,6 +121,16 @@ def lost(settings: BrokerSettings, name: str, *, was_connected: bool) -> Trouble
     return _trouble(f"{place} ended the connection without an answer.", hint)
 
 
+def unacknowledged(settings: BrokerSettings) -> Trouble:
+    """Explain that the broker takes messages and never says so."""
+    return _trouble(
+        f"The broker {_place(settings)} acknowledges no more what it is sent: the connection "
+        "begins anew.",
+        "If this repeats, look into its log: it drops what it cannot get rid of "
+        "(Mosquitto's max_queued_messages).",
+    )
+
+
 def _place(settings: BrokerSettings) -> str:
     host, port = settings.address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -135,3 +135,18 @@ def test_one_that_was_decided_on_is_not_sent_any_more(it: Delivers) -> None:
     it.driver.after(5 * PATIENCE)
     assert it.take() == []
     assert it.delivery.chunk is None
+
+
+def test_the_connection_learns_that_it_gets_on_and_not_that_it_is_told_the_same(
+    it: Delivers,
+) -> None:
+    it.told()
+    assert it.connection.progress == 0
+    it.told((0, 2000))
+    assert it.connection.progress == 1
+    it.delivery.restart()
+    it.told()
+    it.told((0, 2000))
+    assert it.connection.progress == 1
+    it.told((0, 3000))
+    assert it.connection.progress == 2

@@ -168,3 +168,10 @@ def test_if_nothing_arrives_it_is_asked_for_again_but_not_without_a_connection(
     it.take(0, 1000)
     it.fetching.restart()
     assert [want.ranges for want in it.connection.take()] == [[(1000, len(CONTENT))]]
+
+
+def test_the_connection_learns_that_it_gets_on(it: Fetched) -> None:
+    it.take(0, 1000)
+    assert it.connection.progress == 1
+    it.fetching.take(Chunk("7" * 64, 0, CONTENT[:1000], 2))
+    assert it.connection.progress == 1

@@ -79,6 +79,9 @@ class Link:
             self._network.route(topic, payload, retain=retain)
         return True
 
+    def progressed(self) -> None:
+        """Do nothing: the test says when it is tried again."""
+
     def go_out(self) -> None:
         """Let the first of what waits on a slow line go out."""
         topic, payload, retain = self.outgoing.popleft()

@@ -26,6 +26,17 @@ def test_backoff_grows_with_jitter_and_begins_anew_after_a_connection_that_held(
     assert backoff.next() <= 1.0
 
 
+def test_backoff_begins_anew_when_a_transfer_got_on_however_short_the_connection() -> None:
+    backoff = Backoff(1.0, 60.0, random.Random(1), lambda: 0.0)  # noqa: S311 - jitter
+    for progresses in (True, True, False, False):
+        for _ in range(6):
+            backoff.next()
+        backoff.connected()
+        if progresses:
+            backoff.progressed()
+        assert (backoff.next() <= 1.0) == progresses
+
+
 @given(st.integers(), st.floats(0.01, 10), st.integers(1, 100))
 def test_no_wait_is_shorter_than_the_one_before(seed: int, first: float, count: int) -> None:
     backoff = Backoff(first, 1e30, random.Random(seed))  # noqa: S311 - jitter

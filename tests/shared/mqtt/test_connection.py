@@ -4,6 +4,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ import pytest
 
 from shared.errors import BrokerError, SettingsError
 from shared.mqtt.broker_settings import BrokerSettings
-from shared.mqtt.connection import OUT_BYTES, Connection
+from shared.mqtt.connection import Connection
+from shared.mqtt.outbox import OUT_BYTES
 from tests.brokers import BOUND, Mosquitto, free_port, wait_until
 from tests.peers import Peers
 from tests.proxy import proxy_to
+
+PUBACK = 4
+"""The type of the packet that acknowledges a message."""
 
 
 def impatient(port: int, keepalive: int) -> BrokerSettings:
@@ -147,6 +152,26 @@ def test_a_silent_network_is_noticed_and_waiting_senders_are_let_go(
         sender.ready()
 
 
+def test_a_broker_that_acknowledges_no_more_is_left_and_come_back_to(
+    mosquitto: Mosquitto, peers: Peers
+) -> None:
+    def none_of_them(stream: Iterable[bytes]) -> Iterator[bytes]:
+        return (packet for packet in stream if packet[0] >> 4 != PUBACK)
+
+    watcher = peers.connect(mosquitto.settings, "watcher", "gone").ready()
+    with proxy_to(mosquitto.port) as proxy:
+        proxy.fates[1] = none_of_them
+        through = BrokerSettings(port=proxy.port)
+        sender = peers.connect(through, "sender", will=("gone", b"lost"), patience=0.2).ready()
+        assert sender.connection.publish("a", b"owed")
+        proxy.fates[1] = None
+        assert "acknowledges no more" in sender.wait_for_change("acknowledges")
+        watcher.wait_for(1)
+        sender.ready()
+        assert sender.connection.publish("a", b"again")
+        wait_until(lambda: not sender.connection.busy, "it is acknowledged")
+
+
 def test_callbacks_never_wait_and_have_room_for_answers(mosquitto: Mosquitto, peers: Peers) -> None:
     answers: list[bool] = []
 
@@ -197,7 +222,7 @@ def test_a_large_transfer_passes_both_ways_whole_and_in_order(
         for number in range(count):
             assert windows[topic].acquire(timeout=BOUND)
             assert connection.publish(topic, number.to_bytes(4) + bytes((1 << 16) - 4))
-            under_way.append(connection._under_way)
+            under_way.append(connection._outbox.under_way)
 
     threads = [
         threading.Thread(target=send, args=(device.connection, "up")),
@@ -210,7 +235,7 @@ def test_a_large_transfer_passes_both_ways_whole_and_in_order(
         thread.join()
     assert not any(gaps)
     assert max(under_way) <= OUT_BYTES
-    wait_until(lambda: device.connection._under_way == 0, "nothing is under way")
+    wait_until(lambda: device.connection._outbox.under_way == 0, "nothing is under way")
 
 
 @pytest.mark.parametrize("upwards", [True, False])

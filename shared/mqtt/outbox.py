@@ -1,0 +1,106 @@
+"""What goes out over a connection: bounded in bytes, and given up when nobody acknowledges it."""
+
+import threading
+from typing import Final
+
+import paho.mqtt.client as mqtt
+
+from shared.mqtt.under_way import UnderWay
+
+OUT_BYTES: Final = 4 << 20
+"""Bytes under way to the broker at most. At 1 Mbit/s this is half a minute, so an answer to a
+keep-alive of 60 s still finds its way through."""
+
+_REPLY_BYTES: Final = 4 << 20
+"""What those who cannot wait may publish beyond that."""
+
+_MESSAGE_OVERHEAD: Final = 512
+"""Bytes that a message costs besides topic and payload, about; bounds their number too."""
+
+
+class Outbox:
+    """Hands messages to the broker, from any thread, while a connection is open."""
+
+    def __init__(self) -> None:
+        # Guards what follows. Never held while paho is called: paho has locks of its own.
+        self._changed = threading.Condition()
+        self._client: mqtt.Client | None = None
+        self._under_way = UnderWay()
+        self._room_is_awaited = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._client is not None
+
+    @property
+    def under_way(self) -> int:
+        """Bytes on their way to the broker."""
+        return self._under_way.bytes
+
+    def open(self, client: mqtt.Client) -> None:
+        """Let messages go out over a connection that was made."""
+        with self._changed:
+            self._client = client
+
+    def close(self) -> bool:
+        """Let go of the connection and all that was under way; say whether there was one."""
+        with self._changed:
+            was_open = self.is_open
+            self._client = None
+            self._under_way.clear()
+            self._room_is_awaited = False
+            self._changed.notify_all()
+        return was_open
+
+    def has_room(self, size: int) -> bool:
+        """Say whether so many bytes may be published now; if not, note that it is waited for."""
+        with self._changed:
+            room = self._under_way.fits(size, OUT_BYTES)
+            self._room_is_awaited = not room
+        return room
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, wait: bool) -> bool:
+        """Hand a message over; see :meth:`.connection.Connection.publish`."""
+        size = len(payload) + len(topic) + _MESSAGE_OVERHEAD
+        with self._changed:
+            client, under_way = self._client, self._under_way
+            if wait:
+                self._changed.wait_for(
+                    lambda: self._client is not client or under_way.fits(size, OUT_BYTES)
+                )
+            elif not under_way.fits(size, OUT_BYTES + _REPLY_BYTES):
+                return False
+            if client is None or self._client is not client:
+                return False
+            under_way.begin(size)
+        sent = client.publish(topic, payload, qos, retain)
+        taken = sent.rc == mqtt.MQTT_ERR_SUCCESS
+        with self._changed:
+            if self._client is not client:
+                return False
+            if taken:
+                under_way.handed_over(sent.mid, size, acknowledged=qos > 0)
+            else:
+                under_way.fail(size)
+            self._changed.notify_all()
+        return taken
+
+    def arrive(self, mid: int) -> bool:
+        """Learn that a message got there; say, once, that there is the room that was waited for."""
+        with self._changed:
+            self._under_way.arrive(mid)
+            self._changed.notify_all()
+            room = self._room_is_awaited and self.under_way <= OUT_BYTES // 2
+            self._room_is_awaited &= not room
+        return room
+
+    def overdue(self, patience: float) -> bool:
+        """Say whether the broker should have acknowledged something by now."""
+        with self._changed:
+            return self._under_way.overdue(patience)
+
+    def wait_until_empty(self, timeout: float) -> None:
+        """Wait, bounded, until all that was published got there, or the connection is gone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self.is_open or not self.under_way, timeout)
