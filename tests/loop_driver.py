@@ -6,7 +6,7 @@ when the test says so.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from queue import Empty
@@ -215,6 +215,11 @@ class FakeConnection:
 
     def progressed(self) -> None:
         self.progress += 1
+
+    def begin_anew(self, subscriptions: Mapping[str, int]) -> None:
+        self.subscriptions = dict.fromkeys(subscriptions)
+        self.lose()
+        self.connect()
 
     def subscribe(self, topic: str, *, qos: int = 1) -> None:
         del qos

@@ -3,7 +3,8 @@
 Clients ask for ranges of a file (:class:`shared.protocol.messages.Want`) and say which sequence
 number they have seen. A chunk that was published after it is on its way to them already, because
 all read the same topic; so eight clients in step cost the aggregator what one does. A client that
-has missed something asks with 0, and gets all it asks for.
+has missed something asks with 0, and gets all it asks for: within its share, as tiny requests
+could otherwise make the aggregator send without end.
 """
 
 import logging
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from aggregator.server.shares import Shares
 from shared.loop import Worker
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import LAST_SEQUENCE, Want
@@ -23,6 +25,13 @@ log = logging.getLogger(__name__)
 
 MOST_ASKED: Final = 8 << 20
 """Bytes that one request is answered with; the client asks again for more."""
+
+TIMES: Final = 3
+"""How often a client may have all files within one round, at any pace."""
+
+PER_SECOND: Final = 1 << 20
+"""Bytes a second that a client may have beyond that. On a line that breaks every few seconds, what
+it asked for ahead is lost each time: 4 MiB, as often as it asks again when nothing arrives."""
 
 
 @dataclass(slots=True)
@@ -48,12 +57,27 @@ class Distribution:
         Bytes of a chunk.
     worker
         Where it is done.
+    clock
+        A clock that only goes forward, in seconds.
+    greedy
+        Told of a client that has used up its share.
     """
 
-    def __init__(self, publish: Callable[[Chunk], bool], chunk: int, worker: Worker) -> None:
+    def __init__(
+        self,
+        publish: Callable[[Chunk], bool],
+        chunk: int,
+        worker: Worker,
+        *,
+        clock: Callable[[], float],
+        greedy: Callable[[str], object],
+    ) -> None:
         self._publish = publish
         self._chunk = chunk
         self._worker = worker
+        self._clock = clock
+        self._greedy = greedy
+        self._shares = self._whole_shares(0)
         self._opened = _OneOpened()
         self._lock = threading.Lock()  # held while what follows is changed, by either thread
         self._files: dict[str, _Served] = {}
@@ -61,15 +85,19 @@ class Distribution:
         self._sequence = 0
 
     def serve(self, files: dict[str, Path]) -> None:
-        """Say which files can be asked for from now on, by digest; others are dropped."""
+        """Say which files can be asked for from now on, by digest; others are dropped.
+
+        Each client has its whole share again.
+        """
         with self._lock:
             self._files = {
                 digest: self._files.get(digest) or _Served(path, path.stat().st_size)
                 for digest, path in files.items()
             }
+            self._shares = self._whole_shares(sum(file.size for file in self._files.values()))
 
-    def want(self, want: Want) -> int | None:
-        """Take a request.
+    def want(self, client: str, want: Want) -> int | None:
+        """Take a client's request.
 
         Returns
         -------
@@ -89,10 +117,14 @@ class Distribution:
                     on_its_way = want.seen and served.sent.get(place, 0) > want.seen
                     if on_its_way or place in served.pending:
                         continue
+                    size = min(self._chunk, served.size - place * self._chunk)
+                    if not self._shares.take(client, size):
+                        self._greedy(client)
+                        return fresh
                     served.pending.add(place)
                     self._jobs.append((want.file, place))
                     self._worker.submit(self._publish_next)
-                    fresh += min(self._chunk, served.size - place * self._chunk)
+                    fresh += size
             return fresh
 
     def forget(self) -> None:
@@ -106,6 +138,10 @@ class Distribution:
     def close(self) -> None:
         """Let go of the file that was read last, after the worker has ended."""
         self._opened.close()
+
+    def _whole_shares(self, size: int) -> Shares:
+        """Give everybody a share of files of so many bytes."""
+        return Shares(max(TIMES * size, 2 * MOST_ASKED), PER_SECOND, self._clock)
 
     def _publish_next(self) -> None:
         """Publish the chunk that has waited longest; called once for each that was asked for."""

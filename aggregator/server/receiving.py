@@ -102,11 +102,16 @@ class Receiving:
             self._acknowledge(client, offer, received)
             self._flush()
 
-    def chunk(self, client: str, frame: bytes) -> None:
+    def chunk(self, client: str, frame: bytes) -> bool:
         """Take a piece of an update, in the network's thread: in the loop it would cost twice.
 
         One that nobody awaits is left aside, and so is what is wrong, or finds the disk full: its
         client will send it again.
+
+        Returns
+        -------
+        bool
+            Whether it is of an update that was offered, and nothing is wrong with it.
         """
         try:
             chunk = Chunk.decode(frame)
@@ -116,6 +121,8 @@ class Receiving:
                 self._loop.put(partial(self._flush_within, within))
         except ChorusError as error:
             self._rejections.about(client, error.message)
+            return False
+        return self._inbox.find(client, chunk.digest) is not None
 
     def _acknowledge(self, client: str, offer: Offer, received: Received) -> None:
         """Say what is safe, in whole chunks: an earlier process may have had others."""

@@ -16,6 +16,7 @@ from aggregator.rounds.synchronous import Closed, Opened, Step
 from aggregator.server.announcer import Announcer
 from aggregator.server.distribution import Distribution
 from aggregator.server.farewell import Farewell
+from aggregator.server.flood_gate import FloodGate
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
@@ -41,9 +42,16 @@ log = logging.getLogger(__name__)
 STORAGE_RETRY: Final = 10.0
 """Seconds until something is tried again that a full disk has prevented."""
 
+_GREEDY: Final = (
+    "It asks for the models again and again: from now on it gets a mebibyte a second of them."
+)
+
 _WRITE_SEEN: Final = 5.0
 """Seconds within which it is written when clients were last seen: each writing waits for the
 disk."""
+
+MOST_UNAVAILABLE: Final = 10_000
+"""Answers in a round that a file is not to be had."""
 
 _SAY_AGAIN: Final = 1.0
 """Seconds between two sentences on who is online: five hundred devices come one after the other."""
@@ -96,8 +104,13 @@ class Service:
             counted=self._follow,
             later=self._later,
         )
+        self._unavailable: set[tuple[str, str]] = set()
         self._distribution = Distribution(
-            self._publish_chunk, settings.chunk, loop.worker("distribution")
+            self._publish_chunk,
+            settings.chunk,
+            loop.worker("distribution"),
+            clock=loop.clock,
+            greedy=partial(self._rejections.about, sentence=_GREEDY),
         )
         self._announcer = Announcer(federation, self._publish_announcement, loop.clock)
         self._farewell = Farewell(lambda: rounds.ready, loop.clock)
@@ -118,6 +131,7 @@ class Service:
             on_message=self._arrived,
             on_change=lambda *change: loop.put(partial(self._change, *change)),
         )
+        self._gate = FloodGate(topics, loop, self._rejections, self._connection)
 
     def run(self, *, forever: bool = False) -> None:
         """Serve until the last round has ended, or for ever, for clients that come later.
@@ -188,6 +202,7 @@ class Service:
             raise BrokerError(refused.problem, refused.remedy)
         if connected:
             self._distribution.forget()
+            self._unavailable.clear()
             # Who is there the broker tells now; it may have lost wills while it was away.
             self._rounds.roster.forget()
             self._farewell.connected()
@@ -197,14 +212,15 @@ class Service:
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message from the network's thread; a flood is cut off, as a network does it."""
-        place = self._topics.client_of(topic)
-        if place is None:
-            return
-        client, kind = place
+        client, kind = self._topics.client_of(topic) or ("", "")
         if kind == "chunks":
-            self._connection.progressed()
-            self._receiving.chunk(client, payload)
-        else:
+            if self._receiving.chunk(client, payload):
+                self._connection.progressed()
+            else:
+                self._gate.leave_aside(client, kind)
+        elif not client:
+            self._gate.leave_aside(client, kind)
+        elif self._gate.lets_in(client, kind):
             self._loop.message(client, payload, partial(self._message, client, kind, payload))
 
     def _message(self, client: str, kind: str, payload: bytes) -> None:
@@ -253,12 +269,19 @@ class Service:
 
     def _want(self, client: str, want: Want) -> None:
         self._farewell.asked()
-        size = self._distribution.want(want)
+        size = self._distribution.want(client, want)
         if size is None:
-            sentence = "This file is no longer current: the announcement names those that are."
-            self._reply(client, Unavailable(file=want.file, sentence=sentence))
+            self._say_unavailable(client, want.file)
         else:
             self._see(client, bytes_down=size)
+
+    def _say_unavailable(self, client: str, file: str) -> None:
+        """Tell a client, once, that a file is not to be had: the announcement says so, too."""
+        asked = (client, file)
+        if asked not in self._unavailable and len(self._unavailable) < MOST_UNAVAILABLE:
+            self._unavailable.add(asked)
+            sentence = "This file is no longer current: the announcement names those that are."
+            self._reply(client, Unavailable(file=file, sentence=sentence))
 
     def _publish_chunk(self, chunk: Chunk) -> bool:
         self._connection.progressed()
@@ -310,6 +333,7 @@ class Service:
     def _aggregated(self, number: int, version: Version | None) -> None:
         self._receiving.clear()
         self._rejections.forget()
+        self._unavailable.clear()
         self._serve_files()
         step = self._rounds.end(self._loop.clock())
         self._on_round(number, version)

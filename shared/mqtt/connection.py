@@ -5,10 +5,11 @@ nor at the broker. What was not acknowledged is sent again by the protocol above
 still matters.
 """
 
-import functools
+import contextlib
 import logging
+import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
@@ -21,8 +22,10 @@ from shared.mqtt import socket_options
 from shared.mqtt.backoff import Backoff
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.outbox import Outbox
+from shared.mqtt.subscriptions import Subscriptions
 from shared.mqtt.troubles import (
     Trouble,
+    left,
     lost,
     refused,
     unacknowledged,
@@ -121,17 +124,17 @@ class Connection:
         self._on_room = on_room
         self._backoff = backoff or Backoff()
         self._patience = patience
-        self._subscriptions = dict.fromkeys(subscriptions, 1) | dict.fromkeys(unacknowledged, 0)
+        self._subscriptions = Subscriptions(
+            dict.fromkeys(subscriptions, 1) | dict.fromkeys(unacknowledged, 0)
+        )
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{name}", daemon=True)
         self._closing = threading.Event()
         self._worked = False
         self._told = ""
         self._outbox = Outbox()
-        # Guards what follows. Never held while paho is called: paho has locks of its own.
-        self._lock = threading.Lock()
         self._client: mqtt.Client | None = None
-        # Of the present connection, for the network thread alone.
         self._trouble: Trouble | None = None
+        # Of the present connection, for the network thread alone.
         self._first_subscribe: int | None = None
         self._held_back: list[mqtt.MQTTMessage] = []
 
@@ -192,19 +195,33 @@ class Connection:
 
     def subscribe(self, topic: str, *, qos: int = 1) -> None:
         """Receive a topic from now on, over all reconnections."""
-        with self._lock:
-            self._subscriptions[topic] = qos
-            client = self._client
-        if client:
+        self._subscriptions.add(topic, qos)
+        if client := self._client:
             client.subscribe(topic, qos)
 
     def unsubscribe(self, topic: str) -> None:
         """Receive a topic no longer."""
-        with self._lock:
-            self._subscriptions.pop(topic, None)
-            client = self._client
-        if client:
+        self._subscriptions.remove(topic)
+        if client := self._client:
             client.unsubscribe(topic)
+
+    def begin_anew(self, subscriptions: Mapping[str, int]) -> None:
+        """Leave the broker and come back soon; it then tells again all that it keeps.
+
+        For who has reason to think that messages were dropped on their way here.
+
+        Parameters
+        ----------
+        subscriptions
+            Topics or topic filters from now on, each with its quality of service.
+        """
+        self._backoff.progressed()
+        self._subscriptions.replace(subscriptions)
+        if (client := self._client) and isinstance(sock := client.socket(), socket.socket):
+            self._trouble = left(self.settings)
+            with contextlib.suppress(OSError):  # it was lost meanwhile
+                # The system's own: a TLS socket would forget its keys before it is read to its end.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Wait, bounded, until all that was published is acknowledged; then take leave.
@@ -214,9 +231,7 @@ class Connection:
         """
         self._outbox.wait_until_empty(_CLOSE_TIMEOUT)
         self._closing.set()
-        with self._lock:
-            client = self._client
-        if client:
+        if client := self._client:
             client.disconnect()
         if self._thread.ident is not None:
             # It may be waiting for a host or a line that does not move: that ends with the process.
@@ -301,13 +316,11 @@ class Connection:
         if code.is_failure:
             self._trouble = refused(self.settings, self._username, code)
             return
-        with self._lock:
-            # From here on, other threads subscribe by themselves what is not in this list.
-            self._client = client
-            topics = list(self._subscriptions.items())
+        # From here on, other threads subscribe by themselves what they add.
+        self._client = client
         if self._closing.is_set():
             client.disconnect()
-        elif topics:
+        elif topics := self._subscriptions.items():
             _, self._first_subscribe = client.subscribe(topics)
         else:
             self._ready(client)
@@ -343,10 +356,8 @@ class Connection:
         topic = "a topic that is not text"
         try:
             topic = message.topic
-            with self._lock:
-                filters = tuple(self._subscriptions)
             # amqtt sends what others have subscribed to, too.
-            if _matches(filters, topic):
+            if self._subscriptions.match(topic):
                 self._on_message(topic, bytes(message.payload))
         except Exception:
             log.exception("A message to %s could not be handled.", topic)
@@ -359,8 +370,7 @@ class Connection:
 
     def _forget(self) -> bool:
         """Let go of the client and all that was under way; say whether it was connected."""
-        with self._lock:
-            self._client = None
+        self._client = None
         return self._outbox.close()
 
     def _tell(self, sentence: str, *, connected: bool) -> None:
@@ -369,12 +379,6 @@ class Connection:
             self._on_change(connected, sentence)
         except Exception:
             log.exception("The connection's change could not be handled.")
-
-
-@functools.lru_cache(maxsize=1024)
-def _matches(filters: tuple[str, ...], topic: str) -> bool:
-    """Say whether one of the filters lets a topic pass; looked up once, as chunks are many."""
-    return any(mqtt.topic_matches_sub(each, topic) for each in filters)
 
 
 def _leave_to_loop(_: mqtt.Client, __: Any, ___: Any) -> None:

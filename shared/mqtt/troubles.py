@@ -131,6 +131,11 @@ def unacknowledged(settings: BrokerSettings) -> Trouble:
     )
 
 
+def left(settings: BrokerSettings) -> Trouble:
+    """Explain that this side has ended the connection."""
+    return _trouble(f"The connection to the broker {_place(settings)} is made anew.")
+
+
 def _place(settings: BrokerSettings) -> str:
     host, port = settings.address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -57,21 +57,25 @@ class Topics:
         """Name where the chunks of a model's file are published, for all who want them."""
         return f"{ROOT}/{self.federation}/models/{digest}"
 
+    def of_client(self, client: str, kind: str) -> str:
+        """Name a topic of a client's branch."""
+        return f"{ROOT}/{self.federation}/clients/{client}/{kind}"
+
     def presence(self, client: str) -> str:
         """Name where a client says that it is there, retained; its will says that it is not."""
-        return f"{ROOT}/{self.federation}/clients/{client}/presence"
+        return self.of_client(client, "presence")
 
     def requests(self, client: str) -> str:
         """Name where a client offers updates and asks for files."""
-        return f"{ROOT}/{self.federation}/clients/{client}/requests"
+        return self.of_client(client, "requests")
 
     def chunks(self, client: str) -> str:
         """Name where a client sends the chunks of its update."""
-        return f"{ROOT}/{self.federation}/clients/{client}/chunks"
+        return self.of_client(client, "chunks")
 
     def replies(self, client: str) -> str:
         """Name where the aggregator answers a client."""
-        return f"{ROOT}/{self.federation}/clients/{client}/replies"
+        return self.of_client(client, "replies")
 
     def client_of(self, topic: str) -> tuple[str, str] | None:
         """Take apart a topic of a client's branch.

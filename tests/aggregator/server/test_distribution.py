@@ -1,13 +1,14 @@
 """Models on their way out: each chunk once for all who want it, whatever is asked for."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.server.distribution import MOST_ASKED, Distribution
+from aggregator.server.distribution import MOST_ASKED, PER_SECOND, TIMES, Distribution
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import LAST_SEQUENCE, Want
 from tests.loop_driver import LoopDriver
@@ -20,14 +21,21 @@ CONTENT = bytes(range(256)) * 41
 class Distributing:
     """A distribution of one file, its worker, and what it has published."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, chunk: int = CHUNK) -> None:
         path.write_bytes(CONTENT)
         self.driver = LoopDriver(at_once=False)
         self.published: list[Chunk] = []
         worker = self.driver.loop.worker("distribution")
-        self.distribution = Distribution(self._publish, CHUNK, worker)
+        self.greedy: list[str] = []
+        self.distribution = Distribution(
+            self._publish,
+            chunk,
+            worker,
+            clock=self.driver.loop.clock,
+            greedy=self.greedy.append,
+        )
         self.distribution.serve({MODEL: path})
-        self.want = self.distribution.want
+        self.want = partial(self.distribution.want, "kitchen")
 
     def _publish(self, chunk: Chunk) -> bool:
         self.published.append(chunk)
@@ -125,3 +133,35 @@ def test_sequence_numbers_begin_anew_where_a_frame_has_no_more(
     assert [chunk.sequence for chunk in it.published] == [LAST_SEQUENCE, 1]
     # Whoever has seen the last one gets what comes after it, rather twice than never.
     assert it.want(want((0, 2 * CHUNK), seen=LAST_SEQUENCE)) == 2 * CHUNK
+
+
+def test_a_client_that_asks_again_and_again_gets_its_share_and_the_others_theirs(
+    tmp_path: Path,
+) -> None:
+    big = tmp_path / "big"
+    size = 2 * MOST_ASKED
+    it = Distributing(tmp_path / "model", chunk=1 << 16)
+    with big.open("wb") as file:
+        file.truncate(size)
+    it.distribution.serve({OTHER: big})
+    asked = want((0, MOST_ASKED), file=OTHER)
+
+    def most(client: str) -> int:
+        """Ask for all one may have, and see it published."""
+        total = 0
+        for _ in range(20):
+            total += it.distribution.want(client, asked) or 0
+            it.work()
+        return total
+
+    assert most("mallory") == TIMES * size
+    assert set(it.greedy) == {"mallory"}
+    it.greedy.clear()
+    assert it.distribution.want("kitchen", asked) == MOST_ASKED
+    it.work()
+    it.driver.now += 2.0
+    assert most("mallory") == 2 * PER_SECOND, "it goes on slowly"
+    # Another round.
+    it.distribution.serve({OTHER: big})
+    assert most("mallory") == TIMES * size
+    it.distribution.close()

@@ -227,6 +227,25 @@ def test_what_is_wrong_with_a_message_ends_nothing_but_itself(
     assert len([one for one in caplog.records if one.getMessage().startswith("anna:")]) == 3
 
 
+def test_that_a_file_is_not_to_be_had_is_said_once_to_each(alone: Serves) -> None:
+    def asks(client: str, file: str) -> Callable[[], None]:
+        payload = Want(file=file * 64, ranges=[(0, 1)]).encode()
+        return lambda: alone.connection.on_message(TOPICS.requests(client), payload)
+
+    said: list[Any] = []
+    alone.play(
+        alone.connection.connect,
+        *[asks("anna", "0")] * 3,
+        asks("anna", "1"),
+        asks("ben", "0"),
+        alone.connection.connect,  # what was said before may have been lost
+        asks("anna", "0"),
+        lambda: said.extend(alone.connection.take()),
+    )
+    found = [one.file[0] for one in said if isinstance(one, Unavailable)]
+    assert found == ["0", "1", "0", "0"]
+
+
 def test_an_offer_that_does_not_fit_is_refused_where_it_names_its_update(alone: Serves) -> None:
     def send(**values: Any) -> Callable[[], None]:
         offer = {"protocol": "1.1", "kind": "offer", "update": "1" * 64, **values}

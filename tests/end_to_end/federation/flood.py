@@ -1,5 +1,6 @@
 """A client that sends faster than any library: packets that are made once, through a raw socket."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -50,13 +51,19 @@ class Flood:
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
 
+    def stop(self) -> None:
+        """Send no more."""
+        with contextlib.suppress(OSError):  # it has ended by itself
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+
     @property
     def ended(self) -> bool:
         """Whether all is sent."""
         return not self._thread.is_alive()
 
     def _send(self) -> None:
-        with self._socket:
+        with self._socket, contextlib.suppress(OSError):  # it was told to stop
             for _ in range(self._rounds):
                 self._socket.sendall(self._packets)
 

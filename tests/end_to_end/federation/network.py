@@ -1,7 +1,7 @@
 """A broker in memory, and connections to it: each message waits until the test lets it through."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from paho.mqtt.client import topic_matches_sub
@@ -81,6 +81,10 @@ class Link:
 
     def progressed(self) -> None:
         """Do nothing: the test says when it is tried again."""
+
+    def begin_anew(self, subscriptions: Mapping[str, int]) -> None:
+        self.subscriptions = dict.fromkeys(subscriptions)
+        self._network.cut(self)
 
     def go_out(self) -> None:
         """Let the first of what waits on a slow line go out."""

@@ -289,6 +289,11 @@ class Processes(ExitStack):
         """Give the current version of the model."""
         return self.read(lambda history: history.current())
 
+    def wait_for_model(self) -> Any:
+        """Give the first version of the model, once it is there."""
+        self.wait(self.current, "there is a model")
+        return self.current()
+
     def safe(self, number: int) -> int:
         """Count the bytes of a device's update that are safe at the aggregator, until it counts."""
         total = 0
