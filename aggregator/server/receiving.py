@@ -91,6 +91,8 @@ class Receiving:
         known = ledger.update(offer.round, client)
         if known is not None and known.digest == offer.update and offer.run == ledger.run:
             self._reply(client, Accepted(update=offer.update))
+        elif offer.counted:
+            self._refuse(client, offer, _forgotten(offer))
         elif refused := refusal(self._federation, client, offer):
             self._refuse(client, offer, refused)
         elif self._inbox.tires(client, offer.update):
@@ -278,3 +280,12 @@ class Receiving:
                 client, refused.reason, refused.sentence, offer.round, offer.update
             )
         self.admit()
+
+
+def _forgotten(offer: Offer) -> Refused:
+    """Tell a client that its update, which counted, does so no more."""
+    sentence = (
+        f"It counted in round {offer.round}, and this ledger does not have it: the aggregator was "
+        "put back to an earlier state. The client takes part in the round again."
+    )
+    return Refused(update=offer.update, reason="forgotten", sentence=sentence)

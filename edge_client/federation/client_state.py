@@ -47,6 +47,7 @@ class _Facts:
     residual: str | None = None
     control: str | None = None
     outgoing: Outgoing | None = None
+    counted: Offer | None = None
     refused: str = field(default="")
 
 
@@ -86,6 +87,11 @@ class ClientState:
         return outgoing.offer if outgoing else None
 
     @property
+    def counted(self) -> Offer | None:
+        """What the last update was offered with that counted; ``None`` before the first."""
+        return self._facts.counted
+
+    @property
     def update(self) -> Path:
         """The file of the finished update."""
         offer = self.offer
@@ -123,6 +129,10 @@ class ClientState:
         if run != self._facts.run:
             self._write(_Facts(run=run))
 
+    def do_again(self) -> None:
+        """Take the rounds for undone that this device had an update in: none counts any more."""
+        self._write(replace(self._facts, done=0, counted=None))
+
     def residual(self, parameters: int) -> Vector | None:
         """Open what the codec left out of the last update that counted."""
         return self._vector(self._facts.residual, parameters)
@@ -159,6 +169,7 @@ class ClientState:
         if not refused:
             facts = replace(
                 facts,
+                counted=outgoing.offer,
                 accepted=facts.accepted + 1,
                 residual=outgoing.residual or facts.residual,
                 control=outgoing.control or facts.control,
@@ -225,6 +236,8 @@ def _read(path: Path) -> _Facts:
         if outgoing:
             offer = Offer.model_validate(outgoing.pop("offer"))
             values["outgoing"] = Outgoing(offer, **outgoing)
+        if counted := values.get("counted"):
+            values["counted"] = Offer.model_validate(counted)
         facts = _Facts(**values)
     except FileNotFoundError:
         return _Facts()

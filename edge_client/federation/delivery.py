@@ -1,11 +1,12 @@
 """A finished update on its way: offered, sent as far as it may, kept until it is decided on."""
 
+from edge_client.federation.announced_round import AnnouncedRound
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.transfers import Sending
 from shared.loop import Loop
 from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import Received
+from shared.protocol.messages import Offer, Received
 from shared.protocol.topics import Topics
 
 
@@ -59,6 +60,17 @@ class Delivery:
             self._sending.restart(self._clock())
             self._offer()
 
+    def ask_what_counts(self, announced: AnnouncedRound) -> None:
+        """Ask whether the last update still counts, if this client has done a round that is open.
+
+        Usually such a round waits for others. But an aggregator that was put back to an earlier
+        state knows nothing of the update, and would wait for it.
+        """
+        counted = self._client_state.counted
+        done = announced.invites and self._client_state.is_done(*announced.key)
+        if counted and done and self._client_state.offer is None:
+            self._request(counted.model_copy(update={"counted": True}))
+
     def told(self, received: Received) -> None:
         """Learn what of it is safe; send the chunks that are due."""
         if self._sending:
@@ -101,6 +113,9 @@ class Delivery:
 
     def _offer(self) -> None:
         if offer := self._client_state.offer:
-            # If it is not sent now, it is offered again when the connection is back.
-            topic = self._topics.requests(self._connection.name)
-            self._connection.publish(topic, offer.encode(), wait=False)
+            self._request(offer)
+
+    def _request(self, offer: Offer) -> None:
+        # If it is not sent now, it is said again when the connection is back.
+        topic = self._topics.requests(self._connection.name)
+        self._connection.publish(topic, offer.encode(), wait=False)

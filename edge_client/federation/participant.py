@@ -231,12 +231,14 @@ class Participant:
         self._connection.publish(topic, message.encode(), retain=retain, wait=False)
 
     def _reply(self, reply: Received | Accepted | Refused | Unavailable) -> None:
-        offer = self._client_state.offer
+        offer, counted = self._client_state.offer, self._client_state.counted
         match reply:
             case Unavailable(file=file, sentence=sentence):
                 if self._fetching.digest == file:
                     log.info("%s", sentence)
                     self._fetching.drop()
+            case Refused(reason="forgotten") if counted and counted.update == reply.update:
+                self._forgotten(reply.sentence)
             case _ if offer is None or offer.update != reply.update:
                 pass  # about an update that was decided on before
             case Received():
@@ -271,6 +273,13 @@ class Participant:
             log.info("Round %d is %s.", announcement.round, state)
         if self._worker.on not in (None, announced.key):
             self._worker.give_up()
+        self._delivery.ask_what_counts(announced)
+        self._consider()
+
+    def _forgotten(self, sentence: str) -> None:
+        """Learn that the last update counts no more: its round is done again."""
+        log.warning("%s", sentence)
+        self._client_state.do_again()
         self._consider()
 
     def _of_another_task(self, announcement: Announcement, difference: str) -> ProtocolError:
@@ -343,6 +352,8 @@ class Participant:
         self._client_state.decide(refused=refused)
         self._delivery.end()
         self._tell("waiting", refused)
+        if refused and self._round:
+            self._delivery.ask_what_counts(self._round)
         leave_after = self._settings.leave_after
         if leave_after and self._client_state.accepted >= leave_after:
             self._loop.stop()

@@ -221,6 +221,9 @@ class Offer(Message):
     """Mean training loss."""
     confusion: Confusion | None = None
     """The round's global model on the client's held-out examples."""
+    counted: bool | None = None
+    """Whether the client was told before that it counts, and only asks whether it still does; since
+    1.1."""
 
 
 class _NamesUpdate(Message):
@@ -266,8 +269,8 @@ class Refused(Message):
     kind: Literal["refused"] = "refused"
     update: Digest
     reason: Annotated[str, Field(pattern=r"^[a-z][a-z-]{0,31}$")]
-    """late, duplicate, uninvited, foreign, damaged, invalid, too-large or unwelcome; a newer minor
-    version may have others, which are as final."""
+    """late, duplicate, uninvited, foreign, damaged, invalid, too-large, unwelcome or forgotten; a
+    newer minor version may have others, which are as final."""
     sentence: Sentence
 
 

@@ -117,6 +117,22 @@ def test_what_arrives_is_acknowledged_when_it_is_safe_and_counts_when_it_is_chec
     assert it.told("anna") == [Accepted(update=offer.update)], "it counts already"
 
 
+def test_an_update_that_is_said_to_count_and_does_not_is_forgotten(
+    it: Receives, content: bytes
+) -> None:
+    for _ in range(2):
+        offer = it.offer("anna", content, counted=True)
+        (reply,) = it.told("anna")
+        assert isinstance(reply, Refused)
+        assert (reply.update, reply.reason) == (offer.update, "forgotten")
+    assert [refusal.reason for refusal in it.federation.ledger.refusals()] == ["forgotten"]
+    it.send("anna", it.offer("anna", content), content)
+    it.work()
+    assert isinstance(it.told("anna")[-1], Accepted)
+    it.offer("anna", content, counted=True)
+    assert isinstance(it.told("anna")[-1], Accepted)
+
+
 def test_the_last_update_closes_the_round(it: Receives, tmp_path: Path) -> None:
     for name in ("anna", "ben"):
         content = update_of(name, tmp_path)

@@ -61,6 +61,24 @@ def test_what_a_codec_left_out_counts_only_with_its_update(tmp_path: Path) -> No
     assert len(list(tmp_path.glob("*.residual"))) == 1
 
 
+def test_rounds_are_done_again_when_their_updates_count_no_more(tmp_path: Path) -> None:
+    memory = ClientState(tmp_path)
+    memory.enter(RUN)
+    assert memory.counted is None
+    offer = finish(memory, 7)
+    memory.decide()
+    finish(memory, 8)
+    memory.decide(refused="late")
+    again = ClientState(tmp_path)
+    assert again.counted == offer
+    assert again.is_done(RUN, 8)
+    again.do_again()
+    again = ClientState(tmp_path)
+    assert again.counted is None
+    assert not again.is_done(RUN, 7)
+    assert again.accepted == 1, "it was trained all the same"
+
+
 def test_a_damaged_update_is_known(tmp_path: Path) -> None:
     memory = ClientState(tmp_path)
     memory.enter(RUN)

@@ -187,6 +187,42 @@ def test_an_update_is_offered_and_counts(it: Alone) -> None:
     assert it.participant._client_state.is_done(offers[0].run, 1)
 
 
+def offers_of(it: Alone) -> list[Offer]:
+    return [one for one in it.connection.take() if isinstance(one, Offer)]
+
+
+def test_it_asks_whether_its_update_still_counts_and_does_the_round_again_if_not(
+    it: Alone, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, offers = model_of(it.folder), list[Offer]()
+
+    def counts() -> None:
+        it.reply(Accepted(update=offers[-1].update))
+
+    def look() -> None:
+        offers.extend(offers_of(it))
+
+    def forgotten() -> None:
+        sentence = "The aggregator was put back."
+        it.reply(Refused(update=offers[-1].update, reason="forgotten", sentence=sentence))
+
+    it.play(
+        it.connection.connect,
+        *(it.announce(model), look, counts, look),
+        *(it.announce(model), look, counts),
+        *(it.announce(model, round=2, clients=["desk"]), look),
+        *(it.announce(model), look, forgotten, look),
+    )
+    assert [(one.round, bool(one.counted)) for one in offers] == [
+        (1, False),
+        (1, True),
+        (1, True),
+        (1, False),
+    ]
+    assert it.participant._client_state.offer == offers[-1]
+    assert "The aggregator was put back." in caplog.text
+
+
 @pytest.mark.parametrize("intact", [True, False])
 def test_an_update_that_arrived_damaged_is_sent_again_if_it_is_whole_here(
     it: Alone, *, intact: bool
