@@ -9,6 +9,7 @@ subscriptions, and the flood ends there.
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from aggregator.server.rejections import Rejections
@@ -57,12 +58,20 @@ class FloodGate:
         Where it is said what is wrong with clients.
     connection
         What messages come from.
+    own
+        Topics that are subscribed to besides, with QoS 0.
     """
 
     def __init__(
-        self, topics: Topics, loop: Loop, rejections: Rejections, connection: Connection
+        self,
+        topics: Topics,
+        loop: Loop,
+        rejections: Rejections,
+        connection: Connection,
+        own: Sequence[str] = (),
     ) -> None:
         self._topics = topics
+        self._own = dict.fromkeys(own, 0)
         self._loop = loop
         self._connection = connection
         self._rejections = rejections
@@ -128,7 +137,7 @@ class FloodGate:
 
     def _subscriptions(self, known: list[str]) -> dict[str, int]:
         """Give what to subscribe to: of a kind that is flooded, only that of known clients."""
-        return {
+        return self._own | {
             self._topics.of_client(client, kind): quality
             for kind, quality in QUALITY.items()
             for client in (known if kind in self._narrow else ["+"])

@@ -17,13 +17,14 @@ from aggregator.server.announcer import Announcer
 from aggregator.server.distribution import Distribution
 from aggregator.server.farewell import Farewell
 from aggregator.server.flood_gate import FloodGate
+from aggregator.server.probe import Probe
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
 from shared.loop import Action, Loop
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.connection import Connection
-from shared.protocol.frames import Chunk
+from shared.protocol.frames import OVERHEAD, Chunk
 from shared.protocol.messages import (
     Announcement,
     Message,
@@ -52,6 +53,9 @@ disk."""
 
 MOST_UNAVAILABLE: Final = 10_000
 """Answers in a round that a file is not to be had."""
+
+_NAMED: Final = 10
+"""Clients that a sentence names."""
 
 _SAY_AGAIN: Final = 1.0
 """Seconds between two sentences on who is online: five hundred devices come one after the other."""
@@ -119,7 +123,7 @@ class Service:
         self._write = loop.deadline(self._write_seen)
         self._say = loop.deadline(self._say_change)
         self._said_at = -_SAY_AGAIN
-        loop.watch(lambda: rounds.wake_at, lambda: self._follow(rounds.tick(loop.clock())))
+        loop.watch(lambda: rounds.wake_at, self._deadline_passed)
         loop.watch(lambda: self._leave_at, loop.stop)
         name = aggregator_name(settings.federation)
         self._connection = connect(
@@ -127,11 +131,12 @@ class Service:
             name,
             identifier=topics.identifier(name),
             subscriptions=[topics.presence("+"), topics.requests("+")],
-            unacknowledged=[topics.chunks("+")],
+            unacknowledged=[topics.chunks("+"), topics.probe],
             on_message=self._arrived,
             on_change=lambda *change: loop.put(partial(self._change, *change)),
         )
-        self._gate = FloodGate(topics, loop, self._rejections, self._connection)
+        self._gate = FloodGate(topics, loop, self._rejections, self._connection, [topics.probe])
+        self._probe = Probe(loop, settings.chunk + OVERHEAD, self._publish_probe)
 
     def run(self, *, forever: bool = False) -> None:
         """Serve until the last round has ended, or for ever, for clients that come later.
@@ -207,11 +212,17 @@ class Service:
             self._rounds.roster.forget()
             self._farewell.connected()
             self._announce()
+            self._probe.connected()
             self._federation.ledger.forget_present()
+        else:
+            self._probe.lost()
         self._changed()
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message from the network's thread; a flood is cut off, as a network does it."""
+        if topic == self._topics.probe:
+            self._loop.message(topic, payload, partial(self._probe.arrived, payload))
+            return
         client, kind = self._topics.client_of(topic) or ("", "")
         if kind == "chunks":
             if self._receiving.chunk(client, payload):
@@ -287,6 +298,9 @@ class Service:
         self._connection.progressed()
         return self._connection.publish(self._topics.model(chunk.digest), chunk.encode(), qos=0)
 
+    def _publish_probe(self, payload: bytes) -> bool:
+        return self._connection.publish(self._topics.probe, payload, qos=0, wait=False)
+
     def _publish_announcement(self, announcement: Announcement) -> bool:
         return self._connection.publish(
             self._topics.round, announcement.encode(), retain=True, wait=False
@@ -306,6 +320,24 @@ class Service:
             case Closed():
                 log.info("Round %d: its updates are aggregated.", step.number)
                 self._aggregate(step)
+
+    def _deadline_passed(self) -> None:
+        """Close the round, or say that it goes on, and for whom it waits."""
+        rounds = self._rounds
+        step = rounds.tick(self._loop.clock())
+        if rounds.phase == "open":
+            missing = sorted(rounds.invited - rounds.counted)
+            log.warning(
+                "Round %d has %d updates at its deadline, which is too few: it stays open for as "
+                "long again. It waits for %s%s.",
+                rounds.number,
+                len(rounds.counted),
+                ", ".join(missing[:_NAMED]),
+                f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "",
+            )
+            if step is None:
+                self._announce()
+        self._follow(step)
 
     def _open(self, opened: Opened) -> None:
         """Write down a round, or its further invitations, and announce it."""

@@ -1,8 +1,11 @@
 """A finished update on its way: offered, sent as far as it may, kept until it is decided on."""
 
+from collections.abc import Callable
+
 from edge_client.federation.announced_round import AnnouncedRound
 from edge_client.federation.client_state import ClientState
-from edge_client.federation.transfers import Sending
+from edge_client.federation.transfers import FRUITLESS, Sending, stalled
+from shared.errors import ChorusError
 from shared.loop import Loop
 from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
@@ -21,6 +24,8 @@ class Delivery:
         Where it goes.
     loop
         What it stands on.
+    in_vain
+        Told, once, that what is sent gets nowhere.
     """
 
     def __init__(
@@ -30,11 +35,13 @@ class Delivery:
         topics: Topics,
         *,
         loop: Loop,
+        in_vain: Callable[[ChorusError], None],
     ) -> None:
         self._client_state = client_state
         self._connection = connection
         self._topics = topics
         self._clock = loop.clock
+        self._in_vain = in_vain
         self._sending: Sending | None = None
         loop.watch(lambda: self._again_at, self._look)
 
@@ -108,8 +115,11 @@ class Delivery:
         """Offer it again if nothing was heard for a while, unless it still goes out."""
         if self._sending and self._connection.busy:
             self._sending.goes_on(self._clock())
-        else:
-            self.restart()
+        elif sending := self._sending:
+            sending.hear_nothing(self._clock())
+            self._offer()
+            if sending.fruitless == FRUITLESS:
+                self._in_vain(stalled("The update was sent", sending.chunk))
 
     def _offer(self) -> None:
         if offer := self._client_state.offer:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from edge_client.federation.client_state import ClientState
-from edge_client.federation.transfers import Download
+from edge_client.federation.transfers import FRUITLESS, Download, stalled
 from shared.errors import ChorusError
 from shared.loop import Loop, Worker
 from shared.mqtt.connection import Connection
@@ -37,6 +37,8 @@ class Fetching:
         What it stands on.
     worker
         Reads files.
+    in_vain
+        Told, once a file, that nothing arrives.
     ended
         Told that :meth:`gather` may get on; ``False``: not at once, what arrived was damaged.
     """
@@ -50,6 +52,7 @@ class Fetching:
         loop: Loop,
         worker: Worker,
         ended: Callable[[bool], None],
+        in_vain: Callable[[ChorusError], None],
     ) -> None:
         self._client_state = client_state
         self._connection = connection
@@ -58,12 +61,13 @@ class Fetching:
         self._clock = loop.clock
         self._worker = worker
         self._ended = ended
+        self._in_vain = in_vain
         self._lock = threading.RLock()  # held while the download is changed, by either thread
         self._download: Download | None = None
         self._left: str | None = None
         """What an earlier process left, and the worker reads."""
         self._whole: set[str] = set()
-        loop.watch(lambda: self._again_at, self.ask)
+        loop.watch(lambda: self._again_at, self._ask_again)
 
     @property
     def digest(self) -> str | None:
@@ -122,8 +126,14 @@ class Fetching:
     def ask(self) -> None:
         """Ask for what comes next, if little is on its way."""
         with self._lock:
-            if self._download and (want := self._download.want(self._clock())):
+            if (download := self._download) and (want := download.want(self._clock())):
                 self._request(want)
+
+    def _ask_again(self) -> None:
+        """Ask for what is missing: nothing has arrived for a while."""
+        self.ask()
+        if (download := self._download) and download.fruitless == FRUITLESS:
+            self._in_vain(stalled("The model was asked for", download.chunk))
 
     def take(self, chunk: Chunk) -> None:
         """Take a piece, asked for by this device or by another, in the network's thread.

@@ -118,9 +118,17 @@ class Participant:
         )
         loop.watch(lambda: self._readiness.look_at, self._look)
         self._fetching = Fetching(
-            client_state, connection, topics, loop=loop, worker=self._files, ended=self._fetched
+            client_state,
+            connection,
+            topics,
+            loop=loop,
+            worker=self._files,
+            ended=self._fetched,
+            in_vain=self._in_vain,
         )
-        self._delivery = Delivery(client_state, connection, topics, loop=loop)
+        self._delivery = Delivery(
+            client_state, connection, topics, loop=loop, in_vain=self._in_vain
+        )
         self._handover = Handover(on_model, self._files, self._remark)
         self._worker = RoundWorker(
             name,
@@ -225,6 +233,11 @@ class Participant:
         if sentence != self._remarked:
             self._remarked = sentence
             log.warning("%s", sentence)
+
+    def _in_vain(self, error: ChorusError) -> None:
+        """Say that a transfer goes nowhere; it is tried all the same."""
+        self._remark(error)
+        self._tell("troubled", error.message)
 
     def _publish(self, topic: str, message: Message, *, retain: bool = False) -> None:
         # If it is not sent now, it is said again when the connection is back.

@@ -5,7 +5,8 @@ Time is passed in, in seconds of a clock that only goes forward.
 
 from typing import Final
 
-from shared.protocol.frames import Chunk
+from shared.errors import BrokerError
+from shared.protocol.frames import OVERHEAD, Chunk
 from shared.protocol.messages import Received, Want
 from shared.protocol.part_file import PartFile
 from shared.protocol.ranges import Ranges
@@ -20,8 +21,29 @@ SAVE_EVERY: Final = 10.0
 """Seconds after which what has arrived is made durable; as much may be sent again after a power
 cut. A model that comes faster is whole before, and waits for no disk: it can be had again."""
 
+FRUITLESS: Final = 3
+"""Times that something is asked for, or sent, and nothing comes of it until it is said."""
+
 PATIENCE: Final = 5.0
 """Seconds without anything arriving after which it is asked for again."""
+
+
+def stalled(what: str, chunk: int) -> BrokerError:
+    """Make the error of a transfer that goes nowhere.
+
+    Parameters
+    ----------
+    what
+        What is done in vain, a sentence's beginning.
+    chunk
+        Bytes of a chunk.
+    """
+    return BrokerError(
+        f"{what} {FRUITLESS} times, and nothing comes of it.",
+        "Look whether `aggregator serve` runs. If it does, the broker may not pass on messages of "
+        f"{chunk + OVERHEAD} bytes: raise its limit (Mosquitto's message_size_limit), or give the "
+        "aggregator a smaller --chunk.",
+    )
 
 
 class Download:
@@ -35,10 +57,19 @@ class Download:
         Bytes of the chunks it comes in.
     now
         The time.
+
+    Attributes
+    ----------
+    part, chunk
+        As given.
+    fruitless
+        Times that it was asked for since something arrived.
     """
 
     def __init__(self, part: PartFile, chunk: int, now: float) -> None:
         self.part = part
+        self.chunk = chunk
+        self.fruitless = 0
         self._window = min(DOWN_WINDOW, DOWN_CHUNKS * chunk)
         self._asked = Ranges(part.written)
         self._seen = 0
@@ -58,6 +89,7 @@ class Download:
     def want(self, now: float) -> Want | None:
         """Say what to ask for now; ``None`` if enough is on its way."""
         if now >= self.again_at:
+            self.fruitless += 1
             self.restart(now)
         under_way = self._asked.total - self.part.written.total
         if under_way > self._window // 2:
@@ -85,6 +117,7 @@ class Download:
         self._asked.add(chunk.offset, chunk.end)
         self._seen = max(self._seen, chunk.sequence)
         self._heard = now
+        self.fruitless = 0
 
     def to_save(self, now: float) -> bool:
         """Say, once, that it is time to make what has arrived durable."""
@@ -110,6 +143,8 @@ class Sending:
     ----------
     chunk
         As given.
+    fruitless
+        Times that chunks were sent since something of them has become safe.
     """
 
     def __init__(self, size: int, chunk: int, now: float) -> None:
@@ -119,6 +154,7 @@ class Sending:
         self._sent = Ranges()
         self._window = 0
         self._reached = 0
+        self.fruitless = 0
         self._heard = now
 
     @property
@@ -140,7 +176,14 @@ class Sending:
         self._window = received.window
         self._heard = now
         before, self._reached = self._reached, max(self._reached, self._safe.total)
+        if self._reached > before:
+            self.fruitless = 0
         return self._reached > before
+
+    def hear_nothing(self, now: float) -> None:
+        """Learn that nothing was heard for a while: count nothing as sent."""
+        self.fruitless += self._sent.total > self._safe.total
+        self.restart(now)
 
     def goes_on(self, now: float) -> None:
         """Learn that it still goes out, slowly: nobody can have answered yet."""

@@ -57,6 +57,11 @@ class Topics:
         """Name where the chunks of a model's file are published, for all who want them."""
         return f"{ROOT}/{self.federation}/models/{digest}"
 
+    @property
+    def probe(self) -> str:
+        """Where the aggregator sends itself something, to see what the broker passes on."""
+        return self.model("probe")
+
     def of_client(self, client: str, kind: str) -> str:
         """Name a topic of a client's branch."""
         return f"{ROOT}/{self.federation}/clients/{client}/{kind}"

@@ -227,6 +227,27 @@ def test_what_is_wrong_with_a_message_ends_nothing_but_itself(
     assert len([one for one in caplog.records if one.getMessage().startswith("anna:")]) == 3
 
 
+def test_a_round_that_stays_open_says_for_whom_and_is_announced_with_its_new_deadline(
+    tmp_path: Path, tiny: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    del tiny
+    alone = Serves(tmp_path, quorum=2, round_seconds=60)
+    said: list[Any] = []
+    alone.play(
+        alone.connection.connect,
+        alone.says("anna"),
+        alone.says("ben"),
+        59.0,
+        lambda: said.extend(alone.connection.take()),
+        2.0,
+        lambda: said.append(alone.connection.take()[-1]),
+    )
+    assert (said[-1].state, said[-1].round, said[-1].closes_in) == ("open", 1, 60.0)
+    (record,) = [one for one in caplog.records if "at its deadline" in one.getMessage()]
+    assert "Round 1 has 0 updates" in record.getMessage()
+    assert "It waits for anna, ben." in record.getMessage()
+
+
 def test_that_a_file_is_not_to_be_had_is_said_once_to_each(alone: Serves) -> None:
     def asks(client: str, file: str) -> Callable[[], None]:
         payload = Want(file=file * 64, ranges=[(0, 1)]).encode()

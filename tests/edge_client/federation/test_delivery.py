@@ -8,7 +8,7 @@ import pytest
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.delivery import Delivery
-from edge_client.federation.transfers import PATIENCE
+from edge_client.federation.transfers import FRUITLESS, PATIENCE
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Offer, Received
 from shared.protocol.topics import Topics
@@ -25,6 +25,7 @@ class Delivers:
     def __init__(self, folder: Path) -> None:
         self.driver = LoopDriver()
         self.connection = FakeConnection()
+        self.in_vain: list[Any] = []
         self.connection.connected = True
         self.client_state = ClientState(folder)
         self.client_state.enter(RUN)
@@ -44,6 +45,7 @@ class Delivers:
             self.connection,  # type: ignore[arg-type] # it stands in
             Topics("chorus"),
             loop=self.driver.loop,
+            in_vain=self.in_vain.append,
         )
 
     def take(self) -> list[Any]:
@@ -150,3 +152,22 @@ def test_the_connection_learns_that_it_gets_on_and_not_that_it_is_told_the_same(
     assert it.connection.progress == 1
     it.told((0, 3000))
     assert it.connection.progress == 2
+
+
+def test_what_is_sent_again_and_again_in_vain_is_said_once(it: Delivers) -> None:
+    for _ in range(FRUITLESS + 2):
+        it.told()  # the aggregator is there, and nothing gets to it
+        it.driver.after(2 * PATIENCE + 1)
+    assert [error.problem for error in it.in_vain] == [
+        "The update was sent 3 times, and nothing comes of it."
+    ]
+    assert "--chunk" in it.in_vain[0].message
+
+
+def test_who_waits_for_its_turn_or_gets_on_sends_nothing_in_vain(it: Delivers) -> None:
+    for number in range(2 * FRUITLESS):
+        it.told(window=0)
+        it.driver.after(2 * PATIENCE + 1)
+        it.told((0, 100 * (number + 1)))
+        it.driver.after(2 * PATIENCE + 1)
+    assert it.in_vain == []

@@ -7,8 +7,8 @@ import pytest
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.fetching import Fetching
-from edge_client.federation.transfers import PATIENCE, SAVE_EVERY
-from shared.errors import ProtocolError
+from edge_client.federation.transfers import FRUITLESS, PATIENCE, SAVE_EVERY
+from shared.errors import ChorusError, ProtocolError
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import File
 from shared.protocol.part_file import PartFile
@@ -28,12 +28,14 @@ class Fetched:
         self.ended: list[bool] = []
         self.client_state = ClientState(folder)
         self.connection = FakeConnection()
+        self.in_vain: list[ChorusError] = []
         self.connection.connected = True
         self.fetching = Fetching(
             self.client_state,
             self.connection,  # type: ignore[arg-type] # it stands in
             Topics("chorus"),
             loop=self.driver.loop,
+            in_vain=self.in_vain.append,
             worker=self.driver.loop.worker("files"),
             ended=self.ended.append,
         )
@@ -175,3 +177,15 @@ def test_the_connection_learns_that_it_gets_on(it: Fetched) -> None:
     assert it.connection.progress == 1
     it.fetching.take(Chunk("7" * 64, 0, CONTENT[:1000], 2))
     assert it.connection.progress == 1
+
+
+def test_what_is_asked_for_again_and_again_in_vain_is_said_once(it: Fetched) -> None:
+    it.driver.after((FRUITLESS - 1) * PATIENCE)
+    it.take(0, 1000)
+    it.driver.after((FRUITLESS - 1) * PATIENCE + 1)
+    assert it.in_vain == []
+    it.driver.after(3 * PATIENCE)
+    assert [error.problem for error in it.in_vain] == [
+        "The model was asked for 3 times, and nothing comes of it."
+    ]
+    assert "1056 bytes" in it.in_vain[0].message
