@@ -150,6 +150,25 @@ def test_chunks_pass_whole_over_tls(deployed: Deployed, peers: Peers) -> None:
         assert [payload for _, payload in peer.messages] == chunks
 
 
+def test_a_connection_over_tls_begins_anew_with_other_subscriptions(
+    deployed: Deployed, peers: Peers
+) -> None:
+    wide, narrow = TOPICS.requests("+"), TOPICS.requests("kitchen")
+    aggregator = peers.connect(deployed.settings_of("aggregator"), "aggregator", wide).ready()
+    kitchen = peers.connect(deployed.settings_of("kitchen"), "kitchen").ready()
+    desk = peers.connect(deployed.settings_of("desk"), "desk").ready()
+    aggregator.connection.begin_anew({narrow: 1})
+    aggregator.wait_for_change("is made anew")
+    wait_until(lambda: len(aggregator.changes) == 3, "it is back")
+    desk.connection.publish(TOPICS.requests("desk"), b"not heard")
+    kitchen.connection.publish(narrow, b"heard")
+    aggregator.wait_for(1)
+    aggregator.connection.subscribe(TOPICS.requests("desk"))
+    desk.connection.publish(TOPICS.requests("desk"), b"heard, too")
+    aggregator.wait_for(2)
+    assert [payload for _, payload in aggregator.messages] == [b"heard", b"heard, too"]
+
+
 def test_nobody_comes_in_without_a_password_or_with_anothers(
     deployed: Deployed, peers: Peers
 ) -> None:

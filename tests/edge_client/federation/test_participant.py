@@ -187,6 +187,19 @@ def test_an_update_is_offered_and_counts(it: Alone) -> None:
     assert it.participant._client_state.is_done(offers[0].run, 1)
 
 
+def test_an_update_is_offered_again_at_once_when_the_round_is_announced_again(it: Alone) -> None:
+    model, offers = model_of(it.folder), list[Offer]()
+    times: list[float] = []
+
+    def look() -> None:
+        offers.extend(offers_of(it))
+        times.append(it.driver.now)
+
+    it.play(it.connection.connect, it.announce(model), look, it.announce(model), look)
+    assert [one.update for one in offers] == [offers[0].update] * 2
+    assert times[0] == times[1]
+
+
 def offers_of(it: Alone) -> list[Offer]:
     return [one for one in it.connection.take() if isinstance(one, Offer)]
 
