@@ -12,12 +12,11 @@ from edge_client.device.state import DeviceFolder
 from edge_client.federation.client_state import remembered
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
-from edge_client.federation.taking_part import Unannounced, make_engines, normalised_clips
+from edge_client.federation.taking_part import make_engines, normalised_clips
 from shared.corpora.corpus import AudioFile, Clip
 from shared.corpora.labels import label_of
 from shared.corpora.manifest import UNKNOWN
 from shared.errors import CorpusError, WeightsError
-from shared.loop import Loop
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement
 from shared.storage.files import replacing
@@ -182,7 +181,6 @@ def take_part(
     examples.check(parsed.task)
     state = DeviceFolder(Path(folder))
     part = state.federations / parsed.federation
-    loop = Loop()
 
     def told(path: Path, announcement: Announcement) -> None:
         final = announcement.state == "finished"
@@ -201,8 +199,6 @@ def take_part(
             count=lambda: len(examples),
             engines=make_engines(parsed.threads, parsed.task),
             on_model=told,
-            report=Unannounced(parsed.federation, loop).report,
-            loop=loop,
         )
         return Participation(participant, part, stack.pop_all())
 

@@ -22,6 +22,7 @@ from edge_client.federation.round_work import MakeEngine
 from edge_client.federation.round_worker import Outcome, RoundWorker
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from edge_client.federation.transfers import PATIENCE
+from edge_client.federation.unannounced import Unannounced
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
 from shared.loop import Loop
 from shared.mqtt.connection import Connection
@@ -96,6 +97,7 @@ class Participant:
         self._files = loop.worker("files")
         self._round: AnnouncedRound | None = None
         self._remarked = ""
+        self._unannounced = Unannounced(settings.federation, loop)
         self._try_again = loop.deadline(self._consider)
         name = settings.name
         self._words = [topics.round, topics.replies(name)]
@@ -373,11 +375,11 @@ class Participant:
         self._consider()
 
     def _tell(self, state: str, remark: str) -> None:
-        self._report(
-            {
-                "state": state,
-                "number": self._round.announcement.round if self._round else None,
-                "accepted": self._client_state.accepted,
-                "remark": remark,
-            }
-        )
+        doing = {
+            "state": state,
+            "number": self._round.announcement.round if self._round else None,
+            "accepted": self._client_state.accepted,
+            "remark": remark,
+        }
+        self._unannounced.report(doing)
+        self._report(doing)

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from shared.errors import ChorusError
 from shared.features.cache import extract_features
 from shared.front_ends import front_end_of
 from shared.labelled_clips import normalised_by_owner
-from shared.loop import Loop
 from shared.protocol.messages import Announcement
 from shared.task import Task
 from shared.training import Examples
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from edge_client.device.device import Device, DeviceEvent
 
 log = logging.getLogger(__name__)
-
-_UNANNOUNCED: Final = 10.0
-"""Seconds without an announcement, which the broker keeps, after which something seems wrong."""
 
 
 def take_part_with_clips(
@@ -73,7 +69,6 @@ def take_part_with_clips(
         settings.name,
         settings.federation,
     )
-    loop = Loop()
     participant = make(
         settings,
         folder,
@@ -81,8 +76,6 @@ def take_part_with_clips(
         count=lambda: len(examples),
         engines=make_engines(settings.threads, settings.task),
         on_model=_last_model,
-        report=Unannounced(settings.federation, loop).report,
-        loop=loop,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: participant.stop())
@@ -94,38 +87,6 @@ def take_part_with_clips(
         found["accepted"],
         ", one is finished and waits to be sent" if found["waiting"] else "",
     )
-
-
-class Unannounced:
-    """Says so when nobody announces a round: then there is no aggregator, or of another name.
-
-    Parameters
-    ----------
-    federation
-        The federation's name.
-    loop
-        The participant's loop.
-    """
-
-    def __init__(self, federation: str, loop: Loop) -> None:
-        self._federation = federation
-        self._away = False
-        self._deadline = loop.deadline(self._say)
-        self._deadline.within(_UNANNOUNCED)
-
-    def report(self, doing: dict[str, Any]) -> None:
-        """Learn what the device is doing, as :class:`.participant.Participant` reports it."""
-        self._away = doing["state"] == "away"
-        if doing["number"] is not None or doing["state"] == "troubled":
-            self._deadline.cancel()  # somebody has; or what is wrong was said already
-
-    def _say(self) -> None:
-        if not self._away:
-            log.info(
-                "Nobody has announced a round of the federation %s yet: is `aggregator serve` "
-                "running, with this broker and name? This device waits.",
-                self._federation,
-            )
 
 
 def _last_model(path: Path, announcement: Announcement) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from edge_client.device.events import DeviceEvent
 from edge_client.federation.settings import FederationSettings
-from edge_client.federation.taking_part import Companion, Unannounced, take_part_with_clips
+from edge_client.federation.taking_part import Companion, take_part_with_clips
+from edge_client.federation.unannounced import Unannounced
 from shared.architectures import architecture_of
 from shared.errors import BrokerError
 from shared.task import DEFAULT_TASK
