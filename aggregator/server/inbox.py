@@ -33,9 +33,6 @@ the disk, which would go off from others."""
 MOST_ASIDE: Final = 64
 """Uploads without a place whose files stay open: their clients are away, or silent."""
 
-SILENCE: Final = 30.0
-"""Seconds without a chunk after which an upload gives way to those that wait."""
-
 
 class Inbox:
     """The updates that clients have offered and that have not been decided on, one a client.
@@ -91,6 +88,7 @@ class Inbox:
         StorageError
             If the disk is full.
         """
+        waited = self.waiting
         upload = self._uploads.get(client)
         if upload is not None and upload.offer.update != offer.update:
             self._replaced[client] += upload.placed
@@ -101,7 +99,10 @@ class Inbox:
         elif upload.state == "away":
             self._move(upload, "waiting")
         if upload.state == "waiting":
-            self._admit(now)
+            self.admit(now)
+        if self._queue and not waited:
+            for placed in self._places.values():
+                placed.begin_turn(now)
         upload.arrived_at = now
         return self.received(upload)
 
@@ -135,13 +136,30 @@ class Inbox:
         else:
             self._move(upload, "away")
 
+    def make_room(self, now: float) -> list[Upload]:
+        """Send those to the queue's end that bring too little while others wait; give them."""
+        slow = []
+        if self._queue and len(self._places) >= MOST_ACTIVE:
+            slow = [upload for upload in self._places.values() if upload.gives_way(now)]
+        for upload in slow:
+            self._move(upload, "waiting")
+        return slow
+
     def admit(self, now: float) -> list[Upload]:
         """Let those in whose turn it is; give them, to be told."""
-        if self._queue and len(self._places) >= MOST_ACTIVE:
-            for upload in list(self._places.values()):
-                if now - upload.arrived_at > SILENCE and upload.state != "checking":
-                    self._move(upload, "waiting")
-        return self._admit(now)
+        admitted = []
+        while self._queue and len(self._places) < MOST_ACTIVE:
+            upload = next(iter(self._queue.values()))
+            try:
+                upload.open(self._folder)
+            except StorageError:
+                self.end(upload, "dropped")  # its client will offer it again
+                raise
+            upload.arrived_at = now
+            upload.begin_turn(now)
+            self._move(upload, "receiving")
+            admitted.append(upload)
+        return admitted
 
     def check(self, upload: Upload) -> None:
         """Learn that an upload is being checked: from now on who checks it closes it."""
@@ -182,20 +200,6 @@ class Inbox:
         for upload in self._uploads.values():
             if upload.part:
                 upload.part.close()
-
-    def _admit(self, now: float) -> list[Upload]:
-        admitted = []
-        while self._queue and len(self._places) < MOST_ACTIVE:
-            upload = next(iter(self._queue.values()))
-            try:
-                upload.open(self._folder)
-            except StorageError:
-                self.end(upload, "dropped")  # its client will offer it again
-                raise
-            upload.arrived_at = now
-            self._move(upload, "receiving")
-            admitted.append(upload)
-        return admitted
 
     def _move(self, upload: Upload, state: State) -> None:
         """Let an upload go on to another state: it takes up a place, gives one up, or is over."""

@@ -15,7 +15,7 @@ from aggregator.rounds.synchronous import Step
 from aggregator.server.admission import refusal
 from aggregator.server.inbox import Inbox
 from aggregator.server.rejections import Rejections
-from aggregator.server.upload import SOON, Upload, check_update
+from aggregator.server.upload import SLOWEST, SOON, Upload, check_update
 from shared.errors import ChorusError, ProtocolError, StorageError
 from shared.loop import Action, Loop, Worker
 from shared.protocol.frames import Chunk
@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 
 _LOOK_AFTER: Final = 10.0
 """Seconds after which uploads are looked at again while others wait for their turn."""
+
+_TOO_SLOW: Final = (
+    f"Its update came slower than {SLOWEST / 1024:g} KiB a second while others waited: "
+    "it goes on after them."
+)
 
 
 class Receiving:
@@ -146,8 +151,12 @@ class Receiving:
         self.admit()
 
     def admit(self) -> None:
-        """Let those in whose turn it is."""
+        """Let those in whose turn it is; who has brought too little meanwhile makes room."""
         self._looked = self._clock()
+        for upload in self._inbox.make_room(self._looked):
+            # A window of 0: its turn comes again.
+            self._acknowledge(upload.client, upload.offer, self._inbox.received(upload))
+            self._rejections.about(upload.client, _TOO_SLOW)
         for upload in self._inbox.admit(self._looked):
             self._acknowledge(upload.client, upload.offer, self._inbox.received(upload))
         self._flush()

@@ -4,7 +4,7 @@
 
     waiting -> receiving -> arrived -> checking -> counted | refused
        ^           |           |
-       +-----------+-----------+   silent, while others wait for a place
+       +-----------+-----------+   silent or too slow, while others wait for a place
        +-- away <--+-----------+   its client has gone; what arrived stays
 
 What is neither counted nor refused ends as ``dropped``: its client has offered another one, or the
@@ -41,6 +41,15 @@ _NEXT: Final[Mapping[State, tuple[State, ...]]] = {
     "checking": ("counted", "refused", "dropped"),
     "away": ("waiting", "refused", "dropped"),
 }
+
+SILENCE: Final = 30.0
+"""Seconds without a chunk after which an upload gives way to those that wait; and what it has to
+begin with before its pace is looked at."""
+
+SLOWEST: Final = 8192
+"""Bytes a second at which an upload keeps its place while others wait: 64 kbit/s, which a poor
+mobile line still reaches. A line that is slower has its turn all the same, and what arrived in it
+stays: half as fast it is the first 60 s, 240 KB."""
 
 SOON: Final = 0.1
 """Seconds within which less than half a window is made durable, and acknowledged."""
@@ -82,6 +91,8 @@ class Upload:
         self.told = 0
         self.fresh = 0
         self.flushing = False
+        self._turn_at = 0.0
+        self._turn_from = 0
 
     @property
     def placed(self) -> bool:
@@ -92,6 +103,24 @@ class Upload:
     def complete(self) -> bool:
         """Whether all of it is durable."""
         return self.part is not None and self.part.complete
+
+    def begin_turn(self, now: float) -> None:
+        """Learn that from now on others wait for its place: what it brings is counted."""
+        self._turn_at, self._turn_from = now, self._durable
+
+    def gives_way(self, now: float) -> bool:
+        """Say whether it has brought too little to keep its place while others wait.
+
+        What came twice brought nothing.
+        """
+        if self.state not in ("receiving", "arrived"):
+            return False
+        earned = (self._durable - self._turn_from) / SLOWEST
+        return now - self.arrived_at > SILENCE or now - self._turn_at > SILENCE + earned
+
+    @property
+    def _durable(self) -> int:
+        return 0 if self.part is None else self.part.durable.total
 
     def become(self, state: State) -> None:
         """Go on to another state.

@@ -11,11 +11,10 @@ from aggregator.server.inbox import (
     MOST_ACTIVE,
     MOST_ASIDE,
     MOST_REPLACED,
-    SILENCE,
     WINDOWS,
     Inbox,
 )
-from aggregator.server.upload import SOON
+from aggregator.server.upload import SILENCE, SLOWEST, SOON
 from shared.errors import ProtocolError
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Offer
@@ -155,10 +154,63 @@ def test_who_is_silent_gives_way_and_keeps_what_arrived(inbox: Inbox) -> None:
     send(inbox, "client-00", 0, 1000)
     flush(inbox)
     inbox.offer("late", offer(), SILENCE + 1)
+    assert len(inbox.make_room(SILENCE + 1)) == MOST_ACTIVE
     assert "late" in [upload.client for upload in inbox.admit(SILENCE + 1)]
     drop(inbox, "late")
     inbox.admit(SILENCE + 1)
     assert inbox.offer("client-00", offer(), SILENCE + 1).ranges == [(0, 1000)]
+
+
+def slow_senders(inbox: Inbox, seconds: int, bytes_each: int) -> bytes:
+    """Fill all places, let another one wait, and let those with a place send every 10 s."""
+    content = bytes(1 << 20)
+    for number in range(MOST_ACTIVE):
+        inbox.offer(f"client-{number:02}", offer(content), 0)
+    inbox.offer("late", offer(), 0)
+    for now in range(10, seconds + 1, 10):
+        begin = (now // 10 - 1) * bytes_each
+        for number in range(MOST_ACTIVE):
+            chunk = Chunk(offer(content).update, begin, content[begin : begin + bytes_each])
+            inbox.chunk(f"client-{number:02}", chunk, now)
+        flush(inbox)
+    return content
+
+
+def test_who_sends_a_little_now_and_then_gives_way_to_those_that_wait(inbox: Inbox) -> None:
+    content = slow_senders(inbox, 40, 1024)
+    assert len(inbox.make_room(41)) == MOST_ACTIVE
+    assert next(upload.client for upload in inbox.admit(41)) == "late"
+    # What arrived stays; those behind the last place wait at the queue's end.
+    assert inbox.offer("client-00", offer(content), 41).ranges == [(0, 4096)]
+    assert inbox.offer("client-15", offer(content), 41).window == 0
+
+
+def test_a_slow_line_keeps_its_place_at_the_pace_that_is_demanded(inbox: Inbox) -> None:
+    slow_senders(inbox, 100, 10 * SLOWEST)
+    assert inbox.make_room(100) == []
+
+
+def test_sending_the_same_again_is_no_progress(inbox: Inbox) -> None:
+    content = slow_senders(inbox, 30, 1024)
+    for number in range(MOST_ACTIVE):
+        chunk = Chunk(offer(content).update, 0, content[:3072])
+        inbox.chunk(f"client-{number:02}", chunk, 31)
+    flush(inbox)
+    assert len(inbox.make_room(31)) == MOST_ACTIVE
+
+
+def test_pace_is_counted_from_when_somebody_waits(inbox: Inbox) -> None:
+    for number in range(MOST_ACTIVE):
+        inbox.offer(f"client-{number:02}", offer(), 0)
+    for number in range(MOST_ACTIVE):
+        send(inbox, f"client-{number:02}", 0, 1000)
+        inbox._uploads[f"client-{number:02}"].arrived_at = 1000
+    flush(inbox)
+    inbox.offer("late", offer(), 1000)
+    inbox.offer("late", offer(), 1010)
+    assert inbox.make_room(1020) == []
+    inbox._uploads["client-03"].arrived_at = 1031
+    assert len(inbox.make_room(1031)) == MOST_ACTIVE
 
 
 def test_who_is_away_holds_no_file_open_for_ever(inbox: Inbox, tmp_path: Path) -> None:

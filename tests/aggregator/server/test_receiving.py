@@ -9,9 +9,10 @@ import pytest
 
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Step
-from aggregator.server.inbox import MOST_ACTIVE, SILENCE
+from aggregator.server.inbox import MOST_ACTIVE
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
+from aggregator.server.upload import SILENCE
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Accepted, Message, Offer, Received, Refused
 from tests.aggregator.driver import put, random_update, settings
