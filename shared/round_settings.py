@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from shared.settings import Settings
-from shared.training import Positive, TrainingSettings
+from shared.training import NotNegative, Positive, TrainingSettings
 
 LONGEST_NAME: Final = 64
 """Characters of the name of a strategy or a codec: as many as messages take."""
@@ -42,6 +42,11 @@ class RoundSettings(Settings):
     """Momentum of fedavgm."""
     server_schedule: Literal["constant", "cosine"] = "constant"
     """Course of the length of the server's steps over the rounds."""
+    bound_norm: NotNegative = 1.5
+    """Shorten an update to so many times the median norm of the last rounds' updates (the first
+    round's is its own); 0: never."""
+    bound_weight: NotNegative = 1.5
+    """Count a client's examples up to so many times the median of the round's; 0: all of them."""
     averaging: Share = 0.0
     """Decay of a running average of the rounds' global models, which is then the model that is
     scored and kept (Polyak averaging; compare Izmailov et al., 2018); 0 keeps the last one."""

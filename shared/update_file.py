@@ -22,7 +22,7 @@ from shared.architectures import Architecture
 from shared.codecs.codec import Codec, InFile, InMemory
 from shared.errors import WeightsError
 from shared.storage.tensor_file import DTYPES, HEADER_LIMIT, TensorFile, write_tensors
-from shared.weights import Vector, Weights, check_task, model_metadata, pieces
+from shared.weights import Vector, Weights, check_task, model_metadata, norm, pieces
 
 EXTRA_VECTORS: Final = ("control",)
 """What a strategy may ask clients to send besides the difference of their weights: the change of
@@ -187,29 +187,22 @@ class UpdateFile:
         """
         if self.control is not None:
             self._norm(self.control)
-        norm = self._norm(self.delta)
+        found = self._norm(self.delta)
         # Not `>`, which a bound that is NaN would slip through.
-        if not norm <= largest_norm:
+        if not found <= largest_norm:
             raise WeightsError(
-                f"{self._called} has norm {_above(norm, largest_norm)}, "
+                f"{self._called} has norm {_above(found, largest_norm)}, "
                 f"more than the {largest_norm:.15g} allowed.",
                 "Train with a smaller learning rate or fewer epochs.",
             )
-        return norm
+        return found
 
     def _norm(self, vector: Vector) -> float:
         """Compute the L2 norm; raise if a value is not finite."""
-        squares = 0.0
-        # A NaN is found below, and needs no warning.
-        with np.errstate(invalid="ignore"):
-            for piece in pieces(len(vector)):
-                values = vector[piece].astype(np.float64)
-                # Not `dot`, whose threads wait for each other on a busy machine.
-                squares += float(np.square(values, out=values).sum())
-        # In float64 no sum of squares of finite float32 values is infinite.
-        if not math.isfinite(squares):
+        found = norm(vector)
+        if not math.isfinite(found):
             raise WeightsError(f"{self._called} holds values that are not finite.")
-        return math.sqrt(squares)
+        return found
 
 
 def _above(norm: float, bound: float) -> str:

@@ -6,6 +6,7 @@ then plain arithmetic. In files and on the wire they are safetensors, one entry 
 """
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -74,6 +75,19 @@ def pieces(whole: int | slice, size: int = PIECE) -> Iterator[slice]:
     first, last = (0, whole) if isinstance(whole, int) else (whole.start, whole.stop)
     for start in range(first, last, size):
         yield slice(start, min(start + size, last))
+
+
+def norm(vector: Vector) -> float:
+    """Compute the Euclidean norm, in float64 and in a fixed order; not finite if a value is not."""
+    squares = 0.0
+    # Whoever asks sees a NaN, and needs no warning.
+    with np.errstate(invalid="ignore"):
+        for piece in pieces(len(vector)):
+            values = vector[piece].astype(np.float64)
+            # Not `dot`, whose threads wait for each other on a busy machine.
+            squares += float(np.square(values, out=values).sum())
+    # In float64 no sum of squares of finite float32 values is infinite.
+    return math.sqrt(squares)
 
 
 def split(vector: Weights, architecture: Architecture) -> dict[str, NDArray[np.float32]]:

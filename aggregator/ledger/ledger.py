@@ -190,6 +190,7 @@ class Ledger(History):
         loss: float | None,
         confusion: Counts | None,
         seconds: float,
+        note: str = "",
     ) -> Version:
         """Enter a closed round's result, and make it the current model, in one step.
 
@@ -199,14 +200,14 @@ class Ledger(History):
             The round.
         model
             The new model; its files must be safe.
-        loss, confusion, seconds
+        loss, confusion, seconds, note
             As in :class:`~aggregator.ledger.records.RoundRecord`.
         """
         with self._transaction() as connection:
             row = connection.execute(
-                "UPDATE rounds SET state = 'done', ended = ?, loss = ?, confusion = ?, seconds = ? "
-                "WHERE number = ? AND state = 'closed' RETURNING base",
-                (self._clock(), loss, _json(confusion), seconds, number),
+                "UPDATE rounds SET state = 'done', ended = ?, loss = ?, confusion = ?, "
+                "seconds = ?, note = ? WHERE number = ? AND state = 'closed' RETURNING base",
+                (self._clock(), loss, _json(confusion), seconds, note, number),
             ).fetchone()
             if row is None:
                 raise ValueError(f"round {number} is not closed")

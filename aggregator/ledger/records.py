@@ -89,7 +89,7 @@ class RoundRecord:
     opened, ended
         When; ``ended`` is ``None`` while it is under way.
     note
-        Why it was abandoned; otherwise empty.
+        Why it was abandoned, or what was remarkable about its updates; otherwise empty.
     loss
         Mean training loss over the examples of its updates, if clients told it.
     confusion

@@ -52,8 +52,9 @@ def next_model(
     number: int,
     base: Model,
     updates: Iterable[Update],
+    examples: Sequence[int],
     files: ModelFiles,
-) -> Model:
+) -> tuple[Model, list[str]]:
     """Aggregate a round as the simulator does, but from files to files.
 
     Between rounds nothing is held in memory. While a round is aggregated, it is the direction,
@@ -69,8 +70,15 @@ def next_model(
         The model it began with.
     updates
         In the order of the clients' names.
+    examples
+        How many each of them has.
     files
         Where models lie; the new ones are safe there on return.
+
+    Returns
+    -------
+    Model, list of str
+        The next model, and sentences on what was remarkable about the updates.
 
     Raises
     ------
@@ -87,15 +95,21 @@ def next_model(
     if base.memory:
         strategy.restore(files.arrays(base.memory))
     digest = files.add_weights(
-        strategy.aggregate(files.vector(base.digest), updates, length=settings.step_length(number))
+        strategy.aggregate(
+            files.vector(base.digest),
+            updates,
+            length=settings.step_length(number),
+            examples=examples,
+        )
     )
     average = None
     if settings.averaging:
         average = _average(settings.averaging, base, digest, files)
     control, memory = _remembered(strategy, files)
-    return Model(
+    model = Model(
         digest=digest, bytes=files.size(digest), average=average, control=control, memory=memory
     )
+    return model, strategy.bounds.remarks
 
 
 def _average(decay: float, base: Model, digest: str, files: ModelFiles) -> str:

@@ -1,5 +1,6 @@
 """A federation as it lies on the disk, taken up where it was; without network."""
 
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from shared.codecs import make_codec
 from shared.errors import TrainingError, WeightsError
 from shared.randomness import stream
 from shared.weights import Weights, initial_weights, load_weights
+
+log = logging.getLogger(__name__)
 
 Validate = Callable[[Weights], Counts]
 """Counts what a model recognises in the validation corpus."""
@@ -135,9 +138,15 @@ class Federation:
             updates, self.folder, self.architecture, control="control" in self.extra_vectors
         )
         try:
-            model = self._validated(
-                next_model(self.settings, number, self.current, vectors, self.files)
+            model, remarks = next_model(
+                self.settings,
+                number,
+                self.current,
+                vectors,
+                [update.examples for update in updates],
+                self.files,
             )
+            model = self._validated(model)
         except (TrainingError, WeightsError) as error:
             self.ledger.abandon_round(number, error.message)
             self._tidy()
@@ -148,7 +157,10 @@ class Federation:
             loss=mean_training_loss(updates),
             confusion=summed_confusion(updates, self.settings.most_examples),
             seconds=time.perf_counter() - begun,
+            note=" ".join(remarks),
         )
+        for remark in remarks:
+            log.warning("Round %d: %s", number, remark)
         self._tidy()
         return self.current
 

@@ -14,8 +14,9 @@ from aggregator.strategies.fedyogi import FedYogi
 from aggregator.strategies.krum import Krum, MultiKrum
 from aggregator.strategies.median import Median
 from aggregator.strategies.scaffold import Scaffold
-from aggregator.strategies.strategy import Strategy, Update
+from aggregator.strategies.strategy import Strategy
 from aggregator.strategies.trimmed_mean import TrimmedMean
+from aggregator.strategies.update import Update
 from shared.errors import SettingsError
 from shared.registry import Registry
 from shared.update_file import EXTRA_VECTORS

@@ -6,7 +6,8 @@ McMahan et al., 2017, https://arxiv.org/abs/1602.05629
 from collections.abc import Iterable
 
 from aggregator.strategies.arithmetic import WeightedSum
-from aggregator.strategies.strategy import Strategy, Update
+from aggregator.strategies.strategy import Strategy
+from aggregator.strategies.update import Update
 from shared.errors import TrainingError
 from shared.weights import Weights
 

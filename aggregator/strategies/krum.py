@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from aggregator.strategies.arithmetic import WeightedSum, blocks
 from aggregator.strategies.options import count
-from aggregator.strategies.strategy import Strategy, Update
+from aggregator.strategies.strategy import Strategy
+from aggregator.strategies.update import Update
 from shared.errors import TrainingError
 from shared.weights import Vector, Weights
 

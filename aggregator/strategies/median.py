@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from aggregator.strategies.arithmetic import blocks
-from aggregator.strategies.strategy import Strategy, Update
+from aggregator.strategies.strategy import Strategy
+from aggregator.strategies.update import Update
 from shared.weights import Weights
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from aggregator.strategies.arithmetic import WeightedSum, check_bounded
 from aggregator.strategies.options import count
-from aggregator.strategies.strategy import Strategy, Update
+from aggregator.strategies.strategy import Strategy
+from aggregator.strategies.update import Update
 from shared.errors import SettingsError, TrainingError
 from shared.training import TrainingSettings
 from shared.weights import Vector, Weights

@@ -1,12 +1,13 @@
 """Making the strategy that settings name."""
 
 from aggregator.strategies import STRATEGIES, Strategy, make_strategy, options_of
+from aggregator.strategies.bounds import Bounds
 from shared.round_settings import STRATEGY_OPTIONS, FederatedSettings
 from shared.training import TrainingSettings
 
 
 def strategy_of(settings: FederatedSettings, clients: int | None = None) -> Strategy:
-    """Make the strategy that the settings name, with the options given for it.
+    """Make the strategy that the settings name, with its options, and the bounds of one client.
 
     Parameters
     ----------
@@ -25,4 +26,6 @@ def strategy_of(settings: FederatedSettings, clients: int | None = None) -> Stra
     given = {name: getattr(settings, name) for name in STRATEGY_OPTIONS}
     if "clients" in options_of(settings.strategy):
         given["clients"] = clients
-    return make_strategy(settings.strategy, **given)
+    strategy = make_strategy(settings.strategy, **given)
+    strategy.bounds = Bounds(norm=settings.bound_norm, weight=settings.bound_weight)
+    return strategy

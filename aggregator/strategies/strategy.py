@@ -1,44 +1,22 @@
 """The interface of strategies: how a round's updates become the next global model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.strategies.arithmetic import check_bounded
+from aggregator.strategies.bounds import Bounds
 from aggregator.strategies.options import positive
+from aggregator.strategies.update import Update
 from shared.errors import TrainingError
 from shared.training import TrainingSettings
 from shared.weights import Vector, Weights, pieces
 
 State = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int64]
 """One array of what a strategy remembers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """What one client contributes to a round.
-
-    Attributes
-    ----------
-    client
-        Its name. Updates are taken in the order of their names, so that the result does not
-        depend on the order in which they arrive.
-    examples
-        Number of examples it trained on.
-    delta
-        Its weights after training minus the round's global weights, shape ``(parameters,)``.
-    control
-        SCAFFOLD's change of the client's control variate, same shape; otherwise ``None``.
-    """
-
-    client: str
-    examples: int
-    delta: Vector
-    control: Vector | None = None
 
 
 class Strategy(ABC):
@@ -53,6 +31,11 @@ class Strategy(ABC):
     ----------
     server_learning_rate
         What the direction is multiplied by.
+
+    Attributes
+    ----------
+    bounds
+        What one client can do to a round; none, unless settings made the strategy.
     """
 
     name: ClassVar[str]
@@ -83,6 +66,7 @@ class Strategy(ABC):
     def __init__(self, *, server_learning_rate: float = 1.0) -> None:
         self.server_learning_rate = positive("server_learning_rate", server_learning_rate)
         self._memory: dict[str, NDArray[Any]] = {}
+        self.bounds = Bounds()
 
     @abstractmethod
     def combine(self, updates: Iterable[Update]) -> Weights:
@@ -120,8 +104,18 @@ class Strategy(ABC):
             piece += weights[where]
         return direction
 
+    @property
+    def reads_twice(self) -> bool:
+        """Whether the next round's updates should be files on disk, as they are read again."""
+        return self.random_access or self.bounds.reads_twice
+
     def aggregate(
-        self, weights: Vector, updates: Iterable[Update], *, length: float = 1.0
+        self,
+        weights: Vector,
+        updates: Iterable[Update],
+        *,
+        length: float = 1.0,
+        examples: Sequence[int] | None = None,
     ) -> Weights:
         """Compute the next global weights; the given ones are left as they are.
 
@@ -135,6 +129,8 @@ class Strategy(ABC):
             In the order of the clients' names, each client once.
         length
             What the server's step is multiplied by: a schedule over the rounds.
+        examples
+            How many each update has, for the bounds; see :meth:`.bounds.Bounds.bounded`.
 
         Raises
         ------
@@ -145,7 +141,8 @@ class Strategy(ABC):
         """
         # Overflow is found by the check, and reported in a sentence.
         with np.errstate(over="ignore", invalid="ignore"):
-            direction = self.combine(_checked(updates, len(weights)))
+            checked = _checked(updates, len(weights))
+            direction = self.combine(self.bounds.bounded(checked, examples))
             check_bounded(direction, "What the updates combine into")
             result = self.step(weights, direction)
         if length != 1:
@@ -154,6 +151,7 @@ class Strategy(ABC):
                 piece -= before
                 piece *= np.float32(length)
                 piece += before
+        self.bounds.learn()
         return result
 
     def broadcast(self) -> dict[str, Weights]:
@@ -162,12 +160,12 @@ class Strategy(ABC):
 
     @property
     def memory(self) -> Mapping[str, State]:
-        """What the server optimiser must remember between rounds; the next round changes it."""
-        return self._memory
+        """What must be remembered between rounds; the next round changes it."""
+        return {**self._memory, **self.bounds.memory}
 
     def state(self) -> dict[str, State]:
-        """Copy out what the server optimiser must remember between rounds."""
-        return {name: array.copy() for name, array in self._memory.items()}
+        """Copy out what must be remembered between rounds."""
+        return {name: array.copy() for name, array in self.memory.items()}
 
     def restore(self, state: dict[str, State]) -> None:
         """Take back what :meth:`state` gave, to go on bit for bit.
@@ -179,9 +177,11 @@ class Strategy(ABC):
         ValueError
             If it is the state of another strategy.
         """
-        if state and state.keys() != set(self.remembers):
-            raise ValueError(f"this is not the state of {self.name}: {', '.join(state)}")
-        self._memory = dict(state)
+        own = {name: array for name, array in state.items() if not self.bounds.owns(name)}
+        if own and own.keys() != set(self.remembers):
+            raise ValueError(f"this is not the state of {self.name}: {', '.join(own)}")
+        self._memory = own
+        self.bounds.restore(state)
 
 
 def _checked(updates: Iterable[Update], parameters: int) -> Iterator[Update]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from aggregator.strategies.arithmetic import blocks
 from aggregator.strategies.options import fraction
-from aggregator.strategies.strategy import Strategy, Update
+from aggregator.strategies.strategy import Strategy
+from aggregator.strategies.update import Update
 from shared.errors import TrainingError
 from shared.weights import Weights
 

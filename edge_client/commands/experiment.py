@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _MODELS_OF_ONE = ["dense", "conv", "lstm"]
 _PARTITIONS_OF_ONE = ["baseline", "random", "single-emotion", "speaker"]
 _MODELS_OF_TWO = ["dense", "conv"]
+_DEFENCES = ["fedavg-unbounded", "fedavg", "trimmed-mean", "median", "multi-krum"]
 _BASELINES = ["svm", "logistic"]
 _COUNTS = ["1", "2", "4", "8", "12", "16", "20"]
 
@@ -260,6 +261,41 @@ def noise(
         "conditions": {name: document_of(own) for name, own in scores.items()},
     }
     place.answer(document, [table_of(rows)], markdown_table(rows), as_json=json_)
+
+
+@experiment.command()
+@options_of(SimulationSettings)
+def attacks(
+    *,
+    given: dict[str, Any],
+    out: Out = Path("runs/attacks"),
+    config: Config = None,
+    strategies: Annotated[
+        list[str],
+        typer.Option(help="Rows, repeated or separated by commas; fedavg-unbounded has no bounds."),
+    ] = _DEFENCES,
+    seeds: Seeds = 1,
+    overwrite: Overwrite = False,
+    write: Write = None,
+    json_: Json = False,
+) -> None:
+    """Let 1 of 5 and 3 of 10 clients attack: UAR of each strategy, as a table and a picture.
+
+    Example: edge-client experiment attacks --corpus ravdess --data PATH --seeds 3
+    """
+    from edge_client.simulation import attack_study as study
+    from edge_client.simulation.experiment_report import markdown_table
+    from edge_client.simulation.report import table_of
+    from shared.command import progress_console
+
+    collect = partial(SimulationSettings.collect, given, config)
+    cells = study.plan_attacks(collect, out, separated(strategies), seeds)
+    place = Place("attacks", out, write)
+    place.check()
+    summaries = study.execute_attacks(cells, progress_console(), overwrite=overwrite)
+    study.draw_attacks(summaries, out / "attacks.png")
+    rows = study.rows_of_attacks(summaries)
+    place.answer({"cells": summaries}, [table_of(rows)], markdown_table(rows), as_json=json_)
 
 
 @experiment.command()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
+from aggregator.strategies.bounds import ROUNDS
 from edge_client.simulation.run_folder import RoundRow
 from shared.architectures import Architecture
 from shared.errors import RunError, WeightsError
@@ -141,7 +142,9 @@ def _check(facts: _Facts, arrays: Mapping[str, NDArray[Any]], architecture: Arch
     for name, array in arrays.items():
         if not name.startswith(_STATE):
             fits = array.dtype == np.float32 and array.shape == (whole,)
-        else:  # a vector, one of the head alone, or a counter
-            fits = array.ndim < 2 and array.size in (whole, head, 1)  # noqa: PLR2004 -- flat
+        else:  # a vector, one of the head alone, a counter, or the last rounds' norms
+            fits = array.ndim < 2 and (  # noqa: PLR2004 -- flat
+                array.size in (whole, head) or 1 <= array.size <= ROUNDS
+            )
         if not fits:
             raise ValueError(f"{name} is of another length or type")

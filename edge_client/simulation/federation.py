@@ -21,6 +21,7 @@ from aggregator.strategies.settings import strategy_of
 from aggregator.strategies.strategy import State
 from edge_client.learning.client_round import Assignment, Contribution, client_round
 from edge_client.learning.training import Engine, OptimizerState, Progress, Trained, train
+from edge_client.simulation.attacks import Attack
 from edge_client.simulation.client_vectors import ClientVectors
 from edge_client.simulation.settings import SimulationSettings
 from shared.codecs import make_codec
@@ -120,6 +121,7 @@ class SimulatedFederation:
         self._architecture = engines[0].architecture
         self._clients = clients
         self._strategy = strategy_of(settings, len(clients))
+        self._attack = Attack(settings, len(settings.task.labels))
         self._folder = folder
         self._controls: ClientVectors | None = None
         if "control" in self._strategy.extra_vectors:
@@ -143,11 +145,16 @@ class SimulatedFederation:
             with ExitStack() as stack:
                 updates: Iterator[Update] | list[Update]
                 updates = self._updates(number, weights, answering, losses)
-                if self._strategy.random_access:
+                if self._strategy.reads_twice:
                     spool = Path(stack.enter_context(self._spool()))
                     updates = [_spooled(update, spool) for update in updates]
                 length = self._settings.step_length(number)
-                next_weights = self._strategy.aggregate(weights, updates, length=length)
+                examples = [
+                    self._attack.claim(index, len(self._clients[index])) for index in answering
+                ]
+                next_weights = self._strategy.aggregate(
+                    weights, updates, length=length, examples=examples
+                )
         total = sum(examples for _, examples in losses)
         return RoundOutcome(
             weights=next_weights,
@@ -229,7 +236,7 @@ class SimulatedFederation:
                 number=number,
                 seed=self._settings.seed,
                 weights=weights,
-                examples=self._clients[index],
+                examples=self._attack.examples(index, self._clients[index]),
                 settings=announced,
                 codec=self._codec,
                 residual=self._residuals.of(name) if self._residuals else None,
@@ -247,7 +254,8 @@ class SimulatedFederation:
         if self._residuals and encoded.residual is not None:
             self._residuals.keep(name, number, encoded.residual)
         self._measure(encoded)
-        return Update(name, outcome.examples, encoded.delta, encoded.control), outcome.loss
+        update = Update(name, outcome.examples, encoded.delta, encoded.control)
+        return self._attack.update(index, update), outcome.loss
 
     def _measure(self, encoded: EncodedUpdate) -> None:
         """Learn the bytes of an update's file, once: all have the same size."""

@@ -165,8 +165,21 @@ class SimulatedRoundSettings(Settings):
     epoch."""
 
 
+class AttackSettings(Settings):
+    """Clients that are not honest, to see what a strategy stands."""
+
+    panel: ClassVar[str] = "Attack"
+
+    attack: Literal["none", "sign-flip", "scale", "label-flip"] = "none"
+    """What the first clients do: sign-flip (send the opposite of what they learned), label-flip
+    (learn from wrong labels), or scale (that, sent 50 times over, claiming 10,000 examples)."""
+    attackers: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] = 1
+    """How many of the clients attack, if they do."""
+
+
 class SimulationSettings(
     FederatedSettings,
+    AttackSettings,
     SimulatedRoundSettings,
     PartitionSettings,
     ModelSettings,

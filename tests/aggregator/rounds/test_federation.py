@@ -45,9 +45,9 @@ def simulated(values: dict[str, Any]) -> tuple[list[list[Update]], list[Weights]
     strategy = simulation._strategy
     aggregate, taken = strategy.aggregate, []
 
-    def recorded(weights: Weights, updates: Iterable[Update], *, length: float) -> Weights:
+    def recorded(weights: Weights, updates: Iterable[Update], **given: Any) -> Weights:
         taken.append([_copied(update) for update in updates])
-        return aggregate(weights, taken[-1], length=length)
+        return aggregate(weights, taken[-1], **given)
 
     vars(strategy)["aggregate"] = recorded
     weights, results = initial_weights(TINY, stream(values["seed"], "initial weights")), []
@@ -97,6 +97,41 @@ def test_it_ends_in_the_weights_of_its_simulation_though_it_is_killed(
             np.testing.assert_array_equal(kept, average)
         kill(federation)
     assert Federation(own).rounds.phase == "finished"
+
+
+def test_one_device_does_not_become_the_model_and_the_record_says_that_it_tried(
+    tmp_path: Path,
+) -> None:
+    federation = Federation(settings(tmp_path, quorum=4))
+    opened = come(federation)
+    assert opened
+    before = weights_of(federation)
+    honest = [random_update(client, 1) for client in CLIENTS[:-1]]
+    lie = random_update(CLIENTS[-1], 1).delta[:]
+    lie *= np.float32(990 / np.linalg.norm(lie))
+    step = None
+    for update in [*honest, Update(CLIENTS[-1], 10_000, lie)]:
+        step = put(federation, 1, update)
+    assert isinstance(step, Closed)
+    assert federation.close_round(step)
+    moved = np.linalg.norm(weights_of(federation) - before)
+    assert moved <= np.linalg.norm(honest[0].delta[:])
+    record = federation.ledger.round(1)
+    assert record
+    assert record.state == "done"
+    assert f"{CLIENTS[-1]}: 990 to" in record.note
+    assert f"{CLIENTS[-1]}: 10000 as 10" in record.note
+
+
+def test_the_norms_that_the_bounds_need_are_kept_with_the_model(tmp_path: Path) -> None:
+    with Federation(settings(tmp_path, quorum=4)) as federation:
+        opened = come(federation)
+        assert opened
+        play(federation, opened)
+        memory = federation.current.memory
+        assert memory
+        lower = sorted(update.norm for update in federation.ledger.updates(1))[1]
+        assert federation.files.arrays(memory)["bounds.norms"].tolist() == [lower]
 
 
 def killed_in(state: str, path: Path) -> None:

@@ -43,11 +43,12 @@ def test_it_is_three_models_at_most_whatever_the_number_of_updates(
     updates = [Update(f"c{number:02}", 3, file, control) for number in range(count)]
     digest = files.add_weights(delta)
     # The second round has something to remember and to average.
-    first = next_model(settings, 1, Model(digest=digest, bytes=1), updates, files)
+    examples = [update.examples for update in updates]
+    first, _ = next_model(settings, 1, Model(digest=digest, bytes=1), updates, examples, files)
     del delta
     tracemalloc.start()
     try:
-        next_model(settings, 2, first, updates, files)
+        next_model(settings, 2, first, updates, examples, files)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -15,6 +15,7 @@ from tests.edge_client.simulation.test_federation import (
     CLIENTS,
     SCAFFOLD,
     START,
+    UNBOUNDED,
     alone,
     federation,
     run,
@@ -42,7 +43,7 @@ def test_every_codec_learns_and_its_files_are_counted(codec: str, tmp_path: Path
 @pytest.mark.parametrize("codec", ["int8", "top5-int8"])
 def test_a_round_is_what_devices_and_files_make_of_it(codec: str, tmp_path: Path) -> None:
     kind = make_codec(codec)
-    outcomes = run(federation(codec=codec), range(1, 4))
+    outcomes = run(federation(codec=codec, **UNBOUNDED), range(1, 4))
     weights = START
     residuals: dict[int, Any] = {}
     for number, outcome in enumerate(outcomes, 1):
@@ -86,7 +87,7 @@ def test_going_on_after_any_round_ends_in_the_same(tmp_path: Path, values: dict[
 
 
 def test_the_control_variates_of_clients_and_server_stay_together() -> None:
-    rounds = federation(codec="top5-int8", **{**SCAFFOLD, "client_dropout": 0.0})
+    rounds = federation(codec="top5-int8", **SCAFFOLD | UNBOUNDED | {"client_dropout": 0.0})
     run(rounds, range(1, 5))
     assert rounds._controls is not None
     own = [rounds._controls.of(client_name(index)) for index in range(len(CLIENTS))]

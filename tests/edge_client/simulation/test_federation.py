@@ -28,6 +28,9 @@ START = initial_weights(TINY, np.random.default_rng(0))
 CLIENTS = [examples(count, seed) for seed, count in enumerate((24, 8, 13, 5))]
 
 
+UNBOUNDED: dict[str, Any] = {"bound_norm": 0, "bound_weight": 0}
+
+
 def simulation(**values: Any) -> SimulationSettings:
     return SimulationSettings.parse({"learning_rate": 0.01, "rounds": 6, **values})
 
@@ -67,7 +70,7 @@ def alone(
 
 
 def test_fedavg_is_the_mean_weighted_by_examples() -> None:
-    (outcome,) = run(federation(CLIENTS[:2]), range(1, 2))
+    (outcome,) = run(federation(CLIENTS[:2], **UNBOUNDED), range(1, 2))
     first, second = alone(0, 1, START), alone(1, 1, START)
     expected = (24 * first.weights.astype(float) + 8 * second.weights) / 32
     np.testing.assert_allclose(outcome.weights, expected, atol=1e-6)
@@ -183,7 +186,7 @@ SCAFFOLD: dict[str, Any] = {
 
 
 def test_scaffold_corrects_by_the_paper_s_rule() -> None:
-    values = SCAFFOLD | {"client_dropout": 0.0, "epochs": 2}
+    values = SCAFFOLD | UNBOUNDED | {"client_dropout": 0.0, "epochs": 2}
     rounds = federation(**values)
     first, second = run(rounds, range(1, 3))
     zero = np.zeros_like(START)

@@ -1,0 +1,152 @@
+"""How strategies stand what dishonest clients do: each strategy under each attack."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from edge_client.simulation.experiments import Collect, settings_of_cell
+from edge_client.simulation.pictures import LINE_COLOURS, _axes, _chance, _figure, _percent, _save
+from edge_client.simulation.presets import preset_for
+from edge_client.simulation.report import spread
+from edge_client.simulation.study import Planned, execute, summarise
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+UNBOUNDED: Final = "fedavg-unbounded"
+"""FedAvg without bounds on what one client can do, to compare with."""
+
+FEDERATIONS: Final = ((5, 1), (10, 3))
+"""Clients, and how many of them are dishonest."""
+
+ATTACKS: Final = ("none", "sign-flip", "scale", "label-flip")
+
+
+def plan_attacks(
+    collect: Collect, out: Path, strategies: Sequence[str], seeds: int
+) -> list[tuple[dict[str, Any], list[Planned]]]:
+    """Plan the runs: each strategy, attack and federation with each seed.
+
+    Parameters
+    ----------
+    collect
+        Completes the settings with those of the command line.
+    out
+        Folder of the experiment.
+    strategies
+        Names of strategies, or :data:`UNBOUNDED`; those that are told how many are dishonest are.
+    seeds
+        Runs of each.
+
+    Returns
+    -------
+    list of (dict, list of Planned)
+        What each cell is, and its runs.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such strategy, or a setting contradicts the experiment.
+    """
+    cells = []
+    for strategy in strategies:
+        for clients, attackers in FEDERATIONS:
+            for attack in ATTACKS:
+                fixed = {
+                    **_defence(strategy, clients, attackers),
+                    "attack": attack,
+                    "attackers": attackers,
+                    "clients": clients,
+                    "baseline": False,
+                }
+                values = {**preset_for("best", "clients"), "partition": "random"}
+                settings = settings_of_cell(collect, values, fixed)
+                name = f"{strategy}-{attack}-{attackers}-of-{clients}"
+                plan = [
+                    Planned(
+                        out / name / f"seed-{seed}",
+                        settings.model_copy(update={"seed": seed}),
+                        f"{name} seed-{seed}",
+                    )
+                    for seed in range(settings.seed, settings.seed + seeds)
+                ]
+                facts = {"strategy": strategy, "attack": attack}
+                cells.append(({**facts, "attackers": attackers, "clients": clients}, plan))
+    return cells
+
+
+def _defence(strategy: str, clients: int, attackers: int) -> dict[str, Any]:
+    """Give the settings that a row of the table stands for."""
+    known: dict[str, dict[str, Any]] = {
+        UNBOUNDED: {"strategy": "fedavg", "bound_norm": 0.0, "bound_weight": 0.0},
+        "trimmed-mean": {"strategy": strategy, "trim": attackers / clients},
+        "krum": {"strategy": strategy, "byzantine": attackers},
+        "multi-krum": {"strategy": strategy, "byzantine": attackers},
+    }
+    return known.get(strategy, {"strategy": strategy})
+
+
+def execute_attacks(
+    cells: Sequence[tuple[dict[str, Any], list[Planned]]], console: "Console", *, overwrite: bool
+) -> list[dict[str, Any]]:
+    """Make all runs but those that are finished; summarise each cell.
+
+    Raises
+    ------
+    ChorusError
+        If a run cannot start or go on; those before it are kept.
+    """
+    plan = [planned for _, own in cells for planned in own]
+    results = iter(execute(plan, console, resume=not overwrite, overwrite=overwrite))
+    return [{**facts, **summarise(list(islice(results, len(own))))} for facts, own in cells]
+
+
+def rows_of_attacks(summaries: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Lay out the UAR: a row a strategy, a column an attack; the first row is the header."""
+    columns = list(dict.fromkeys(map(_column, summaries)))
+    rows = [["strategy", *columns]]
+    for strategy in dict.fromkeys(summary["strategy"] for summary in summaries):
+        own = [summary for summary in summaries if summary["strategy"] == strategy]
+        rows.append([strategy, *(spread(s["mean"]["uar"], s["std"]["uar"]) for s in own)])
+    return rows
+
+
+def draw_attacks(summaries: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the UAR as bars, a group an attack; dots are the runs.
+
+    Raises
+    ------
+    StorageError
+        If the PNG cannot be written.
+    """
+    columns = list(dict.fromkeys(map(_column, summaries)))
+    strategies = list(dict.fromkeys(summary["strategy"] for summary in summaries))
+    width = 0.8 / len(strategies)
+    figure = _figure(11, 4.4)
+    axes = _axes(figure, "", "UAR on speakers nobody has heard")
+    for index, strategy in enumerate(strategies):
+        colour = LINE_COLOURS[index % len(LINE_COLOURS)]
+        own = [summary for summary in summaries if summary["strategy"] == strategy]
+        places = np.arange(len(own)) + (index + 0.5) * width - 0.4
+        heights = [summary["mean"]["uar"] for summary in own]
+        axes.bar(places, heights, 0.92 * width, color=colour, label=strategy, zorder=2)
+        for place, summary in zip(places.tolist(), own, strict=True):
+            each = summary["each"]["uar"]
+            axes.plot([place] * len(each), each, ".", color="black", markersize=3, zorder=3)
+    axes.set_xticks(range(len(columns)), [column.replace(", ", "\n") for column in columns])
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(_percent())
+    _chance(axes, 1 / len(summaries[0]["labels"]))
+    figure.legend(loc="outside upper center", ncols=len(strategies), frameon=False)
+    _save(figure, path)
+
+
+def _column(summary: dict[str, Any]) -> str:
+    """Name the column that a cell is in."""
+    clients = summary["clients"]
+    if summary["attack"] == "none":
+        return f"{clients} clients, honest"
+    return f"{summary['attackers']} of {clients}, {summary['attack']}"
