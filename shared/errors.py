@@ -4,7 +4,10 @@ Each kind has a stable exit code, listed with its remedy in ``docs/errors.md``. 
 sentence and the remedy, never a traceback (see :mod:`shared.command`).
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_SHOWN: Final = 200
+"""Characters of others' that an error repeats."""
 
 
 class ChorusError(Exception):
@@ -117,3 +120,8 @@ class FederationError(ChorusError):
 def reason_of(error: Exception) -> str:
     """Say in a line, for a sentence, why code that is not ours failed: type and first line."""
     return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")
+
+
+def shown(text: str) -> str:
+    """Make what others wrote fit for a sentence: short, and without control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_SHOWN])

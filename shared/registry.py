@@ -9,14 +9,11 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from shared.errors import SettingsError, reason_of
+from shared.errors import SettingsError, reason_of, shown
 
 T = TypeVar("T")
-
-_SHOWN: Final = 100
-"""Characters of a name that an error repeats."""
 
 
 class Registry(Generic[T]):
@@ -64,7 +61,7 @@ class Registry(Generic[T]):
     def missing(self, name: str) -> SettingsError:
         """Make the error that there is none of this name."""
         return SettingsError(
-            f"There is no {self.kind} {_shown(name)}; there are: {', '.join(self)}.",
+            f"There is no {self.kind} {shown(name)}; there are: {', '.join(self)}.",
             f"One of your own is named package.module:Name, or by an entry point of {self.group}.",
         )
 
@@ -79,9 +76,7 @@ class Registry(Generic[T]):
             If it is no such thing.
         """
         if name in iter(self) or ":" in name:
-            raise SettingsError(
-                f"There is a {self.kind} {_shown(name)} already, or it has a colon."
-            )
+            raise SettingsError(f"There is a {self.kind} {shown(name)} already, or it has a colon.")
         self._own[name] = self._check(thing)
 
     def put(self, name: str, thing: T) -> None:
@@ -130,7 +125,7 @@ class Registry(Generic[T]):
             if not found:
                 raise self.missing(name)
             point = found[0]
-        what = f"The {self.kind} {_shown(name)}"
+        what = f"The {self.kind} {shown(name)}"
         try:
             thing = _imported(point)
         except Exception as error:
@@ -153,7 +148,3 @@ def _imported(point: EntryPoint) -> Any:
         sys.path.append("")
         importlib.invalidate_caches()
     return point.load()
-
-
-def _shown(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name[:_SHOWN])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_client.device.stored import Stored, check, check_names
 from edge_client.device.stored_utterance import StoredUtterance
-from shared.errors import CorpusError
+from shared.errors import CorpusError, shown
 from shared.front_ends import front_end_of
 from shared.storage.files import open_file, replacing
 from shared.task import DEFAULT_TASK, FrontEndShape
@@ -101,7 +101,7 @@ def read(path: Path) -> Stored:
         raise CorpusError(f"There is no file {path}.") from error
     except Exception as error:  # NumPy and zipfile raise whatever comes of a damaged file
         told = getattr(error, "strerror", None) or str(error)
-        reason = told.partition("\n")[0].rstrip(".") or type(error).__name__
+        reason = shown(told.partition("\n")[0].rstrip(".")) or type(error).__name__
         raise CorpusError(
             f"{path} does not hold examples: {reason}.",
             "Give a file of `edge-client examples export`.",

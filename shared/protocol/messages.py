@@ -21,7 +21,7 @@ from pydantic import (
     ValidationError,
 )
 
-from shared.errors import ProtocolError
+from shared.errors import ProtocolError, shown
 from shared.protocol.topics import Name
 from shared.round_settings import LONGEST_NAME, LONGEST_ROUND, MOST_CLIENTS, MOST_ROUNDS
 from shared.task import DEFAULT_TASK, FEWEST_LABELS, MOST_LABELS, Task
@@ -53,9 +53,6 @@ MOST_EXAMPLES: Final = 10**9
 
 _LARGEST_LOSS: Final = 3.5e38
 """A mean of float32 losses is below it."""
-
-_SHOWN: Final = 200
-"""Characters of the other side that an error repeats."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 of a whole file, in hexadecimal."""
@@ -323,7 +320,7 @@ def _validated(adapter: "TypeAdapter[T]", payload: bytes) -> T:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "it"
         raise ProtocolError(
-            f"A message is wrong: {_shown(where)}: {_shown(first['msg'])}."
+            f"A message is wrong: {shown(where)}: {shown(first['msg'])}."
         ) from error
 
 
@@ -333,11 +330,6 @@ def _check_version(version: object) -> None:
     major = version.partition(".")[0]
     if major != str(MAJOR):
         raise ProtocolError(
-            f"The other side speaks protocol {_shown(version)}, this one {VERSION}.",
+            f"The other side speaks protocol {shown(version)}, this one {VERSION}.",
             "Install the same major version of chorus-edge on both sides.",
         )
-
-
-def _shown(text: str) -> str:
-    """Make what the other side wrote fit for a log: short, and without control characters."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:_SHOWN])

@@ -51,6 +51,16 @@ def test_what_is_exported_is_its_owner_s_alone_and_comes_back(path: Path) -> Non
     assert path.read_bytes()[-22:-18] == b"PK\x05\x06", "it ends where the archive ends"
 
 
+def test_a_damaged_archive_s_own_words_are_not_repeated_at_length(path: Path) -> None:
+    """Python's sentence on two names that differ holds both, whole."""
+    content = bytearray(path.read_bytes())
+    content[26:28] = b"\xff\x01"  # the first part's header: its name is longer than it is
+    path.write_bytes(content)
+    sentence = refused(path)
+    assert len(sentence) < len(str(path)) + 250
+    assert sentence.isprintable()
+
+
 def test_a_disk_without_room_is_said_before_anything_is_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,106 @@
+"""A fuzzer of everything that reads bytes from outside (:mod:`tests.fuzz.readers`).
+
+``python -m tests.fuzz.fuzz READER [options of libFuzzer] [folder of inputs]`` with atheris
+installed; READER is one of them, or ``decoders``: all that need no connection, chosen by the first
+byte. It begins with good inputs, and stops at the first one that does anything but be read or be
+refused, or when memory has grown. ``scripts/fuzz MINUTES`` lets each have its share of the time.
+"""
+
+import resource
+import sys
+from pathlib import Path
+from typing import Final
+
+import atheris
+
+with atheris.instrument_imports(include=["shared", "edge_client.device.archive", "soundfile"]):
+    from shared.errors import ChorusError
+    from tests.fuzz.readers import DECODERS, FOLDER, READERS, Reader
+
+MOST_MEMORY: Final = 3 << 30
+"""Bytes of addresses; an input that makes more be set aside is a find."""
+
+GROWTH: Final = 200 << 20
+"""Bytes that memory may grow by after the beginning: the fuzzer's own inputs take some."""
+
+BEGINNING: Final = 5_000
+LOOK_EVERY: Final = 1_000
+"""Inputs."""
+
+
+class Fuzzer:
+    """Gives inputs to a reader.
+
+    Parameters
+    ----------
+    reader
+        What reads them.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._read = reader.read
+        self._count = 0
+        self._memory = 0
+
+    def __call__(self, data: bytes) -> None:
+        """Give it one."""
+        problem = ""
+        try:
+            self._read(data)
+        except ChorusError as error:
+            problem = error.problem
+        assert not problem or problem.isprintable(), problem
+        assert len(problem) < 1000, problem
+        self._count += 1
+        if self._count == BEGINNING:
+            self._memory = _memory()
+        elif self._count > BEGINNING and self._count % LOOK_EVERY == 0:
+            assert _memory() < self._memory + GROWTH, "memory has grown"
+
+
+def all_decoders() -> Reader:
+    """Put all readers together that need no connection."""
+
+    def read(data: bytes) -> None:
+        READERS[DECODERS[data[0] % len(DECODERS) if data else 0]].read(data[1:])
+
+    def inputs() -> list[bytes]:
+        return [
+            bytes([number]) + data
+            for number, name in enumerate(DECODERS)
+            for data in READERS[name].inputs()
+        ]
+
+    return Reader(read, inputs)
+
+
+def main() -> None:
+    """Fuzz as the command line says."""
+    program, name, *options = sys.argv
+    reader = all_decoders() if name == "decoders" else READERS[name]
+    # Not libFuzzer's own limit: it takes the peak of the process that started this one for ours.
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    corpus = FOLDER / "inputs"
+    corpus.mkdir()
+    for number, data in enumerate(reader.inputs()):
+        (corpus / str(number)).write_bytes(data)
+    arguments = [
+        program,
+        "-rss_limit_mb=0",
+        "-max_len=8192",
+        "-len_control=0",
+        "-timeout=60",
+        *options,
+        str(corpus),
+    ]
+    atheris.Setup(arguments, Fuzzer(reader))
+    atheris.Fuzz()
+
+
+def _memory() -> int:
+    """Give the bytes that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+if __name__ == "__main__":
+    main()

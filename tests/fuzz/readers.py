@@ -1,0 +1,205 @@
+"""Everything that reads bytes from outside, and good bytes for each of it to begin with.
+
+A reader reads, or refuses with an error of the project; whatever else it does is a find.
+"""
+
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import soundfile
+
+from edge_client.device import archive
+from edge_client.device.stored import Stored
+from shared.architectures import architecture_of
+from shared.audio import read_clip
+from shared.codecs import CODECS, make_codec
+from shared.protocol.frames import Chunk
+from shared.protocol.messages import (
+    Accepted,
+    Announcement,
+    Offer,
+    Presence,
+    Want,
+    decode_reply,
+    decode_request,
+)
+from shared.protocol.part_file import PartFile, record_of
+from shared.task import DEFAULT_TASK
+from shared.update_file import UpdateFile, encode_update
+from shared.weights import load_weights, save_weights
+from tests.edge_client.device.heard import frames, recognised
+from tests.fuzz import strangers
+from tests.shared.codecs.models import SMALL, update
+
+DIGEST: Final = "ab" * 32
+
+_KEPT: Final = tempfile.TemporaryDirectory(prefix="fuzz-")
+
+FOLDER: Final = Path(_KEPT.name)
+"""For files that are read; it goes with the process."""
+
+_SOUNDS: Final = (
+    *("WAV PCM_16", "WAV FLOAT", "WAV ULAW", "WAV IMA_ADPCM", "WAVEX PCM_24", "W64 PCM_16"),
+    *("FLAC PCM_16", "OGG VORBIS", "AIFF PCM_16", "AU PCM_16", "CAF PCM_16", "MP3 MPEG_LAYER_III"),
+)
+
+
+class Reader(NamedTuple):
+    """What reads, and good bytes for it."""
+
+    read: Callable[[bytes], object]
+    inputs: Callable[[], list[bytes]]
+
+
+def read_frame(data: bytes) -> None:
+    """Read a frame."""
+    assert Chunk.decode(data).encode() == data
+
+
+def frame_inputs() -> list[bytes]:
+    """Make a frame."""
+    return [Chunk(DIGEST, 5, b"payload").encode()]
+
+
+def read_words(data: bytes) -> None:
+    """Read a message, as each that it may be."""
+    decoders = (Announcement.decode, Presence.decode, decode_request, decode_reply)
+    message = decoders[data[0] % len(decoders) if data else 0](data[1:])
+    assert type(message).decode(message.encode()) == message
+
+
+def words_inputs() -> list[bytes]:
+    """Make messages of several kinds."""
+    offer = Offer(
+        update=DIGEST, size=9, run=DIGEST[:32], round=1, model=DIGEST, codec="int8", examples=3
+    )
+    return [
+        bytes([kind]) + message.encode()
+        for kind, message in (
+            (1, Presence(state="online", examples=3)),
+            (2, offer),
+            (2, Want(file=DIGEST, ranges=[(0, 5), (7, 9)])),
+            (3, Accepted(update=DIGEST)),
+        )
+    ]
+
+
+def read_record(data: bytes) -> None:
+    """Read the record of a file that arrives in pieces."""
+    path = FOLDER / "part"
+    path.write_bytes(bytes(100))
+    record_of(path).write_bytes(data)
+    file = PartFile(path, 100, DIGEST)
+    assert file.durable.total <= 100
+    file.close()
+
+
+def record_inputs() -> list[bytes]:
+    """Make a record."""
+    path = FOLDER / "good"
+    part = PartFile(path, 100, DIGEST)
+    part.write(0, bytes(100))
+    part.flush()
+    part.close()
+    return [record_of(path).read_bytes()]
+
+
+def read_update(data: bytes) -> None:
+    """Read an update's file, as of each codec."""
+    names = list(CODECS)
+    codec = make_codec(names[data[0] % len(names) if data else 0])
+    assert UpdateFile(_written(data[1:]), codec, SMALL).check(1e6) <= 1e6
+
+
+def update_inputs() -> list[bytes]:
+    """Make an update of each codec."""
+    found, path = [], FOLDER / "good"
+    for number, name in enumerate(CODECS):
+        rng = np.random.default_rng(0)
+        encode_update(update(SMALL), SMALL, make_codec(name), rng).write(path)
+        found.append(bytes([number]) + path.read_bytes())
+    return found
+
+
+def read_model(data: bytes) -> None:
+    """Read a model's file: of an architecture that is known, or of the one that it names."""
+    path = _written(data[1:])
+    if data[:1] == b"\0":
+        assert load_weights(path, SMALL).shape == (SMALL.parameters,)
+    else:
+        load_weights(path)
+
+
+def model_inputs() -> list[bytes]:
+    """Make a small model, and the beginning of one that could be named in its file."""
+    path, tdnn = FOLDER / "good", architecture_of("tdnn", DEFAULT_TASK)
+    save_weights(path, update(SMALL), SMALL)
+    small = path.read_bytes()
+    save_weights(path, np.zeros(tdnn.parameters, np.float32), tdnn)
+    return [b"\0" + small, b"\1" + small, b"\1" + path.read_bytes()[:4096]]
+
+
+def read_archive(data: bytes) -> None:
+    """Read exported examples, as an import does."""
+    archive.read_for(_written(data), DEFAULT_TASK.front_end)
+
+
+def archive_inputs() -> list[bytes]:
+    """Make two examples, stored and compressed."""
+    path, known = FOLDER / "good", [recognised(), recognised()]
+    features = np.stack([np.pad(frames(seed, 2), ((0, 1), (0, 0))) for seed in range(2)])
+    stored = Stored(
+        DEFAULT_TASK.front_end, DEFAULT_TASK.names, tuple(known), features, np.full(2, 2, np.int32)
+    )
+    archive.write(path, stored)
+    with np.load(path) as arrays:
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **arrays)
+    return [path.read_bytes(), packed.getvalue()]
+
+
+def read_sound(data: bytes) -> None:
+    """Read a clip."""
+    samples = read_clip(_written(data))
+    assert samples.dtype == np.float32
+    assert np.abs(samples).max() <= 1
+
+
+def sound_inputs() -> list[bytes]:
+    """Make a short clip of each format."""
+    found = []
+    sound = 0.3 * np.sin(np.arange(800) / 5)
+    for form in _SOUNDS:
+        kind, subtype = form.split()
+        file = io.BytesIO()
+        soundfile.write(file, sound, 16_000, subtype, format=kind)
+        found.append(file.getvalue())
+    return found
+
+
+READERS: Final = {
+    "frame": Reader(read_frame, frame_inputs),
+    "words": Reader(read_words, words_inputs),
+    "record": Reader(read_record, record_inputs),
+    "update": Reader(read_update, update_inputs),
+    "model": Reader(read_model, model_inputs),
+    "archive": Reader(read_archive, archive_inputs),
+    "sound": Reader(read_sound, sound_inputs),
+    "page": Reader(strangers.to_page, strangers.page_inputs),
+    "broker": Reader(strangers.to_broker, strangers.broker_inputs),
+}
+"""By the names that the command line takes."""
+
+DECODERS: Final = [name for name in READERS if name not in ("page", "broker")]
+"""Those that need no connection."""
+
+
+def _written(data: bytes) -> Path:
+    """Write an input to a file."""
+    path = FOLDER / "input"
+    path.write_bytes(data)
+    return path
