@@ -12,12 +12,18 @@ from edge_client.simulation.pictures import LINE_COLOURS, _axes, _chance, _figur
 from edge_client.simulation.presets import preset_for
 from edge_client.simulation.report import spread
 from edge_client.simulation.study import Planned, execute, summarise
+from shared.round_settings import RoundSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_BOUNDS: Final = ("bound_norm", "bound_weight")
+
 UNBOUNDED: Final = "fedavg-unbounded"
 """FedAvg without bounds on what one client can do, to compare with."""
+
+BOUNDS: Final = {name: RoundSettings.model_fields[name].default for name in _BOUNDS}
+"""Those that an aggregator has by default."""
 
 FEDERATIONS: Final = ((5, 1), (10, 3))
 """Clients, and how many of them are dishonest."""
@@ -62,7 +68,7 @@ def plan_attacks(
                     "clients": clients,
                     "baseline": False,
                 }
-                values = {**preset_for("best", "clients"), "partition": "random"}
+                values = {**preset_for("best", "clients"), **BOUNDS, "partition": "random"}
                 settings = settings_of_cell(collect, values, fixed)
                 name = f"{strategy}-{attack}-{attackers}-of-{clients}"
                 plan = [
@@ -81,7 +87,7 @@ def plan_attacks(
 def _defence(strategy: str, clients: int, attackers: int) -> dict[str, Any]:
     """Give the settings that a row of the table stands for."""
     known: dict[str, dict[str, Any]] = {
-        UNBOUNDED: {"strategy": "fedavg", "bound_norm": 0.0, "bound_weight": 0.0},
+        UNBOUNDED: {"strategy": "fedavg", **dict.fromkeys(_BOUNDS, 0.0)},
         "trimmed-mean": {"strategy": strategy, "trim": attackers / clients},
         "krum": {"strategy": strategy, "byzantine": attackers},
         "multi-krum": {"strategy": strategy, "byzantine": attackers},

@@ -5,7 +5,11 @@ from typing import Any, Final
 from aggregator.strategies.fedadam import CHAU_GARCES
 from shared.errors import SettingsError
 
+_UNBOUNDED: Final[dict[str, Any]] = {"bound_norm": 0.0, "bound_weight": 0.0}
+"""All clients are honest, and count as the strategies' papers have it."""
+
 PAPER: Final[dict[str, Any]] = {
+    **_UNBOUNDED,
     "happy": "excited",
     "normalisation": "none",
     "protocol": "paper",
@@ -22,6 +26,7 @@ _PAPER_EXAMPLES: Final = {"random": 800, "clients": 800, "single-emotion": 900}
 """How many examples each client draws at most, by partition, in the paper's notebook."""
 
 _OURS: Final[dict[str, Any]] = {
+    **_UNBOUNDED,
     "normalisation": "device",
     "protocol": "speakers",
     "augmentation": True,

@@ -86,6 +86,7 @@ def test_the_study_has_each_strategy_under_each_attack(tmp_path: Path) -> None:
     assert plan[0].settings.trim == 0.3
     assert cells[12][1][0].settings.byzantine == 3
     assert cells[0][1][0].settings.bound_norm == 0
+    assert cells[12][1][0].settings.bound_norm == SimulationSettings().bound_norm > 0
     score = {"mean": {"uar": 0.5}, "std": {"uar": None}}
     rows = rows_of_attacks([{**facts, **score} for facts, _ in cells])
     assert rows[0][:3] == ["strategy", "5 clients, honest", "1 of 5, sign-flip"]
