@@ -23,7 +23,7 @@ from edge_client.hearing.segmentation import Segmenter
 from edge_client.hearing.settings import HearingSettings
 from edge_client.hearing.source import OnEvent, SoundSource
 from edge_client.settings import RunSettings
-from shared.command import log_to_stderr, progress_console
+from shared.command import log_to_stderr
 from shared.errors import AudioError, SettingsError, StorageError
 from shared.mqtt.addresses import split_address
 
@@ -225,15 +225,11 @@ def _print(lines: "queue.SimpleQueue[StoredUtterance]", *, as_json: bool, wait: 
 def _serve(device: Device, address: str, token: Path, stack: ExitStack) -> None:
     from edge_client.web.server import serve
     from shared.web.access import kept_token
-    from shared.web.link import qr_code
+    from shared.web.link import show_link
 
     server = serve(device, *split_address(address, _WEB_PORT), token=kept_token(token))
     stack.enter_context(closing(server))
-    console = progress_console()
-    console.print(f"The page: {server.address}", soft_wrap=True, markup=False)
-    if sys.stderr.isatty():
-        # Dark on light, as cameras want it, whatever the terminal's own colours are.
-        console.print(qr_code(server.address), soft_wrap=True, style="#ffffff on #000000")
+    show_link(server.address)
 
 
 def _end(*_: object) -> NoReturn:

@@ -4,23 +4,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from edge_client.settings import WEB_ADDRESS, RunSettings
 from shared.settings import options_of
+from shared.web.option import command_with_page
 
-
-class Command(TyperCommand):
-    """Lets ``--web`` stand alone, for which Typer has no way of its own."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put in what ``--web`` alone stands for."""
-        whole = []
-        for word, after in zip(args, [*args[1:], "-"], strict=True):
-            whole.append(word)
-            if word == "--web" and after.startswith("-"):
-                whole.append(WEB_ADDRESS)
-        return super().parse_args(ctx, whole)
+Command = command_with_page(WEB_ADDRESS)
+"""What makes the command, of ``--web`` alone too."""
 
 
 @options_of(RunSettings)

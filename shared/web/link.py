@@ -2,8 +2,11 @@
 
 import io
 import socket
+import sys
 from ipaddress import ip_address
 from urllib.parse import quote
+
+from shared.command import progress_console
 
 
 def link(host: str, port: int, token: str) -> str:
@@ -57,3 +60,12 @@ def qr_code(text: str) -> str:
     drawing = io.StringIO()
     segno.make_qr(text, error="l").terminal(drawing, border=2, compact=True)
     return drawing.getvalue()
+
+
+def show_link(address: str) -> None:
+    """Print the link to standard error, and in a terminal its QR code too."""
+    console = progress_console()
+    console.print(f"The page: {address}", soft_wrap=True, markup=False)
+    if sys.stderr.isatty():
+        # Dark on light, as cameras want it, whatever the terminal's own colours are.
+        console.print(qr_code(address), soft_wrap=True, style="#ffffff on #000000")

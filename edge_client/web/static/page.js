@@ -1,5 +1,7 @@
 // What the page shows, and what its buttons and keys do.
-import { listen, order, play, stop } from "./device.js";
+import { order, play, stop } from "./device.js";
+import { listen } from "./listen.js";
+import { ago, make, say, select as $ } from "./pieces.js";
 
 // Whoever reaches for a button just as a new utterance takes the old one's place means the old one.
 const SETTLING = 400;
@@ -11,10 +13,6 @@ const texts = await (await fetch("texts.json")).json();
 const language = texts.language;
 const percents = new Intl.NumberFormat(language, { style: "percent" });
 const decimals = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
-const ages = new Intl.RelativeTimeFormat(language, { style: "short" });
-
-const $ = (selector) => document.querySelector(selector);
-const say = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
 let state = { labels: [], recent: [], counts: {}, status: {}, paused: false };
 let chosen = null; // the utterance that its user went back to; null follows the newest
@@ -25,12 +23,6 @@ let away = true;
 let troubled = true; // the notice is about the device, and not about what its user wanted
 
 // ---- pieces ----
-
-function make(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-}
 
 function shape(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -62,13 +54,7 @@ function percent(utterance, name) {
   return found == null ? "" : percents.format(found);
 }
 
-function age(utterance) {
-  const seconds = (Date.now() + clockOffset - Date.parse(utterance.heard_at)) / 1000;
-  if (seconds < 45) return texts.just_now;
-  if (seconds < 3600) return ages.format(-Math.round(seconds / 60), "minute");
-  if (seconds < 86_400) return ages.format(-Math.round(seconds / 3600), "hour");
-  return ages.format(-Math.round(seconds / 86_400), "day");
-}
+const age = (utterance) => ago(Date.parse(utterance.heard_at), Date.now() + clockOffset, texts);
 
 const isKept = ({ id }) => id > 0;
 
@@ -334,7 +320,7 @@ document.addEventListener("keydown", (event) => {
 
 // ---- what the device tells ----
 
-listen({
+const told = {
   state(told) {
     const before = state.recent[0];
     const { problem } = told.status;
@@ -357,11 +343,12 @@ listen({
     const share = level === null || state.paused ? 0 : 1 - level / QUIETEST;
     $("#level i").style.setProperty("--share", Math.min(1, Math.max(0, share)));
   },
-  away(reason) {
-    away = troubled = true;
-    notify(reason);
-    showDevice();
-  },
+};
+
+listen(told, (reason) => {
+  away = troubled = true;
+  notify(reason);
+  showDevice();
 });
 
 // Who speaks to a computer, or types what was meant for elsewhere, can do without single keys.

@@ -8,7 +8,7 @@ import pytest
 from edge_client.web.server import serve
 from shared.task import DEFAULT_TASK, Task
 from shared.web.server import WebServer
-from tests.edge_client.web.browser import PHONE, Open, chromium
+from tests.browser import PHONE, Open, chromium
 from tests.edge_client.web.stand_in import StandIn
 
 if TYPE_CHECKING:

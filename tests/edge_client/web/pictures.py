@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_client.web.server import serve
-from tests.edge_client.web.browser import PHONE, chromium
+from tests.browser import PHONE, chromium
 from tests.edge_client.web.stand_in import StandIn
 
 HEARD = [

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pytest
 
 from shared.task import COLOURS, SHAPES, Task
-from tests.edge_client.web.browser import DESKTOP, PHONE, Open, row, shown, text
+from tests.browser import CONTRASTS, DESKTOP, PHONE, Open, text
+from tests.edge_client.web.browser import row, shown
 from tests.edge_client.web.stand_in import StandIn
 from tests.edge_client.web.tasks import task_of
 
@@ -62,40 +63,6 @@ SQUEEZED = """() => [...document.querySelectorAll("#rows .name, #counts span, #w
     return wide || each.getBoundingClientRect().height > 8 * parseFloat(fontSize);
   }).map((each) => each.textContent)"""
 """Texts that do not fit where they stand, or stand a few letters a line."""
-
-CONTRASTS = """() => {
-  const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
-  const light = (color, below) => {
-    canvas.fillStyle = below; canvas.fillRect(0, 0, 1, 1);
-    canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((value) => value / 255)
-      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    const colour = getComputedStyle(element).backgroundColor;
-    const none = colour === "rgba(0, 0, 0, 0)" && element.parentElement;
-    return none ? ground(element.parentElement) : colour;
-  };
-  const bad = [];
-  for (const element of document.querySelectorAll("body *")) {
-    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-    if (!own || !element.checkVisibility() || element.disabled) continue;
-    const text = getComputedStyle(element).color;
-    const one = light(text, "white");
-    const grounds = [ground(element)];
-    const bar = element.closest("#rows button")?.querySelector("i");
-    if (bar && element.tagName !== "KBD")
-      grounds.push([ground(element), getComputedStyle(bar).backgroundColor]);
-    for (const each of grounds) {
-      const other = Array.isArray(each) ? light(each[1], each[0]) : light(each, "white");
-      const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-      if (contrast < 4.5) bad.push(`${element.textContent.trim()}: ${contrast.toFixed(2)}`);
-    }
-  }
-  return bad;
-}"""
-"""Texts whose contrast with what is behind them is below 4.5 (WCAG 2.2, 1.4.3)."""
 
 
 def test_the_keyboard_reaches_every_button_and_shows_where_it_is(
@@ -161,13 +128,22 @@ GROUND_CONTRASTS = """(colours) => {
 
 def test_every_text_is_used_and_every_used_text_is_there() -> None:
     folder = files("edge_client.web") / "static"
+    common = files("shared.web") / "static"
     texts = json.loads((folder / "texts.json").read_text())
     source = "".join(
-        (folder / name).read_text()
-        for name in ("page.html", "refused.html", "page.js", "device.js")
+        (place / name).read_text()
+        for place, name in (
+            (folder, "page.html"),
+            (folder, "page.js"),
+            (folder, "device.js"),
+            (common, "refused.html"),
+            (common, "listen.js"),
+            (common, "pieces.js"),
+        )
     )
     python = "".join(
-        (files("edge_client.web") / name).read_text() for name in ("feed.py", "server.py")
+        file.read_text()
+        for file in (files("edge_client.web") / "feed.py", files("shared.web") / "files.py")
     )
     for name in texts:
         assert re.search(rf"(\$|texts\.|\"){name}\b", source + python), name

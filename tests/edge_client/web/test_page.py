@@ -9,7 +9,8 @@ from edge_client.web.feed import PAGE_KEYS
 from shared.errors import StorageError
 from shared.task import DEFAULT_TASK
 from shared.web.server import WebServer
-from tests.edge_client.web.browser import DESKTOP, Open, row, shown, text
+from tests.browser import DESKTOP, Open, text
+from tests.edge_client.web.browser import row, shown
 from tests.edge_client.web.stand_in import StandIn
 from tests.edge_client.web.tasks import EIGHT
 
@@ -185,7 +186,7 @@ def test_silence_and_an_error_together_open_one_new_connection(
         "  close() { this.open = false; } };"
         " window.fetch = () => new Promise((resolve) => { window.answer = resolve; }); }"
     )
-    page.evaluate("async () => (await import('./device.js')).listen({away() {}})")
+    page.evaluate("async () => (await import('./listen.js')).listen({}, () => {})")
     page.evaluate("() => { opened[0].dispatchEvent(new Event('error')); }")
     page.clock.run_for(13_000)  # silence is noticed before it is known why
     page.evaluate("() => answer({status: 503})")

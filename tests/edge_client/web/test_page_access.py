@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from edge_client.web.server import serve
 from shared.web.server import WebServer
-from tests.edge_client.web.browser import Open, row, shown, text
+from tests.browser import Open, text
+from tests.edge_client.web.browser import row, shown
 from tests.edge_client.web.stand_in import StandIn
 from tests.shared.web.client import Client
 

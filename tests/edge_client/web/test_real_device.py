@@ -16,7 +16,8 @@ from shared.audio import read_clip
 from shared.clip_search import clips_below
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import initial_weights, save_weights
-from tests.edge_client.web.browser import row, shown, text
+from tests.browser import text
+from tests.edge_client.web.browser import row, shown
 from tests.edge_client.web.tasks import EIGHT
 
 if TYPE_CHECKING:

@@ -1,0 +1,81 @@
+"""Chromium, for tests and pictures of pages."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PHONE: Final[dict[str, Any]] = {
+    "viewport": {"width": 360, "height": 640},
+    "has_touch": True,
+    "is_mobile": True,
+}
+DESKTOP: Final[dict[str, Any]] = {"viewport": {"width": 1280, "height": 800}}
+
+Open = Callable[..., "Page"]
+"""Opens the page, on a phone unless told otherwise."""
+
+
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    """Start it, or skip the test."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
+    program = os.environ.get("CHORUS_CHROMIUM") or shutil.which("chromium")
+    if program is None:
+        pytest.skip("no Chromium: apt install chromium, or name it with CHORUS_CHROMIUM")
+    with playwright.sync_playwright() as starter:
+        browser = starter.chromium.launch(
+            executable_path=program,
+            args=["--no-sandbox"],  # tests may run as root
+        )
+        yield browser
+        browser.close()
+
+
+def text(page: "Page", selector: str, expected: str) -> None:
+    """Wait until a text is where it should be."""
+    page.wait_for_function(
+        "([selector, text]) => document.querySelector(selector).innerText.includes(text)",
+        arg=[selector, expected],
+    )
+
+
+CONTRASTS = """() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+  const light = (color, below) => {
+    canvas.fillStyle = below; canvas.fillRect(0, 0, 1, 1);
+    canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((value) => value / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    const colour = getComputedStyle(element).backgroundColor;
+    const none = colour === "rgba(0, 0, 0, 0)" && element.parentElement;
+    return none ? ground(element.parentElement) : colour;
+  };
+  const bad = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || !element.checkVisibility() || element.disabled) continue;
+    const text = getComputedStyle(element).color;
+    const one = light(text, "white");
+    const grounds = [ground(element)];
+    const bar = element.closest("#rows button")?.querySelector("i");
+    if (bar && element.tagName !== "KBD")
+      grounds.push([ground(element), getComputedStyle(bar).backgroundColor]);
+    for (const each of grounds) {
+      const other = Array.isArray(each) ? light(each[1], each[0]) : light(each, "white");
+      const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+      if (contrast < 4.5) bad.push(`${element.textContent.trim()}: ${contrast.toFixed(2)}`);
+    }
+  }
+  return bad;
+}"""
+"""Texts whose contrast with what is behind them is below 4.5 (WCAG 2.2, 1.4.3)."""
