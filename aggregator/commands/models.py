@@ -102,7 +102,7 @@ def export(
 
     with _history(given, config) as history:
         version = history.find(number)
-        digest = version.digest if raw else version.average or version.digest
+        digest = version.digest if raw else version.exported
         files_of(history).export(digest, out)
     progress_console().print(
         f"The model of round {version.round} ({digest[:12]}) is in {out}.", soft_wrap=True

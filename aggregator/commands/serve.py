@@ -5,8 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from aggregator.server.settings import ServeSettings
+from aggregator.server.settings import WEB_ADDRESS, ServeSettings
 from shared.settings import options_of
+from shared.web.option import command_with_page
+
+Command = command_with_page(WEB_ADDRESS)
+"""What makes the command, of ``--web`` alone too."""
 
 
 @options_of(ServeSettings)
@@ -21,7 +25,7 @@ def serve(
 
     It goes on where it was: stop it, or kill it, and start it again with the same settings.
 
-    Example: aggregator serve --embedded-broker --rounds 20 --quorum 4
+    Example: aggregator serve --embedded-broker --rounds 20 --quorum 4 --web
     """
     from aggregator.server.run import serve as serve_federation
 

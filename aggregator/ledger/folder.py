@@ -27,6 +27,11 @@ class FederationFolder:
         return self.path / "lock"
 
     @property
+    def token(self) -> Path:
+        """What the link to the operator's page holds."""
+        return self.path / "token"
+
+    @property
     def models(self) -> Path:
         """Files of global models and of what strategies remember, named by their digests."""
         return self.path / "models"

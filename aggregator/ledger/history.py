@@ -71,6 +71,16 @@ class History:
         own = {name: settings[name] for name in TaskSettings.model_fields if name in settings}
         return TaskSettings.parse(own).task
 
+    @property
+    def changes(self) -> int:
+        """A number that is another one once another connection has written."""
+        return int(self._row("PRAGMA data_version")[0])
+
+    @property
+    def refused(self) -> int:
+        """How much was refused in all, also what has made way for newer refusals."""
+        return int(self._row("SELECT COALESCE(MAX(number), 0) FROM refusals")[0])
+
     def current(self) -> Version | None:
         """Give the current version of the global model; ``None`` before there is one."""
         return self._first(Version, "SELECT * FROM versions ORDER BY number DESC LIMIT 1")
@@ -166,8 +176,7 @@ class History:
 
     def update_totals(self) -> tuple[int, int]:
         """Count all accepted updates, and the bytes of their files."""
-        with self._mutex, database_errors(self.path):
-            row = self._connection.execute("SELECT COUNT(*), TOTAL(bytes) FROM updates").fetchone()
+        row = self._row("SELECT COUNT(*), TOTAL(bytes) FROM updates")
         return int(row[0]), int(row[1])
 
     def copy_to(self, path: Path) -> None:
@@ -176,16 +185,17 @@ class History:
             self._connection.execute("VACUUM INTO ?", (str(path),))
 
     def _fact(self, name: str) -> Any:
-        with self._mutex, database_errors(self.path):
-            row = self._connection.execute(
-                "SELECT value FROM facts WHERE name = ?", (name,)
-            ).fetchone()
+        row = self._row("SELECT value FROM facts WHERE name = ?", name)
         if row is None:
             raise FederationError(
                 f"The ledger {self.path} has been begun, but never served.",
                 "Start `aggregator serve` with it.",
             )
         return json.loads(row["value"])
+
+    def _row(self, query: str, *values: Any) -> Any:
+        with self._mutex, database_errors(self.path):
+            return self._connection.execute(query, values).fetchone()
 
     def _first(self, kind: type[Record], query: str, *values: Any) -> Record | None:
         return next(self._all(kind, query, *values), None)

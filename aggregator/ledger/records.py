@@ -43,6 +43,11 @@ class Model:
         """Digests of all its files."""
         return {name for name in (self.digest, self.average, self.control, self.memory) if name}
 
+    @property
+    def exported(self) -> str:
+        """Digest of what is exported: the running average where one is kept."""
+        return self.average or self.digest
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version(Model):

@@ -6,6 +6,25 @@ from aggregator.ledger.model_files import files_of
 from shared.errors import FederationError
 
 
+def kept_model(history: History, number: int) -> Version:
+    """Give the model after round ``number``.
+
+    Raises
+    ------
+    FederationError
+        If there is none, or its files are no longer kept, or damaged.
+    """
+    found = history.find(number)
+    files = files_of(history)
+    if not files.has(found):
+        raise FederationError(
+            f"The files of the model after round {number} are no longer kept.",
+            "`aggregator models list` shows which are; --keep-models says how many.",
+        )
+    files.check_all(found)
+    return found
+
+
 def roll_back(folder: FederationFolder, number: int) -> Version:
     """Make the model after round ``number`` current again, with what the strategy remembered then.
 
@@ -23,14 +42,7 @@ def roll_back(folder: FederationFolder, number: int) -> Version:
         or its files are no longer kept, or damaged.
     """
     with History(folder.ledger) as history:
-        to = history.find(number)
-        files = files_of(history)
-        if not files.has(to):
-            raise FederationError(
-                f"The files of the model after round {number} are no longer kept.",
-                "`aggregator models list` shows which are; --keep-models says how many.",
-            )
-        files.check_all(to)
+        to = kept_model(history, number)
     ledger = Ledger(folder.ledger)
     try:
         return ledger.roll_back(to)

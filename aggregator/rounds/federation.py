@@ -10,6 +10,7 @@ from typing import Self
 from aggregator.ledger import Counts, Ledger, Model, Version
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
+from aggregator.ledger.rollback import kept_model
 from aggregator.rounds.aggregation import next_model, read_updates
 from aggregator.rounds.scoring import mean_training_loss, summed_confusion
 from aggregator.rounds.synchronous import Closed, Interrupted, Opened, SynchronousRounds
@@ -161,6 +162,22 @@ class Federation:
         )
         for remark in remarks:
             log.warning("Round %d: %s", number, remark)
+        self._tidy()
+        return self.current
+
+    def roll_back(self, number: int) -> Version:
+        """Make the model after round ``number`` current again; safe on return.
+
+        A round under way is abandoned in the ledger: :attr:`rounds` has to be told.
+
+        Raises
+        ------
+        FederationError
+            If there is no such model, or its files are no longer kept, or damaged.
+        StorageError
+            If the disk is full.
+        """
+        self.current = self.ledger.roll_back(kept_model(self.ledger, number))
         self._tidy()
         return self.current
 

@@ -194,6 +194,19 @@ class SynchronousRounds:
         self.invited |= set(more)
         return self._opened()
 
+    def abandon(self) -> None:
+        """Take no more updates of the open round, which gets no model; :meth:`end` comes next.
+
+        Raises
+        ------
+        ValueError
+            If no round is open.
+        """
+        if self.phase != "open":
+            raise ValueError(f"no round is open: {self.phase}")
+        self.phase = "aggregating"
+        self.wake_at = None
+
     def end(self, now: float) -> Step:
         """Learn that the closed round has its model, or was given up: the next one may begin.
 

@@ -5,7 +5,8 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from typing import Final
 
 from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
 from aggregator.ledger import Version
@@ -19,10 +20,13 @@ from shared.architectures import architecture_of
 from shared.command import log_to_stderr, progress_console
 from shared.errors import StorageError
 from shared.inference import Inference
+from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import PLAIN_PORT, BrokerSettings
 from shared.randomness import stream
 from shared.task_settings import options_for
 from shared.weights import initial_weights
+
+_WEB_PORT: Final = 8766
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +73,10 @@ def serve(
                 handler.addFilter(screen.filter)
         else:
             log.info("%s", _begins(settings, federation))
-        _Serving(settings, federation, screen, make).run()
+        serving = _Serving(settings, federation, screen, make)
+        if settings.web:
+            _serve_page(settings, federation, serving.roll_back, stack)
+        serving.run()
         after = _ends(settings, federation)
     if screen:
         console.print(after, soft_wrap=True, markup=False)
@@ -124,6 +131,10 @@ class _Serving:
             on_change=self._say_who_is_waited_for,
         )
 
+    def roll_back(self, number: int) -> Version:
+        """Go back to the model after a round."""
+        return self._service.roll_back(number)
+
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._service.stop())
@@ -148,6 +159,27 @@ class _Serving:
         if state.phase == "finished" and state.ready and not self._bid_farewell:
             self._bid_farewell = True
             log.info("Round %d was the last; devices fetch its model now.", state.number)
+
+
+def _serve_page(
+    settings: ServeSettings,
+    federation: Federation,
+    roll_back: Callable[[int], Version],
+    stack: ExitStack,
+) -> None:
+    """Serve the operator's page until the federation is served no more."""
+    from aggregator.web.server import serve as serve_page
+    from shared.web.link import show_link
+
+    page = serve_page(
+        federation.folder,
+        lambda: look(federation, time.monotonic()),
+        roll_back,
+        *split_address(settings.web or "", _WEB_PORT),
+        devices=settings.metrics_devices,
+    )
+    stack.enter_context(closing(page))
+    show_link(page.address)
 
 
 def _begins(settings: ServeSettings, federation: Federation) -> str:

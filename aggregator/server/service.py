@@ -7,6 +7,7 @@ to their files; what waits for the disk, for the network, and long arithmetic, r
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from aggregator.server.flood_gate import FloodGate
 from aggregator.server.probe import Probe
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
-from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
+from shared.errors import BrokerError, ChorusError, FederationError, ProtocolError, StorageError
 from shared.loop import Action, Loop
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.connection import Connection
@@ -59,6 +60,9 @@ _NAMED: Final = 10
 
 _SAY_AGAIN: Final = 1.0
 """Seconds between two sentences on who is online: five hundred devices come one after the other."""
+
+_LONGEST_WAIT: Final = 20.0
+"""Seconds that a person waits for what the service is to do."""
 
 
 class Service:
@@ -167,6 +171,37 @@ class Service:
     def stop(self) -> None:
         """End :meth:`run` soon; may be called from any thread, and in a signal's handler."""
         self._loop.stop()
+
+    def roll_back(self, number: int) -> Version:
+        """Make the model after round ``number`` current again; called from any other thread.
+
+        An open round is abandoned, and the next one begins with that model.
+
+        Raises
+        ------
+        FederationError
+            If there is no such model or its files are no longer kept, if a round is being
+            aggregated, or the service does not come to it.
+        StorageError
+            If the disk is full.
+        """
+        outcome: Future[Version] = Future()
+
+        def do() -> None:
+            # Whoever asked may have given up waiting.
+            if outcome.set_running_or_notify_cancel():
+                try:
+                    outcome.set_result(self._roll_back(number))
+                except ChorusError as error:
+                    outcome.set_exception(error)
+
+        self._loop.put(do)
+        try:
+            return outcome.result(_LONGEST_WAIT)
+        except TimeoutError:
+            if not outcome.cancel():
+                return outcome.result()
+            raise FederationError("The aggregator is too busy.", "Try again later.") from None
 
     @property
     def _leave_at(self) -> float | None:
@@ -374,6 +409,22 @@ class Service:
             self._announce()
         self._follow(step)
         self._changed()
+
+    def _roll_back(self, number: int) -> Version:
+        rounds = self._rounds
+        if rounds.phase == "aggregating" or self._unwritten:
+            raise FederationError(
+                f"Round {rounds.number} is being written down.", "Try again in a moment."
+            )
+        version = self._federation.roll_back(number)
+        if rounds.phase == "open":
+            rounds.abandon()
+            self._aggregated(rounds.number, None)
+        else:
+            self._serve_files()
+            self._announce()
+            self._changed()
+        return version
 
     def _announce(self) -> None:
         """Tell everybody where the federation stands; again whenever the connection is back."""

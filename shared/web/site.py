@@ -99,7 +99,10 @@ class Site:
         # The page itself and not a redirection to it: a browser that follows a link from another
         # site would not send the strict cookie along with that.
         token = request.query_params.get("token", "") if path == ENTRY else ""
-        welcome = let_in or path in self._open_paths or self._access.token_fits(token)
+        # A program, such as one that collects figures, brings the token in a header.
+        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        fits = self._access.token_fits(token) or self._access.token_fits(bearer)
+        welcome = let_in or path in self._open_paths or fits
         return None if welcome else self._refused
 
     def _gate_of_orders(self, request: Request, *, let_in: bool) -> Response | None:

@@ -1,6 +1,6 @@
 // What the page shows, and what its buttons and keys do.
-import { order, play, stop } from "./device.js";
-import { listen } from "./listen.js";
+import { play, stop } from "./sounds.js";
+import { listen, order } from "./listen.js";
 import { ago, make, say, select as $ } from "./pieces.js";
 
 // Whoever reaches for a button just as a new utterance takes the old one's place means the old one.

@@ -1,4 +1,4 @@
-// The events of a page's server.
+// The server at the other end: its events, our orders.
 
 // A little more than two of its heartbeats: then it is away.
 const LONGEST_SILENCE = 12_000;
@@ -52,5 +52,23 @@ async function reason() {
     return { 401: "is_refused", 503: "is_crowded" }[answer.status] ?? "is_away";
   } catch {
     return "is_away";
+  }
+}
+
+// Resolves to what the server answered, with `problem` if something went wrong: a key of the texts,
+// or the server's own sentence.
+export async function order(name, content = {}, patience = 10_000) {
+  try {
+    const answer = await fetch(`do/${name}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(content),
+      signal: AbortSignal.timeout(patience),
+    });
+    const told = await answer.json();
+    if (answer.ok) return told;
+    return { problem: answer.status === 401 ? "is_refused" : (told.problem ?? "not_done") };
+  } catch {
+    return { problem: "not_reached" };
   }
 }

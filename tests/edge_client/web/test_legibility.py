@@ -135,7 +135,7 @@ def test_every_text_is_used_and_every_used_text_is_there() -> None:
         for place, name in (
             (folder, "page.html"),
             (folder, "page.js"),
-            (folder, "device.js"),
+            (folder, "sounds.js"),
             (common, "refused.html"),
             (common, "listen.js"),
             (common, "pieces.js"),

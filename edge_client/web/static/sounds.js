@@ -1,22 +1,4 @@
-// The device at the other end: our orders, its sounds.
-
-// Resolves to {problem, id}: what went wrong (a key of the texts, or the device's own sentence), and
-// which utterance was meant if the device knows better than the page.
-export async function order(name, content = {}) {
-  try {
-    const answer = await fetch(`do/${name}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(content),
-      signal: AbortSignal.timeout(10_000),
-    });
-    const told = await answer.json();
-    if (answer.ok) return told;
-    return { problem: answer.status === 401 ? "is_refused" : (told.problem ?? "not_done") };
-  } catch {
-    return { problem: "not_reached" };
-  }
-}
+// The sounds of the device at the other end.
 
 let player;
 

@@ -1,0 +1,176 @@
+"""How a federation does, as figures that Prometheus collects."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from aggregator.web.overview import Overview, Snapshot
+from aggregator.web.standing import Look
+from shared.errors import MissingPartError
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""Of the text that :meth:`Metrics.text` gives (Prometheus, Exposition formats)."""
+
+DAY: Final = 24 * 3600.0
+"""Seconds without a word after which a device counts as away for a day."""
+
+_PHASES: Final = ("waiting", "open", "aggregating", "finished")
+
+
+class Metrics:
+    """The figures of a federation, read when they are asked for.
+
+    Parameters
+    ----------
+    overview
+        What the ledger tells.
+    look
+        Says where the federation stands.
+    free
+        Gives the bytes that are free where the federation is kept.
+    devices
+        Whether to tell of each device by its name.
+    clock
+        Gives the time, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        overview: Overview,
+        look: Look,
+        free: Callable[[], int],
+        *,
+        devices: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._overview = overview
+        self._look = look
+        self._free = free
+        self._devices = devices
+        self._clock = clock
+
+    def text(self) -> bytes:
+        """Write the figures in Prometheus' text format.
+
+        Raises
+        ------
+        MissingPartError
+            If prometheus-client is not installed.
+        FederationError, StorageError
+            If the ledger cannot be read.
+        """
+        try:
+            from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+        except ImportError as error:
+            raise MissingPartError(
+                "Figures for Prometheus need prometheus-client, which is not installed.",
+                "pip install 'chorus-edge[server]'.",
+            ) from error
+        registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=registry)
+        registry.register(_Collector(list(self._metrics(self._overview.read()))))
+        return generate_latest(registry)
+
+    def _metrics(self, snapshot: Snapshot) -> Iterator["Metric"]:
+        yield from self._round(snapshot)
+        yield from self._clients(snapshot)
+        yield from _totals(snapshot)
+        yield from _scores(snapshot)
+        yield _gauge("disk_free_bytes", "Free where the federation is kept.", self._free())
+        if self._devices:
+            yield from _by_device(snapshot)
+
+    def _round(self, snapshot: Snapshot) -> Iterator["Metric"]:
+        now = self._look()
+        yield _gauge("round", "The current round or, while waiting, the next one.", now.number)
+        phases = {phase: float(phase == now.phase) for phase in _PHASES}
+        yield _gauge("phase", "1 for what the federation is doing now.", phases, "phase")
+        yield _gauge("round_updates", "Updates of the round that count.", now.counted)
+        yield _gauge("round_updates_wanted", "Updates that close the round.", now.wanted)
+        longest = float(self._overview.settings["round_seconds"])
+        yield _gauge("round_longest_seconds", "From a round's opening to its deadline.", longest)
+        if snapshot.rounds:
+            opened = snapshot.rounds[0][0].opened
+            yield _gauge("round_opened_timestamp_seconds", "When the newest round opened.", opened)
+        if snapshot.versions:
+            made = snapshot.versions[0].created
+            yield _gauge("model_timestamp_seconds", "When the current model was made.", made)
+
+    def _clients(self, snapshot: Snapshot) -> Iterator["Metric"]:
+        now, clients = self._clock(), snapshot.clients
+        numbers = {
+            "known": len(clients),
+            "present": sum(client.present for client in clients),
+            "ready": self._look().ready,
+            "away_a_day": sum(
+                not client.present and now - client.last_seen > DAY for client in clients
+            ),
+        }
+        text = "Devices: ever seen, there, ready to train, away for a day."
+        yield _gauge("devices", text, numbers, "state")
+
+
+class _Collector:
+    """Gives metrics to a registry of prometheus-client."""
+
+    def __init__(self, metrics: Sequence["Metric"]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Sequence["Metric"]:
+        """Give them."""
+        return self._metrics
+
+
+def _totals(snapshot: Snapshot) -> Iterator["Metric"]:
+    yield _counter("rounds", "Rounds that have ended, by how.", snapshot.ended, "state")
+    yield _counter("updates", "Updates accepted.", snapshot.codec_updates, "codec")
+    yield _counter("update_bytes", "Bytes of accepted updates.", snapshot.codec_bytes, "codec")
+    yield _counter("refusals", "What was refused of devices.", snapshot.refused)
+    up = sum(client.bytes_up for client in snapshot.clients)
+    down = sum(client.bytes_down for client in snapshot.clients)
+    text = "Bytes of updates that arrived, and of models that were sent."
+    yield _counter("transferred_bytes", text, {"up": up, "down": down}, "direction")
+
+
+def _scores(snapshot: Snapshot) -> Iterator["Metric"]:
+    for name, text in (
+        ("uar", "UAR, on the devices' held-out examples, of the model the round began with."),
+        ("validation", "UAR of the round's model on the validation corpus."),
+        ("loss", "Mean training loss of the round."),
+    ):
+        told = [value for point in snapshot.course if (value := getattr(point, name)) is not None]
+        if told:
+            yield _gauge(f"newest_{name}", f"{text} Of the newest round that told it.", told[-1])
+
+
+def _by_device(snapshot: Snapshot) -> Iterator["Metric"]:
+    seen = {client.name: client.last_seen for client in snapshot.clients}
+    examples = {client.name: float(client.examples) for client in snapshot.clients}
+    text = "When something of the device arrived last."
+    yield _gauge("device_last_seen_timestamp_seconds", text, seen, "device")
+    yield _gauge("device_examples", "Labelled examples it says it has.", examples, "device")
+    yield _gauge("device_uar", "UAR on its held-out examples.", snapshot.scores, "device")
+
+
+def _gauge(name: str, text: str, value: Any, label: str = "") -> "Metric":
+    from prometheus_client.core import GaugeMetricFamily
+
+    return _filled(GaugeMetricFamily, name, text, value, label)
+
+
+def _counter(name: str, text: str, value: Any, label: str = "") -> "Metric":
+    from prometheus_client.core import CounterMetricFamily
+
+    return _filled(CounterMetricFamily, name, text, value, label)
+
+
+def _filled(kind: Any, name: str, text: str, value: Any, label: str) -> "Metric":
+    """Make a metric of one value, or of one for each value of a label."""
+    metric: Metric = kind(f"chorus_{name}", text, labels=[label] if label else [])
+    values = value.items() if label else [(None, value)]
+    for each, number in values:
+        metric.add_metric([each] if label else [], number)  # type: ignore[attr-defined] # of both
+    return metric

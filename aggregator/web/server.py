@@ -1,0 +1,71 @@
+"""Serves the page of a federation."""
+
+import shutil
+from importlib.resources import files
+
+from aggregator.ledger import History
+from aggregator.ledger.folder import FederationFolder
+from aggregator.web.feed import Feed
+from aggregator.web.metrics import Metrics
+from aggregator.web.overview import Overview
+from aggregator.web.routes import RollBack, routes
+from aggregator.web.standing import Look
+from shared.web.access import Access, kept_token
+from shared.web.files import PageFiles
+from shared.web.link import link
+from shared.web.server import WebServer, listen
+
+
+def serve(
+    folder: FederationFolder,
+    look: Look,
+    roll_back: RollBack,
+    host: str,
+    port: int,
+    *,
+    devices: bool = False,
+) -> WebServer:
+    """Serve the page of a federation, in threads of its own.
+
+    Parameters
+    ----------
+    folder
+        Where the federation lies; its ledger has been begun.
+    look
+        Says where it stands.
+    roll_back
+        Goes back to an earlier model.
+    host
+        Name or address to listen at: ``127.0.0.1`` for this machine only, ``0.0.0.0`` for its
+        network too.
+    port
+        Port; 0 takes a free one.
+    devices
+        Whether ``/metrics`` tells of each device by its name.
+
+    Returns
+    -------
+    WebServer
+        With the link to the page; ends with its ``close()``.
+
+    Raises
+    ------
+    SettingsError
+        If the port is in use or not allowed, or the host is not this machine's.
+    FederationError
+        If the ledger cannot be read.
+    """
+    access = Access(kept_token(folder.token), host)
+    listener = listen(host, port)
+    history = History(folder.ledger)
+    overview = Overview(history)
+    feed = Feed(overview, look)
+    metrics = Metrics(overview, look, lambda: shutil.disk_usage(folder.path).free, devices=devices)
+    page = PageFiles(files("aggregator.web") / "static")
+    site = page.site(routes(overview, feed, metrics, roll_back, page.answers), access)
+
+    def end() -> None:
+        feed.close()
+        history.close()
+
+    return WebServer(site, listener, link(host, listener.getsockname()[1], access.token), end)
