@@ -176,7 +176,7 @@ def _serve_page(
         lambda: look(federation, time.monotonic()),
         roll_back,
         *split_address(settings.web or "", _WEB_PORT),
-        devices=settings.metrics_devices,
+        name_devices=settings.metrics_devices,
     )
     stack.enter_context(closing(page))
     show_link(page.address)

@@ -61,9 +61,6 @@ _NAMED: Final = 10
 _SAY_AGAIN: Final = 1.0
 """Seconds between two sentences on who is online: five hundred devices come one after the other."""
 
-_LONGEST_WAIT: Final = 20.0
-"""Seconds that a person waits for what the service is to do."""
-
 
 class Service:
     """Runs a federation through a broker until its last round, or until it is stopped.
@@ -172,10 +169,17 @@ class Service:
         """End :meth:`run` soon; may be called from any thread, and in a signal's handler."""
         self._loop.stop()
 
-    def roll_back(self, number: int) -> Version:
-        """Make the model after round ``number`` current again; called from any other thread.
+    def roll_back(self, number: int, patience: float = 20.0) -> Version:
+        """Make the model after a round current again; called from any other thread.
 
         An open round is abandoned, and the next one begins with that model.
+
+        Parameters
+        ----------
+        number
+            The round.
+        patience
+            Seconds to wait until the service comes to it.
 
         Raises
         ------
@@ -197,7 +201,7 @@ class Service:
 
         self._loop.put(do)
         try:
-            return outcome.result(_LONGEST_WAIT)
+            return outcome.result(patience)
         except TimeoutError:
             if not outcome.cancel():
                 return outcome.result()

@@ -152,8 +152,8 @@ class Feed:
             ],
             "traffic": {
                 "codecs": [
-                    {"codec": plain(name), "updates": number, "bytes": snapshot.codec_bytes[name]}
-                    for name, number in snapshot.codec_updates.items()
+                    {"codec": plain(name), "updates": number, "bytes": snapshot.tally.bytes[name]}
+                    for name, number in snapshot.tally.updates.items()
                 ],
                 "up": sum(client.bytes_up for client in snapshot.clients),
                 "down": sum(client.bytes_down for client in snapshot.clients),
@@ -230,7 +230,7 @@ def _devices(snapshot: Snapshot) -> dict[str, Any]:
             "trains": client.trains,
             "seen": _milliseconds(client.last_seen),
             "examples": client.examples,
-            "score": snapshot.scores.get(client.name),
+            "score": snapshot.tally.scores.get(client.name),
             "updates": client.updates,
             "up": client.bytes_up,
             "down": client.bytes_down,

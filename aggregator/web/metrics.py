@@ -1,7 +1,9 @@
 """How a federation does, as figures that Prometheus collects."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aggregator.web.overview import Overview, Snapshot
@@ -29,9 +31,9 @@ class Metrics:
         What the ledger tells.
     look
         Says where the federation stands.
-    free
-        Gives the bytes that are free where the federation is kept.
-    devices
+    folder
+        Where the federation is kept.
+    name_devices
         Whether to tell of each device by its name.
     clock
         Gives the time, in seconds since 1970.
@@ -41,15 +43,15 @@ class Metrics:
         self,
         overview: Overview,
         look: Look,
-        free: Callable[[], int],
+        folder: Path,
         *,
-        devices: bool = False,
+        name_devices: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._overview = overview
         self._look = look
-        self._free = free
-        self._devices = devices
+        self._folder = folder
+        self._name_devices = name_devices
         self._clock = clock
 
     def text(self) -> bytes:
@@ -79,8 +81,9 @@ class Metrics:
         yield from self._clients(snapshot)
         yield from _totals(snapshot)
         yield from _scores(snapshot)
-        yield _gauge("disk_free_bytes", "Free where the federation is kept.", self._free())
-        if self._devices:
+        free = shutil.disk_usage(self._folder).free
+        yield _gauge("disk_free_bytes", "Free where the federation is kept.", free)
+        if self._name_devices:
             yield from _by_device(snapshot)
 
     def _round(self, snapshot: Snapshot) -> Iterator["Metric"]:
@@ -126,8 +129,8 @@ class _Collector:
 
 def _totals(snapshot: Snapshot) -> Iterator["Metric"]:
     yield _counter("rounds", "Rounds that have ended, by how.", snapshot.ended, "state")
-    yield _counter("updates", "Updates accepted.", snapshot.codec_updates, "codec")
-    yield _counter("update_bytes", "Bytes of accepted updates.", snapshot.codec_bytes, "codec")
+    yield _counter("updates", "Updates accepted.", snapshot.tally.updates, "codec")
+    yield _counter("update_bytes", "Bytes of accepted updates.", snapshot.tally.bytes, "codec")
     yield _counter("refusals", "What was refused of devices.", snapshot.refused)
     up = sum(client.bytes_up for client in snapshot.clients)
     down = sum(client.bytes_down for client in snapshot.clients)
@@ -152,7 +155,7 @@ def _by_device(snapshot: Snapshot) -> Iterator["Metric"]:
     text = "When something of the device arrived last."
     yield _gauge("device_last_seen_timestamp_seconds", text, seen, "device")
     yield _gauge("device_examples", "Labelled examples it says it has.", examples, "device")
-    yield _gauge("device_uar", "UAR on its held-out examples.", snapshot.scores, "device")
+    yield _gauge("device_uar", "UAR on its held-out examples.", snapshot.tally.scores, "device")
 
 
 def _gauge(name: str, text: str, value: Any, label: str = "") -> "Metric":

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aggregator.ledger import (
     ClientRecord,
@@ -65,6 +65,27 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """What accepted updates add up to.
+
+    Attributes
+    ----------
+    updates, bytes
+        How many there are, and bytes of their files, by codec.
+    scores
+        UAR on each client's own held-out examples, when it last told.
+    """
+
+    updates: Counter[str] = field(default_factory=Counter)
+    bytes: Counter[str] = field(default_factory=Counter)
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def copy(self) -> "Tally":
+        """Copy it, to count on."""
+        return Tally(self.updates.copy(), self.bytes.copy(), self.scores.copy())
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What the ledger told at one moment.
 
@@ -82,14 +103,12 @@ class Snapshot:
         The newest, the newest first.
     course
         All rounds that have ended.
-    scores
-        UAR of each client's own held-out examples, when it last told.
+    tally
+        Of all accepted updates.
     model_scores
         UAR of each version that was scored.
     confusion
         Of the newest version that was scored.
-    codec_updates, codec_bytes
-        Accepted updates and bytes of their files, by codec.
     """
 
     clients: Sequence[ClientRecord]
@@ -99,11 +118,9 @@ class Snapshot:
     refused: int
     versions: Sequence[Version]
     course: Sequence[Point]
-    scores: Mapping[str, float]
+    tally: Tally
     model_scores: Mapping[int, float]
     confusion: Confusion | None
-    codec_updates: Mapping[str, int]
-    codec_bytes: Mapping[str, int]
 
 
 class Overview:
@@ -133,10 +150,8 @@ class Overview:
         self._snapshot: Snapshot | None = None
         self._ended: Counter[str] = Counter()
         self._course: list[Point] = []
-        self._scores: dict[str, float] = {}
+        self._tally = Tally()
         self._model_scores: dict[int, float] = {}
-        self._codec_updates: Counter[str] = Counter()
-        self._codec_bytes: Counter[str] = Counter()
 
     def read(self) -> Snapshot:
         """Give what the ledger tells now; the same object while nothing has changed in it.
@@ -173,33 +188,39 @@ class Overview:
             validation = self._uar(made.validation)
             if validation is not None:
                 self._model_scores[made.number] = validation
-        for update in updates:
-            self._codec_updates[update.codec] += 1
-            self._codec_bytes[update.codec] += update.bytes
-            own = self._uar(summed_confusion([update], self.settings["most_examples"]))
-            if own is not None:
-                self._scores[update.client] = own
+        self._count(updates, self._tally)
         self._ended[record.state] += 1
         self._course.append(Point(record.number, record.loss, uar, validation))
 
     def _gather(self) -> Snapshot:
         history = self.history
         records = history.rounds(_ROUNDS)
+        rounds = [(record, history.updates(record.number)) for record in records]
         versions = history.versions(_VERSIONS)
+        tally = self._tally.copy()
+        for record, updates in rounds[:1]:
+            if record.ended is None:
+                self._count(updates, tally)
         return Snapshot(
             clients=history.clients(),
-            rounds=[(record, history.updates(record.number)) for record in records],
+            rounds=rounds,
             ended=dict(self._ended),
             refusals=history.refusals(_REFUSALS),
             refused=history.refused,
             versions=versions,
             course=tuple(self._course),
-            scores=dict(self._scores),
+            tally=tally,
             model_scores=dict(self._model_scores),
             confusion=self._confusion(records, versions),
-            codec_updates=dict(self._codec_updates),
-            codec_bytes=dict(self._codec_bytes),
         )
+
+    def _count(self, updates: Sequence[UpdateRecord], tally: Tally) -> None:
+        for update in updates:
+            tally.updates[update.codec] += 1
+            tally.bytes[update.codec] += update.bytes
+            own = self._uar(summed_confusion([update], self.settings["most_examples"]))
+            if own is not None:
+                tally.scores[update.client] = own
 
     def _confusion(
         self, records: Sequence[RoundRecord], versions: Sequence[Version]

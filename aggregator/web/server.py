@@ -1,6 +1,5 @@
 """Serves the page of a federation."""
 
-import shutil
 from importlib.resources import files
 
 from aggregator.ledger import History
@@ -23,7 +22,7 @@ def serve(
     host: str,
     port: int,
     *,
-    devices: bool = False,
+    name_devices: bool = False,
 ) -> WebServer:
     """Serve the page of a federation, in threads of its own.
 
@@ -40,7 +39,7 @@ def serve(
         network too.
     port
         Port; 0 takes a free one.
-    devices
+    name_devices
         Whether ``/metrics`` tells of each device by its name.
 
     Returns
@@ -60,7 +59,7 @@ def serve(
     history = History(folder.ledger)
     overview = Overview(history)
     feed = Feed(overview, look)
-    metrics = Metrics(overview, look, lambda: shutil.disk_usage(folder.path).free, devices=devices)
+    metrics = Metrics(overview, look, folder.path, name_devices=name_devices)
     page = PageFiles(files("aggregator.web") / "static")
     site = page.site(routes(overview, feed, metrics, roll_back, page.answers), access)
 

@@ -48,6 +48,19 @@ def answer(rounds: SynchronousRounds, clients: list[str] | tuple[str, ...]) -> S
     return last
 
 
+def test_a_round_that_is_abandoned_takes_no_more_and_the_next_one_opens() -> None:
+    rounds, step = opened(rules())
+    with pytest.raises(ValueError, match="no round is open"):
+        SynchronousRounds(rules()).abandon()
+    rounds.accept(step.invited[0])
+    rounds.abandon()
+    assert rounds.judge(step.invited[1], 1) == "late"
+    assert rounds.tick(1e6) is None, "its deadline is gone"
+    assert isinstance(following := rounds.end(200), Opened)
+    assert following.number == 2
+    assert rounds.counted == frozenset()
+
+
 def test_a_round_opens_when_the_quorum_is_there() -> None:
     rounds = SynchronousRounds(rules(quorum=3))
     assert rounds.start(0) is None

@@ -1,0 +1,112 @@
+"""A staged federation, its page, and a browser that opens it."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aggregator.ledger import Version
+from aggregator.rounds.federation import Federation
+from aggregator.server.screen import look
+from aggregator.web.server import serve
+from shared.errors import FederationError
+from shared.web.server import WebServer
+from tests.aggregator.web.staged import enter, settings_of, stage
+from tests.browser import PHONE, Open, chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+@dataclass
+class Served:
+    """A federation that is there, without a network, and its page."""
+
+    federation: Federation
+    server: WebServer = field(init=False)
+    busy: bool = False
+
+    def roll_back(self, number: int) -> Version:
+        """Go back, as the service does it; or say that this is no moment for it."""
+        if self.busy:
+            raise FederationError("Round 12 is being written down.", "Try again in a moment.")
+        version = self.federation.roll_back(number)
+        self.federation.rounds.abandon()
+        self.federation.rounds.end(time.monotonic())
+        return version
+
+
+Serve = Callable[..., Served]
+"""Stages and serves a federation of so many devices."""
+
+
+@pytest.fixture
+def serve_staged(tmp_path: Path) -> Iterator[Serve]:
+    begun: list[Served] = []
+
+    def serve_staged(devices: int = 5, rounds: int = 12, **more: Any) -> Served:
+        folder = tmp_path / "state"
+        stage(folder, devices, rounds)
+        federation = Federation(settings_of(folder, devices))
+        federation.rounds.start(time.monotonic())
+        enter(federation, devices)
+        served = Served(federation)
+        served.server = serve(
+            federation.folder,
+            lambda: look(federation, time.monotonic()),
+            served.roll_back,
+            "127.0.0.1",
+            0,
+            **more,
+        )
+        begun.append(served)
+        return served
+
+    yield serve_staged
+    for served in begun:
+        served.server.close()
+        served.federation.close()
+
+
+@pytest.fixture
+def served(serve_staged: Serve) -> Served:
+    """Serve a federation of five."""
+    return serve_staged()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator["Browser"]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser says in its console."""
+    return []
+
+
+@pytest.fixture
+def open_page(browser: "Browser", complaints: list[str]) -> Iterator[Open]:
+    """Open a page; whatever the test does must not violate the page's policy."""
+    contexts = []
+
+    def open_page(address: str, **screen: Any) -> "Page":
+        context = browser.new_context(**(screen or PHONE))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        page.wait_for_selector("#devices li:not(.hint)")
+        page.wait_for_selector("#refusals li")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not [complaint for complaint in complaints if "Content Security Policy" in complaint]

@@ -1,0 +1,99 @@
+"""The figures that Prometheus collects, and what is made of them in ``deploy/``."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.aggregator.web.conftest import Serve, Served
+from tests.shared.web.client import Answer, Client
+
+DEPLOY = Path(__file__).parents[3] / "deploy" / "prometheus"
+
+
+def ask(served: Served) -> Answer:
+    """Ask as Prometheus does: with the token, and without a cookie."""
+    token = (served.federation.folder.path / "token").read_text()
+    return Client(served.server).ask("GET", "/metrics", Authorization=f"Bearer {token}")
+
+
+def samples(served: Served) -> dict[tuple[str, ...], float]:
+    """Read all figures, by their names and the values of their labels."""
+    answer = ask(served)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.body.decode())
+        for sample in family.samples
+    }
+
+
+def test_the_figures_are_those_of_the_ledger(served: Served) -> None:
+    found = samples(served)
+    assert found["chorus_round",] == 12
+    assert found["chorus_phase", "open"] == 1
+    assert found["chorus_phase", "waiting"] == 0
+    assert found["chorus_round_updates",] == 2
+    assert found["chorus_round_updates_wanted",] == 4
+    assert found["chorus_rounds_total", "done"] == 11
+    assert found["chorus_updates_total", "int8"] == 46
+    assert found["chorus_refusals_total",] == 1
+    assert found["chorus_devices", "known"] == 5
+    assert found["chorus_devices", "present"] == 4
+    assert found["chorus_devices", "ready"] == 3
+    assert found["chorus_devices", "away_a_day"] == 1
+    assert found["chorus_newest_loss",] == pytest.approx(0.408, abs=0.001)
+    assert found["chorus_disk_free_bytes",] > 0
+    assert found["process_resident_memory_bytes",] > 0
+
+
+def test_no_label_is_a_device(served: Served) -> None:
+    assert "kitchen" not in ask(served).body.decode()
+
+
+def test_devices_are_told_of_when_asked_for(serve_staged: Serve) -> None:
+    found = samples(serve_staged(name_devices=True))
+    assert found["chorus_device_examples", "kitchen"] == 12
+    assert 0 < found["chorus_device_uar", "kitchen"] <= 1
+
+
+def test_the_figures_are_for_those_who_have_the_token(served: Served) -> None:
+    client = Client(served.server)
+    assert client.ask("GET", "/metrics").status == 401
+    assert client.ask("GET", "/metrics", Authorization="Bearer wrong-wrong-wrong").status == 401
+    assert client.ask("POST", "/do/rollback", b"{}", Authorization="Bearer x").status == 401
+    assert client.enter().ask("GET", "/metrics").status == 200
+
+
+def _names(served: Served) -> set[str]:
+    return {name for name, *_ in samples(served)}
+
+
+def test_the_rules_and_the_board_ask_for_figures_that_there_are(
+    serve_staged: Serve,
+) -> None:
+    names = _names(serve_staged(name_devices=True))
+    rules = (DEPLOY / "rules.yml").read_text()
+    alerts = re.findall(r"- alert: (\w+)", rules)
+    board = json.loads((DEPLOY / "board.json").read_text())
+    asked = re.findall(r"expr: (.+)", rules)
+    assert len(asked) == len(alerts) > 3
+    asked += [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    for expression in asked:
+        used = set(re.findall(r"\b(?:chorus|process)_\w+", expression))
+        assert used or "up{" in expression, expression
+        assert used <= names | {"chorus_newest_validation"}, expression  # needs a corpus
+    documents = (DEPLOY.parents[1] / "docs" / "operator.md").read_text()
+    assert all(name in documents for name in alerts)
+
+
+def test_prometheus_takes_the_rules() -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is missing (apt-get install prometheus)")
+    subprocess.run(["promtool", "check", "rules", DEPLOY / "rules.yml"], check=True)
+    subprocess.run(["promtool", "test", "rules", DEPLOY / "rules-test.yml"], check=True)
