@@ -2,11 +2,11 @@
 import { make, say } from "./pieces.js";
 
 const WIDTH = 560;
-const HEIGHT = 150;
+const HEIGHT = 160;
 const LEFT = 38;
 const RIGHT = 10;
-const TOP = 8;
-const BOTTOM = 22;
+const TOP = 12;
+const BOTTOM = 30;
 
 function draw(tag, attributes, text) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
