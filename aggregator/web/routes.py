@@ -63,7 +63,6 @@ def routes(
     files
         Each file's path and answer.
     """
-
     models = files_of(overview.history)
 
     def export(request: Request) -> Response:
