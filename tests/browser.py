@@ -38,6 +38,35 @@ def chromium() -> Iterator["Browser"]:
         browser.close()
 
 
+@contextmanager
+def pages(browser: "Browser", complaints: list[str]) -> Iterator[Open]:
+    """Open pages by their addresses; whatever is done there must not violate their policy.
+
+    Parameters
+    ----------
+    browser
+        The browser.
+    complaints
+        Grows with what the browser says in its console.
+    """
+    contexts = []
+
+    def open_page(address: str, **screen: Any) -> "Page":
+        context = browser.new_context(**(screen or PHONE))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not [complaint for complaint in complaints if "Content Security Policy" in complaint]
+
+
 def text(page: "Page", selector: str, expected: str) -> None:
     """Wait until a text is where it should be."""
     page.wait_for_function(

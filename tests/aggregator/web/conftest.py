@@ -15,7 +15,7 @@ from aggregator.web.server import serve
 from shared.errors import FederationError
 from shared.web.server import WebServer
 from tests.aggregator.web.staged import enter, settings_of, stage
-from tests.browser import PHONE, Open, chromium
+from tests.browser import Open, chromium, pages
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -92,21 +92,12 @@ def complaints() -> list[str]:
 @pytest.fixture
 def open_page(browser: "Browser", complaints: list[str]) -> Iterator[Open]:
     """Open a page; whatever the test does must not violate the page's policy."""
-    contexts = []
+    with pages(browser, complaints) as open_any:
 
-    def open_page(address: str, **screen: Any) -> "Page":
-        context = browser.new_context(**(screen or PHONE))
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(address)
-        page.wait_for_selector("#devices li:not(.hint)")
-        page.wait_for_selector("#refusals li")
-        return page
+        def open_page(address: str, **screen: Any) -> "Page":
+            page = open_any(address, **screen)
+            page.wait_for_selector("#devices li:not(.hint)")
+            page.wait_for_selector("#refusals li")
+            return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not [complaint for complaint in complaints if "Content Security Policy" in complaint]
+        yield open_page

@@ -8,7 +8,7 @@ import pytest
 from edge_client.web.server import serve
 from shared.task import DEFAULT_TASK, Task
 from shared.web.server import WebServer
-from tests.browser import PHONE, Open, chromium
+from tests.browser import Open, chromium, pages
 from tests.edge_client.web.stand_in import StandIn
 
 if TYPE_CHECKING:
@@ -48,20 +48,11 @@ def complaints() -> list[str]:
 @pytest.fixture
 def open_page(browser: "Browser", server: WebServer, complaints: list[str]) -> Iterator[Open]:
     """Open the page; whatever the test does must not violate the page's policy."""
-    contexts = []
+    with pages(browser, complaints) as open_any:
 
-    def open_page(**screen: Any) -> "Page":
-        context = browser.new_context(**(screen or PHONE))
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(server.address)
-        page.wait_for_selector("[data-state=listening]")
-        return page
+        def open_page(**screen: Any) -> "Page":
+            page = open_any(server.address, **screen)
+            page.wait_for_selector("[data-state=listening]")
+            return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not [complaint for complaint in complaints if "Content Security Policy" in complaint]
+        yield open_page
