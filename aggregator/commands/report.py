@@ -73,7 +73,7 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
     """Lay out what :func:`status_of` gave, for a terminal."""
     from rich.table import Table
 
-    model, updates, now = status["model"], status["updates"], datetime.now(UTC)
+    model, updates, now = status["model"], status["updates"], _now()
     facts = Table(show_header=False, box=None)
     facts.add_row("federation", f"{status['federation']} (run {status['run'][:8]})")
     facts.add_row("model", f"{status['architecture']}, {_described(model)}")
@@ -81,7 +81,7 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
     facts.add_row("rounds", f"{status['strategy']}, {status['rounds_wanted']} wanted")
     facts.add_row("updates", f"{updates['accepted']} accepted, {updates['bytes'] / _MB:.1f} MB")
     yield facts
-    rounds = Table("round", "state", "updates", "invited", "loss", "UAR before", "seconds", "note")
+    rounds = _table("round", "state", "updates", "invited", "loss", "UAR before", "seconds")
     for entry in reversed(status["rounds"][:_SHOWN]):
         rounds.add_row(
             str(entry["round"]),
@@ -91,11 +91,16 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
             _decimals(entry["loss"], 4),
             _decimals(entry["base_uar"], 3),
             _decimals(entry["seconds"], 1),
-            entry["note"],
         )
     if status["rounds"]:
         yield rounds
-    clients = Table("client", "there", "last seen", "examples", "updates", "MB up", "MB down")
+    notes = _table("round", "why it was abandoned")
+    for entry in reversed(status["rounds"][:_SHOWN]):
+        if entry["note"]:
+            notes.add_row(str(entry["round"]), entry["note"])
+    if notes.rows:
+        yield notes
+    clients = _table("client", "there", "last seen", "examples", "updates", "MB up", "MB down")
     for entry in status["clients"]:
         clients.add_row(
             entry["name"],
@@ -108,10 +113,12 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
         )
     if status["clients"]:
         yield clients
-    refusals = Table("refused", "client", "round", "reason", "what it was told")
+    refusals = _table("refused", "client", "round", "reason", "what it was told")
     for entry in reversed(status["refusals"][:_SHOWN]):
         number = "" if entry["round"] is None else str(entry["round"])
-        refusals.add_row(entry["at"], entry["client"], number, entry["reason"], entry["sentence"])
+        refusals.add_row(
+            _ago(entry["at"], now), entry["client"], number, entry["reason"], entry["sentence"]
+        )
     if status["refusals"]:
         yield refusals
 
@@ -127,20 +134,19 @@ def models_of(history: History, files: ModelFiles) -> list[dict[str, Any]]:
 
 def models_table(models: list[dict[str, Any]]) -> "Table":
     """Lay out what :func:`models_of` gave, for a terminal."""
-    from rich.table import Table
-
-    table = Table("round", "version", "origin", "of version", "digest", "MB", "UAR", "file", "made")
+    table, now = _table("round", "version", "from", "digest", "MB", "UAR", "file", "made"), _now()
     for place, model in enumerate(models):
+        kept = "kept" if model["kept"] else "removed"
+        origins = {"initial": "the start", "rollback": f"back to {model['parent']}"}
         table.add_row(
             str(model["round"]),
-            f"{model['version']}{' (current)' if place == 0 else ''}",
-            model["origin"],
-            str(model["parent"] or ""),
+            str(model["version"]),
+            origins.get(model["origin"], f"version {model['parent']}"),
             model["digest"][:12],
             f"{model['bytes'] / _MB:.1f}",
             _decimals(model["uar"], 3),
-            "kept" if model["kept"] else "removed",
-            model["created"],
+            "current" if place == 0 else kept,
+            _ago(model["created"], now),
         )
     return table
 
@@ -161,9 +167,7 @@ def ancestry_of(history: History, version: Version) -> list[dict[str, Any]]:
 
 def ancestry_table(entries: list[dict[str, Any]]) -> "Table":
     """Lay out what :func:`ancestry_of` gave, for a terminal."""
-    from rich.table import Table
-
-    table = Table("version", "round", "origin", "digest", "strategy", "updates")
+    table = _table("version", "round", "origin", "digest", "strategy", "updates")
     for entry in entries:
         updates = (
             f"{u['client']} {u['digest'][:12]} ({u['examples']})" for u in entry.get("updates", [])
@@ -246,6 +250,19 @@ def _described(model: dict[str, Any] | None) -> str:
         return "none yet"
     uar = f", UAR {model['uar']:.3f} ({model['scored_on']})" if model["uar"] is not None else ""
     return f"of round {model['round']}, {model['digest'][:12]}, {model['bytes'] / _MB:.1f} MB{uar}"
+
+
+def _table(*columns: str) -> "Table":
+    """Begin a table without lines between its columns: 80 of a terminal hold it."""
+    from rich import box
+    from rich.table import Column, Table
+
+    heads = [Column(name, overflow="fold") for name in columns]
+    return Table(*heads, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _decimals(value: float | None, places: int) -> str:

@@ -41,3 +41,4 @@ def status(
     console = Console(highlight=False, markup=False)
     for table in status_tables(found):
         console.print(table)
+        console.print()

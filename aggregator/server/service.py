@@ -301,13 +301,9 @@ class Service:
         if there and not fits:
             sentence = "It is of another task, and not invited to rounds."
             self._rejections.about(client, sentence)
-        self._see(
-            client,
-            present=there,
-            trains=trains,
-            examples=presence.examples,
-            software=presence.software,
-        )
+        # Who is away says nothing of itself: what it said last stays.
+        said = {"examples": presence.examples, "software": presence.software} if there else {}
+        self._see(client, present=there, trains=trains, **said)
         if trains:
             self._rounds.roster.come(client)
             self._follow(self._rounds.look(self._loop.clock()))

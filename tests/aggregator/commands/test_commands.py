@@ -1,6 +1,7 @@
 """``aggregator status`` and ``aggregator models``, beside a running federation and without one."""
 
 import json
+import re
 import subprocess
 import sys
 from datetime import datetime
@@ -92,6 +93,30 @@ def test_the_tables_show_it(federation: Federation) -> None:
     assert all(text in out for text in (*CLIENTS, "1 of 4", "uninvited", "0.750"))
     assert "current" in run("models", "list").stdout
     assert federation.current.digest[:12] in run("models", "show").stdout
+
+
+def test_the_tables_are_readable_at_80_columns(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation.ledger.abandon_round(3, "rolled back to the model of round 1")
+    federation.ledger.roll_back(federation.ledger.find(1))
+    monkeypatch.setenv("COLUMNS", "80")
+    status, models = run("status").stdout, run("models", "list").stdout
+    assert max(map(len, (status + models).splitlines())) <= 80
+    for row in (
+        r"1\s+done\s+4 of 4\s+4\s+0\.5000\s+0\.750\s+\d+\.\d",
+        r"3\s+rolled back to the model of round 1",
+        r"anna\s+yes\s+\d+ s ago\s+40\s+3\s+1\.5\s+0\.0",
+        r"\d+ s ago\s+mallory\s+3\s+uninvited\s+You are not invited\.",
+    ):
+        assert re.search(rf"^{row}\s*$", status, re.MULTILINE), row
+    digest = federation.ledger.find(1).digest[:12]
+    for row in (
+        rf"1\s+4\s+back to 2\s+{digest}\s+\d\.\d\s+current\s+\d+ s ago",
+        r"2\s+3\s+version 2\s+\w{12}\s+\d\.\d\s+kept\s+\d+ s ago",
+        r"0\s+1\s+the start\s+\w{12}\s+\d\.\d\s+0\.750\s+kept\s+\d+ s ago",
+    ):
+        assert re.search(rf"^{row}\s*$", models, re.MULTILINE), row
 
 
 def test_models_are_listed_with_their_scores(federation: Federation) -> None:

@@ -180,6 +180,19 @@ def test_who_is_gone_or_may_not_train_is_not_counted_and_a_break_forgets_all(
     assert there == [1, 0, 0, 0]
 
 
+def test_of_who_is_gone_it_is_known_what_it_said_last(alone: Serves) -> None:
+    seen: list[Any] = []
+    alone.play(
+        alone.connection.connect,
+        *(alone.says("anna", examples=7, software="chorus-edge 9"), 10.0),
+        *(alone.says("anna", state="offline", examples=0), 10.0),
+        lambda: seen.extend(alone.federation.ledger.clients()),
+    )
+    (anna,) = seen
+    assert (anna.present, anna.trains) == (False, False)
+    assert (anna.examples, anna.software) == (7, "chorus-edge 9")
+
+
 def test_a_client_of_another_task_is_not_invited(
     alone: Serves, caplog: pytest.LogCaptureFixture
 ) -> None:
