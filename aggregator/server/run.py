@@ -64,21 +64,20 @@ def serve(
             port = settings.broker.port or PLAIN_PORT
             own = EmbeddedBroker(settings.part(EmbeddedBrokerSettings), port)
             stack.enter_context(own)
-        screen = None
+        serving = _Serving(settings, federation, make)
+        if settings.web:
+            # Before the screen, which would be drawn over the link.
+            _serve_page(settings, federation, serving.roll_back, stack)
         if console.is_terminal and not console.is_dumb_terminal:
             console.print(_begins(settings, federation), soft_wrap=True, markup=False)
-            screen = stack.enter_context(Screen(federation, console))
-        if screen:
+            serving.screen = stack.enter_context(Screen(federation, console))
             for handler in logging.getLogger().handlers:
-                handler.addFilter(screen.filter)
+                handler.addFilter(serving.screen.filter)
         else:
             log.info("%s", _begins(settings, federation))
-        serving = _Serving(settings, federation, screen, make)
-        if settings.web:
-            _serve_page(settings, federation, serving.roll_back, stack)
         serving.run()
         after = _ends(settings, federation)
-    if screen:
+    if serving.screen:
         console.print(after, soft_wrap=True, markup=False)
     else:
         log.info("%s", after)
@@ -116,12 +115,11 @@ class _Serving:
         self,
         settings: ServeSettings,
         federation: Federation,
-        screen: Screen | None,
         make: Callable[..., Service],
     ) -> None:
         self._settings = settings
         self._federation = federation
-        self._screen = screen
+        self.screen: Screen | None = None
         self._told = ""
         self._bid_farewell = False
         self._service = make(
@@ -141,8 +139,8 @@ class _Serving:
         self._service.run(forever=self._settings.stay)
 
     def _round_ended(self, number: int, version: Version | None) -> None:
-        if self._screen:
-            self._screen.end_round(number)
+        if self.screen:
+            self.screen.end_round(number)
         if found := ended(self._federation, number):
             names = self._settings.task.names
             scores = scores_of(version.validation, names) if version else None
@@ -152,7 +150,7 @@ class _Serving:
 
     def _say_who_is_waited_for(self) -> None:
         state = look(self._federation, time.monotonic())
-        if not self._screen and state.waiting != self._told:
+        if not self.screen and state.waiting != self._told:
             self._told = state.waiting
             if self._told:
                 log.info("%s", self._told)
