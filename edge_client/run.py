@@ -80,7 +80,7 @@ def run_device(settings: RunSettings) -> None:
                 closing(HomeAssistant(device, settings.home_assistant, settings.client))
             )
         if settings.web:
-            _serve(device, settings.web, DeviceFolder(settings.folder).token, stack)
+            _serve(device, settings, settings.web, stack)
         (_show if shown else _print_all)(device, settings, stack)
 
 
@@ -222,12 +222,14 @@ def _print(lines: "queue.SimpleQueue[StoredUtterance]", *, as_json: bool, wait: 
         sys.stdout.flush()
 
 
-def _serve(device: Device, address: str, token: Path, stack: ExitStack) -> None:
+def _serve(device: Device, settings: RunSettings, address: str, stack: ExitStack) -> None:
     from edge_client.web.server import serve
     from shared.web.access import kept_token
     from shared.web.link import show_link
 
-    server = serve(device, *split_address(address, _WEB_PORT), token=kept_token(token))
+    host, port = split_address(address, _WEB_PORT)
+    token = kept_token(DeviceFolder(settings.folder).token)
+    server = serve(device, host, port, name=settings.part(FederationSettings).name, token=token)
     stack.enter_context(closing(server))
     show_link(server.address)
 

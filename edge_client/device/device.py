@@ -12,10 +12,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from edge_client.device import opening, training_set
 from edge_client.device.events import Audience, DeviceEvent
+from edge_client.device.lately import Week, by_week
 from edge_client.device.latest import SOUNDS, Latest
 from edge_client.device.recognising import Recognising
 from edge_client.device.settings import DeviceSettings
@@ -34,6 +35,9 @@ from shared.weights import Weights
 __all__ = ["Device", "DeviceEvent"]  # whoever looks on needs both
 
 _log = logging.getLogger(__name__)
+
+_MOST_ANSWERS: Final = 2000
+"""Answers, the newest, that are looked at to say how the device has done."""
 
 
 class Device:
@@ -184,6 +188,10 @@ class Device:
     def counts(self) -> dict[str, int]:
         """Count the utterances of each label, ``unlabelled`` and ``discarded``."""
         return self._store.counts()
+
+    def lately(self) -> list[Week]:
+        """Count by week how many answers said that the device was right."""
+        return by_week(self._store.answered(_MOST_ANSWERS))
 
     def sound(self, identifier: int) -> Samples | None:
         """Give an utterance's sound (16 kHz) while it is in memory, that is, for the last 20."""

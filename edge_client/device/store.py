@@ -181,6 +181,12 @@ class ExampleStore:
         query = "SELECT * FROM recognitions WHERE NOT discarded ORDER BY id DESC LIMIT ?"
         return [recognition_of(row) for row in self._database.rows(query, limit)]
 
+    def answered(self, most: int) -> list[StoredUtterance]:
+        """List the newest that were recognised and have a label, the newest first."""
+        query = "SELECT * FROM recognitions WHERE probabilities IS NOT NULL AND label IS NOT NULL "
+        rows = self._database.rows(query + "AND NOT discarded ORDER BY id DESC LIMIT ?", most)
+        return [recognition_of(row) for row in rows]
+
     def counts(self) -> dict[str, int]:
         """Count the utterances of each label, ``unlabelled`` and ``discarded``.
 

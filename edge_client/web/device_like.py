@@ -1,7 +1,7 @@
 """What the page needs to know of a device."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,6 +42,22 @@ class StoredUtteranceLike(Protocol):
         """Whether the person threw it away: it is not shown."""
 
 
+class WeekLike(Protocol):
+    """How well the device did in a week."""
+
+    @property
+    def begins(self) -> date:
+        """Its Monday."""
+
+    @property
+    def answered(self) -> int:
+        """Answers to what was recognised."""
+
+    @property
+    def right(self) -> int:
+        """Those that confirm it."""
+
+
 class DeviceLike(Protocol):
     """A device that listens; each of its methods may be called from any thread.
 
@@ -74,6 +90,9 @@ class DeviceLike(Protocol):
 
     def counts(self) -> Mapping[Any, int]:
         """Count the labelled examples of each label."""
+
+    def lately(self) -> Sequence[WeekLike]:
+        """Tell how well it did in the last weeks, the newest first."""
 
     def sound(self, identifier: int, /) -> NDArray[np.float32] | None:
         """Give an utterance's sound, 16 kHz mono in ±1, while it is still in memory."""

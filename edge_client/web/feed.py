@@ -43,12 +43,15 @@ class Feed:
     ----------
     device
         The device.
+    name
+        What the device is called; empty if nothing.
     silence
         Seconds after which a page is told the level at the latest.
     """
 
-    def __init__(self, device: DeviceLike, silence: float = HEARTBEAT) -> None:
+    def __init__(self, device: DeviceLike, name: str = "", silence: float = HEARTBEAT) -> None:
         self._device = device
+        self._name = name
         self._labels = _labels_of(device.task)
         self._broadcast = Broadcast(self._tell_level, silence)
         self._closed = False
@@ -125,6 +128,11 @@ class Feed:
                 if not each.discarded
             ],
             "counts": dict(device.counts()),
+            "name": self._name,
+            "weeks": [
+                {"begins": week.begins, "answered": week.answered, "right": week.right}
+                for week in device.lately()
+            ],
             "status": status,
             "paused": device.paused,
         }

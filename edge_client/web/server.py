@@ -17,6 +17,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8765,
     *,
+    name: str = "",
     token: str | None = None,
     bounds: Bounds | None = None,
 ) -> WebServer:
@@ -31,6 +32,8 @@ def serve(
         network too.
     port
         Port; 0 takes a free one.
+    name
+        What the device is called; it stands beside the page's title.
     token
         At least 16 characters that the link holds and that let a browser in; drawn if not given.
     bounds
@@ -51,7 +54,7 @@ def serve(
     listener = listen(host, port)
     folder = files("edge_client.web") / "static"
     page = PageFiles(folder)
-    feed = Feed(device)
+    feed = Feed(device, name)
     site = page.site(routes(device, feed, page.answers), access)
     address = link(host, listener.getsockname()[1], access.token)
     return WebServer(site, listener, address, feed.close, bounds)

@@ -5,6 +5,7 @@ import { ago, make, say, select as $ } from "./pieces.js";
 
 // Whoever reaches for a button just as a new utterance takes the old one's place means the old one.
 const SETTLING = 400;
+const GUIDED = 8; // examples until which the page says how to begin
 const MOST_IN_A_COLUMN = 5;
 const LONGEST_IN_LARGE = 8;
 const QUIETEST = -60;
@@ -14,7 +15,9 @@ const language = texts.language;
 const percents = new Intl.NumberFormat(language, { style: "percent" });
 const decimals = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
 
-let state = { labels: [], recent: [], counts: {}, status: {}, paused: false };
+const dates = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", timeZone: "UTC" });
+
+let state = { labels: [], recent: [], counts: {}, weeks: [], name: "", status: {}, paused: false };
 let chosen = null; // the utterance that its user went back to; null follows the newest
 let shown = null; // the utterance on the card
 let playing = null;
@@ -116,7 +119,9 @@ function show() {
   if (before && shown && before.id !== shown.id && shown.id !== chosen) settle();
   showList();
   showDevice();
-  document.title = shown ? `${word(newest.predicted)} · ${texts.title}` : texts.title;
+  showWeeks();
+  $("h1").textContent = state.name ? `${texts.title} · ${state.name}` : texts.title;
+  document.title = shown ? `${word(newest.predicted)} · ${$("h1").textContent}` : $("h1").textContent;
 }
 
 function settle() {
@@ -212,6 +217,21 @@ function showDevice() {
   document.body.dataset.state = away ? "away" : state.status.state;
   $("#state").textContent = texts.states[away ? "away" : state.status.state] ?? state.status.state;
   $("#pause span").textContent = state.paused ? texts.resume : texts.pause;
+}
+
+// Weeks begin on Mondays, by the device's clock.
+function showWeeks() {
+  const weeks = state.weeks.map(({ begins, answered, right }) => {
+    const monday = Date.parse(begins);
+    const title = Date.now() + clockOffset - monday < 7 * 86_400_000 ? texts.this_week : say(texts.week, { date: dates.format(monday) });
+    const bar = make("i", {}, make("i"));
+    bar.firstChild.style.setProperty("--share", right / answered);
+    const told = `${say(texts.week_right, { right: decimals.format(right), answered: decimals.format(answered) })} · ${percents.format(right / answered)}`;
+    return make("li", {}, make("span", { textContent: title }), make("b", { textContent: told }), bar);
+  });
+  $("#weeks").replaceChildren(...(weeks.length ? weeks : [make("li", { className: "hint", textContent: texts.no_weeks })]));
+  const examples = state.labels.reduce((sum, { name }) => sum + (state.counts[name] ?? 0), 0);
+  $("#guide").hidden = away || examples >= GUIDED;
 }
 
 function notify(problem) {

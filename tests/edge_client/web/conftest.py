@@ -27,8 +27,14 @@ def device(task: Task) -> StandIn:
 
 
 @pytest.fixture
-def server(device: StandIn) -> Iterator[WebServer]:
-    server = serve(device, port=0)
+def name() -> str:
+    """What the device is called; a test may give it a name."""
+    return ""
+
+
+@pytest.fixture
+def server(device: StandIn, name: str) -> Iterator[WebServer]:
+    server = serve(device, port=0, name=name)
     yield server
     server.close()
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from edge_client.device.lately import Week
 from edge_client.web.server import serve
 from tests.browser import PHONE, chromium
 from tests.edge_client.web.stand_in import StandIn
@@ -29,6 +30,9 @@ def device() -> StandIn:
     for identifier in (1, 3, 4):
         device.confirm(identifier)
     device.correct(2, "sad")
+    monday = datetime.now(UTC).date()
+    monday -= timedelta(days=monday.weekday())
+    device.weeks = [Week(monday, 18, 15), Week(monday - timedelta(7), 31, 22)]
     device.facts["training"] = {"examples": 4}
     device.facts["round"] = {"number": 12, "state": "waiting", "accepted": 3}
     return device
@@ -45,7 +49,11 @@ def take(folder: Path) -> None:
             with page.expect_response("**/shapes.svg"):
                 page.goto(server.address)
             page.wait_for_selector("#list li:nth-child(6)")
-            page.screenshot(path=folder / f"web-phone-{scheme}.png", animations="disabled")
+            page.screenshot(
+                path=folder / f"web-phone-{scheme}.png",
+                animations="disabled",
+                full_page="--whole" in sys.argv,
+            )
             page.context.close()
     server.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.device.lately import Week
 from shared.audio import RATE
 from shared.errors import ChorusError
 from shared.task import DEFAULT_TASK, Task
@@ -39,6 +40,7 @@ class StandIn:
             "round": None,
             "problem": None,
         }
+        self.weeks: list[Week] = []
         self.broken: Exception | None = None
         self.subscribers: list[Callable[[], None]] = []
         self._lock = threading.RLock()
@@ -119,6 +121,9 @@ class StandIn:
     def resume(self) -> None:
         self.paused = False
         self.tell()
+
+    def lately(self) -> list[Week]:
+        return self.weeks
 
     def delete_everything(self) -> None:
         with self._lock:

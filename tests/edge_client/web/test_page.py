@@ -1,10 +1,12 @@
 """The page in real Chromium."""
 
 import re
+from datetime import date, datetime, timedelta
 from importlib.resources import files
 
 import pytest
 
+from edge_client.device.lately import Week
 from edge_client.web.feed import PAGE_KEYS
 from shared.errors import StorageError
 from shared.task import DEFAULT_TASK
@@ -336,3 +338,28 @@ def test_without_a_model_it_still_asks(open_page: Open, device: StandIn) -> None
     text(page, "#answer", "You said so.")
     assert device.get(number).label == "sad"
     text(page, "#status", "none yet")
+
+
+@pytest.mark.parametrize("name", ["kitchen"])
+def test_it_says_whose_page_it_is_and_how_the_device_has_done(
+    open_page: Open, device: StandIn
+) -> None:
+    monday = datetime.now().astimezone().date()
+    monday -= timedelta(days=monday.weekday())
+    device.weeks = [Week(monday, 15, 12), Week(date(2026, 1, 5), 8, 4)]
+    page = open_page()
+    text(page, "h1", "Chorus · kitchen")
+    assert page.locator("#weeks li").all_inner_texts() == [
+        "This week\n12 of 15 · 80%",
+        "Week of Jan 5\n4 of 8 · 50%",
+    ]
+    assert page.title() == "Chorus · kitchen"
+
+
+def test_it_says_how_to_begin_until_there_are_examples(open_page: Open, device: StandIn) -> None:
+    page = open_page()
+    text(page, "#guide", "Speak a sentence")
+    text(page, "#weeks", "No answers yet.")
+    for _ in range(8):
+        device.confirm(device.hear(0.14, 0.72, 0.11, 0.03))
+    page.wait_for_selector("#guide", state="hidden")

@@ -1,0 +1,54 @@
+"""How well a device has done lately, by its person's answers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta, tzinfo
+from typing import Final
+
+from edge_client.device.stored_utterance import StoredUtterance
+
+WEEKS: Final = 8
+"""Weeks that are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """A week of answers.
+
+    Attributes
+    ----------
+    begins
+        Its Monday.
+    answered
+        Utterances of the week that were recognised, and answered by the person.
+    right
+        Those of them whose label is what was recognised.
+    """
+
+    begins: date
+    answered: int
+    right: int
+
+
+def by_week(answered: Iterable[StoredUtterance], zone: tzinfo | None = None) -> list[Week]:
+    """Count answers by the week in which their utterances were heard.
+
+    Parameters
+    ----------
+    answered
+        Utterances with a prediction and a label.
+    zone
+        Where it is Monday; this machine's own place if not given.
+
+    Returns
+    -------
+    list of Week
+        The newest first, at most :data:`WEEKS`; weeks without answers are left out.
+    """
+    counts: dict[date, list[int]] = {}
+    for each in answered:
+        day = each.heard_at.astimezone(zone).date()
+        count = counts.setdefault(day - timedelta(days=day.weekday()), [0, 0])
+        count[0] += 1
+        count[1] += each.label == each.predicted
+    return [Week(begins, *counts[begins]) for begins in sorted(counts, reverse=True)[:WEEKS]]
