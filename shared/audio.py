@@ -6,7 +6,7 @@ as in a simulation.
 
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,9 +87,8 @@ def read_clip(path: Path) -> Samples:
         return _finished(name, _gathered(counted(), rate))
 
 
-def decoding(
-    path: Path, length: int = BLOCK, what: str = "clip"
-) -> AbstractContextManager[Decoded]:
+@contextmanager
+def decoding(path: Path, length: int = BLOCK, what: str = "clip") -> Iterator[Decoded]:
     """Open a file of sound: every way from a file to features begins here.
 
     Parameters
@@ -104,12 +103,15 @@ def decoding(
     Raises
     ------
     AudioError
-        If it is missing, is no file, or cannot be read.
+        If it is missing, is no file, cannot be read, or claims a rate that no sound has.
     """
     check_is_file(path, what)
-    if path.suffix.lower() in ffmpeg.SUFFIXES:
-        return ffmpeg.decoding(path, what)
-    return libsndfile.decoding(path, length, what)
+    by_ffmpeg = path.suffix.lower() in ffmpeg.SUFFIXES
+    opened = ffmpeg.decoding(path, what) if by_ffmpeg else libsndfile.decoding(path, length, what)
+    with opened as decoded:
+        # Of a second at 1 Hz the resampler would make hours.
+        _check_rate(f"The {what} {path}", decoded.rate)
+        yield decoded
 
 
 def check_is_file(path: Path, what: str) -> None:
@@ -207,15 +209,19 @@ class Resampler:
 def _check(name: str, count: int, rate: float) -> None:
     if not count:
         raise AudioError(f"{name} is empty.")
-    if not SLOWEST <= rate <= FASTEST:
-        raise AudioError(
-            f"{name} claims {rate:g} samples per second.",
-            f"Give one of {SLOWEST} to {FASTEST} Hz.",
-        )
+    _check_rate(name, rate)
     if count > LONGEST * rate:
         raise AudioError(
             f"{name} lasts {count / rate:.0f} s, more than {LONGEST} s.",
             "Cut it into utterances.",
+        )
+
+
+def _check_rate(name: str, rate: float) -> None:
+    if not SLOWEST <= rate <= FASTEST:
+        raise AudioError(
+            f"{name} claims {rate:g} samples per second.",
+            f"Give one of {SLOWEST} to {FASTEST} Hz.",
         )
 
 

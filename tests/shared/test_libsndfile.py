@@ -98,3 +98,13 @@ def test_a_file_whose_name_is_no_text_is_read(tmp_path: Path) -> None:
         path = tmp_path / os.fsdecode(name)
         shutil.copy(written(tmp_path / "clip.wav"), path)
         assert len(read_clip(path)) == len(heard(path)) == len(SOUND)
+
+
+@pytest.mark.parametrize("rate", [1, 3_999, 384_001])
+def test_a_rate_that_no_sound_has_is_refused_before_it_is_resampled(
+    rate: int, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", SOUND, rate)
+    for read in (read_clip, heard):
+        with pytest.raises(AudioError, match=f"claims {rate} samples per second"):
+            read(tmp_path / "a.wav")
