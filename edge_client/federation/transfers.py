@@ -42,7 +42,8 @@ def stalled(what: str, chunk: int) -> BrokerError:
         f"{what} {FRUITLESS} times, and nothing comes of it.",
         "Look whether `aggregator serve` runs. If it does, the broker may not pass on messages of "
         f"{chunk + OVERHEAD} bytes: raise its limit (Mosquitto's message_size_limit), or give the "
-        "aggregator a smaller --chunk.",
+        "aggregator a smaller --chunk. Or its access rules do not let this device write to its own "
+        "topics (deploy/mosquitto/acl): a broker does not say so.",
     )
 
 
