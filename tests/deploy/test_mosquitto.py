@@ -164,7 +164,7 @@ def test_a_connection_over_tls_begins_anew_with_other_subscriptions(
     kitchen.connection.publish(narrow, b"heard")
     aggregator.wait_for(1)
     aggregator.connection.subscribe(TOPICS.requests("desk"))
-    desk.connection.publish(TOPICS.requests("desk"), b"heard, too")
+    desk.connection.publish(TOPICS.requests("desk"), b"heard, too", retain=True)
     aggregator.wait_for(2)
     assert [payload for _, payload in aggregator.messages] == [b"heard", b"heard, too"]
 
