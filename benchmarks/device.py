@@ -29,8 +29,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from edge_client.hearing.segmentation import Segmenter
-from edge_client.simulation.data import split
-from edge_client.simulation.noise_study import clips_of, study
+from edge_client.simulation.noise_study import study, tested_clips
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.simulating import SimulationResult
 from edge_client.simulation.study import Corpora
@@ -117,9 +116,7 @@ def main() -> None:
 
 def recordings(settings: SimulationSettings, moods: str, seed: int) -> Iterator[list[Clip]]:
     """Give the clips that each device hears, in their order: one speaker's, of all moods or one."""
-    utterances, named = Corpora(progress_console()).get(settings), clips_of(settings)
-    test = split(utterances, settings).test
-    clips = [named[identifier] for identifier in utterances.clips[test]]
+    clips = tested_clips(settings, Corpora(progress_console()).get(settings))
     for speaker in sorted({clip.speaker for clip in clips}):
         own = [clip for clip in clips if clip.speaker == speaker]
         order = stream(seed, "order", speaker).permutation(len(own))

@@ -17,7 +17,7 @@ from edge_client.simulation.partition_file import SUFFIX, divide_by_file
 from edge_client.simulation.partitions import kept, partition
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from edge_client.simulation.waveforms import varied_clips
-from shared.corpora import load_corpus
+from shared.corpora import Clip, load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import SkippedClip, extract_features
 from shared.frames import joined
@@ -216,8 +216,7 @@ def _load(
         If the corpus is not there, or a label of the task is missing in it.
     """
     task, front_end = settings.task, front_end_of(settings.task.front_end)
-    options = {"happy": settings.happy} if corpus == "iemocap" else {}
-    clips = load_corpus(corpus, data, task, **options).labelled
+    clips = clips_of(settings, corpus, data)
     found = extract_features(clips, front_end, progress=progress)
     labels = found.labels(task)
     missing = [name for i, name in enumerate(task.names) if not (labels == i).any()]
@@ -246,6 +245,18 @@ def _load(
     sources = np.array([index[identifier] for identifier in copied], np.int64)
     own = Examples(varied.features, varied.frames, labels[sources])
     return replace(loaded, copies=Copies(own, sources))
+
+
+def clips_of(settings: DataSettings, corpus: str, data: Path | None) -> tuple[Clip, ...]:
+    """Give the clips of a corpus that have a label of the task.
+
+    Raises
+    ------
+    CorpusError
+        If the corpus is not there.
+    """
+    options = {"happy": settings.happy} if corpus == "iemocap" else {}
+    return load_corpus(corpus, data, settings.task, **options).labelled
 
 
 def together(parts: Sequence[Examples]) -> Examples:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.learning.training import Engine
-from edge_client.simulation.data import Split, Utterances, normalise, split, together
+from edge_client.simulation.data import Split, Utterances, clips_of, normalise, split, together
 from edge_client.simulation.degradations import CLEAN, degraded_clips
 from edge_client.simulation.experiments import BASELINE, Collect, experiment_one
 from edge_client.simulation.known import score_by_known
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.simulating import SimulationResult
 from edge_client.simulation.study import Corpora, Engines, execute
-from shared.corpora import Clip, load_corpus
+from shared.corpora import Clip
 from shared.errors import SettingsError
 from shared.features.cache import extract_features
 from shared.front_ends import front_end_of
@@ -114,8 +114,7 @@ def _test(
     """Test one run in one condition."""
     settings, front_end = result.settings, front_end_of(result.task.front_end)
     parts = split(utterances, settings)
-    clips = clips_of(settings)
-    tested = [clips[identifier] for identifier in utterances.clips[parts.test]]
+    tested = tested_clips(settings, utterances)
     changed = degraded_clips(tested, condition, settings.seed)
     computed = extract_features(changed, front_end, progress=False)
     heard = Examples(computed.features, computed.frames, computed.labels(result.task))
@@ -133,14 +132,14 @@ def _test(
     return score_by_known(whole, noisy, normal, settings, partial(_count, result, engine))
 
 
-def clips_of(settings: SimulationSettings) -> Mapping[str, Clip]:
-    """Give the clips of the corpus that a run is tested on, by their names."""
-    name, data = settings.corpus, settings.data
+def tested_clips(settings: SimulationSettings, utterances: Utterances) -> list[Clip]:
+    """Give the clips that a run is tested on, in the order of its test."""
+    corpus, data = settings.corpus, settings.data
     if settings.test_corpus is not None:
-        name, data = settings.test_corpus, settings.test_data
-    options = {"happy": settings.happy} if name == "iemocap" else {}
-    clips = load_corpus(name, data, settings.task, **options).labelled
-    return {clip.identifier: clip for clip in clips}
+        corpus, data = settings.test_corpus, settings.test_data
+    named = {clip.identifier: clip for clip in clips_of(settings, corpus, data)}
+    test = split(utterances, settings).test
+    return [named[identifier] for identifier in utterances.clips[test]]
 
 
 def _count(result: SimulationResult, engine: Engine, examples: Examples) -> NDArray[np.int64]:
