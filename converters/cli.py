@@ -88,6 +88,46 @@ def export_tflite(
         Console().print(table(rows))
 
 
+@app.command("import-encoder")
+def import_encoder_command(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="A faster-whisper folder, an openai-whisper .pt, or transformers' "
+            "model.safetensors, of any Whisper.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="The file to write (.safetensors).")],
+    *,
+    layers: Annotated[
+        int, typer.Option(min=1, max=32, help="How many of its layers are taken.")
+    ] = 2,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            help="Which of their outputs make the vector, as in 1,2; the last two if not given."
+        ),
+    ] = None,
+    pooling: Annotated[
+        Literal["mean", "mean+std"], typer.Option(help="What of them, over time.")
+    ] = "mean+std",
+    int8: Annotated[bool, typer.Option("--int8/--float32", help="How weights are stored.")] = True,
+) -> None:
+    """Make a speech encoder of a Whisper's weights; the same weights give the same file.
+
+    No code of the file is run. Use it by its path: --front-end FILE.safetensors --model head.
+
+    Example: converters import-encoder faster-whisper-base --output base.safetensors
+    """
+    from converters.encoders.importing import import_encoder, parse_pool
+    from shared.front_ends import front_end_named
+
+    import_encoder(path, parse_pool(layers, pool), pooling, int8=int8).write(output)
+    shape = front_end_named(str(output)).shape
+    typer.echo(f"{output}: {shape.features} numbers an utterance, SHA-256 {shape.weights}")
+
+
 @app.command("inspect")
 def inspect_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Any .tflite file.")],

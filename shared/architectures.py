@@ -152,7 +152,7 @@ class Architecture:
     @cached_property
     def head_offset(self) -> int:
         """Where the head begins in the flat vector; what lies before it is the body."""
-        return next(spec.offset for spec in self.manifest if spec.layer == HEAD)
+        return next(spec.offset for spec in self.manifest if spec.layer in (HEAD, LOGITS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +192,13 @@ OWN: Final[dict[str, Hidden]] = {
         StatisticsPooling("statistics"),
         Dense(HEAD, 128),
     ),
+    "head": (),
 }
 """Each model's layers but for the logits, of which there are as many as a task has labels.
 
-The first three are those of Chau & Garces (2021), the last is a small x-vector network (Snyder et
-al., 2018): a time-delay neural network, for utterances of any length.
+The first three are those of Chau & Garces (2021). ``tdnn`` is a small x-vector network (Snyder et
+al., 2018): a time-delay neural network, for utterances of any length. ``head`` is the logits alone,
+softmax regression: what a frozen encoder's vectors need.
 """
 
 

@@ -14,7 +14,7 @@ DROPOUT: Final = 0.2
 """Rate of the dropout behind each hidden block but the recurrent ones."""
 
 HEAD: Final = "embedding_layer"
-"""The layer at which the head begins: it and everything after it."""
+"""The layer at which the head begins: it and everything after it; without it, the logits."""
 
 
 @dataclass(frozen=True, slots=True)

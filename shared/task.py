@@ -7,9 +7,10 @@ how many labels there are, or what features look like.
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import product
 from typing import Any, Final, Literal, Self
@@ -34,6 +35,8 @@ RESERVED: Final = frozenset({"other", "unlabelled", "discarded", "unknown"})
 
 _LARGEST: Final = 1 << 20
 """Frames, features and versions that are believed."""
+
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 _LOOKS: Final = {
     "angry": ("red", "burst"),
@@ -118,6 +121,9 @@ class FrontEndShape:
     variable
         Whether an utterance has as many frames as it lasts; if not, it is padded with zeros or cut
         to ``frames``.
+    weights
+        SHA-256, in hexadecimal, of the file of the encoder that computes them; empty for features
+        that no weights are needed for.
 
     Raises
     ------
@@ -130,6 +136,7 @@ class FrontEndShape:
     frames: int
     features: int
     variable: bool = False
+    weights: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not _is_name(self.name):
@@ -139,10 +146,20 @@ class FrontEndShape:
                 raise ValueError(f"a front end cannot have {number} {what}")
         if not 1 <= self.version <= _LARGEST:
             raise ValueError(f"a front end cannot be of version {self.version}")
+        if self.weights and not _DIGEST.fullmatch(self.weights):
+            raise ValueError(f"{_shown(self.weights)} is no digest of an encoder")
 
     def __str__(self) -> str:
-        """Name it with its version, as messages do."""
-        return f"{self.name} {self.version}"
+        """Name it with its version, as messages do, and with its encoder if there is one."""
+        encoder = f" with the encoder {self.weights[:8]}" if self.weights else ""
+        return f"{self.name} {self.version}{encoder}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as JSON takes it; without weights as it was before there were encoders."""
+        facts = asdict(self)
+        if not self.weights:
+            del facts["weights"]
+        return facts
 
 
 @dataclass(frozen=True)
@@ -195,7 +212,7 @@ class Task:
     @cached_property
     def digest(self) -> str:
         """SHA-256, in hexadecimal, of what models depend on; what people see does not matter."""
-        facts = {"labels": self.names, "front_end": asdict(self.front_end), "score": self.score}
+        facts = {"labels": self.names, "front_end": self.front_end.to_dict(), "score": self.score}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def difference(self, other: "Task") -> str | None:
@@ -209,6 +226,13 @@ class Task:
         if other.names != self.names:
             return f"it recognises {', '.join(other.names)} instead of {', '.join(self.names)}"
         if other.front_end != self.front_end:
+            here, there = self.front_end, other.front_end
+            if here.weights and there.weights and here.weights != there.weights:
+                return (
+                    f"its encoder is {there.weights[:8]} ({there.name} {there.version}, "
+                    f"{_shape(there)}) instead of {here.weights[:8]} ({here.name} "
+                    f"{here.version}, {_shape(here)})"
+                )
             return (
                 f"its features are {other.front_end} ({_shape(other.front_end)}) instead of "
                 f"{self.front_end} ({_shape(self.front_end)})"
@@ -219,7 +243,7 @@ class Task:
         """Give the task as JSON takes it; :meth:`from_dict` restores it."""
         return {
             "labels": [asdict(label) for label in self.labels],
-            "front_end": asdict(self.front_end),
+            "front_end": self.front_end.to_dict(),
             "score": self.score,
         }
 
@@ -292,6 +316,16 @@ PAPER34: Final = FrontEndShape("paper34", version=1, frames=100, features=34)
 
 DEFAULT_TASK: Final = Task(labels_of(("angry", "happy", "neutral", "sad")), PAPER34)
 """Four emotions, from the paper's features."""
+
+
+def options_for(task: Task, instead_of: Task = DEFAULT_TASK) -> str:
+    """Write the options that choose a task where another one is chosen now."""
+    options = []
+    if task.names != instead_of.names:
+        options.append(f"--labels {','.join(task.names)}")
+    if task.front_end.name != instead_of.front_end.name:
+        options.append(f"--front-end {task.front_end.name}")
+    return " ".join(options)
 
 
 def _shape(front_end: FrontEndShape) -> str:

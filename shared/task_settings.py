@@ -41,13 +41,3 @@ class TaskSettings(Settings):
             sentence = error.problem.removesuffix(".")
             raise ValueError(sentence[:1].lower() + sentence[1:]) from error
         return value
-
-
-def options_for(task: Task, instead_of: Task = DEFAULT_TASK) -> str:
-    """Write the options that choose a task where another one is chosen now."""
-    options = []
-    if task.names != instead_of.names:
-        options.append(f"--labels {','.join(task.names)}")
-    if task.front_end.name != instead_of.front_end.name:
-        options.append(f"--front-end {task.front_end.name}")
-    return " ".join(options)

@@ -196,6 +196,17 @@ class Session:
         )
         return view
 
+    def resize(self, **shapes: tuple[int, ...]) -> None:
+        """Give inputs other shapes; views from before are no longer valid."""
+        if all(self.inputs[name] == shape for name, shape in shapes.items()):
+            return
+        for name, shape in shapes.items():
+            self._wrapper.ResizeInputTensor(
+                self._indices[name], np.array(shape, np.int32), False, self._subgraph
+            )
+            self.inputs[name] = shape
+        self._wrapper.AllocateTensors(self._subgraph)
+
     def run(self) -> None:
         """Compute the outputs."""
         self._wrapper.Invoke(self._subgraph)

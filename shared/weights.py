@@ -18,8 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from shared.architectures import Architecture, architecture_of
 from shared.errors import SettingsError, WeightsError
 from shared.storage.tensor_file import TensorFile, tensors_digest, write_tensors
-from shared.task import DEFAULT_TASK, Task
-from shared.task_settings import options_for
+from shared.task import DEFAULT_TASK, Task, options_for
 
 Weights = NDArray[np.float32]
 """All weights of a model, or a difference of two: shape ``(parameters,)``, float32."""

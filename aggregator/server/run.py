@@ -23,7 +23,7 @@ from shared.inference import Inference
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import PLAIN_PORT, BrokerSettings
 from shared.randomness import stream
-from shared.task_settings import options_for
+from shared.task import options_for
 from shared.weights import initial_weights
 
 _WEB_PORT: Final = 8766

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import zipfile
-from dataclasses import asdict
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
@@ -60,7 +59,7 @@ def write(path: Path, stored: Stored) -> None:
             seconds=np.array([one.seconds for one in known], np.float64),
             heard_at=np.array([one.heard_at.isoformat() for one in known], np.str_),
             speakers=np.array([one.speaker or "" for one in known], np.str_),
-            front_end=np.array(json.dumps(asdict(stored.front_end))),
+            front_end=np.array(json.dumps(stored.front_end.to_dict())),
         )
         file.truncate()
 
@@ -162,7 +161,7 @@ def _of_this_version(arrays: _Arrays) -> _Arrays:
     return arrays | {
         "label_names": arrays["emotions"],
         "names": np.full(len(arrays["labels"]), ",".join(DEFAULT_TASK.names)),
-        "front_end": np.array(json.dumps(asdict(DEFAULT_TASK.front_end))),
+        "front_end": np.array(json.dumps(DEFAULT_TASK.front_end.to_dict())),
     }
 
 

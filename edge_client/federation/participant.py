@@ -39,7 +39,7 @@ from shared.protocol.messages import (
     decode_reply,
 )
 from shared.protocol.topics import Topics
-from shared.task_settings import options_for
+from shared.task import options_for
 from shared.training import Examples
 
 log = logging.getLogger(__name__)

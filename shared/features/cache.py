@@ -3,8 +3,8 @@
 import hashlib
 import multiprocessing
 import os
+import pickle
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -153,7 +153,8 @@ def _key(clip: Clip, front_end: FrontEnd) -> bytes | str:
         content = clip.content_key()
     except OSError as error:
         return f"{clip.identifier} cannot be read: {error.strerror}."
-    return hashlib.sha256(f"{front_end.shape!r} {content}".encode()).digest()
+    shape = front_end.shape
+    return hashlib.sha256(f"{shape!r}{shape.weights} {content}".encode()).digest()
 
 
 def _compute(clips: Sequence[Clip], front_end: FrontEnd, workers: int) -> Iterator[Outcome]:
@@ -178,9 +179,11 @@ def _compute(clips: Sequence[Clip], front_end: FrontEnd, workers: int) -> Iterat
 
 def _travels(front_end: FrontEnd) -> bool:
     """Say whether another process can compute with it: a function of a module, not a lambda."""
-    function = front_end.frame_features
-    module = sys.modules.get(getattr(function, "__module__", ""))
-    return getattr(module, getattr(function, "__qualname__", ""), None) is function
+    try:
+        pickle.dumps(front_end.frame_features)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
 
 
 def _outcome(front_end: FrontEnd, clip: Clip) -> Outcome:

@@ -21,6 +21,9 @@ FEWEST_SECONDS: Final = 1.0
 """Below this many seconds of frames statistics say nothing, and features stay as they are: 10
 frames of ``paper34``, 100 of ``mfcc40``."""
 
+FEWEST_UTTERANCES: Final = 4
+"""The same for a front end that makes one row of an utterance."""
+
 FLOOR: Final = 1e-4
 """Least standard deviation divided by: a hundredth of the smallest in real speech, and a hundred
 times what float32 makes of a feature that does not change."""
@@ -51,7 +54,7 @@ class RunningStatistics:
 
     def __init__(self, front_end: FrontEnd) -> None:
         features = front_end.shape.features
-        self._fewest = front_end.frames_of(FEWEST_SECONDS)
+        self._fewest = front_end.frames_of(FEWEST_SECONDS) or FEWEST_UTTERANCES
         self.count = 0
         self.mean: _Moments = np.zeros(features)
         self.m2: _Moments = np.zeros(features)
@@ -105,7 +108,7 @@ class RunningStatistics:
         -------
         numpy.ndarray
             Same shape, float32, within ±:data:`CLIP`; a plain copy if frames of fewer than
-            :data:`FEWEST_SECONDS` have been seen.
+            :data:`FEWEST_SECONDS`, or rows of fewer than :data:`FEWEST_UTTERANCES`, have been seen.
         """
         if self.count < self._fewest:
             return features.copy()

@@ -5,6 +5,7 @@ One of your own is a :class:`FrontEnd`, named by ``package.module:Name``, by an 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import AudioError, ChorusError, SettingsError, reason_of
@@ -16,6 +17,9 @@ if TYPE_CHECKING:  # settings name front ends: --help does without NumPy
 
     from shared.audio import Samples
     from shared.frames import Frames
+
+ENCODER_SUFFIX: Final = ".safetensors"
+"""How a front end's name ends that is the file of an encoder."""
 
 SHORTEST_HOP: Final = 1e-3
 LONGEST_HOP: Final = 1.0
@@ -31,7 +35,7 @@ class FrontEnd:
     shape
         Its name, its version and the shape of its features: what a task holds of it.
     hop
-        Seconds from one frame to the next.
+        Seconds from one frame to the next; ``None`` if it pools: all of an utterance is one row.
     frame_features
         Turns samples of shape ``(samples,)``, float32, 16 kHz, into features of shape
         ``(n, features)``, one row a true frame and at most ``shape.frames`` of them. It raises
@@ -48,12 +52,12 @@ class FrontEnd:
     """
 
     shape: FrontEndShape
-    hop: float
+    hop: float | None
     frame_features: "Callable[[Samples], Frames]"
     largest: float = 1e6
 
     def __post_init__(self) -> None:
-        if not SHORTEST_HOP <= self.hop <= LONGEST_HOP:
+        if self.hop is not None and not SHORTEST_HOP <= self.hop <= LONGEST_HOP:
             raise ValueError(
                 f"the hop of {self.shape.name} should be {SHORTEST_HOP:g} to {LONGEST_HOP:g} s"
             )
@@ -125,12 +129,42 @@ class FrontEnd:
         return frames
 
     def frames_of(self, seconds: float) -> int:
-        """Count the hops that make up a time, at least one."""
-        return max(1, round(seconds / self.hop))
+        """Count the hops that make up a time, at least one; zero if it pools over time."""
+        return 0 if self.hop is None else max(1, round(seconds / self.hop))
 
 
 MFCC40: Final = FrontEndShape("mfcc40", version=1, frames=1000, features=40, variable=True)
 """40 mel-frequency cepstral coefficients every 10 ms, of at most 10 s."""
+
+
+LARGEST_OUTPUT: Final = 1e4
+"""What no output of a Whisper's layers goes beyond, either way."""
+
+WHISPER: Final = FrontEndShape(
+    "whisper",
+    version=1,
+    frames=1,
+    features=1536,
+    weights="cf0582b4744a1479f707f681b53329719210420463f121dd40ed522720c0712a",
+)
+"""Mean and standard deviation over time of both layers of the encoder in the package."""
+
+TINY_EN: Final = Path(__file__).parents[1] / "encoders" / "tiny-en.safetensors"
+"""That encoder's file."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFeatures:
+    """Computes an utterance's one row with the encoder of a file: what front ends call."""
+
+    path: Path
+    digest: str
+
+    def __call__(self, samples: "Samples") -> "Frames":
+        """Compute it, shape ``(1, features)``; the encoder is read at the first time."""
+        from shared.front_ends.whisper import encoding_of
+
+        return encoding_of(self.path, self.digest).vector(samples)[None]
 
 
 def _paper34(samples: "Samples") -> "Frames":
@@ -156,6 +190,9 @@ FRONT_ENDS: Final = Registry(
     {
         "paper34": FrontEnd(PAPER34, 0.1, _paper34, largest=1e3),
         "mfcc40": FrontEnd(MFCC40, 0.01, _mfcc40, largest=1e4),
+        "whisper": FrontEnd(
+            WHISPER, None, EncoderFeatures(TINY_EN, WHISPER.weights), largest=LARGEST_OUTPUT
+        ),
     },
     _check,
 )
@@ -165,14 +202,18 @@ FRONT_ENDS: Final = Registry(
 def front_end_named(name: str) -> FrontEnd:
     """Find a front end by what an option says.
 
-    One that is named by its module is known by its own name from then on, so that
-    :func:`front_end_of` finds it for the task that is made of it.
+    One that is named by its module, or by its encoder's file, is known by its own name from then
+    on, so that :func:`front_end_of` finds it for the task that is made of it.
 
     Raises
     ------
     SettingsError
         If there is none, or it goes by a name that it may not have.
+    WeightsError
+        If the file is none of an encoder.
     """
+    if name.endswith(ENCODER_SUFFIX):
+        return _encoder_front_end(Path(name))
     found = FRONT_ENDS.get(name)
     own = found.shape.name
     if ":" in name and own not in FRONT_ENDS:
@@ -183,6 +224,21 @@ def front_end_named(name: str) -> FrontEnd:
             "Give it a name that no other has, and let its entry point have the same.",
         )
     return found
+
+
+def _encoder_front_end(path: Path) -> FrontEnd:
+    """Make the front end of an encoder's file, named after its digest; or find it again."""
+    from shared.encoders.encoder import file_digest, read_encoder
+
+    digest = file_digest(path)
+    if digest == WHISPER.weights:
+        return FRONT_ENDS.get(WHISPER.name)
+    shape = FrontEndShape(
+        f"{WHISPER.name}-{digest[:8]}", 1, 1, read_encoder(path).features, weights=digest
+    )
+    made = FrontEnd(shape, None, EncoderFeatures(path.resolve(), digest), largest=LARGEST_OUTPUT)
+    FRONT_ENDS.put(shape.name, made)
+    return made
 
 
 def front_end_of(shape: FrontEndShape) -> FrontEnd:
@@ -196,8 +252,14 @@ def front_end_of(shape: FrontEndShape) -> FrontEnd:
     Raises
     ------
     SettingsError
-        If there is no such front end here, or it is of another version or shape.
+        If there is no such front end here, or it is of another version, shape or encoder.
     """
+    if shape.weights and not FRONT_ENDS.has(shape.name):
+        raise SettingsError(
+            f"The task is heard through an encoder that is not here: {shape.name}, SHA-256 "
+            f"{shape.weights}.",
+            f"Name its file where the program is started: --front-end FILE{ENCODER_SUFFIX}.",
+        )
     found = FRONT_ENDS.get(shape.name)
     if found.shape != shape:
         raise SettingsError(

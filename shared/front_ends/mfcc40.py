@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.audio import RATE, Samples
+from shared.audio import Samples
 from shared.frames import Frames
 from shared.front_ends import MFCC40
+from shared.front_ends.mel import mel_filters
 from shared.front_ends.window import check_finite, check_length
 
 WINDOW: Final = 400
@@ -82,30 +83,8 @@ def _tables() -> tuple[_Array, _Array, _Array]:
     """Give the window ``(400,)``, the filters ``(201, 128)`` and the cosines ``(128, 40)``."""
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
 
-    edges = _hertz(np.linspace(0, _mel(RATE / 2), MELS + 2))
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    frequency = np.fft.rfftfreq(WINDOW, 1 / RATE)[:, None]
-    rising, falling = (frequency - low) / (centre - low), (high - frequency) / (high - centre)
-    bank = np.maximum(np.minimum(rising, falling), 0) * 2 / (high - low)
-
+    bank = mel_filters(WINDOW, MELS)
     cosines = np.cos(np.pi / MELS * np.outer(np.arange(MELS) + 0.5, np.arange(MFCC40.features)))
     cosines *= np.sqrt(2 / MELS)
     cosines[:, 0] /= np.sqrt(2)
     return taper, bank, cosines
-
-
-# Slaney, Auditory Toolbox (1998): linear up to 1 kHz, 15 mels there, logarithmic above.
-_HERTZ_A_MEL: Final = 200 / 3
-_CORNER: Final = 1000.0
-_STEP: Final = float(np.log(6.4)) / 27
-
-
-def _mel(hertz: float) -> float:
-    if hertz < _CORNER:
-        return hertz / _HERTZ_A_MEL
-    return _CORNER / _HERTZ_A_MEL + float(np.log(hertz / _CORNER)) / _STEP
-
-
-def _hertz(mels: _Array) -> _Array:
-    beyond = np.maximum(mels - _CORNER / _HERTZ_A_MEL, 0)
-    return np.where(beyond > 0, _CORNER * np.exp(_STEP * beyond), mels * _HERTZ_A_MEL)

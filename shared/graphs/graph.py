@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+Scale = float | tuple[float, ...]
+"""What one unit of an int8 tensor stands for: in all of it, or in each row of its first axis."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
@@ -21,7 +24,7 @@ class Tensor:
     index: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    scale: float | None = None
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Graph:
         name: str,
         shape: Sequence[int],
         dtype: Any = np.float32,
-        scale: float | None = None,
+        scale: Scale | None = None,
     ) -> Tensor:
         """Add an input of the signature; ``scale`` is what one unit of an int8 one stands for."""
         self.inputs[name] = self._tensor(shape, dtype, name=f"{self.name}_{name}", scale=scale)
@@ -79,7 +82,7 @@ class Graph:
         """Name a tensor as an output of the signature."""
         self.outputs[name] = tensor
 
-    def constant(self, value: Any, dtype: Any = np.float32, scale: float | None = None) -> Tensor:
+    def constant(self, value: Any, dtype: Any = np.float32, scale: Scale | None = None) -> Tensor:
         """Add a constant; equal small ones are stored once.
 
         Parameters
@@ -163,10 +166,11 @@ class Graph:
         return self.op(code, [a], a.shape)
 
     def reshape(self, a: Tensor, shape: Sequence[int]) -> Tensor:
-        """Read the same values as another shape."""
-        if math.prod(shape) != math.prod(a.shape):
+        """Read the same values as another shape; -1 stands for the axis whose length may vary."""
+        full = [math.prod(a.shape) // -math.prod(shape) if size == -1 else size for size in shape]
+        if math.prod(full) != math.prod(a.shape):
             raise ValueError(f"cannot reshape {a.shape} to {shape}")
-        return self.op("RESHAPE", [a, self.constant(shape, np.int32)], shape)
+        return self.op("RESHAPE", [a, self.constant(shape, np.int32)], full)
 
     def transpose(self, a: Tensor, order: Sequence[int]) -> Tensor:
         """Reorder the axes."""
@@ -196,6 +200,12 @@ class Graph:
         shape = [full for n, full in enumerate(a.shape) if n not in axes]
         return self.op("SUM", [a, self.constant(axes, np.int32)], shape, "ReducerOptions")
 
+    def mean(self, a: Tensor, axis: int) -> Tensor:
+        """Average over an axis, of which one place is left."""
+        shape = [1 if n == axis else full for n, full in enumerate(a.shape)]
+        axes = self.constant([axis], np.int32)
+        return self.op("MEAN", [a, axes], shape, "ReducerOptions", keepDims=True)
+
     def pad(self, a: Tensor, around: Sequence[tuple[int, int]]) -> Tensor:
         """Put zeros before and behind each axis."""
         shape = [
@@ -210,7 +220,7 @@ class Graph:
         *,
         name: str = "",
         data: bytes | None = None,
-        scale: float | None = None,
+        scale: Scale | None = None,
     ) -> Tensor:
         tensor = Tensor(len(self.stored), tuple(map(int, shape)), np.dtype(dtype), scale)
         self.stored.append(Stored(name, tensor, data))

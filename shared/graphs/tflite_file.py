@@ -24,6 +24,10 @@ _PLACEHOLDER: Final = 127
 """Older readers know only codes below it, and find the others in a field of their own."""
 
 _OPTIONS: Final[dict[str, tuple[int, dict[str, tuple[int, str]]]]] = {
+    "Conv2DOptions": (
+        1,
+        {"padding": (0, "Int8"), "strideW": (1, "Int32"), "strideH": (2, "Int32")},
+    ),
     "FullyConnectedOptions": (8, {"fusedActivationFunction": (0, "Int8")}),
     "SoftmaxOptions": (9, {"beta": (0, "Float32")}),
     "ConcatenationOptions": (10, {"axis": (0, "Int32")}),
@@ -90,8 +94,9 @@ class _File:
         if item.name:
             fields.append((3, "Offset", self._builder.CreateString(item.name)))
         if scale is not None:
-            scales = self._builder.CreateNumpyVector(np.array([scale], np.float32))
-            zeros = self._builder.CreateNumpyVector(np.array([0], np.int64))
+            units = np.atleast_1d(np.array(scale, np.float32))
+            scales = self._builder.CreateNumpyVector(units)
+            zeros = self._builder.CreateNumpyVector(np.zeros(len(units), np.int64))
             fields.append((4, "Offset", self._table([(2, "Offset", scales), (3, "Offset", zeros)])))
         return self._table(fields)
 

@@ -27,7 +27,7 @@ from shared.graphs.layers import (
     statistics_pooling,
 )
 from shared.graphs.lstm import lstm, lstm_forward
-from shared.layers import HEAD, LSTM, Conv1D, Dense, Layer, StatisticsPooling
+from shared.layers import HEAD, LOGITS, LSTM, Conv1D, Dense, Layer, StatisticsPooling
 from shared.tflite import MASK_UNIT
 
 BATCH: Final = 20
@@ -66,7 +66,7 @@ def head_graph(architecture: Architecture) -> Graph:
     if body:
         x = (model.recurrent if isinstance(body[0], LSTM) else model.convolutions)(body, features)
     logits, tape = model.forward(architecture.layers[len(body) :], x)
-    while tape[0][0] != HEAD:
+    while tape[0][0] not in (HEAD, LOGITS):
         tape.pop(0)
     g.output("logits", logits)
     _loss_and_gradients(g, logits, targets, tape)

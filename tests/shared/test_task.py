@@ -1,6 +1,7 @@
 """A task is a value that travels: whole, checked, and told apart from others in one sentence."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +54,42 @@ def test_the_default_task_is_four_emotions_on_the_papers_features() -> None:
 def test_keys_are_the_first_free_letters() -> None:
     keys = Task(labels_of(EIGHT), PAPER34).keys("dupq")
     assert list(keys) == ["a", "h", "n", "s", "f", "i", "r", "c"]
+
+
+ENCODED = Task(DEFAULT_TASK.labels, FrontEndShape("whisper", 1, 1, 1536, weights="ab" * 32))
+OTHERWISE = Task(DEFAULT_TASK.labels, replace(ENCODED.front_end, weights="cd" * 32))
+
+
+def test_a_task_without_an_encoder_is_as_it_was_before_there_were_any() -> None:
+    assert DEFAULT_TASK.digest == (
+        "705a239afdeeff20741fe8e4ac360d6d149e96f03cfe54f6917d20e5c14e17ff"
+    )
+    assert DEFAULT_TASK.to_dict()["front_end"] == {
+        "name": "paper34",
+        "version": 1,
+        "frames": 100,
+        "features": 34,
+        "variable": False,
+    }
+
+
+def test_the_encoder_is_part_of_the_task() -> None:
+    assert Task.from_dict(json.loads(json.dumps(ENCODED.to_dict()))) == ENCODED
+    assert OTHERWISE.digest != ENCODED.digest
+    assert ENCODED.difference(OTHERWISE) == (
+        "its encoder is cdcdcdcd (whisper 1, 1 x 1536) instead of abababab (whisper 1, 1 x 1536)"
+    )
+    assert DEFAULT_TASK.difference(ENCODED) == (
+        "its features are whisper 1 with the encoder abababab (1 x 1536) instead of "
+        "paper34 1 (100 x 34)"
+    )
+
+
+@pytest.mark.parametrize("weights", ["ab", "AB" * 32, "\x1b" * 64, "g" * 64], ids=repr)
+def test_an_encoder_is_named_by_a_digest(weights: str) -> None:
+    with pytest.raises(ValueError, match="is no digest of an encoder") as raised:
+        FrontEndShape("whisper", 1, 1, 1536, weights=weights)
+    assert str(raised.value).isprintable()
 
 
 def test_what_people_see_is_not_what_models_depend_on() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from shared.errors import SettingsError
 from shared.front_ends import MFCC40, front_end_of
-from shared.task import DEFAULT_TASK, MOST_LABELS
-from shared.task_settings import TaskSettings, options_for
+from shared.task import DEFAULT_TASK, MOST_LABELS, options_for
+from shared.task_settings import TaskSettings
 
 EIGHT = "angry,happy,neutral,sad,fearful,disgusted,surprised,calm"
 

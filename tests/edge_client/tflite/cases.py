@@ -27,6 +27,7 @@ MODELS: Final[dict[str, Architecture]] = {
     **{name: architecture_of(name, DEFAULT_TASK) for name in ("conv", "dense", "lstm", "tdnn")},
     "conv of another task": architecture_of("conv", ANOTHER),
     "tdnn of another task": architecture_of("tdnn", VARYING).at(150),
+    "head": architecture_of("head", Task(DEFAULT_TASK.labels, FRONT_ENDS.get("whisper").shape)),
 }
 """What is compared, by the name of its reference."""
 

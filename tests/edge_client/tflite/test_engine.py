@@ -203,6 +203,7 @@ def test_the_number_of_threads_changes_nothing_but_rounding() -> None:
     assert np.abs(ends[0] - ends[1]).max() <= 1e-5
 
 
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "head"])
 def test_masks_drop_a_fifth_and_repeat_with_their_seed(model: str) -> None:
     masks = draw_masks(MODELS[model], 4)
     values = np.concatenate([mask.reshape(-1) for mask in masks])
@@ -212,6 +213,10 @@ def test_masks_drop_a_fifth_and_repeat_with_their_seed(model: str) -> None:
     other = np.concatenate([mask.reshape(-1) for mask in draw_masks(MODELS[model], 5)])
     assert np.array_equal(values, again)
     assert not np.array_equal(values, other)
+
+
+def test_softmax_regression_has_no_dropout() -> None:
+    assert draw_masks(MODELS["head"], 4) == []
 
 
 def spoiled(architecture: Architecture) -> Weights:

@@ -27,8 +27,7 @@ from shared.architectures import architecture_of
 from shared.corpora import load_corpus
 from shared.errors import ChorusError
 from shared.randomness import stream
-from shared.task import DEFAULT_TASK, Task
-from shared.task_settings import options_for
+from shared.task import DEFAULT_TASK, Task, options_for
 from shared.weights import Weights, initial_weights, load_weights
 
 BIN = Path(sys.executable).parent

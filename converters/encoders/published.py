@@ -1,0 +1,39 @@
+"""A Whisper's weights as its publishers lay them out.
+
+Whatever the file, tensors go by the names of openai-whisper: ``conv1.weight``, ``blocks.0.attn.
+query.weight`` and so on, of the encoder alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from shared.errors import WeightsError
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The weights of an encoder.
+
+    Attributes
+    ----------
+    path
+        The file.
+    tensors
+        By name, of any float type.
+    """
+
+    path: Path
+    tensors: Mapping[str, NDArray[Any]]
+
+
+def unfit(path: Path, why: str) -> WeightsError:
+    """Make the error that a file cannot be used; ``why`` is a clause."""
+    return WeightsError(
+        f"{path} holds no Whisper that can be read: {why}.",
+        "Give a faster-whisper folder, an openai-whisper .pt, or the model.safetensors of "
+        "transformers.",
+    )

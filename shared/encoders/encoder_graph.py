@@ -1,0 +1,157 @@
+"""The graph of a speech encoder: the signature ``encode``, for an utterance of any length.
+
+Every product is a ``CONV_2D``: of int8 kernels with a scale a row it is the one that both runtimes
+compute fast, each row of the input rounded by its own largest value (``FULLY_CONNECTED`` with such
+kernels is newer than tflite-runtime 2.14, and with one scale it is four times slower there). Time
+is the first axis, so that rows are what the op calls a batch. Shapes are those of a short
+utterance; the axis of time may be resized.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from shared.encoders.encoder import HEAD_WIDTH, TAPS, Encoder
+from shared.graphs.graph import Graph, Tensor
+from shared.graphs.tflite_file import serialise
+
+SIGNATURE: Final = "encode"
+
+_FRAMES: Final = 2
+"""Frames behind the convolutions for which shapes are written."""
+
+_EPSILON: Final = 1e-5
+"""What a layer's normalisation adds to the variance."""
+
+_VALID: Final = 1
+"""The padding that is none."""
+
+_RELU6: Final = 3
+"""Cuts off below 0 and above 6."""
+
+_GELU: Final = (1.59501573, 7.40113270e-2, -7.03038748e-4)
+"""Coefficients of 1, x^2 and x^4 in ``p``, where ``x * sigmoid(x * p)`` is the GELU."""
+
+_FARTHEST: Final = 36.0
+"""The square of ``x`` from which on ``p`` stays as it is."""
+
+
+def encoder_file(encoder: Encoder) -> bytes:
+    """Build the TFLite file of an encoder.
+
+    Returns
+    -------
+    bytes
+        Inputs ``mel`` ``(1, n + 2, 1, mels)``, the spectrum between two rows of zeros, and
+        ``positions`` ``(t, 1, 1, width)`` (:func:`shared.front_ends.whisper.positions`), t half of
+        n, rounded up. Output ``vector`` ``(features,)``.
+    """
+    g = Graph(SIGNATURE)
+    width = encoder.width
+    mel = g.input("mel", (1, 2 * _FRAMES + 2, 1, encoder.mels))
+    positions = g.input("positions", (_FRAMES, 1, 1, width))
+    layers = _Layers(g, encoder)
+    x = layers.gelu(layers.convolution("conv1", mel, stride=1))
+    x = g.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0)])
+    x = layers.gelu(layers.convolution("conv2", x, stride=2))
+    x = g.add(g.reshape(x, (-1, 1, 1, width)), positions)
+    pooled: list[Tensor] = []
+    for layer in range(1, encoder.layers + 1):
+        x = layers.attention(f"layer{layer}", x)
+        x = layers.feed_forward(f"layer{layer}", x)
+        if layer in encoder.pool:
+            pooled += layers.statistics(x)
+    g.output("vector", g.reshape(g.joined(pooled, 3), (encoder.features,)))
+    return serialise([g])
+
+
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """Adds parts of an encoder to its graph; ``x`` has the shape ``(t, 1, 1, width)``."""
+
+    g: Graph
+    encoder: Encoder
+
+    def convolution(self, name: str, x: Tensor, stride: int) -> Tensor:
+        """Add a convolution over the second axis, without padding."""
+        kernel = self._kernel(name, (TAPS, 1))
+        frames = (x.shape[1] - TAPS) // stride + 1
+        return self._conv2d(name, x, kernel, (1, frames, 1, kernel.shape[0]), stride)
+
+    def product(self, name: str, x: Tensor) -> Tensor:
+        """Add ``x K + b``."""
+        kernel = self._kernel(name, (1, 1))
+        return self._conv2d(name, x, kernel, (*x.shape[:3], kernel.shape[0]), 1)
+
+    def attention(self, layer: str, x: Tensor) -> Tensor:
+        """Add a layer's attention to its input."""
+        g, heads = self.g, self.encoder.heads
+        rows = self._normalised(x)
+        query, key, value = (
+            self.product(f"{layer}/{part}", rows) for part in ("query", "key", "value")
+        )
+        by_head = (-1, heads, HEAD_WIDTH)
+        query = g.transpose(g.reshape(query, by_head), (1, 0, 2))
+        key = g.transpose(g.reshape(key, by_head), (1, 2, 0))
+        value = g.transpose(g.reshape(value, by_head), (1, 0, 2))
+        scores = g.matmul(query, key)
+        shares = g.op("SOFTMAX", [scores], scores.shape, "SoftmaxOptions", beta=1.0)
+        heard = g.transpose(g.matmul(shares, value), (1, 0, 2))
+        heard = g.reshape(heard, (-1, 1, 1, self.encoder.width))
+        return g.add(x, self.product(f"{layer}/out", heard))
+
+    def feed_forward(self, layer: str, x: Tensor) -> Tensor:
+        """Add a layer's two dense products to its input."""
+        up = self.gelu(self.product(f"{layer}/up", self._normalised(x)))
+        return self.g.add(x, self.product(f"{layer}/down", up))
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """Apply the GELU, to 3e-5: the op of that name takes longer than the products in 2.14."""
+        g = self.g
+        # What a fused RELU6 cuts off is the square in units of a sixth of the largest.
+        unit = _FARTHEST / 6
+        small = g.mul(x, g.constant(np.float32(unit**-0.5)))
+        square = g.op("MUL", [small, small], x.shape, "MulOptions", fusedActivationFunction=_RELU6)
+        first, second, third = (g.constant(np.float32(c * unit**n)) for n, c in enumerate(_GELU))
+        p = g.add(g.mul(g.add(g.mul(square, third), second), square), first)
+        return g.mul(x, g.unary("LOGISTIC", g.mul(x, p)))
+
+    def statistics(self, x: Tensor) -> Iterable[Tensor]:
+        """Add the mean over time, and the standard deviation if wanted: ``(1, 1, 1, width)``."""
+        g = self.g
+        mean = g.mean(x, 0)
+        yield mean
+        if self.encoder.pooling == "mean+std":
+            off = g.sub(x, mean)
+            yield g.unary("SQRT", g.mean(g.mul(off, off), 0))
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        """Bring each row to mean 0 and variance 1."""
+        g = self.g
+        off = g.sub(x, g.mean(x, 3))
+        variance = g.mean(g.mul(off, off), 3)
+        return g.mul(off, g.unary("RSQRT", g.add(variance, g.constant(np.float32(_EPSILON)))))
+
+    def _kernel(self, name: str, area: tuple[int, int]) -> Tensor:
+        tensors = self.encoder.tensors
+        kernel = tensors[f"{name}/kernel"]
+        scale: Any = tensors.get(f"{name}/scale")
+        shape = (len(kernel), *area, kernel.shape[-1])
+        scales = None if scale is None else tuple(scale.tolist())
+        return self.g.constant(kernel.reshape(shape), kernel.dtype, scales)
+
+    def _conv2d(
+        self, name: str, x: Tensor, kernel: Tensor, shape: tuple[int, ...], stride: int
+    ) -> Tensor:
+        return self.g.op(
+            "CONV_2D",
+            [x, kernel, self.g.constant(self.encoder.tensors[f"{name}/bias"])],
+            shape,
+            "Conv2DOptions",
+            version=5 if kernel.dtype == np.int8 else 1,
+            padding=_VALID,
+            strideH=stride,
+            strideW=stride,
+        )

@@ -1,0 +1,75 @@
+"""The logarithmic mel spectrum that a Whisper hears.
+
+As ``whisper.log_mel_spectrogram`` of openai-whisper computes it (Radford et al., *Robust Speech
+Recognition via Large-Scale Weak Supervision*, 2022): a periodic Hann window of 25 ms, a hop of 10
+ms, the sound reflected at both ends, the power of 201 bins, mel filters of Slaney's kind with equal
+area from 0 to 8 kHz, the logarithm to base 10, at most 8 below the largest, then ``(x + 4) / 4``.
+"""
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.audio import Samples
+from shared.front_ends.mel import mel_filters
+from shared.front_ends.window import check_finite, check_length
+
+WINDOW: Final = 400
+"""Samples of a frame (25 ms)."""
+
+HOP: Final = 160
+"""Samples from one frame to the next (10 ms)."""
+
+_FLOOR: Final = 1e-10
+"""Least power whose logarithm is taken."""
+
+_RANGE: Final = 8.0
+"""Powers of ten below the largest at which the rest is cut off."""
+
+_BLOCK: Final = 50
+"""Frames whose spectra are worked on at once: few enough to stay in a small core's cache."""
+
+
+def log_mel(samples: Samples, mels: int) -> NDArray[np.float32]:
+    """Compute the spectrum of an utterance.
+
+    Parameters
+    ----------
+    samples
+        Shape ``(samples,)``, float32, 16 kHz.
+    mels
+        Bands.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(n, mels)``, float32, always finite: a frame for each whole hop.
+
+    Raises
+    ------
+    AudioError
+        If the utterance is shorter than one window, or not finite.
+    """
+    check_length(samples, WINDOW)
+    signal = np.pad(samples.astype(np.float64), WINDOW // 2, mode="reflect")
+    check_finite(signal.min(), signal.max())
+    windows = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[:-1:HOP]
+    taper, bank = _tables(mels)
+    level = np.empty((len(windows), mels))
+    for first in range(0, len(windows), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        spectrum = np.fft.rfft(windows[block] * taper)
+        level[block] = (spectrum.real**2 + spectrum.imag**2) @ bank
+    np.maximum(level, _FLOOR, out=level)
+    np.log10(level, out=level)
+    np.maximum(level, level.max() - _RANGE, out=level)
+    return ((level + 4) / 4).astype(np.float32)
+
+
+@cache
+def _tables(mels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the window ``(400,)`` and the filters ``(201, mels)``."""
+    taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    return taper, mel_filters(WINDOW, mels)

@@ -1,0 +1,110 @@
+"""From an utterance to its vector, with a TFLite runtime."""
+
+import multiprocessing
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.audio import RATE, Samples
+from shared.encoders.encoder import Encoder, file_digest, read_encoder
+from shared.encoders.encoder_graph import SIGNATURE, encoder_file
+from shared.errors import WeightsError
+from shared.front_ends.log_mel import log_mel
+from shared.tflite import Session, physical_cores
+
+LONGEST: Final = 10 * RATE
+"""Samples that are listened to; what comes after them is not."""
+
+_KEPT: Final = 2
+"""Encoders kept ready; one of tiny.en takes some 10 MB."""
+
+_SLOWEST: Final = 10_000.0
+"""Frames in which the slowest of the sinusoids turns once, divided by 2 pi."""
+
+
+@lru_cache(maxsize=_KEPT)
+def encoding_of(path: Path, digest: str) -> "Encoding":
+    """Read an encoder and make it ready; the last few stay.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged, or not the one of this digest (SHA-256, hexadecimal).
+    """
+    if file_digest(path) != digest:
+        raise WeightsError(
+            f"{path} is not the encoder of the task any more.",
+            "Put the encoder's file back, or install chorus-edge again if it came with it.",
+        )
+    return Encoding(read_encoder(path))
+
+
+class Encoding:
+    """Computes vectors with one encoder; several threads may ask at once.
+
+    Parameters
+    ----------
+    encoder
+        Which.
+    threads
+        Threads of the runtime; the physical cores if not given, one in a process that another one
+        has started, as that has started one for each core.
+    """
+
+    def __init__(self, encoder: Encoder, *, threads: int | None = None) -> None:
+        threads = threads or (1 if multiprocessing.parent_process() else physical_cores())
+        self._mels = encoder.mels
+        self._positions = positions(LONGEST // 320 + 1, encoder.width)
+        self._session = Session(encoder_file(encoder), SIGNATURE, threads, delegates=True)
+        self._lock = Lock()
+
+    def vector(self, samples: Samples) -> NDArray[np.float32]:
+        """Compute the vector of an utterance.
+
+        Parameters
+        ----------
+        samples
+            Shape ``(samples,)``, float32, 16 kHz; the first 10 s are used.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(features,)``, float32.
+
+        Raises
+        ------
+        AudioError
+            If the utterance is shorter than 25 ms, or not finite.
+        """
+        mel = log_mel(samples[:LONGEST], self._mels)
+        frames = -(-len(mel) // 2)
+        with self._lock:
+            session = self._session
+            session.resize(
+                mel=(1, len(mel) + 2, 1, self._mels),
+                positions=(frames, 1, 1, self._positions.shape[1]),
+            )
+            heard = session.view("mel")[0, :, 0]
+            heard[0] = heard[-1] = 0
+            heard[1:-1] = mel
+            session.view("positions")[:, 0, 0] = self._positions[:frames]
+            del heard
+            session.run()
+            vector: NDArray[np.float32] = session.view("vector").copy()
+        return vector
+
+
+def positions(frames: int, width: int) -> NDArray[np.float32]:
+    """Give what tells an encoder's frames apart, shape ``(frames, width)``.
+
+    Sines, then cosines of the frame's number times frequencies from 1 to 1/10,000 (Vaswani et al.,
+    *Attention Is All You Need*, 2017), as ``whisper.model.sinusoids`` computes them.
+    """
+    half = width // 2
+    frequency = np.exp(-np.log(_SLOWEST) / (half - 1) * np.arange(half))
+    angle = np.arange(frames)[:, None] * frequency
+    return np.hstack([np.sin(angle), np.cos(angle)]).astype(np.float32)
