@@ -1,0 +1,236 @@
+"""Telling a person's voice, and the room they speak in, from the mood they are in.
+
+An encoder's vector holds who speaks, where, and how. Taking off the mean of what a device has heard
+takes the mood off with the voice where the mood is constant. So both are inferred together, by a
+Gaussian model with an offset for each emotion and one for each voice, as in probabilistic linear
+discriminant analysis (Ioffe, 2006; Prince & Elder, 2007):
+
+    z = emotion + voice + rest,    voice ~ N(0, spread),    rest ~ N(0, I)
+
+Coordinates z are chosen so that ``spread`` is diagonal. Given how often each emotion was heard, the
+voice is Gaussian, and depends on the utterances through their sum alone. So the posterior is one
+over *counts* of emotions: a device keeps the sum of its utterances' coordinates, and the likeliest
+counts with their probabilities. It keeps no utterance, and needs no label.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLIP: Final = 6.0
+"""Normalised values are kept within plus and minus this many standard deviations."""
+
+BEAM: Final = 128
+"""Counts of emotions that are followed; the others have next to no probability."""
+
+CONCENTRATIONS: Final = (0.2, 5.0)
+"""People are in few moods, or in many alike: two Dirichlet priors of the emotions' shares."""
+
+Values = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class VoiceModel:
+    """What voices and emotions do to an encoder's vectors: fitted once, to labelled speakers.
+
+    Attributes
+    ----------
+    mean, scale
+        Of the vectors, shape ``(features,)``.
+    projection
+        Turns a standardised vector into coordinates, shape ``(coordinates, features)``.
+    lift
+        Turns coordinates back, shape ``(features, coordinates)``.
+    spread
+        Variance of voices in each coordinate, shape ``(coordinates,)``; the rest has variance 1.
+    emotions
+        Offset of each emotion, shape ``(labels, coordinates)``.
+    """
+
+    mean: Values
+    scale: Values
+    projection: Values
+    lift: Values
+    spread: Values
+    emotions: Values
+
+    def coordinates(self, vectors: NDArray[Any]) -> Values:
+        """Give the coordinates of vectors, shape ``(..., features)`` to ``(..., coordinates)``."""
+        found: Values = (vectors - self.mean) / self.scale @ self.projection.T
+        return found
+
+
+class VoiceStatistics:
+    """What a device knows of the voice that it hears.
+
+    Parameters
+    ----------
+    model
+        Fitted beforehand; all devices of a federation have the same.
+
+    Attributes
+    ----------
+    count
+        Utterances heard.
+    total
+        Sum of their coordinates, shape ``(coordinates,)``.
+    counts
+        How often each emotion may have been heard, shape ``(n, labels)``.
+    evidence
+        Log likelihood of each of these, the largest being zero, shape ``(n,)``.
+    """
+
+    def __init__(self, model: VoiceModel) -> None:
+        self.model = model
+        self.count = 0
+        self.total: Values = np.zeros(len(model.spread))
+        self.counts: Counts = np.zeros((1, len(model.emotions)), np.int64)
+        self.evidence: Values = np.zeros(1)
+
+    def update(self, frames: NDArray[np.float32]) -> None:
+        """Take in utterances, one a row.
+
+        Parameters
+        ----------
+        frames
+            Shape ``(n, features)``, n may be zero.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another, or a value is not finite: nothing is then taken in.
+        """
+        if frames.shape[1:] != self.model.mean.shape:
+            wanted = len(self.model.mean)
+            raise ValueError(f"frames should have shape (n, {wanted}), not {frames.shape}")
+        if not np.isfinite(frames).all():
+            raise ValueError("frames should be finite")
+        for coordinates in self.model.coordinates(frames):
+            self._hear(coordinates)
+
+    def _hear(self, heard: Values) -> None:
+        """Follow each of the counts to those with one emotion more."""
+        emotions = self.model.emotions
+        voices, variance = self._voices(self.counts)
+        unit = 1 / np.sqrt(1 + variance)
+        rest, offsets = (heard - voices) * unit, emotions * unit
+        far = (rest**2).sum(axis=1)[:, None] - 2 * rest @ offsets.T + (offsets**2).sum(axis=1)
+        evidence = (self.evidence[:, None] - far / 2).ravel()
+        labels = len(emotions)
+        one_more = np.eye(labels, dtype=np.int64)
+        counts = (self.counts[:, None] + one_more).reshape(-1, labels)
+        counts, place = np.unique(counts, axis=0, return_inverse=True)
+        merged = np.full(len(counts), -np.inf)
+        np.logaddexp.at(merged, place.ravel(), evidence)
+        best = np.argsort(-(merged + log_prior(counts)), kind="stable")[:BEAM]
+        self.counts, self.evidence = counts[best], merged[best] - merged[best].max()
+        self.total = self.total + heard
+        self.count += 1
+
+    def _voices(self, counts: Values | Counts) -> tuple[Values, Values]:
+        """Estimate the voice for each of some counts, and its variance in each coordinate."""
+        variance = 1 / (1 / self.model.spread + self.count)
+        return (self.total - counts @ self.model.emotions) * variance, variance
+
+    def shares(self) -> Values:
+        """Estimate how often each emotion was heard, shape ``(labels,)``."""
+        weight = self.evidence + log_prior(self.counts)
+        weight = np.exp(weight - weight.max())
+        found: Values = weight / weight.sum() @ self.counts
+        return found
+
+    def voice(self) -> Values:
+        """Estimate the voice, shape ``(coordinates,)``; zero before any utterance."""
+        (voice,), _ = self._voices(self.shares()[None])
+        found: Values = voice
+        return found
+
+    def normalise(
+        self,
+        features: NDArray[np.float32],
+        frames: NDArray[np.integer[Any]] | int,  # noqa: ARG002 -- as RunningStatistics are asked
+    ) -> NDArray[np.float32]:
+        """Take the voice off vectors, and standardise them as the model's speakers were.
+
+        Parameters
+        ----------
+        features
+            Shape ``(..., 1, features)``, float32; left as it is.
+        frames
+            One for each: a vector is not padded.
+
+        Returns
+        -------
+        numpy.ndarray
+            Same shape, float32, within ±:data:`CLIP`.
+        """
+        model = self.model
+        scaled = (features - model.mean) / model.scale - model.lift @ self.voice()
+        normalised: NDArray[np.float32] = np.clip(scaled, -CLIP, CLIP).astype(np.float32)
+        return normalised
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the state as numbers and lists, for JSON; :meth:`from_dict` restores it exactly."""
+        return {
+            "count": self.count,
+            "total": self.total.tolist(),
+            "counts": self.counts.tolist(),
+            "evidence": self.evidence.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any], model: VoiceModel) -> Self:
+        """Restore what :meth:`to_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            If it is not such a state, or of another model: a part missing, of another shape or not
+            finite, or counts that are not of as many utterances.
+        """
+        try:
+            found = cls(model)
+            found.count = int(state["count"])
+            found.total = np.array(state["total"], np.float64)
+            found.counts = np.array(state["counts"], np.int64)
+            found.evidence = np.array(state["evidence"], np.float64)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError("this is not the state of a voice") from error
+        labels = len(model.emotions)
+        rows = len(found.evidence) if found.evidence.ndim == 1 else 0
+        if found.total.shape != model.spread.shape or found.counts.shape != (rows, labels):
+            raise ValueError("this is the state of a voice of another model")
+        if not 1 <= rows <= BEAM or not np.isfinite([*found.total, *found.evidence]).all():
+            raise ValueError("the state of a voice should be finite")
+        if (found.counts < 0).any() or (found.counts.sum(axis=1) != found.count).any():
+            raise ValueError("the counts in the state of a voice should add up")
+        return found
+
+
+def log_prior(counts: Counts) -> Values:
+    """Give the log probability of utterances with such counts of emotions, in any one order.
+
+    The mean of two Dirichlet-multinomial distributions, of concentrations
+    :data:`CONCENTRATIONS`.
+
+    Parameters
+    ----------
+    counts
+        Shape ``(n, labels)``.
+    """
+    labels, total = counts.shape[1], counts.sum(axis=1)
+    each = []
+    for own in CONCENTRATIONS:
+        rising = _log_rising(own, counts.max(initial=0))[counts].sum(axis=1)
+        each.append(rising - _log_rising(labels * own, total.max(initial=0))[total])
+    found: Values = np.logaddexp.reduce(each) - np.log(len(each))
+    return found
+
+
+def _log_rising(start: float, most: int) -> Values:
+    """Give log(start (start + 1) ...), of 0 to ``most`` factors, shape ``(most + 1,)``."""
+    return np.concatenate([[0], np.cumsum(np.log(start + np.arange(most)))])

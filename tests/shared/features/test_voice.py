@@ -1,0 +1,143 @@
+"""Telling a voice from a mood."""
+
+import json
+from itertools import permutations, product
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import multivariate_normal
+
+from shared.features.voice import BEAM, CLIP, VoiceStatistics, log_prior
+from tests.shared.features.voice_models import Vectors, said, voice_model, voice_of
+
+MODEL = voice_model()
+LABELS, COORDINATES = MODEL.emotions.shape
+
+
+def heard(vectors: Vectors) -> VoiceStatistics:
+    statistics = VoiceStatistics(MODEL)
+    statistics.update(vectors)
+    return statistics
+
+
+def exact_shares(vectors: Vectors) -> NDArray[np.float64]:
+    """Weigh every way to label the utterances by the joint Gaussian of them all."""
+    found = MODEL.coordinates(vectors)
+    count = len(found)
+    covariance = np.kron(np.ones((count, count)), np.diag(MODEL.spread))
+    covariance += np.eye(count * COORDINATES)
+    ways = list(product(range(LABELS), repeat=count))
+    counts = np.array([np.bincount(way, minlength=LABELS) for way in ways])
+    logs = log_prior(counts) + [
+        multivariate_normal.logpdf((found - MODEL.emotions[list(way)]).ravel(), cov=covariance)
+        for way in ways
+    ]
+    weights = np.exp(logs - logs.max())
+    return np.asarray(weights @ counts / weights.sum())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shares_are_those_of_the_exact_posterior(seed: int) -> None:
+    emotions = np.random.default_rng(seed).integers(0, LABELS, 5)
+    vectors = said(MODEL, voice_of(MODEL, seed), emotions, seed)
+    np.testing.assert_allclose(heard(vectors).shares(), exact_shares(vectors), atol=1e-8)
+
+
+def test_the_order_does_not_matter() -> None:
+    vectors = said(MODEL, voice_of(MODEL), np.array([0, 1, 1, 2]))
+    voices = [heard(vectors[list(order)]).voice() for order in permutations(range(4))]
+    np.testing.assert_allclose(voices, [voices[0]] * len(voices), atol=1e-8)
+
+
+def test_probabilities_of_all_ways_to_label_add_up_to_one() -> None:
+    counts = [np.bincount(way, minlength=3) for way in product(range(3), repeat=4)]
+    assert np.exp(log_prior(np.array(counts))).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("moods", [[0], [2], [0, 1], [0, 1, 2]])
+def test_a_voice_is_told_from_moods(moods: list[int]) -> None:
+    errors, naive = [], []
+    for seed in range(20):
+        voice, emotions = voice_of(MODEL, seed), np.resize(moods, 24)
+        vectors = said(MODEL, voice, emotions, seed)
+        errors.append(heard(vectors).voice() - voice)
+        naive.append(MODEL.coordinates(vectors).mean(axis=0) - voice)
+    assert np.square(errors).mean() < np.square(naive).mean() / 2
+
+
+def test_nothing_is_taken_off_before_something_was_heard() -> None:
+    vectors = said(MODEL, voice_of(MODEL), np.array([0]))
+    found = VoiceStatistics(MODEL).normalise(vectors, 1)
+    expected = np.clip((vectors - MODEL.mean) / MODEL.scale, -CLIP, CLIP)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert found.dtype == np.float32
+
+
+def test_normalised_vectors_have_lost_the_voice() -> None:
+    voice, emotions = voice_of(MODEL, 3), np.resize([0, 1, 2], 60)
+    vectors = said(MODEL, voice, emotions)
+    found = heard(vectors).normalise(vectors[:, None], 1)
+    assert found.shape == (60, 1, len(MODEL.mean))
+    left = found[:, 0] @ MODEL.lift - MODEL.emotions[emotions]
+    assert np.abs(left.mean(axis=0)).max() < 0.5
+
+
+def test_what_is_followed_stays_bounded() -> None:
+    emotions = np.random.default_rng(0).integers(0, LABELS, 200)
+    statistics = heard(said(MODEL, voice_of(MODEL), emotions))
+    assert len(statistics.counts) == BEAM
+    assert (statistics.counts.sum(axis=1) == 200).all()
+    np.testing.assert_allclose(statistics.shares(), np.bincount(emotions), atol=20)
+
+
+def test_a_state_is_restored_exactly() -> None:
+    vectors = said(MODEL, voice_of(MODEL), np.resize([0, 2], 12))
+    before = heard(vectors[:8])
+    after = VoiceStatistics.from_dict(json.loads(json.dumps(before.to_dict())), MODEL)
+    for statistics in (before, after):
+        statistics.update(vectors[8:])
+    assert after.to_dict() == before.to_dict()
+
+
+DAMAGES: list[tuple[str, Any]] = [
+    ("count", 3),
+    ("count", None),
+    ("total", [0.0]),
+    ("total", [float("nan")] * COORDINATES),
+    ("counts", [[1, 0, 0]]),
+    ("counts", [[-1, 2, 1]]),
+    ("counts", "many"),
+    ("evidence", []),
+    ("evidence", [float("inf")]),
+    ("evidence", 0.0),
+]
+
+
+@pytest.mark.parametrize(("part", "value"), DAMAGES)
+def test_a_damaged_state_is_refused(part: str, value: object) -> None:
+    state = heard(said(MODEL, voice_of(MODEL), np.array([0, 1]))).to_dict()
+    with pytest.raises(ValueError, match="state"):
+        VoiceStatistics.from_dict({**state, part: value}, MODEL)
+    with pytest.raises(ValueError, match="not the state"):
+        VoiceStatistics.from_dict({key: state[key] for key in state if key != part}, MODEL)
+
+
+def test_a_state_of_another_model_is_refused() -> None:
+    state = heard(said(MODEL, voice_of(MODEL), np.array([0, 1]))).to_dict()
+    with pytest.raises(ValueError, match="another model"):
+        VoiceStatistics.from_dict(state, voice_model(labels=4))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_or_of_another_shape_is_not_taken_in(value: float) -> None:
+    vectors = said(MODEL, voice_of(MODEL), np.array([0, 1]))
+    statistics = heard(vectors)
+    state = statistics.to_dict()
+    vectors[1, 2] = value
+    with pytest.raises(ValueError, match="finite"):
+        statistics.update(vectors)
+    with pytest.raises(ValueError, match="shape"):
+        statistics.update(vectors[:, 1:])
+    assert statistics.to_dict() == state
