@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.features.normalisation import RunningStatistics
+from shared.features.voice import VoiceModel, VoiceStatistics
 from shared.front_ends import FrontEnd
 from shared.training import Examples
 
@@ -13,6 +14,7 @@ def normalised_by_owner(
     owners: NDArray[np.str_],
     front_end: FrontEnd,
     known: NDArray[np.bool_] | None = None,
+    voice: VoiceModel | None = None,
 ) -> Examples:
     """Normalise utterances by the statistics of those that the same device has heard.
 
@@ -29,11 +31,14 @@ def normalised_by_owner(
         What computed them.
     known
         Which of them count in the statistics, shape ``(n,)``; all, if not given.
+    voice
+        Tells the owners' voices from their moods; if not given, statistics are means and standard
+        deviations.
     """
     features = np.empty_like(raw.features)
     for owner in np.unique(owners):
         own = owners == owner
-        statistics = RunningStatistics(front_end)
+        statistics = VoiceStatistics(voice) if voice else RunningStatistics(front_end)
         for index in np.flatnonzero(own if known is None else own & known):
             statistics.update(raw.features[index, : raw.frames[index]])
         features[own] = statistics.normalise(raw.features[own], raw.frames[own])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.simulation.degradations import copies_in_conditions
+from edge_client.learning.voice_fitting import fit_voice
 from edge_client.simulation.partition_file import SUFFIX, divide_by_file
 from edge_client.simulation.partitions import kept, partition
 from edge_client.simulation.settings import DataSettings, SimulationSettings
@@ -20,6 +21,7 @@ from edge_client.simulation.waveforms import varied_clips
 from shared.corpora import Clip, load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import SkippedClip, extract_features
+from shared.features.voice import VoiceModel
 from shared.frames import joined
 from shared.front_ends import FrontEnd, front_end_of
 from shared.labelled_clips import normalised_by_owner
@@ -382,14 +384,22 @@ def prepare(utterances: Utterances, settings: SimulationSettings) -> Data:
 
 
 def normalise(utterances: Utterances, train: Indices, how: str, front_end: FrontEnd) -> Examples:
-    """Normalise features as ``none``, ``corpus`` or ``device`` says.
+    """Normalise features as ``none``, ``corpus``, ``device`` or ``voice`` says.
 
     A device's statistics are those of all the utterances it has heard from its user, labelled or
     not; here, of all utterances of the same speaker. Copies are normalised by the statistics of
     what they are copies of, and stand behind all utterances.
+
+    Raises
+    ------
+    SettingsError
+        If voices should be told from moods in features that are not one vector an utterance.
+    CorpusError
+        If the training set does not show what is voice and what is mood.
     """
     raw, speakers, copies = utterances.examples, utterances.speakers, utterances.copies
     count = len(raw)
+    voice = _voice_model(utterances, train, front_end) if how == "voice" else None
     if copies is not None:
         raw = together([raw, copies.examples])
         speakers = np.concatenate([speakers, speakers[copies.sources]])
@@ -400,4 +410,18 @@ def normalise(utterances: Utterances, train: Indices, how: str, front_end: Front
         known[:] = False
         known[train] = True
         speakers = np.repeat("the server", len(raw))
-    return normalised_by_owner(raw, speakers, front_end, known)
+    return normalised_by_owner(raw, speakers, front_end, known, voice)
+
+
+def _voice_model(utterances: Utterances, train: Indices, front_end: FrontEnd) -> VoiceModel:
+    """Fit a voice model to the training set."""
+    shape = front_end.shape
+    if shape.frames != 1:
+        raise SettingsError(
+            f"Voices are told from moods in one vector an utterance; {shape.name} gives up to "
+            f"{shape.frames} frames.",
+            "Give --normalisation device, or a front end that pools over time.",
+        )
+    examples = utterances.examples.take(train)
+    emotions = int(utterances.examples.labels.max()) + 1
+    return fit_voice(examples.features[:, 0], examples.labels, utterances.speakers[train], emotions)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from edge_client.learning.voice_fitting import fit_voice
 from edge_client.simulation.data import (
     Utterances,
     divide,
@@ -21,8 +22,10 @@ from edge_client.simulation.data import (
 from edge_client.simulation.settings import SimulationSettings
 from shared.corpora import Clip, load_corpus
 from shared.errors import CorpusError, SettingsError
-from shared.front_ends import FRONT_ENDS
-from shared.task import DEFAULT_TASK
+from shared.features.voice import VoiceStatistics
+from shared.front_ends import FRONT_ENDS, FrontEnd
+from shared.task import DEFAULT_TASK, FrontEndShape
+from shared.training import Examples
 from tests.edge_client.tiny import utterances
 
 
@@ -172,6 +175,39 @@ def test_normalisation_device_uses_each_speaker_s_own() -> None:
         own = inside(whole, normal.features, range(speaker * 8, speaker * 8 + 8))
         np.testing.assert_allclose(own.mean(0), 0, atol=1e-3)
         np.testing.assert_allclose(own.std(0), 1, atol=1e-2)
+
+
+def pooled(speakers: int, each: int) -> tuple[Utterances, FrontEnd]:
+    """Make utterances of one vector each, and the front end that gives such."""
+    whole = utterances(speakers, each)
+    examples = Examples(
+        whole.examples.features[:, :1],
+        np.ones(speakers * each, np.int32),
+        whole.examples.labels,
+    )
+    shape = FrontEndShape("pooled", version=1, frames=1, features=34)
+    front_end = FrontEnd(shape, 1.0, lambda samples: samples[None, :34])
+    return replace(whole, examples=examples), front_end
+
+
+def test_normalisation_voice_tells_each_speaker_s_voice_by_the_training_set() -> None:
+    whole, front_end = pooled(6, 8)
+    train = np.arange(24)
+    found = normalise(whole, train, "voice", front_end)
+    own = whole.examples.take(train)
+    model = fit_voice(own.features[:, 0], own.labels, whole.speakers[train], 4)
+    for speaker in range(6):
+        where = np.arange(speaker * 8, speaker * 8 + 8)
+        statistics = VoiceStatistics(model)
+        statistics.update(whole.examples.features[where, 0])
+        expected = statistics.normalise(whole.examples.features[where], 1)
+        np.testing.assert_array_equal(found.features[where], expected)
+
+
+def test_voices_are_not_told_from_moods_in_frames() -> None:
+    with pytest.raises(SettingsError, match="one vector an utterance; paper34 gives") as caught:
+        normalise(utterances(4, 4), np.arange(8), "voice", FRONT_ENDS.get("paper34"))
+    assert "--normalisation device" in caught.value.remedy
 
 
 @pytest.mark.parametrize("how", ["corpus", "device"])
