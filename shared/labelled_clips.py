@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.features.normalisation import RunningStatistics
-from shared.features.voice import VoiceModel, VoiceStatistics
+from shared.features.statistics import no_statistics
+from shared.features.voice import VoiceModel
 from shared.front_ends import FrontEnd
 from shared.training import Examples
 
@@ -38,7 +38,7 @@ def normalised_by_owner(
     features = np.empty_like(raw.features)
     for owner in np.unique(owners):
         own = owners == owner
-        statistics = VoiceStatistics(voice) if voice else RunningStatistics(front_end)
+        statistics = no_statistics(front_end, voice)
         for index in np.flatnonzero(own if known is None else own & known):
             statistics.update(raw.features[index, : raw.frames[index]])
         features[own] = statistics.normalise(raw.features[own], raw.frames[own])

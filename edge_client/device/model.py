@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.errors import WeightsError
-from shared.features.normalisation import RunningStatistics
+from shared.features.statistics import Statistics
 from shared.frames import Frames, pad
 from shared.inference import Inference
 from shared.metrics import check_logits
@@ -93,7 +93,7 @@ class Model:
         """
         return self._inference.logits(features, frames)
 
-    def recognise(self, frames: Frames, statistics: RunningStatistics | None) -> tuple[float, ...]:
+    def recognise(self, frames: Frames, statistics: Statistics | None) -> tuple[float, ...]:
         """Recognise an utterance, with the personal model if there is one.
 
         Parameters

@@ -9,7 +9,8 @@ from edge_client.device.sounds import SoundFolder
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from shared.errors import StorageError
-from shared.features.normalisation import RunningStatistics
+from shared.features.statistics import Statistics, no_statistics, restored
+from shared.features.voice import VoiceModel
 from shared.front_ends import front_end_of
 
 
@@ -64,16 +65,24 @@ def _lost(state: DeviceFolder) -> str:
     )
 
 
-def read_statistics(store: ExampleStore) -> RunningStatistics:
-    """Restore the running statistics; from the utterances kept, if they are missing or damaged."""
+def read_statistics(store: ExampleStore, voice: VoiceModel | None) -> Statistics:
+    """Restore the statistics; from the utterances kept, if they are missing, damaged or of others.
+
+    Parameters
+    ----------
+    store
+        Of the device.
+    voice
+        Tells voices from moods; ``None`` for means and standard deviations.
+    """
     front_end = front_end_of(store.task.front_end)
     kept = store.statistics()
     if kept is not None:
         try:
-            return RunningStatistics.from_dict(kept, front_end)
+            return restored(kept, front_end, voice)
         except ValueError:
             pass
-    statistics = RunningStatistics(front_end)
+    statistics = no_statistics(front_end, voice)
     for _, frames in store.read(store.kept()):
         statistics.update(frames)
     return statistics

@@ -15,7 +15,8 @@ from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
 from shared.errors import WeightsError
-from shared.features.normalisation import RunningStatistics
+from shared.features.statistics import Statistics, no_statistics
+from shared.features.voice_file import load_voice
 from shared.frames import Frames
 from shared.front_ends import front_end_of
 from shared.storage.files import sha256_of
@@ -39,11 +40,13 @@ class Recognising:
     ----------
     left_aside
         Why the model of earlier days is not used, if so: it is damaged, or of another task.
+    voice
+        Tells the person's voice from their mood; ``None`` if that is not asked for.
 
     Raises
     ------
     WeightsError
-        If the model to begin with cannot be used.
+        If the model to begin with, or the voice model, cannot be used.
     SettingsError
         If the task's front end is not here.
     """
@@ -51,12 +54,13 @@ class Recognising:
     def __init__(self, state: DeviceFolder, settings: DeviceSettings, audience: Audience) -> None:
         self._state = state
         self._task = settings.task
-        self._normalises = settings.normalisation == "device"
+        self._normalises = settings.normalisation != "none"
         self._audience = audience
         self._lock = threading.RLock()
         self._model, self.left_aside = self._first_model(settings.weights)
         self._front_end = front_end_of(self._task.front_end)
-        self._statistics = RunningStatistics(self._front_end)
+        self.voice = load_voice(settings.voice, self._task) if settings.voice else None
+        self._statistics = no_statistics(self._front_end, self.voice)
         self._generation = 0
 
     def _first_model(self, given: Path | None) -> tuple[Model | None, str | None]:
@@ -90,7 +94,7 @@ class Recognising:
         """How often everything was deleted: what was learned before must not be used after."""
         return self._generation
 
-    def begin(self, statistics: RunningStatistics) -> None:
+    def begin(self, statistics: Statistics) -> None:
         """Go on with the statistics of earlier days."""
         with self._lock:
             self._statistics = statistics
@@ -114,7 +118,7 @@ class Recognising:
         with self._lock:
             return self._statistics.to_dict()
 
-    def normalising(self) -> RunningStatistics | None:
+    def normalising(self) -> Statistics | None:
         """Give a copy of what features are normalised by; ``None`` if they are not."""
         with self._lock:  # a copy, so that hearing need not wait
             return copy(self._statistics) if self._normalises else None
@@ -223,7 +227,7 @@ class Recognising:
         """Let go of what came from the person: the personal model and the statistics."""
         with self._lock:
             self._generation += 1
-            self._statistics = RunningStatistics(self._front_end)
+            self._statistics = no_statistics(self._front_end, self.voice)
             if self._model:
                 self._model.personal = None
 

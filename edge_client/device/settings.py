@@ -1,9 +1,9 @@
 """What a device recognises with, and what it keeps."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.environment import Prefix
 from shared.storage.folders import state_folder
@@ -23,9 +23,11 @@ class DeviceSettings(TaskSettings):
     if not given."""
     weights: Path | None = None
     """A model to begin with (safetensors); kept in the state folder, so it is given once."""
-    normalisation: Literal["none", "device"] = "device"
-    """device (by the statistics of what this device has heard) or none; as the model was trained.
-    """
+    normalisation: Literal["none", "device", "voice"] = "device"
+    """device (by the statistics of what this device has heard), voice (the same, but the voice is
+    told from the mood; needs --voice) or none; as the model was trained."""
+    voice: Path | None = None
+    """A voice model (safetensors): what --normalisation voice tells voices from moods by."""
     speaker: str | None = None
     """Who speaks: kept with each utterance."""
     store_mb: Megabytes = 100.0
@@ -38,6 +40,12 @@ class DeviceSettings(TaskSettings):
     keep_unlabelled: bool = False
     """Semi-supervised: also train on utterances that nobody has labelled, where the model is
     sure of itself, as if it were right. They are marked as guesses, never as labels."""
+
+    @model_validator(mode="after")
+    def _check_voice(self) -> Self:
+        if (self.normalisation == "voice") != (self.voice is not None):
+            raise ValueError("normalisation voice and a voice model (voice) go together")
+        return self
 
     @property
     def folder(self) -> Path:

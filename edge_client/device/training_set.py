@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from edge_client.device.store import ExampleStore
-from shared.features.normalisation import RunningStatistics
+from shared.features.statistics import Statistics
 from shared.frames import padded_length
 from shared.training import Examples
 
@@ -29,7 +29,7 @@ def count(store: ExampleStore, *, guesses: bool) -> int:
 
 def gather(
     store: ExampleStore,
-    statistics: RunningStatistics | None,
+    statistics: Statistics | None,
     *,
     guesses: bool = False,
     most: int = MOST,

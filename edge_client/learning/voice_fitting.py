@@ -76,13 +76,18 @@ def fit_voice(
     spread, turn = np.linalg.eigh(white @ fitted.voices @ white.T)
     to = turn.T @ white
     return VoiceModel(
-        mean=mean,
-        scale=scale,
-        projection=to @ axes,
-        lift=axes.T @ lower @ turn,
-        spread=np.maximum(spread, _FLOOR),
-        emotions=fitted.emotions @ to.T,
+        mean=_as_kept(mean),
+        scale=_as_kept(scale),
+        projection=_as_kept(to @ axes),
+        lift=_as_kept(axes.T @ lower @ turn),
+        spread=_as_kept(np.maximum(spread, _FLOOR)),
+        emotions=_as_kept(fitted.emotions @ to.T),
     )
+
+
+def _as_kept(values: Values) -> Values:
+    """Round to float32, so that a file keeps them exactly."""
+    return values.astype(np.float32).astype(np.float64)
 
 
 def _means(values: Values, labels: NDArray[np.integer[Any]], emotions: int) -> Values:

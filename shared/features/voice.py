@@ -13,8 +13,10 @@ over *counts* of emotions: a device keeps the sum of its utterances' coordinates
 counts with their probabilities. It keeps no utterance, and needs no label.
 """
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Final, Self
 
 import numpy as np
@@ -57,6 +59,14 @@ class VoiceModel:
     lift: Values
     spread: Values
     emotions: Values
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of its values: states of another model are told by it."""
+        found = hashlib.sha256()
+        for part in fields(self):
+            found.update(getattr(self, part.name).tobytes())
+        return found.hexdigest()
 
     def coordinates(self, vectors: NDArray[Any]) -> Values:
         """Give the coordinates of vectors, shape ``(..., features)`` to ``(..., coordinates)``."""
@@ -176,6 +186,7 @@ class VoiceStatistics:
     def to_dict(self) -> dict[str, Any]:
         """Give the state as numbers and lists, for JSON; :meth:`from_dict` restores it exactly."""
         return {
+            "model": self.model.digest,
             "count": self.count,
             "total": self.total.tolist(),
             "counts": self.counts.tolist(),
@@ -192,18 +203,21 @@ class VoiceStatistics:
             If it is not such a state, or of another model: a part missing, of another shape or not
             finite, or counts that are not of as many utterances.
         """
+        found = cls(model)
         try:
-            found = cls(model)
+            same = state["model"] == model.digest
             found.count = int(state["count"])
             found.total = np.array(state["total"], np.float64)
             found.counts = np.array(state["counts"], np.int64)
             found.evidence = np.array(state["evidence"], np.float64)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError("this is not the state of a voice") from error
+        if not same:
+            raise ValueError("this is the state of a voice of another model")
         labels = len(model.emotions)
         rows = len(found.evidence) if found.evidence.ndim == 1 else 0
         if found.total.shape != model.spread.shape or found.counts.shape != (rows, labels):
-            raise ValueError("this is the state of a voice of another model")
+            raise ValueError("the parts of the state of a voice should belong together")
         if not 1 <= rows <= BEAM or not np.isfinite([*found.total, *found.evidence]).all():
             raise ValueError("the state of a voice should be finite")
         if (found.counts < 0).any() or (found.counts.sum(axis=1) != found.count).any():

@@ -102,6 +102,7 @@ def test_a_state_is_restored_exactly() -> None:
 
 
 DAMAGES: list[tuple[str, Any]] = [
+    ("model", "another"),
     ("count", 3),
     ("count", None),
     ("total", [0.0]),

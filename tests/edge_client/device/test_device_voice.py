@@ -1,0 +1,83 @@
+"""Devices that tell their person's voice from the mood."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_client.device.device import Device
+from edge_client.device.settings import DeviceSettings
+from shared.errors import SettingsError, WeightsError
+from shared.features.voice import VoiceModel, VoiceStatistics
+from shared.features.voice_file import load_voice, save_voice
+from shared.task import DEFAULT_TASK, Task
+from tests.edge_client.device.heard import Open, hear, utterance
+from tests.edge_client.device.pooled import NAME, POOLED
+from tests.shared.features.voice_models import voice_model
+
+TASK = Task(DEFAULT_TASK.labels, POOLED.shape)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "voice.safetensors"
+    save_voice(path, voice_model(labels=4), TASK)
+    return path
+
+
+def opened(start: Open, file: Path) -> Device:
+    return start(model=False, front_end=NAME, normalisation="voice", voice=file)
+
+
+def heard(model: VoiceModel, *seeds: int) -> VoiceStatistics:
+    statistics = VoiceStatistics(model)
+    for seed in seeds:
+        statistics.update(POOLED.compute(utterance(seed).samples))
+    return statistics
+
+
+def test_examples_are_normalised_by_the_voice_and_a_restart_changes_nothing(
+    start: Open, file: Path
+) -> None:
+    device = opened(start, file)
+    for seed in range(3):
+        device.correct(hear(device, seed).identifier, "sad")
+    device.close()
+    again = opened(start, file)
+    hear(again, 3)
+    statistics = heard(load_voice(file, TASK), 0, 1, 2, 3)
+    assert again.recognising.statistics() == statistics.to_dict()
+    own = np.stack([POOLED.compute(utterance(seed).samples) for seed in range(3)])
+    np.testing.assert_array_equal(again.examples().features, statistics.normalise(own, 1))
+
+
+def test_another_voice_model_begins_with_the_utterances_that_were_kept(
+    start: Open, file: Path
+) -> None:
+    device = opened(start, file)
+    for seed in range(3):
+        hear(device, seed)
+    device.close()
+    other = voice_model(labels=4, coordinates=3)
+    save_voice(file, other, TASK)
+    again = opened(start, file)
+    assert again.recognising.statistics() == heard(load_voice(file, TASK), 0, 1, 2).to_dict()
+    assert again.recognising.statistics()["model"] != device.recognising.statistics()["model"]
+
+
+def test_forgetting_forgets_the_voice(start: Open, file: Path) -> None:
+    device = opened(start, file)
+    hear(device)
+    device.delete_everything()
+    assert device.recognising.statistics()["count"] == 0
+
+
+def test_a_voice_model_of_another_task_is_refused(start: Open, file: Path) -> None:
+    with pytest.raises(WeightsError, match="of another task"):
+        start(model=False, normalisation="voice", voice=file)
+
+
+@pytest.mark.parametrize("given", [{"normalisation": "voice"}, {"voice": Path("voice")}])
+def test_the_normalisation_and_its_model_go_together(given: dict[str, object]) -> None:
+    with pytest.raises(SettingsError, match="go together"):
+        DeviceSettings.parse(given)

@@ -1,0 +1,69 @@
+"""Voice models in files."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.errors import WeightsError
+from shared.features.voice import VoiceModel
+from shared.features.voice_file import load_voice, save_voice
+from shared.storage.tensor_file import TensorFile, write_tensors
+from shared.task import DEFAULT_TASK, FrontEndShape, Task
+from tests.shared.features.voice_models import voice_model
+
+POOLED = FrontEndShape("pooled", version=1, frames=1, features=6)
+TASK = Task(DEFAULT_TASK.labels, POOLED)
+MODEL = voice_model(labels=4)
+
+
+def test_a_file_keeps_a_model_as_float32(tmp_path: Path) -> None:
+    path = tmp_path / "voice.safetensors"
+    save_voice(path, MODEL, TASK)
+    found = load_voice(path, TASK)
+    for part in fields(VoiceModel):
+        kept, before = getattr(found, part.name), getattr(MODEL, part.name)
+        np.testing.assert_array_equal(kept, before.astype(np.float32))
+    save_voice(tmp_path / "again", found, TASK)
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()
+    assert load_voice(tmp_path / "again", TASK).digest == found.digest != MODEL.digest
+
+
+def damaged(path: Path, **changes: np.ndarray | None) -> Path:  # type: ignore[type-arg]  # any
+    save_voice(path, MODEL, TASK)
+    file = TensorFile(path)
+    tensors = {name: file.read(name) for name in file.tensors} | changes
+    whole = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    write_tensors(path, whole, file.metadata)
+    return path
+
+
+@pytest.mark.parametrize("name", [part.name for part in fields(VoiceModel)])
+def test_a_part_missing_or_not_finite_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="does not hold the tensors of a voice model"):
+        load_voice(damaged(tmp_path / "file", **{name: None}), TASK)
+    infinite = np.full_like(getattr(MODEL, name), np.inf, np.float32)
+    with pytest.raises(WeightsError, match="holds values that no voice model has"):
+        load_voice(damaged(tmp_path / "file", **{name: infinite}), TASK)
+    with pytest.raises(WeightsError, match="does not hold the tensors of a voice model"):
+        load_voice(damaged(tmp_path / "file", **{name: infinite[..., 1:]}), TASK)
+
+
+@pytest.mark.parametrize("name", ["scale", "spread"])
+def test_what_is_divided_by_is_positive(name: str, tmp_path: Path) -> None:
+    zero = np.zeros_like(getattr(MODEL, name), np.float32)
+    with pytest.raises(WeightsError, match="holds values that no voice model has"):
+        load_voice(damaged(tmp_path / "file", **{name: zero}), TASK)
+
+
+def test_what_is_none_or_of_another_task_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "voice.safetensors"
+    write_tensors(path, {"mean": np.zeros(6, np.float32)}, {})
+    with pytest.raises(WeightsError, match="is no voice model"):
+        load_voice(path, TASK)
+    save_voice(path, MODEL, TASK)
+    with pytest.raises(WeightsError, match="of another task"):
+        load_voice(path, Task(DEFAULT_TASK.labels[:3], POOLED))
+    with pytest.raises(WeightsError):
+        load_voice(tmp_path / "missing", TASK)
