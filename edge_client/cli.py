@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "status": "edge_client.commands.status:status",
     "devices": "edge_client.commands.devices:devices",
     "simulate": "edge_client.commands.simulate:simulate",
+    "starter": "edge_client.commands.starter:starter",
     "features": "edge_client.commands.features:features",
     "corpora": "edge_client.commands.corpora:corpora",
     "examples": "edge_client.commands.examples:examples",

@@ -15,7 +15,7 @@ INFO: Final = CorpusInfo(
         "by 10 actors, German, ten sentences, acted "
         "(Burkhardt et al., 2005)."
     ),
-    licence="free for research, with its paper cited; see its site",
+    licence="CC0 1.0, as github.com/audeering/emodb publishes it; cite its paper",
     obtain="http://emodb.bilderbar.info (Download)",
     tree="wav/03a01Fa.wav\n...\nwav/16b10Wb.wav\n(or the clips without the folder wav)",
 )

@@ -13,5 +13,5 @@ def _levels(samples: Samples) -> Frames:
     return np.array([[part.std() for part in np.array_split(samples, 6)]], np.float32)
 
 
-POOLED = FrontEnd(FrontEndShape("pooled-levels", version=1, frames=1, features=6), 1.0, _levels)
+POOLED = FrontEnd(FrontEndShape("pooled-levels", version=1, frames=1, features=6), None, _levels)
 NAME = f"{__name__}:POOLED"

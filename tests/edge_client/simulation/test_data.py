@@ -186,7 +186,7 @@ def pooled(speakers: int, each: int) -> tuple[Utterances, FrontEnd]:
         whole.examples.labels,
     )
     shape = FrontEndShape("pooled", version=1, frames=1, features=34)
-    front_end = FrontEnd(shape, 1.0, lambda samples: samples[None, :34])
+    front_end = FrontEnd(shape, None, lambda samples: samples[None, :34])
     return replace(whole, examples=examples), front_end
 
 

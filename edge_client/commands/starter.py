@@ -1,0 +1,66 @@
+"""``edge-client starter``: a model to begin with, of the corpora that one has."""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import typer
+
+from shared.environment import Prefix
+from shared.settings import options_of
+from shared.task_settings import TaskSettings
+
+
+class StarterSettings(TaskSettings):
+    """What a starter recognises."""
+
+    environment: ClassVar[Prefix] = "CHORUS_EDGE_"
+    panel: ClassVar[str] = "Task"
+
+    front_end: str = "whisper"
+    """What makes one vector of an utterance."""
+
+
+@options_of(StarterSettings)
+def starter(
+    *,
+    given: dict[str, Any],
+    corpus: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=PATH", help="A corpus and its folder; give it as often as you like."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Where the model goes (safetensors).")],
+) -> None:
+    """Make a model that a device, or a federation, can begin with.
+
+    Two files: the head, for `edge-client run --weights` and `aggregator serve --initial`, and
+    beside it, ending in `.voice.safetensors`, the model of voices, for `--normalisation voice
+    --voice`. What corpora may be used for, and models made of them, their licences say.
+
+    Example: edge-client starter --corpus emodb=PATH --output starter.safetensors
+    """
+    from edge_client.learning.starter import make_starter
+    from shared.corpora import load_corpus
+    from shared.features.voice_file import save_voice
+    from shared.weights import save_weights
+
+    task = StarterSettings.collect(given).task
+    corpora = [load_corpus(name, path, task) for name, path in map(_place, corpus)]
+    made = make_starter(corpora, task)
+    voice = output.with_suffix(".voice.safetensors")
+    save_voice(voice, made.voice, task)
+    save_weights(output, made.weights, made.architecture)
+    for own in corpora:
+        typer.echo(
+            f"{own.info.title}: {len(own.labelled)} clips of {len(own.speakers)} speakers; "
+            f"licence: {own.info.licence}"
+        )
+    left = f"; {made.skipped} clips could not be used" if made.skipped else ""
+    typer.echo(f"The starter is {output}, its model of voices {voice}{left}.")
+
+
+def _place(text: str) -> tuple[str, Path | None]:
+    """Take NAME=PATH apart; a corpus that is made on the spot has no path."""
+    name, _, path = text.partition("=")
+    return name, Path(path) if path else None

@@ -1,0 +1,92 @@
+"""Making a model to begin with."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from edge_client.commands.starter import starter
+from edge_client.device.device import Device
+from edge_client.device.settings import DeviceSettings
+from shared.corpora import load_corpus
+from shared.errors import CorpusError, SettingsError
+from shared.features.cache import extract_features
+from shared.features.voice_file import load_voice
+from shared.labelled_clips import normalised_by_owner
+from shared.task import Task, labels_of
+from shared.training import Examples
+from shared.weights import load_weights, split
+from tests.edge_client.device.heard import hear
+from tests.edge_client.device.pooled import NAME, POOLED
+
+LABELS = "angry,sad"
+TASK = Task(labels_of(("angry", "sad")), POOLED.shape)
+
+app = typer.Typer()
+app.command()(starter)
+
+
+def run(*arguments: str | Path) -> Result:
+    given = ["--front-end", NAME, "--labels", LABELS, *map(str, arguments)]
+    return CliRunner().invoke(app, given)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("starter") / "first.safetensors"
+    result = run("--corpus", "synthetic", "--output", output)
+    assert result.exit_code == 0, result.output
+    assert "336 clips of 24 speakers; licence: none needed" in result.stdout
+    return output
+
+
+def test_a_device_begins_with_both_files(made: Path, tmp_path: Path) -> None:
+    settings = DeviceSettings.parse(
+        {
+            "state": tmp_path,
+            "weights": made,
+            "normalisation": "voice",
+            "voice": made.with_suffix(".voice.safetensors"),
+            "front_end": NAME,
+            "labels": LABELS,
+        }
+    )
+    with Device(settings) as device:
+        found = hear(device)
+        assert found.probabilities is not None
+        assert sum(found.probabilities) == pytest.approx(1)
+
+
+def test_the_head_tells_what_it_was_made_of(made: Path) -> None:
+    weights, architecture = load_weights(made)
+    assert (architecture.name, architecture.task) == ("head", TASK)
+    voice = load_voice(made.with_suffix(".voice.safetensors"), TASK)
+    found = extract_features(load_corpus("synthetic", task=TASK).labelled, POOLED, progress=False)
+    raw = Examples(found.features, found.frames, found.labels(TASK))
+    speakers = np.array([clip.speaker for clip in found.clips])
+    vectors = normalised_by_owner(raw, speakers, POOLED, voice=voice).features[:, 0]
+    tensors = split(weights, architecture)
+    kernel, bias = (next(tensors[n] for n in tensors if n.endswith(e)) for e in ("kernel", "bias"))
+    predicted = (vectors @ kernel + bias).argmax(axis=1)
+    assert np.mean(predicted == raw.labels) > 0.9
+
+
+def test_the_same_corpora_give_the_same_bits(made: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    assert run("--corpus", "synthetic", "--output", again).exit_code == 0
+    assert again.read_bytes() == made.read_bytes()
+    voices = [path.with_suffix(".voice.safetensors").read_bytes() for path in (again, made)]
+    assert voices[0] == voices[1]
+
+
+def test_what_cannot_be_made_writes_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "none.safetensors"
+    for arguments, error in (
+        (["--corpus", "nothing"], SettingsError),
+        (["--corpus", f"ravdess={tmp_path}"], CorpusError),
+        (["--corpus", "synthetic", "--front-end", "paper34"], SettingsError),
+    ):
+        assert isinstance(run(*arguments, "--output", output).exception, error)
+    assert not list(tmp_path.iterdir())
