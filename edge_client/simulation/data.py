@@ -12,8 +12,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.simulation.degradations import copies_in_conditions
 from edge_client.learning.voice_fitting import fit_voice
+from edge_client.simulation.degradations import copies_in_conditions
 from edge_client.simulation.partition_file import SUFFIX, divide_by_file
 from edge_client.simulation.partitions import kept, partition
 from edge_client.simulation.settings import DataSettings, SimulationSettings
