@@ -183,7 +183,7 @@ def child(script: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def broker(folder: Path, *more: str, embedded: bool = False) -> Iterator[tuple[int, Process]]:
-    """Run a broker on the loopback interface: Mosquitto as it is by default, or amqtt.
+    """Run a broker on the loopback interface: Mosquitto as it is by default, or our own.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def broker(folder: Path, *more: str, embedded: bool = False) -> Iterator[tuple[i
     *more
         Lines of it.
     embedded
-        Take amqtt.
+        Take our own.
 
     Yields
     ------

@@ -1,12 +1,11 @@
-"""A broker inside ``aggregator serve``, for a first try: amqtt, in a process of its own.
+"""A broker inside ``aggregator serve``, for a first try, in a process of its own.
 
-Its own process, because amqtt is Python all through: in a thread it would hold up the aggregator
-for every chunk that passes. It lives as long as the aggregator, however that ends, and is started
-again if it ends by itself. For a shelf of devices there is Mosquitto (``deploy/mosquitto``).
+Its own process, because it is Python all through: in a thread it would hold up the aggregator for
+every chunk that passes. It lives as long as the aggregator, however that ends, and is started again
+if it ends by itself. For a shelf of devices there is Mosquitto (``deploy/mosquitto``).
 """
 
 import contextlib
-import importlib.util
 import ipaddress
 import logging
 import os
@@ -20,14 +19,12 @@ from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
-from shared.errors import BrokerError, MissingPartError
+from shared.errors import BrokerError
 from shared.mqtt.broker_settings import PLAIN_PORT
+from shared.protocol.messages import LARGEST_MESSAGE
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
-
-_BACKLOG: Final = 512
-"""Connections that wait while the broker is busy: a shelf of devices comes back at once."""
 
 _PREDECESSOR: Final = 5.0
 """Seconds that the broker of an aggregator which was killed is given to free the port."""
@@ -76,6 +73,8 @@ class EmbeddedBroker:
         Who may use it, and from where.
     port
         Where it listens; 0 for a free one.
+    largest
+        Bytes of a message at most. Who sends more is cut off.
 
     Attributes
     ----------
@@ -88,7 +87,12 @@ class EmbeddedBroker:
         If it would let in anybody from another machine.
     """
 
-    def __init__(self, settings: EmbeddedBrokerSettings, port: int = PLAIN_PORT) -> None:
+    def __init__(
+        self,
+        settings: EmbeddedBrokerSettings,
+        port: int = PLAIN_PORT,
+        largest: int = LARGEST_MESSAGE,
+    ) -> None:
         if not (_is_loopback(settings.listen) or settings.insecure):
             raise BrokerError(
                 f"An embedded broker on {settings.listen} would accept everybody who reaches it.",
@@ -96,6 +100,7 @@ class EmbeddedBroker:
             )
         self.settings = settings
         self.port = port
+        self._largest = largest
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
@@ -108,14 +113,7 @@ class EmbeddedBroker:
         ------
         BrokerError
             If the port is taken, or the address is not this machine's.
-        MissingPartError
-            If amqtt is not installed.
         """
-        if importlib.util.find_spec("amqtt") is None:
-            raise MissingPartError(
-                "The embedded broker needs amqtt, which is not installed.",
-                "pip install 'chorus-edge[server]', or use Mosquitto.",
-            )
         self._socket = self._listening()
         self.port = self._socket.getsockname()[1]
         self._process = self._new_process(self._socket)
@@ -146,9 +144,7 @@ class EmbeddedBroker:
         end = time.monotonic() + _PREDECESSOR
         while True:
             try:
-                return socket.create_server(
-                    (self.settings.listen, self.port), family=family, backlog=_BACKLOG
-                )
+                return socket.create_server((self.settings.listen, self.port), family=family)
             except OSError as error:
                 place = f"{self.settings.listen}, port {self.port}"
                 if isinstance(error, socket.gaierror):
@@ -171,7 +167,7 @@ class EmbeddedBroker:
         # A session of its own keeps Ctrl-C from it: the aggregator takes leave first. It ends when
         # its standard input does, which this process holds open.
         return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-c", _SERVE, str(listening.fileno())],
+            [sys.executable, "-c", _SERVE, str(listening.fileno()), str(self._largest)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[listening.fileno()],

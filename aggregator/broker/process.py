@@ -3,30 +3,26 @@
 import asyncio
 import logging
 import os
+import resource
 import socket
 import sys
 import threading
-from typing import Any
+from typing import Final
 
-from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
-from amqtt.broker import Broker
+from aggregator.broker.broker import Broker, Session
 
-_LISTENER = "default"
+_BACKLOG: Final = 512
+"""Connections that wait while the broker is busy: a shelf of devices comes back at once."""
+
+_FILES: Final = 2048
+"""Files that the process has open at most: connections, and what Python needs."""
 
 
-async def serve(listening: socket.socket) -> None:
-    """Serve those who connect, for ever."""
-    plugins: dict[str, Any] = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {}}
-    broker = Broker({"listeners": {_LISTENER: {"type": "external"}}, "plugins": plugins})
-    await broker.start()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await broker.external_connected(
-            StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER
-        )
-
-    server = await asyncio.start_server(connected, sock=listening)
-    await server.serve_forever()
+async def serve(listening: socket.socket, largest: int) -> None:
+    """Serve those who connect, for ever; a message may have ``largest`` bytes."""
+    broker, loop = Broker(largest), asyncio.get_running_loop()
+    await loop.create_server(lambda: Session(broker), sock=listening, backlog=_BACKLOG)
+    await broker.serve()
 
 
 def _end_with_parent() -> None:
@@ -37,7 +33,9 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Serve on the listening socket that is handed down by number, until standard input ends."""
-    # amqtt prints tracebacks of what the protocol fixes: slow clients, several that come at once.
-    logging.basicConfig(level=logging.CRITICAL, format="broker: %(message)s")
+    logging.basicConfig(format="broker: %(message)s")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(serve(socket.socket(fileno=int(sys.argv[1]))))
+    asyncio.run(serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])))

@@ -22,6 +22,8 @@ from shared.errors import StorageError
 from shared.inference import Inference
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import PLAIN_PORT, BrokerSettings
+from shared.protocol.frames import OVERHEAD
+from shared.protocol.messages import LARGEST_MESSAGE
 from shared.randomness import stream
 from shared.task import options_for
 from shared.weights import initial_weights
@@ -62,7 +64,8 @@ def serve(
         federation = stack.enter_context(_opened(settings, sleep))
         if settings.embedded_broker:
             port = settings.broker.port or PLAIN_PORT
-            own = EmbeddedBroker(settings.part(EmbeddedBrokerSettings), port)
+            largest = max(LARGEST_MESSAGE, settings.chunk + OVERHEAD)
+            own = EmbeddedBroker(settings.part(EmbeddedBrokerSettings), port, largest)
             stack.enter_context(own)
         serving = _Serving(settings, federation, make)
         if settings.web:

@@ -356,7 +356,7 @@ class Connection:
         topic = "a topic that is not text"
         try:
             topic = message.topic
-            # amqtt sends what others have subscribed to, too.
+            # Some brokers send what others have subscribed to, too.
             if self._subscriptions.match(topic):
                 self._on_message(topic, bytes(message.payload))
         except Exception:

@@ -13,7 +13,7 @@ import pytest
 
 from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
 from aggregator.server.settings import ServeSettings
-from shared.errors import BrokerError, MissingPartError, SettingsError
+from shared.errors import BrokerError, SettingsError
 from shared.mqtt.broker_settings import BrokerSettings
 from tests.brokers import BOUND, free_port, listens, wait_until
 from tests.peers import Peers
@@ -52,7 +52,6 @@ def test_retained_messages_and_wills(embedded_broker: EmbeddedBroker, peers: Pee
     watcher.wait_for(3)
     later = peers.connect(settings, "later", "kept", "gone").ready()
     later.wait_for(1)
-    # amqtt may send a retained message twice.
     assert set(later.messages) == {("gone", b"offline")}
 
 
@@ -142,12 +141,6 @@ def test_a_port_that_is_taken_and_an_address_that_is_not_ours(
         with pytest.raises(BrokerError, match=rf"{listen}, port {port}") as caught:
             EmbeddedBroker(settings, port).start()
     assert "--port" in caught.value.remedy
-
-
-def test_amqtt_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(MissingPartError, match="amqtt"):
-        EmbeddedBroker(OPEN, 0).start()
 
 
 @pytest.mark.parametrize(
