@@ -3,7 +3,7 @@
 # federation: packages, a user, an environment in /opt/chorus, settings in /etc/chorus, a service.
 # Run again, it brings the software up to date and leaves settings alone.
 #
-#   sudo install-device.sh --broker HOST --ca ca.crt --password NAME.password [OPTION]...
+#   sudo install-device.sh --broker HOST --ca ca.crt --password FEDERATION_NAME.password [OPTION]...
 #
 #   --broker HOST      where the broker is, by a name that its certificate holds
 #   --ca FILE          certificate of its authority     } both from

@@ -1,17 +1,19 @@
 #!/bin/sh
-# Makes what Mosquitto needs to know its aggregator and devices by: an authority of our own, a
-# certificate for the broker, and a password for each name. Run again, it adds what is missing and
-# leaves everything else as it is.
+# Makes what Mosquitto needs to know a federation's aggregator and devices by: an authority of our
+# own, a certificate for the broker, and a password and access rules for each user. Run again, it
+# adds what is missing and leaves everything else as it is. One broker may serve several federations.
 #
-#   make-credentials.sh [--host NAME-OR-ADDRESS]... [--renew] FOLDER [DEVICE]...
+#   make-credentials.sh [--host NAME-OR-ADDRESS]... [--federation NAME] [--renew] FOLDER [DEVICE]...
 #
-#   --host    what clients call the broker by; several are possible. Needed the first time.
-#   --renew   make the broker's certificate anew (it holds for 825 days, the authority's for ten
-#             years), for the names given with --host, or for those it had.
-#   DEVICE    names: a-z, 0-9 and -, beginning with a letter or digit. `aggregator` is added.
+#   --host        what clients call the broker by; several are possible. Needed the first time.
+#   --federation  whose devices these are; default: chorus
+#   --renew       make the broker's certificate anew (it holds for 825 days, the authority's for ten
+#                 years), for the names given with --host, or for those it had.
+#   DEVICE        names: a-z, 0-9 and -, beginning with a letter or digit. The aggregator is added.
 #
 # FOLDER/broker/   for the broker: ca.crt, server.crt, server.key, passwords (hashed), acl
-# FOLDER/clients/  for each name: NAME.password; and ca.crt, which all of them need
+# FOLDER/clients/  for each user: FEDERATION_DEVICE.password, FEDERATION_FEDERATION-aggregator.password;
+#                  and ca.crt, which all of them need
 # FOLDER/ca.key    signs certificates: keep it off the broker, and offline if you can
 set -eu
 umask 077
@@ -26,6 +28,7 @@ usage() {
 }
 
 hosts=
+federation=chorus
 renew=
 while [ $# -gt 0 ]; do
     case $1 in
@@ -35,6 +38,11 @@ while [ $# -gt 0 ]; do
                 *[!A-Za-z0-9.:-]* | '' | -*) fail "\"$2\" is no host name or address." ;;
             esac
             hosts="$hosts $2"
+            shift 2
+            ;;
+        --federation)
+            [ $# -gt 1 ] || fail "--federation needs a name."
+            federation=$2
             shift 2
             ;;
         --renew) renew=yes && shift ;;
@@ -51,11 +59,13 @@ for tool in openssl mosquitto_passwd; do
     command -v "$tool" >/dev/null ||
         fail "$tool is missing: apt install openssl mosquitto (on any machine; no broker need run)."
 done
-for device in "$@"; do
-    case $device in
-        *[!a-z0-9-]* | -* | '') fail "\"$device\" is no name: a-z, 0-9 and -, not first." ;;
+aggregator=$federation-aggregator
+for name in "$federation" "$@"; do
+    case $name in
+        *[!a-z0-9-]* | -* | '') fail "\"$name\" is no name: a-z, 0-9 and -, not first." ;;
+        "$aggregator") fail "\"$name\" is the aggregator, and not a device." ;;
     esac
-    [ ${#device} -le 64 ] || fail "\"$device\" is longer than 64 characters."
+    [ ${#name} -le 64 ] || fail "\"$name\" is longer than 64 characters."
 done
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$folder/broker" "$folder/clients"
@@ -121,20 +131,28 @@ fi
 chmod 644 broker/server.crt
 
 touch broker/passwords
-for name in aggregator "$@"; do
-    if [ ! -s "clients/$name.password" ]; then
+for name in "$aggregator" "$@"; do
+    user=${federation}_$name
+    if [ ! -s "clients/$user.password" ]; then
         openssl rand -hex 24 >"$work/password"
-        mv "$work/password" "clients/$name.password"
-        echo "made a password for $name" >&2
-    elif grep -q "^$name:" broker/passwords; then
+        mv "$work/password" "clients/$user.password"
+        echo "made a password for $user" >&2
+    elif grep -q "^$user:" broker/passwords; then
         continue
     fi
     # Both by standard input and a file of ours alone, for others can see a command's words.
-    grep -v "^$name:" broker/passwords >"$work/passwords" || true
-    (printf '%s:' "$name" && cat "clients/$name.password") >"$work/one"
+    grep -v "^$user:" broker/passwords >"$work/passwords" || true
+    (printf '%s:' "$user" && cat "clients/$user.password") >"$work/one"
     mosquitto_passwd -U "$work/one" >/dev/null
     cat "$work/one" >>"$work/passwords"
     mv "$work/passwords" broker/passwords
 done
-cp "$here/acl" broker/acl
+
+# The rules of all users that have a password. No name has a _ in it.
+cut -d: -f1 broker/passwords | while IFS=_ read -r whose name; do
+    rules="user FEDERATION_NAME"
+    [ "$name" != "$whose-aggregator" ] || rules="user FEDERATION_FEDERATION-aggregator"
+    sed -n "/^$rules\$/,/^\$/{s/FEDERATION/$whose/g;s/NAME/$name/g;p}" "$here/acl"
+done >"$work/acl"
+mv "$work/acl" broker/acl
 chmod 600 broker/passwords broker/acl broker/server.key ca.key

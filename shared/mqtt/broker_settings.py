@@ -32,7 +32,8 @@ class BrokerSettings(Settings):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Its port; 1883 if not given, with TLS 8883."""
     username: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    """User name at the broker; if only a password is given, the client's own name."""
+    """User name at the broker; if only a password is given, the client's identifier
+    (in a federation `FEDERATION_NAME`)."""
     password_file: Path | None = None
     """File with the password in its first line. Passwords are given in files only, as options and
     the environment can be read by other processes."""

@@ -64,7 +64,7 @@ class Connection:
     settings
         Where the broker is.
     name
-        The client's name, and its user name if the settings give none.
+        The client's name.
     subscriptions
         Topics or topic filters to begin with.
     unacknowledged
@@ -74,7 +74,8 @@ class Connection:
         Topic and payload that the broker publishes, retained, if this client is lost without
         :meth:`close`.
     identifier
-        Its MQTT identifier, the name if not given. A broker ends the older of two connections of
+        Its MQTT identifier, the name if not given; and its user name if the settings give a
+        password and none. A broker ends the older of two connections of
         one identifier.
     on_message
         Called with topic and payload, only while connected. What it raises is logged and ends
@@ -308,7 +309,7 @@ class Connection:
 
     @property
     def _username(self) -> str | None:
-        return self.settings.username or (self.name if self.settings.password_file else None)
+        return self.settings.username or (self._identifier if self.settings.password_file else None)
 
     def _acknowledged(
         self, client: mqtt.Client, _: Any, __: mqtt.ConnectFlags, code: ReasonCode, ___: Any

@@ -1,10 +1,9 @@
 """A real Mosquitto with the configuration and the credentials of ``deploy/mosquitto``."""
 
-import os
 import ssl
 import stat
-import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,24 +12,12 @@ from shared.errors import BrokerError
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.troubles import unreachable
 from shared.protocol.topics import Topics
-from tests.brokers import BOUND, Mosquitto, leave_out_without_mosquitto, wait_until
+from tests.brokers import Mosquitto, leave_out_without_mosquitto, wait_until
+from tests.deployed import Deployed, make_credentials, user_of
 from tests.peers import Peers
 
-DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
-TOPICS = Topics("home")
-
-
-def make_credentials(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [DEPLOY / "make-credentials.sh", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=BOUND,
-        check=False,
-        # Where Debian keeps mosquitto_passwd.
-        env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"},
-    )
+FEDERATION = "home"
+TOPICS = Topics(FEDERATION)
 
 
 lets_go_of_its_socket = pytest.mark.filterwarnings(
@@ -44,39 +31,17 @@ def credentials(tmp_path_factory: pytest.TempPathFactory) -> Path:
     leave_out_without_mosquitto()
     folder = tmp_path_factory.mktemp("credentials")
     made = make_credentials(
-        folder, "--host", "127.0.0.1", "--host", "broker.test", ".", "kitchen", "desk"
+        folder,
+        *("--host", "127.0.0.1", "--host", "broker.test", "--federation", FEDERATION),
+        *(".", "kitchen", "desk"),
     )
     assert made.returncode == 0, made.stderr
     return folder
 
 
-class Deployed(Mosquitto):
-    """Mosquitto with the configuration as it is shipped, but for paths and port."""
-
-    def __init__(self, folder: Path, credentials: Path) -> None:
-        super().__init__(folder)
-        text = (DEPLOY / "mosquitto.conf").read_text()
-        assert "listener 8883\n" in text
-        text = text.replace("listener 8883\n", f"listener {self.port} 127.0.0.1\n")
-        text = text.replace("/etc/mosquitto/chorus", str(credentials / "broker"))
-        if os.geteuid() == 0:
-            text += "user root\n"
-        self._file.write_text(text)
-        self.credentials = credentials
-
-    def settings_of(self, name: str) -> BrokerSettings:
-        clients = self.credentials / "clients"
-        return BrokerSettings(
-            port=self.port,
-            tls=True,
-            ca_file=clients / "ca.crt",
-            password_file=clients / f"{name}.password",
-        )
-
-
 @pytest.fixture
 def deployed(tmp_path: Path, credentials: Path) -> Iterator[Deployed]:
-    broker = Deployed(tmp_path, credentials)
+    broker = Deployed(tmp_path, credentials, FEDERATION)
     broker.start()
     yield broker
     broker.kill()
@@ -85,6 +50,7 @@ def deployed(tmp_path: Path, credentials: Path) -> Iterator[Deployed]:
 def test_a_federation_can_speak_and_its_devices_are_kept_apart(
     deployed: Deployed, peers: Peers
 ) -> None:
+    # The aggregator hears what itself announces, to notice what somebody else does.
     everything = ("chorus/#", "+/+/+/+/+")
     server, kitchen, desk = (
         peers.connect(deployed.settings_of(name), name, *everything).ready()
@@ -92,7 +58,7 @@ def test_a_federation_can_speak_and_its_devices_are_kept_apart(
     )
     allowed = [
         (server, TOPICS.round, {"aggregator", "kitchen", "desk"}),
-        (server, TOPICS.model("00" * 32), {"aggregator", "kitchen", "desk"}),
+        (server, TOPICS.model("00" * 32), {"kitchen", "desk"}),
         (server, TOPICS.replies("desk"), {"desk"}),
         (desk, TOPICS.presence("desk"), {"aggregator"}),
         (desk, TOPICS.requests("desk"), {"aggregator"}),
@@ -107,6 +73,8 @@ def test_a_federation_can_speak_and_its_devices_are_kept_apart(
         (kitchen, TOPICS.requests("desk")),
         (kitchen, TOPICS.chunks("desk")),
         (kitchen, "chorus/home/clients/kitchen/other"),
+        (kitchen, Topics("other").presence("kitchen")),
+        (kitchen, Topics("chorus").requests("kitchen")),
         (kitchen, "other"),
         (kitchen, "$SYS/broker/version"),
         (server, TOPICS.chunks("desk")),
@@ -174,9 +142,9 @@ def test_nobody_comes_in_without_a_password_or_with_anothers(
 ) -> None:
     desk = deployed.settings_of("desk")
     cases = {
-        "anonymous": desk.model_copy(update={"password_file": None}),
-        "kitchen": desk,
-        "nobody": desk,
+        "anonymous": desk.model_copy(update={"password_file": None, "username": None}),
+        "kitchen": desk.model_copy(update={"username": user_of("kitchen", FEDERATION)}),
+        "nobody": desk.model_copy(update={"username": "nobody"}),
     }
     for name, settings in cases.items():
         peer = peers.connect(settings, name)
@@ -187,8 +155,8 @@ def test_nobody_comes_in_without_a_password_or_with_anothers(
 
 def test_a_device_cannot_take_anothers_place(deployed: Deployed, peers: Peers) -> None:
     kitchen = peers.connect(deployed.settings_of("kitchen"), "kitchen").ready()
-    claims = deployed.settings_of("desk").model_copy(update={"username": "desk"})
-    peers.connect(claims, "kitchen").ready()
+    claims = deployed.settings_of("desk")
+    peers.connect(claims, "kitchen", identifier=TOPICS.identifier("kitchen")).ready()
     assert kitchen.connection.publish(TOPICS.requests("kitchen"), b"")
     assert [connected for connected, _ in kitchen.changes] == [True]
 
@@ -245,7 +213,9 @@ def test_credentials_are_for_their_owner_alone(credentials: Path) -> None:
         assert mode == (0o700 if path.is_dir() else 0o644 if path.name in public else 0o600), path
     hashed = (credentials / "broker" / "passwords").read_text()
     for name in ("aggregator", "kitchen", "desk"):
-        password = (credentials / "clients" / f"{name}.password").read_text().strip()
+        password = (
+            (credentials / "clients" / f"{user_of(name, FEDERATION)}.password").read_text().strip()
+        )
         assert len(password) == 48
         assert password not in hashed
 
@@ -266,10 +236,44 @@ def test_making_credentials_again_changes_nothing_and_adds_what_is_missing(
     second = contents()
     passwords = tmp_path / "broker" / "passwords"
     assert second[passwords].startswith(first[passwords])
-    assert {p.name for p in second.keys() - first.keys()} == {"two.password"}
+    assert {p.name for p in second.keys() - first.keys()} == {"chorus_two.password"}
     assert make_credentials(tmp_path, "--renew", "--host", "b.test", ".").returncode == 0
     changed = {path.name for path, content in contents().items() if second[path] != content}
     assert changed == {"server.crt", "server.key"}
+
+
+def test_two_federations_share_a_broker_and_nothing_else(
+    tmp_path: Path, needs_mosquitto: None, peers: Peers
+) -> None:
+    assert needs_mosquitto is None
+    made = tmp_path / "made"
+    made.mkdir()
+    for federation in ("one", "two"):
+        words = ("--host", "127.0.0.1", "--federation", federation, ".", "kitchen")
+        assert make_credentials(made, *words).returncode == 0
+    broker = Deployed(tmp_path, made)
+    broker.start()
+    with ExitStack() as stack:
+        stack.callback(broker.kill)
+        one, two = (
+            peers.connect(broker.settings_of("kitchen", name), "kitchen", "chorus/#").ready()
+            for name in ("one", "two")
+        )
+        server = peers.connect(broker.settings_of("aggregator", "two"), "server", "chorus/#")
+        server.ready()
+        topics = Topics("two")
+        for device in (one, two):
+            name = b"one" if device is one else b"two"
+            assert device.connection.publish(topics.requests("kitchen"), name, retain=True)
+            wait_until(lambda seen=device: not seen.connection.busy, "the broker has taken it")  # type: ignore[misc] # bound now
+        server.wait_for(1)
+        assert server.messages == [(topics.requests("kitchen"), b"two")]
+        assert server.connection.publish(topics.round, b"announced")
+        two.wait_for(1)
+        assert (one.messages, two.messages) == ([], [(topics.round, b"announced")])
+        # Neither has thrown out the other one.
+        assert [connected for connected, _ in one.changes + two.changes] == [True, True]
+        peers.pop_all().close()
 
 
 @pytest.mark.parametrize(
@@ -283,6 +287,9 @@ def test_making_credentials_again_changes_nothing_and_adds_what_is_missing(
         (["--host", "a", ".", "../x"], "no name"),
         (["--host", "a", ".", "x" * 65], "longer"),
         (["."], "say with --host"),
+        (["--federation"], "--federation needs"),
+        (["--federation", "A", "--host", "a", "."], "no name"),
+        (["--host", "a", ".", "chorus-aggregator"], "is the aggregator"),
     ],
 )
 def test_a_mistake_is_said_in_one_line(
