@@ -58,6 +58,12 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def peak_memory(pid: int) -> int:
+    """Give the bytes of memory that a process has held at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
 class Mosquitto:
     """A Mosquitto on a port of its own, that can be killed and started again.
 
@@ -120,8 +126,7 @@ class Mosquitto:
     def peak_memory(self) -> int:
         """Bytes of memory it has held at most."""
         assert self._process
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+        return peak_memory(self._process.pid)
 
 
 def leave_out_without_mosquitto() -> None:

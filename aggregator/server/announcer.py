@@ -35,13 +35,27 @@ class Announcer:
         self._publish = publish
         self._clock = clock
         self.told_end = False
+        self._said = b""
+        self._arrived = False
 
     def announce(self) -> bool:
         """Tell everybody where the federation stands; say whether it was sent."""
         announcement = self._announcement()
+        self._said, self._arrived = announcement.encode(), False
         told = self._publish(announcement)
         self.told_end = told and announcement.state == "finished"
         return told
+
+    def contradicts(self, payload: bytes) -> bool:
+        """Say whether somebody else has announced this, after what was announced here last.
+
+        The broker sends everybody the same announcements in the same order, the aggregator too. Of
+        what comes before its own last one, that makes an end by itself.
+        """
+        if payload == self._said:
+            self._arrived = True
+            return False
+        return self._arrived
 
     def _announcement(self) -> Announcement:
         settings, rounds = self._federation.settings, self._federation.rounds

@@ -58,6 +58,9 @@ MOST_UNAVAILABLE: Final = 10_000
 _NAMED: Final = 10
 """Clients that a sentence names."""
 
+CONTRADICT: Final = 5.0
+"""Seconds between two repetitions because of somebody else's announcements."""
+
 _SAY_AGAIN: Final = 1.0
 """Seconds between two sentences on who is online: five hundred devices come one after the other."""
 
@@ -125,18 +128,22 @@ class Service:
         self._say = loop.deadline(self._say_change)
         self._said_at = -_SAY_AGAIN
         loop.watch(lambda: rounds.wake_at, self._deadline_passed)
+        self._contradict = loop.deadline(self._announce_against)
+        self._contradicted_at = -CONTRADICT
         loop.watch(lambda: self._leave_at, loop.stop)
         name = aggregator_name(settings.federation)
         self._connection = connect(
             broker,
             name,
             identifier=topics.identifier(name),
-            subscriptions=[topics.presence("+"), topics.requests("+")],
+            subscriptions=[topics.round, topics.presence("+"), topics.requests("+")],
             unacknowledged=[topics.chunks("+"), topics.probe],
             on_message=self._arrived,
             on_change=lambda *change: loop.put(partial(self._change, *change)),
         )
-        self._gate = FloodGate(topics, loop, self._rejections, self._connection, [topics.probe])
+        self._gate = FloodGate(
+            topics, loop, self._rejections, self._connection, [topics.round, topics.probe]
+        )
         self._probe = Probe(loop, settings.chunk + OVERHEAD, self._publish_probe)
 
     def run(self, *, forever: bool = False) -> None:
@@ -261,6 +268,9 @@ class Service:
         """Take a message from the network's thread; a flood is cut off, as a network does it."""
         if topic == self._topics.probe:
             self._loop.message(topic, payload, partial(self._probe.arrived, payload))
+            return
+        if topic == self._topics.round:
+            self._loop.message(topic, payload, partial(self._announced, payload))
             return
         client, kind = self._topics.client_of(topic) or ("", "")
         if kind == "chunks":
@@ -431,6 +441,21 @@ class Service:
         # No update can count in a round that the ledger does not have.
         if not self._unwritten and not self._announcer.announce() and self._connection.connected:
             self._later(self._announce)
+
+    def _announced(self, payload: bytes) -> None:
+        """Hear what was announced: by this process, or by somebody who should not."""
+        if self._announcer.contradicts(payload):
+            now = self._loop.clock()
+            self._contradict.within(max(0.0, self._contradicted_at + CONTRADICT - now))
+
+    def _announce_against(self) -> None:
+        self._contradicted_at = self._loop.clock()
+        log.warning(
+            "Somebody else has announced a round of this federation: the true one is announced "
+            "again. The broker should let nobody but the aggregator write to %s.",
+            self._topics.round,
+        )
+        self._announce()
 
     def _serve_files(self) -> None:
         current, files = self._federation.current, self._federation.files

@@ -3,6 +3,9 @@
 One small JSON file says which of the files beside it matter; it is replaced as a whole, so each
 step either has happened or has not. A finished update is kept until the aggregator has decided on
 it; what a lossy codec left out of it becomes the residual only when it counts.
+
+What belongs to another run is set aside, not removed: whoever can forge an announcement would cost
+a device all that it keeps. It comes back when its run is announced again.
 """
 
 import json
@@ -20,6 +23,9 @@ from shared.vector_file import VectorFile
 from shared.weights import Vector, Weights
 
 _FILE: Final = "federation.json"
+
+MOST_ASIDE: Final = 2
+"""Runs that are remembered besides the present one; each may keep three files of a model's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,19 @@ class _Facts:
     counted: Offer | None = None
     refused: str = field(default="")
 
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether anything was done in the run."""
+        return self != _Facts(run=self.run)
+
+    @property
+    def files(self) -> set[str]:
+        """Names of the files that the run still needs, but for models."""
+        names = {self.residual, self.control}
+        if outgoing := self.outgoing:
+            names |= {outgoing.residual, outgoing.control, f"{outgoing.offer.update}.update"}
+        return {name for name in names if name}
+
 
 class ClientState:
     """The folder of one device's part in a federation.
@@ -70,7 +89,7 @@ class ClientState:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._facts = _read(folder / _FILE)
+        self._facts, self._aside = _read(folder / _FILE)
         # The work of a round ends in a thread of its own.
         self._lock = threading.RLock()
         self._sweep()
@@ -124,10 +143,22 @@ class ClientState:
         """Say whether the aggregator has decided on this device's update of a round."""
         return run == self._facts.run and number <= self._facts.done
 
-    def enter(self, run: str) -> None:
-        """Forget what belongs to another run of the federation."""
-        if run != self._facts.run:
-            self._write(_Facts(run=run))
+    def enter(self, run: str) -> bool:
+        """Begin with a run of the federation, or go on with it; say whether it was another before.
+
+        What belongs to the run before is set aside. If that is too much, the run goes in which the
+        fewest updates counted: one that somebody has made up has none.
+        """
+        if run == self._facts.run:
+            return False
+        with self._lock:
+            known = {facts.run: facts for facts in (*self._aside, self._facts)}
+            entered = known.pop(run, _Facts(run=run))
+            kept = [facts for facts in known.values() if facts.worth_keeping]
+            while len(kept) > MOST_ASIDE:
+                kept.remove(min(kept, key=lambda facts: facts.accepted))
+            self._write(entered, tuple(kept))
+        return True
 
     def do_again(self) -> None:
         """Take the rounds for undone that this device had an update in: none counts any more."""
@@ -150,7 +181,7 @@ class ClientState:
         with self._lock:
             update = self._update(offer)
             if offer.run != self._facts.run or not update.exists():
-                update.unlink(missing_ok=True)
+                self._sweep()  # another run may need the same file
                 return
             kept = []
             for name, vector in (("residual", residual), ("control", control)):
@@ -160,12 +191,21 @@ class ClientState:
                         VectorFile.write(aside, vector)
             self._write(replace(self._facts, outgoing=Outgoing(offer, *kept)))
 
-    def decide(self, *, refused: str = "") -> None:
-        """Learn what became of the finished update: it counts, or was ``refused``."""
+    def decide(self, *, refused: str = "", foreign: bool = False) -> None:
+        """Learn what became of the finished update: it counts, or was ``refused``.
+
+        Parameters
+        ----------
+        refused
+            Why it does not count.
+        foreign
+            Whether it was of no round of this federation; then no round is done.
+        """
         outgoing = self._facts.outgoing
         if outgoing is None:
             return
-        facts = replace(self._facts, done=outgoing.offer.round, outgoing=None, refused=refused)
+        done = self._facts.done if foreign else outgoing.offer.round
+        facts = replace(self._facts, done=done, outgoing=None, refused=refused)
         if not refused:
             facts = replace(
                 facts,
@@ -189,19 +229,17 @@ class ClientState:
     def _vector(self, name: str | None, parameters: int) -> Vector | None:
         return None if name is None else VectorFile(self.folder / name, parameters)
 
-    def _write(self, facts: _Facts) -> None:
+    def _write(self, facts: _Facts, aside: tuple[_Facts, ...] | None = None) -> None:
         with self._lock:
-            text = json.dumps(asdict(facts), default=_plain)
-            write_atomically(self.folder / _FILE, text)
-            self._facts = facts
+            aside = self._aside if aside is None else aside
+            values = asdict(facts) | {"aside": [asdict(each) for each in aside]}
+            write_atomically(self.folder / _FILE, json.dumps(values, default=_plain))
+            self._facts, self._aside = facts, aside
             self._sweep()
 
     def _sweep(self) -> None:
         """Remove what no step needs any more, and what a killed process has left."""
-        outgoing = self._facts.outgoing
-        kept = {self._facts.residual, self._facts.control}
-        if outgoing:
-            kept |= {outgoing.residual, outgoing.control, f"{outgoing.offer.update}.update"}
+        kept = {name for facts in (self._facts, *self._aside) for name in facts.files}
         for pattern in ("*.update", "*.residual", "*.control"):
             for path in self.folder.glob(pattern):
                 if path.name not in kept:
@@ -216,7 +254,7 @@ def remembered(folder: Path) -> dict[str, Any]:
     FederationError
         If it cannot be read.
     """
-    facts = _read(folder / _FILE)
+    facts, _ = _read(folder / _FILE)
     return {
         "round": facts.done,
         "accepted": facts.accepted,
@@ -229,21 +267,26 @@ def _plain(offer: Offer) -> dict[str, Any]:
     return offer.model_dump(mode="json", exclude_none=True)
 
 
-def _read(path: Path) -> _Facts:
+def _read(path: Path) -> tuple[_Facts, tuple[_Facts, ...]]:
+    """Read what is remembered of the present run, and of those that are set aside."""
     try:
         values = json.loads(path.read_text())
-        outgoing = values.pop("outgoing")
-        if outgoing:
-            offer = Offer.model_validate(outgoing.pop("offer"))
-            values["outgoing"] = Outgoing(offer, **outgoing)
-        if counted := values.get("counted"):
-            values["counted"] = Offer.model_validate(counted)
-        facts = _Facts(**values)
+        aside = tuple(_facts(each) for each in values.pop("aside", ()))
+        return _facts(values), aside
     except FileNotFoundError:
-        return _Facts()
-    except (OSError, ValueError, TypeError, KeyError, ValidationError) as error:
+        return _Facts(), ()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:
         raise FederationError(
             f"What this device remembers of its federation cannot be read: {path}.",
             "Remove the file: the device then begins anew with the current round.",
         ) from error
-    return facts
+
+
+def _facts(values: dict[str, Any]) -> _Facts:
+    outgoing = values.pop("outgoing")
+    if outgoing:
+        offer = Offer.model_validate(outgoing.pop("offer"))
+        values["outgoing"] = Outgoing(offer, **outgoing)
+    if counted := values.get("counted"):
+        values["counted"] = Offer.model_validate(counted)
+    return _Facts(**values)

@@ -263,8 +263,8 @@ class Participant:
             case Refused(reason="damaged"):
                 looked = partial(self._damaged, offer, reply.sentence)
                 self._files.do(self._client_state.intact, looked, self._chunk_failed)
-            case Refused(sentence=sentence):
-                self._decided(offer, sentence)
+            case Refused(reason=reason, sentence=sentence):
+                self._decided(offer, sentence, foreign=reason == "foreign")
 
     # ------------------------------------------------------------------ rounds
 
@@ -277,8 +277,7 @@ class Participant:
             self._worker.give_up()
             raise self._of_another_task(announcement, difference)
         self._round = announced
-        self._client_state.enter(announcement.run)
-        if self._client_state.offer is None:
+        if self._client_state.enter(announcement.run) or self._client_state.offer is None:
             self._delivery.end()
         # The aggregator may be another process, or the round over: then it hears of this update.
         self._delivery.restart()
@@ -358,13 +357,16 @@ class Participant:
         else:
             self._decided(offer, sentence)
 
-    def _decided(self, offer: Offer, refused: str) -> None:
+    def _decided(self, offer: Offer, refused: str, *, foreign: bool = False) -> None:
         """Learn what became of the update: it counts, or was refused."""
+        if foreign and self._round and self._round.key == (offer.run, offer.round):
+            # The aggregator knows nothing of what was announced: it will announce what is so.
+            self._round = None
         if refused:
             log.warning("Round %d: the update was refused: %s", offer.round, refused)
         else:
             log.info("Round %d: the update was accepted.", offer.round)
-        self._client_state.decide(refused=refused)
+        self._client_state.decide(refused=refused, foreign=foreign)
         self._delivery.end()
         self._tell("waiting", refused)
         if refused and self._round:

@@ -15,16 +15,11 @@ from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
 from aggregator.server.settings import ServeSettings
 from shared.errors import BrokerError, SettingsError
 from shared.mqtt.broker_settings import BrokerSettings
-from tests.brokers import BOUND, free_port, listens, wait_until
+from tests.brokers import BOUND, free_port, listens, peak_memory, wait_until
 from tests.peers import Peers
 from tests.proxy import proxy_to
 
 OPEN = EmbeddedBrokerSettings(embedded_broker=True)
-
-
-def peak_memory(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def process_of(broker: EmbeddedBroker) -> "subprocess.Popen[bytes]":

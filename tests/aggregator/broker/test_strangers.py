@@ -17,16 +17,10 @@ from aggregator.broker.packets import Kind, Message, encode
 from aggregator.broker.retained import MOST, OVERHEAD, Retained
 from shared.mqtt.broker_settings import BrokerSettings
 from tests.aggregator.broker.wire import Raw, connect, publish, subscribe
-from tests.brokers import wait_until
+from tests.brokers import peak_memory, wait_until
 from tests.peers import Peers
 
 CHUNK = bytes(1 << 16)
-
-
-def peak_memory(broker: EmbeddedBroker) -> int:
-    assert broker._process
-    status = Path(f"/proc/{broker._process.pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +37,11 @@ def cost(embedded_broker: EmbeddedBroker) -> Iterator[Callable[[], int]]:
     """Measure the bytes of memory that the broker takes more than at first."""
     with Raw(embedded_broker.port, "first") as first:
         first.say(publish("t", b"x"))
-    before = peak_memory(embedded_broker)
-    yield lambda: peak_memory(embedded_broker) - before
-    assert embedded_broker._process
-    assert embedded_broker._process.poll() is None
+    process = embedded_broker._process
+    assert process
+    before = peak_memory(process.pid)
+    yield lambda: peak_memory(process.pid) - before
+    assert process.poll() is None
 
 
 def test_idle_connections_keep_nobody_out(embedded_broker: EmbeddedBroker) -> None:

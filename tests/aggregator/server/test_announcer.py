@@ -42,6 +42,30 @@ def test_an_announcement_says_where_the_federation_stands(federation: Federation
     assert opened.model.size == federation.files.path(opened.model.digest).stat().st_size
 
 
+def test_what_others_announce_is_told_from_what_itself_has_said(federation: Federation) -> None:
+    said: list[bytes] = []
+
+    def publish(announcement: Announcement) -> bool:
+        said.append(announcement.encode())
+        return True
+
+    announcer = Announcer(federation, publish, clock=lambda: 20.0)
+    assert not announcer.contradicts(b"what an earlier process has said")
+    announcer.announce()
+    come(federation, ["anna", "ben"])
+    announcer.announce()
+    # Of all that comes before its last word, that makes an end.
+    assert not announcer.contradicts(said[0])
+    assert not announcer.contradicts(b"forged")
+    assert not announcer.contradicts(said[1])
+    assert not announcer.contradicts(said[1])
+    assert announcer.contradicts(b"forged")
+    assert announcer.contradicts(b"")
+    assert announcer.contradicts(said[0])
+    announcer.announce()
+    assert not announcer.contradicts(b"forged")
+
+
 @pytest.mark.parametrize("sent", [True, False])
 def test_the_end_is_told_when_it_was_sent(federation: Federation, *, sent: bool) -> None:
     come(federation, ["anna", "ben"])

@@ -10,7 +10,7 @@ import pytest
 
 from aggregator.rounds.federation import Federation
 from aggregator.server.rejections import Rejections
-from aggregator.server.service import Service
+from aggregator.server.service import CONTRADICT, Service
 from shared.errors import BrokerError, StorageError
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement, Presence, Refused, Unavailable, Want
@@ -160,6 +160,41 @@ def test_a_round_is_announced_when_enough_are_there_and_again_after_a_break(
     assert states == [("waiting", None), ("open", ["anna", "ben"]), ("open", ["anna", "ben"])]
     assert connection.closed
     assert all(worker.ended for worker in alone.driver.workers.values())
+
+
+def test_what_somebody_else_announces_is_contradicted_and_not_too_often(
+    alone: Serves, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[list[Any]] = []
+    connection = alone.connection
+
+    def hear(*payloads: bytes) -> None:
+        for payload in payloads:
+            connection.on_message(TOPICS.round, payload)
+
+    def echo() -> None:
+        """Let the broker bring what was announced; note it."""
+        said.append([one for one in connection.take() if isinstance(one, Announcement)])
+        hear(*(one.encode() for one in said[-1]))
+
+    alone.play(
+        lambda: hear(b"what an earlier process has said"),
+        connection.connect,
+        echo,
+        lambda: hear(*[b"forged"] * 50),
+        echo,
+        lambda: hear(b"forged", b""),
+        echo,
+        CONTRADICT - 1.0,
+        echo,
+        2.0,
+        echo,
+        CONTRADICT,
+        echo,
+    )
+    assert [len(each) for each in said] == [1, 1, 0, 0, 1, 0]
+    assert len({one.run for each in said for one in each}) == 1
+    assert caplog.text.count("Somebody else has announced") == 2
 
 
 def test_who_is_gone_or_may_not_train_is_not_counted_and_a_break_forgets_all(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_client.federation.client_state import ClientState, remembered
+from edge_client.federation.client_state import MOST_ASIDE, ClientState, remembered
 from shared.errors import FederationError
 from shared.protocol.messages import Offer
 
@@ -89,14 +89,87 @@ def test_a_damaged_update_is_known(tmp_path: Path) -> None:
     assert not memory.intact()
 
 
-def test_another_run_forgets_everything(tmp_path: Path) -> None:
+def test_other_runs_begin_anew_and_at_last_forget_everything(tmp_path: Path) -> None:
     memory = ClientState(tmp_path)
     memory.enter(RUN)
     finish(memory, 5)
     memory.enter(OTHER_RUN)
     assert memory.offer is None
     assert not memory.is_done(OTHER_RUN, 1)
+    for number in range(MOST_ASIDE):
+        finish(memory, 6 + number)
+        memory.enter(f"{number + 2:032x}")
+    assert len(list(tmp_path.glob("*.update"))) == MOST_ASIDE
+    memory.enter(RUN)
+    assert memory.offer is None
+    for number in range(MOST_ASIDE):
+        memory.enter(f"{number + 1:032x}" if number else OTHER_RUN)
+        memory.decide(refused="late")
     assert not list(tmp_path.glob("*.update"))
+
+
+def test_a_run_that_is_announced_again_finds_all_that_it_had(tmp_path: Path) -> None:
+    memory = ClientState(tmp_path)
+    memory.enter(RUN)
+    finish(memory, 1, residual=1.0)
+    memory.decide()
+    offer = finish(memory, 2, residual=2.0)
+    memory.enter(OTHER_RUN)
+    assert not memory.is_done(RUN, 1)
+    memory = ClientState(tmp_path)
+    assert memory.enter(RUN)
+    assert not memory.enter(RUN)
+    assert memory.offer == offer
+    assert memory.intact()
+    assert memory.is_done(RUN, 1)
+    memory.decide()
+    residual = memory.residual(4)
+    assert residual is not None
+    np.testing.assert_array_equal(residual[:], np.full(4, 2, np.float32))
+    assert memory.accepted == 2
+
+
+def test_runs_that_somebody_makes_up_do_not_cost_the_true_one(tmp_path: Path) -> None:
+    memory = ClientState(tmp_path)
+    memory.enter(RUN)
+    finish(memory, 1)
+    memory.decide()
+    offer = finish(memory, 2)
+    for number in range(2, 50):
+        memory.enter(f"{number:032x}")
+        if number % 2:
+            finish(memory, number)
+    assert len(list(tmp_path.glob("*.update"))) <= MOST_ASIDE + 1
+    memory.enter(RUN)
+    assert memory.offer == offer
+    assert memory.intact()
+
+
+def test_the_same_update_of_two_runs_is_one_file_that_either_may_need(tmp_path: Path) -> None:
+    memory = ClientState(tmp_path)
+    memory.enter(RUN)
+    offer = finish(memory)
+    memory.enter(OTHER_RUN)
+    same = finish(memory)
+    assert same.update == offer.update
+    memory.enter(RUN)
+    # The work of the other run ends only now.
+    memory.finish(same, residual=None, control=None)
+    assert memory.intact()
+    memory.enter(OTHER_RUN)
+    memory.decide(refused="foreign")
+    memory.enter(RUN)
+    assert memory.offer == offer
+    assert memory.intact()
+
+
+def test_what_was_refused_as_foreign_does_no_round(tmp_path: Path) -> None:
+    memory = ClientState(tmp_path)
+    memory.enter(RUN)
+    finish(memory, 999_999)
+    memory.decide(refused="There is no such round.", foreign=True)
+    assert memory.offer is None
+    assert not memory.is_done(RUN, 1)
 
 
 def test_work_of_an_earlier_run_leaves_no_trace_in_the_next(tmp_path: Path) -> None:
@@ -114,7 +187,9 @@ def test_work_of_an_earlier_run_leaves_no_trace_in_the_next(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["federation.json"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"run": 3}', '{"outgoing": {"offer": {}}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"aside": [3]}', '{"run": 3}', '{"outgoing": {"offer": {}}}']
+)
 def test_what_cannot_be_read_is_said_with_a_mend(tmp_path: Path, content: str) -> None:
     (tmp_path / "federation.json").write_text(content)
     with pytest.raises(FederationError, match="cannot be read") as caught:

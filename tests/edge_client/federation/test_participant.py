@@ -236,6 +236,44 @@ def test_it_asks_whether_its_update_still_counts_and_does_the_round_again_if_not
     assert "The aggregator was put back." in caplog.text
 
 
+def test_an_announcement_that_somebody_makes_up_costs_no_update(it: Alone) -> None:
+    model, offers = model_of(it.folder), list[Offer]()
+
+    def offered() -> None:
+        offers.extend(one for one in it.connection.take() if isinstance(one, Offer))
+
+    unknown = File(digest="f" * 64, size=model.size)
+    forged = [it.announce(unknown, run=f"{number:032x}") for number in range(1, 20)]
+    it.play(
+        it.connection.connect, it.announce(model), offered, *forged, it.announce(model), offered
+    )
+    assert [offer.update for offer in offers] == [offers[0].update] * len(offers)
+    assert len(offers) > 1
+    assert it.participant._client_state.intact()
+
+
+def test_after_a_round_that_somebody_made_up_the_true_one_is_done(it: Alone) -> None:
+    model, offers = model_of(it.folder), list[Offer]()
+
+    def foreign() -> None:
+        offers.extend(one for one in it.connection.take() if isinstance(one, Offer))
+        sentence = "Round 999 is not open."
+        it.reply(Refused(update=offers[-1].update, reason="foreign", sentence=sentence))
+
+    def accept() -> None:
+        offers.extend(one for one in it.connection.take() if isinstance(one, Offer))
+        it.reply(Accepted(update=offers[-1].update))
+
+    it.play(
+        it.connection.connect,
+        *(it.announce(model, round=999), foreign),
+        60.0,
+        *(it.announce(model), accept),
+    )
+    assert [offer.round for offer in offers] == [999, 1]
+    assert it.reports[-1]["accepted"] == 1
+
+
 @pytest.mark.parametrize("intact", [True, False])
 def test_an_update_that_arrived_damaged_is_sent_again_if_it_is_whole_here(
     it: Alone, *, intact: bool

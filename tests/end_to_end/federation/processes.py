@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +29,7 @@ from shared.errors import ChorusError
 from shared.randomness import stream
 from shared.task import DEFAULT_TASK, Task, options_for
 from shared.weights import Weights, initial_weights, load_weights
+from tests.brokers import peak_memory
 
 BIN = Path(sys.executable).parent
 STAND_STILL = Path(__file__).with_name("stand_still.py")
@@ -121,6 +122,7 @@ def simulated(
     codec: str = "float32",
     devices: int = DEVICES,
     task: Task = DEFAULT_TASK,
+    rounds: int = ROUNDS,
 ) -> Weights:
     """Give the weights that the simulation of the same federation ends in."""
     settings = _settings(whole, task, model=model, strategy=strategy, codec=codec)
@@ -128,7 +130,7 @@ def simulated(
     architecture = architecture_of(settings.model, task)
     simulation = Simulation(settings, [TfliteEngine(architecture, threads=1)], clients)
     weights = initial_weights(architecture, stream(settings.seed, "initial weights"))
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, rounds + 1):
         weights = simulation.run(number, weights).weights
     return weights
 
@@ -175,6 +177,10 @@ class Process:
     def code(self) -> int | None:
         return self._process.poll()
 
+    def peak_memory(self) -> int:
+        """Give the bytes of memory that it has held at most."""
+        return 0 if self.ended else peak_memory(self._process.pid)
+
     def said(self, words: str) -> int:
         """Count how often it has said something; what one before it has said does not count."""
         return self.log.read_bytes()[self._begin :].count(words.encode())
@@ -195,6 +201,11 @@ class Processes(ExitStack):
         The architecture.
     more
         Further words for ``aggregator serve``.
+
+    Attributes
+    ----------
+    access
+        Gives a device's, or the ``aggregator``'s, further words about the broker.
     """
 
     def __init__(self, folder: Path, clips: Clips, model: str = "conv", *more: str) -> None:
@@ -203,6 +214,7 @@ class Processes(ExitStack):
         self.clips = clips
         self.model = model
         self.more = more
+        self.access: Callable[[str], Sequence[str]] = lambda _: ()
         self.state = FederationFolder(folder / "aggregator")
         self.aggregator: Process | None = None
         self.devices: dict[int, Process] = {}
@@ -221,6 +233,7 @@ class Processes(ExitStack):
             "--state",
             self.state.path,
             *self.clips.options,
+            *self.access("aggregator"),
             *self.more,
         )
         return self.aggregator
@@ -238,6 +251,7 @@ class Processes(ExitStack):
             "--state",
             self.folder / name,
             *self.clips.options,
+            *self.access(name),
         )
         return self.devices[number]
 
@@ -332,14 +346,21 @@ class Processes(ExitStack):
         devices
             How many of the devices, the first of them, have an update in each round.
         """
-        self.wait(lambda: self.reached(ROUNDS, "done"), f"round {ROUNDS} is done")
-        for number in range(1, ROUNDS + 1):
-            assert self.reached(number, "done")
-            assert self.clients(number) == [client_name(device) for device in range(devices)]
+        self.reach(ROUNDS, expected, devices)
         # Nothing was taken for what it is not.
         assert not self.read(lambda history: history.refusals())
         assert "arrived damaged" not in self.said
         assert "not what was offered" not in self.said
+
+    def reach(self, rounds: int, expected: Weights, devices: int = DEVICES) -> None:
+        """Wait until so many rounds are done; check that each update counted once, and the result.
+
+        Whatever else was offered may have been refused.
+        """
+        self.wait(lambda: self.reached(rounds, "done"), f"round {rounds} is done")
+        for number in range(1, rounds + 1):
+            assert self.reached(number, "done")
+            assert self.clients(number) == [client_name(device) for device in range(devices)]
         assert "Traceback" not in self.said
         assert self.weights().tobytes() == expected.tobytes()
 
