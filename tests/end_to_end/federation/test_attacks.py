@@ -1,0 +1,102 @@
+"""An attacker among honest devices: real processes, Mosquitto as deployed, the embedded broker."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_client.simulation.federation import client_name
+from tests.end_to_end.federation.attacker import NAME, Attacker
+from tests.end_to_end.federation.place import PLACES, Place
+from tests.end_to_end.federation.processes import (
+    DEVICES,
+    ROUNDS,
+    Clips,
+    Processes,
+    simulated,
+)
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+VICTIM = client_name(0)
+LARGEST_LOG = 50_000
+
+
+@pytest.fixture(params=["deployed", "embedded"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Start a broker of either kind."""
+    if request.param == "deployed":
+        request.getfixturevalue("needs_mosquitto")
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with PLACES[request.param](folder) as one:
+        yield one
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        lambda mallory: mallory.ask_for_what_is_not_there(1000),
+        lambda mallory: mallory.ask_for_everything(5),
+        lambda mallory: mallory.say_numbers_beyond_all_bounds(),
+        lambda mallory: mallory.send_single_bytes(20_000),
+        lambda mallory: mallory.hold_a_place(),
+        lambda mallory: mallory.become_the_model(),
+        lambda mallory: mallory.leave_messages(3000, 100),
+        lambda mallory: mallory.leave_messages(100, 1 << 20),
+        lambda mallory: mallory.announce(run="f" * 32),
+        lambda mallory: mallory.announce(round=999_999),
+    ],
+    ids=[
+        "asks for what is not there",
+        "asks for everything",
+        "says numbers beyond all bounds",
+        "sends single bytes",
+        "holds a place",
+        "becomes the model",
+        "leaves many messages",
+        "leaves large messages",
+        "announces another run",
+        "announces another round",
+    ],
+)
+def test_honest_devices_finish_with_the_same_bits(
+    attack: Callable[[Attacker], None], place: Place, tmp_path: Path, clips: Clips
+) -> None:
+    with Processes(tmp_path, clips) as them:
+        them.access = place.words
+        aggregator = them.serve(place.port)
+        them.wait(lambda: aggregator.said("Connected to the broker"), "it is there")
+        mallory = Attacker(place.settings_of(NAME))
+        them.callback(mallory.close)
+        them.run(1, place.port)
+        attack(mallory)
+        them.run(0, place.port)
+        them.wait(lambda: them.round(1), "round 1 is open")
+        attack(mallory)
+        them.reach(ROUNDS, simulated(clips.whole))
+        assert aggregator.log.stat().st_size < LARGEST_LOG
+        assert place.memory() < 130e6
+
+
+def test_with_rules_nobody_speaks_for_another_or_hears_what_is_not_for_all(
+    place: Place, tmp_path: Path, clips: Clips
+) -> None:
+    with Processes(tmp_path, clips) as them:
+        them.access = place.words
+        aggregator = them.serve(place.port)
+        them.wait(lambda: aggregator.said("Connected to the broker"), "it is there")
+        mallory = Attacker(place.settings_of(NAME))
+        them.callback(mallory.close)
+        for number in range(DEVICES):
+            them.run(number, place.port)
+        them.wait(lambda: them.round(1), "round 1 is open")
+        if place.rules:
+            mallory.be_another(VICTIM)
+            mallory.take_the_place_of(VICTIM)
+            mallory.announce(run="f" * 32)
+        them.reach(ROUNDS, simulated(clips.whole))
+        foreign = {topic for topic in mallory.heard if "/clients/" in topic}
+        # Without rules everybody hears everything: docs/protocol.md says so.
+        assert bool(foreign) != place.rules
+        assert not them.devices[0].said("was lost")
