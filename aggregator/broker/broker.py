@@ -252,6 +252,9 @@ class Session(asyncio.Protocol):
         """Send a packet as soon as the client takes it, if there is room for it to wait."""
         if self._over:
             return
+        if self._transport.is_closing():  # the line broke; asyncio would log each further packet
+            self.cut()
+            return
         if self._transport.get_write_buffer_size() + len(packet) > MOST_WAITING:
             if not may_be_lost:
                 self.cut()

@@ -150,6 +150,9 @@ class Line(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self.waiting
 
+    def is_closing(self) -> bool:
+        return bool(self.ended)
+
     def abort(self) -> None:
         self.ended = "abort"
 
@@ -185,6 +188,19 @@ def session(broker: Broker, *packets: bytes) -> tuple[Session, Line]:
     made.data_received(b"".join(packets))
     line.waiting = 0
     return made, line
+
+
+def test_nothing_is_written_to_a_line_that_broke(broker: Broker) -> None:
+    hears, line = session(broker, connect("hears", will=("gone", b"will")), subscribe("t"))
+    _, watcher = session(broker, connect("watcher"), subscribe("gone"))
+    writer, _ = session(broker, connect("writer"))
+    count = len(line.written)
+    line.ended = "by the network"
+    for _ in range(3):
+        writer.data_received(publish("t", b"x"))
+    assert len(line.written) == count
+    assert hears not in broker.sessions.values()
+    assert watcher.written[-1] == publish("gone", b"will")
 
 
 def test_who_says_nothing_is_cut_off_in_time(broker: Broker, clock: Clock) -> None:
