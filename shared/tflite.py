@@ -59,6 +59,14 @@ class Runtime:
         """
         return self.name == "ai-edge-litert"
 
+    @property
+    def gelu_op(self) -> bool:
+        """Whether it computes the op GELU fast: XNNPACK does in ai-edge-litert.
+
+        In tflite-runtime 2.14 it is a plain loop, slower than the products around it.
+        """
+        return self.name == "ai-edge-litert"
+
 
 _FINDING: Final = Lock()
 

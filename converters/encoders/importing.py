@@ -150,9 +150,7 @@ def _products(
     """Give name, kernel and bias of each product, as the device computes it."""
     there = sum(f"blocks.{n}.mlp.0.weight" in published.tensors for n in range(MOST_LAYERS))
     if there < layers:
-        raise SettingsError(
-            f"{published.path} has {there} layers, and layer {layers} is asked for."
-        )
+        raise SettingsError(f"{published.path} has {there} layers, not the {layers} asked for.")
 
     def tensor(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
         found = published.tensors.get(name)

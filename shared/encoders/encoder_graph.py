@@ -31,28 +31,40 @@ _VALID: Final = 1
 _RELU6: Final = 3
 """Cuts off below 0 and above 6."""
 
-_GELU: Final = (1.59501573, 7.40113270e-2, -7.03038748e-4)
-"""Coefficients of 1, x^2 and x^4 in ``p``, where ``x * sigmoid(x * p)`` is the GELU."""
+_GELU: Final = (1.59574536, 2.18193182, -0.103999755, -2.55343622, 4.53650224, -2.75383349)
+"""Coefficients of 1, v, v^2 and so on in ``p``: ``x * (1 + tanh(x * p / 2)) / 2`` is the GELU.
 
-_FARTHEST: Final = 36.0
-"""The square of ``x`` from which on ``p`` stays as it is."""
+They make its largest error as small as it can be, below 1e-6.
+``v`` is the square of ``x``, at most 30, in units of 30; beyond it the GELU is ``x`` or 0.
+"""
+
+_FARTHEST: Final = 30.0
 
 
-def encoder_file(encoder: Encoder) -> bytes:
+def encoder_file(encoder: Encoder, *, gelu_op: bool) -> bytes:
     """Build the TFLite file of an encoder.
+
+    Parameters
+    ----------
+    encoder
+        Which.
+    gelu_op
+        Whether the GELU is the op of that name; if not, it is written with ops that older runtimes
+        compute faster.
 
     Returns
     -------
     bytes
         Inputs ``mel`` ``(1, n + 2, 1, mels)``, the spectrum between two rows of zeros, and
         ``positions`` ``(t, 1, 1, width)`` (:func:`shared.front_ends.whisper.positions`), t half of
-        n, rounded up. Output ``vector`` ``(features,)``.
+        n, rounded up. Outputs ``vector`` ``(features,)``, and of each layer that is pooled
+        ``layer1`` and so on, ``(t, 1, 1, width)``.
     """
     g = Graph(SIGNATURE)
     width = encoder.width
     mel = g.input("mel", (1, 2 * _FRAMES + 2, 1, encoder.mels))
     positions = g.input("positions", (_FRAMES, 1, 1, width))
-    layers = _Layers(g, encoder)
+    layers = _Layers(g, encoder, gelu_op)
     x = layers.gelu(layers.convolution("conv1", mel, stride=1))
     x = g.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0)])
     x = layers.gelu(layers.convolution("conv2", x, stride=2))
@@ -63,6 +75,7 @@ def encoder_file(encoder: Encoder) -> bytes:
         x = layers.feed_forward(f"layer{layer}", x)
         if layer in encoder.pool:
             pooled += layers.statistics(x)
+            g.output(f"layer{layer}", x)
     g.output("vector", g.reshape(g.joined(pooled, 3), (encoder.features,)))
     return serialise([g])
 
@@ -73,6 +86,7 @@ class _Layers:
 
     g: Graph
     encoder: Encoder
+    gelu_op: bool
 
     def convolution(self, name: str, x: Tensor, stride: int) -> Tensor:
         """Add a convolution over the second axis, without padding."""
@@ -108,15 +122,19 @@ class _Layers:
         return self.g.add(x, self.product(f"{layer}/down", up))
 
     def gelu(self, x: Tensor) -> Tensor:
-        """Apply the GELU, to 3e-5: the op of that name takes longer than the products in 2.14."""
+        """Apply the GELU."""
         g = self.g
-        # What a fused RELU6 cuts off is the square in units of a sixth of the largest.
-        unit = _FARTHEST / 6
-        small = g.mul(x, g.constant(np.float32(unit**-0.5)))
+        if self.gelu_op:
+            return g.op("GELU", [x], x.shape, "GeluOptions")
+        # A fused RELU6 cuts the square off: it is in units of a sixth of the farthest.
+        small = g.mul(x, g.constant(np.float32((6 / _FARTHEST) ** 0.5)))
         square = g.op("MUL", [small, small], x.shape, "MulOptions", fusedActivationFunction=_RELU6)
-        first, second, third = (g.constant(np.float32(c * unit**n)) for n, c in enumerate(_GELU))
-        p = g.add(g.mul(g.add(g.mul(square, third), second), square), first)
-        return g.mul(x, g.unary("LOGISTIC", g.mul(x, p)))
+        *lower, highest = (g.constant(np.float32(c / 2 / 6**n)) for n, c in enumerate(_GELU))
+        p = highest
+        for coefficient in reversed(lower):
+            p = g.add(g.mul(square, p), coefficient)
+        half = g.mul(x, g.constant(np.float32(0.5)))
+        return g.add(half, g.mul(half, g.unary("TANH", g.mul(x, p))))
 
     def statistics(self, x: Tensor) -> Iterable[Tensor]:
         """Add the mean over time, and the standard deviation if wanted: ``(1, 1, 1, width)``."""

@@ -14,7 +14,7 @@ from shared.encoders.encoder import Encoder, file_digest, read_encoder
 from shared.encoders.encoder_graph import SIGNATURE, encoder_file
 from shared.errors import WeightsError
 from shared.front_ends.log_mel import log_mel
-from shared.tflite import Session, physical_cores
+from shared.tflite import Session, find_runtime, physical_cores
 
 LONGEST: Final = 10 * RATE
 """Samples that are listened to; what comes after them is not."""
@@ -59,7 +59,8 @@ class Encoding:
         threads = threads or (1 if multiprocessing.parent_process() else physical_cores())
         self._mels = encoder.mels
         self._positions = positions(LONGEST // 320 + 1, encoder.width)
-        self._session = Session(encoder_file(encoder), SIGNATURE, threads, delegates=True)
+        content = encoder_file(encoder, gelu_op=find_runtime().gelu_op)
+        self._session = Session(content, SIGNATURE, threads)
         self._lock = Lock()
 
     def vector(self, samples: Samples) -> NDArray[np.float32]:
@@ -97,14 +98,20 @@ class Encoding:
             vector: NDArray[np.float32] = session.view("vector").copy()
         return vector
 
+    def layer(self, number: int) -> NDArray[np.float32]:
+        """Give the output of a layer that is pooled, of the last utterance: ``(t, width)``."""
+        output: NDArray[np.float32] = self._session.view(f"layer{number}")[:, 0, 0].copy()
+        return output
+
 
 def positions(frames: int, width: int) -> NDArray[np.float32]:
     """Give what tells an encoder's frames apart, shape ``(frames, width)``.
 
     Sines, then cosines of the frame's number times frequencies from 1 to 1/10,000 (Vaswani et al.,
-    *Attention Is All You Need*, 2017), as ``whisper.model.sinusoids`` computes them.
+    *Attention Is All You Need*, 2017), as ``whisper.model.sinusoids`` computes them, rounded to
+    float16 as in all published weights.
     """
     half = width // 2
     frequency = np.exp(-np.log(_SLOWEST) / (half - 1) * np.arange(half))
     angle = np.arange(frames)[:, None] * frequency
-    return np.hstack([np.sin(angle), np.cos(angle)]).astype(np.float32)
+    return np.hstack([np.sin(angle), np.cos(angle)]).astype(np.float16).astype(np.float32)

@@ -37,6 +37,7 @@ _OPTIONS: Final[dict[str, tuple[int, dict[str, tuple[int, str]]]]] = {
     "SubOptions": (28, {}),
     "DivOptions": (29, {}),
     "LogSoftmaxOptions": (36, {}),
+    "GeluOptions": (124, {}),
     "BatchMatMulOptions": (101, {"adjX": (0, "Bool"), "adjY": (1, "Bool")}),
 }
 """The number of each kind of options, and its fields: their places and types."""
