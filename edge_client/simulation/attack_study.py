@@ -143,6 +143,7 @@ def draw_attacks(summaries: Sequence[dict[str, Any]], path: Path) -> None:
             each = summary["each"]["uar"]
             axes.plot([place] * len(each), each, ".", color="black", markersize=3, zorder=3)
     axes.set_xticks(range(len(columns)), [column.replace(", ", "\n") for column in columns])
+    axes.set_xlim(-0.6, len(columns) - 0.1)  # room for a word behind the last bar
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(_percent())
     _chance(axes, 1 / len(summaries[0]["labels"]))
