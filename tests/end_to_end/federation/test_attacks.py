@@ -37,7 +37,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 def asks(mallory: Attacker) -> None:
     """Ask for more than there is, and in numbers that there are not."""
-    mallory.ask_for_what_is_not_there(1000)
+    mallory.ask_for_what_is_not_there(100_000)
     mallory.ask_for_everything(5)
     mallory.say_numbers_beyond_all_bounds()
 
