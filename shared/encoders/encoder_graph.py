@@ -142,15 +142,19 @@ class _Layers:
         mean = g.mean(x, 0)
         yield mean
         if self.encoder.pooling == "mean+std":
-            off = g.sub(x, mean)
+            off = self._less(x, mean)
             yield g.unary("SQRT", g.mean(g.mul(off, off), 0))
 
     def _normalised(self, x: Tensor) -> Tensor:
         """Bring each row to mean 0 and variance 1."""
         g = self.g
-        off = g.sub(x, g.mean(x, 3))
+        off = self._less(x, g.mean(x, 3))
         variance = g.mean(g.mul(off, off), 3)
         return g.mul(off, g.unary("RSQRT", g.add(variance, g.constant(np.float32(_EPSILON)))))
+
+    def _less(self, x: Tensor, mean: Tensor) -> Tensor:
+        """Subtract a mean; SUB with broadcasting is a plain loop in 2.14, ADD is not."""
+        return self.g.add(x, self.g.unary("NEG", mean))
 
     def _kernel(self, name: str, area: tuple[int, int]) -> Tensor:
         tensors = self.encoder.tensors

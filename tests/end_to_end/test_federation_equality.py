@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.settings import AggregatorSettings
-from shared.front_ends import front_end_named
+from shared.front_ends import WHISPER, front_end_named
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from tests.brokers import Mosquitto
 from tests.end_to_end.federation.processes import Clips, Processes, simulated
@@ -36,8 +36,12 @@ MFCC40 = front_end_named("mfcc40").shape
 
 @pytest.mark.parametrize(
     ("model", "task"),
-    [("conv", Task(EIGHT, PAPER34)), ("tdnn", Task(DEFAULT_TASK.labels, MFCC40))],
-    ids=["eight labels", "mfcc40"],
+    [
+        ("conv", Task(EIGHT, PAPER34)),
+        ("tdnn", Task(DEFAULT_TASK.labels, MFCC40)),
+        ("head", Task(DEFAULT_TASK.labels, WHISPER)),
+    ],
+    ids=["eight labels", "mfcc40", "an encoder"],
 )
 def test_a_federation_of_another_task_ends_in_the_weights_of_its_simulation(
     model: str, task: Task, tmp_path: Path, mosquitto: Mosquitto

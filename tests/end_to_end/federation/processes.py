@@ -97,7 +97,7 @@ def _settings(whole: Path, task: Task, **values: Any) -> SimulationSettings:
             "data": whole,
             "labels": task.names,
             "front_end": task.front_end.name,
-            "model": "tdnn" if task.front_end.variable else "conv",
+            "model": {1: "head", 1000: "tdnn"}.get(task.front_end.frames, "conv"),
             "partition": "speaker",
             "folds": SPEAKERS,
             "validation": False,
