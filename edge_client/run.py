@@ -42,7 +42,7 @@ _FULL_WAIT: Final = 5.0
 _WEB_PORT: Final = 8765
 
 _LISTENING: Final = (
-    *("fast", "headless", "web", "home_assistant", "weights"),
+    *("fast", "headless", "web", "home_assistant", "weights", "prior", "starter"),
     *("speaker", "keep_audio", "keep_unlabelled"),
 )
 """Settings of a device that listens."""
@@ -56,6 +56,7 @@ def run_device(settings: RunSettings) -> None:
     ChorusError
         Whatever keeps it from listening. Everything kept before stays.
     """
+    settings = settings.begun()
     if settings.wav is not None and not settings.wav.exists():
         raise AudioError(f"There is no recording {settings.wav}.", "Check the name.")
     if settings.wav is not None and is_labelled(settings.wav):
@@ -101,7 +102,9 @@ def opened(settings: RunSettings, sleep: Callable[[float], object] = time.sleep)
 
 def _without_model(settings: RunSettings) -> str:
     remedy = (
-        "Give one with --weights FILE." if settings.offline else "It comes from the federation."
+        "Begin with --starter, or give one with --weights FILE."
+        if settings.offline
+        else "It comes from the federation."
     )
     return f"There is no model yet: what is heard is kept, to be labelled. {remedy}"
 

@@ -6,10 +6,15 @@ from typing import ClassVar, Final, Self
 from pydantic import model_validator
 
 from edge_client.device.settings import DeviceSettings
+from edge_client.device.state import DeviceFolder
 from edge_client.federation.settings import FederationSettings
 from edge_client.hearing.settings import HearingSettings
+from shared.front_ends import WHISPER
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import BrokerSettings, HostName
+
+STARTER: Final = Path(__file__).parent / "device" / "starter.safetensors"
+"""The model that comes with the package; what it is stands in the card beside it."""
 
 WEB_ADDRESS: Final = "127.0.0.1:8765"
 """What ``--web`` alone stands for."""
@@ -32,6 +37,9 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
 
     mic: bool = False
     """Listen to the microphone."""
+    starter: bool = False
+    """Recognise from the first utterance: begin with the model that comes with the package, which
+    ten German actors taught. It hears through the front end whisper, whatever --front-end says."""
     wav: Path | None = None
     """Hear a recording instead, as if it were spoken now; or take part in a federation with a
     folder of clips that are labelled already: in folders named by label, or a manifest (CSV)."""
@@ -53,6 +61,23 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
             raise ValueError("say what to hear: --mic, or --wav FILE")
         if self.fast and self.wav is None:
             raise ValueError("only a recording can be heard fast (--wav FILE)")
+        if self.starter and (self.weights or self.prior or self.normalisation != "device"):
+            raise ValueError(
+                "the starter comes with its own weights, prior and normalisation: leave them out"
+            )
         if self.web is not None:
             split_address(self.web, 0)
         return self
+
+    def begun(self) -> Self:
+        """Give the settings with what the starter stands for; a model that is kept comes first."""
+        if not self.starter:
+            return self
+        kept = DeviceFolder(self.folder).model.exists()
+        return self.model_copy(
+            update={
+                "front_end": WHISPER.name,
+                "weights": None if kept else STARTER,
+                "prior": STARTER.with_suffix(".prior.safetensors"),
+            }
+        )

@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.features.statistics import no_statistics
-from shared.features.voice import VoiceModel
+from shared.features.statistics import Start, no_statistics
 from shared.front_ends import FrontEnd
 from shared.training import Examples
 
@@ -14,7 +13,7 @@ def normalised_by_owner(
     owners: NDArray[np.str_],
     front_end: FrontEnd,
     known: NDArray[np.bool_] | None = None,
-    voice: VoiceModel | None = None,
+    begun: Start | None = None,
 ) -> Examples:
     """Normalise utterances by the statistics of those that the same device has heard.
 
@@ -31,14 +30,13 @@ def normalised_by_owner(
         What computed them.
     known
         Which of them count in the statistics, shape ``(n,)``; all, if not given.
-    voice
-        Tells the owners' voices from their moods; if not given, statistics are means and standard
-        deviations.
+    begun
+        What each owner's statistics begin with; nothing, if not given.
     """
     features = np.empty_like(raw.features)
     for owner in np.unique(owners):
         own = owners == owner
-        statistics = no_statistics(front_end, voice)
+        statistics = no_statistics(front_end, begun)
         for index in np.flatnonzero(own if known is None else own & known):
             statistics.update(raw.features[index, : raw.frames[index]])
         features[own] = statistics.normalise(raw.features[own], raw.frames[own])

@@ -1,7 +1,7 @@
 """``edge-client starter``: a model to begin with, of the corpora that one has."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
@@ -18,6 +18,9 @@ class StarterSettings(TaskSettings):
 
     front_end: str = "whisper"
     """What makes one vector of an utterance."""
+    normalisation: Literal["device", "voice"] = "device"
+    """How its devices will normalise: device, which holds for people of other rooms and languages
+    too, or voice, which holds for a person in one mood all day."""
 
 
 @options_of(StarterSettings)
@@ -31,25 +34,38 @@ def starter(
         ),
     ],
     output: Annotated[Path, typer.Option(help="Where the model goes (safetensors).")],
+    test: Annotated[
+        list[str], typer.Option(metavar="NAME=PATH", help="A corpus to test it on; repeated.")
+    ] = [],  # noqa: B006 -- typer copies it
 ) -> None:
     """Make a model that a device, or a federation, can begin with.
 
-    Two files: the head, for `edge-client run --weights` and `aggregator serve --initial`, and
-    beside it, ending in `.voice.safetensors`, the model of voices, for `--normalisation voice
-    --voice`. What corpora may be used for, and models made of them, their licences say.
+    Two files: the head, for `edge-client run --weights` and `aggregator serve --initial`; and
+    beside it what a device's statistics begin with, ending in `.prior.safetensors` (`run --prior`)
+    or, with `--normalisation voice`, in `.voice.safetensors` (`run --normalisation voice --voice`).
+    What corpora may be used for, and models made of them, their licences say.
 
     Example: edge-client starter --corpus emodb=PATH --output starter.safetensors
     """
-    from edge_client.learning.starter import make_starter
+    from edge_client.learning.starter import make_starter, recalls_on
     from shared.corpora import load_corpus
+    from shared.features.prior import Prior, save_prior
     from shared.features.voice_file import save_voice
     from shared.weights import save_weights
 
-    task = StarterSettings.collect(given).task
+    settings = StarterSettings.collect(given)
+    task = settings.task
     corpora = [load_corpus(name, path, task) for name, path in map(_place, corpus)]
-    made = make_starter(corpora, task)
-    voice = output.with_suffix(".voice.safetensors")
-    save_voice(voice, made.voice, task)
+    made = make_starter(corpora, task, settings.normalisation)
+    tests = [load_corpus(name, path, task) for name, path in map(_place, test)]
+    reached = {own.info.title: recalls_on(made, own) for own in tests}
+    begun = made.begun
+    if isinstance(begun, Prior):
+        beside = output.with_suffix(".prior.safetensors")
+        save_prior(beside, begun, task)
+    else:
+        beside = output.with_suffix(".voice.safetensors")
+        save_voice(beside, begun, task)
     save_weights(output, made.weights, made.architecture)
     for own in corpora:
         typer.echo(
@@ -57,7 +73,10 @@ def starter(
             f"licence: {own.info.licence}"
         )
     left = f"; {made.skipped} clips could not be used" if made.skipped else ""
-    typer.echo(f"The starter is {output}, its model of voices {voice}{left}.")
+    for title, uars in reached.items():
+        known = ", ".join(f"{uar:.3f} with {name}" for name, uar in uars.items())
+        typer.echo(f"{title}: UAR {known} of a speaker's moods known.")
+    typer.echo(f"The starter is {output}, what its statistics begin with {beside}{left}.")
 
 
 def _place(text: str) -> tuple[str, Path | None]:

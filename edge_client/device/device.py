@@ -103,7 +103,7 @@ class Device:
             self._note("damage", damage)
             self._note("store of another task", opening.not_learned_from(self._store))
             self._note("model of another task", self.recognising.left_aside)
-            self.recognising.begin(opening.read_statistics(self._store, self.recognising.voice))
+            self.recognising.begin(opening.read_statistics(self._store, self.recognising.begun))
             self._closing = stack.pop_all()
 
     def __enter__(self) -> Self:

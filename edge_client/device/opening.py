@@ -9,8 +9,7 @@ from edge_client.device.sounds import SoundFolder
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from shared.errors import StorageError
-from shared.features.statistics import Statistics, no_statistics, restored
-from shared.features.voice import VoiceModel
+from shared.features.statistics import Start, Statistics, no_statistics, restored
 from shared.front_ends import front_end_of
 
 
@@ -65,24 +64,24 @@ def _lost(state: DeviceFolder) -> str:
     )
 
 
-def read_statistics(store: ExampleStore, voice: VoiceModel | None) -> Statistics:
+def read_statistics(store: ExampleStore, begun: Start | None) -> Statistics:
     """Restore the statistics; from the utterances kept, if they are missing, damaged or of others.
 
     Parameters
     ----------
     store
         Of the device.
-    voice
-        Tells voices from moods; ``None`` for means and standard deviations.
+    begun
+        What statistics begin with.
     """
     front_end = front_end_of(store.task.front_end)
     kept = store.statistics()
     if kept is not None:
         try:
-            return restored(kept, front_end, voice)
+            return restored(kept, front_end, begun)
         except ValueError:
             pass
-    statistics = no_statistics(front_end, voice)
+    statistics = no_statistics(front_end, begun)
     for _, frames in store.read(store.kept()):
         statistics.update(frames)
     return statistics

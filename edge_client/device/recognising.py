@@ -15,7 +15,8 @@ from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
 from shared.errors import WeightsError
-from shared.features.statistics import Statistics, no_statistics
+from shared.features.prior import load_prior
+from shared.features.statistics import Start, Statistics, no_statistics
 from shared.features.voice_file import load_voice
 from shared.frames import Frames
 from shared.front_ends import front_end_of
@@ -40,8 +41,8 @@ class Recognising:
     ----------
     left_aside
         Why the model of earlier days is not used, if so: it is damaged, or of another task.
-    voice
-        Tells the person's voice from their mood; ``None`` if that is not asked for.
+    begun
+        What statistics begin with: a voice model, a prior, or nothing.
 
     Raises
     ------
@@ -59,8 +60,12 @@ class Recognising:
         self._lock = threading.RLock()
         self._model, self.left_aside = self._first_model(settings.weights)
         self._front_end = front_end_of(self._task.front_end)
-        self.voice = load_voice(settings.voice, self._task) if settings.voice else None
-        self._statistics = no_statistics(self._front_end, self.voice)
+        self.begun: Start | None = None
+        if settings.voice:
+            self.begun = load_voice(settings.voice, self._task)
+        elif settings.prior:
+            self.begun = load_prior(settings.prior, self._task)
+        self._statistics = no_statistics(self._front_end, self.begun)
         self._generation = 0
 
     def _first_model(self, given: Path | None) -> tuple[Model | None, str | None]:
@@ -227,7 +232,7 @@ class Recognising:
         """Let go of what came from the person: the personal model and the statistics."""
         with self._lock:
             self._generation += 1
-            self._statistics = no_statistics(self._front_end, self.voice)
+            self._statistics = no_statistics(self._front_end, self.begun)
             if self._model:
                 self._model.personal = None
 

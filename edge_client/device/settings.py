@@ -28,6 +28,8 @@ class DeviceSettings(TaskSettings):
     told from the mood; needs --voice) or none; as the model was trained."""
     voice: Path | None = None
     """A voice model (safetensors): what --normalisation voice tells voices from moods by."""
+    prior: Path | None = None
+    """Statistics to begin with (safetensors), until this device has heard enough of its own."""
     speaker: str | None = None
     """Who speaks: kept with each utterance."""
     store_mb: Megabytes = 100.0
@@ -45,6 +47,8 @@ class DeviceSettings(TaskSettings):
     def _check_voice(self) -> Self:
         if (self.normalisation == "voice") != (self.voice is not None):
             raise ValueError("normalisation voice and a voice model (voice) go together")
+        if self.prior is not None and self.normalisation != "device":
+            raise ValueError("statistics to begin with (prior) are for normalisation device")
         return self
 
     @property

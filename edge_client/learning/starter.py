@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +11,23 @@ from edge_client.learning.softmax_regression import fit_softmax
 from edge_client.learning.voice_fitting import fit_voice
 from shared.architectures import Architecture, architecture_of
 from shared.corpora import Corpus
-from shared.errors import SettingsError
+from shared.errors import CorpusError, SettingsError
 from shared.features.cache import ClipFeatures, extract_features
-from shared.features.voice import VoiceModel
-from shared.front_ends import front_end_of
+from shared.features.prior import Prior
+from shared.features.statistics import Start
+from shared.front_ends import FrontEnd, front_end_of
 from shared.labelled_clips import normalised_by_owner
+from shared.metrics import Scores, confusion, predicted
 from shared.task import Task
 from shared.training import Examples
-from shared.weights import Weights
+from shared.weights import Weights, split
+
+Normalisation = Literal["device", "voice"]
+"""How the devices normalise that a starter is for."""
+
+PRIOR_COUNT: Final = 4
+"""Utterances that the statistics of a starter count for: after four of its own a device believes
+what it has heard as much."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +38,25 @@ class Starter:
     ----------
     weights, architecture
         Of the head.
-    voice
-        Tells voices from moods.
+    begun
+        What a device's statistics begin with: a voice model, or a prior.
     skipped
         How many clips could not be used.
     """
 
     weights: Weights
     architecture: Architecture
-    voice: VoiceModel
+    begun: Start
     skipped: int
 
 
-def make_starter(corpora: Sequence[Corpus], task: Task, *, progress: bool = True) -> Starter:
-    """Fit a voice model and a head to the labelled clips of corpora.
+def make_starter(
+    corpora: Sequence[Corpus], task: Task, how: Normalisation, *, progress: bool = True
+) -> Starter:
+    """Fit a head, and what statistics begin with, to the labelled clips of corpora.
 
-    A speaker's clips are normalised as a device does that has heard all of them.
+    With ``voice``, a speaker's clips are normalised as a device does that has heard all of them.
+    With ``device``, also as one does that has heard one label only, or nothing.
 
     Parameters
     ----------
@@ -51,6 +64,8 @@ def make_starter(corpora: Sequence[Corpus], task: Task, *, progress: bool = True
         At least one; together they have every label of the task.
     task
         What is recognised, by vectors of whole utterances.
+    how
+        How devices will normalise.
     progress
         Whether to show a progress bar, where standard error is a terminal.
 
@@ -72,11 +87,70 @@ def make_starter(corpora: Sequence[Corpus], task: Task, *, progress: bool = True
         for corpus in corpora
     ]
     raw, speakers = _joined(found, task)
-    voice = fit_voice(raw.features[:, 0], raw.labels, speakers, len(task.labels))
-    examples = normalised_by_owner(raw, speakers, front_end, voice=voice)
+    begun: Start
+    if how == "voice":
+        begun = fit_voice(raw.features[:, 0], raw.labels, speakers, len(task.labels))
+        examples = normalised_by_owner(raw, speakers, front_end, begun=begun)
+    else:
+        vectors = raw.features[:, 0].astype(np.float64)
+        begun = Prior(vectors.mean(axis=0), vectors.std(axis=0), PRIOR_COUNT)
+        examples = _as_devices_hear(raw, speakers, front_end, begun)
     weights = fit_softmax(examples.features[:, 0], examples.labels, len(task.labels))
     skipped = sum(len(features.skipped) for _, features in found)
-    return Starter(weights, architecture_of("head", task), voice, skipped)
+    return Starter(weights, architecture_of("head", task), begun, skipped)
+
+
+def recalls_on(starter: Starter, corpus: Corpus, *, progress: bool = True) -> dict[str, float]:
+    """Test a starter on the speakers of another corpus, each with a device of their own.
+
+    Returns
+    -------
+    dict of str to float
+        UAR where the device has heard ``all`` of a speaker's clips, those of ``one`` label, or
+        ``none`` but the clip itself.
+
+    Raises
+    ------
+    CorpusError
+        If no clip can be used, or a label has none.
+    """
+    task = starter.architecture.task
+    front_end = front_end_of(task.front_end)
+    features = extract_features(corpus.labelled, front_end, progress=progress)
+    raw, speakers = _joined([(corpus.name, features)], task)
+    if missing := [n for place, n in enumerate(task.names) if place not in raw.labels]:
+        raise CorpusError(f"{corpus.info.title} has no clip that is {missing[0]}, to test on.")
+    owners = {
+        "all": speakers,
+        "one": np.array([f"{own} {of}" for own, of in zip(speakers, raw.labels, strict=True)]),
+        "none": np.arange(len(raw)).astype(np.str_),
+    }
+    kernel, bias = split(starter.weights, starter.architecture).values()
+    found = {}
+    for known, devices in owners.items():
+        heard = normalised_by_owner(raw, devices, front_end, begun=starter.begun)
+        guesses = predicted(heard.features[:, 0] @ kernel + bias)
+        counts = confusion(raw.labels, guesses, len(task.names))
+        found[known] = Scores.from_confusion(counts, task.names).uar
+    return found
+
+
+def _as_devices_hear(
+    raw: Examples, speakers: NDArray[np.str_], front_end: FrontEnd, prior: Prior
+) -> Examples:
+    """Normalise all utterances three times: for devices that know all, one or none of the moods."""
+    one_mood = np.array([f"{own} {label}" for own, label in zip(speakers, raw.labels, strict=True)])
+    nobody = np.zeros(len(raw), bool)
+    views = [
+        normalised_by_owner(raw, speakers, front_end, begun=prior),
+        normalised_by_owner(raw, one_mood, front_end, begun=prior),
+        normalised_by_owner(raw, speakers, front_end, nobody, prior),
+    ]
+    return Examples(
+        np.concatenate([view.features for view in views]),
+        np.concatenate([view.frames for view in views]),
+        np.concatenate([view.labels for view in views]),
+    )
 
 
 def _joined(

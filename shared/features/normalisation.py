@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.features.prior import Prior
 from shared.front_ends import FrontEnd
 
 CLIP: Final = 5.0
@@ -41,23 +42,28 @@ class RunningStatistics:
     ----------
     front_end
         What computes the frames.
+    prior
+        What they begin with; nothing, if not given.
 
     Attributes
     ----------
     count
-        Number of frames.
+        Number of frames, those that a prior counts for among them.
     mean
         Shape ``(features,)``, float64.
     m2
         Sum of squared deviations from the mean, shape ``(features,)``, float64.
     """
 
-    def __init__(self, front_end: FrontEnd) -> None:
+    def __init__(self, front_end: FrontEnd, prior: Prior | None = None) -> None:
         features = front_end.shape.features
         self._fewest = front_end.frames_of(FEWEST_SECONDS) or FEWEST_UTTERANCES
         self.count = 0
         self.mean: _Moments = np.zeros(features)
         self.m2: _Moments = np.zeros(features)
+        if prior:
+            self.count, self.mean = prior.count, prior.mean.copy()
+            self.m2 = float(prior.count) * np.square(prior.deviation)
 
     @property
     def std(self) -> _Moments:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.features.normalisation import RunningStatistics
+from shared.features.prior import Prior
 from shared.features.voice import VoiceModel, VoiceStatistics
 from shared.front_ends import FrontEnd
 
@@ -11,20 +12,27 @@ Statistics = RunningStatistics | VoiceStatistics
 """Both take in what was heard, and normalise features by it."""
 
 
-def no_statistics(front_end: FrontEnd, voice: VoiceModel | None) -> Statistics:
+Start = VoiceModel | Prior
+"""What statistics may begin with."""
+
+
+def no_statistics(front_end: FrontEnd, begun: Start | None) -> Statistics:
     """Begin, having heard nothing.
 
     Parameters
     ----------
     front_end
         What computes the features.
-    voice
-        Tells voices from moods; ``None`` for means and standard deviations.
+    begun
+        With what: a voice model tells voices from moods; a prior, or nothing, is for means and
+        standard deviations.
     """
-    return VoiceStatistics(voice) if voice else RunningStatistics(front_end)
+    if isinstance(begun, VoiceModel):
+        return VoiceStatistics(begun)
+    return RunningStatistics(front_end, begun)
 
 
-def restored(state: Mapping[str, Any], front_end: FrontEnd, voice: VoiceModel | None) -> Statistics:
+def restored(state: Mapping[str, Any], front_end: FrontEnd, begun: Start | None) -> Statistics:
     """Go on from what ``to_dict`` gave.
 
     Raises
@@ -32,6 +40,6 @@ def restored(state: Mapping[str, Any], front_end: FrontEnd, voice: VoiceModel | 
     ValueError
         If the state is damaged, or of the other kind.
     """
-    if voice:
-        return VoiceStatistics.from_dict(state, voice)
+    if isinstance(begun, VoiceModel):
+        return VoiceStatistics.from_dict(state, begun)
     return RunningStatistics.from_dict(state, front_end)

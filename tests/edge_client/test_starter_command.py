@@ -1,5 +1,6 @@
 """Making a model to begin with."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from edge_client.device.settings import DeviceSettings
 from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import extract_features
+from shared.features.normalisation import RunningStatistics
+from shared.features.prior import load_prior
 from shared.features.voice_file import load_voice
 from shared.labelled_clips import normalised_by_owner
 from shared.task import Task, labels_of
@@ -36,7 +39,7 @@ def run(*arguments: str | Path) -> Result:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("starter") / "first.safetensors"
-    result = run("--corpus", "synthetic", "--output", output)
+    result = run("--corpus", "synthetic", "--normalisation", "voice", "--output", output)
     assert result.exit_code == 0, result.output
     assert "336 clips of 24 speakers; licence: none needed" in result.stdout
     return output
@@ -66,16 +69,56 @@ def test_the_head_tells_what_it_was_made_of(made: Path) -> None:
     found = extract_features(load_corpus("synthetic", task=TASK).labelled, POOLED, progress=False)
     raw = Examples(found.features, found.frames, found.labels(TASK))
     speakers = np.array([clip.speaker for clip in found.clips])
-    vectors = normalised_by_owner(raw, speakers, POOLED, voice=voice).features[:, 0]
+    vectors = normalised_by_owner(raw, speakers, POOLED, begun=voice).features[:, 0]
     tensors = split(weights, architecture)
     kernel, bias = (next(tensors[n] for n in tensors if n.endswith(e)) for e in ("kernel", "bias"))
     predicted = (vectors @ kernel + bias).argmax(axis=1)
     assert np.mean(predicted == raw.labels) > 0.9
 
 
+def test_a_device_begins_with_what_others_were_heard_to_be_like(tmp_path: Path) -> None:
+    output = tmp_path / "first.safetensors"
+    assert run("--corpus", "synthetic", "--output", output).exit_code == 0
+    beside = output.with_suffix(".prior.safetensors")
+    settings = DeviceSettings.parse(
+        {
+            "state": tmp_path / "state",
+            "weights": output,
+            "prior": beside,
+            "front_end": NAME,
+            "labels": LABELS,
+        }
+    )
+    prior = load_prior(beside, TASK)
+    with Device(settings) as device:
+        assert hear(device).probabilities is not None
+        after = device.recognising.normalising()
+        assert isinstance(after, RunningStatistics)
+        assert after.count == prior.count + 1
+        device.delete_everything()
+        forgotten = device.recognising.normalising()
+        assert isinstance(forgotten, RunningStatistics)
+        np.testing.assert_array_equal(forgotten.mean, prior.mean)
+    with Device(settings) as device:
+        kept = device.recognising.normalising()
+        assert isinstance(kept, RunningStatistics)
+        assert kept.count == prior.count
+
+
+def test_it_is_tested_on_other_speakers(tmp_path: Path) -> None:
+    output = tmp_path / "first.safetensors"
+    result = run("--corpus", "synthetic", "--output", output, "--test", "synthetic")
+    assert result.exit_code == 0, result.output
+    line = next(line for line in result.stdout.splitlines() if "UAR" in line)
+    found = re.search(r"UAR (\S+) with all, (\S+) with one, (\S+) with none", line)
+    assert found
+    assert 0.9 < float(found[1]) <= 1
+
+
 def test_the_same_corpora_give_the_same_bits(made: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
-    assert run("--corpus", "synthetic", "--output", again).exit_code == 0
+    voice = ["--normalisation", "voice"]
+    assert run("--corpus", "synthetic", *voice, "--output", again).exit_code == 0
     assert again.read_bytes() == made.read_bytes()
     voices = [path.with_suffix(".voice.safetensors").read_bytes() for path in (again, made)]
     assert voices[0] == voices[1]
