@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.simulation.data import Utterances, normalise, split
+from edge_client.simulation.data import split
 from edge_client.simulation.experiments import BASELINE
 from edge_client.simulation.known import document_of, score_by_known
+from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.run import check_installed
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings
 from edge_client.simulation.study import Corpora, summarise
+from edge_client.simulation.utterances import Utterances
 from shared.errors import SettingsError
 from shared.front_ends import front_end_of
 from shared.metrics import Scores, confusion

@@ -1,111 +1,28 @@
-"""From a corpus to each client's examples: features, splits, normalisation."""
+"""From a corpus' utterances to each client's examples: splits and shares."""
 
-import functools
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.learning.voice_fitting import fit_voice
-from edge_client.simulation.degradations import copies_in_conditions
+from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.partition_file import SUFFIX, divide_by_file
 from edge_client.simulation.partitions import kept, partition
 from edge_client.simulation.settings import DataSettings, SimulationSettings
-from edge_client.simulation.waveforms import varied_clips
-from shared.corpora import Clip, load_corpus
-from shared.errors import CorpusError, SettingsError
-from shared.features.cache import SkippedClip, extract_features
-from shared.features.voice import VoiceModel
-from shared.frames import joined
-from shared.front_ends import FrontEnd, front_end_of
-from shared.labelled_clips import normalised_by_owner
+from edge_client.simulation.utterances import Indices, Utterances
+from shared.errors import SettingsError
+from shared.front_ends import front_end_of
 from shared.randomness import stream
 from shared.task import Task
 from shared.training import Examples
-
-Indices = NDArray[np.int64]
 
 DEFAULT_CLIENTS = 4
 
 PAPER_SPLIT_SEED = 42
 """Seed of the paper's random test split (Chau & Garces, 2021)."""
-
-
-@dataclass(frozen=True)
-class Copies:
-    """Varied copies of utterances, to train on beside them, not normalised.
-
-    Attributes
-    ----------
-    examples
-        As those of :class:`Utterances`.
-    sources
-        Shape ``(copies,)``: the index of the utterance that each is a copy of.
-    """
-
-    examples: Examples
-    sources: Indices
-
-
-@dataclass(frozen=True)
-class Utterances:
-    """All utterances of a corpus that have a label of the task, not yet normalised.
-
-    Attributes
-    ----------
-    examples
-        Raw features, true numbers of frames, labels.
-    speakers
-        Who speaks each, shape ``(n,)``: the corpus' name and the speaker's.
-    skipped
-        Clips that could not be used, with the reason.
-    foreign
-        How many of them, at the end, are of another corpus to test on.
-    clips
-        How the corpus names each, shape ``(n,)``; empty where nobody asks for them by name.
-    copies
-        Of some of them, if any were asked for.
-    """
-
-    examples: Examples
-    speakers: NDArray[np.str_]
-    skipped: tuple[SkippedClip, ...]
-    foreign: int = 0
-    clips: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
-    copies: Copies | None = None
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """SHA-256, in hexadecimal, of which they are: names, lengths, labels and speakers."""
-        parts = (self.clips, self.examples.frames, self.examples.labels, self.speakers)
-        listed = [part.tolist() for part in parts]
-        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
-
-    def take(self, where: Indices) -> "Utterances":
-        """Select utterances of the first corpus by index, and their copies."""
-        clips = self.clips[where] if len(self.clips) else self.clips
-        copies = self.copies
-        if copies is not None:
-            place = np.full(len(self.examples), -1)
-            place[where] = np.arange(len(where))
-            sources = place[copies.sources]
-            kept = np.flatnonzero(sources >= 0)
-            copies = Copies(copies.examples.take(kept), sources[kept])
-        taken = self.examples.take(where)
-        return Utterances(taken, self.speakers[where], self.skipped, clips=clips, copies=copies)
-
-    def with_copies(self, where: Indices) -> Indices:
-        """Give indices of utterances, and behind them where :func:`normalise` has their copies."""
-        if self.copies is None:
-            return where
-        copies = np.flatnonzero(np.isin(self.copies.sources, where))
-        return np.concatenate([where, len(self.examples) + copies])
 
 
 @dataclass(frozen=True)
@@ -173,103 +90,6 @@ class Data:
     test: Examples
 
 
-def load_utterances(settings: DataSettings, *, progress: bool = True) -> Utterances:
-    """Load the corpus of a run, and the one to test on where that is another.
-
-    Parameters
-    ----------
-    settings
-        Which.
-    progress
-        Whether to show a progress bar, where standard error is a terminal.
-
-    Raises
-    ------
-    CorpusError
-        If a corpus is not there, or a label of the task is missing in it.
-    """
-    load = partial(_load, settings, progress=progress)
-    here = load(settings.corpus, settings.data, trained=True)
-    if settings.test_corpus is None:
-        return here
-    there = load(settings.test_corpus, settings.test_data)
-    if settings.test_corpus == settings.corpus:  # two manifests: each has its own Anna
-        there = replace(there, speakers=np.char.add("other ", there.speakers))
-    return Utterances(
-        together([here.examples, there.examples]),
-        np.concatenate([here.speakers, there.speakers]),
-        here.skipped + there.skipped,
-        len(there.examples),
-        np.concatenate([here.clips, there.clips]),
-        here.copies,
-    )
-
-
-def _load(
-    settings: DataSettings, corpus: str, data: Path | None, *, trained: bool = False, progress: bool
-) -> Utterances:
-    """Load a corpus and compute its features, or take them from the cache.
-
-    Copies are made of the one that is trained on, if they are asked for.
-
-    Raises
-    ------
-    CorpusError
-        If the corpus is not there, or a label of the task is missing in it.
-    """
-    task, front_end = settings.task, front_end_of(settings.task.front_end)
-    clips = clips_of(settings, corpus, data)
-    found = extract_features(clips, front_end, progress=progress)
-    labels = found.labels(task)
-    missing = [name for i, name in enumerate(task.names) if not (labels == i).any()]
-    if missing:
-        raise CorpusError(
-            f"The corpus {corpus} has no clip labelled {' or '.join(missing)}.",
-            f"All {len(task.labels)} labels are needed: choose --labels that it has; "
-            "'edge-client corpora' says how each corpus labels its clips.",
-        )
-    loaded = Utterances(
-        Examples(found.features, found.frames, labels),
-        np.array([f"{corpus} {clip.speaker}" for clip in found.clips]),
-        tuple(found.skipped),
-        clips=np.array([clip.identifier for clip in found.clips]),
-    )
-    variants = [
-        *varied_clips(found.clips, settings.augment_waveforms, settings.seed),
-        *copies_in_conditions(found.clips, settings.augment_conditions, settings.seed),
-    ]
-    if not trained or not variants:
-        return loaded
-    varied = extract_features(variants, front_end, progress=progress)
-    # A copy that cannot be used, as it is too short now, is missing among them.
-    index = {clip.identifier: place for place, clip in enumerate(found.clips)}
-    copied = (clip.identifier.rpartition("#")[0] for clip in varied.clips)
-    sources = np.array([index[identifier] for identifier in copied], np.int64)
-    own = Examples(varied.features, varied.frames, labels[sources])
-    return replace(loaded, copies=Copies(own, sources))
-
-
-def clips_of(settings: DataSettings, corpus: str, data: Path | None) -> tuple[Clip, ...]:
-    """Give the clips of a corpus that have a label of the task.
-
-    Raises
-    ------
-    CorpusError
-        If the corpus is not there.
-    """
-    options = {"happy": settings.happy} if corpus == "iemocap" else {}
-    return load_corpus(corpus, data, settings.task, **options).labelled
-
-
-def together(parts: Sequence[Examples]) -> Examples:
-    """Join examples, those of the first part first."""
-    return Examples(
-        joined([part.features for part in parts]),
-        np.concatenate([part.frames for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-    )
-
-
 def split(utterances: Utterances, settings: DataSettings) -> Split:
     """Divide utterances by the evaluation protocol.
 
@@ -329,7 +149,8 @@ def divide(utterances: Utterances, settings: SimulationSettings) -> tuple[Split,
     -------
     Split, list of numpy.ndarray
         The split, and the indices of each client's utterances and their copies, as
-        :func:`normalise` has them; in the baseline one client has all.
+        :func:`~edge_client.simulation.normalisation.normalise` has them; in the baseline one
+        client has all.
 
     Raises
     ------
@@ -381,47 +202,3 @@ def prepare(utterances: Utterances, settings: SimulationSettings) -> Data:
         examples.take(parts.validation),
         examples.take(parts.test),
     )
-
-
-def normalise(utterances: Utterances, train: Indices, how: str, front_end: FrontEnd) -> Examples:
-    """Normalise features as ``none``, ``corpus``, ``device`` or ``voice`` says.
-
-    A device's statistics are those of all the utterances it has heard from its user, labelled or
-    not; here, of all utterances of the same speaker. Copies are normalised by the statistics of
-    what they are copies of, and stand behind all utterances.
-
-    Raises
-    ------
-    SettingsError
-        If voices should be told from moods in features that are not one vector an utterance.
-    CorpusError
-        If the training set does not show what is voice and what is mood.
-    """
-    raw, speakers, copies = utterances.examples, utterances.speakers, utterances.copies
-    count = len(raw)
-    voice = _voice_model(utterances, train, front_end) if how == "voice" else None
-    if copies is not None:
-        raw = together([raw, copies.examples])
-        speakers = np.concatenate([speakers, speakers[copies.sources]])
-    if how == "none":
-        return raw
-    known = np.arange(len(raw)) < count
-    if how == "corpus":
-        known[:] = False
-        known[train] = True
-        speakers = np.repeat("the server", len(raw))
-    return normalised_by_owner(raw, speakers, front_end, known, voice)
-
-
-def _voice_model(utterances: Utterances, train: Indices, front_end: FrontEnd) -> VoiceModel:
-    """Fit a voice model to the training set."""
-    shape = front_end.shape
-    if shape.frames != 1:
-        raise SettingsError(
-            f"Voices are told from moods in one vector an utterance; {shape.name} gives up to "
-            f"{shape.frames} frames.",
-            "Give --normalisation device, or a front end that pools over time.",
-        )
-    examples = utterances.examples.take(train)
-    emotions = int(utterances.examples.labels.max()) + 1
-    return fit_voice(examples.features[:, 0], examples.labels, utterances.speakers[train], emotions)

@@ -12,8 +12,10 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from edge_client.simulation.data import Indices, Split, Utterances, normalise
+from edge_client.simulation.data import Split
+from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import KNOWN, DataSettings
+from edge_client.simulation.utterances import Indices, Utterances
 from shared.front_ends import FrontEnd, front_end_of
 from shared.metrics import Scores
 from shared.randomness import stream
@@ -92,7 +94,8 @@ def examples_of(
     Parameters
     ----------
     some
-        The devices; each is a speaker of its own to :func:`edge_client.simulation.data.normalise`.
+        The devices; each is a speaker of its own to
+        :func:`edge_client.simulation.normalisation.normalise`.
     utterances
         Of all speakers, not normalised.
     train

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_client.simulation.data import Utterances, split
+from edge_client.simulation.data import split
 from edge_client.simulation.experiments import Cell, Collect, settings_of_cell
 from edge_client.simulation.personalisation_pictures import Curve, draw_curves
 from edge_client.simulation.presets import preset_for
 from edge_client.simulation.report import spread
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Planned, execute
+from edge_client.simulation.utterances import Utterances
 from shared.errors import SettingsError
 from shared.randomness import stream
 

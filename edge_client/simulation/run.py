@@ -15,7 +15,7 @@ from aggregator.strategies.averaging import averaged
 from aggregator.strategies.settings import strategy_of
 from edge_client.learning.training import Engine
 from edge_client.simulation.checkpoint import Checkpoint, damaged
-from edge_client.simulation.data import Data, Utterances, divide, prepare, split
+from edge_client.simulation.data import Data, divide, prepare, split
 from edge_client.simulation.federation import (
     CentralTraining,
     SimulatedFederation,
@@ -29,6 +29,7 @@ from edge_client.simulation.partitions import PARTITIONS
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture
 from shared.errors import (
     ChorusError,

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.learning.training import Engine
-from edge_client.simulation.data import Utterances, load_utterances
 from edge_client.simulation.own_model import model_of
 from edge_client.simulation.progress import RunProgress, work
 from edge_client.simulation.run import Run, check_can_start, check_parts
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings, SimulationSettings
+from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.architectures import Architecture
 from shared.metrics import Scores
 from shared.tflite import physical_cores

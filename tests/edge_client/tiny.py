@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.learning.training import OptimizerState
-from edge_client.simulation.data import Utterances
+from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture
 from shared.layers import HEAD, Dense
 from shared.metrics import softmax

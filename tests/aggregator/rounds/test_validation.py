@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from aggregator.rounds.validation import Validation, validation_examples
 from aggregator.settings import ValidationSettings
-from edge_client.simulation.data import load_utterances, normalise
+from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.utterances import load_utterances
 from shared.corpora import load_corpus
 from shared.errors import CorpusError
 from shared.front_ends import FRONT_ENDS

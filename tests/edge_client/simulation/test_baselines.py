@@ -21,7 +21,8 @@ from edge_client.simulation.baselines import (
     pooled,
     recognise,
 )
-from edge_client.simulation.data import normalise, split
+from edge_client.simulation.data import split
+from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import DataSettings
 from shared.errors import RunError, SettingsError
 from shared.front_ends import FRONT_ENDS

@@ -11,15 +11,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edge_client.learning.voice_fitting import fit_voice
-from edge_client.simulation.data import (
-    Utterances,
-    divide,
-    load_utterances,
-    normalise,
-    prepare,
-    split,
-)
+from edge_client.simulation.data import divide, prepare, split
+from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.corpora import Clip, load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.voice import VoiceStatistics
@@ -241,7 +236,7 @@ def few_clips(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Clip]:
     """Let the synthetic corpus be eight clips."""
     clips = list(load_corpus("synthetic", speakers=2, clips_per_speaker=4).clips)
     corpus = replace(load_corpus("synthetic"), clips=tuple(clips))
-    monkeypatch.setattr("edge_client.simulation.data.load_corpus", lambda *_, **__: corpus)
+    monkeypatch.setattr("edge_client.simulation.utterances.load_corpus", lambda *_, **__: corpus)
     monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
     return clips
 
@@ -291,7 +286,7 @@ def test_a_test_that_is_none_is_refused(values: dict[str, Any], sentence: str) -
 def test_a_missing_emotion_is_named(few_clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
     left = tuple(clip for clip in few_clips if clip.label not in ("happy", "sad"))
     corpus = replace(load_corpus("synthetic"), clips=left)
-    monkeypatch.setattr("edge_client.simulation.data.load_corpus", lambda *_, **__: corpus)
+    monkeypatch.setattr("edge_client.simulation.utterances.load_corpus", lambda *_, **__: corpus)
     with pytest.raises(CorpusError, match="synthetic has no clip labelled happy or sad") as caught:
         load_utterances(simulation())
     assert caught.value.remedy

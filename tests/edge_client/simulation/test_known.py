@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_client.simulation.data import Split, normalise, split
+from edge_client.simulation.data import Split, split
 from edge_client.simulation.known import devices, examples_of, score_by_known
+from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.report import print_result
 from edge_client.simulation.run import Run
 from edge_client.simulation.run_folder import RunFolder

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from edge_client.commands.experiment import _numbers
 from edge_client.simulation import study
-from edge_client.simulation.data import Utterances, divide
+from edge_client.simulation.data import divide
 from edge_client.simulation.experiments import Cell
 from edge_client.simulation.newcomers import (
     draw_newcomers,
@@ -25,6 +25,9 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines
 from shared.errors import RunError, SettingsError
 from tests.edge_client.tiny import NumpyEngine, utterances
+
+if TYPE_CHECKING:
+    from edge_client.simulation.utterances import Utterances
 
 SIX = utterances(6, 8)
 

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from edge_client.learning.training import Engine
 from edge_client.simulation import study
-from edge_client.simulation.data import Utterances
 from edge_client.simulation.progress import work
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import METRICS, Engines, Planned, execute, summarise
+from edge_client.simulation.utterances import Utterances
 from shared.corpora import load_corpus
 from shared.errors import ChorusError, CorpusError, RunError, SettingsError
 from shared.features.cache import SkippedClip

@@ -6,16 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_client.simulation.data import (
-    Copies,
-    Utterances,
-    divide,
-    load_utterances,
-    normalise,
-    prepare,
-)
+from edge_client.simulation.data import divide, prepare
 from edge_client.simulation.newcomers import joined
+from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.utterances import Copies, Utterances, load_utterances
 from edge_client.simulation.waveforms import (
     DIRECT,
     REVERBERATION,
@@ -212,7 +207,7 @@ def test_a_corpus_is_loaded_with_its_copies(
 ) -> None:
     monkeypatch.setenv("CHORUS_CACHE", str(tmp_path))
     monkeypatch.setattr(
-        "edge_client.simulation.data.load_corpus",
+        "edge_client.simulation.utterances.load_corpus",
         lambda *_, **__: load_corpus("synthetic", speakers=3, clips_per_speaker=4),
     )
     whole = load_utterances(simulation(augment_waveforms=2, seed=3))

@@ -18,10 +18,11 @@ from aggregator.ledger import History
 from aggregator.ledger.folder import FederationFolder
 from edge_client.device.state import DeviceFolder
 from edge_client.federation.client_state import remembered
-from edge_client.simulation.data import load_utterances, prepare
+from edge_client.simulation.data import prepare
 from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.utterances import load_utterances
 from edge_client.tflite.engine import TfliteEngine
 from shared.architectures import architecture_of
 from shared.corpora import load_corpus

@@ -1,0 +1,55 @@
+"""Normalisation of a corpus: by its own statistics, each speaker's, or a voice model."""
+
+import numpy as np
+
+from edge_client.learning.voice_fitting import fit_voice
+from edge_client.simulation.utterances import Indices, Utterances, together
+from shared.errors import SettingsError
+from shared.features.voice import VoiceModel
+from shared.front_ends import FrontEnd
+from shared.labelled_clips import normalised_by_owner
+from shared.training import Examples
+
+
+def normalise(utterances: Utterances, train: Indices, how: str, front_end: FrontEnd) -> Examples:
+    """Normalise features as ``none``, ``corpus``, ``device`` or ``voice`` says.
+
+    A device's statistics are those of all the utterances it has heard from its user, labelled or
+    not; here, of all utterances of the same speaker. Copies are normalised by the statistics of
+    what they are copies of, and stand behind all utterances.
+
+    Raises
+    ------
+    SettingsError
+        If voices should be told from moods in features that are not one vector an utterance.
+    CorpusError
+        If the training set does not show what is voice and what is mood.
+    """
+    raw, speakers, copies = utterances.examples, utterances.speakers, utterances.copies
+    count = len(raw)
+    voice = _voice_model(utterances, train, front_end) if how == "voice" else None
+    if copies is not None:
+        raw = together([raw, copies.examples])
+        speakers = np.concatenate([speakers, speakers[copies.sources]])
+    if how == "none":
+        return raw
+    known = np.arange(len(raw)) < count
+    if how == "corpus":
+        known[:] = False
+        known[train] = True
+        speakers = np.repeat("the server", len(raw))
+    return normalised_by_owner(raw, speakers, front_end, known, voice)
+
+
+def _voice_model(utterances: Utterances, train: Indices, front_end: FrontEnd) -> VoiceModel:
+    """Fit a voice model to the training set."""
+    shape = front_end.shape
+    if shape.frames != 1:
+        raise SettingsError(
+            f"Voices are told from moods in one vector an utterance; {shape.name} gives up to "
+            f"{shape.frames} frames.",
+            "Give --normalisation device, or a front end that pools over time.",
+        )
+    examples = utterances.examples.take(train)
+    emotions = int(utterances.examples.labels.max()) + 1
+    return fit_voice(examples.features[:, 0], examples.labels, utterances.speakers[train], emotions)

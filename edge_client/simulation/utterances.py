@@ -1,0 +1,195 @@
+"""The utterances of a corpus: features, labels and speakers, and varied copies."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.simulation.degradations import copies_in_conditions
+from edge_client.simulation.settings import DataSettings
+from edge_client.simulation.waveforms import varied_clips
+from shared.corpora import Clip, load_corpus
+from shared.errors import CorpusError
+from shared.features.cache import SkippedClip, extract_features
+from shared.frames import joined
+from shared.front_ends import front_end_of
+from shared.training import Examples
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Varied copies of utterances, to train on beside them, not normalised.
+
+    Attributes
+    ----------
+    examples
+        As those of :class:`Utterances`.
+    sources
+        Shape ``(copies,)``: the index of the utterance that each is a copy of.
+    """
+
+    examples: Examples
+    sources: Indices
+
+
+@dataclass(frozen=True)
+class Utterances:
+    """All utterances of a corpus that have a label of the task, not yet normalised.
+
+    Attributes
+    ----------
+    examples
+        Raw features, true numbers of frames, labels.
+    speakers
+        Who speaks each, shape ``(n,)``: the corpus' name and the speaker's.
+    skipped
+        Clips that could not be used, with the reason.
+    foreign
+        How many of them, at the end, are of another corpus to test on.
+    clips
+        How the corpus names each, shape ``(n,)``; empty where nobody asks for them by name.
+    copies
+        Of some of them, if any were asked for.
+    """
+
+    examples: Examples
+    speakers: NDArray[np.str_]
+    skipped: tuple[SkippedClip, ...]
+    foreign: int = 0
+    clips: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
+    copies: Copies | None = None
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of which they are: names, lengths, labels and speakers."""
+        parts = (self.clips, self.examples.frames, self.examples.labels, self.speakers)
+        listed = [part.tolist() for part in parts]
+        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+    def take(self, where: Indices) -> "Utterances":
+        """Select utterances of the first corpus by index, and their copies."""
+        clips = self.clips[where] if len(self.clips) else self.clips
+        copies = self.copies
+        if copies is not None:
+            place = np.full(len(self.examples), -1)
+            place[where] = np.arange(len(where))
+            sources = place[copies.sources]
+            kept = np.flatnonzero(sources >= 0)
+            copies = Copies(copies.examples.take(kept), sources[kept])
+        taken = self.examples.take(where)
+        return Utterances(taken, self.speakers[where], self.skipped, clips=clips, copies=copies)
+
+    def with_copies(self, where: Indices) -> Indices:
+        """Give indices of utterances, and behind them those of their copies.
+
+        The places are those of :func:`~edge_client.simulation.normalisation.normalise`.
+        """
+        if self.copies is None:
+            return where
+        copies = np.flatnonzero(np.isin(self.copies.sources, where))
+        return np.concatenate([where, len(self.examples) + copies])
+
+
+def load_utterances(settings: DataSettings, *, progress: bool = True) -> Utterances:
+    """Load the corpus of a run, and the one to test on where that is another.
+
+    Parameters
+    ----------
+    settings
+        Which.
+    progress
+        Whether to show a progress bar, where standard error is a terminal.
+
+    Raises
+    ------
+    CorpusError
+        If a corpus is not there, or a label of the task is missing in it.
+    """
+    load = partial(_load, settings, progress=progress)
+    here = load(settings.corpus, settings.data, trained=True)
+    if settings.test_corpus is None:
+        return here
+    there = load(settings.test_corpus, settings.test_data)
+    if settings.test_corpus == settings.corpus:  # two manifests: each has its own Anna
+        there = replace(there, speakers=np.char.add("other ", there.speakers))
+    return Utterances(
+        together([here.examples, there.examples]),
+        np.concatenate([here.speakers, there.speakers]),
+        here.skipped + there.skipped,
+        len(there.examples),
+        np.concatenate([here.clips, there.clips]),
+        here.copies,
+    )
+
+
+def _load(
+    settings: DataSettings, corpus: str, data: Path | None, *, trained: bool = False, progress: bool
+) -> Utterances:
+    """Load a corpus and compute its features, or take them from the cache.
+
+    Copies are made of the one that is trained on, if they are asked for.
+
+    Raises
+    ------
+    CorpusError
+        If the corpus is not there, or a label of the task is missing in it.
+    """
+    task, front_end = settings.task, front_end_of(settings.task.front_end)
+    clips = clips_of(settings, corpus, data)
+    found = extract_features(clips, front_end, progress=progress)
+    labels = found.labels(task)
+    missing = [name for i, name in enumerate(task.names) if not (labels == i).any()]
+    if missing:
+        raise CorpusError(
+            f"The corpus {corpus} has no clip labelled {' or '.join(missing)}.",
+            f"All {len(task.labels)} labels are needed: choose --labels that it has; "
+            "'edge-client corpora' says how each corpus labels its clips.",
+        )
+    loaded = Utterances(
+        Examples(found.features, found.frames, labels),
+        np.array([f"{corpus} {clip.speaker}" for clip in found.clips]),
+        tuple(found.skipped),
+        clips=np.array([clip.identifier for clip in found.clips]),
+    )
+    variants = [
+        *varied_clips(found.clips, settings.augment_waveforms, settings.seed),
+        *copies_in_conditions(found.clips, settings.augment_conditions, settings.seed),
+    ]
+    if not trained or not variants:
+        return loaded
+    varied = extract_features(variants, front_end, progress=progress)
+    # A copy that cannot be used, as it is too short now, is missing among them.
+    index = {clip.identifier: place for place, clip in enumerate(found.clips)}
+    copied = (clip.identifier.rpartition("#")[0] for clip in varied.clips)
+    sources = np.array([index[identifier] for identifier in copied], np.int64)
+    own = Examples(varied.features, varied.frames, labels[sources])
+    return replace(loaded, copies=Copies(own, sources))
+
+
+def clips_of(settings: DataSettings, corpus: str, data: Path | None) -> tuple[Clip, ...]:
+    """Give the clips of a corpus that have a label of the task.
+
+    Raises
+    ------
+    CorpusError
+        If the corpus is not there.
+    """
+    options = {"happy": settings.happy} if corpus == "iemocap" else {}
+    return load_corpus(corpus, data, settings.task, **options).labelled
+
+
+def together(parts: Sequence[Examples]) -> Examples:
+    """Join examples, those of the first part first."""
+    return Examples(
+        joined([part.features for part in parts]),
+        np.concatenate([part.frames for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+    )
