@@ -1,0 +1,93 @@
+"""Normalisation of a corpus: whose statistics, and what they leave alone."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_client.learning.voice_fitting import fit_voice
+from edge_client.simulation.normalisation import normalise
+from edge_client.simulation.utterances import Utterances
+from shared.errors import SettingsError
+from shared.features.voice import VoiceStatistics
+from shared.front_ends import FRONT_ENDS, FrontEnd
+from shared.task import FrontEndShape
+from shared.training import Examples
+from tests.edge_client.tiny import utterances
+
+
+def test_normalisation_none_changes_nothing() -> None:
+    whole = utterances(4, 4)
+    same = normalise(whole, np.arange(8), "none", FRONT_ENDS.get("paper34"))
+    np.testing.assert_array_equal(same.features, whole.examples.features)
+
+
+def inside(whole: Utterances, features: np.ndarray[Any, Any], where: Any) -> np.ndarray[Any, Any]:
+    """Gather the true frames of some utterances."""
+    frames = whole.examples.frames
+    return np.concatenate([features[index, : frames[index]] for index in where])
+
+
+def test_normalisation_corpus_uses_the_training_set_only() -> None:
+    whole = utterances(6, 8)
+    train = np.arange(24)
+    normal = normalise(whole, train, "corpus", FRONT_ENDS.get("paper34"))
+    known = inside(whole, normal.features, train)
+    np.testing.assert_allclose(known.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(known.std(0), 1, atol=1e-2)
+    louder = replace(whole.examples, features=whole.examples.features.copy())
+    louder.features[24:] *= 10
+    again = normalise(replace(whole, examples=louder), train, "corpus", FRONT_ENDS.get("paper34"))
+    np.testing.assert_array_equal(again.features[:24], normal.features[:24])
+
+
+def test_normalisation_device_uses_each_speaker_s_own() -> None:
+    whole = utterances(6, 8)
+    whole.examples.features[8:16] = whole.examples.features[8:16] * 5
+    normal = normalise(whole, np.arange(24), "device", FRONT_ENDS.get("paper34"))
+    for speaker in range(6):
+        own = inside(whole, normal.features, range(speaker * 8, speaker * 8 + 8))
+        np.testing.assert_allclose(own.mean(0), 0, atol=1e-3)
+        np.testing.assert_allclose(own.std(0), 1, atol=1e-2)
+
+
+def pooled(speakers: int, each: int) -> tuple[Utterances, FrontEnd]:
+    """Make utterances of one vector each, and the front end that gives such."""
+    whole = utterances(speakers, each)
+    examples = Examples(
+        whole.examples.features[:, :1],
+        np.ones(speakers * each, np.int32),
+        whole.examples.labels,
+    )
+    shape = FrontEndShape("pooled", version=1, frames=1, features=34)
+    front_end = FrontEnd(shape, None, lambda samples: samples[None, :34])
+    return replace(whole, examples=examples), front_end
+
+
+def test_normalisation_voice_tells_each_speaker_s_voice_by_the_training_set() -> None:
+    whole, front_end = pooled(6, 8)
+    train = np.arange(24)
+    found = normalise(whole, train, "voice", front_end)
+    own = whole.examples.take(train)
+    model = fit_voice(own.features[:, 0], own.labels, whole.speakers[train], 4)
+    for speaker in range(6):
+        where = np.arange(speaker * 8, speaker * 8 + 8)
+        statistics = VoiceStatistics(model)
+        statistics.update(whole.examples.features[where, 0])
+        expected = statistics.normalise(whole.examples.features[where], 1)
+        np.testing.assert_array_equal(found.features[where], expected)
+
+
+def test_voices_are_not_told_from_moods_in_frames() -> None:
+    with pytest.raises(SettingsError, match="one vector an utterance; paper34 gives") as caught:
+        normalise(utterances(4, 4), np.arange(8), "voice", FRONT_ENDS.get("paper34"))
+    assert "--normalisation device" in caught.value.remedy
+
+
+@pytest.mark.parametrize("how", ["corpus", "device"])
+def test_frames_behind_the_end_stay_zero(how: str) -> None:
+    whole = utterances(4, 4)
+    normal = normalise(whole, np.arange(8), how, FRONT_ENDS.get("paper34"))
+    behind = np.arange(100) >= whole.examples.frames[:, None]
+    assert not normal.features[behind].any()
