@@ -9,12 +9,13 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from aggregator.ledger import Version
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened, Step
 from aggregator.server.announcer import Announcer
+from aggregator.server.attendance import Attendance
 from aggregator.server.distribution import Distribution
 from aggregator.server.farewell import Farewell
 from aggregator.server.flood_gate import FloodGate
@@ -47,10 +48,6 @@ STORAGE_RETRY: Final = 10.0
 _GREEDY: Final = (
     "It asks for the models again and again: from now on it gets a mebibyte a second of them."
 )
-
-_WRITE_SEEN: Final = 5.0
-"""Seconds within which it is written when clients were last seen: each writing waits for the
-disk."""
 
 MOST_UNAVAILABLE: Final = 10_000
 """Answers in a round that a file is not to be had."""
@@ -124,7 +121,7 @@ class Service:
         self._farewell = Farewell(lambda: rounds.ready, loop.clock)
         self._forever = False
         self._unwritten = False
-        self._write = loop.deadline(self._write_seen)
+        self._attendance = Attendance(federation, self._rejections, loop, self._follow)
         self._say = loop.deadline(self._say_change)
         self._said_at = -_SAY_AGAIN
         loop.watch(lambda: rounds.wake_at, self._deadline_passed)
@@ -229,18 +226,6 @@ class Service:
         self._said_at = self._loop.clock()
         self._on_change()
 
-    def _see(self, client: str, **facts: Any) -> None:
-        """Take note that a client was seen; it is written with what comes next, or soon."""
-        self._federation.ledger.see(client, **facts)
-        self._write.within(_WRITE_SEEN)
-
-    def _write_seen(self) -> None:
-        try:
-            self._federation.ledger.flush()
-        except StorageError as error:
-            # It is kept until there is space.
-            log.warning("%s", error.message)
-
     def _later(self, what: Action) -> None:
         """Do something again after a while."""
         self._loop.later(STORAGE_RETRY, what)
@@ -304,22 +289,8 @@ class Service:
             self._receiving.offer(client, request)
 
     def _presence(self, client: str, presence: Presence) -> None:
-        there = presence.state == "online"
-        # A client of 1.0 does not say its task: it learns from a refusal whether it fits.
-        fits = presence.task in (None, self._federation.architecture.task.digest)
-        trains = there and presence.trains and fits
-        if there and not fits:
-            sentence = "It is of another task, and not invited to rounds."
-            self._rejections.about(client, sentence)
-        # Who is away says nothing of itself: what it said last stays.
-        said = {"examples": presence.examples, "software": presence.software} if there else {}
-        self._see(client, present=there, trains=trains, **said)
-        if trains:
-            self._rounds.roster.come(client)
-            self._follow(self._rounds.look(self._loop.clock()))
-        else:
-            self._rounds.roster.leave(client)
-        if not there:
+        self._attendance.take(client, presence)
+        if presence.state != "online":
             self._receiving.suspend(client)
         self._changed()
 
@@ -329,7 +300,7 @@ class Service:
         if size is None:
             self._say_unavailable(client, want.file)
         else:
-            self._see(client, bytes_down=size)
+            self._attendance.see(client, bytes_down=size)
 
     def _say_unavailable(self, client: str, file: str) -> None:
         """Tell a client, once, that a file is not to be had: the announcement says so, too."""
