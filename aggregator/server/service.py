@@ -16,12 +16,12 @@ from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened, Step
 from aggregator.server.announcer import Announcer
 from aggregator.server.attendance import Attendance
-from aggregator.server.distribution import Distribution
 from aggregator.server.farewell import Farewell
 from aggregator.server.flood_gate import FloodGate
 from aggregator.server.probe import Probe
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
+from aggregator.server.sending import Sending
 from shared.errors import BrokerError, ChorusError, FederationError, ProtocolError, StorageError
 from shared.loop import Action, Loop
 from shared.mqtt.broker_settings import BrokerSettings
@@ -33,7 +33,6 @@ from shared.protocol.messages import (
     Offer,
     Presence,
     Refused,
-    Unavailable,
     Want,
     decode_request,
     offered_update,
@@ -44,13 +43,6 @@ log = logging.getLogger(__name__)
 
 STORAGE_RETRY: Final = 10.0
 """Seconds until something is tried again that a full disk has prevented."""
-
-_GREEDY: Final = (
-    "It asks for the models again and again: from now on it gets a mebibyte a second of them."
-)
-
-MOST_UNAVAILABLE: Final = 10_000
-"""Answers in a round that a file is not to be had."""
 
 _NAMED: Final = 10
 """Clients that a sentence names."""
@@ -109,19 +101,19 @@ class Service:
             counted=self._follow,
             later=self._later,
         )
-        self._unavailable: set[tuple[str, str]] = set()
-        self._distribution = Distribution(
-            self._publish_chunk,
-            settings.chunk,
-            loop.worker("distribution"),
-            clock=loop.clock,
-            greedy=partial(self._rejections.about, sentence=_GREEDY),
+        self._attendance = Attendance(federation, self._rejections, loop, self._follow)
+        self._sending = Sending(
+            federation,
+            self._rejections,
+            loop=loop,
+            publish=self._publish_chunk,
+            reply=self._reply,
+            attendance=self._attendance,
         )
         self._announcer = Announcer(federation, self._publish_announcement, loop.clock)
         self._farewell = Farewell(lambda: rounds.ready, loop.clock)
         self._forever = False
         self._unwritten = False
-        self._attendance = Attendance(federation, self._rejections, loop, self._follow)
         self._say = loop.deadline(self._say_change)
         self._said_at = -_SAY_AGAIN
         loop.watch(lambda: rounds.wake_at, self._deadline_passed)
@@ -156,7 +148,7 @@ class Service:
             If a model's file is damaged.
         """
         self._forever = forever
-        self._serve_files()
+        self._sending.serve()
         # Before anything that the network brings.
         self._loop.put(lambda: self._follow(self._rounds.start(self._loop.clock())))
         self._loop.put(self._changed)
@@ -166,7 +158,7 @@ class Service:
         finally:
             self._connection.close()
             self._loop.close()
-            self._distribution.close()
+            self._sending.close()
             self._receiving.close()
 
     def stop(self) -> None:
@@ -237,8 +229,7 @@ class Service:
         if refused := self._connection.refused:
             raise BrokerError(refused.problem, refused.remedy)
         if connected:
-            self._distribution.forget()
-            self._unavailable.clear()
+            self._sending.connected()
             # Who is there the broker tells now; it may have lost wills while it was away.
             self._rounds.roster.forget()
             self._farewell.connected()
@@ -283,7 +274,8 @@ class Service:
 
     def _request(self, client: str, request: Offer | Want) -> None:
         if isinstance(request, Want):
-            self._want(client, request)
+            self._farewell.asked()
+            self._sending.want(client, request)
         elif not self._unwritten:
             # Else nobody was told of this round yet: an honest client will offer it again.
             self._receiving.offer(client, request)
@@ -293,22 +285,6 @@ class Service:
         if presence.state != "online":
             self._receiving.suspend(client)
         self._changed()
-
-    def _want(self, client: str, want: Want) -> None:
-        self._farewell.asked()
-        size = self._distribution.want(client, want)
-        if size is None:
-            self._say_unavailable(client, want.file)
-        else:
-            self._attendance.see(client, bytes_down=size)
-
-    def _say_unavailable(self, client: str, file: str) -> None:
-        """Tell a client, once, that a file is not to be had: the announcement says so, too."""
-        asked = (client, file)
-        if asked not in self._unavailable and len(self._unavailable) < MOST_UNAVAILABLE:
-            self._unavailable.add(asked)
-            sentence = "This file is no longer current: the announcement names those that are."
-            self._reply(client, Unavailable(file=file, sentence=sentence))
 
     def _publish_chunk(self, chunk: Chunk) -> bool:
         self._connection.progressed()
@@ -381,8 +357,8 @@ class Service:
     def _aggregated(self, number: int, version: Version | None) -> None:
         self._receiving.clear()
         self._rejections.forget()
-        self._unavailable.clear()
-        self._serve_files()
+        self._sending.round_ended()
+        self._sending.serve()
         step = self._rounds.end(self._loop.clock())
         self._on_round(number, version)
         self._farewell.asked()
@@ -402,7 +378,7 @@ class Service:
             rounds.abandon()
             self._aggregated(rounds.number, None)
         else:
-            self._serve_files()
+            self._sending.serve()
             self._announce()
             self._changed()
         return version
@@ -427,11 +403,6 @@ class Service:
             self._topics.round,
         )
         self._announce()
-
-    def _serve_files(self) -> None:
-        current, files = self._federation.current, self._federation.files
-        served = (current.digest, current.average, current.control)
-        self._distribution.serve({digest: files.path(digest) for digest in served if digest})
 
 
 def _say_full(error: StorageError) -> None:

@@ -177,7 +177,7 @@ def test_a_flood_of_wants_is_answered_within_bounds(it: World) -> None:
         mallory.say(TOPICS.requests("mallory"), everything.encode())
         mallory.say(TOPICS.requests("mallory"), unknown.encode())
     assert it.server
-    jobs = it.server.service._distribution._jobs
+    jobs = it.server.service._sending._distribution._jobs
     most = 0
     for turn in range(500):
         it.step(turn)
