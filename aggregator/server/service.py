@@ -16,6 +16,7 @@ from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened, Step
 from aggregator.server.announcer import Announcer
 from aggregator.server.attendance import Attendance
+from aggregator.server.contradiction import Contradiction
 from aggregator.server.farewell import Farewell
 from aggregator.server.flood_gate import FloodGate
 from aggregator.server.probe import Probe
@@ -46,9 +47,6 @@ STORAGE_RETRY: Final = 10.0
 
 _NAMED: Final = 10
 """Clients that a sentence names."""
-
-CONTRADICT: Final = 5.0
-"""Seconds between two repetitions because of somebody else's announcements."""
 
 _SAY_AGAIN: Final = 1.0
 """Seconds between two sentences on who is online: five hundred devices come one after the other."""
@@ -117,8 +115,7 @@ class Service:
         self._say = loop.deadline(self._say_change)
         self._said_at = -_SAY_AGAIN
         loop.watch(lambda: rounds.wake_at, self._deadline_passed)
-        self._contradict = loop.deadline(self._announce_against)
-        self._contradicted_at = -CONTRADICT
+        self._contradiction = Contradiction(self._announcer, loop, self._announce, topics.round)
         loop.watch(lambda: self._leave_at, loop.stop)
         name = aggregator_name(settings.federation)
         self._connection = connect(
@@ -246,7 +243,7 @@ class Service:
             self._loop.message(topic, payload, partial(self._probe.arrived, payload))
             return
         if topic == self._topics.round:
-            self._loop.message(topic, payload, partial(self._announced, payload))
+            self._loop.message(topic, payload, partial(self._contradiction.hear, payload))
             return
         client, kind = self._topics.client_of(topic) or ("", "")
         if kind == "chunks":
@@ -388,21 +385,6 @@ class Service:
         # No update can count in a round that the ledger does not have.
         if not self._unwritten and not self._announcer.announce() and self._connection.connected:
             self._later(self._announce)
-
-    def _announced(self, payload: bytes) -> None:
-        """Hear what was announced: by this process, or by somebody who should not."""
-        if self._announcer.contradicts(payload):
-            now = self._loop.clock()
-            self._contradict.within(max(0.0, self._contradicted_at + CONTRADICT - now))
-
-    def _announce_against(self) -> None:
-        self._contradicted_at = self._loop.clock()
-        log.warning(
-            "Somebody else has announced a round of this federation: the true one is announced "
-            "again. The broker should let nobody but the aggregator write to %s.",
-            self._topics.round,
-        )
-        self._announce()
 
 
 def _say_full(error: StorageError) -> None:

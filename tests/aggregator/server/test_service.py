@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from aggregator.rounds.federation import Federation
+from aggregator.server.contradiction import CONTRADICT
 from aggregator.server.rejections import Rejections
-from aggregator.server.service import CONTRADICT, Service
+from aggregator.server.service import Service
 from shared.errors import BrokerError, StorageError
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement, Presence, Refused, Unavailable, Want
