@@ -14,8 +14,9 @@ LONGEST_TOPIC: Final = 1024
 LONGEST_IDENTIFIER: Final = 256
 """Bytes of a client's identifier; the federation's longest has 140."""
 
-MOST_FILTERS: Final = 64
-"""Filters that one packet may name, and that one session may have."""
+MOST_FILTERS: Final = 1024
+"""Filters that one packet may name, and that one session may have: while it keeps out a flood, the
+aggregator subscribes to each client by itself."""
 
 _HEADER: Final = 5
 """Bytes of a packet's fixed header at most (2.2)."""

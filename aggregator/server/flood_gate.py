@@ -45,6 +45,11 @@ QUALITY: Final = {"presence": 1, "requests": 1, "chunks": 0}
 for acknowledgements of chunks: what is lost of them is asked for again."""
 
 
+MOST_KNOWN: Final = 100
+"""Clients that are subscribed to each by itself, those heard last: their topics fit into one packet
+of 64 KiB, which every broker takes."""
+
+
 class FloodGate:
     """Says which messages are listened to.
 
@@ -127,7 +132,7 @@ class FloodGate:
         if self._narrow:
             self._opening.within(SHUT)
         known = [client for client in self._shares.clients() if client not in culprits]
-        self._connection.begin_anew(self._subscriptions(known))
+        self._connection.begin_anew(self._subscriptions(known[-MOST_KNOWN:]))
 
     def _open(self) -> None:
         """Listen to everybody again."""

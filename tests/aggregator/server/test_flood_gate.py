@@ -4,9 +4,20 @@ import logging
 
 import pytest
 
-from aggregator.server.flood_gate import AT_ONCE, FLOOD, PER_SECOND, SHUT, UNKNOWN, FloodGate
+from aggregator.broker.packets import MOST_FILTERS
+from aggregator.server.flood_gate import (
+    AT_ONCE,
+    FLOOD,
+    MOST_KNOWN,
+    PER_SECOND,
+    QUALITY,
+    SHUT,
+    UNKNOWN,
+    FloodGate,
+)
 from aggregator.server.rejections import Rejections
 from shared.protocol.topics import Topics
+from shared.round_settings import LONGEST_NAME
 from tests.loop_driver import FakeConnection, LoopDriver
 
 TOPICS = Topics("chorus")
@@ -102,3 +113,17 @@ def test_a_flood_of_nobody_in_particular_costs_a_connection_now_and_then(it: Gat
     it.driver.after(UNKNOWN)
     assert it.connections == 1
     assert it.subscriptions == EVERYBODY
+
+
+def test_all_subscriptions_fit_into_one_packet_of_any_broker(it: Gate) -> None:
+    """The own broker's filters of a session, and the 64 KiB that hosted brokers take."""
+    names = [f"{number:03}{'x' * (LONGEST_NAME - 3)}" for number in range(2 * MOST_KNOWN)]
+    for name in names:
+        assert it.gate.lets_in(name, "presence")
+    for kind in QUALITY:
+        it.flood("mallory", kind)
+    for_itself = [topic for topic in it.subscriptions if names[-1] in topic]
+    assert len(for_itself) == len(QUALITY)
+    assert not [topic for topic in it.subscriptions if names[0] in topic]
+    assert len(it.subscriptions) <= MOST_FILTERS
+    assert sum(len(topic) + 3 for topic in it.subscriptions) < 1 << 16
