@@ -158,7 +158,8 @@ class AggregatorSettings(
     """How many models' files are kept, the newest, to export and to roll back to. Of the others
     the ledger keeps digest and ancestry."""
     initial: Path | None = None
-    """Weights to start from (safetensors), instead of fresh ones."""
+    """Weights to start from (safetensors), instead of fresh ones; `starter` is the model that comes
+    with the package, for `--front-end whisper --model head`."""
     seed: Seed = 0
     """Seed of everything random: fresh weights, who is invited, the clients' shuffling."""
 

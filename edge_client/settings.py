@@ -12,9 +12,8 @@ from edge_client.hearing.settings import HearingSettings
 from shared.front_ends import WHISPER
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import BrokerSettings, HostName
-
-STARTER: Final = Path(__file__).parent / "device" / "starter.safetensors"
-"""The model that comes with the package; what it is stands in the card beside it."""
+from shared.starter import STARTER, STARTER_PRIOR
+from shared.task import DEFAULT_TASK, PAPER34
 
 WEB_ADDRESS: Final = "127.0.0.1:8765"
 """What ``--web`` alone stands for."""
@@ -61,13 +60,24 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
             raise ValueError("say what to hear: --mic, or --wav FILE")
         if self.fast and self.wav is None:
             raise ValueError("only a recording can be heard fast (--wav FILE)")
-        if self.starter and (self.weights or self.prior or self.normalisation != "device"):
-            raise ValueError(
-                "the starter comes with its own weights, prior and normalisation: leave them out"
-            )
+        self._check_starter()
         if self.web is not None:
             split_address(self.web, 0)
         return self
+
+    def _check_starter(self) -> None:
+        if not self.starter:
+            return
+        own = {"weights": None, "prior": None, "voice": None, "normalisation": "device"}
+        for name, value in own.items():
+            if getattr(self, name) != value:
+                raise ValueError(f"the starter comes with a {name} of its own: leave out --{name}")
+        if self.labels != DEFAULT_TASK.names:
+            raise ValueError(
+                f"the starter recognises {', '.join(DEFAULT_TASK.names)}: leave out --labels"
+            )
+        if self.front_end not in (PAPER34.name, WHISPER.name):
+            raise ValueError(f"the starter hears through {WHISPER.name}: leave out --front-end")
 
     def begun(self) -> Self:
         """Give the settings with what the starter stands for; a model that is kept comes first."""
@@ -78,6 +88,6 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
             update={
                 "front_end": WHISPER.name,
                 "weights": None if kept else STARTER,
-                "prior": STARTER.with_suffix(".prior.safetensors"),
+                "prior": STARTER_PRIOR,
             }
         )

@@ -248,6 +248,6 @@ def architecture_of(name: str, task: Task) -> Architecture:
         raise SettingsError(
             f"{name} needs utterances of at least {model.reach} frames; "
             f"{front_end.name}'s have {front_end.frames}.",
-            "Use a model with shorter kernels.",
+            "Use the model head." if front_end.frames == 1 else "Use a model with shorter kernels.",
         )
     return model

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Self
 
 from aggregator.ledger import Counts, Ledger, Model, Version
@@ -20,6 +21,7 @@ from shared.architectures import architecture_of
 from shared.codecs import make_codec
 from shared.errors import TrainingError, WeightsError
 from shared.randomness import stream
+from shared.starter import STARTER
 from shared.weights import Weights, initial_weights, load_weights
 
 log = logging.getLogger(__name__)
@@ -183,8 +185,9 @@ class Federation:
 
     def _first_weights(self) -> Weights:
         """Give what the first round starts from."""
-        if self.settings.initial:
-            return load_weights(self.settings.initial, self.architecture)
+        if given := self.settings.initial:
+            own = given == Path("starter") and not given.exists()
+            return load_weights(STARTER if own else given, self.architecture)
         return initial_weights(self.architecture, stream(self.settings.seed, "initial weights"))
 
     def _begin(self, first: Weights) -> Version:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import typer
 
 from shared.environment import Prefix
+from shared.errors import SettingsError
 from shared.settings import options_of
 from shared.task_settings import TaskSettings
 
@@ -47,7 +48,7 @@ def starter(
 
     Example: edge-client starter --corpus emodb=PATH --output starter.safetensors
     """
-    from edge_client.learning.starter import make_starter, recalls_on
+    from edge_client.learning.starter import make_starter, recalls_on, speakers_of
     from shared.corpora import load_corpus
     from shared.features.prior import Prior, save_prior
     from shared.features.voice_file import save_voice
@@ -56,8 +57,15 @@ def starter(
     settings = StarterSettings.collect(given)
     task = settings.task
     corpora = [load_corpus(name, path, task) for name, path in map(_place, corpus)]
+    taught = speakers_of(corpora)
     made = make_starter(corpora, task, settings.normalisation)
     tests = [load_corpus(name, path, task) for name, path in map(_place, test)]
+    for own in tests:
+        if own.info.name in {one.info.name for one in corpora} and speakers_of([own]) & taught:
+            raise SettingsError(
+                f"Some speakers of {own.info.title} have taught the starter: they test nothing.",
+                "Test it on other people.",
+            )
     reached = {own.info.title: recalls_on(made, own) for own in tests}
     begun = made.begun
     if isinstance(begun, Prior):
@@ -81,5 +89,7 @@ def starter(
 
 def _place(text: str) -> tuple[str, Path | None]:
     """Take NAME=PATH apart; a corpus that is made on the spot has no path."""
-    name, _, path = text.partition("=")
+    name, equals, path = text.partition("=")
+    if (equals and not path) or "/" in name:
+        raise SettingsError(f"{text} names no corpus and its folder.", "Give --corpus NAME=PATH.")
     return name, Path(path) if path else None

@@ -87,6 +87,7 @@ def make_starter(
         for corpus in corpora
     ]
     raw, speakers = _joined(found, task)
+    _check(raw, speakers, task)
     begun: Start
     if how == "voice":
         begun = fit_voice(raw.features[:, 0], raw.labels, speakers, len(task.labels))
@@ -98,6 +99,26 @@ def make_starter(
     weights = fit_softmax(examples.features[:, 0], examples.labels, len(task.labels))
     skipped = sum(len(features.skipped) for _, features in found)
     return Starter(weights, architecture_of("head", task), begun, skipped)
+
+
+def speakers_of(corpora: Sequence[Corpus]) -> set[tuple[str, str]]:
+    """Name the speakers of corpora, each with the corpus."""
+    return {(corpus.info.name, speaker) for corpus in corpora for speaker in corpus.speakers}
+
+
+def _check(raw: Examples, speakers: NDArray[np.str_], task: Task) -> None:
+    """Refuse clips that cannot teach what a device begins with."""
+    missing = [name for place, name in enumerate(task.names) if place not in raw.labels]
+    if missing:
+        raise CorpusError(
+            f"No clip is labelled {' or '.join(missing)}: a starter is made of all labels.",
+            "Add a corpus that has them, or give other --labels.",
+        )
+    if len(np.unique(speakers)) == 1:
+        raise CorpusError(
+            "All clips are of one speaker, who does not show how voices differ.",
+            "Give clips of several speakers.",
+        )
 
 
 def recalls_on(starter: Starter, corpus: Corpus, *, progress: bool = True) -> dict[str, float]:

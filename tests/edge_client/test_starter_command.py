@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import typer
 from typer.testing import CliRunner, Result
 
 from edge_client.commands.starter import starter
 from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
+from shared.audio import RATE
 from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import extract_features
@@ -34,6 +36,16 @@ app.command()(starter)
 def run(*arguments: str | Path) -> Result:
     given = ["--front-end", NAME, "--labels", LABELS, *map(str, arguments)]
     return CliRunner().invoke(app, given)
+
+
+def others(folder: Path) -> Path:
+    """Write clips of voices into folders named by label and speaker; give the folder."""
+    for clip in load_corpus("synthetic", task=TASK, speakers=4, clips_per_speaker=8).labelled:
+        place = folder / str(clip.label) / f"other-{clip.speaker}"
+        place.mkdir(parents=True, exist_ok=True)
+        number = len(list(place.iterdir()))
+        soundfile.write(place / f"{number}.wav", clip.read(), RATE)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +119,8 @@ def test_a_device_begins_with_what_others_were_heard_to_be_like(tmp_path: Path) 
 
 def test_it_is_tested_on_other_speakers(tmp_path: Path) -> None:
     output = tmp_path / "first.safetensors"
-    result = run("--corpus", "synthetic", "--output", output, "--test", "synthetic")
+    clips = others(tmp_path / "clips")
+    result = run("--corpus", "synthetic", "--output", output, "--test", f"manifest={clips}")
     assert result.exit_code == 0, result.output
     line = next(line for line in result.stdout.splitlines() if "UAR" in line)
     found = re.search(r"UAR (\S+) with all, (\S+) with one, (\S+) with none", line)
@@ -130,6 +143,10 @@ def test_what_cannot_be_made_writes_nothing(tmp_path: Path) -> None:
         (["--corpus", "nothing"], SettingsError),
         (["--corpus", f"ravdess={tmp_path}"], CorpusError),
         (["--corpus", "synthetic", "--front-end", "paper34"], SettingsError),
+        (["--corpus", "synthetic", "--labels", "calm"], CorpusError),
+        (["--corpus", "synthetic", "--test", "synthetic"], SettingsError),
+        (["--corpus", "/emodb"], SettingsError),
+        (["--corpus", "emodb="], SettingsError),
     ):
         assert isinstance(run(*arguments, "--output", output).exception, error)
     assert not list(tmp_path.iterdir())
