@@ -5,7 +5,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -146,7 +146,7 @@ class SimulatedFederation:
                 updates: Iterator[Update] | list[Update]
                 updates = self._updates(number, weights, answering, losses)
                 if self._strategy.reads_twice:
-                    spool = Path(stack.enter_context(self._spool()))
+                    spool = stack.enter_context(self._spool())
                     updates = [_spooled(update, spool) for update in updates]
                 length = self._settings.step_length(number)
                 examples = [
@@ -183,12 +183,19 @@ class SimulatedFederation:
         if self._residuals:
             self._residuals.settle(number)
 
-    def _spool(self) -> tempfile.TemporaryDirectory[str]:
+    @contextmanager
+    def _spool(self) -> Iterator[Path]:
         """Make a folder for a round's updates, on the disk that the run was given."""
         if self._folder:
             with storage_errors(self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=self._folder)
+        try:
+            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+                yield Path(folder)
+        finally:
+            if self._folder:
+                with suppress(OSError):  # clients' vectors may be in it
+                    self._folder.rmdir()
 
     def _sample(self, number: int) -> list[int]:
         """Choose who takes part in a round."""

@@ -3,8 +3,8 @@
 import hashlib
 import multiprocessing
 import os
-import pickle
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,12 +178,14 @@ def _compute(clips: Sequence[Clip], front_end: FrontEnd, workers: int) -> Iterat
 
 
 def _travels(front_end: FrontEnd) -> bool:
-    """Say whether another process can compute with it: a function of a module, not a lambda."""
-    try:
-        pickle.dumps(front_end.frame_features)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return False
-    return True
+    """Say whether another process can compute with it: not with a lambda or a local function.
+
+    It can with a function of a module, or an object of a module's class.
+    """
+    computing: Any = front_end.frame_features
+    named = computing if hasattr(computing, "__qualname__") else type(computing)
+    module = sys.modules.get(getattr(named, "__module__", ""))
+    return getattr(module, named.__qualname__, None) is named
 
 
 def _outcome(front_end: FrontEnd, clip: Clip) -> Outcome:

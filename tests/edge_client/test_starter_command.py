@@ -1,6 +1,7 @@
 """Making a model to begin with."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -137,13 +138,17 @@ def test_the_same_corpora_give_the_same_bits(made: Path, tmp_path: Path) -> None
     assert voices[0] == voices[1]
 
 
-def test_what_cannot_be_made_writes_nothing(tmp_path: Path) -> None:
+def test_what_cannot_be_made_writes_nothing(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    angry = others(tmp_path_factory.mktemp("angry"))
+    shutil.rmtree(angry / "sad")
     output = tmp_path / "none.safetensors"
     for arguments, error in (
         (["--corpus", "nothing"], SettingsError),
         (["--corpus", f"ravdess={tmp_path}"], CorpusError),
         (["--corpus", "synthetic", "--front-end", "paper34"], SettingsError),
-        (["--corpus", "synthetic", "--labels", "calm"], CorpusError),
+        (["--corpus", f"manifest={angry}"], CorpusError),
         (["--corpus", "synthetic", "--test", "synthetic"], SettingsError),
         (["--corpus", "/emodb"], SettingsError),
         (["--corpus", "emodb="], SettingsError),
