@@ -204,11 +204,14 @@ def _rows(
     """Read the rows that are there and whole."""
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
+        asked = set(some)
         marks = ",".join("?" * len(some))
         query = f"SELECT key, checksum, data FROM features WHERE key IN ({marks})"  # noqa: S608 - only question marks are put in
         for key, checksum, data in connection.execute(query, some):
-            # In a damaged file a value may even have another type.
-            if isinstance(data, bytes) and zlib.crc32(data) == checksum:
+            # In a damaged file a value may even have another type, and a row another key than the
+            # index says.
+            whole = isinstance(data, bytes) and zlib.crc32(data) == checksum
+            if whole and key in asked:
                 values = np.frombuffer(data, "<f4")
                 if values.size % features == 0:
                     yield key, values.reshape(-1, features)
