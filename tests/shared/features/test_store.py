@@ -265,13 +265,3 @@ def test_kill_leaves_whole_batches(tmp_path: Path, capsys: pytest.CaptureFixture
                 20,
             )
     assert capsys.readouterr().err == ""
-
-
-def test_a_row_whose_key_is_damaged_is_not_there(tmp_path: Path) -> None:
-    with filled(tmp_path) as store:
-        keys = list(some())
-    content = bytearray(store.path.read_bytes())
-    content[content.index(keys[0])] ^= 0xFF
-    store.path.write_bytes(content)
-    with FeatureStore(tmp_path) as store:
-        assert set(store.find(keys, 34)) <= set(keys)
