@@ -63,6 +63,7 @@ def test_few_bytes_of_requests_do_not_make_the_aggregator_send_without_end(
     with Processes(tmp_path, clips) as them:
         aggregator = them.serve(mosquitto.port)
         model = them.wait_for_model()
+        them.wait(lambda: aggregator.said("Connected to the broker"), "it listens")
         sent = 0
 
         def count(_: str, payload: bytes) -> None:
