@@ -21,7 +21,6 @@ from pydantic import Field, model_validator
 
 from shared.errors import BrokerError
 from shared.mqtt.broker_settings import PLAIN_PORT
-from shared.protocol.messages import LARGEST_MESSAGE
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -74,7 +73,8 @@ class EmbeddedBroker:
     port
         Where it listens; 0 for a free one.
     largest
-        Bytes of a message at most. Who sends more is cut off.
+        Bytes of a message at most; those of the protocol's largest if not given. Who sends more is
+        cut off.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class EmbeddedBroker:
         self,
         settings: EmbeddedBrokerSettings,
         port: int = PLAIN_PORT,
-        largest: int = LARGEST_MESSAGE,
+        largest: int | None = None,
     ) -> None:
         if not (_is_loopback(settings.listen) or settings.insecure):
             raise BrokerError(
@@ -100,6 +100,10 @@ class EmbeddedBroker:
             )
         self.settings = settings
         self.port = port
+        if largest is None:
+            from shared.protocol.messages import LARGEST_MESSAGE  # --help does without messages
+
+            largest = LARGEST_MESSAGE
         self._largest = largest
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
