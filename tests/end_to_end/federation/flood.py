@@ -2,28 +2,15 @@
 
 import contextlib
 import socket
-import struct
 import threading
 from typing import Final
 
 from shared.protocol.messages import Want
 from shared.protocol.topics import Topics
+from tests.aggregator.broker.wire import Raw, publish
 
 _PACKETS: Final = 1000
 """Packets that are handed to the system at once."""
-
-
-def _text(words: str) -> bytes:
-    return struct.pack(">H", len(words)) + words.encode()
-
-
-def _packet(kind: int, body: bytes) -> bytes:
-    """Write one of MQTT's packets."""
-    length, left = bytearray(), len(body)
-    while not length or left:
-        length.append(left & 0x7F | (0x80 if left > 0x7F else 0))
-        left >>= 7
-    return bytes([kind]) + bytes(length) + body
 
 
 class Flood:
@@ -40,13 +27,9 @@ class Flood:
     """
 
     def __init__(self, port: int, topic: str, payload: bytes, count: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        # A clean session, and a keep-alive of a minute.
-        hello = _text("MQTT") + b"\x04\x02\x00\x3c" + _text("mallory")
-        self._socket.sendall(_packet(0x10, hello))
-        answer = self._socket.recv(4)
-        assert answer == b"\x20\x02\x00\x00", answer
-        self._packets = _packet(0x30, _text(topic) + payload) * _PACKETS
+        self._socket = Raw(port, "mallory").socket
+        self._socket.settimeout(None)  # the broker may read slowly
+        self._packets = publish(topic, payload) * _PACKETS
         self._rounds = count // _PACKETS
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
