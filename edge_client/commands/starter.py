@@ -57,15 +57,14 @@ def starter(
     settings = StarterSettings.collect(given)
     task = settings.task
     corpora = [load_corpus(name, path, task) for name, path in map(_place, corpus)]
-    taught = speakers_of(corpora)
-    made = make_starter(corpora, task, settings.normalisation)
     tests = [load_corpus(name, path, task) for name, path in map(_place, test)]
     for own in tests:
-        if own.info.name in {one.info.name for one in corpora} and speakers_of([own]) & taught:
+        if speakers_of([own]) & speakers_of(corpora):
             raise SettingsError(
                 f"Some speakers of {own.info.title} have taught the starter: they test nothing.",
                 "Test it on other people.",
             )
+    made = make_starter(corpora, task, settings.normalisation)
     reached = {own.info.title: recalls_on(made, own) for own in tests}
     begun = made.begun
     if isinstance(begun, Prior):

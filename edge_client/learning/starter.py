@@ -143,7 +143,7 @@ def recalls_on(starter: Starter, corpus: Corpus, *, progress: bool = True) -> di
         raise CorpusError(f"{corpus.info.title} has no clip that is {missing[0]}, to test on.")
     owners = {
         "all": speakers,
-        "one": np.array([f"{own} {of}" for own, of in zip(speakers, raw.labels, strict=True)]),
+        "one": _one_mood_each(raw, speakers),
         "none": np.arange(len(raw)).astype(np.str_),
     }
     kernel, bias = split(starter.weights, starter.architecture).values()
@@ -160,11 +160,10 @@ def _as_devices_hear(
     raw: Examples, speakers: NDArray[np.str_], front_end: FrontEnd, prior: Prior
 ) -> Examples:
     """Normalise all utterances three times: for devices that know all, one or none of the moods."""
-    one_mood = np.array([f"{own} {label}" for own, label in zip(speakers, raw.labels, strict=True)])
     nobody = np.zeros(len(raw), bool)
     views = [
         normalised_by_owner(raw, speakers, front_end, begun=prior),
-        normalised_by_owner(raw, one_mood, front_end, begun=prior),
+        normalised_by_owner(raw, _one_mood_each(raw, speakers), front_end, begun=prior),
         normalised_by_owner(raw, speakers, front_end, nobody, prior),
     ]
     return Examples(
@@ -172,6 +171,11 @@ def _as_devices_hear(
         np.concatenate([view.frames for view in views]),
         np.concatenate([view.labels for view in views]),
     )
+
+
+def _one_mood_each(raw: Examples, speakers: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Name the devices of people each of whom is in one mood all day."""
+    return np.array([f"{own} {label}" for own, label in zip(speakers, raw.labels, strict=True)])
 
 
 def _joined(
