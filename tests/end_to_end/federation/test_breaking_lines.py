@@ -19,7 +19,7 @@ BREAKS = 14
 
 
 class BreakingLine:
-    """Breaks a line whenever so many bytes have passed, and mends it at once, until it is told."""
+    """Breaks a line whenever so many bytes have passed, and joins it at once, until it is told."""
 
     def __init__(self, line: Proxy) -> None:
         self.breaks = 0
