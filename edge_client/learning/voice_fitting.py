@@ -1,13 +1,16 @@
 """Fitting what voices and emotions do to an encoder's vectors, to labelled speakers."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.learning.voice_belief import Speaker, fit_belief
 from shared.errors import CorpusError
-from shared.features.voice import Values, VoiceModel
+from shared.features.voice import NEVER, Values, VoiceModel
+from shared.randomness import stream
 
 COORDINATES: Final = 128
 """Principal components that are kept: chosen by validation speakers among 64, 128 and 200."""
@@ -18,6 +21,9 @@ ROUNDS: Final = 15
 TOWARDS_DIAGONAL: Final = (0.1, 0.05)
 """How far the covariances of voices, and of the rest, are drawn to their diagonals: there are
 fewer speakers than coordinates (Ledoit & Wolf, 2004)."""
+
+PARTS: Final = 4
+"""Groups of speakers that are left out in turn, to fit the model's belief on strangers."""
 
 _FLOOR: Final = 1e-6
 
@@ -55,14 +61,57 @@ def fit_voice(
     CorpusError
         If there are fewer than two speakers, an emotion is missing, or there are too few vectors.
     """
-    names, own = np.unique(speakers, return_inverse=True)
-    missing = emotions - len(np.unique(labels))
-    if len(names) < 2 or missing or len(vectors) < 4 * emotions:  # noqa: PLR2004 -- a difference
+    if not _shows_voices(vectors, labels, speakers, emotions):
+        missing = emotions - len(np.unique(labels))
         raise CorpusError(
-            f"{len(vectors)} utterances of {len(names)} speakers, with {missing} emotions missing, "
-            "do not show what is the voice and what is the emotion.",
+            f"{len(vectors)} utterances of {len(np.unique(speakers))} speakers, with {missing} "
+            "emotions missing, do not show what is the voice and what is the emotion.",
             "Give some utterances of each emotion, by two speakers or more.",
         )
+    model = _fit_gaussian(vectors, labels, speakers, emotions)
+    strangers = _strangers(vectors, labels, speakers, emotions)
+    return replace(model, belief=_as_kept(fit_belief(strangers)))
+
+
+def _shows_voices(
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    speakers: NDArray[np.str_],
+    emotions: int,
+) -> bool:
+    """Tell whether there are two speakers, all emotions, and enough of both."""
+    several = len(np.unique(speakers)) > 1 and len(np.unique(labels)) == emotions
+    return several and len(vectors) >= 4 * emotions
+
+
+def _strangers(
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    speakers: NDArray[np.str_],
+    emotions: int,
+) -> Iterator[Speaker]:
+    """Give each speaker with all emotions, with a model that was fitted to other speakers."""
+    names = stream(0, "voice parts").permutation(np.unique(speakers))
+    for part in np.array_split(names, min(PARTS, len(names))):
+        others = ~np.isin(speakers, part)
+        rest = vectors[others], labels[others], speakers[others], emotions
+        if not _shows_voices(*rest):
+            continue
+        model = _fit_gaussian(*rest)
+        for name in part:
+            own = speakers == name
+            if len(np.unique(labels[own])) == emotions:
+                yield Speaker(model, vectors[own], labels[own])
+
+
+def _fit_gaussian(
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    speakers: NDArray[np.str_],
+    emotions: int,
+) -> VoiceModel:
+    """Fit all but the belief."""
+    own = np.unique(speakers, return_inverse=True)[1]
     wide = vectors.astype(np.float64)
     mean = _means(wide, labels, emotions).mean(axis=0)
     scale = wide.std(axis=0) + _FLOOR
@@ -82,6 +131,7 @@ def fit_voice(
         lift=_as_kept(axes.T @ lower @ turn),
         spread=_as_kept(np.maximum(spread, _FLOOR)),
         emotions=_as_kept(fitted.emotions @ to.T),
+        belief=np.array(NEVER),
     )
 
 

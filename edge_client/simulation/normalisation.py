@@ -1,5 +1,7 @@
 """Normalisation of a corpus: by its own statistics, each speaker's, or a voice model."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from edge_client.learning.voice_fitting import fit_voice
@@ -52,4 +54,13 @@ def _voice_model(utterances: Utterances, train: Indices, front_end: FrontEnd) ->
         )
     examples = utterances.examples.take(train)
     emotions = int(utterances.examples.labels.max()) + 1
-    return fit_voice(examples.features[:, 0], examples.labels, utterances.speakers[train], emotions)
+    vectors, labels = examples.features[:, 0], examples.labels.astype(np.int32)
+    speakers = tuple(utterances.speakers[train])
+    return _fitted(vectors.tobytes(), labels.tobytes(), speakers, emotions)
+
+
+@lru_cache(maxsize=1)
+def _fitted(vectors: bytes, labels: bytes, speakers: tuple[str, ...], emotions: int) -> VoiceModel:
+    """Fit a voice model once for each training set: a run asks for the same one several times."""
+    rows = np.frombuffer(vectors, np.float32).reshape(len(speakers), -1)
+    return fit_voice(rows, np.frombuffer(labels, np.int32), np.array(speakers), emotions)

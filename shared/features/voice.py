@@ -11,6 +11,10 @@ Coordinates z are chosen so that ``spread`` is diagonal. Given how often each em
 voice is Gaussian, and depends on the utterances through their sum alone. So the posterior is one
 over *counts* of emotions: a device keeps the sum of its utterances' coordinates, and the likeliest
 counts with their probabilities. It keeps no utterance, and needs no label.
+
+Where many emotions were heard alike, the plain mean and deviation of what was heard are a better
+account of a voice than any model. How much they are believed follows from how even the emotions
+seem, how far apart the utterances are in what emotions change, and how many there are.
 """
 
 import hashlib
@@ -30,6 +34,12 @@ BEAM: Final = 128
 
 CONCENTRATIONS: Final = (0.2, 5.0)
 """People are in few moods, or in many alike: two Dirichlet priors of the emotions' shares."""
+
+FLOOR: Final = 1e-4
+"""Least deviation divided by, in standard deviations of all speakers."""
+
+NEVER: Final = (-30.0, 0.0, 0.0, 0.0)
+"""A belief in nobody's own mean and deviation."""
 
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -51,6 +61,9 @@ class VoiceModel:
         Variance of voices in each coordinate, shape ``(coordinates,)``; the rest has variance 1.
     emotions
         Offset of each emotion, shape ``(labels, coordinates)``.
+    belief
+        How much a speaker's own mean and deviation are believed, shape ``(4,)``: a bias, and the
+        weights of what :meth:`VoiceStatistics.signs` gives, in a logistic function.
     """
 
     mean: Values
@@ -59,6 +72,14 @@ class VoiceModel:
     lift: Values
     spread: Values
     emotions: Values
+    belief: Values
+
+    @cached_property
+    def axes(self) -> Values:
+        """Orthonormal directions in which emotions differ, ``(labels - 1, coordinates)``."""
+        around = self.emotions - self.emotions.mean(axis=0)
+        found: Values = np.linalg.svd(around, full_matrices=False)[2][: len(around) - 1]
+        return found
 
     @cached_property
     def digest(self) -> str:
@@ -70,7 +91,12 @@ class VoiceModel:
 
     def coordinates(self, vectors: NDArray[Any]) -> Values:
         """Give the coordinates of vectors, shape ``(..., features)`` to ``(..., coordinates)``."""
-        found: Values = (vectors - self.mean) / self.scale @ self.projection.T
+        found: Values = self.standardised(vectors) @ self.projection.T
+        return found
+
+    def standardised(self, vectors: NDArray[Any]) -> Values:
+        """Take the mean of all speakers off vectors, and divide by their scale; same shape."""
+        found: Values = (vectors - self.mean) / self.scale
         return found
 
 
@@ -88,6 +114,10 @@ class VoiceStatistics:
         Utterances heard.
     total
         Sum of their coordinates, shape ``(coordinates,)``.
+    sums, squares
+        Sum of their standardised vectors, and of the squares of these, shape ``(features,)``.
+    apart
+        Sum of their squared coordinates along the model's axes.
     counts
         How often each emotion may have been heard, shape ``(n, labels)``.
     evidence
@@ -98,6 +128,9 @@ class VoiceStatistics:
         self.model = model
         self.count = 0
         self.total: Values = np.zeros(len(model.spread))
+        self.sums: Values = np.zeros(len(model.mean))
+        self.squares: Values = np.zeros(len(model.mean))
+        self.apart = 0.0
         self.counts: Counts = np.zeros((1, len(model.emotions)), np.int64)
         self.evidence: Values = np.zeros(1)
 
@@ -119,10 +152,16 @@ class VoiceStatistics:
             raise ValueError(f"frames should have shape (n, {wanted}), not {frames.shape}")
         if not np.isfinite(frames).all():
             raise ValueError("frames should be finite")
-        for coordinates in self.model.coordinates(frames):
-            self._hear(coordinates)
+        for standardised in self.model.standardised(frames):
+            coordinates = self.model.projection @ standardised
+            self._follow(coordinates)
+            self.count += 1
+            self.total = self.total + coordinates
+            self.sums = self.sums + standardised
+            self.squares = self.squares + np.square(standardised)
+            self.apart += float(np.square(self.model.axes @ coordinates).sum())
 
-    def _hear(self, heard: Values) -> None:
+    def _follow(self, heard: Values) -> None:
         """Follow each of the counts to those with one emotion more."""
         emotions = self.model.emotions
         voices, variance = self._voices(self.counts)
@@ -138,8 +177,6 @@ class VoiceStatistics:
         np.logaddexp.at(merged, place.ravel(), evidence)
         best = np.argsort(-(merged + log_prior(counts)), kind="stable")[:BEAM]
         self.counts, self.evidence = counts[best], merged[best] - merged[best].max()
-        self.total = self.total + heard
-        self.count += 1
 
     def _voices(self, counts: Values | Counts) -> tuple[Values, Values]:
         """Estimate the voice for each of some counts, and its variance in each coordinate."""
@@ -158,6 +195,27 @@ class VoiceStatistics:
         (voice,), _ = self._voices(self.shares()[None])
         found: Values = voice
         return found
+
+    def signs(self) -> Values:
+        """Give what tells whether many emotions were heard alike, shape ``(3,)``.
+
+        How even the emotions' shares are (their entropy, 1 at most); the logarithm of one more than
+        the variance along the model's axes; the logarithm of the count.
+        """
+        if not self.count:
+            return np.zeros(3)
+        shares = np.maximum(self.shares() / self.count, np.finfo(float).tiny)
+        even = -(shares * np.log(shares)).sum() / np.log(len(shares))
+        middle = self.model.axes @ self.total / self.count
+        apart = self.apart / self.count - np.square(middle).sum()
+        return np.array([even, np.log1p(max(apart, 0.0)), np.log(self.count)])
+
+    def belief(self) -> float:
+        """Tell how much the mean and deviation of what was heard are believed, from 0 to 1."""
+        if self.count < 2:  # noqa: PLR2004 -- one utterance deviates from nothing
+            return 0.0
+        bias, *weights = self.model.belief
+        return float(1 / (1 + np.exp(-np.clip(bias + self.signs() @ weights, -60, 60))))
 
     def normalise(
         self,
@@ -178,10 +236,15 @@ class VoiceStatistics:
         numpy.ndarray
             Same shape, float32, within ±:data:`CLIP`.
         """
-        model = self.model
-        scaled = (features - model.mean) / model.scale - model.lift @ self.voice()
-        normalised: NDArray[np.float32] = np.clip(scaled, -CLIP, CLIP).astype(np.float32)
-        return normalised
+        scaled = self.model.standardised(features)
+        inferred = np.clip(scaled - self.model.lift @ self.voice(), -CLIP, CLIP)
+        belief = self.belief()
+        if belief:
+            mean = self.sums / self.count
+            deviation = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
+            own = np.clip((scaled - mean) / np.maximum(deviation, FLOOR), -CLIP, CLIP)
+            inferred = (1 - belief) * inferred + belief * own
+        return inferred.astype(np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the state as numbers and lists, for JSON; :meth:`from_dict` restores it exactly."""
@@ -189,6 +252,9 @@ class VoiceStatistics:
             "model": self.model.digest,
             "count": self.count,
             "total": self.total.tolist(),
+            "sums": self.sums.tolist(),
+            "squares": self.squares.tolist(),
+            "apart": self.apart,
             "counts": self.counts.tolist(),
             "evidence": self.evidence.tolist(),
         }
@@ -207,7 +273,10 @@ class VoiceStatistics:
         try:
             same = state["model"] == model.digest
             found.count = int(state["count"])
-            found.total = np.array(state["total"], np.float64)
+            found.total, found.sums, found.squares = (
+                np.array(state[part], np.float64) for part in ("total", "sums", "squares")
+            )
+            found.apart = float(state["apart"])
             found.counts = np.array(state["counts"], np.int64)
             found.evidence = np.array(state["evidence"], np.float64)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -216,10 +285,14 @@ class VoiceStatistics:
             raise ValueError("this is the state of a voice of another model")
         labels = len(model.emotions)
         rows = len(found.evidence) if found.evidence.ndim == 1 else 0
-        if found.total.shape != model.spread.shape or found.counts.shape != (rows, labels):
+        shapes = [part.shape for part in (found.total, found.sums, found.squares, found.counts)]
+        if shapes != [model.spread.shape, *[model.mean.shape] * 2, (rows, labels)]:
             raise ValueError("the parts of the state of a voice should belong together")
-        if not 1 <= rows <= BEAM or not np.isfinite([*found.total, *found.evidence]).all():
+        numbers = (found.total, found.sums, found.squares, found.evidence, found.apart)
+        if not 1 <= rows <= BEAM or not all(np.isfinite(part).all() for part in numbers):
             raise ValueError("the state of a voice should be finite")
+        if min(found.squares.min(), found.apart) < 0:
+            raise ValueError("squares in the state of a voice should not be negative")
         if (found.counts < 0).any() or (found.counts.sum(axis=1) != found.count).any():
             raise ValueError("the counts in the state of a voice should add up")
         return found

@@ -57,6 +57,7 @@ def load_voice(path: Path, task: Task) -> VoiceModel:
         "lift": (features, coordinates),
         "spread": (coordinates,),
         "emotions": (labels, coordinates),
+        "belief": (4,),
     }
     found = {name: slot.shape for name, slot in file.tensors.items() if slot.dtype == "F32"}
     if found != wanted or not 1 <= coordinates <= _MOST or task.front_end.frames != 1:

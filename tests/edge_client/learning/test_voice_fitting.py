@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from edge_client.learning.voice_fitting import fit_voice
 from shared.errors import CorpusError
-from shared.features.voice import VoiceStatistics
+from shared.features.voice import NEVER, VoiceStatistics
 from tests.shared.features.voice_models import said, voice_model, voice_of
 
 TRUE = voice_model(labels=3, coordinates=4, features=6)
@@ -39,6 +39,29 @@ def test_coordinates_are_what_they_are_said_to_be() -> None:
     rest -= np.array([rest[label == LABELS].mean(axis=0) for label in range(3)])[LABELS]
     np.testing.assert_allclose(rest.var(axis=0) * 30 / 29, 1, atol=0.15)
     np.testing.assert_allclose(model.spread[-1], voices.var(axis=0)[-1], rtol=0.2)
+
+
+def test_who_is_heard_in_many_moods_is_believed_and_who_is_in_one_is_not() -> None:
+    model = fit_voice(VECTORS, LABELS, SPEAKERS, 3)
+    beliefs: dict[int, list[float]] = {1: [], 3: []}
+    for seed in range(100, 110):
+        for moods, found in beliefs.items():
+            statistics = VoiceStatistics(model)
+            statistics.update(said(TRUE, voice_of(TRUE, seed), np.resize(range(moods), 48), seed))
+            found.append(statistics.belief())
+    assert np.mean(beliefs[3]) > np.mean(beliefs[1]) + 0.3
+
+
+def test_two_speakers_do_not_show_whom_to_believe() -> None:
+    few = np.isin(SPEAKERS, ["speaker 00", "speaker 01"])
+    model = fit_voice(VECTORS[few], LABELS[few], SPEAKERS[few], 3)
+    assert tuple(model.belief) == NEVER
+
+
+def test_the_same_speakers_give_the_same_model() -> None:
+    some = np.arange(len(LABELS)) < 8 * 30
+    first, again = (fit_voice(VECTORS[some], LABELS[some], SPEAKERS[some], 3) for _ in range(2))
+    assert first.digest == again.digest
 
 
 @pytest.mark.parametrize(

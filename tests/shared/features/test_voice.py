@@ -1,6 +1,7 @@
 """Telling a voice from a mood."""
 
 import json
+from dataclasses import replace
 from itertools import permutations, product
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
-from shared.features.voice import BEAM, CLIP, VoiceStatistics, log_prior
+from shared.features.voice import BEAM, CLIP, VoiceModel, VoiceStatistics, log_prior
 from tests.shared.features.voice_models import Vectors, said, voice_model, voice_of
 
 MODEL = voice_model()
@@ -101,12 +102,57 @@ def test_a_state_is_restored_exactly() -> None:
     assert after.to_dict() == before.to_dict()
 
 
+def believing(bias: float) -> VoiceModel:
+    return replace(MODEL, belief=np.array([bias, 0.0, 0.0, 0.0]))
+
+
+def test_who_is_believed_is_normalised_by_their_own_mean_and_deviation() -> None:
+    vectors = said(MODEL, voice_of(MODEL), np.resize([0, 1, 2], 30))
+    statistics = VoiceStatistics(believing(40.0))
+    statistics.update(vectors)
+    found = statistics.normalise(vectors[:, None], 1)[:, 0]
+    expected = np.clip((vectors - vectors.mean(axis=0)) / vectors.std(axis=0), -CLIP, CLIP)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_half_a_belief_is_half_of_each() -> None:
+    vectors = said(MODEL, voice_of(MODEL), np.resize([0, 1, 2], 30))
+    each = []
+    for bias in (-40.0, 0.0, 40.0):
+        statistics = VoiceStatistics(believing(bias))
+        statistics.update(vectors)
+        each.append(statistics.normalise(vectors[:, None], 1))
+    np.testing.assert_allclose(each[1], (each[0] + each[2]) / 2, atol=1e-5)
+
+
+def test_nobody_is_believed_by_one_utterance() -> None:
+    statistics = VoiceStatistics(believing(40.0))
+    statistics.update(said(MODEL, voice_of(MODEL), np.array([0])))
+    assert statistics.belief() == 0
+
+
+def test_signs_are_of_what_was_heard() -> None:
+    vectors = said(MODEL, voice_of(MODEL), np.resize([0, 1, 2], 12))
+    even, apart, many = heard(vectors).signs()
+    along = MODEL.coordinates(vectors) @ MODEL.axes.T
+    assert apart == pytest.approx(np.log1p(along.var(axis=0).sum()))
+    assert many == pytest.approx(np.log(12))
+    shares = heard(vectors).shares() / 12
+    assert even == pytest.approx(-(shares * np.log(shares)).sum() / np.log(3))
+    assert not heard(vectors[:0]).signs().any()
+
+
 DAMAGES: list[tuple[str, Any]] = [
     ("model", "another"),
     ("count", 3),
     ("count", None),
     ("total", [0.0]),
     ("total", [float("nan")] * COORDINATES),
+    ("sums", [0.0]),
+    ("squares", [-1.0] * 6),
+    ("squares", [float("inf")] * 6),
+    ("apart", -1.0),
+    ("apart", "far"),
     ("counts", [[1, 0, 0]]),
     ("counts", [[-1, 2, 1]]),
     ("counts", "many"),

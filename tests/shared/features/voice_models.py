@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.features.voice import VoiceModel
+from shared.features.voice import NEVER, VoiceModel
 
 Vectors = NDArray[np.float32]
 
@@ -19,6 +19,7 @@ def voice_model(labels: int = 3, coordinates: int = 4, features: int = 6) -> Voi
         lift=axes,
         spread=np.geomspace(20, 0.2, coordinates),
         emotions=3 * rng.standard_normal((labels, coordinates)),
+        belief=np.array(NEVER),
     )
 
 

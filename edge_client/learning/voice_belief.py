@@ -1,0 +1,110 @@
+"""When a person's own mean and deviation say more of a voice than what was inferred of it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.features.voice import CLIP, FLOOR, NEVER, Values, VoiceModel, VoiceStatistics
+from shared.randomness import stream
+
+HEARD: Final = (2, 4, 8, 16, 32, 64)
+"""How much a device may have heard of its person, in trials."""
+
+TRIALS: Final = 24
+"""Devices that are tried for each speaker."""
+
+_MOST: Final = 0.3
+"""A difference of errors that counts no more than a larger one."""
+
+_RIDGE: Final = 1e-2
+_STEPS: Final = 30
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A speaker on whom a voice model was not fitted.
+
+    Attributes
+    ----------
+    model
+        Fitted to others.
+    vectors
+        Shape ``(n, features)``.
+    labels
+        Shape ``(n,)``.
+    """
+
+    model: VoiceModel
+    vectors: NDArray[np.float32]
+    labels: NDArray[np.integer[Any]]
+
+
+def fit_belief(speakers: Iterable[Speaker]) -> Values:
+    """Fit when to believe a person's own mean and deviation, by devices that heard some moods.
+
+    Each device heard some of a speaker's labels, of some of them more. Known labels tell by what
+    the speaker's vectors should be normalised: so it is seen which is closer to it, what was
+    inferred or what is plainly the mean and deviation. A logistic regression, weighted by how much
+    it matters, learns to tell this from what a device knows without labels.
+
+    Returns
+    -------
+    numpy.ndarray
+        As in :class:`shared.features.voice.VoiceModel`, shape ``(4,)``;
+        :data:`shared.features.voice.NEVER` if there are no speakers.
+    """
+    rows = [row for number, speaker in enumerate(speakers) for row in _trials(speaker, number)]
+    if not rows:
+        return np.array(NEVER)
+    signs = np.array([row[0] for row in rows])
+    gains = np.array([row[1] for row in rows])
+    return _logistic(signs, gains > 0, np.minimum(np.abs(gains), _MOST))
+
+
+def _trials(speaker: Speaker, number: int) -> Iterator[tuple[Values, float]]:
+    """Give, for each of a speaker's devices, the signs that it sees and what believing gains."""
+    rng = stream(0, "voice belief", number)
+    model, labels = speaker.model, speaker.labels
+    vectors = model.standardised(speaker.vectors)
+    truth = _within(*_balanced(vectors, labels), vectors)
+    for _ in range(TRIALS):
+        moods = np.unique(labels)
+        moods = rng.choice(moods, rng.integers(1, len(moods) + 1), replace=False)
+        shares = rng.dirichlet(np.full(len(moods), 2.0))
+        drawn = rng.choice(moods, rng.choice(HEARD), p=shares)
+        heard = np.array([rng.choice(np.flatnonzero(labels == mood)) for mood in drawn])
+        statistics = VoiceStatistics(model)
+        statistics.update(speaker.vectors[heard])
+        inferred = np.clip(vectors - model.lift @ statistics.voice(), -CLIP, CLIP)
+        own = _within(vectors[heard].mean(axis=0), vectors[heard].std(axis=0), vectors)
+        gain = np.square(truth - inferred).mean() - np.square(truth - own).mean()
+        yield statistics.signs(), float(gain)
+
+
+def _balanced(vectors: Values, labels: NDArray[np.integer[Any]]) -> tuple[Values, Values]:
+    """Give mean and deviation of vectors, as if each label had as many."""
+    each = [vectors[labels == label] for label in np.unique(labels)]
+    mean = np.mean([own.mean(axis=0) for own in each], axis=0)
+    variance = np.mean([np.square(own - mean).mean(axis=0) for own in each], axis=0)
+    return mean, np.sqrt(variance)
+
+
+def _within(mean: Values, deviation: Values, vectors: Values) -> Values:
+    found: Values = np.clip((vectors - mean) / np.maximum(deviation, FLOOR), -CLIP, CLIP)
+    return found
+
+
+def _logistic(inputs: Values, targets: NDArray[np.bool_], weights: Values) -> Values:
+    """Fit a bias and weights by Newton's method, drawn a little to zero."""
+    wide = np.hstack([np.ones((len(inputs), 1)), inputs])
+    weights = weights / weights.mean()
+    found = np.zeros(wide.shape[1])
+    for _ in range(_STEPS):
+        chance = 1 / (1 + np.exp(-np.clip(wide @ found, -60, 60)))
+        slope = wide.T @ (weights * (chance - targets)) + _RIDGE * found
+        bend = (wide * (weights * chance * (1 - chance))[:, None]).T @ wide
+        found = found - np.linalg.solve(bend + _RIDGE * np.eye(len(found)), slope)
+    return found
