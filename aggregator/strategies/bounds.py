@@ -84,11 +84,12 @@ class Bounds:
             updates = list(updates)
         if examples is None:
             examples = [update.examples for update in updates]
-        limits = self._limits([_norms(update) for update in updates] if self.reads_twice else None)
+        first = [_norms(update) for update in updates] if self.reads_twice else None
+        limits = self._limits(first)
         most = max(1, int(self._weight * median(examples))) if self._weight else math.inf
         round_ = _Round(len(examples))
-        for update in updates:
-            norms = _norms(update)
+        for number, update in enumerate(updates):
+            norms = first[number] if first else _norms(update)
             self._measured.append(norms)
             yield round_.take(update, norms, limits, most)
             del update  # or its vectors would live until the next one is there
