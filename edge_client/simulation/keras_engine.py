@@ -173,12 +173,15 @@ class KerasEngine:
         corrections = of_trained(self._correction if corrected else None)
         slots = [of_trained(self._slots[name]) for name in _slots_of(settings)]
 
+        # Without default values: with one, TensorFlow fails to match the arguments of each call,
+        # prints all of them into an error, and then tries another way.
         def step(
-            features: Any, labels: Any, seeds: Any, rate: Any, powers: Any, counting: Any = None
+            features: Any, labels: Any, seeds: Any, rate: Any, powers: Any, *counting: Any
         ) -> Any:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(trained)
-                logits = self._logits(features, counting, seeds if settings.dropout else None)
+                counts = counting[0] if counting else None
+                logits = self._logits(features, counts, seeds if settings.dropout else None)
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
                 loss = tf.reduce_mean(losses)
             gradients = tape.gradient(loss, trained)
