@@ -1,6 +1,5 @@
 """What statistics begin with before a device has heard anything: those of other people."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WeightsError
-from shared.storage.tensor_file import TensorFile, write_tensors
+from shared.features.task_file import open_task_file, write_task_file
 from shared.task import Task
-from shared.weights import check_task
 
 _MOST: Final = 1 << 20
 """Frames that a prior may count for."""
+
+_ANOTHER: Final = "Give what `edge-client starter` wrote."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,7 @@ def save_prior(path: Path, prior: Prior, task: Task) -> None:
         "deviation": prior.deviation.astype(np.float32),
         "count": np.array([prior.count], np.int32),
     }
-    text = json.dumps(task.to_dict(), separators=(",", ":"))
-    write_tensors(path, tensors, {"kind": "prior", "task": text})
+    write_task_file(path, "prior", tensors, task)
 
 
 def load_prior(path: Path, task: Task) -> Prior:
@@ -59,12 +58,8 @@ def load_prior(path: Path, task: Task) -> Prior:
     WeightsError
         If the file is missing, damaged, no prior, or of another task.
     """
-    file = TensorFile(path)
-    if file.metadata.get("kind") != "prior" or "task" not in file.metadata:
-        raise WeightsError(
-            f"{path} holds no statistics to begin with.", "Give what `edge-client starter` wrote."
-        )
-    check_task(file.metadata, task, str(path))
+    none = WeightsError(f"{path} holds no statistics to begin with.", _ANOTHER)
+    file = open_task_file(path, "prior", task, otherwise=none)
     features = (task.front_end.features,)
     wanted = {"mean": ("F32", features), "deviation": ("F32", features), "count": ("I32", (1,))}
     if {name: (slot.dtype, slot.shape) for name, slot in file.tensors.items()} != wanted:
@@ -78,6 +73,4 @@ def load_prior(path: Path, task: Task) -> Prior:
 
 
 def _other(path: Path) -> WeightsError:
-    return WeightsError(
-        f"{path} holds statistics that cannot be.", "Give what `edge-client starter` wrote."
-    )
+    return WeightsError(f"{path} holds statistics that cannot be.", _ANOTHER)

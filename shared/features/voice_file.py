@@ -1,6 +1,5 @@
 """Voice models as safetensors files."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
@@ -8,10 +7,9 @@ from typing import Final
 import numpy as np
 
 from shared.errors import WeightsError
+from shared.features.task_file import open_task_file, write_task_file
 from shared.features.voice import Values, VoiceModel
-from shared.storage.tensor_file import TensorFile, write_tensors
 from shared.task import Task
-from shared.weights import check_task
 
 _MOST: Final = 1 << 12
 """Coordinates that are believed."""
@@ -31,8 +29,7 @@ def save_voice(path: Path, model: VoiceModel, task: Task) -> None:
         part.name: np.ascontiguousarray(getattr(model, part.name), np.float32)
         for part in fields(model)
     }
-    task_text = json.dumps(task.to_dict(), separators=(",", ":"))
-    write_tensors(path, tensors, {"kind": "voice", "task": task_text})
+    write_task_file(path, "voice", tensors, task)
 
 
 def load_voice(path: Path, task: Task) -> VoiceModel:
@@ -43,10 +40,8 @@ def load_voice(path: Path, task: Task) -> VoiceModel:
     WeightsError
         If the file is missing or damaged, no voice model, of another task, or not finite.
     """
-    file = TensorFile(path)
-    if file.metadata.get("kind") != "voice" or "task" not in file.metadata:
-        raise WeightsError(f"{path} is no voice model.", _ANOTHER)
-    check_task(file.metadata, task, str(path))
+    none = WeightsError(f"{path} is no voice model.", _ANOTHER)
+    file = open_task_file(path, "voice", task, otherwise=none)
     features, labels = task.front_end.features, len(task.labels)
     slot = file.tensors.get("spread")
     coordinates = slot.shape[0] if slot and len(slot.shape) == 1 else 0
