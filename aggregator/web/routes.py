@@ -21,7 +21,7 @@ from aggregator.web.metrics import TYPE, Metrics
 from aggregator.web.overview import Overview
 from shared.errors import ChorusError
 from shared.web.events import EventStream
-from shared.web.policy import refusal
+from shared.web.policy import error_response
 from shared.web.site import read_body
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def _go_back(roll_back: RollBack, body: bytes) -> Response:
     try:
         order = RollBackOrder.model_validate_json(body)
     except ValidationError:
-        return refusal(HTTPStatus.BAD_REQUEST)
+        return error_response(HTTPStatus.BAD_REQUEST)
     try:
         version = roll_back(order.round)
     except ChorusError as error:

@@ -67,8 +67,8 @@ class Participant:
         Told of each new global model, the averaged one where there is one; called in a worker.
     report
         Told what the device is doing, for its screens.
-    refusal
-        Says why the device may not train now, as :func:`.permission.refusal` does.
+    why_not
+        Says why the device may not train now, as :func:`.permission.why_not` does.
     loop
         What it stands on; one of its own if not given.
     connect
@@ -85,7 +85,7 @@ class Participant:
         engines: MakeEngine,
         on_model: OnModel = lambda *_: None,
         report: Callable[[dict[str, Any]], None] = lambda _: None,
-        refusal: Callable[..., str | None] = permission.refusal,
+        why_not: Callable[..., str | None] = permission.why_not,
         loop: Loop | None = None,
         connect: Callable[..., Connection] = Connection,
     ) -> None:
@@ -114,7 +114,7 @@ class Participant:
         self._readiness = Readiness(
             settings.part(PermissionSettings),
             count=count,
-            refusal=refusal,
+            why_not=why_not,
             clock=loop.clock,
             task=settings.task.digest,
         )

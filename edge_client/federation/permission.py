@@ -11,7 +11,7 @@ POWER: Path = Path("/sys/class/power_supply")
 """Where Linux tells of batteries and mains adapters; a Raspberry Pi has none."""
 
 
-def refusal(
+def why_not(
     settings: PermissionSettings,
     *,
     training: bool = False,

@@ -23,8 +23,8 @@ class Readiness:
         What the owner allows.
     count
         Counts the labelled examples.
-    refusal
-        Says why the device may not train now, as :func:`.permission.refusal` does.
+    why_not
+        Says why the device may not train now, as :func:`.permission.why_not` does.
     clock
         A clock that only goes forward, in seconds.
     task
@@ -43,14 +43,14 @@ class Readiness:
         limits: PermissionSettings,
         *,
         count: Callable[[], int],
-        refusal: Callable[..., str | None] = permission.refusal,
+        why_not: Callable[..., str | None] = permission.why_not,
         clock: Callable[[], float],
         task: str,
     ) -> None:
         self._limits = limits
         self._limited = limits.train_between or limits.on_mains or limits.most_load is not None
         self._count = count
-        self._refusal = refusal
+        self._why_not = why_not
         self._clock = clock
         self._task = task
         self._looked = 0.0
@@ -65,7 +65,7 @@ class Readiness:
     def look(self, *, training: bool) -> Presence:
         """Look, and give what to say to the aggregator; ``training``: whether it trains already."""
         self._looked = self._clock()
-        why_not = self._refusal(self._limits, training=training)
+        why_not = self._why_not(self._limits, training=training)
         self.examples = self._count()
         if not self.examples:
             why_not = "it has no labelled examples yet"

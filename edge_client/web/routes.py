@@ -22,7 +22,7 @@ from edge_client.web.feed import Feed
 from shared.audio import RATE
 from shared.errors import ChorusError
 from shared.web.events import EventStream
-from shared.web.policy import refusal
+from shared.web.policy import error_response
 from shared.web.site import read_body
 
 
@@ -113,7 +113,7 @@ def _carry_out(device: DeviceLike, name: str, body: bytes) -> Response:
     try:
         outcome = action(device, kind.model_validate_json(body, context=device.task.names))
     except ValidationError:
-        return refusal(HTTPStatus.BAD_REQUEST)
+        return error_response(HTTPStatus.BAD_REQUEST)
     except ChorusError as error:
         sentence = error.message
         return _json({"problem": sentence}, HTTPStatus.CONFLICT)

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from shared.web.policy import raw_refusal
+from shared.web.policy import raw_error_response
 
 SEND_BUFFER: Final = 64 * 1024
 """Bytes that the system keeps for a reader that is slow."""
@@ -71,7 +71,7 @@ class BoundedProtocol(H11Protocol):
             # Uvicorn may have told those that it ends before this one was among them.
             self.shutdown()
         elif len(self.connections) > self.bounds.most_connections:
-            transport.write(raw_refusal(HTTPStatus.SERVICE_UNAVAILABLE))
+            transport.write(raw_error_response(HTTPStatus.SERVICE_UNAVAILABLE))
             transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -98,7 +98,7 @@ class BoundedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - Uvicorn's; a status says enough
         """Refuse what is not HTTP."""
         if self.cycle is None or not self.cycle.response_started:
-            self.transport.write(raw_refusal(HTTPStatus.BAD_REQUEST))
+            self.transport.write(raw_error_response(HTTPStatus.BAD_REQUEST))
         self.transport.close()
 
     def pause_writing(self) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared.web.policy import refusal
+from shared.web.policy import error_response
 
 MOST_READERS: Final = 8
 """Pages that are kept up to date at the same time."""
@@ -185,7 +185,7 @@ class EventStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until the page is closed, or refuse to."""
         with self._reader() as reader:
-            answer: ASGIApp = refusal(HTTPStatus.SERVICE_UNAVAILABLE)
+            answer: ASGIApp = error_response(HTTPStatus.SERVICE_UNAVAILABLE)
             if reader is not None:
                 # A ping of its own would only add to our heartbeat, which pages listen to.
                 headers = {"Content-Type": "text/event-stream"}

@@ -22,14 +22,14 @@ HEADERS: Final = {
 of a connection are a request's."""
 
 
-def refusal(status: int) -> Response:
+def error_response(status: int) -> Response:
     """Refuse a request; a page tells by the status why."""
     return Response(b"{}", status, media_type="application/json")
 
 
-def raw_refusal(status: HTTPStatus) -> bytes:
+def raw_error_response(status: HTTPStatus) -> bytes:
     """Write a refusal as it is sent, for where there is no request to answer."""
-    answer = refusal(status)
+    answer = error_response(status)
     headers = [*answer.headers.items(), *HEADERS.items()]
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
 from shared.web.access import Access
-from shared.web.policy import HEADERS, refusal
+from shared.web.policy import HEADERS, error_response
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +85,10 @@ class Site:
     def _gate(self, request: Request) -> Response | None:
         """Give the refusal of a request, or nothing if it may pass."""
         if request.method not in ("GET", "POST"):
-            return refusal(HTTPStatus.NOT_IMPLEMENTED)
+            return error_response(HTTPStatus.NOT_IMPLEMENTED)
         # A proxy is asked by whole addresses, which may be no addresses at all (`http://[x/`).
         if not request.scope["raw_path"].startswith(b"/"):
-            return refusal(HTTPStatus.BAD_REQUEST)
+            return error_response(HTTPStatus.BAD_REQUEST)
         if not self._access.host_is_ours(request.headers.get("Host", "")):
             return self._unknown_host
         cookies = request.headers.get("Cookie", "")
@@ -108,9 +108,9 @@ class Site:
     def _gate_of_orders(self, request: Request, *, let_in: bool) -> Response | None:
         headers = request.headers
         if not let_in:
-            return refusal(HTTPStatus.UNAUTHORIZED)
+            return error_response(HTTPStatus.UNAUTHORIZED)
         if not self._access.origin_is_ours(headers.get("Origin", ""), headers.get("Host", "")):
-            return refusal(HTTPStatus.FORBIDDEN)
+            return error_response(HTTPStatus.FORBIDDEN)
         return None
 
 
@@ -144,7 +144,7 @@ def _port(scope: Scope) -> int:
 
 def _refuse(_: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
-        return refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
+        return error_response(HTTPStatus.INTERNAL_SERVER_ERROR)
     # Where a path takes orders only, there is nothing to see.
     hidden = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    return refusal(HTTPStatus.NOT_FOUND if hidden else error.status_code)
+    return error_response(HTTPStatus.NOT_FOUND if hidden else error.status_code)

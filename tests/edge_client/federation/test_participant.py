@@ -43,7 +43,7 @@ class Alone:
             engines=lambda _: NumpyEngine(),
             on_model=self._use,
             report=self.reports.append,
-            refusal=lambda *_, **__: None,
+            why_not=lambda *_, **__: None,
             loop=self.driver.loop,
             connect=self.driver.connect,
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge_client.federation.permission import refusal
+from edge_client.federation.permission import why_not
 from edge_client.federation.settings import PermissionSettings
 from shared.errors import SettingsError
 
@@ -14,7 +14,7 @@ from shared.errors import SettingsError
 def asked(values: dict[str, Any], *, at: str = "12:00", load: float = 0.0, **more: Any) -> str:
     now = datetime.fromisoformat(f"2026-11-24T{at}:00")
     settings = PermissionSettings.parse(values)
-    return refusal(settings, now=lambda: now, load=lambda: load, **more) or ""
+    return why_not(settings, now=lambda: now, load=lambda: load, **more) or ""
 
 
 def supplies(folder: Path, **facts: dict[str, str]) -> Path:

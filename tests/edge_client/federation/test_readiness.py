@@ -21,12 +21,12 @@ class Ready:
         self.readiness = Readiness(
             PermissionSettings.parse(limits),
             count=lambda: self.count,
-            refusal=self._refusal,
+            why_not=self._why_not,
             clock=lambda: self.now,
             task=DEFAULT_TASK.digest,
         )
 
-    def _refusal(self, _: object, *, training: bool) -> str | None:
+    def _why_not(self, _: object, *, training: bool) -> str | None:
         self.asked.append(training)
         return self.why_not
 

@@ -123,7 +123,7 @@ class Client:
             examples=lambda: data,
             count=lambda: len(data),
             engines=lambda name: SteppingEngine(world.stage, architecture_of(name, settings.task)),
-            refusal=world.refusal,
+            why_not=world.why_not,
             loop=world.stage.loop(),
             connect=world.network.connection,  # type: ignore[arg-type] # it stands in
         )
@@ -167,7 +167,7 @@ class World:
         self._jumps += 1
         return 1e9 + self._jumps * 7919 % 13 * 1e7
 
-    def refusal(self, *_: object, **__: object) -> str | None:
+    def why_not(self, *_: object, **__: object) -> str | None:
         return self.limits[0] if self.limits else None
 
     def ending(self, run: Callable[[], None]) -> Callable[[], None]:
