@@ -1,6 +1,8 @@
 """What an installed package offers is named by options, all of it in one run."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from aggregator.settings import AggregatorSettings
 from edge_client.settings import RunSettings
 from shared.corpora import load_corpus
 from tests.end_to_end.conftest import Command
-from tests.installed import install
+from tests.installed import environment_with, install
 
 HERE = "tests.end_to_end.package"
 OFFERED = {
@@ -40,20 +42,38 @@ def village(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install it."""
+    """Let this process find what it offers."""
     folder = tmp_path / "site"
     folder.mkdir()
     install(folder, monkeypatch, OFFERED)
 
 
-@pytest.mark.usefixtures("package")
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the Python of an environment that it is installed in by pip."""
+    folder = tmp_path_factory.mktemp("installed")
+    points = {
+        group: {name: where.replace(HERE, "package") for name, where in of.items()}
+        for group, of in OFFERED.items()
+    }
+    return environment_with(folder, Path(__file__).with_name("package.py"), points)
+
+
 @pytest.mark.parametrize("engine", ["keras", "tflite"])
 def test_a_simulation_is_made_of_what_a_package_offers(
-    edge_client: Command, village: Path, tmp_path: Path, engine: str
+    python: Path, village: Path, tmp_path: Path, engine: str
 ) -> None:
     line = f"simulate {NAMED} --engine {engine} --rounds 1 --folds 3 --clients 2 --out run"
-    made = edge_client(*line.split(), "--data", village)
-    assert made.code == 0, made.err
+    program = "from edge_client.cli import main; main()"
+    made = subprocess.run(
+        [python, "-c", program, *line.split(), "--data", village],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "CHORUS_CACHE": str(tmp_path / "cache")},
+    )
+    assert made.returncode == 0, made.stderr
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["task"]["front_end"]["name"] == "levels"
     assert sum(map(sum, result["confusion"])) == 8
