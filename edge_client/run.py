@@ -24,6 +24,7 @@ from edge_client.hearing.settings import HearingSettings
 from edge_client.hearing.source import OnEvent, SoundSource
 from edge_client.settings import RunSettings
 from shared.command import log_to_stderr
+from shared.environment import remark_once
 from shared.errors import AudioError, SettingsError, StorageError
 from shared.mqtt.addresses import split_address
 
@@ -59,8 +60,8 @@ def run_device(settings: RunSettings) -> None:
     settings = settings.begun()
     if settings.wav is not None and not settings.wav.exists():
         raise AudioError(f"There is no recording {settings.wav}.", "Check the name.")
-    if settings.wav is not None and is_labelled(settings.wav):
-        _take_part_with_clips(settings, settings.wav)
+    if clips := _labelled_clips(settings):
+        _take_part_with_clips(settings, clips)
         return
     shown = not settings.headless and sys.stdin.isatty() and sys.stdout.isatty()
     if not (shown and sys.stderr.isatty()):
@@ -109,9 +110,16 @@ def _without_model(settings: RunSettings) -> str:
     return f"There is no model yet: what is heard is kept, to be labelled. {remedy}"
 
 
-def is_labelled(wav: Path) -> bool:
-    """Say whether ``--wav`` names labelled clips, not one recording."""
-    return wav.is_dir() or wav.suffix.lower() == ".csv"
+def _labelled_clips(settings: RunSettings) -> Path | None:
+    """Give the labelled clips to take part with; in version 0.1 they were given by ``--wav``."""
+    wav = settings.wav
+    if wav is None or not (wav.is_dir() or wav.suffix.lower() == ".csv"):
+        return settings.clips
+    remark_once(
+        f"Labelled clips have an option of their own, --clips {wav}; --wav takes them in this "
+        "version only."
+    )
+    return wav
 
 
 def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:

@@ -40,8 +40,10 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
     """Recognise from the first utterance: begin with the model that comes with the package, which
     ten German actors taught. It hears through the front end whisper, whatever --front-end says."""
     wav: Path | None = None
-    """Hear a recording instead, as if it were spoken now; or take part in a federation with a
-    folder of clips that are labelled already: in folders named by label, or a manifest (CSV)."""
+    """Hear a recording instead, as if it were spoken now."""
+    clips: Path | None = None
+    """Do not listen: take part in a federation with clips that are labelled already, in a folder
+    with sub-folders named by label, or in a manifest (CSV)."""
     fast: bool = False
     """Hear the recording at once, not in real time: the results are the same."""
     offline: bool = False
@@ -56,9 +58,9 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if self.mic == (self.wav is not None):
-            raise ValueError("say what to hear: --mic, or --wav FILE")
-        if self.fast and self.wav is None:
+        if [self.mic, self.wav is not None, self.clips is not None].count(True) != 1:
+            raise ValueError("say what to hear: --mic, or --wav FILE, or --clips FOLDER")
+        if self.fast and self.mic:
             raise ValueError("only a recording can be heard fast (--wav FILE)")
         self._check_starter()
         if self.web is not None:

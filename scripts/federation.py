@@ -85,7 +85,7 @@ def run(folder: Path, voices: Sequence[Path]) -> None:
         for voice in voices:
             state = folder / "devices" / voice.name
             state.mkdir(parents=True)
-            line = ["edge-client", "run", "--wav", str(voice), "--port", port]
+            line = ["edge-client", "run", "--clips", str(voice), "--port", port]
             line += ["--client", voice.name, "--threads", "1", "--state", str(state)]
             log = stack.enter_context((state / "log.txt").open("w"))
             devices[voice.name] = stack.enter_context(_process(line, log))

@@ -198,7 +198,7 @@ def _device_command(settings: ServeSettings) -> str:
     host, port = broker.address
     if settings.listen != ServeSettings.model_fields["listen"].default:
         host = socket.gethostname()
-    words = ["edge-client run --wav DIR"]
+    words = ["edge-client run --clips DIR"]
     if host != BrokerSettings.model_fields["host"].default:
         words.append(f"--broker {host}")
     if broker.port is not None:

@@ -119,7 +119,7 @@ def delete(
 ) -> None:
     """Delete everything this device has heard, been told, and made of it. The global model stays.
 
-    That includes what was made of labelled clips (run --wav DIR); the clips themselves stay.
+    That includes what was made of labelled clips (run --clips DIR); the clips themselves stay.
 
     Example: edge-client examples delete --yes
     """

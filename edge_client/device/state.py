@@ -39,7 +39,7 @@ class DeviceFolder:
     token
         What lets browsers see the device's page; in ``personal``.
     clips
-        A state folder for each device made of labelled clips (``run --wav DIR``).
+        A state folder for each device made of labelled clips (``run --clips DIR``).
     """
 
     def __init__(self, path: Path) -> None:

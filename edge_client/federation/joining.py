@@ -128,7 +128,7 @@ def take_part(
     until_final: bool = False,
     **settings: Any,
 ) -> Participation:
-    """Take part in a federation, as ``edge-client run --wav DIR`` does.
+    """Take part in a federation, as ``edge-client run --clips DIR`` does.
 
     It begins at once, in a thread of its own: ``take_part(...).wait()`` waits for its end. What it
     does, and what it waits for, goes to the log (``logging.basicConfig(level="INFO")`` shows it).

@@ -98,9 +98,9 @@ def test_a_federation_without_any_configuration(terminals: Terminals, tmp_path: 
     one, other = write_clips(tmp_path / "clips")
     terminals.type("aggregator", AGGREGATOR, "serve", "--embedded-broker", "--rounds", "1")
     terminals.wait_for("aggregator", "Round 1 waits for 2 clients, none is ready to train.")
-    terminals.type("one", EDGE_CLIENT, "run", "--wav", one)
+    terminals.type("one", EDGE_CLIENT, "run", "--clips", one)
     terminals.wait_for("aggregator", "Round 1 waits for 2 clients, 1 is ready to train.")
-    terminals.type("other", EDGE_CLIENT, "run", "--wav", other)
+    terminals.type("other", EDGE_CLIENT, "run", "--clips", other)
     terminals.wait_for("one", "Round 1: the update was accepted.")
     terminals.wait_for("one", "Round 1 was the last; the model is in ")
     assert terminals.end("other", signal.SIGTERM) == 0
@@ -138,7 +138,7 @@ def test_a_device_that_nobody_answers_says_so(terminals: Terminals, tmp_path: Pa
     clips = write_clips(tmp_path / "clips")[0]
     terminals.type("aggregator", AGGREGATOR, "serve", "--embedded-broker")
     terminals.wait_for("aggregator", "Connected to the broker")
-    terminals.type("device", EDGE_CLIENT, "run", "--wav", clips, "--federation", "elsewhere")
+    terminals.type("device", EDGE_CLIENT, "run", "--clips", clips, "--federation", "elsewhere")
     terminals.wait_for("device", "Nobody has announced a round of the federation elsewhere yet")
     assert terminals.end("device", signal.SIGINT) == 0
 

@@ -262,10 +262,20 @@ def test_a_recording_without_speech_is_said_and_is_no_error(model: Path, state: 
 def test_what_labelled_clips_cannot_have_is_said(
     tmp_path: Path, state: Path, edge_client: Command, option: str
 ) -> None:
-    done = edge_client("run", "--wav", tmp_path, "--state", state, option)
+    done = edge_client("run", "--clips", tmp_path, "--state", state, option)
     assert done.code == 2
     assert f"does not listen to: they go without {option}." in " ".join(done.err.split())
     assert not state.exists()
+
+
+def test_labelled_clips_by_their_old_option_are_taken_with_a_remark(
+    tmp_path: Path, edge_client: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = edge_client("run", "--wav", tmp_path, "--offline")
+    assert done.code == 2
+    assert "labelled clips, which are for a federation" in done.err
+    (remark,) = caplog.messages
+    assert f"--clips {tmp_path}; --wav takes them in this version only" in remark
 
 
 def test_a_second_one_is_refused_and_deleting_waits(
@@ -307,6 +317,8 @@ def test_the_page_is_served_where_asked(
     [
         ([], 2, "say what to hear"),
         (["--mic", "--wav", "x.wav"], 2, "say what to hear"),
+        (["--mic", "--clips", "x"], 2, "say what to hear"),
+        (["--clips", "/nowhere"], 2, "/nowhere holds labelled clips, which are for a federation"),
         (["--mic", "--fast"], 2, "only a recording can be heard fast"),
         (["--wav", "/nowhere.wav"], 11, "There is no recording /nowhere.wav"),
         (["--wav", "/"], 2, "labelled clips, which are for a federation"),

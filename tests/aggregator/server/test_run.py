@@ -84,7 +84,7 @@ def test_it_says_where_the_federation_stands_from_beginning_to_end(
     said = capfd.readouterr().err
     for sentence in (
         f"Federation chorus: conv, fedavg, round 1 of 1; everything is kept in {tmp_path}.",
-        "A device takes part with `edge-client run --wav DIR --port 1999` (or --mic).",
+        "A device takes part with `edge-client run --clips DIR --port 1999` (or --mic).",
         "Round 1 waits for 2 clients, none is ready to train.",
         "Round 1 is done: 2 updates",
         "Round 1 was the last; devices fetch its model now.",

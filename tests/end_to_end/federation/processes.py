@@ -247,7 +247,7 @@ class Processes(ExitStack):
             self.folder / f"{name}.log",
             *_command("edge-client", still),
             *words.split(),
-            "--wav",
+            "--clips",
             self.clips.devices[number],
             "--state",
             self.folder / name,
