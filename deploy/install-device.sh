@@ -45,12 +45,12 @@ done
 name=${name:-$(uname -n | tr 'A-Z_' 'a-z-' | cut -d. -f1)}
 for word in "$name" "$federation"; do
     case $word in
-        *[!a-z0-9-]* | -* | '') fail "\"$word\" is no name: a-z, 0-9 and -, not first." ;;
+        *[!a-z0-9-]* | -* | '') fail "\"$word\" cannot be a name: use a-z, 0-9 and -, and no - first." ;;
     esac
     [ ${#word} -le 64 ] || fail "\"$word\" is longer than 64 characters."
 done
 case $broker in
-    *[!A-Za-z0-9.:-]*) fail "\"$broker\" is no host name or address." ;;
+    *[!A-Za-z0-9.:-]*) fail "\"$broker\" is not a host name or an address." ;;
 esac
 if [ ! -e /etc/chorus/edge-client.toml ]; then
     if [ -z "$broker" ] || [ -z "$ca" ] || [ -z "$password" ]; then

@@ -39,14 +39,14 @@ def chromium() -> Iterator["Browser"]:
 
 
 @contextmanager
-def pages(browser: "Browser", complaints: list[str]) -> Iterator[Open]:
+def pages(browser: "Browser", console_errors: list[str]) -> Iterator[Open]:
     """Open pages by their addresses; whatever is done there must not violate their policy.
 
     Parameters
     ----------
     browser
         The browser.
-    complaints
+    console_errors
         Grows with what the browser says in its console.
     """
     contexts = []
@@ -56,15 +56,15 @@ def pages(browser: "Browser", complaints: list[str]) -> Iterator[Open]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: console_errors.append(message.text))
+        page.on("pageerror", lambda error: console_errors.append(str(error)))
         page.goto(address)
         return page
 
     yield open_page
     for context in contexts:
         context.close()
-    assert not [complaint for complaint in complaints if "Content Security Policy" in complaint]
+    assert not [error for error in console_errors if "Content Security Policy" in error]
 
 
 def text(page: "Page", selector: str, expected: str) -> None:

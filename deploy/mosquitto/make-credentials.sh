@@ -35,7 +35,7 @@ while [ $# -gt 0 ]; do
         --host)
             [ $# -gt 1 ] || fail "--host needs a name or an address."
             case $2 in
-                *[!A-Za-z0-9.:-]* | '' | -*) fail "\"$2\" is no host name or address." ;;
+                *[!A-Za-z0-9.:-]* | '' | -*) fail "\"$2\" is not a host name or an address." ;;
             esac
             hosts="$hosts $2"
             shift 2
@@ -62,7 +62,7 @@ done
 aggregator=$federation-aggregator
 for name in "$federation" "$@"; do
     case $name in
-        *[!a-z0-9-]* | -* | '') fail "\"$name\" is no name: a-z, 0-9 and -, not first." ;;
+        *[!a-z0-9-]* | -* | '') fail "\"$name\" cannot be a name: use a-z, 0-9 and -, and no - first." ;;
         "$aggregator") fail "\"$name\" is the aggregator, and not a device." ;;
     esac
     [ ${#name} -le 64 ] || fail "\"$name\" is longer than 64 characters."

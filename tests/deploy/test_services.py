@@ -89,8 +89,8 @@ def test_a_dry_run_says_all_and_does_nothing(files: Path) -> None:
     [
         (["--what"], "no option"),
         (["--broker"], "needs a value"),
-        ([*FIRST, "--name", "Kitchen!"], "no name"),
-        ([*FIRST, "--broker", 'a"'], "no host name"),
+        ([*FIRST, "--name", "Kitchen!"], "cannot be a name"),
+        ([*FIRST, "--broker", 'a"'], "not a host name"),
         ([*FIRST, "--ca", "missing"], "no file missing"),
         (["--dry-run"], "first time"),
     ],

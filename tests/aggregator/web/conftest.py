@@ -84,15 +84,15 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture
-def complaints() -> list[str]:
+def console_errors() -> list[str]:
     """What the browser says in its console."""
     return []
 
 
 @pytest.fixture
-def open_page(browser: "Browser", complaints: list[str]) -> Iterator[Open]:
+def open_page(browser: "Browser", console_errors: list[str]) -> Iterator[Open]:
     """Open a page; whatever the test does must not violate the page's policy."""
-    with pages(browser, complaints) as open_any:
+    with pages(browser, console_errors) as open_any:
 
         def open_page(address: str, **screen: Any) -> "Page":
             page = open_any(address, **screen)

@@ -37,7 +37,7 @@ def send(served: Served, client: str) -> None:
 
 
 def test_it_shows_the_round_the_scores_the_devices_and_the_models(
-    open_page: Open, served: Served, complaints: list[str]
+    open_page: Open, served: Served, console_errors: list[str]
 ) -> None:
     page = open_page(served.server.address, **DESKTOP)
     text(page, "#state", "Round 12 is open")
@@ -61,7 +61,7 @@ def test_it_shows_the_round_the_scores_the_devices_and_the_models(
     assert "attic" in refused
     assert "The update's norm is 3120.5" in refused
     assert "int8\t46\t2.35 MB\t51 KB" in page.inner_text("#traffic")
-    assert complaints == []
+    assert console_errors == []
     assert "token" not in page.url
 
 
@@ -143,7 +143,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 def test_names_and_texts_of_devices_are_shown_as_they_are(
-    open_page: Open, served: Served, complaints: list[str]
+    open_page: Open, served: Served, console_errors: list[str]
 ) -> None:
     ledger = served.federation.ledger
     ledger.see(HOSTILE, present=True, software="\u202eevil\x00\x85" + "x" * 5000)
@@ -159,7 +159,7 @@ def test_names_and_texts_of_devices_are_shown_as_they_are(
     assert longest == LONGEST + 1
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
     assert page.title() == "Chorus · chorus"
-    assert complaints == []
+    assert console_errors == []
 
 
 def test_a_model_is_exported_once_it_was_agreed_to(

@@ -115,7 +115,7 @@ def test_a_portaudio_that_does_not_work_is_an_error(portaudio: FakePortAudio) ->
     ],
 )
 @pytest.mark.usefixtures("three")
-def test_each_refusal_has_its_sentence_and_mend(
+def test_each_refusal_has_its_sentence_and_remedy(
     arguments: tuple[object, ...], kind: type[ChorusError], problem: str, remedy: str
 ) -> None:
     error = cannot_open(find_input(1), 123, PortAudioError(*arguments))

@@ -138,7 +138,7 @@ def test_the_solver_finds_the_most_probable_correction() -> None:
     np.testing.assert_allclose(found, short, atol=0.01)
 
 
-def test_held_out_examples_are_foretold_by_the_others_alone() -> None:
+def test_held_out_examples_are_predicted_from_the_others_alone() -> None:
     rng = np.random.default_rng(0)
     labels, points = rng.integers(0, 4, 6).astype(np.int32), rng.standard_normal((6, 3))
     kernel = 3 * np.exp(-np.square(points[:, None] - points).sum(2))

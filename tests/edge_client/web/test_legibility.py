@@ -25,7 +25,7 @@ def _count(task: Task) -> str:
 def test_it_is_legible_everywhere(
     open_page: Open,
     device: StandIn,
-    complaints: list[str],
+    console_errors: list[str],
     scheme: Literal["light", "dark"],
     screen: dict[str, Any],
 ) -> None:
@@ -50,7 +50,7 @@ def test_it_is_legible_everywhere(
         screen is PHONE and len(device.task.labels) <= FEW
     ):  # the answer can be given without scrolling
         assert page.locator("#actions").bounding_box()["y"] < 600  # type: ignore[index] # it is there
-    assert complaints == []
+    assert console_errors == []
 
 
 FEW = 8

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_it_says_when_the_device_is_away_and_comes_back_by_itself(
-    open_page: Open, device: StandIn, server: WebServer, complaints: list[str]
+    open_page: Open, device: StandIn, server: WebServer, console_errors: list[str]
 ) -> None:
     link = urlsplit(server.address)
     assert link.port
@@ -36,7 +36,7 @@ def test_it_says_when_the_device_is_away_and_comes_back_by_itself(
     with_another_token = serve(device, port=port)
     text(page, "#notice", "Open the link that it shows now.")
     with_another_token.close()
-    assert all("ERR_" in text or "401" in text for text in complaints)
+    assert all("ERR_" in text or "401" in text for text in console_errors)
 
 
 def test_it_says_when_too_many_pages_are_open(
@@ -124,7 +124,7 @@ def test_a_wrong_token_is_refused_in_words(browser: "Browser", server: WebServer
     context.close()
 
 
-def test_no_script_but_the_page_s_own_runs(open_page: Open, complaints: list[str]) -> None:
+def test_no_script_but_the_page_s_own_runs(open_page: Open, console_errors: list[str]) -> None:
     """And the tests above would see a violation of the policy."""
     page = open_page()
     page.evaluate(
@@ -134,5 +134,5 @@ def test_no_script_but_the_page_s_own_runs(open_page: Open, complaints: list[str
         " document.body.append(image); }"
     )
     assert page.evaluate("() => window.hit") is None
-    assert len([each for each in complaints if "Content Security Policy" in each]) == 2
-    complaints.clear()
+    assert len([each for each in console_errors if "Content Security Policy" in each]) == 2
+    console_errors.clear()
