@@ -230,7 +230,7 @@ def main() -> None:
             "4 clients, one round",
             f"{seconds['4']:.2f} s",
             seconds["4"] / loop,
-            1.05,
+            0.90,
         ),
         ("20 clients", f"{seconds['20']:.2f} s", seconds["20"] / loop, 1.10),
         ("memory, plain loop", f"{memory['loop']:.0f} MB", "", ""),

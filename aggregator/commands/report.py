@@ -100,7 +100,7 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
             notes.add_row(str(entry["round"]), entry["note"])
     if notes.rows:
         yield notes
-    clients = _table("client", "there", "last seen", "examples", "updates", "MB up", "MB down")
+    clients = _table("client", "online", "last seen", "examples", "updates", "MB up", "MB down")
     for entry in status["clients"]:
         clients.add_row(
             entry["name"],

@@ -160,7 +160,7 @@ $("#sort").append(...Object.entries(texts.sorts).map(([value, textContent]) => m
 
 function presence(device) {
   if (!device.present) return say(texts.away, { time: since(device.seen) });
-  return device.trains ? texts.there : texts.not_training;
+  return device.trains ? texts.online : texts.not_training;
 }
 
 function part(device) {
@@ -183,7 +183,7 @@ function showDevices() {
   const { devices, more } = state.devices;
   const wanted = $("#find-name").value.trim().toLowerCase();
   const shown = devices.filter(({ name }) => name.includes(wanted)).sort(orders[$("#sort").value]);
-  const told = { there: whole.format(devices.filter(({ present }) => present).length), all: whole.format(devices.length + more) };
+  const told = { online: whole.format(devices.filter(({ present }) => present).length), all: whole.format(devices.length + more) };
   $("#devices-count").textContent = [
     devices.length && say(texts.devices_count, told),
     more && say(texts.devices_more, { count: whole.format(more) }),

@@ -56,7 +56,7 @@ def test_it_shows_the_round_the_scores_the_devices_and_the_models(
     assert "away, seen 2 days ago" in attic
     assert "40 examples · 5 updates" in attic
     assert "chorus-edge 0.2.0" in attic
-    assert "there, does not train" in page.inner_text("#devices li:nth-child(5)")
+    assert "online, does not train" in page.inner_text("#devices li:nth-child(5)")
     refused = page.inner_text("#refusals")
     assert "attic" in refused
     assert "The update's norm is 3120.5" in refused
@@ -122,7 +122,7 @@ def test_it_is_legible_everywhere(
 def test_five_hundred_devices_are_found_and_ordered(open_page: Open, serve_staged: Serve) -> None:
     served = serve_staged(500, 2)
     page = open_page(served.server.address, **DESKTOP)
-    text(page, "#devices-count", "499 of 500 there")
+    text(page, "#devices-count", "499 of 500 online")
     assert page.locator("#devices li").count() == 500
     text(page, "#awaited summary", "Not sent yet: 498")
     assert page.inner_text("#awaited p").endswith("and 298 more")
