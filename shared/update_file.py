@@ -10,7 +10,7 @@ https://arxiv.org/abs/1901.09847).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -115,11 +115,11 @@ def encode_update(
     return EncodedUpdate(tensors, metadata, decoded, second, total)
 
 
-def largest_file(codec: Codec, architecture: Architecture, *, control: bool = False) -> int:
+def largest_file(codec: Codec, architecture: Architecture, extra: Sequence[str] = ()) -> int:
     """Give the bytes that an update's file has at most: a longer one need not be received."""
     layout = codec.layout(architecture).values()
     vector = sum(form.size * DTYPES[form.dtype].itemsize for form in layout)
-    return 8 + HEADER_LIMIT + (2 if control else 1) * vector
+    return 8 + HEADER_LIMIT + (1 + len(extra)) * vector
 
 
 class UpdateFile:
@@ -131,8 +131,8 @@ class UpdateFile:
         The file.
     codec, architecture
         What it should be of.
-    control
-        Whether it should hold SCAFFOLD's second vector.
+    extra
+        Which vectors it should hold besides the difference: some of :data:`EXTRA_VECTORS`.
     called
         What errors call it, instead of its path.
 
@@ -155,17 +155,17 @@ class UpdateFile:
         path: Path,
         codec: Codec,
         architecture: Architecture,
+        extra: Sequence[str] = (),
         *,
-        control: bool = False,
         called: str | None = None,
     ) -> None:
         file = TensorFile(path, called=called)
-        prefixes = [_DELTA, _CONTROL] if control else [_DELTA]
+        prefixes = [_DELTA, *(f"{name}/" for name in extra)]
         _check_layout(file, codec, architecture, prefixes)
         vectors = [codec.decode(InFile(file, prefix), architecture) for prefix in prefixes]
         self._called = file.called
         self.delta: Vector = vectors[0]
-        self.control: Vector | None = vectors[1] if control else None
+        self.control: Vector | None = dict(zip(extra, vectors[1:], strict=True)).get("control")
 
     def check(self, largest_norm: float) -> float:
         """Read all of it once and check every value.

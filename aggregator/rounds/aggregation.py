@@ -18,8 +18,7 @@ def read_updates(
     records: Sequence[UpdateRecord],
     folder: FederationFolder,
     architecture: Architecture,
-    *,
-    control: bool,
+    extra: Sequence[str],
 ) -> Iterator[Update]:
     """Open the accepted updates of a round, one after the other, in the order of clients' names.
 
@@ -33,8 +32,8 @@ def read_updates(
         Where they lie.
     architecture
         What they belong to.
-    control
-        Whether they come with control variates.
+    extra
+        Which vectors they hold besides the difference of weights.
 
     Raises
     ------
@@ -43,7 +42,7 @@ def read_updates(
     """
     for record in sorted(records, key=lambda record: record.client):
         path = folder.update(record.round, record.client)
-        file = UpdateFile(path, make_codec(record.codec), architecture, control=control)
+        file = UpdateFile(path, make_codec(record.codec), architecture, extra)
         yield Update(record.client, record.examples, file.delta, file.control)
 
 

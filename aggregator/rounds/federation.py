@@ -137,9 +137,7 @@ class Federation:
         updates = self.ledger.updates(number)
         if tuple(update.client for update in updates) != closed.counted:
             raise ValueError(f"round {number}: the ledger has other updates than were counted")
-        vectors = read_updates(
-            updates, self.folder, self.architecture, control="control" in self.extra_vectors
-        )
+        vectors = read_updates(updates, self.folder, self.architecture, self.extra_vectors)
         try:
             model, remarks = next_model(
                 self.settings,

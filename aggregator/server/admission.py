@@ -69,7 +69,7 @@ def _out_of_bounds(federation: Federation, offer: Offer) -> _Why | None:
         return _Why("invalid", f"It claims more than {settings.most_examples} examples.")
     if offer.confusion and len(offer.confusion) != len(federation.architecture.task.labels):
         return _Why("invalid", "Its confusion matrix does not have a row for each label.")
-    control = "control" in federation.extra_vectors
-    if offer.size > largest_file(make_codec(offer.codec), federation.architecture, control=control):
+    codec, extra = make_codec(offer.codec), federation.extra_vectors
+    if offer.size > largest_file(codec, federation.architecture, extra):
         return _Why("too-large", "It is larger than an update of its model and codec.")
     return None

@@ -215,7 +215,7 @@ class Receiving:
             part,
             upload.offer,
             self._federation.architecture,
-            control="control" in self._federation.extra_vectors,
+            self._federation.extra_vectors,
             largest_norm=settings.largest_norm,
         )
         done, failed = partial(self._checked, upload), partial(self._not_checked, upload)

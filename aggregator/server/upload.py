@@ -11,7 +11,7 @@ What is neither counted nor refused ends as ``dropped``: its client has offered 
 round is over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -218,8 +218,8 @@ def check_update(
     part: PartFile,
     offer: Offer,
     architecture: Architecture,
+    extra: Sequence[str],
     *,
-    control: bool,
     largest_norm: float,
 ) -> float | Refused:
     """Check an update that has arrived, completely: digest, layout, every value.
@@ -238,7 +238,7 @@ def check_update(
             part.path,
             make_codec(offer.codec),
             architecture,
-            control=control,
+            extra,
             called="the update",
         )
         return file.check(largest_norm)

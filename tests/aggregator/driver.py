@@ -39,7 +39,7 @@ def put(federation: Federation, number: int, update: Update) -> Step:
     control = None if update.control is None else update.control[:]
     rng = stream(0, "codec", update.client, number)
     encode_update(update.delta[:], TINY, make_codec(name), rng, control=control).write(path)
-    file = UpdateFile(path, make_codec(name), TINY, control=control is not None)
+    file = UpdateFile(path, make_codec(name), TINY, ["control"] if control is not None else ())
     norm = file.check(federation.settings.largest_norm)
     federation.ledger.accept(
         CheckedUpdate(

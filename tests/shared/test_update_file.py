@@ -48,7 +48,7 @@ def test_the_aggregator_reads_what_the_client_knows_it_sent(name: str, path: Pat
     sent = encoded(name, control=update(SMALL, 1))
     assert sent.control is not None
     sent.write(path)
-    file = UpdateFile(path, make_codec(name), SMALL, control=True)
+    file = UpdateFile(path, make_codec(name), SMALL, ["control"])
     assert file.control is not None
     assert file.delta[:].tobytes() == sent.delta[:].tobytes()
     assert file.control[:].tobytes() == sent.control[:].tobytes()
@@ -71,7 +71,7 @@ def test_the_same_update_is_the_same_file_and_any_other_has_its_size(
     limit = largest_file(make_codec(name), SMALL)
     assert limit - HEADER_LIMIT <= size <= limit
     values = sum(tensor.nbytes for tensor in encoded(name, control=update(SMALL)).tensors.values())
-    assert largest_file(make_codec(name), SMALL, control=True) == 8 + HEADER_LIMIT + values
+    assert largest_file(make_codec(name), SMALL, ["control"]) == 8 + HEADER_LIMIT + values
 
 
 def test_it_is_safetensors_and_says_what_it_is(path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_norm_is_said_to_the_digit_that_is_too_much(factor: float, norm: str, 
 def test_a_control_variate_is_wanted_or_not(path: Path) -> None:
     encoded("int8").write(path)
     with pytest.raises(WeightsError, match="tensor control/"):
-        UpdateFile(path, make_codec("int8"), SMALL, control=True)
+        UpdateFile(path, make_codec("int8"), SMALL, ["control"])
     vector = update(SMALL)
     encoded("float32", control=vector).write(path)
     with pytest.raises(WeightsError, match="tensor control/"):
@@ -234,7 +234,7 @@ def test_a_control_variate_is_wanted_or_not(path: Path) -> None:
     sent.tensors["control/values"][5] = np.nan
     sent.write(path)
     with pytest.raises(WeightsError, match="not finite"):
-        UpdateFile(path, make_codec("float32"), SMALL, control=True).check(1000)
+        UpdateFile(path, make_codec("float32"), SMALL, ["control"]).check(1000)
 
 
 SLOT = {"dtype": "I8", "shape": [1808], "data_offsets": [0, 1808]}

@@ -151,7 +151,7 @@ def test_a_refusal_does_not_say_where_the_update_lies(kind: str, tmp_path: Path)
         one.flush()
     else:
         one.part.size = 0
-    refused = check_update(one.part, one.offer, TINY, control=False, largest_norm=1000)
+    refused = check_update(one.part, one.offer, TINY, (), largest_norm=1000)
     assert isinstance(refused, Refused)
     assert refused.reason == "invalid"
     assert not [

@@ -106,7 +106,7 @@ def sent(it: RoundWork, *, control: bool = False) -> UpdateFile:
     offer = it.run()
     assert offer
     path = it.client_state.folder / f"{offer.update}.update"
-    return UpdateFile(path, make_codec(offer.codec), TINY, control=control)
+    return UpdateFile(path, make_codec(offer.codec), TINY, ["control"] if control else ())
 
 
 def test_the_update_is_that_of_the_client_s_round(tmp_path: Path) -> None:
