@@ -255,8 +255,14 @@ def _architecture_named(metadata: Mapping[str, str], path: Path) -> Architecture
     try:
         return architecture_of(name, task)
     except SettingsError as error:
+        why = error.problem if name else ""
+        if ":" in name:
+            why = (
+                "It names the model by a module, and no file has a module imported. A device runs "
+                "layers that an installed package offers; a Keras model is for simulations only."
+            )
         raise WeightsError(
-            f"{path} does not say which model its weights belong to.", error.problem if name else ""
+            f"{path} does not say which model its weights belong to.", why
         ) from error
 
 

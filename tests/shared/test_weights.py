@@ -212,9 +212,10 @@ def test_a_task_that_is_none_is_refused_in_a_sentence(path: Path, text: str) -> 
 
 def test_a_file_does_not_have_a_module_imported(path: Path) -> None:
     path.write_bytes(save(split(WEIGHTS, SMALL), {"architecture": "antigravity:fly"}))
-    with pytest.raises(WeightsError, match="does not say which model"):
+    with pytest.raises(WeightsError, match="does not say which model") as raised:
         load_weights(path)
     assert "antigravity" not in sys.modules
+    assert "no file has a module imported" in raised.value.remedy
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
