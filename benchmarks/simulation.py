@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_client.simulation.data import Shares
+from edge_client.simulation.data import ClientShares
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines
@@ -108,7 +108,7 @@ def federation(data: Examples, clients: int) -> Callable[[], object]:
         rng = stream(0, "places")
         places = [rng.choice(len(data), BATCH, replace=False) for _ in range(clients)]
     engines = Engines().get(settings)
-    rounds = SimulatedFederation(settings, engines, Shares(data, places))
+    rounds = SimulatedFederation(settings, engines, ClientShares(data, places))
     weights = initial_weights(ARCHITECTURE, stream(0, "weights"))
     return partial(rounds.run, 1, weights)
 

@@ -31,7 +31,7 @@ _NAME_LIMIT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Op:
+class OpKind:
     """Ops of one kind in a file."""
 
     name: str
@@ -56,7 +56,7 @@ class Inspection:
     """
 
     signatures: dict[str, dict[str, dict[str, dict[str, Any]]]]
-    ops: list[Op]
+    ops: list[OpKind]
     custom_ops: list[str]
     bytes: int
 
@@ -208,7 +208,7 @@ def _inspect(data: bytes) -> Inspection:
         ops[name, version] += count
     return Inspection(
         {signature.text(2): _signature(model, signature) for signature in model.tables(7)},
-        [Op(name, version, count) for (name, version), count in sorted(ops.items())],
+        [OpKind(name, version, count) for (name, version), count in sorted(ops.items())],
         sorted({name for name, _, custom in codes if custom}),
         len(data),
     )

@@ -16,8 +16,8 @@ from shared.tflite import (
     MASK_UNIT,
     Session,
     across,
+    fill_weights,
     find_runtime,
-    load_weights,
     mask_inputs,
     weight_places,
 )
@@ -115,7 +115,7 @@ def verify_trainable(content: bytes, architecture: Architecture, threads: int = 
     head = Session(content, "train_head", threads)
     gradients = 0.0
     for session in (whole, head):
-        load_weights(session, weights)
+        fill_weights(session, weights)
         _fill(session, architecture, features, frames)
         found = _runtime_step(session, labels, masks)
         error = _step_error(architecture, found, expected)

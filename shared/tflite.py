@@ -247,7 +247,7 @@ def weight_places(session: Session) -> dict[str, slice]:
     return places
 
 
-def load_weights(session: Session, weights: Weights) -> None:
+def fill_weights(session: Session, weights: Weights) -> None:
     """Copy the flat vector into a training signature's inputs."""
     for name, where in weight_places(session).items():
         view = session.view(name)

@@ -23,7 +23,7 @@ def strategies(
     from rich.console import Console
     from rich.table import Table
 
-    from aggregator.strategies import STRATEGIES, options_of
+    from aggregator.strategies import STRATEGIES, strategy_options
     from shared.errors import SettingsError
 
     listed: list[dict[str, Any]] = []
@@ -39,7 +39,7 @@ def strategies(
         about = inspect.getdoc(inspect.getmodule(strategy)) or inspect.getdoc(strategy) or ""
         options = {
             option: None if parameter.default is parameter.empty else parameter.default
-            for option, parameter in options_of(name).items()
+            for option, parameter in strategy_options(name).items()
         }
         listed.append({"name": name, "summary": about.partition("\n")[0], "options": options})
     if as_json:

@@ -21,7 +21,7 @@ from shared.errors import SettingsError
 from shared.registry import Registry
 from shared.update_file import EXTRA_VECTORS
 
-__all__ = ["STRATEGIES", "Strategy", "Update", "make_strategy", "options_of"]
+__all__ = ["STRATEGIES", "Strategy", "Update", "make_strategy", "strategy_options"]
 
 
 def _check(thing: Any) -> type[Strategy]:
@@ -60,7 +60,7 @@ STRATEGIES: Final[Registry[type[Strategy]]] = Registry(
 """Every strategy by the name that settings and tables use."""
 
 
-def options_of(name: str) -> dict[str, inspect.Parameter]:
+def strategy_options(name: str) -> dict[str, inspect.Parameter]:
     """List the options that a strategy takes, each with its type and its default.
 
     Raises
@@ -91,7 +91,7 @@ def make_strategy(name: str, **options: Any) -> Strategy:
     SettingsError
         If there is no strategy of this name, or an option is unknown, missing or out of range.
     """
-    known = options_of(name)
+    known = strategy_options(name)
     given = {option: value for option, value in options.items() if value is not None}
     for option in given.keys() - known.keys():
         raise SettingsError(

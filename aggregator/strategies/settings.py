@@ -1,6 +1,6 @@
 """Making the strategy that settings name."""
 
-from aggregator.strategies import STRATEGIES, Strategy, make_strategy, options_of
+from aggregator.strategies import STRATEGIES, Strategy, make_strategy, strategy_options
 from aggregator.strategies.bounds import Bounds
 from shared.round_settings import STRATEGY_OPTIONS, FederatedSettings
 from shared.training import TrainingSettings
@@ -24,7 +24,7 @@ def strategy_of(settings: FederatedSettings, clients: int | None = None) -> Stra
     """
     STRATEGIES.get(settings.strategy).check_training(settings.part(TrainingSettings))
     given = {name: getattr(settings, name) for name in STRATEGY_OPTIONS}
-    if "clients" in options_of(settings.strategy):
+    if "clients" in strategy_options(settings.strategy):
         given["clients"] = clients
     strategy = make_strategy(settings.strategy, **given)
     strategy.bounds = Bounds(norm=settings.bound_norm, weight=settings.bound_weight)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_client.commands.experiment_place import Place
+from edge_client.commands.experiment_place import ExperimentPlace
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from shared.settings import options_of, separated
 
@@ -67,7 +67,7 @@ def one(
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = experiment_one(collect, preset, out, separated(models), separated(partitions), seeds)
-    place = Place("one", out, write)
+    place = ExperimentPlace("one", out, write)
     summaries = _run(cells, place, overwrite=overwrite)
     place.answer_cells(summaries, as_json=json_)
 
@@ -97,7 +97,7 @@ def two(
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = experiment_two(collect, preset, out, separated(models), seeds)
-    place = Place("two", out, write)
+    place = ExperimentPlace("two", out, write)
     summaries = _run(cells, place, overwrite=overwrite)
     rows = report.rows_of_two(summaries)
     sweep = [
@@ -140,7 +140,7 @@ def speakers(
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = newcomers.plan_newcomers(collect, preset, out, _numbers(counts), seeds)
-    place = Place("speakers", out, write)
+    place = ExperimentPlace("speakers", out, write)
     place.check()
     console = progress_console()
     summaries = newcomers.execute_newcomers(cells, console, overwrite=overwrite)
@@ -186,7 +186,7 @@ def personalisation(
     settings = SimulationSettings.collect(given, config)
     collect = partial(SimulationSettings.collect, given, config)
     cell = study.plan_models(collect, preset, models or out / "models", settings.model)
-    place = Place("personalisation", out, write)
+    place = ExperimentPlace("personalisation", out, write)
     place.check()
     users, counts = study.study(cell, progress_console(), orders=orders, tuned=tuned)
     study.draw_personalisation(counts, out / "personalisation.png")
@@ -240,7 +240,7 @@ def noise(
     names = separated(conditions) or list(CONDITIONS)
     for name in names:
         condition_of(name)
-    place = Place("noise", out, write)
+    place = ExperimentPlace("noise", out, write)
     place.check()
     console = progress_console()
     if run:
@@ -290,7 +290,7 @@ def attacks(
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = study.plan_attacks(collect, out, separated(strategies), seeds)
-    place = Place("attacks", out, write)
+    place = ExperimentPlace("attacks", out, write)
     place.check()
     summaries = study.execute_attacks(cells, progress_console(), overwrite=overwrite)
     study.draw_attacks(summaries, out / "attacks.png")
@@ -324,7 +324,7 @@ def baselines(
 
     settings = DataSettings.collect(given, config)
     plan = plan_baselines(settings, out, separated(models))
-    place = Place("baselines", out, write)
+    place = ExperimentPlace("baselines", out, write)
     place.check()
     summaries = execute_baselines(plan, progress_console(), overwrite=overwrite)
     for summary in summaries:
@@ -344,7 +344,7 @@ def _numbers(texts: list[str]) -> list[int]:
         ) from error
 
 
-def _run(cells: "list[Cell]", place: Place, *, overwrite: bool) -> list[dict[str, Any]]:
+def _run(cells: "list[Cell]", place: ExperimentPlace, *, overwrite: bool) -> list[dict[str, Any]]:
     """Make the runs of all cells; summarise and draw each cell."""
     from edge_client.simulation.study import execute
     from shared.command import progress_console

@@ -16,7 +16,7 @@ _WIDE = 180
 
 
 @dataclass(frozen=True)
-class Place:
+class ExperimentPlace:
     """Where an experiment's answer goes.
 
     Attributes

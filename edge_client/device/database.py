@@ -20,9 +20,9 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises
     ------
     StorageError
-        As :func:`database_errors`.
+        As :func:`store_errors`.
     """
-    with database_errors(path), storage_errors(path):
+    with store_errors(path), storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(0o600)  # SQLite gives its log the same permissions
         connection = sqlite3.connect(
@@ -43,7 +43,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def database_errors(path: Path) -> Iterator[None]:
+def store_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite complains about into a :class:`StorageError` with its remedy."""
     try:
         yield
@@ -83,7 +83,7 @@ class Database:
     Raises
     ------
     StorageError
-        As :func:`database_errors`; so do all methods.
+        As :func:`store_errors`; so do all methods.
     """
 
     def __init__(self, path: Path) -> None:
@@ -101,7 +101,7 @@ class Database:
     @contextmanager
     def writing(self, *, surely: bool = False) -> Iterator[sqlite3.Connection]:
         """Open a transaction; ``surely`` waits for the disk."""
-        with self.lock, database_errors(self.path):
+        with self.lock, store_errors(self.path):
             self.connection.execute(f"PRAGMA synchronous = {'FULL' if surely else 'NORMAL'}")
             self.connection.execute("BEGIN IMMEDIATE")
             try:
@@ -115,12 +115,12 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Open a connection of its own, so that hearing need not wait for who reads much."""
-        with closing(connect(self.path)) as reading, database_errors(self.path):
+        with closing(connect(self.path)) as reading, store_errors(self.path):
             yield reading
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         """Read all rows of a query."""
-        with self.lock, database_errors(self.path):
+        with self.lock, store_errors(self.path):
             return self.connection.execute(query, values).fetchall()
 
     def fact(self, name: str) -> dict[str, Any] | None:
@@ -133,7 +133,7 @@ class Database:
 
     def changed_elsewhere(self) -> bool:
         """Say whether another process has changed the file since this was asked last."""
-        with self.lock, database_errors(self.path):
+        with self.lock, store_errors(self.path):
             before, self._version = self._version, self._pragma("data_version")
         return bool(before != self._version)
 
@@ -150,7 +150,7 @@ class Database:
         StorageError
             Also if another process that reads keeps the bytes in the log.
         """
-        with self.lock, database_errors(self.path):
+        with self.lock, store_errors(self.path):
             self.connection.execute("VACUUM")
             left = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if left:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from edge_client.federation.announced_round import AnnouncedRound
 from edge_client.federation.client_state import ClientState
-from edge_client.federation.transfers import FRUITLESS, Sending, stalled
+from edge_client.federation.transfers import FRUITLESS, UpdateTransfer, stalled
 from shared.errors import ChorusError
 from shared.loop import Loop
 from shared.mqtt.connection import Connection
@@ -42,7 +42,7 @@ class Delivery:
         self._topics = topics
         self._clock = loop.clock
         self._in_vain = in_vain
-        self._sending: Sending | None = None
+        self._sending: UpdateTransfer | None = None
         loop.watch(lambda: self._again_at, self._look)
 
     @property
@@ -58,7 +58,7 @@ class Delivery:
     def begin(self, chunk: int) -> None:
         """Offer the update, to be sent in chunks of so many bytes."""
         if offer := self._client_state.offer:
-            self._sending = Sending(offer.size, chunk, self._clock())
+            self._sending = UpdateTransfer(offer.size, chunk, self._clock())
             self._offer()
 
     def restart(self) -> None:

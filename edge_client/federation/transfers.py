@@ -128,7 +128,7 @@ class Download:
         return due
 
 
-class Sending:
+class UpdateTransfer:
     """An update that is being sent.
 
     Parameters

@@ -38,7 +38,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Shares(Sequence[Examples]):
+class ClientShares(Sequence[Examples]):
     """The clients' examples, taken from the whole when asked for, so that clients cost no memory.
 
     Attributes
@@ -59,11 +59,11 @@ class Shares(Sequence[Examples]):
     @overload
     def __getitem__(self, index: int, /) -> Examples: ...
     @overload
-    def __getitem__(self, index: slice, /) -> "Shares": ...
-    def __getitem__(self, index: int | slice, /) -> "Examples | Shares":
+    def __getitem__(self, index: slice, /) -> "ClientShares": ...
+    def __getitem__(self, index: int | slice, /) -> "Examples | ClientShares":
         """Take one client's examples, or some clients."""
         if isinstance(index, slice):
-            return Shares(self.whole, self.places[index])
+            return ClientShares(self.whole, self.places[index])
         return self.whole.take(self.places[index])
 
     def counts(self, task: Task) -> NDArray[np.int64]:
@@ -85,7 +85,7 @@ class Data:
         Examples to choose by (may be empty) and to test on.
     """
 
-    clients: Shares
+    clients: ClientShares
     validation: Examples
     test: Examples
 
@@ -198,7 +198,7 @@ def prepare(utterances: Utterances, settings: SimulationSettings) -> Data:
         front_end_of(settings.task.front_end),
     )
     return Data(
-        Shares(examples, places),
+        ClientShares(examples, places),
         examples.take(parts.validation),
         examples.take(parts.test),
     )

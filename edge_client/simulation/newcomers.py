@@ -73,7 +73,7 @@ def plan_newcomers(
     return cells
 
 
-def joined(utterances: Utterances, settings: SimulationSettings) -> Utterances:
+def joined_by_now(utterances: Utterances, settings: SimulationSettings) -> Utterances:
     """Select the speakers that have joined by now, and behind them those to test on.
 
     Each seed and fold has one order of speakers, so that more speakers are always the fewer, and
@@ -123,7 +123,7 @@ def execute_newcomers(
         If a run cannot start or go on; those before it are kept.
     """
     plan = [planned for cell in cells for planned in cell.plan]
-    made = execute(plan, console, resume=not overwrite, overwrite=overwrite, select=joined)
+    made = execute(plan, console, resume=not overwrite, overwrite=overwrite, select=joined_by_now)
     results, summaries = iter(made), []
     for cell in cells:
         own = list(islice(results, len(cell.plan)))

@@ -16,7 +16,7 @@ from shared.lengths import model_length, padded, shares
 from shared.tflite import (
     MASK_UNIT,
     Session,
-    load_weights,
+    fill_weights,
     mask_inputs,
     physical_cores,
     weight_places,
@@ -135,7 +135,7 @@ class TfliteEngine:
         length = model_length(self.architecture, frames)
         architecture = self.architecture.at(length)
         session = self._scorer(architecture)
-        load_weights(session, weights)
+        fill_weights(session, weights)
         size = session.inputs["features"][0]
         for start in range(0, len(features), size):
             batch, true = features[start : start + size], frames[start : start + size]
@@ -215,7 +215,7 @@ class _Training:
             for name, where in weight_places(session).items()
             if f"{name}_gradient" in session.outputs
         }
-        load_weights(session, self._start)
+        fill_weights(session, self._start)
         for name, where in self._places.items():
             left = self._left[where.start - self._first : where.stop - self._first]
             session.view(name).reshape(-1)[:] = left

@@ -6,7 +6,7 @@ from edge_client.web.device_like import DeviceLike
 from edge_client.web.feed import Feed
 from edge_client.web.routes import routes
 from shared.web.access import Access
-from shared.web.bounds import Bounds
+from shared.web.bounds import ServerBounds
 from shared.web.files import PageFiles
 from shared.web.link import link
 from shared.web.server import WebServer, listen
@@ -19,7 +19,7 @@ def serve(
     *,
     name: str = "",
     token: str | None = None,
-    bounds: Bounds | None = None,
+    bounds: ServerBounds | None = None,
 ) -> WebServer:
     """Serve the page of a device, in threads of its own.
 

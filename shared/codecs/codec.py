@@ -127,7 +127,7 @@ class Codec(ABC):
         """
 
 
-class Decoded(StoredVector):
+class DecodedVector(StoredVector):
     """A vector that is computed piece by piece when it is read."""
 
     def __init__(self, length: int) -> None:

@@ -12,7 +12,7 @@ from shared.codecs.codec import (
     VALUES,
     Arrays,
     Codec,
-    Decoded,
+    DecodedVector,
     Form,
     check_vector,
 )
@@ -105,7 +105,7 @@ class EveryValue(Codec):
         return read_scales(arrays, count) if count else np.empty(0, np.float32)
 
 
-class _EveryValue(Decoded):
+class _EveryValue(DecodedVector):
     """A vector of which every value was written."""
 
     def __init__(self, codec: EveryValue, arrays: Arrays, architecture: Architecture) -> None:

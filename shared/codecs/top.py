@@ -20,7 +20,7 @@ from shared.codecs.codec import (
     SCALES,
     Arrays,
     Codec,
-    Decoded,
+    DecodedVector,
     Form,
     check_vector,
     damaged,
@@ -103,7 +103,7 @@ class Top(Codec):
         return _Sparse(self._of, arrays, architecture, self.kept(architecture))
 
 
-class _Kept(Decoded):
+class _Kept(DecodedVector):
     """A vector that is zero but for the kept values."""
 
     def __init__(self, length: int, places: Places, values: Weights) -> None:
@@ -118,7 +118,7 @@ class _Kept(Decoded):
         out[self._places[first:last] - start] = self._values[first:last]
 
 
-class _Sparse(Decoded):
+class _Sparse(DecodedVector):
     """A vector of which the largest values were written, read from its arrays."""
 
     def __init__(

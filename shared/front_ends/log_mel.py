@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shared.audio import Samples
 from shared.front_ends.mel import mel_filters
-from shared.front_ends.window import check_finite, check_length
+from shared.front_ends.window import check_extremes, check_length
 
 WINDOW: Final = 400
 """Samples of a frame (25 ms)."""
@@ -54,7 +54,7 @@ def log_mel(samples: Samples, mels: int) -> NDArray[np.float32]:
     """
     check_length(samples, WINDOW)
     signal = np.pad(samples.astype(np.float64), WINDOW // 2, mode="reflect")
-    check_finite(signal.min(), signal.max())
+    check_extremes(signal.min(), signal.max())
     windows = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[:-1:HOP]
     taper, bank = _tables(mels)
     level = np.empty((len(windows), mels))

@@ -17,7 +17,7 @@ from shared.audio import Samples
 from shared.frames import Frames
 from shared.front_ends import MFCC40
 from shared.front_ends.mel import mel_filters
-from shared.front_ends.window import check_finite, check_length
+from shared.front_ends.window import check_extremes, check_length
 
 WINDOW: Final = 400
 """Samples of a frame (25 ms), under a periodic Hann window."""
@@ -63,7 +63,7 @@ def frame_features(samples: Samples) -> Frames:
     """
     check_length(samples, WINDOW)
     signal = np.pad(samples[:_LONGEST].astype(np.float64), WINDOW // 2)
-    check_finite(signal.min(), signal.max())
+    check_extremes(signal.min(), signal.max())
     windows = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[::HOP][: MFCC40.frames]
     taper, bank, cosines = _tables()
     level = np.empty((len(windows), MELS))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shared.audio import RATE, Samples
 from shared.frames import Frames
-from shared.front_ends.window import check_finite, check_length
+from shared.front_ends.window import check_extremes, check_length
 from shared.task import PAPER34
 
 WINDOW: Final = 3_200
@@ -102,7 +102,7 @@ def _normalised(samples: Samples) -> _Array:
     """
     signal = samples.astype(np.float64)
     low, high = signal.min(), signal.max()
-    check_finite(low, high)
+    check_extremes(low, high)
     mean = signal.mean()
     peak = max(high - mean, mean - low)
     signal = signal[: min(len(signal) // HOP, PAPER34.frames + 1) * HOP]

@@ -16,7 +16,7 @@ def check_length(samples: Samples, window: int) -> None:
         )
 
 
-def check_finite(*values: np.float64) -> None:
+def check_extremes(*values: np.float64) -> None:
     """Raise :class:`AudioError` if one of these, an utterance's extremes, is not finite."""
     if not np.isfinite(values).all():
         raise AudioError("The clip holds values that are not finite.", "Record it again.")

@@ -28,7 +28,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredTensor:
     """A tensor as the file describes it; ``data`` is what a constant holds."""
 
     name: str
@@ -63,7 +63,7 @@ class Graph:
     name: str
     inputs: dict[str, Tensor] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)
-    stored: list[Stored] = field(default_factory=list)
+    stored: list[StoredTensor] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)
     _constants: dict[tuple[bytes, str, tuple[int, ...]], Tensor] = field(default_factory=dict)
 
@@ -223,5 +223,5 @@ class Graph:
         scale: Scale | None = None,
     ) -> Tensor:
         tensor = Tensor(len(self.stored), tuple(map(int, shape)), np.dtype(dtype), scale)
-        self.stored.append(Stored(name, tensor, data))
+        self.stored.append(StoredTensor(name, tensor, data))
         return tensor

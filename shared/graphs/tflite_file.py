@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from flatbuffers import Builder
 
-from shared.graphs.graph import Graph, Op, Stored, Tensor
+from shared.graphs.graph import Graph, Op, StoredTensor, Tensor
 from shared.graphs.op_names import BUILTIN_OPS, TYPES
 
 DESCRIPTION: Final = "Chorus"
@@ -85,7 +85,7 @@ class _File:
         ]
         return self._table(fields)
 
-    def _tensor(self, item: Stored) -> int:
+    def _tensor(self, item: StoredTensor) -> int:
         shape, scale = self._numbers(item.tensor.shape), item.tensor.scale
         fields = [
             (0, "Offset", shape),

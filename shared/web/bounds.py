@@ -26,7 +26,7 @@ _ODD_LENGTH: Final = re.compile(
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ServerBounds:
     """The bounds of a server."""
 
     most_connections: int = 24
@@ -53,7 +53,7 @@ class BoundedProtocol(H11Protocol):
         Set before the server ends.
     """
 
-    bounds: ClassVar[Bounds] = Bounds()
+    bounds: ClassVar[ServerBounds] = ServerBounds()
     ending: ClassVar[threading.Event] = threading.Event()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as Uvicorn

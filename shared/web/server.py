@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
 from shared.errors import SettingsError
-from shared.web.bounds import BoundedProtocol, Bounds
+from shared.web.bounds import BoundedProtocol, ServerBounds
 
 LAST_PORT: Final = 65_535
 
@@ -47,12 +47,12 @@ class WebServer:
         listener: socket.socket,
         address: str,
         ending: Callable[[], object],
-        bounds: Bounds | None = None,
+        bounds: ServerBounds | None = None,
     ) -> None:
         self.address = address
         self._end_events = ending
         self._is_ending = threading.Event()
-        bounds = bounds or Bounds()
+        bounds = bounds or ServerBounds()
         protocol = {"bounds": bounds, "ending": self._is_ending}
         config = Config(
             site,

@@ -12,7 +12,7 @@ from aggregator.strategies import (
     arithmetic,
     fedopt,
     make_strategy,
-    options_of,
+    strategy_options,
 )
 from shared.errors import SettingsError, TrainingError
 from shared.weights import pieces
@@ -171,5 +171,5 @@ def test_options_out_of_range(name: str, options: dict[str, float]) -> None:
 @every_strategy
 def test_every_option_is_documented(name: str) -> None:
     documentation = STRATEGIES.get(name).__doc__ or ""
-    for option in options_of(name):
+    for option in strategy_options(name):
         assert option in documentation

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge_client.device.damage import damage
-from edge_client.device.database import database_errors
+from edge_client.device.database import store_errors
 from edge_client.device.device import Device
 from edge_client.device.migrations import migrate, version_of
 from edge_client.device.settings import DeviceSettings
@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_the_old_and_is_said(path: Path) -> None:
             )
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(StorageError, match="disk is full"), database_errors(path):
+        with pytest.raises(StorageError, match="disk is full"), store_errors(path):
             migrate(connection, path)
         assert version_of(connection) == 1
         connection.execute("DELETE FROM examples WHERE id > 5")

@@ -11,7 +11,7 @@ from edge_client.federation.transfers import (
     DOWN_WINDOW,
     PATIENCE,
     Download,
-    Sending,
+    UpdateTransfer,
 )
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Received
@@ -26,7 +26,7 @@ def received(*ranges: tuple[int, int], window: int = 1 << 20) -> Received:
 
 
 def test_nothing_is_sent_beyond_the_window() -> None:
-    sending = Sending(10_000, 1000, 0)
+    sending = UpdateTransfer(10_000, 1000, 0)
     assert not list(iter(sending.due, None))
     sending.told(received(window=2500), 0)
     assert list(iter(sending.due, None)) == [(0, 1000), (1000, 2000), (2000, 3000)]
@@ -36,7 +36,7 @@ def test_nothing_is_sent_beyond_the_window() -> None:
 
 
 def test_what_the_aggregator_has_lost_is_sent_again() -> None:
-    sending = Sending(2000, 1000, 0)
+    sending = UpdateTransfer(2000, 1000, 0)
     sending.told(received((0, 2000)), 0)
     assert not list(iter(sending.due, None))
     sending.restart(1)
@@ -52,7 +52,7 @@ def test_what_the_aggregator_has_lost_is_sent_again() -> None:
 def test_after_a_break_all_that_is_not_safe_is_sent_and_nothing_else(
     safe: list[tuple[int, int]], chunk: int
 ) -> None:
-    sending = Sending(5000, chunk, 0)
+    sending = UpdateTransfer(5000, chunk, 0)
     sending.told(received(), 0)
     list(iter(sending.due, None))
     sending.restart(1)
@@ -104,6 +104,6 @@ def test_of_small_chunks_fewer_bytes_are_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_slow_line_is_no_silence() -> None:
-    sending = Sending(10_000, 1000, 0)
+    sending = UpdateTransfer(10_000, 1000, 0)
     sending.goes_on(8)
     assert sending.again_at == 8 + 2 * PATIENCE

@@ -17,7 +17,7 @@ from edge_client.simulation.experiments import Cell
 from edge_client.simulation.newcomers import (
     draw_newcomers,
     execute_newcomers,
-    joined,
+    joined_by_now,
     plan_newcomers,
     rows_of_newcomers,
 )
@@ -92,7 +92,7 @@ def test_more_speakers_are_the_fewer_and_others() -> None:
         before: set[str] = set()
         for cell in plan(Path("out"), 1, 2, 3, 4):
             settings = cell.plan[fold].settings
-            own = joined(SIX, settings)
+            own = joined_by_now(SIX, settings)
             parts, places = divide(own, settings)
             training = set(own.speakers[parts.train].tolist())
             assert len(training) == settings.clients == len(places)
@@ -106,7 +106,7 @@ def test_more_speakers_are_the_fewer_and_others() -> None:
 
 
 def test_features_stay_with_their_speakers() -> None:
-    own = joined(SIX, plan(Path("out"), 2)[0].plan[0].settings)
+    own = joined_by_now(SIX, plan(Path("out"), 2)[0].plan[0].settings)
     for speaker in set(own.speakers.tolist()):
         np.testing.assert_array_equal(
             own.examples.features[own.speakers == speaker],
@@ -116,14 +116,16 @@ def test_features_stay_with_their_speakers() -> None:
 
 def test_seeds_differ_in_who_joins_first() -> None:
     (cell,) = plan(Path("out"), 1, seeds=8)
-    first = {joined(SIX, run.settings).speakers[0] for run in cell.plan if run.settings.fold == 1}
+    first = {
+        joined_by_now(SIX, run.settings).speakers[0] for run in cell.plan if run.settings.fold == 1
+    }
     assert len(first) > 1
 
 
 def test_more_than_there_are_cannot_join() -> None:
     settings = plan(Path("out"), 5)[0].plan[0].settings
     with pytest.raises(SettingsError, match="5 speakers cannot join: there are 4 outside fold 1"):
-        joined(SIX, settings)
+        joined_by_now(SIX, settings)
 
 
 @pytest.fixture

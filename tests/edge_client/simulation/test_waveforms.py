@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_client.simulation.data import divide, prepare
-from edge_client.simulation.newcomers import joined
+from edge_client.simulation.newcomers import joined_by_now
 from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.utterances import Copies, Utterances, load_utterances
@@ -194,7 +194,7 @@ def test_copies_count_in_no_statistics() -> None:
 
 def test_speakers_that_join_bring_their_copies() -> None:
     settings = simulation(clients=2, partition="speaker", validation=False)
-    own = joined(copied(), settings)
+    own = joined_by_now(copied(), settings)
     assert own.copies is not None
     assert own.copies.sources.max() < len(own.examples)
     for source, features in zip(own.copies.sources, own.copies.examples.features, strict=True):

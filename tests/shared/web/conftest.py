@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from shared.web.access import Access
-from shared.web.bounds import Bounds
+from shared.web.bounds import ServerBounds
 from shared.web.events import Broadcast, EventStream, event
 from shared.web.link import link
 from shared.web.server import WebServer, listen
@@ -34,7 +34,7 @@ async def fail(_: Request) -> Response:
     raise ZeroDivisionError
 
 
-def small_page(bounds: Bounds | None) -> SmallPage:
+def small_page(bounds: ServerBounds | None) -> SmallPage:
     access = Access(None, "127.0.0.1")
     listener = listen("127.0.0.1", 0)
     broadcast = Broadcast(lambda: event("level", b"0"))
@@ -58,7 +58,7 @@ def small_page(bounds: Bounds | None) -> SmallPage:
 def serve_page() -> Iterator[ServePage]:
     pages: list[SmallPage] = []
 
-    def serve(bounds: Bounds | None = None) -> SmallPage:
+    def serve(bounds: ServerBounds | None = None) -> SmallPage:
         pages.append(small_page(bounds))
         return pages[-1]
 

@@ -2,7 +2,7 @@ import socket
 import threading
 import time
 
-from shared.web.bounds import Bounds
+from shared.web.bounds import ServerBounds
 from tests.shared.web.client import PATIENCE, Client, wait_for
 from tests.shared.web.conftest import ServePage
 
@@ -15,14 +15,14 @@ def is_ended(connection: socket.socket) -> bool:
 
 
 def test_a_request_that_is_too_large_is_ended(serve_page: ServePage) -> None:
-    stranger = Client(serve_page(Bounds(slowest_request=10 * PATIENCE)).server)
+    stranger = Client(serve_page(ServerBounds(slowest_request=10 * PATIENCE)).server)
     connection = stranger.connect()
     connection.sendall(b"GET / HTTP/1.1\r\n" + b"A: %s\r\n" % (b"x" * 1000) * 20)
     assert is_ended(connection)
 
 
 def test_a_request_that_never_arrives_is_ended(serve_page: ServePage) -> None:
-    stranger = Client(serve_page(Bounds(slowest_request=0.2)).server)
+    stranger = Client(serve_page(ServerBounds(slowest_request=0.2)).server)
     connection = stranger.connect()
     connection.settimeout(0.01)
     connection.sendall(b"GET / HTTP/1.1\r\nA: ")
@@ -42,7 +42,7 @@ def test_a_request_that_never_arrives_is_ended(serve_page: ServePage) -> None:
 
 def test_connections_are_bounded_and_come_free(serve_page: ServePage) -> None:
     client = Client(serve_page().server).enter()
-    idle = [client.connect() for _ in range(Bounds().most_connections)]
+    idle = [client.connect() for _ in range(ServerBounds().most_connections)]
     with client.connect() as crowded:
         assert crowded.recv(65536).startswith(b"HTTP/1.1 503 ")
     for connection in idle:
@@ -51,7 +51,7 @@ def test_connections_are_bounded_and_come_free(serve_page: ServePage) -> None:
 
 
 def test_a_slow_reader_is_dropped(serve_page: ServePage) -> None:
-    page = serve_page(Bounds(slowest_reader=0.2))
+    page = serve_page(ServerBounds(slowest_reader=0.2))
     slow = Client(page.server).enter().events()  # It reads nothing any more.
     wait_for(lambda: page.broadcast.readers == 1)
     stop = threading.Event()
@@ -71,7 +71,7 @@ def test_a_slow_reader_is_dropped(serve_page: ServePage) -> None:
 
 
 def test_closing_waits_for_nobody_who_sends_or_reads_slowly(serve_page: ServePage) -> None:
-    page = serve_page(Bounds(slowest_request=10 * PATIENCE, slowest_reader=10 * PATIENCE))
+    page = serve_page(ServerBounds(slowest_request=10 * PATIENCE, slowest_reader=10 * PATIENCE))
     client = Client(page.server).enter()
     stream = client.events()
     silent, halfway, unread = client.connect(), client.connect(), client.connect()
@@ -92,7 +92,7 @@ def test_closing_waits_for_nobody_who_sends_or_reads_slowly(serve_page: ServePag
 
 def test_who_comes_while_the_server_ends_is_sent_away(serve_page: ServePage) -> None:
     """Otherwise its end would wait for them, as it tells those who are there only once."""
-    page = serve_page(Bounds(slowest_request=10 * PATIENCE))
+    page = serve_page(ServerBounds(slowest_request=10 * PATIENCE))
     page.server._is_ending.set()
     with Client(page.server).connect() as late:
         assert is_ended(late)
