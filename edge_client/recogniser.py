@@ -14,8 +14,6 @@ from shared.errors import SettingsError
 from shared.features.normalisation import RunningStatistics
 from shared.front_ends import front_end_of
 from shared.front_ends.clips import clip_features
-from shared.storage.files import sha256_of
-from shared.weights import load_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +74,9 @@ class Recogniser:
             raise SettingsError(
                 f"There is no normalisation {normalisation!r}.", "There are none and device."
             )
-        path = Path(model)
-        weights, architecture = load_weights(path)
-        self.task = architecture.task
+        self._model = Model.load(Path(model))
+        self.task = self._model.architecture.task
         self._front_end = front_end_of(self.task.front_end)
-        self._model = Model(weights, architecture, sha256_of(path))
         self._statistics: RunningStatistics | None = None
         if normalisation == "device":
             self._statistics = RunningStatistics(self._front_end)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from shared.architectures import Architecture, architecture_of
+from shared.calibration import UNMEASURED, Calibration
 from shared.errors import SettingsError, WeightsError
 from shared.storage.tensor_file import TensorFile, tensors_digest, write_tensors
 from shared.task import DEFAULT_TASK, Task, options_for
@@ -137,13 +138,23 @@ def check_weights(
 
 
 def digest(vector: Weights, architecture: Architecture) -> str:
-    """Name weights by the SHA-256, in hexadecimal, of the file :func:`save_weights` writes."""
+    """Name weights by the SHA-256, in hexadecimal, of what :func:`save_weights` writes of them."""
     return tensors_digest(split(vector, architecture), model_metadata(architecture))
 
 
-def save_weights(path: Path, vector: Weights, architecture: Architecture) -> None:
-    """Write weights to a safetensors file with architecture and task, whole or not at all."""
-    write_tensors(path, split(vector, architecture), model_metadata(architecture))
+def save_weights(
+    path: Path,
+    vector: Weights,
+    architecture: Architecture,
+    calibration: Calibration = UNMEASURED,
+) -> None:
+    """Write weights to a safetensors file, whole or not at all.
+
+    It says their architecture, their task, and how sure their answers may be, if that was measured
+    (:func:`shared.calibration.load_calibration` reads that).
+    """
+    metadata = model_metadata(architecture) | calibration.to_metadata()
+    write_tensors(path, split(vector, architecture), metadata)
 
 
 def model_metadata(architecture: Architecture) -> dict[str, str]:

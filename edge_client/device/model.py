@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
+from shared.calibration import UNMEASURED, Calibration, load_calibration
 from shared.errors import WeightsError
 from shared.features.statistics import Statistics
 from shared.frames import Frames, pad
@@ -30,10 +31,12 @@ class Model:
         The global weights, and which model they are of.
     digest
         SHA-256 of their file: what `aggregator models list` names the model by.
+    calibration
+        How sure its answers may be.
 
     Attributes
     ----------
-    architecture, digest
+    architecture, digest, calibration
         As given.
     personal
         What the person's examples have taught about them, if anything.
@@ -44,11 +47,29 @@ class Model:
         If the weights do not belong to the architecture or are not finite.
     """
 
-    def __init__(self, weights: Weights, architecture: Architecture, digest: str) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        architecture: Architecture,
+        digest: str,
+        calibration: Calibration = UNMEASURED,
+    ) -> None:
         self._inference = Inference(architecture, weights)
         self.architecture = architecture
         self.digest = digest
+        self.calibration = calibration
         self.personal: PersonalModel | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a model, whatever its task.
+
+        Raises
+        ------
+        WeightsError
+            If there is no such file, or it holds no model.
+        """
+        return cls(*load_weights(path), sha256_of(path), load_calibration(path))
 
     @classmethod
     def keep(cls, path: Path, weights: Weights, named: str, architecture: Architecture) -> Self:
@@ -79,7 +100,8 @@ class Model:
             except FileNotFoundError as error:
                 raise WeightsError(f"There is no model {source}.") from error
             _check_name(sha256_of(aside), named)
-            return cls(load_weights(aside, architecture), architecture, named)
+            weights = load_weights(aside, architecture)
+            return cls(weights, architecture, named, load_calibration(aside))
 
     def logits(self, features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
         """Compute the global model's logits of an utterance, shape ``(labels,)``.
@@ -117,11 +139,13 @@ class Model:
         features = pad(frames, self.architecture.task.front_end)
         if statistics is not None:
             features = statistics.normalise(features, count)
-        logits = self.logits(features, count)
-        if self.personal is not None:
+        logits, temperature = self.logits(features, count), self.calibration.temperature or 1.0
+        if self.personal is not None:  # which was fitted with regard to the temperature
             logits = self.personal.logits(features[None], np.array([count]), logits[None])[0]
+            temperature = 1.0
         check_logits(logits)
-        powers = np.exp(logits.astype(np.float64) - logits.max())
+        scores = logits.astype(np.float64) / temperature
+        powers = np.exp(scores - scores.max())
         return tuple((powers / powers.sum()).tolist())
 
     def facts(self) -> dict[str, Any]:

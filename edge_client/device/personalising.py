@@ -63,6 +63,6 @@ class Learning:
         examples = self._device.labelled(MOST)
         found = recognising.logits(examples)
         if found is not None:
-            logits, digest = found
-            personal = PersonalModel.fit(examples, logits) if len(examples) else None
+            logits, digest, temperature = found
+            personal = PersonalModel.fit(examples, logits, temperature) if len(examples) else None
             recognising.use_personal(personal, digest, generation)

@@ -14,6 +14,7 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
+from shared.calibration import load_calibration
 from shared.errors import WeightsError
 from shared.features.prior import load_prior
 from shared.features.statistics import Start, Statistics, no_statistics
@@ -75,6 +76,7 @@ class Recognising:
             return None, None
         try:
             weights, architecture = load_weights(path)
+            calibration = load_calibration(path)
         except WeightsError as damage:
             if given is not None:
                 raise
@@ -85,8 +87,8 @@ class Recognising:
         if error:
             raise error
         if given is not None:
-            save_weights(self._state.model, weights, architecture)
-        return Model(weights, architecture, sha256_of(self._state.model)), None
+            save_weights(self._state.model, weights, architecture, calibration)
+        return Model(weights, architecture, sha256_of(self._state.model), calibration), None
 
     @property
     def digest(self) -> str | None:
@@ -183,14 +185,14 @@ class Recognising:
             self._model = model
         self._audience.tell(DeviceEvent("status"))
 
-    def logits(self, examples: Examples) -> tuple[NDArray[np.float32], str] | None:
+    def logits(self, examples: Examples) -> tuple[NDArray[np.float32], str, float | None] | None:
         """Compute the global model's logits of examples, one by one: hearing goes in between.
 
         Returns
         -------
-        (numpy.ndarray, str) or None
-            Shape ``(n, labels)``, and the model's digest; ``None`` if there is no model that can be
-            used, or another came meanwhile.
+        (numpy.ndarray, str, float or None) or None
+            Shape ``(n, labels)``, the model's digest, and its temperature, if it was measured;
+            ``None`` if there is no model that can be used, or another came meanwhile.
         """
         model = self._model
         if model is None:
@@ -201,7 +203,7 @@ class Recognising:
             with self._lock:
                 row[:] = model.logits(features, int(frames))
         usable = self._model is model and np.isfinite(found).all()
-        return (found, model.digest) if usable else None
+        return (found, model.digest, model.calibration.temperature) if usable else None
 
     def use_personal(self, personal: PersonalModel | None, digest: str, generation: int) -> bool:
         """Recognise with a personal model, until ``None`` or a new global model comes.

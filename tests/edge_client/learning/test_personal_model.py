@@ -214,3 +214,28 @@ def test_real_users_are_learnt_from_sixteen_clips(speech: Path) -> None:
         answers = recognised(model, coming, nothing[16:])
         total += confusion(coming.labels, answers, 4)
     assert Scores.from_confusion(total, DEFAULT_TASK.names).uar > 0.45
+
+
+def test_a_measured_temperature_says_how_sure_the_first_answers_are() -> None:
+    known, coming = clusters(1), clusters(200, seed=3)
+    strange = Examples(coming.features + 9, coming.frames, coming.labels)
+    logits = sure(coming.labels) / 2
+    told = {
+        temperature: softmax(
+            PersonalModel.fit(known, sure(known.labels) / 2, temperature).logits(
+                strange.features, strange.frames, logits
+            )
+        ).max(axis=1)
+        for temperature in (None, 1.25, 5.0)
+    }
+    # Near what the calibrated global model says; without a temperature nobody knows.
+    np.testing.assert_allclose(told[1.25], softmax(logits / 1.25).max(axis=1), atol=0.08)
+    np.testing.assert_allclose(told[5.0], softmax(logits / 5).max(axis=1), atol=0.08)
+    assert told[1.25].mean() - told[None].mean() > 0.1
+
+
+def test_without_examples_it_is_the_calibrated_global_model() -> None:
+    heard, logits = clusters(5), np.random.default_rng(0).normal(0, 3, (5, 4)).astype(np.float32)
+    model = PersonalModel.fit(heard.take(np.arange(0)), np.zeros((0, 4), np.float32), 2.0)
+    found = model.logits(heard.features, heard.frames, logits)
+    np.testing.assert_allclose(softmax(found), softmax(logits / 2), rtol=1e-5)
