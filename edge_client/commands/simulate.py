@@ -50,9 +50,11 @@ def simulate(
     --corpus ravdess --data PATH --seed 0 --out runs/ravdess
     """
     from edge_client.simulation.presets import preset_for
+    from edge_client.simulation.reliability_picture import draw_reliability
     from edge_client.simulation.report import print_result, print_summary
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.study import Planned, execute, summarise
+    from shared.calibration import Reliability
     from shared.command import progress_console
     from shared.errors import SettingsError
 
@@ -80,6 +82,8 @@ def simulate(
     if several:
         summary = summarise(results)
         RunFolder(out).write_summary(_SUMMARY, summary)
+        if relied := summary.get("reliability"):
+            draw_reliability(Reliability.from_dict(relied), RunFolder(out).reliability)
         print_summary(summary, out, as_json=json_)
     else:
         print_result(results[0], out, as_json=json_)

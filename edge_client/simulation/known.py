@@ -5,7 +5,7 @@ them. If that is the mood, it goes with the voice. So a model is tested with sta
 speaker's utterances, and of less.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final, TypeVar
@@ -16,6 +16,7 @@ from edge_client.simulation.data import Split
 from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import KNOWN, DataSettings
 from edge_client.simulation.utterances import Indices, Utterances
+from shared.calibration import Reliability
 from shared.front_ends import FrontEnd, front_end_of
 from shared.metrics import Scores
 from shared.randomness import stream
@@ -154,9 +155,17 @@ def score_by_known(
     return found
 
 
-def document_of(scores: dict[str, Scores]) -> dict[str, Any]:
-    """Write down, for ``result.json``, the UAR and the confusion for all that may be known."""
-    return {
+def document_of(
+    scores: Mapping[str, Scores], reliabilities: Mapping[str, Reliability] = {}
+) -> dict[str, Any]:
+    """Write down, for ``result.json``, how a test went for all that may be known.
+
+    The UAR and the confusion; and where it was measured, how far answers could be relied on.
+    """
+    found: dict[str, Any] = {
         known: {"uar": own.uar, "confusion": [list(row) for row in own.confusion]}
         for known, own in scores.items()
     }
+    for known, own in reliabilities.items():
+        found[known] |= {"calibration_error": own.error, "reliability": own.to_dict()}
+    return found

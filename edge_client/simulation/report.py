@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_client.simulation.progress import duration
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.study import METRICS
+from shared.calibration import UNSURE_BELOW, Reliability
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +27,7 @@ def print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:
     console = _console()
     console.print(_scores_table("Test", {name: f"{result[name]:.3f}" for name in METRICS}))
     if known := result.get("known"):
-        console.print(known_table({name: f"{own['uar']:.3f}" for name, own in known.items()}))
+        console.print(known_table(known))
     console.print(confusion_table(result["confusion"], list(result["classes"])))
     test = result["utterances"]["test"]
     console.print(
@@ -35,6 +36,8 @@ def print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:
         f"{megabytes(result['bytes_up_per_round'])} up a round.",
         soft_wrap=True,
     )
+    if reliability := result.get("reliability"):
+        console.print(_told(reliability))
     if result["settings"]["corpus"] == "synthetic":
         console.print(
             "The synthetic corpus is not speech: these scores say only that everything works."
@@ -55,8 +58,10 @@ def print_summary(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     values = {name: spread(summary["mean"][name], summary["std"][name]) for name in METRICS}
     console.print(_scores_table(title, values))
     if known := summary.get("known"):
-        console.print(known_table(known_cells(known)))
+        console.print(known_table(known))
     console.print(confusion_table(summary["confusion"], summary["labels"]))
+    if reliability := summary.get("reliability"):
+        console.print(_told(reliability))
     console.print(f"{summary['runs']} runs in {out}; the summary is {RunFolder(out).result}.")
 
 
@@ -76,13 +81,23 @@ def megabytes(count: float) -> str:
 
 
 def known_cells(known: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Write a summary's UAR for what is known of a speaker."""
-    return {name: spread(own["uar"], own["std"]) for name, own in known.items()}
+    """Write a result's or a summary's UAR for what is known of a speaker."""
+    return {name: spread(own["uar"], own.get("std")) for name, own in known.items()}
 
 
-def known_table(cells: dict[str, str]) -> "Table":
-    """Lay out the UAR by what a device knows of its user."""
-    return table_of([list(cells), list(cells.values())], "UAR by what is known of a speaker")
+def known_table(known: dict[str, dict[str, Any]]) -> "Table":
+    """Lay out the UAR, and the calibration error, by what a device knows of its user."""
+    rows = [["", *known], ["UAR", *known_cells(known).values()]]
+    errors = [own.get("calibration_error") for own in known.values()]
+    if None not in errors:
+        rows.append(["calibration error", *(f"{error:.3f}" for error in errors)])
+    return table_of(rows, "By what is known of a speaker")
+
+
+def _told(reliability: dict[str, Any]) -> str:
+    """Say what the threshold of a device means on the test."""
+    answers, wrong = Reliability.from_dict(reliability).below(UNSURE_BELOW)
+    return f"{answers} answers had a probability below {UNSURE_BELOW:.0%}; {wrong} were wrong."
 
 
 def table_of(rows: Sequence[Sequence[str]], title: str = "") -> "Table":

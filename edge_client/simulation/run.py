@@ -27,10 +27,13 @@ from edge_client.simulation.own_model import OwnModel, model_of
 from edge_client.simulation.partition_file import SUFFIX
 from edge_client.simulation.partitions import PARTITIONS
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
+from edge_client.simulation.reliability_picture import draw_reliability
 from edge_client.simulation.run_folder import RoundRow, RunFolder
+from edge_client.simulation.scoring import Tested, calibrate, score
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture
+from shared.calibration import UNMEASURED, Calibration
 from shared.errors import (
     ChorusError,
     MissingPartError,
@@ -39,7 +42,6 @@ from shared.errors import (
     StorageError,
     WeightsError,
 )
-from shared.metrics import Scores, confusion, mean_loss, predicted
 from shared.randomness import stream
 from shared.tflite import find_runtime
 from shared.training import Examples
@@ -189,7 +191,8 @@ class Run:
         seconds = self.clock() - begun
         scores = loss = None
         if len(data.validation):
-            scores, loss = self._evaluate(average, data.validation)
+            found = self._evaluate(average, UNMEASURED, data.validation)
+            scores, loss = found.scores, found.loss
         record = RoundRow(
             round=number,
             clients=outcome.clients,
@@ -221,11 +224,8 @@ class Run:
             return weights
         return averaged(reached.average, weights, self.settings.averaging)
 
-    def _evaluate(self, weights: Weights, examples: Examples) -> tuple[Scores, float]:
-        logits = self.engines[0].logits(weights, examples.features, examples.frames)
-        names = self.settings.task.names
-        matrix = confusion(examples.labels, predicted(logits), len(names))
-        return Scores.from_confusion(matrix, names), mean_loss(logits, examples.labels)
+    def _evaluate(self, weights: Weights, calibration: Calibration, examples: Examples) -> Tested:
+        return score(self.engines[0], weights, calibration, examples)
 
     def _save(self, reached: Checkpoint, rounds: Trainer) -> None:
         """Write what was reached: whatever happens now, it is kept."""
@@ -235,23 +235,33 @@ class Run:
         save_weights(self.folder.model, reached.best, self.engines[0].architecture)
 
     def _finish(self, reached: Checkpoint, data: Data) -> dict[str, Any]:
-        """Score the chosen model on the test and write the result."""
+        """Calibrate the chosen model, score it on the test, and write the result."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        records, task = reached.records, self.settings.task
+        records, task, engine = reached.records, self.settings.task, self.engines[0]
+        calibration = calibrate(engine, reached.best, data.validation, self.settings.initial)
+        save_weights(self.folder.model, reached.best, engine.architecture, calibration)
         found = score_by_known(
             self.utterances,
             split(self.utterances, self.settings),
             data.test,
             self.settings,
-            partial(self._evaluate, reached.best),
+            partial(self._evaluate, reached.best, calibration),
         )
-        scores, loss = found[self.settings.known]
+        own = found[self.settings.known]
+        measured = calibration.reliability
         seconds = math.fsum(record.seconds for record in records)
         result = {
             "task": task.to_dict(),
-            **scores.to_dict(),
-            "loss": loss,
-            "known": document_of({known: own for known, (own, _) in found.items()}),
+            **own.scores.to_dict(),
+            "loss": own.loss,
+            "temperature": calibration.temperature,
+            "calibration_error": own.reliability.error,
+            "reliability": own.reliability.to_dict(),
+            "validation_reliability": measured and measured.to_dict(),
+            "known": document_of(
+                {known: one.scores for known, one in found.items()},
+                {known: one.reliability for known, one in found.items()},
+            ),
             "chosen_round": reached.chosen,
             "validation_uar": records[reached.chosen - 1].validation_uar,
             "seconds": seconds,
@@ -270,7 +280,8 @@ class Run:
             "settings": self.settings.model_dump(mode="json"),
             "versions": _versions(),
         }
-        draw_confusion(scores, self.folder.confusion)
+        draw_confusion(own.scores, self.folder.confusion)
+        draw_reliability(own.reliability, self.folder.reliability)
         draw_history([asdict(record) for record in records], self.folder.history, task)
         draw_partition(data.clients.counts(task), self.folder.partition, task)
         self.folder.write_result(result)

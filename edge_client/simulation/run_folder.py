@@ -66,6 +66,7 @@ class RunFolder:
         "history.png",
         "model.safetensors",
         "partition.png",
+        "reliability.png",
         "result.json",
         "rounds.csv",
     )
@@ -78,6 +79,7 @@ class RunFolder:
         self.history = path / "history.png"
         self.model = path / "model.safetensors"
         self.partition = path / "partition.png"
+        self.reliability = path / "reliability.png"
         self.result = path / "result.json"
         self.rounds = path / "rounds.csv"
         self.table = path / "table.md"

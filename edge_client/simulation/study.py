@@ -17,6 +17,7 @@ from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.architectures import Architecture
+from shared.calibration import Reliability
 from shared.metrics import Scores
 from shared.tflite import physical_cores
 
@@ -170,8 +171,9 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     -------
     dict
         ``mean`` and ``std`` of each metric (``std`` is ``None`` for one seed), the UAR and its
-        ``std`` for each of what may be ``known`` of a speaker, the summed ``confusion`` and its
-        ``labels``, the ``seeds``, the seconds of all runs, and the bytes up of one run.
+        ``std`` for each of what may be ``known`` of a speaker, the ``reliability`` of all answers
+        together, the summed ``confusion`` and its ``labels``, the ``seeds``, the seconds of all
+        runs, and the bytes up of one run.
     """
     by_seed: dict[int, list[dict[str, Any]]] = {}
     for result in results:
@@ -192,14 +194,16 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if all(name in run.get("known", ()) for run in results)
     }
     each = {metric: [score[metric] for score in scores] for metric in METRICS}
+    relied = {name: _relied([run["known"][name] for run in results]) for name in known}
     return {
         "mean": {metric: fmean(values) for metric, values in each.items()},
         "std": {metric: _deviation(values) for metric, values in each.items()},
         "each": each,
         "known": {
-            name: {"uar": fmean(values), "std": _deviation(values)}
+            name: {"uar": fmean(values), "std": _deviation(values), **relied[name]}
             for name, values in known.items()
         },
+        **_relied(results),
         "labels": labels,
         "confusion": np.sum(pooled, axis=0).tolist(),
         "seeds": list(by_seed),
@@ -212,6 +216,16 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         )
         // len(results),
     }
+
+
+def _relied(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Put together how far the answers of all runs could be relied on, where they all say it."""
+    told = [result.get("reliability") for result in results]
+    if not all(told):
+        return {}
+    first, *others = (Reliability.from_dict(own) for own in told if own)
+    whole = sum(others, first)
+    return {"calibration_error": whole.error, "reliability": whole.to_dict()}
 
 
 def _deviation(values: Sequence[float]) -> float | None:

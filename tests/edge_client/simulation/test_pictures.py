@@ -16,6 +16,8 @@ from edge_client.simulation.pictures import (
     draw_partition,
     draw_sweep,
 )
+from edge_client.simulation.reliability_picture import draw_reliability
+from shared.calibration import Reliability
 from shared.errors import StorageError
 from shared.metrics import Scores, confusion
 from shared.task import COLOURS, DEFAULT_TASK, PAPER34, Task, labels_of
@@ -118,3 +120,14 @@ def test_bars_are_as_long_as_their_shares(tmp_path: Path) -> None:
     colour = LINE_COLOURS[0]
     longer, shorter = (share_of(colour, tmp_path / f"{name}.png") for name in ("long", "short"))
     assert longer == pytest.approx(8 * shorter, rel=0.2)
+
+
+def test_a_picture_of_reliability_shows_what_was_right(tmp_path: Path) -> None:
+    probabilities = np.tile([0.85, 0.1, 0.05], (20, 1))
+    for name, label in (("right", 0), ("wrong", 1)):
+        found = Reliability.of(probabilities, np.full(20, label))
+        draw_reliability(found, tmp_path / f"{name}.png")
+    colour = LINE_COLOURS[0]
+    right, wrong = (share_of(colour, tmp_path / f"{name}.png") for name in ("right", "wrong"))
+    assert right > 0.02
+    assert wrong < 0.001

@@ -17,6 +17,7 @@ from edge_client.simulation.report import (
     table_of,
 )
 from edge_client.simulation.study import METRICS
+from shared.calibration import Reliability
 from shared.task import DEFAULT_TASK
 
 CONFUSION = [[3, 1, 0, 0], [0, 0, 0, 0], [0, 0, 5, 0], [0, 2, 0, 2]]
@@ -83,6 +84,21 @@ def test_a_summary_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "mean of 3 seeds" in out
     assert "0.600 ± 0.013" in out or "0.600 ± 0.012" in out
+
+
+def test_a_result_says_how_far_its_answers_can_be_relied_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reliability = Reliability.of([[0.4, 0.3, 0.3], [0.3, 0.45, 0.25], [0.9, 0.1, 0]], [1, 1, 0])
+    told = {"calibration_error": reliability.error, "reliability": reliability.to_dict()}
+    known = {"all": {"uar": 0.5, **told}, "one": {"uar": 0.25, **told}}
+    print_result(RESULT | told | {"known": known}, OUT, as_json=False)
+    out = capsys.readouterr().out
+    assert "2 answers had a probability below 50%; 1 were wrong." in out
+    (line,) = (line for line in out.splitlines() if "calibration error" in line)
+    assert line.count(f"{reliability.error:.3f}") == 2
+    print_summary(SUMMARY | told, OUT, as_json=False)
+    assert "2 answers had a probability below 50%; 1 were wrong." in capsys.readouterr().out
 
 
 def test_programs_get_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from edge_client.simulation.run import Run, Stopped
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import METRICS
+from shared.calibration import Calibration, Reliability, load_calibration
 from shared.errors import (
     ChorusError,
     RunError,
@@ -28,7 +29,7 @@ from shared.weights import initial_weights, load_weights, save_weights
 from tests.edge_client.tiny import TINY, NumpyEngine, utterances
 
 pytestmark = pytest.mark.usefixtures("tiny")
-PICTURES = ("confusion", "history", "partition")
+PICTURES = ("confusion", "history", "partition", "reliability")
 
 UTTERANCES = utterances(6, 8)
 ROUNDS = 5
@@ -126,6 +127,38 @@ def test_its_result_is_that_of_its_model(tmp_path: Path) -> None:
     assert result["versions"]["numpy"] == np.__version__
     assert SimulationSettings.parse(result["settings"]) == simulation()
     assert result["utterances"] == {"train": 32, "validation": 8, "test": 8, "skipped": []}
+
+
+def test_its_model_is_calibrated_on_the_validation_speakers(tmp_path: Path) -> None:
+    from edge_client.simulation.data import prepare
+
+    result = execute(tmp_path)
+    weights = load_weights(tmp_path / "model.safetensors", TINY)
+    data = prepare(UTTERANCES, simulation())
+    logits = NumpyEngine().logits(weights, data.validation.features, data.validation.frames)
+    calibration = Calibration.measured(logits, data.validation.labels)
+    assert load_calibration(tmp_path / "model.safetensors") == calibration
+    assert result["temperature"] == calibration.temperature
+    assert Reliability.from_dict(result["validation_reliability"]) == calibration.reliability
+    logits = NumpyEngine().logits(weights, data.test.features, data.test.frames)
+    tested = Reliability.of(calibration.probabilities(logits), data.test.labels)
+    assert Reliability.from_dict(result["reliability"]) == tested
+    assert result["calibration_error"] == tested.error
+    for own in result["known"].values():
+        assert sum(own["reliability"]["answers"]) == np.sum(own["confusion"])
+        assert 0 <= own["calibration_error"] <= 1
+
+
+def test_without_validation_it_keeps_the_temperature_that_it_began_with(tmp_path: Path) -> None:
+    weights = initial_weights(TINY, np.random.default_rng(0))
+    logits, labels = np.eye(4, dtype=np.float32), np.arange(4)
+    measured = Calibration.measured(logits, labels)
+    save_weights(tmp_path / "first", weights, TINY, measured)
+    result = execute(tmp_path / "run", validation=False, initial=tmp_path / "first")
+    assert result["temperature"] == measured.temperature
+    assert result["validation_reliability"] is None
+    assert load_calibration(tmp_path / "run" / "model.safetensors") == measured.inherited()
+    assert execute(tmp_path / "fresh", validation=False)["temperature"] is None
 
 
 def test_the_best_round_is_chosen_on_the_validation_split(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import METRICS, Engines, Planned, execute, summarise
 from edge_client.simulation.utterances import Utterances
+from shared.calibration import Reliability
 from shared.corpora import load_corpus
 from shared.errors import ChorusError, CorpusError, RunError, SettingsError
 from shared.features.cache import SkippedClip
@@ -240,3 +241,17 @@ def test_folds_of_a_seed_are_pooled() -> None:
     assert summary["mean"]["uar"] == 0.25, "not the mean of the folds' 1 and 0"
     assert summary["std"]["uar"] is None
     assert summary["seeds"] == [0]
+
+
+def test_how_far_answers_can_be_relied_on_is_pooled() -> None:
+    one, other = (Reliability.of([[share, 1 - share]], [0]) for share in (0.9, 0.4))
+    told = [
+        outcome(0, RIGHT) | {"reliability": own.to_dict(), "known": {"all": known}}
+        for own in (one, other)
+        for known in [{"confusion": RIGHT, "reliability": own.to_dict()}]
+    ]
+    summary = summarise(told)
+    assert Reliability.from_dict(summary["reliability"]) == one + other
+    assert summary["calibration_error"] == (one + other).error
+    assert summary["known"]["all"]["calibration_error"] == (one + other).error
+    assert "reliability" not in summarise([told[0], outcome(1, RIGHT)]), "one does not say it"
