@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from aggregator.ledger import History, Model, Version
 from aggregator.ledger.folder import FederationFolder
 from shared.architectures import Architecture, architecture_of
+from shared.calibration import UNMEASURED
 from shared.errors import FederationError, WeightsError
 from shared.storage.files import replacing, sha256_of, storage_errors
 from shared.storage.tensor_file import TensorFile, write_tensors
@@ -34,6 +35,13 @@ class ModelFiles:
     architecture
         What the weights belong to.
 
+    Attributes
+    ----------
+    folder, architecture
+        As given.
+    calibration
+        What files of weights say of how sure answers may be.
+
     Raises
     ------
     StorageError
@@ -45,6 +53,7 @@ class ModelFiles:
     def __init__(self, folder: Path, architecture: Architecture) -> None:
         self.folder = folder
         self.architecture = architecture
+        self.calibration = UNMEASURED
 
     def path(self, digest: str) -> Path:
         """Name the file with this digest."""
@@ -77,7 +86,7 @@ class ModelFiles:
         # What a strategy remembers may be the same in two federations.
         named = {version.digest for version in versions}
         if there and first is not None:
-            save_weights(self.folder / _NEW, first, self.architecture)
+            save_weights(self.folder / _NEW, first, self.architecture, self.calibration)
             named = {sha256_of(self.folder / _NEW)}
         if there and not there & named:
             raise FederationError(
@@ -107,9 +116,10 @@ class ModelFiles:
     def add_weights(self, weights: Weights) -> str:
         """Write weights; give the file's digest.
 
-        Its metadata hold architecture and task alone, so equal weights have equal digests.
+        Its metadata hold architecture, task and :attr:`calibration` alone, so equal weights have
+        equal digests.
         """
-        save_weights(self.folder / _NEW, weights, self.architecture)
+        save_weights(self.folder / _NEW, weights, self.architecture, self.calibration)
         return self._named()
 
     def add_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> str:

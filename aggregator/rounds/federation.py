@@ -18,6 +18,7 @@ from aggregator.rounds.synchronous import Closed, Interrupted, Opened, Synchrono
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.settings import strategy_of
 from shared.architectures import architecture_of
+from shared.calibration import load_calibration
 from shared.codecs import make_codec
 from shared.errors import TrainingError, WeightsError
 from shared.randomness import stream
@@ -91,6 +92,7 @@ class Federation:
             self.files.check_ledger(versions, first)
             self.ledger.begin(settings)
             self.current = versions[0] if first is None else self._begin(first)
+            self.files.calibration = load_calibration(self.files.path(self.current.digest))
             self.rounds = self._taken_up()
             self._tidy()
         except BaseException:
@@ -182,10 +184,12 @@ class Federation:
         return self.current
 
     def _first_weights(self) -> Weights:
-        """Give what the first round starts from."""
+        """Give what the first round starts from; its temperature stays until one is measured."""
         if given := self.settings.initial:
-            own = given == Path("starter") and not given.exists()
-            return load_weights(STARTER if own else given, self.architecture)
+            path = STARTER if given == Path("starter") and not given.exists() else given
+            weights = load_weights(path, self.architecture)
+            self.files.calibration = load_calibration(path).inherited()
+            return weights
         return initial_weights(self.architecture, stream(self.settings.seed, "initial weights"))
 
     def _begin(self, first: Weights) -> Version:

@@ -14,6 +14,7 @@ from aggregator.rounds.synchronous import Closed, Opened
 from aggregator.strategies import Update
 from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.settings import SimulationSettings
+from shared.calibration import Calibration, load_calibration
 from shared.errors import FederationError, StorageError, WeightsError
 from shared.randomness import stream
 from shared.storage.files import replacing
@@ -309,6 +310,27 @@ def test_it_begins_with_given_weights(tmp_path: Path) -> None:
     assert Federation(given).current.origin == "initial"
     with pytest.raises(WeightsError):
         Federation(settings(tmp_path / "other", initial=tmp_path / "initial.safetensors"))
+
+
+def test_its_models_keep_the_temperature_of_the_first(tmp_path: Path) -> None:
+    measured = Calibration.measured(np.eye(4, dtype=np.float32), np.arange(4))
+    weights = initial_weights(TINY, stream(0, "initial weights"))
+    save_weights(tmp_path / "initial.safetensors", weights, TINY, measured)
+    given = settings(
+        tmp_path / "state", initial=tmp_path / "initial.safetensors", quorum=4, averaging=0.5
+    )
+    federation = Federation(given)
+    path = federation.files.path(federation.current.digest)
+    # What was measured was another model than those that come of it.
+    assert load_calibration(path) == measured.inherited()
+    kill(federation)
+    federation = Federation(given)  # a later process knows it from the model
+    step = come(federation)
+    assert isinstance(step, Opened)
+    play(federation, step)
+    assert federation.current.average
+    for digest in (federation.current.digest, federation.current.average):
+        assert load_calibration(federation.files.path(digest)) == measured.inherited()
 
 
 def test_models_may_be_scored_on_a_validation_corpus(tmp_path: Path) -> None:
