@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.model import Model
+from edge_client.device.settings import UNSURE_BELOW
 from shared.audio import to_utterance
 from shared.errors import SettingsError
 from shared.features.normalisation import RunningStatistics
@@ -26,10 +27,13 @@ class Recognised:
         The most probable label.
     probabilities
         Of each label of the model's task, by its name, in the task's order; they sum to 1.
+    unsure
+        Whether that of ``label`` is below the recogniser's ``unsure_below``.
     """
 
     label: str
     probabilities: dict[str, float]
+    unsure: bool
 
 
 class Recogniser:
@@ -51,11 +55,17 @@ class Recogniser:
             several labels, before you count on it.
         ``none``
             Not at all: each clip is recognised for itself.
+    unsure_below
+        Answers of a lower probability are unsure.
 
     Attributes
     ----------
     task
         What the model recognises: ``task.names`` are its labels.
+    calibration
+        What probabilities are worth, if it was measured: ``calibration.reliability.below(0.5)``
+        counts the answers below 0.5 to people whom the model had not heard, and how many of them
+        were wrong. ``calibration.reliability`` is ``None`` if it was not.
 
     Raises
     ------
@@ -68,13 +78,19 @@ class Recogniser:
     """
 
     def __init__(
-        self, model: str | Path, *, normalisation: Literal["none", "device"] = "device"
+        self,
+        model: str | Path,
+        *,
+        normalisation: Literal["none", "device"] = "device",
+        unsure_below: float = UNSURE_BELOW,
     ) -> None:
         if normalisation not in ("none", "device"):
             raise SettingsError(
                 f"There is no normalisation {normalisation!r}.", "There are none and device."
             )
         self._model = Model.load(Path(model))
+        self._unsure_below = unsure_below
+        self.calibration = self._model.calibration
         self.task = self._model.architecture.task
         self._front_end = front_end_of(self.task.front_end)
         self._statistics: RunningStatistics | None = None
@@ -112,4 +128,5 @@ class Recogniser:
             self._statistics.update(frames)
         found = self._model.recognise(frames, self._statistics)
         probabilities = dict(zip(self.task.names, found, strict=True))
-        return Recognised(max(probabilities, key=probabilities.__getitem__), probabilities)
+        label = max(probabilities, key=probabilities.__getitem__)
+        return Recognised(label, probabilities, probabilities[label] < self._unsure_below)

@@ -19,11 +19,6 @@ from shared.errors import WeightsError
 from shared.metrics import softmax
 from shared.storage.tensor_file import TensorFile
 
-UNSURE_BELOW: Final = 0.5
-"""Probability below which an answer is called unsure unless a setting says otherwise. Of such
-answers of a calibrated head, five to six in ten were wrong on validation speakers; just above it
-every third was."""
-
 BINS: Final = 10
 """Parts of equal width into which probabilities are divided, from 0 to 1."""
 

@@ -13,7 +13,7 @@ from shared.storage.write_ahead import BUSY_SECONDS
 # What SQLite calls a file that is not as we wrote it; SQLITE_ERROR: another table, or none.
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR")
 
-_BEFORE_TASKS: Final = {"names": "angry,happy,neutral,sad", "front_end": "paper34 1"}
+_BEFORE_TASKS: Final = {"names": "angry,happy,neutral,sad", "front_end": "paper34 1", "unsure": 0}
 """What a damaged file does not say that was not yet brought to a version with these columns."""
 
 

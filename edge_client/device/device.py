@@ -139,15 +139,17 @@ class Device:
         except AudioError:
             return None
         with self._lock:
+            found = self._recognise(frames)
             heard = StoredUtterance(
                 identifier=0,
                 heard_at=self._clock(),
                 seconds=utterance.seconds,
-                probabilities=self._recognise(frames),
+                probabilities=found,
                 names=self.task.names,
                 front_end=str(self.task.front_end),
                 source=source,
                 speaker=self._settings.speaker,
+                unsure=found is not None and max(found) < self._settings.unsure_below,
             )
             heard = self._keep(heard, frames, utterance.samples)
         self._audience.tell(DeviceEvent("heard", heard))
@@ -268,10 +270,9 @@ class Device:
         -------
         dict
             ``state`` (``idle``, ``listening``, ``speaking``, ``waiting`` for the microphone, or
-            ``paused``), ``model`` (``architecture``, ``digest`` and ``personal``, or ``None``),
-            ``level``, ``counts``, ``training`` (how many ``examples`` the personal model was made
-            of; ``None`` if there is none), ``problem`` (lines of sentences, or ``None``), and what
-            was given to :meth:`report`: ``source`` and ``round``.
+            ``paused``), ``level``, ``counts``, ``model`` and ``training`` (see
+            :meth:`Recognising.status`), ``problem`` (lines of sentences, or ``None``), and what was
+            given to :meth:`report`: ``source`` and ``round``.
         """
         with self._lock:
             return {

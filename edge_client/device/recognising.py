@@ -57,6 +57,7 @@ class Recognising:
         self._state = state
         self._task = settings.task
         self._normalises = settings.normalisation != "none"
+        self._unsure_below = settings.unsure_below
         self._audience = audience
         self._lock = threading.RLock()
         self._model, self.left_aside = self._first_model(settings.weights)
@@ -239,10 +240,23 @@ class Recognising:
                 self._model.personal = None
 
     def status(self) -> dict[str, Any]:
-        """Give the parts ``model`` and ``training`` of :meth:`Device.status`."""
+        """Give the parts ``model`` and ``training`` of :meth:`Device.status`.
+
+        The model's ``architecture``, ``digest``, whether it is ``personal``, and ``unsure``; of
+        training how many ``examples`` the personal model was made of. ``None`` where there is none.
+        ``unsure`` says ``below`` which probability its answers are called unsure, how
+        many such ``answers`` were seen when it was calibrated, and how many of them were ``wrong``
+        (in tenths of probability; both ``None`` where it was not measured).
+        """
         with self._lock:
             model, personal = self._model, self._model and self._model.personal
             return {
-                "model": model and model.facts(),
+                "model": model and model.facts() | {"unsure": self._unsure(model)},
                 "training": {"examples": len(personal.voices)} if personal else None,
             }
+
+    def _unsure(self, model: Model) -> dict[str, float | None]:
+        answers = wrong = None
+        if measured := model.calibration.reliability:
+            answers, wrong = measured.below(self._unsure_below)
+        return {"below": self._unsure_below, "answers": answers, "wrong": wrong}

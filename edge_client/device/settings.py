@@ -1,13 +1,18 @@
 """What a device recognises with, and what it keeps."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from shared.environment import Prefix
 from shared.storage.folders import state_folder
 from shared.task_settings import TaskSettings
+
+UNSURE_BELOW: Final = 0.5
+"""Probability below which an answer is called unsure unless a setting says otherwise. Of such
+answers of a calibrated head, more than half were wrong on validation speakers; of those just above
+it, every third."""
 
 Megabytes = Annotated[float, Field(gt=0, le=1_000_000)]
 
@@ -30,6 +35,9 @@ class DeviceSettings(TaskSettings):
     """A voice model (safetensors): what --normalisation voice tells voices from moods by."""
     prior: Path | None = None
     """Statistics to begin with (safetensors), until this device has heard enough of its own."""
+    unsure_below: Annotated[float, Field(ge=0, le=1)] = UNSURE_BELOW
+    """An answer of a lower probability is called unsure, and asked about first. The device says how
+    many such answers of its model were wrong on people it had not heard, if that was measured."""
     speaker: str | None = None
     """Who speaks: kept with each utterance."""
     store_mb: Megabytes = 100.0

@@ -14,6 +14,7 @@ from edge_client.device.damage import readable_rows
 from edge_client.device.database import Database, set_fact
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.stored import (
+    INSERT,
     Stored,
     decode,
     encode,
@@ -384,12 +385,7 @@ class ExampleStore:
 
 
 def _insert(connection: sqlite3.Connection, row: Mapping[str, Any]) -> int:
-    query = (
-        "INSERT INTO examples (heard_at, seconds, source, speaker, probabilities, label, "
-        "discarded, checksum, frames, names, front_end) VALUES (:heard_at, :seconds, :source, "
-        ":speaker, :probabilities, :label, :discarded, :checksum, :frames, :names, :front_end)"
-    )
-    return int(connection.execute(query, row).lastrowid or 0)
+    return int(connection.execute(INSERT, row).lastrowid or 0)
 
 
 def _update(

@@ -15,6 +15,13 @@ from shared.audio import LONGEST
 from shared.frames import Frames, padded_length
 from shared.task import FrontEndShape, Task, labels_of
 
+INSERT: Final = (
+    "INSERT INTO examples (heard_at, seconds, source, speaker, probabilities, label, discarded, "
+    "checksum, frames, names, front_end, unsure) VALUES (:heard_at, :seconds, :source, "
+    ":speaker, :probabilities, :label, :discarded, :checksum, :frames, :names, :front_end, :unsure)"
+)
+"""Puts what :func:`row_of` gives into the store."""
+
 _YEARS: Final = (1970, 9998)
 
 
@@ -69,6 +76,7 @@ def row_of(known: StoredUtterance, data: bytes) -> dict[str, Any]:
         "frames": data,
         "names": ",".join(known.names),
         "front_end": known.front_end,
+        "unsure": int(known.unsure),
     }
 
 
@@ -99,6 +107,7 @@ def recognition_of(row: Mapping[str, Any]) -> StoredUtterance:
         discarded=bool(row["discarded"]),
         source=row["source"],
         speaker=row["speaker"],
+        unsure=bool(row["unsure"]),
     )
 
 

@@ -35,6 +35,8 @@ class StoredUtterance:
         Where it came from.
     speaker
         Whose it is, if that was said.
+    unsure
+        Whether the device called its answer unsure.
     """
 
     identifier: int
@@ -47,6 +49,7 @@ class StoredUtterance:
     discarded: bool = False
     source: Origin = "mic"
     speaker: str | None = None
+    unsure: bool = False
 
     @property
     def predicted(self) -> str | None:
@@ -67,6 +70,7 @@ class StoredUtterance:
             "heard_at": self.heard_at.isoformat(timespec="milliseconds"),
             "seconds": round(self.seconds, 2),
             "emotion": self.predicted,
+            "unsure": self.unsure,
             "probabilities": {name: round(p, 4) for name, p in self.shares.items()} or None,
             "label": self.label,
             "discarded": self.discarded,

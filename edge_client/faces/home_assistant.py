@@ -142,6 +142,7 @@ def state(heard: StoredUtterance) -> dict[str, Any]:
     """Give what is published of an utterance: no sound, no features, no speaker."""
     return {
         "emotion": heard.predicted,
+        "unsure": heard.unsure,
         "confidence": round(max(heard.shares.values()), 4),
         "probabilities": {name: round(p, 4) for name, p in heard.shares.items()},
         "seconds": round(heard.seconds, 2),

@@ -191,6 +191,8 @@ class TerminalView:
             text.append("\n" + ", ".join(words), "dim")
         if facts := status["training"]:
             text.append(f"\nadapted to {facts['examples']} of your answers", "dim")
+        if model:
+            text.append(_meaning(model["unsure"]), "dim")
         return text
 
     def _table(self) -> "Table":
@@ -209,7 +211,7 @@ class TerminalView:
                 f"{row.heard_at.astimezone():%H:%M:%S}",
                 f"{row.seconds:4.1f} s",
                 *(bars or [_likeliest(row)]),
-                row.label or ("not kept" if row.identifier < 0 else ""),
+                row.label or _remark(row),
                 style="bold" if row is chosen else "",
             )
         return table
@@ -243,7 +245,22 @@ def line(heard: StoredUtterance) -> str:
     if heard.probabilities is None:
         return f"{when}  no model yet"
     shares = "".join(f"  {name} {share:.0%}" for name, share in heard.shares.items())
-    return f"{when}  {heard.predicted:8}{shares}"
+    return f"{when}  {heard.predicted:8}{shares}{'  unsure' if heard.unsure else ''}"
+
+
+def _remark(heard: StoredUtterance) -> str:
+    """Say what stands in the place of an answer until there is one."""
+    return "not kept" if heard.identifier < 0 else "unsure" if heard.unsure else ""
+
+
+def _meaning(unsure: dict[str, Any]) -> str:
+    """Say what the device means by unsure, where its model tells."""
+    if not unsure["answers"]:
+        return ""
+    return (
+        f"\nunsure: below {unsure['below']:.0%}. Of {unsure['answers']} such answers to people it "
+        f"had not heard, {unsure['wrong']} were wrong."
+    )
 
 
 def _said_of(changed: StoredUtterance | None) -> str:

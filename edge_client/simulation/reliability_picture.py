@@ -5,8 +5,9 @@ from typing import Final
 
 import numpy as np
 
+from edge_client.device.settings import UNSURE_BELOW
 from edge_client.simulation.pictures import LINE_COLOURS, _axes, _figure, _percent, _save
-from shared.calibration import BINS, UNSURE_BELOW, Reliability
+from shared.calibration import BINS, Reliability
 
 _LEAST: Final = 10
 """Bins of fewer answers are drawn pale: their share is mostly chance."""

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from edge_client.device.settings import UNSURE_BELOW
 from edge_client.simulation.progress import duration
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.study import METRICS
-from shared.calibration import UNSURE_BELOW, Reliability
+from shared.calibration import Reliability
 
 if TYPE_CHECKING:
     from rich.console import Console

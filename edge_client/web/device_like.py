@@ -38,6 +38,10 @@ class StoredUtteranceLike(Protocol):
         """What the person said it is."""
 
     @property
+    def unsure(self) -> bool:
+        """Whether the device called its answer unsure: it is asked about first."""
+
+    @property
     def discarded(self) -> bool:
         """Whether the person threw it away: it is not shown."""
 
@@ -111,9 +115,10 @@ class DeviceLike(Protocol):
 
         The state is one of those that ``static/texts.json`` has a text for; the level is in dBFS;
         the problem is what the person should know, in sentences, or ``None``. The others are
-        ``None`` or: the model's ``architecture``, ``digest``, and whether it is ``personal``; how
-        many ``examples`` were learned from; the round's ``number`` (or ``None``), its ``state``
-        and how many updates were ``accepted``; the source's ``detail`` and ``overruns``.
+        ``None`` or: the model's ``architecture``, ``digest``, whether it is ``personal``, and what
+        ``unsure`` means (``below``, ``answers``, ``wrong``); how many ``examples`` were learned
+        from; the round's ``number`` (or ``None``), its ``state`` and how many updates were
+        ``accepted``; the source's ``detail`` and ``overruns``.
         """
 
     def subscribe(self, callback: Callable[..., None], /) -> Callable[[], object]:

@@ -121,6 +121,7 @@ class Feed:
                     "predicted": each.predicted,
                     "probabilities": [each.shares.get(name) for name in device.task.names],
                     "label": each.label,
+                    "unsure": each.unsure,
                     "discarded": each.discarded,
                     "sound": device.sound(each.identifier) is not None,
                 }

@@ -19,6 +19,7 @@ from shared.errors import AudioError, SettingsError, WeightsError
 from shared.front_ends import MFCC40
 from shared.task import DEFAULT_TASK, Task, labels_of
 from shared.weights import initial_weights, save_weights
+from tests.edge_client.device.calibrated import CALIBRATION, CONV, calibrated, weights
 from tests.edge_client.device.heard import utterance
 
 EIGHT = Task(
@@ -121,3 +122,17 @@ def test_the_package_is_imported_without_numpy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "True\n"
+
+
+def test_it_is_as_sure_as_was_measured(clips: list[Path], tmp_path: Path) -> None:
+    path = calibrated(tmp_path)
+    recogniser = Recogniser(path, unsure_below=1.0)
+    found = recogniser.recognise(clips[1])
+    assert (found.unsure, recogniser.calibration) == (True, CALIBRATION)
+    assert max(found.probabilities, key=found.probabilities.__getitem__) == found.label
+    assert not Recogniser(path, unsure_below=0).recognise(clips[1]).unsure
+    save_weights(tmp_path / "raw.safetensors", weights(), CONV)
+    raw = Recogniser(tmp_path / "raw.safetensors").recognise(clips[1])
+    cooler = np.log(list(raw.probabilities.values())) / CALIBRATION.temperature
+    expected = np.exp(cooler) / np.exp(cooler).sum()
+    np.testing.assert_allclose(list(found.probabilities.values()), expected, rtol=1e-4)

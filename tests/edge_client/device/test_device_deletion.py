@@ -100,10 +100,12 @@ def test_a_fit_under_way_is_not_used_after_a_deletion(
 
     class Slow:
         @staticmethod
-        def fit(examples: Examples, logits: NDArray[np.float32]) -> PersonalModel:
+        def fit(
+            examples: Examples, logits: NDArray[np.float32], temperature: float | None
+        ) -> PersonalModel:
             fitting.set()
             assert deleted.wait(BOUND)
-            fitted.append(PersonalModel.fit(examples, logits))
+            fitted.append(PersonalModel.fit(examples, logits, temperature))
             return fitted[-1]
 
     monkeypatch.setattr(personalising, "PersonalModel", Slow)

@@ -1,6 +1,7 @@
 """What Home Assistant is told, through a real broker."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,15 @@ def test_the_labels_of_another_task_are_the_options() -> None:
 
 def test_no_more_is_published_than_what_was_recognised() -> None:
     published = state(recognised())
-    assert published.keys() == {"emotion", "confidence", "probabilities", "seconds", "heard_at"}
+    told = {"emotion", "unsure", "confidence", "probabilities", "seconds", "heard_at"}
+    assert published.keys() == told
     assert (published["emotion"], published["confidence"]) == ("happy", 0.6)
+
+
+def test_an_unsure_answer_is_called_so_beside_its_label() -> None:
+    assert state(recognised())["unsure"] is False
+    published = state(replace(recognised(), unsure=True))
+    assert (published["emotion"], published["unsure"]) == ("happy", True)
 
 
 def onlooker(broker: Mosquitto, name: str, messages: dict[str, bytes]) -> Connection:

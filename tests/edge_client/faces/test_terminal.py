@@ -19,7 +19,8 @@ from shared.architectures import architecture_of
 from shared.errors import StorageError
 from shared.task import DEFAULT_TASK
 from shared.weights import digest, initial_weights
-from tests.edge_client.device.heard import frames, recognised, utterance
+from tests.edge_client.device.calibrated import calibrated
+from tests.edge_client.device.heard import frames, hear, recognised, utterance
 
 CONV = architecture_of("conv", DEFAULT_TASK)
 
@@ -50,6 +51,23 @@ def press(view: TerminalView, *keys: str) -> str:
     for key in keys:
         view.press(key)
     return shown(view)
+
+
+def test_an_unsure_answer_is_called_so_until_there_is_another(tmp_path: Path) -> None:
+    settings = DeviceSettings(state=tmp_path / "state", weights=calibrated(tmp_path))
+    with Device(settings.model_copy(update={"unsure_below": 1.0})) as device:
+        heard = hear(device)
+        assert heard.predicted
+        assert line(heard).endswith("  unsure")
+        view = following(device)
+        seen = shown(view)
+        assert seen.count("unsure") == 2
+        assert "unsure: below 100%. Of 8 such answers to people it had not heard, 2 were" in seen
+        seen = press(view, "h")
+        assert seen.count("unsure") == 1
+    with Device(DeviceSettings(state=tmp_path / "other")) as device:
+        assert "unsure" not in shown(following(device))
+        assert not line(hear(device)).endswith("unsure")
 
 
 def test_each_key_does_what_the_last_line_says(device: Device) -> None:

@@ -23,6 +23,7 @@ class Heard:
     shares: dict[str, float]
     label: str | None = None
     discarded: bool = False
+    unsure: bool = False
 
     @property
     def predicted(self) -> str | None:
@@ -55,15 +56,15 @@ class StandIn:
         at: datetime | None = None,
         sound: bool = True,
         kept: bool = True,
+        unsure: bool = False,
     ) -> int:
         assert not self.paused
         with self._lock:
             number = len(self._heard) + 1
             number = number if kept else -number
             at = at or datetime.now(UTC)
-            self._heard[number] = Heard(
-                number, at, seconds, dict(zip(self.task.names, probabilities, strict=False))
-            )
+            shares = dict(zip(self.task.names, probabilities, strict=False))
+            self._heard[number] = Heard(number, at, seconds, shares, unsure=unsure)
             if sound:
                 times = np.arange(int(seconds * RATE)) / RATE
                 self._sounds[number] = np.sin(2 * np.pi * 440 * times).astype(np.float32)
