@@ -1,6 +1,8 @@
 // What the page shows, and what its buttons and keys do.
 import { play, stop } from "./sounds.js";
 import { listen, order } from "./listen.js";
+import { describe } from "./facts.js";
+import { asked, following, isOpen, NEWEST } from "./questions.js";
 import { ago, make, say, select as $ } from "./pieces.js";
 
 // Whoever reaches for a button just as a new utterance takes the old one's place means the old one.
@@ -18,7 +20,8 @@ const decimals = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
 const dates = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", timeZone: "UTC" });
 
 let state = { labels: [], recent: [], counts: {}, weeks: [], name: "", status: {}, paused: false };
-let chosen = null; // the utterance that its user went back to; null follows the newest
+let chosen = null; // the utterance that its user went back to, or NEWEST; null: what the page asks
+let answered = null; // the utterance that was answered last, and the newest at that time
 let shown = null; // the utterance on the card
 let playing = null;
 let clockOffset = 0; // a device without a battery may have another idea of the time
@@ -111,11 +114,11 @@ function showLabels() {
 function show() {
   const newest = state.recent[0];
   const before = shown;
-  shown = state.recent.find(({ id }) => id === chosen) ?? newest;
+  shown = asked(state.recent, chosen, answered);
   $("#card").hidden = $("#list").hidden = !shown;
   $("#empty").hidden = Boolean(shown);
   $("#empty").textContent = state.paused ? texts.empty_paused : texts.empty;
-  if (shown) showCard(newest);
+  if (shown) showCard();
   if (before && shown && before.id !== shown.id && shown.id !== chosen) settle();
   showList();
   showDevice();
@@ -131,10 +134,11 @@ function settle() {
 
 function question(utterance) {
   if (!isKept(utterance)) return texts.not_kept;
+  if (utterance.unsure) return texts.ask_unsure;
   return utterance.predicted ? texts.ask : texts.ask_without_model;
 }
 
-function showCard(newest) {
+function showCard() {
   const { predicted } = shown;
   const settled = shown.label ?? predicted;
   const answer = answerTo(shown);
@@ -156,8 +160,10 @@ function showCard(newest) {
   $("#discard").disabled = !isKept(shown);
   $("#replay").disabled = !shown.sound;
   $("#replay span").textContent = playing === shown.id ? texts.playing : texts.replay;
-  $("#newest").hidden = shown.id === newest.id;
-  $("#newest").textContent = `↑ ${newest.label ? texts.newest : say(texts.newest_is, { label: word(newest.predicted) })}`;
+  const next = following(state.recent, shown);
+  const text = isOpen(next) ? texts.unsure_is : next.label ? texts.newest : texts.newest_is;
+  $("#newest").hidden = shown.id === next.id;
+  $("#newest").textContent = `↑ ${say(text, { label: word(next.predicted) })}`;
 }
 
 const items = new Map();
@@ -177,14 +183,14 @@ function showList() {
     draw(drawing, settled);
     name.textContent = word(settled);
     share.textContent = settled === predicted ? percent(utterance, predicted) : "";
-    answer.textContent = utterance.label ? "✓" : "";
+    answer.textContent = utterance.label ? "✓" : utterance.unsure ? "?" : "";
     time.textContent = age(utterance);
     button.setAttribute("aria-current", utterance === shown);
     button.ariaLabel = say(texts.earlier_item, {
       label: word(predicted),
       percent: percent(utterance, predicted),
       time: age(utterance),
-      answer: answerTo(utterance) || (isKept(utterance) ? texts.unanswered : texts.not_kept),
+      answer: answerTo(utterance) || texts[!isKept(utterance) ? "not_kept" : utterance.unsure ? "unsure" : "unanswered"],
     });
   }
   const focused = document.activeElement;
@@ -193,26 +199,12 @@ function showList() {
   if (list.contains(focused)) focused.focus();
 }
 
-const parts = {
-  source: ({ detail, overruns }) => [detail, overruns && say(texts.overruns, { overruns })],
-  // Enough of a digest to tell it from others.
-  model: ({ architecture, digest, personal }) => [architecture, digest.slice(0, 8), personal && texts.personal],
-  training: ({ examples }) => [say(texts.learned, { examples: decimals.format(examples) })],
-  round: ({ number, state, accepted }) => [
-    number && say(texts.round_number, { number: decimals.format(number) }),
-    texts.round_states[state] ?? state,
-    accepted && say(texts.accepted, { accepted: decimals.format(accepted) }),
-  ],
-};
-
-const describe = (name, facts) => (facts ? parts[name](facts).filter(Boolean).join(" · ") : texts.none);
-
 function showDevice() {
   for (const { name, count } of tiles) count.textContent = decimals.format(state.counts[name] ?? 0);
   const known = Object.entries(texts.status).filter(([name]) => name in state.status && (state.status[name] || name !== "source"));
   $("#status").replaceChildren(...known.flatMap(([name, title]) => [
     make("dt", { textContent: title }),
-    make("dd", { textContent: describe(name, state.status[name]) }),
+    make("dd", { textContent: describe(name, state.status[name], texts, { decimals, percents }) }),
   ]));
   document.body.dataset.state = away ? "away" : state.status.state;
   $("#state").textContent = texts.states[away ? "away" : state.status.state] ?? state.status.state;
@@ -255,7 +247,12 @@ function toast(text, undoable = true) {
 async function want(name, content, done) {
   const { problem, id } = await order(name, content);
   if (problem || !troubled) notify(problem);
-  if (!problem && done) toast(done, ["confirm", "correct", "discard"].includes(name));
+  const isAnswer = ["confirm", "correct", "discard"].includes(name);
+  if (!problem && isAnswer) {
+    answered = { id: content.id, newest: state.recent[0]?.id };
+    if (chosen === NEWEST) chosen = null;
+  }
+  if (!problem && done) toast(done, isAnswer);
   return id;
 }
 
@@ -294,10 +291,16 @@ async function replay() {
 }
 
 function choose(id, scroll) {
-  chosen = id === state.recent[0]?.id ? null : id;
+  chosen = id === state.recent[0]?.id ? NEWEST : id;
   show();
   const hidden = $("header").getBoundingClientRect().bottom - $("#card").getBoundingClientRect().top;
   if (scroll && hidden > 0) $("#card").scrollIntoView();
+}
+
+function goOn() {
+  const next = following(state.recent, shown);
+  choose(next.id);
+  if (isOpen(next)) chosen = answered = null; // and after it the next one
 }
 
 function step(by) {
@@ -318,7 +321,7 @@ const clicks = {
   "#discard": discard,
   "#undo": undo,
   "#toast button": undo,
-  "#newest": () => choose(state.recent[0]?.id),
+  "#newest": goOn,
   "#delete": () => $("#sure").showModal(),
   "#no": () => $("#sure").close(),
   "#yes": forget,
@@ -326,7 +329,7 @@ const clicks = {
 for (const [selector, action] of Object.entries(clicks)) $(selector).addEventListener("click", action);
 
 let answers = {};
-const keys = { u: undo, r: replay, p: pause, n: clicks["#newest"], j: () => step(1), k: () => step(-1) };
+const keys = { u: undo, r: replay, p: pause, n: () => choose(state.recent[0]?.id), j: () => step(1), k: () => step(-1) };
 
 document.addEventListener("keydown", (event) => {
   if (!$("#keys-on").checked) return;
@@ -355,7 +358,8 @@ const told = {
     if (newest && before && newest.id !== before.id && !newest.label) {
       const { predicted } = newest;
       const values = { label: word(predicted), percent: percent(newest, predicted) };
-      $("#spoken").textContent = say(predicted === null ? texts.heard_without_model : texts.heard, values);
+      const heard = newest.unsure ? texts.heard_unsure : texts.heard;
+      $("#spoken").textContent = say(predicted === null ? texts.heard_without_model : heard, values);
     }
   },
   level({ level, now }) {

@@ -135,6 +135,8 @@ def test_every_text_is_used_and_every_used_text_is_there() -> None:
         for place, name in (
             (folder, "page.html"),
             (folder, "page.js"),
+            (folder, "facts.js"),
+            (folder, "questions.js"),
             (folder, "sounds.js"),
             (common, "refused.html"),
             (common, "listen.js"),
