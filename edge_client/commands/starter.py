@@ -48,7 +48,8 @@ def starter(
 
     Example: edge-client starter --corpus emodb=PATH --output starter.safetensors
     """
-    from edge_client.learning.starter import make_starter, recalls_on, speakers_of
+    from edge_client.device.settings import UNSURE_BELOW
+    from edge_client.learning.starter import make_starter, reached_on, speakers_of
     from shared.corpora import load_corpus
     from shared.features.prior import Prior, save_prior
     from shared.features.voice_file import save_voice
@@ -65,7 +66,7 @@ def starter(
                 "Test it on other people.",
             )
     made = make_starter(corpora, task, settings.normalisation)
-    reached = {own.info.title: recalls_on(made, own) for own in tests}
+    reached = {own.info.title: reached_on(made, own) for own in tests}
     begun = made.begun
     if isinstance(begun, Prior):
         beside = output.with_suffix(".prior.safetensors")
@@ -73,16 +74,24 @@ def starter(
     else:
         beside = output.with_suffix(".voice.safetensors")
         save_voice(beside, begun, task)
-    save_weights(output, made.weights, made.architecture)
+    save_weights(output, made.weights, made.architecture, made.calibration)
     for own in corpora:
         typer.echo(
             f"{own.info.title}: {len(own.labelled)} clips of {len(own.speakers)} speakers; "
             f"licence: {own.info.licence}"
         )
     left = f"; {made.skipped} clips could not be used" if made.skipped else ""
-    for title, uars in reached.items():
-        known = ", ".join(f"{uar:.3f} with {name}" for name, uar in uars.items())
+    for title, by_known in reached.items():
+        known = ", ".join(f"{uar:.3f} with {name}" for name, (uar, _) in by_known.items())
         typer.echo(f"{title}: UAR {known} of a speaker's moods known.")
+        known = ", ".join(f"{error:.3f} with {name}" for name, (_, error) in by_known.items())
+        typer.echo(f"{title}: calibration error {known}.")
+    if measured := made.calibration.reliability:
+        answers, wrong = measured.below(UNSURE_BELOW)
+        typer.echo(
+            f"Speakers left out in turn: calibration error {measured.error:.3f}; of {answers} "
+            f"answers below {UNSURE_BELOW:.0%} {wrong} were wrong."
+        )
     typer.echo(f"The starter is {output}, what its statistics begin with {beside}{left}.")
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edge_client.learning.softmax_regression import fit_softmax
 from edge_client.learning.voice_fitting import fit_voice
 from shared.architectures import Architecture, architecture_of
+from shared.calibration import UNMEASURED, Calibration, Reliability
 from shared.corpora import Corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import ClipFeatures, extract_features
@@ -30,6 +31,10 @@ PRIOR_COUNT: Final = 4
 what it has heard as much."""
 
 
+PARTS: Final = 4
+"""Parts of the speakers that are left out in turn, to measure how sure the head may be."""
+
+
 @dataclass(frozen=True)
 class Starter:
     """What a device can begin with.
@@ -40,6 +45,9 @@ class Starter:
         Of the head.
     begun
         What a device's statistics begin with: a voice model, or a prior.
+    calibration
+        How sure its answers may be, measured on speakers of these corpora who were left out in
+        turn. In another language or room it is right less often than it is sure.
     skipped
         How many clips could not be used.
     """
@@ -47,6 +55,7 @@ class Starter:
     weights: Weights
     architecture: Architecture
     begun: Start
+    calibration: Calibration
     skipped: int
 
 
@@ -88,17 +97,60 @@ def make_starter(
     ]
     raw, speakers = _joined(found, task)
     _check(raw, speakers, task)
+    architecture = architecture_of("head", task)
+    weights, begun = _fit(raw, speakers, front_end, architecture, how)
+    calibration = _calibrated(raw, speakers, front_end, architecture, how)
+    skipped = sum(len(features.skipped) for _, features in found)
+    return Starter(weights, architecture, begun, calibration, skipped)
+
+
+def _fit(
+    raw: Examples,
+    speakers: NDArray[np.str_],
+    front_end: FrontEnd,
+    architecture: Architecture,
+    how: Normalisation,
+) -> tuple[Weights, Start]:
+    """Fit a head and what statistics begin with."""
+    labels = len(architecture.task.labels)
     begun: Start
     if how == "voice":
-        begun = fit_voice(raw.features[:, 0], raw.labels, speakers, len(task.labels))
+        begun = fit_voice(raw.features[:, 0], raw.labels, speakers, labels)
         examples = normalised_by_owner(raw, speakers, front_end, begun=begun)
     else:
         vectors = raw.features[:, 0].astype(np.float64)
         begun = Prior(vectors.mean(axis=0), vectors.std(axis=0), PRIOR_COUNT)
         examples = _as_devices_hear(raw, speakers, front_end, begun)
-    weights = fit_softmax(examples.features[:, 0], examples.labels, len(task.labels))
-    skipped = sum(len(features.skipped) for _, features in found)
-    return Starter(weights, architecture_of("head", task), begun, skipped)
+    return fit_softmax(examples.features[:, 0], examples.labels, labels), begun
+
+
+def _calibrated(
+    raw: Examples,
+    speakers: NDArray[np.str_],
+    front_end: FrontEnd,
+    architecture: Architecture,
+    how: Normalisation,
+) -> Calibration:
+    """Measure how sure a head may be: each part of the speakers by one that has not heard them.
+
+    On devices that know all, one or none of their moods alike: nobody knows which there will be.
+    """
+    logits, labels = [], []
+    names = np.unique(speakers)
+    for part in np.array_split(names, min(PARTS, len(names))):
+        out = np.isin(speakers, part)
+        rest, left_out = (raw.take(np.flatnonzero(some)) for some in (~out, out))
+        try:
+            _check(rest, speakers[~out], architecture.task)
+            weights, begun = _fit(rest, speakers[~out], front_end, architecture, how)
+        except CorpusError:  # too little is left without these speakers
+            continue
+        found = _by_known(weights, architecture, begun, left_out, speakers[out])
+        logits += list(found.values())
+        labels += [left_out.labels] * len(found)
+    if not logits:
+        return UNMEASURED
+    return Calibration.measured(np.concatenate(logits), np.concatenate(labels))
 
 
 def speakers_of(corpora: Sequence[Corpus]) -> set[tuple[str, str]]:
@@ -121,14 +173,16 @@ def _check(raw: Examples, speakers: NDArray[np.str_], task: Task) -> None:
         )
 
 
-def recalls_on(starter: Starter, corpus: Corpus, *, progress: bool = True) -> dict[str, float]:
+def reached_on(
+    starter: Starter, corpus: Corpus, *, progress: bool = True
+) -> dict[str, tuple[float, float]]:
     """Test a starter on the speakers of another corpus, each with a device of their own.
 
     Returns
     -------
-    dict of str to float
-        UAR where the device has heard ``all`` of a speaker's clips, those of ``one`` label, or
-        ``none`` but the clip itself.
+    dict of str to (float, float)
+        UAR and expected calibration error where the device has heard ``all`` of a speaker's clips,
+        those of ``one`` label, or ``none`` but the clip itself.
 
     Raises
     ------
@@ -141,18 +195,35 @@ def recalls_on(starter: Starter, corpus: Corpus, *, progress: bool = True) -> di
     raw, speakers = _joined([(corpus.name, features)], task)
     if missing := [n for place, n in enumerate(task.names) if place not in raw.labels]:
         raise CorpusError(f"{corpus.info.title} has no clip that is {missing[0]}, to test on.")
+    found = {}
+    for known, logits in _by_known(
+        starter.weights, starter.architecture, starter.begun, raw, speakers
+    ).items():
+        counts = confusion(raw.labels, predicted(logits), len(task.names))
+        relied = Reliability.of(starter.calibration.probabilities(logits), raw.labels)
+        found[known] = Scores.from_confusion(counts, task.names).uar, relied.error
+    return found
+
+
+def _by_known(
+    weights: Weights,
+    architecture: Architecture,
+    begun: Start,
+    raw: Examples,
+    speakers: NDArray[np.str_],
+) -> dict[str, NDArray[np.float32]]:
+    """Compute the logits on devices that know all, one or none of their user's moods."""
     owners = {
         "all": speakers,
         "one": _one_mood_each(raw, speakers),
         "none": np.arange(len(raw)).astype(np.str_),
     }
-    kernel, bias = split(starter.weights, starter.architecture).values()
+    kernel, bias = split(weights, architecture).values()
+    front_end = front_end_of(architecture.task.front_end)
     found = {}
     for known, devices in owners.items():
-        heard = normalised_by_owner(raw, devices, front_end, begun=starter.begun)
-        guesses = predicted(heard.features[:, 0] @ kernel + bias)
-        counts = confusion(raw.labels, guesses, len(task.names))
-        found[known] = Scores.from_confusion(counts, task.names).uar
+        heard = normalised_by_owner(raw, devices, front_end, begun=begun)
+        found[known] = heard.features[:, 0] @ kernel + bias
     return found
 
 

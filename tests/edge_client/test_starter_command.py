@@ -14,6 +14,7 @@ from edge_client.commands.starter import starter
 from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
 from shared.audio import RATE
+from shared.calibration import UNMEASURED, load_calibration
 from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import extract_features
@@ -127,6 +128,36 @@ def test_it_is_tested_on_other_speakers(tmp_path: Path) -> None:
     found = re.search(r"UAR (\S+) with all, (\S+) with one, (\S+) with none", line)
     assert found
     assert 0.9 < float(found[1]) <= 1
+
+
+def test_it_is_calibrated_on_speakers_who_were_left_out(made: Path, tmp_path: Path) -> None:
+    measured = load_calibration(made)
+    assert measured.temperature is not None
+    assert measured.reliability is not None
+    assert sum(measured.reliability.answers) == 3 * 336, "devices know all, one or no mood"
+    assert measured.reliability.error < 0.1
+    clips = others(tmp_path / "clips")
+    output = tmp_path / "small.safetensors"
+    result = run("--corpus", f"manifest={clips}", "--output", output, "--test", "synthetic")
+    assert result.exit_code == 0, result.output
+    line = r"calibration error (\S+) with all, (\S+) with one, (\S+) with none\."
+    assert re.search(line, result.stdout)
+    line = r"Speakers left out in turn: calibration error 0\.\d+; of \d+ answers below 50% \d+ were"
+    assert re.search(line, result.stdout)
+
+
+def test_where_no_speaker_can_be_left_out_nothing_is_said_of_how_sure_it_is(tmp_path: Path) -> None:
+    clips = others(tmp_path / "clips")
+    for label in ("angry", "sad"):  # one speaker each
+        speakers = sorted((clips / label).iterdir())
+        del speakers[label == "sad"]
+        for speaker in speakers:
+            shutil.rmtree(speaker)
+    output = tmp_path / "small.safetensors"
+    result = run("--corpus", f"manifest={clips}", "--output", output)
+    assert result.exit_code == 0, result.output
+    assert "left out" not in result.stdout
+    assert load_calibration(output) == UNMEASURED
 
 
 def test_the_same_corpora_give_the_same_bits(made: Path, tmp_path: Path) -> None:
