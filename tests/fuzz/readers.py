@@ -16,6 +16,7 @@ from edge_client.device import archive
 from edge_client.device.stored import Stored
 from shared.architectures import architecture_of
 from shared.audio import read_clip
+from shared.calibration import load_calibration
 from shared.codecs import CODECS, make_codec
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import (
@@ -31,6 +32,7 @@ from shared.protocol.part_file import PartFile, record_of
 from shared.task import DEFAULT_TASK
 from shared.update_file import UpdateFile, encode_update
 from shared.weights import load_weights, save_weights
+from tests.edge_client.device.calibrated import CALIBRATION
 from tests.edge_client.device.heard import frames, recognised
 from tests.fuzz import strangers
 from tests.shared.codecs.models import SMALL, update
@@ -132,6 +134,7 @@ def read_model(data: bytes) -> None:
     """Read a model's file: of an architecture that is known, or of the one that it names."""
     path = _written(data[1:])
     if data[:1] == b"\0":
+        load_calibration(path)
         assert load_weights(path, SMALL).shape == (SMALL.parameters,)
     else:
         load_weights(path)
@@ -143,7 +146,12 @@ def model_inputs() -> list[bytes]:
     save_weights(path, update(SMALL), SMALL)
     small = path.read_bytes()
     save_weights(path, np.zeros(tdnn.parameters, np.float32), tdnn)
-    return [b"\0" + small, b"\1" + small, b"\1" + path.read_bytes()[:4096]]
+    save_weights(path.with_name("calibrated"), update(SMALL), SMALL, CALIBRATION)
+    calibrated = path.with_name("calibrated").read_bytes()
+    return [
+        *(b"\0" + small, b"\1" + small, b"\0" + calibrated),
+        b"\1" + path.read_bytes()[:4096],
+    ]
 
 
 def read_archive(data: bytes) -> None:
