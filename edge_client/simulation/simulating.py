@@ -18,6 +18,7 @@ from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Planned, execute
 from shared.architectures import Architecture
+from shared.calibration import Calibration, load_calibration
 from shared.codecs import CODECS, Codec
 from shared.command import progress_console
 from shared.errors import RunError, SettingsError
@@ -55,6 +56,9 @@ class SimulationResult:
         The chosen model's, shape ``(architecture.parameters,)``, float32.
     architecture
         Which model that is.
+    calibration
+        How sure its answers may be: its temperature, and how often answers were right on the
+        validation speakers, by their probability.
     document
         All that ``result.json`` holds: times, bytes, memory, versions, clips that were skipped.
     """
@@ -65,6 +69,7 @@ class SimulationResult:
     history: dict[str, NDArray[np.float64]]
     weights: Weights
     architecture: Architecture
+    calibration: Calibration
     document: dict[str, Any]
 
     @property
@@ -80,7 +85,7 @@ class SimulationResult:
         StorageError
             If it cannot be written.
         """
-        save_weights(Path(path), self.weights, self.architecture)
+        save_weights(Path(path), self.weights, self.architecture, self.calibration)
 
     @classmethod
     def read(cls, folder: str | Path) -> Self:
@@ -109,8 +114,13 @@ class SimulationResult:
             raise RunError(
                 f"The result in {folder} is damaged ({error}).", "Make the run again."
             ) from error
-        weights = load_weights(files.model, architecture)
-        return cls(settings, scores, confusion, history, weights, architecture, document)
+        weights, calibration = (
+            load_weights(files.model, architecture),
+            load_calibration(files.model),
+        )
+        return cls(
+            settings, scores, confusion, history, weights, architecture, calibration, document
+        )
 
 
 def simulate(

@@ -20,6 +20,7 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture
+from shared.calibration import load_calibration
 from shared.codecs import CODECS
 from shared.codecs.float32 import Float32
 from shared.errors import ChorusError, RunError, SettingsError
@@ -118,6 +119,8 @@ def test_without_a_folder_nothing_is_left_and_the_result_is_the_same(
     assert capfd.readouterr() == ("", "")
     result.save_model(tmp_path / "saved.safetensors")
     assert np.array_equal(load_weights(tmp_path / "saved.safetensors")[0], result.weights)
+    assert result.calibration.reliability is not None
+    assert load_calibration(tmp_path / "saved.safetensors") == result.calibration
 
 
 def test_progress_is_shown_where_it_is_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
