@@ -11,8 +11,8 @@ from shared.task_settings import TaskSettings
 
 UNSURE_BELOW: Final = 0.5
 """Probability below which an answer is called unsure unless a setting says otherwise. Of such
-answers of a calibrated head, more than half were wrong on validation speakers; of those just above
-it, every third."""
+answers of a calibrated head, 34 of 63 were wrong on validation speakers; of those just above it,
+35 of 103."""
 
 Megabytes = Annotated[float, Field(gt=0, le=1_000_000)]
 
