@@ -42,5 +42,10 @@ def mean_training_loss(updates: Sequence[UpdateRecord]) -> float | None:
 
 
 def scores_of(counts: Counts | None, names: Sequence[str]) -> Scores | None:
-    """Score counts, if there are any."""
-    return None if counts is None else Scores.from_confusion(np.array(counts, np.int64), names)
+    """Score counts; ``None`` if there are none, or none of a label.
+
+    A mean over the labels that happen to be there would be taken for one over all.
+    """
+    if counts is None or not all(map(any, counts)):
+        return None
+    return Scores.from_confusion(np.array(counts, np.int64), names)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_client.federation.client_state import ClientState
 from edge_client.learning.client_round import Assignment, client_round
@@ -183,15 +184,32 @@ def hold_out(examples: Examples, share: float) -> tuple[Examples, Examples]:
     """Divide examples into those to train on and those to score with.
 
     Which is which follows from each example's key alone, so that one which was trained on is not
-    used to score when others come or go. What no person has labelled is only trained on.
+    used to score when others come or go. What no person has labelled is only trained on. Where
+    nothing comes or goes, as in a folder of clips, each label has its share held out.
     """
     everything = np.arange(len(examples))
     keys = everything if examples.keys is None else examples.keys
     person = keys >= 0
     if not share or person.sum() < FEWEST_HELD_OUT:
         return examples, examples.take(everything[:0])
-    held_out = person & np.array([_fraction(key) < share for key in keys.tolist()])
+    fractions = np.array([_fraction(key) for key in keys.tolist()])
+    if examples.keys is None:
+        held_out = _lowest_of_each(fractions, examples.labels, share)
+    else:
+        held_out = person & (fractions < share)
     return examples.take(everything[~held_out]), examples.take(everything[held_out])
+
+
+def _lowest_of_each(
+    fractions: NDArray[np.float64], labels: NDArray[np.int32], share: float
+) -> NDArray[np.bool_]:
+    """Choose a share of each label's examples: those with the lowest fractions."""
+    chosen = np.zeros(len(labels), np.bool_)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        lowest = own[np.argsort(fractions[own])]
+        chosen[lowest[: int(share * len(own) + 0.5)]] = True
+    return chosen
 
 
 def _fraction(key: int) -> float:

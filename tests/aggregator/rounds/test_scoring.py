@@ -34,6 +34,10 @@ def test_counts_are_added_but_for_those_that_claim_too_many() -> None:
 def test_who_tells_nothing_is_not_scored() -> None:
     assert summed_confusion([told(), told(confusion=[[0] * 4] * 4)], 100) is None
     assert scores_of(None, DEFAULT_TASK.names) is None
+    without_sad = [[3, 1, 0, 0], [0, 4, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
+    assert scores_of(without_sad, DEFAULT_TASK.names) is None, "a mean of three is none of four"
+    without_sad[3][0] = 1
+    assert scores_of(without_sad, DEFAULT_TASK.names) is not None
     assert mean_training_loss([told()]) is None
 
 

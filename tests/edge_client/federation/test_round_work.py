@@ -63,6 +63,25 @@ def test_about_the_share_that_was_asked_for_is_held_out() -> None:
     assert 150 < len(held_out) < 250
 
 
+@given(
+    counts=st.lists(st.integers(3, 30), min_size=2, max_size=6), share=st.sampled_from([0.2, 0.5])
+)
+def test_of_a_sorted_folder_each_label_has_its_share_held_out(
+    counts: list[int], share: float
+) -> None:
+    labels = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    plain = examples(len(labels), 0)
+    trained, held_out = hold_out(Examples(plain.features, plain.frames, labels), share)
+    if len(labels) < FEWEST_HELD_OUT:
+        assert not len(held_out)
+        return
+    for label, count in enumerate(counts):
+        held = (held_out.labels == label).sum()
+        assert held == pytest.approx(share * count, abs=0.5)
+        assert held > 0
+        assert (trained.labels == label).sum() == count - held
+
+
 # What the aggregator asks for
 
 
