@@ -71,8 +71,14 @@ class Runtime:
 _FINDING: Final = Lock()
 
 
-def find_runtime() -> Runtime:
-    """Import the runtime that is installed, and say on standard error which it is.
+def find_runtime(*, said: bool = True) -> Runtime:
+    """Import the runtime that is installed.
+
+    Parameters
+    ----------
+    said
+        Whether to say on standard error which it is, the first time: where results are compared
+        that depend on it, not wherever an utterance is recognised.
 
     Raises
     ------
@@ -81,7 +87,15 @@ def find_runtime() -> Runtime:
     """
     # One thread at a time: a cache would let two look, and mix up how libraries are opened.
     with _FINDING:
-        return _found()
+        runtime = _found()
+        if said:
+            _say(f"TFLite runtime: {runtime.name} {runtime.version}")
+        return runtime
+
+
+@cache
+def _say(which: str) -> None:
+    sys.stderr.write(f"{which}\n")
 
 
 @cache
@@ -95,9 +109,7 @@ def _found() -> Runtime:
         except ImportError as error:
             raise MissingPartError(f"{name} does not load: {error}.", _advice()) from error
         else:
-            runtime = Runtime(name, importlib.metadata.version(name), interpreter)
-            sys.stderr.write(f"TFLite runtime: {runtime.name} {runtime.version}\n")
-            return runtime
+            return Runtime(name, importlib.metadata.version(name), interpreter)
     raise MissingPartError("No TFLite runtime is installed.", _advice())
 
 
@@ -168,7 +180,7 @@ class Session:
     def __init__(
         self, content: bytes, signature: str, threads: int, *, delegates: bool | None = None
     ) -> None:
-        runtime = find_runtime()
+        runtime = find_runtime(said=False)
         delegates = runtime.delegates if delegates is None else delegates
         resolvers = runtime.interpreter.OpResolverType
         interpreter = runtime.interpreter.Interpreter(

@@ -84,8 +84,11 @@ def parse_pool(layers: int, pool: str | None) -> tuple[int, ...]:
     """
     if pool is None:
         return tuple(range(max(1, layers - 1), layers + 1))
+    numbers = pool.split(",")
+    if not all(number.strip().isdecimal() for number in numbers):
+        raise SettingsError(f"--pool cannot be {pool!r}: give numbers of layers, such as 1,2.")
     try:
-        found = tuple(map(int, pool.split(",")))
+        found = tuple(map(int, numbers))
         check_pool(found)
     except ValueError as error:
         raise SettingsError(f"--pool cannot be {pool!r}: {error}.") from error

@@ -6,7 +6,7 @@ import re
 import socket
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.topics import Name, aggregator_name
@@ -14,7 +14,13 @@ from shared.round_settings import MOST_ROUNDS
 from shared.settings import Settings
 from shared.task_settings import TaskSettings
 
-_HOURS = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
+_HOURS = r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d"
+
+
+def _checked_hours(text: str) -> str:
+    if not re.fullmatch(_HOURS, text, re.ASCII):
+        raise ValueError("it should be two times of the day, such as 22:00-06:30")
+    return text
 
 
 class PermissionSettings(Settings):
@@ -22,7 +28,7 @@ class PermissionSettings(Settings):
 
     panel: ClassVar[str] = "When to train"
 
-    train_between: Annotated[str, Field(pattern=_HOURS)] | None = None
+    train_between: Annotated[str, AfterValidator(_checked_hours)] | None = None
     """Hours of the day in which to train, such as 22:00-06:30; at any time if not given."""
     on_mains: bool = False
     """Train only while no battery is being used, where the machine tells."""

@@ -76,7 +76,7 @@ def make_starter(
     how
         How devices will normalise.
     progress
-        Whether to show a progress bar, where standard error is a terminal.
+        Whether to show how far it is, on standard error.
 
     Raises
     ------

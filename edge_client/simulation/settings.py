@@ -96,6 +96,12 @@ class DataSettings(ProtocolSettings, CorpusSettings, TaskSettings, SeedSettings)
             raise ValueError(
                 f"known should be {', '.join(KNOWN)} or a number of utterances, is {self.known!r}"
             )
+        front_end = self.task.front_end
+        if self.normalisation == "voice" and front_end.frames != 1:
+            raise ValueError(
+                f"normalisation voice needs one vector an utterance; {front_end.name} gives up to "
+                f"{front_end.frames} frames. Take device, or a front end that pools over time"
+            )
         if self.fold > self.folds:
             raise ValueError(f"fold {self.fold} does not exist, there are {self.folds}")
         if self.test_data and not self.test_corpus:

@@ -106,7 +106,7 @@ def load_utterances(settings: DataSettings, *, progress: bool = True) -> Utteran
     settings
         Which.
     progress
-        Whether to show a progress bar, where standard error is a terminal.
+        Whether to show how far it is, on standard error.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,8 @@ from shared.errors import AudioError, CorpusError
 from shared.features.store import FeatureStore
 from shared.frames import Frames, stack
 from shared.front_ends import FrontEnd
+from shared.progress import tracker
 from shared.task import Task
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 POOL_FROM: Final = 200
 """Clips from which on starting processes takes less time than they save."""
@@ -105,7 +103,7 @@ def extract_features(
         Processes to compute with; one for each core if not given. Few clips are computed in this
         process.
     progress
-        Whether to show a progress bar, where standard error is a terminal.
+        Whether to show how far it is, on standard error.
 
     Raises
     ------
@@ -115,7 +113,7 @@ def extract_features(
         If the front end gives features of another shape than it says.
     """
     clips = tuple(clips)
-    with FeatureStore(cache_dir) as store, _progress(shown=progress) as bar:
+    with FeatureStore(cache_dir) as store, tracker(shown=progress) as bar:
         keys = [_key(clip, front_end) for clip in bar.track(clips, description="looking up clips")]
         # The same sound may be there several times: it is computed once.
         wanted = {
@@ -231,10 +229,3 @@ def _gathered(
         frames=np.array([len(frames) for _, frames in used], np.int32),
         skipped=skipped,
     )
-
-
-def _progress(*, shown: bool) -> "Progress":
-    from rich.progress import Progress
-
-    console = progress_console()
-    return Progress(console=console, transient=True, disable=not (shown and console.is_terminal))

@@ -59,7 +59,7 @@ class Encoding:
         threads = threads or (1 if multiprocessing.parent_process() else physical_cores())
         self._mels = encoder.mels
         self._positions = positions(LONGEST // 320 + 1, encoder.width)
-        content = encoder_file(encoder, gelu_op=find_runtime().gelu_op)
+        content = encoder_file(encoder, gelu_op=find_runtime(said=False).gelu_op)
         self._session = Session(content, SIGNATURE, threads)
         self._lock = Lock()
 

@@ -1,5 +1,6 @@
 """The option ``--web [HOST:PORT]`` of a command."""
 
+from itertools import pairwise
 from typing import Any
 
 from typer.core import TyperCommand
@@ -17,7 +18,7 @@ def command_with_page(address: str) -> type[TyperCommand]:
     class CommandWithPage(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             whole = []
-            for word, after in zip(args, [*args[1:], "-"], strict=True):
+            for word, after in pairwise([*args, "-"]):
                 whole.append(word)
                 if word == "--web" and after.startswith("-"):
                     whole.append(address)

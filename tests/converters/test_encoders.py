@@ -184,5 +184,8 @@ def test_which_layers_are_pooled() -> None:
     for pool in ("2,1", "0,4", "1,1", "a", "", "33"):
         with pytest.raises(SettingsError, match="--pool cannot be"):
             parse_pool(4, pool)
+    for pool in ("a,b", "", "1,,2", "1.5", "-1"):
+        with pytest.raises(SettingsError, match="give numbers of layers, such as 1,2"):
+            parse_pool(4, pool)
     with pytest.raises(SettingsError, match="does not use the last"):
         parse_pool(4, "1,2")

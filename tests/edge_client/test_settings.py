@@ -37,6 +37,34 @@ def test_web_may_stand_alone(
     assert [settings.web for settings in ran] == [web]
 
 
+def test_a_command_without_options_takes_its_settings_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran: list[RunSettings] = []
+    monkeypatch.setattr(run, "run_device", ran.append)
+    monkeypatch.setattr(sys, "argv", ["edge-client", "run"])
+    monkeypatch.setenv("CHORUS_EDGE_MIC", "true")
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert not caught.value.code
+    assert [settings.mic for settings in ran] == [True]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"client": "Küche"}, "a name has 1 to 64 small letters, digits and hyphens"),
+        ({"client": "a\n"}, "a name has 1 to 64 small letters, digits and hyphens"),
+        ({"federation": "-a"}, "does not begin with a hyphen"),
+        ({"train_between": "22-6"}, "it should be two times of the day, such as 22:00-06:30"),
+        ({"leave_after": "two"}, "Input should be a valid integer.$"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_ours(values: dict[str, str], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        RunSettings.parse({"mic": True, **values})
+
+
 NEW = """
 client = "kitchen"
 

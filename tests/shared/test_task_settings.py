@@ -1,12 +1,13 @@
 """The settings of a task: what they take, and what they say of what cannot be."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shared.errors import SettingsError
 from shared.front_ends import MFCC40, front_end_of
-from shared.task import DEFAULT_TASK, MOST_LABELS, options_for
+from shared.task import DEFAULT_TASK, MOST_LABELS, FrontEndShape, options_for
 from shared.task_settings import TaskSettings
 
 EIGHT = "angry,happy,neutral,sad,fearful,disgusted,surprised,calm"
@@ -29,6 +30,13 @@ def test_a_front_end_is_named_by_its_name() -> None:
     task = TaskSettings.parse({"front_end": "mfcc40"}).task
     assert task.front_end == MFCC40
     assert options_for(task) == "--front-end mfcc40"
+    digest = "1a2b3c4d" * 8
+    own = FrontEndShape("whisper-1a2b3c4d", 1, 1, 384, weights=digest)
+    of_file = options_for(replace(DEFAULT_TASK, front_end=own))
+    assert of_file.startswith("--front-end FILE.safetensors ")
+    assert "SHA-256 1a2b3c4d" in of_file
+    packaged = replace(own, name="whisper")
+    assert options_for(replace(DEFAULT_TASK, front_end=packaged)) == "--front-end whisper"
 
 
 def test_the_same_names_written_otherwise_are_the_same_settings() -> None:

@@ -39,6 +39,11 @@ def test_what_cannot_start_is_known_before(values: dict[str, Any]) -> None:
     assert caught.value.remedy
 
 
+def test_voices_are_not_told_from_frames_and_that_is_known_from_the_settings_alone() -> None:
+    with pytest.raises(SettingsError, match="normalisation voice needs one vector an utterance"):
+        SimulationSettings.parse({"normalisation": "voice", "model": "tiny"})
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -21,6 +21,7 @@ class Version(NamedTuple):
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     tflite._found.cache_clear()
+    tflite._say.cache_clear()
 
     def missing(module: str) -> None:
         raise ModuleNotFoundError(name=module.split(".", maxsplit=1)[0])
@@ -28,6 +29,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(tflite, "_import", missing)
     yield
     tflite._found.cache_clear()
+    tflite._say.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -52,15 +54,24 @@ def test_no_runtime_says_what_to_install(
 
 def test_the_choice_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     tflite._found.cache_clear()
+    tflite._say.cache_clear()
     first, second = tflite.find_runtime(), tflite.find_runtime()
     assert first is second
     assert capsys.readouterr().err.count(f"{first.name} {first.version}") == 1
+
+
+def test_who_only_recognises_is_told_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    tflite._found.cache_clear()
+    tflite._say.cache_clear()
+    assert tflite.find_runtime(said=False).name
+    assert capsys.readouterr().err == ""
 
 
 def test_threads_look_one_after_the_other(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tflite._found.cache_clear()
+    tflite._say.cache_clear()
     flags, real = sys.getdlopenflags(), tflite._import
     both, inside = Barrier(2, timeout=0.2), []
 
