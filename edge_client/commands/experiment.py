@@ -211,9 +211,12 @@ def noise(
     config: Config = None,
     preset: Preset = "best",
     run: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a finished run to test, on its own test; no other settings."),
-    ] = None,
+        list[Path],
+        typer.Option(
+            help="Folder of a finished run to test, on its own test; no other settings. Repeated "
+            "for runs that differ in seed and fold only: their utterances are scored together."
+        ),
+    ] = [],  # noqa: B006 -- typer copies it
     models: Annotated[
         Path | None,
         typer.Option(help="Folder of the models of all folds, trained if not there; OUT/models."),
@@ -244,7 +247,7 @@ def noise(
     place.check()
     console = progress_console()
     if run:
-        results = study.finished_run(run, given, config)
+        results = study.finished_runs(run, given, config)
     else:
         collect = partial(SimulationSettings.collect, given, config)
         model = collect().model

@@ -68,6 +68,28 @@ def finished_run(
     return [SimulationResult.read(folder)]
 
 
+def finished_runs(
+    folders: Sequence[Path], given: Mapping[str, Any], config: Path | None
+) -> list[SimulationResult]:
+    """Read the runs to be tested together.
+
+    Raises
+    ------
+    RunError
+        If a folder holds no finished run.
+    SettingsError
+        If settings are given, too, or the runs differ in more than seed and fold.
+    """
+    results = [one for folder in folders for one in finished_run(folder, given, config)]
+    alike = {"seed": 0, "fold": 1}
+    if len({one.settings.model_copy(update=alike).model_dump_json() for one in results}) > 1:
+        raise SettingsError(
+            "The runs differ in more than seed and fold.",
+            "Give the folds and seeds of one study to --run.",
+        )
+    return results
+
+
 def study(
     results: Sequence[SimulationResult], conditions: Sequence[str], console: "Console"
 ) -> Counts:

@@ -14,6 +14,7 @@ from rich.console import Console
 from edge_client.simulation import study as studies
 from edge_client.simulation.noise_study import (
     finished_run,
+    finished_runs,
     rows_of_noise,
     scores_of,
     study,
@@ -99,6 +100,20 @@ def test_a_finished_run_is_tested_with_its_own_settings(
     assert found.settings == results[0].settings
     with pytest.raises(SettingsError, match="has its own settings"):
         finished_run(folder, {"rounds": 3}, None)
+
+
+def test_runs_are_tested_together_if_they_differ_in_seed_and_fold_alone(
+    results: list[SimulationResult], corpus: Path, tmp_path: Path
+) -> None:
+    folders = sorted((tmp_path / "models").glob("*/*fold-*"))[:2]
+    found = finished_runs(folders, {}, None)
+    assert [one.settings for one in found] == [one.settings for one in results]
+    quiet = Console(file=io.StringIO())
+    longer = partial(collect, {"data": corpus, "rounds": 3})
+    trained(longer, "best", tmp_path / "longer", "conv", quiet)
+    (other,) = (tmp_path / "longer").glob("*/*fold-2")
+    with pytest.raises(SettingsError, match="differ in more than seed and fold"):
+        finished_runs([folders[0], other], {}, None)
 
 
 def test_the_table_has_a_row_a_condition() -> None:
