@@ -1,16 +1,22 @@
 r"""What a device recognises of people it has never heard, against what the simulator says of them.
 
+    python benchmarks/device.py --starter ravdess=PATH --copies 2 [--normalisation voice]
+
+or, for any model,
+
     edge-client simulate --preset best --baseline --no-validation --folds 4 --corpus ravdess \
         --data PATH --out runs/conv
     python benchmarks/device.py runs/conv [MORE RUNS]
 
-Each run's model was trained without its test speakers. The utterances of each of these, in a
+Each model was trained without its test speakers: the runs' were, and of a starter's corpus each
+fold of speakers is tested with a starter of the others. The utterances of each test speaker, in a
 random order, become one recording: pauses of 2 s, and white noise at -70 dBFS over all. A real
 device with an empty state (`edge-client run --wav FILE --fast --headless --offline`) hears it. Then
-a device for each single mood of each speaker hears that mood alone. Several runs (folds) are
-scored together. Utterances that the device did not cut out, or cut in two, are counted; of two
-pieces the one with more of the clip is scored. Beside the devices stands what the simulator says of
-the same utterances: clean, as tables of results have it, and in the same noise.
+a device for each single mood of each speaker hears that mood alone. All folds are scored together.
+Utterances that the device did not cut out, or cut in two, are counted; of two pieces the one with
+more of the clip is scored. Beside the devices stands what the simulator says of the same
+utterances: clean, as tables of results have it, and in the same noise; the mean over the folds.
+Speakers are said on standard error as they are done.
 """
 
 import argparse
@@ -19,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +35,21 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from edge_client.hearing.segmentation import Segmenter
+from edge_client.learning.starter import make_starter, recalls_on
+from edge_client.simulation.degradations import copies_in_conditions, degraded_clips
 from edge_client.simulation.noise_study import study, tested_clips
-from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.simulating import SimulationResult
 from edge_client.simulation.study import Corpora
 from shared.audio import RATE, Samples, read_clip
 from shared.command import progress_console
-from shared.corpora import Clip
+from shared.corpora import Clip, load_corpus
+from shared.features.prior import Prior, save_prior
+from shared.features.voice_file import save_voice
+from shared.front_ends import WHISPER
 from shared.metrics import Scores, confusion
 from shared.randomness import stream
+from shared.task import DEFAULT_TASK, Task
+from shared.weights import save_weights
 
 EDGE_CLIENT = Path(sys.executable).parent / "edge-client"
 
@@ -46,6 +58,32 @@ MOODS = ("all", "one")
 
 Span = tuple[int, int]
 """First sample, and the one behind the last."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, and people whom it has never heard.
+
+    Attributes
+    ----------
+    task
+        What it recognises.
+    fold
+        Which of the folds of speakers these people are.
+    clips
+        Of these people.
+    options
+        What a device is given, besides the recording, to recognise with it.
+    clean, noisy
+        UAR in the simulator for each of :data:`MOODS`.
+    """
+
+    task: Task
+    fold: int
+    clips: list[Clip]
+    options: list[str | Path]
+    clean: dict[str, float]
+    noisy: dict[str, float]
 
 
 @dataclass
@@ -70,37 +108,22 @@ class Outcome:
 def main() -> None:
     """Measure, and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of finished simulations")
+    parser.add_argument("runs", nargs="*", type=Path, help="folders of finished simulations")
+    parser.add_argument("--starter", metavar="NAME=PATH", help="a corpus to make starters of")
+    parser.add_argument("--normalisation", choices=["device", "voice"], default="device")
+    parser.add_argument("--copies", type=int, default=0, help="of each clip, in conditions")
+    parser.add_argument("--folds", type=int, default=6, help="of the starters' corpus")
+    parser.add_argument("--fold", type=int, help="test on this one alone")
     parser.add_argument("--floor", type=float, default=-70.0, help="dBFS of the noise")
     parser.add_argument("--pause", type=float, default=2.0, help="seconds between clips")
     parser.add_argument("--seed", type=int, default=0, help="of the order and the noise")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    runs = [SimulationResult.read(folder) for folder in options.runs]
-    names = runs[0].task.names
-    same_noise = f"white:{options.floor:g}dBFS"
-    noisy = study(runs, [same_noise], progress_console())[same_noise]
-    outcomes = {moods: Outcome(np.zeros((len(names),) * 2, np.int64)) for moods in MOODS}
-    simulated = {moods: np.zeros((len(names),) * 2, np.int64) for moods in MOODS}
-    for folder, run in zip(options.runs, runs, strict=True):
-        for moods in MOODS:
-            simulated[moods] += run.document["known"][moods]["confusion"]
-            for number, clips in enumerate(recordings(run.settings, moods, options.seed)):
-                rng = stream(options.seed, "device benchmark", moods, run.settings.fold, number)
-                sound, spans = recording(clips, options.pause, options.floor, rng)
-                hear(run, folder, sound, spans, clips, outcomes[moods])
-    rows = [
-        {
-            "moods": moods,
-            "device": Scores.from_confusion(outcome.confusion, names).uar,
-            "simulator": Scores.from_confusion(simulated[moods], names).uar,
-            "noisy": Scores.from_confusion(noisy[moods], names).uar,
-            "clips": outcome.clips,
-            "found": int(outcome.confusion.sum()),
-            "whole": outcome.whole,
-        }
-        for moods, outcome in outcomes.items()
-    ]
+    if bool(options.runs) == bool(options.starter):
+        parser.error("give finished runs, or --starter")
+    with tempfile.TemporaryDirectory() as scratch:
+        models = starters(options, Path(scratch)) if options.starter else finished(options)
+        rows = measured(list(models), options)
     if options.json:
         print(json.dumps(rows))
         return
@@ -114,17 +137,92 @@ def main() -> None:
         )
 
 
-def recordings(settings: SimulationSettings, moods: str, seed: int) -> Iterator[list[Clip]]:
+def measured(models: list[Trained], options: argparse.Namespace) -> list[dict[str, str | float]]:
+    """Let devices hear, and give a row for each of :data:`MOODS`."""
+    names = models[0].task.names
+    rows: list[dict[str, str | float]] = []
+    for moods in MOODS:
+        outcome = Outcome(np.zeros((len(names),) * 2, np.int64))
+        for model in models:
+            for number, clips in enumerate(recordings(model, moods, options.seed)):
+                rng = stream(options.seed, "device benchmark", moods, model.fold, number)
+                sound, spans = recording(clips, options.pause, options.floor, rng)
+                hear(model, sound, spans, clips, outcome)
+                right = np.trace(outcome.confusion) / outcome.confusion.sum()
+                done = f"{moods}  {clips[0].speaker}  accuracy until here {right:.3f}\n"
+                sys.stderr.write(done)
+        rows.append(
+            {
+                "moods": moods,
+                "device": Scores.from_confusion(outcome.confusion, names).uar,
+                "simulator": float(np.mean([model.clean[moods] for model in models])),
+                "noisy": float(np.mean([model.noisy[moods] for model in models])),
+                "clips": outcome.clips,
+                "found": int(outcome.confusion.sum()),
+                "whole": outcome.whole,
+            }
+        )
+    return rows
+
+
+def finished(options: argparse.Namespace) -> Iterator[Trained]:
+    """Give the models of finished runs, and their test speakers."""
+    noise = f"white:{options.floor:g}dBFS"
+    corpora = Corpora(progress_console())
+    for folder in options.runs:
+        run = SimulationResult.read(folder)
+        settings, names = run.settings, run.task.names
+        noisy = study([run], [noise], progress_console())[noise]
+        yield Trained(
+            run.task,
+            settings.fold,
+            tested_clips(settings, corpora.get(settings)),
+            [
+                *("--weights", folder / "model.safetensors"),
+                *("--front-end", settings.front_end, "--normalisation", settings.normalisation),
+            ],
+            {moods: run.document["known"][moods]["uar"] for moods in MOODS},
+            {moods: Scores.from_confusion(noisy[moods], names).uar for moods in MOODS},
+        )
+
+
+def starters(options: argparse.Namespace, folder: Path) -> Iterator[Trained]:
+    """Make a starter for each fold of speakers, of the clips of all others."""
+    task = Task(DEFAULT_TASK.labels, WHISPER)
+    name, _, path = options.starter.partition("=")
+    corpus = load_corpus(name, Path(path), task)
+    for number, fold in enumerate(np.array_split(corpus.speakers, options.folds), 1):
+        if options.fold not in (None, number):
+            continue
+        others = tuple(clip for clip in corpus.labelled if clip.speaker not in fold)
+        own = [clip for clip in corpus.labelled if clip.speaker in fold]
+        copies = copies_in_conditions(others, options.copies, options.seed)
+        taught = replace(corpus, clips=(*others, *copies))
+        made = make_starter([taught], task, options.normalisation, progress=False)
+        weights, beside = folder / f"{number}.safetensors", folder / f"{number}.begun.safetensors"
+        save_weights(weights, made.weights, made.architecture)
+        if isinstance(made.begun, Prior):
+            save_prior(beside, made.begun, task)
+            begun = ["--prior", beside]
+        else:
+            save_voice(beside, made.begun, task)
+            begun = ["--voice", beside]
+        tests = [own, degraded_clips(own, f"white:{options.floor:g}dBFS", options.seed)]
+        scores = [recalls_on(made, replace(corpus, clips=tuple(test))) for test in tests]
+        line = ["--weights", weights, *begun, "--front-end", WHISPER.name]
+        yield Trained(task, number, own, [*line, "--normalisation", options.normalisation], *scores)
+
+
+def recordings(model: Trained, moods: str, seed: int) -> Iterator[list[Clip]]:
     """Give the clips that each device hears, in their order: one speaker's, of all moods or one."""
-    clips = tested_clips(settings, Corpora(progress_console()).get(settings))
-    for speaker in sorted({clip.speaker for clip in clips}):
-        own = [clip for clip in clips if clip.speaker == speaker]
+    for speaker in sorted({clip.speaker for clip in model.clips}):
+        own = [clip for clip in model.clips if clip.speaker == speaker]
         order = stream(seed, "order", speaker).permutation(len(own))
         shuffled = [own[place] for place in order]
         if moods == "all":
             yield shuffled
             continue
-        for label in settings.task.names:
+        for label in model.task.names:
             if alike := [clip for clip in shuffled if clip.label == label]:
                 yield alike
 
@@ -145,24 +243,20 @@ def recording(
 
 
 def hear(
-    run: SimulationResult,
-    folder: Path,
-    sound: Samples,
-    spans: list[Span],
-    clips: list[Clip],
-    outcome: Outcome,
+    model: Trained, sound: Samples, spans: list[Span], clips: list[Clip], outcome: Outcome
 ) -> None:
     """Let a new device hear a recording, and count what it made of each clip."""
     with tempfile.TemporaryDirectory() as scratch:
         wav = Path(scratch) / "stream.wav"
         soundfile.write(wav, sound, RATE, subtype="PCM_16")
-        settings = run.settings
         line = [EDGE_CLIENT, "run", "--wav", wav, "--fast", "--headless", "--offline"]
-        line += ["--weights", folder / "model.safetensors", "--state", Path(scratch) / "state"]
-        line += ["--labels", ",".join(run.task.names), "--front-end", settings.front_end]
-        line += ["--normalisation", settings.normalisation]
+        line += ["--state", Path(scratch) / "state", "--labels", ",".join(model.task.names)]
         done = subprocess.run(
-            [*map(str, line)], capture_output=True, text=True, check=False, timeout=3600
+            [*map(str, [*line, *model.options])],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=3600,
         )
         if done.returncode:
             sys.exit(done.stderr)
@@ -171,7 +265,7 @@ def hear(
     if len(lines) != len(cut):
         sys.exit(f"The device told of {len(lines)} utterances, its segmenter of {len(cut)}.")
     predictions = [text["emotion"] for text in lines]
-    index = run.task.index
+    index = model.task.index
     for clip, (begin, end) in zip(clips, spans, strict=True):
         common = [min(end, last) - max(begin, first) for first, last in cut]
         outcome.clips += 1
