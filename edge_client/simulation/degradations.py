@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.hearing.segmentation import Segmenter
 from edge_client.simulation.waveforms import in_room, noise_of
 from shared.audio import RATE, Samples, to_utterance
 from shared.corpora.corpus import Clip, ClipSource
@@ -55,6 +56,9 @@ LOW: Final = -40.0
 
 CLIPPED: Final = 0.05
 """Share of the samples that are cut off where the level is too high."""
+
+PAUSE: Final = RATE
+"""Samples before and after a clip that a device cuts out: 1 s."""
 
 TRAINED_SNR: Final = (5.0, 30.0)
 """Decibels of speech over noise in copies to train on."""
@@ -229,12 +233,15 @@ class DegradedSound:
         What its noise follows from, together with the clip's content.
     others
         Whose voices babble is made of; empty in other conditions.
+    cut
+        Whether it is what a device cuts out, where there are pauses before and after the clip.
     """
 
     source: ClipSource
     condition: str
     seed: int
     others: tuple[ClipSource, ...]
+    cut: bool = False
 
     def read(self) -> Samples:
         """Read the clip, and degrade it.
@@ -246,7 +253,10 @@ class DegradedSound:
         """
         rng = stream(self.seed, "degradation", self.condition, self.source.content_key())
         voices = [other.read() for other in self.others]
-        return degraded(self.source.read(), self.condition, rng, voices)
+        samples = self.source.read()
+        if not self.cut:
+            return degraded(samples, self.condition, rng, voices)
+        return cut_out(degraded(_between_pauses(samples, rng), self.condition, rng, voices))
 
     def content_key(self) -> str:
         """Name the degraded sound: its clips, the condition and its version.
@@ -257,7 +267,21 @@ class DegradedSound:
             If a clip's file cannot be read.
         """
         keys = " ".join(source.content_key() for source in (self.source, *self.others))
-        return f"{keys} degraded {VERSION} {self.seed} {self.condition}"
+        return f"{keys} degraded {VERSION} {self.seed} {self.condition}{' cut' * self.cut}"
+
+
+def _between_pauses(samples: Samples, rng: np.random.Generator) -> Samples:
+    """Put silence before and after a clip, and the noise of a good microphone over all."""
+    whole = np.pad(samples, PAUSE)
+    noise = rng.standard_normal(len(whole), np.float32)
+    return whole + np.float32(10 ** (FLOORS[0] / 20)) * noise
+
+
+def cut_out(samples: Samples) -> Samples:
+    """Give the longest utterance that a device cuts out of a sound; all of it, if there is none."""
+    segmenter = Segmenter()
+    found = [*segmenter.feed(samples), *segmenter.flush()]
+    return max((utterance.samples for utterance in found), key=len, default=samples)
 
 
 def degraded_clips(clips: Sequence[Clip], condition: str, seed: int) -> list[Clip]:
@@ -287,12 +311,17 @@ def degraded_clips(clips: Sequence[Clip], condition: str, seed: int) -> list[Cli
 
 
 def copies_in_conditions(clips: Iterable[Clip], copies: int, seed: int) -> list[Clip]:
-    """Make copies of clips to train on, each in a condition that is drawn for it.
+    """Make copies of clips to train on, as devices in other places would hear them.
+
+    A device hears all of its user in one condition. So the first copies of a speaker's clips share
+    one, the second copies another, and each copy's speaker is a new one: whoever normalises by
+    speakers normalises each condition by its own statistics.
 
     A third is in noise by its distance to the speech, a third in noise of a fixed level, and a
     third in a room, over a telephone or at a wrong level; noise is white, pink or hum, its level
     evenly from :data:`TRAINED_SNR` or :data:`TRAINED_FLOOR`. None is in babble: nobody who is
-    tested on is heard in a copy of somebody else's clip.
+    tested on is heard in a copy of somebody else's clip. The first, third, ... copies are what a
+    device cuts out; the others are as long as their clips.
 
     Parameters
     ----------
@@ -301,19 +330,23 @@ def copies_in_conditions(clips: Iterable[Clip], copies: int, seed: int) -> list[
     copies
         Of each.
     seed
-        What conditions and noise follow from, together with the clip and the copy's number.
+        What conditions follow from, together with the speaker and the copy's number, and noise,
+        together with the clip.
 
     Returns
     -------
     list of Clip
-        All copies of the first, of the second, and so on; each bears its clip's identifier with
-        ``#condition`` and its number behind it.
+        All copies of the first, of the second, and so on; each bears its clip's identifier and
+        speaker with ``#condition`` and its number behind them.
     """
     return [
         replace(
             clip,
             identifier=f"{clip.identifier}#condition{number}",
-            source=DegradedSound(clip.source, _drawn(clip, number, seed), seed, ()),
+            speaker=f"{clip.speaker}#condition{number}",
+            source=DegradedSound(
+                clip.source, _drawn(clip, number, seed), seed, (), cut=number % 2 == 1
+            ),
         )
         for clip in clips
         for number in range(1, copies + 1)
@@ -321,8 +354,8 @@ def copies_in_conditions(clips: Iterable[Clip], copies: int, seed: int) -> list[
 
 
 def _drawn(clip: Clip, number: int, seed: int) -> str:
-    """Draw the condition of a copy."""
-    rng = stream(seed, "training condition", clip.identifier, number)
+    """Draw the condition of a speaker's copies."""
+    rng = stream(seed, "training condition", clip.speaker, number)
     noise = rng.choice(["white", "pink", "hum"])
     drawn = [
         f"{noise}:{rng.uniform(*TRAINED_SNR):.1f}dB",

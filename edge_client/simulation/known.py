@@ -100,7 +100,7 @@ def examples_of(
     utterances
         Of all speakers, not normalised.
     train
-        Which of them a model was trained on.
+        Which of them a model was trained on; their copies, too.
     how
         The normalisation.
     front_end
@@ -111,7 +111,10 @@ def examples_of(
     heard = np.concatenate([train, *(device.heard for device in some)])
     names = np.repeat([f"device {number}" for number in range(len(some))], counts)
     whole = Utterances(
-        utterances.examples.take(heard), np.concatenate([utterances.speakers[train], names]), ()
+        utterances.examples.take(heard),
+        np.concatenate([utterances.speakers[train], names]),
+        (),
+        copies=utterances.take(train).copies,
     )
     tested = [begin + device.tested for begin, device in zip(begins, some, strict=True)]
     normal = normalise(whole, np.arange(len(train)), how, front_end)

@@ -149,6 +149,7 @@ def _test(
         together([utterances.examples.take(parts.train), heard]),
         np.concatenate([utterances.speakers[parts.train], utterances.speakers[kept]]),
         (),
+        copies=utterances.take(parts.train).copies,
     )
     places = np.arange(len(whole.speakers))
     noisy = Split(places[: len(parts.train)], np.empty(0, np.int64), places[len(parts.train) :])

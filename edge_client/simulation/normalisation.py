@@ -17,8 +17,9 @@ def normalise(utterances: Utterances, train: Indices, how: str, front_end: Front
     """Normalise features as ``none``, ``corpus``, ``device`` or ``voice`` says.
 
     A device's statistics are those of all the utterances it has heard from its user, labelled or
-    not; here, of all utterances of the same speaker. Copies are normalised by the statistics of
-    what they are copies of, and stand behind all utterances.
+    not; here, of all utterances of the same speaker. Copies stand behind all utterances. Those
+    with a speaker of their own are normalised as if a device had heard nothing else; others by the
+    statistics of what they are copies of.
 
     Raises
     ------
@@ -32,10 +33,10 @@ def normalise(utterances: Utterances, train: Indices, how: str, front_end: Front
     voice = _voice_model(utterances, train, front_end) if how == "voice" else None
     if copies is not None:
         raw = together([raw, copies.examples])
-        speakers = np.concatenate([speakers, speakers[copies.sources]])
+        speakers = np.concatenate([speakers, copies.speakers])
     if how == "none":
         return raw
-    known = np.arange(len(raw)) < count
+    known = (np.arange(len(raw)) < count) | ~np.isin(speakers, utterances.speakers)
     if how == "corpus":
         known[:] = False
         known[train] = True
@@ -44,7 +45,7 @@ def normalise(utterances: Utterances, train: Indices, how: str, front_end: Front
 
 
 def _voice_model(utterances: Utterances, train: Indices, front_end: FrontEnd) -> VoiceModel:
-    """Fit a voice model to the training set."""
+    """Fit a voice model to the training set, and to its copies with speakers of their own."""
     shape = front_end.shape
     if shape.frames != 1:
         raise SettingsError(
@@ -52,11 +53,14 @@ def _voice_model(utterances: Utterances, train: Indices, front_end: FrontEnd) ->
             f"{shape.frames} frames.",
             "Give --normalisation device, or a front end that pools over time.",
         )
-    examples = utterances.examples.take(train)
+    examples, speakers = utterances.examples.take(train), utterances.speakers[train]
+    if copies := utterances.take(train).copies:
+        own = np.flatnonzero(~np.isin(copies.speakers, speakers))
+        examples = together([examples, copies.examples.take(own)])
+        speakers = np.concatenate([speakers, copies.speakers[own]])
     emotions = int(utterances.examples.labels.max()) + 1
     vectors, labels = examples.features[:, 0], examples.labels.astype(np.int32)
-    speakers = tuple(utterances.speakers[train])
-    return _fitted(vectors.tobytes(), labels.tobytes(), speakers, emotions)
+    return _fitted(vectors.tobytes(), labels.tobytes(), tuple(speakers), emotions)
 
 
 @lru_cache(maxsize=1)

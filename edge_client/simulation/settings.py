@@ -48,8 +48,9 @@ class CorpusSettings(Settings):
     """Train on so many copies of each training clip, too, each in another pitch, tempo, room and
     noise. They count in no statistics."""
     augment_conditions: Annotated[int, Field(ge=0, le=20)] = 0
-    """Train on so many copies of each training clip, too, each in hiss or hum of another level, in
-    a room, over a telephone, or too soft or loud. They count in no statistics."""
+    """Train on so many copies of each training clip, too, as devices in other places would hear
+    them: in hiss or hum of some level, a room, over a telephone, or too soft or loud. Each place
+    has statistics of its own."""
 
 
 class ProtocolSettings(Settings):

@@ -34,10 +34,18 @@ class Copies:
         As those of :class:`Utterances`.
     sources
         Shape ``(copies,)``: the index of the utterance that each is a copy of.
+    speakers
+        Shape ``(copies,)``: by whose statistics each is normalised. The speaker of its source; or,
+        heard elsewhere by a device of its own, a name that no utterance has.
     """
 
     examples: Examples
     sources: Indices
+    speakers: NDArray[np.str_]
+
+    def take(self, where: Indices, sources: Indices) -> "Copies":
+        """Select some, and say what they are copies of among other utterances."""
+        return Copies(self.examples.take(where), sources, self.speakers[where])
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class Utterances:
             place[where] = np.arange(len(where))
             sources = place[copies.sources]
             kept = np.flatnonzero(sources >= 0)
-            copies = Copies(copies.examples.take(kept), sources[kept])
+            copies = copies.take(kept, sources[kept])
         taken = self.examples.take(where)
         return Utterances(taken, self.speakers[where], self.skipped, clips=clips, copies=copies)
 
@@ -155,7 +163,7 @@ def _load(
         )
     loaded = Utterances(
         Examples(found.features, found.frames, labels),
-        np.array([f"{corpus} {clip.speaker}" for clip in found.clips]),
+        _speakers(corpus, found.clips),
         tuple(found.skipped),
         clips=np.array([clip.identifier for clip in found.clips]),
     )
@@ -171,7 +179,11 @@ def _load(
     copied = (clip.identifier.rpartition("#")[0] for clip in varied.clips)
     sources = np.array([index[identifier] for identifier in copied], np.int64)
     own = Examples(varied.features, varied.frames, labels[sources])
-    return replace(loaded, copies=Copies(own, sources))
+    return replace(loaded, copies=Copies(own, sources, _speakers(corpus, varied.clips)))
+
+
+def _speakers(corpus: str, clips: Sequence[Clip]) -> NDArray[np.str_]:
+    return np.array([f"{corpus} {clip.speaker}" for clip in clips])
 
 
 def clips_of(settings: DataSettings, corpus: str, data: Path | None) -> tuple[Clip, ...]:

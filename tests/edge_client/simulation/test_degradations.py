@@ -1,9 +1,12 @@
 """What happens to speech on its way: each condition does what its name says."""
 
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from edge_client.simulation.degradations import (
     CLEAN,
@@ -19,12 +22,13 @@ from edge_client.simulation.degradations import (
     VOICES,
     condition_of,
     copies_in_conditions,
+    cut_out,
     degraded,
     degraded_clips,
 )
 from shared.audio import RATE, Samples
 from shared.corpora import load_corpus
-from shared.corpora.corpus import Clip
+from shared.corpora.corpus import AudioFile, Clip
 from shared.errors import SettingsError
 
 NOISES = ("white", "pink", "babble", "hum")
@@ -215,3 +219,34 @@ def test_noise_of_any_level_goes_by_its_name() -> None:
     speech = tone()
     added = degraded(speech, "white:12.5dB", rng(), ()) - speech
     assert decibels(speech) - decibels(added) == pytest.approx(12.5, abs=0.05)
+
+
+def test_all_copies_of_a_speaker_with_one_number_are_in_one_condition() -> None:
+    some = clips()
+    copies = copies_in_conditions(some, 2, 0)
+    conditions: dict[str, set[str]] = {}
+    for clip, copy in zip((one for one in some for _ in range(2)), copies, strict=True):
+        number = copy.identifier.rpartition("#condition")[2]
+        assert copy.speaker == f"{clip.speaker}#condition{number}"
+        conditions.setdefault(copy.speaker, set()).add(
+            copy.source.condition  # type: ignore[attr-defined]  # of a DegradedSound
+        )
+    assert len(conditions) == 6
+    assert {len(own) for own in conditions.values()} == {1}
+    assert len(set.union(*conditions.values())) > 3
+
+
+def test_every_other_copy_is_what_a_device_cuts_out(tmp_path: Path) -> None:
+    clip = clips()[0]
+    quiet = np.zeros(2 * RATE, np.float32)
+    soundfile.write(tmp_path / "long.wav", np.concatenate([quiet, clip.read(), quiet]), RATE)
+    long = replace(clip, source=AudioFile(tmp_path / "long.wav"))
+    cut, whole = copies_in_conditions([long], 2, 0)
+    assert len(whole.read()) == len(long.read())
+    assert 0 < len(cut.read()) - len(clip.read()) < 2 * RATE, "what it hears before and after"
+    assert len({copy.content_key() for copy in (cut, whole, long)}) == 3
+
+
+def test_what_no_device_would_notice_stays_whole() -> None:
+    nothing = np.zeros(RATE, np.float32)
+    np.testing.assert_array_equal(cut_out(nothing), nothing)

@@ -8,7 +8,7 @@ import pytest
 
 from edge_client.learning.voice_fitting import fit_voice
 from edge_client.simulation.normalisation import normalise
-from edge_client.simulation.utterances import Utterances
+from edge_client.simulation.utterances import Copies, Utterances
 from shared.errors import SettingsError
 from shared.features.voice import VoiceStatistics
 from shared.front_ends import FRONT_ENDS, FrontEnd
@@ -91,3 +91,32 @@ def test_frames_behind_the_end_stay_zero(how: str) -> None:
     normal = normalise(whole, np.arange(8), how, FRONT_ENDS.get("paper34"))
     behind = np.arange(100) >= whole.examples.frames[:, None]
     assert not normal.features[behind].any()
+
+
+def heard_elsewhere(whole: Utterances) -> Utterances:
+    """Copy all utterances, as other devices hear them: three times as much, and more."""
+    examples = whole.examples
+    louder = replace(examples, features=examples.features * np.float32(3) + np.float32(20))
+    names = np.char.add(whole.speakers, " elsewhere")
+    return replace(whole, copies=Copies(louder, np.arange(len(examples)), names))
+
+
+def test_what_was_heard_elsewhere_is_normalised_as_a_device_there_does() -> None:
+    plain, front_end = pooled(6, 8)
+    whole, count = heard_elsewhere(plain), len(plain.examples)
+    normal = normalise(whole, np.arange(24), "device", front_end)
+    alone = normalise(plain, np.arange(24), "device", front_end)
+    np.testing.assert_array_equal(normal.features[:count], alone.features)
+    np.testing.assert_allclose(normal.features[count:], alone.features, atol=1e-4)
+
+
+def test_a_voice_model_knows_what_was_heard_elsewhere_of_the_training_set_alone() -> None:
+    plain, front_end = pooled(6, 8)
+    train = np.arange(24)
+    whole = heard_elsewhere(plain)
+    normal = normalise(whole, train, "voice", front_end)
+    assert (normal.features[:24] != normalise(plain, train, "voice", front_end).features[:24]).any()
+    assert whole.copies is not None
+    whole.copies.examples.features[24:] += 5  # of speakers who are not trained on
+    again = normalise(whole, train, "voice", front_end)
+    np.testing.assert_array_equal(again.features[:48], normal.features[:48])

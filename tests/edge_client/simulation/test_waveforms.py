@@ -152,7 +152,9 @@ def copied(speakers: int = 6, each: int = 8, number: int = 2) -> Utterances:
     own = examples(len(sources), seed=1)
     own.features[:, :20, 0] = sources[:, None]
     copies = Examples(own.features, own.frames, plain.examples.labels[sources])
-    return Utterances(plain.examples, plain.speakers, (), copies=Copies(copies, sources))
+    return Utterances(
+        plain.examples, plain.speakers, (), copies=Copies(copies, sources, plain.speakers[sources])
+    )
 
 
 def simulation(**values: Any) -> SimulationSettings:
