@@ -9,7 +9,13 @@ from pydantic import Field, model_validator
 from shared.architectures import MODELS, architecture_of
 from shared.environment import Prefix
 from shared.protocol.topics import Name
-from shared.round_settings import LONGEST_NAME, LONGEST_ROUND, MOST_CLIENTS, FederatedSettings
+from shared.round_settings import (
+    LONGEST_NAME,
+    LONGEST_ROUND,
+    MOST_ASKED,
+    MOST_CLIENTS,
+    FederatedSettings,
+)
 from shared.settings import Settings, Several
 from shared.storage.folders import state_folder
 from shared.task_settings import TaskSettings
@@ -82,6 +88,20 @@ class ParticipationSettings(Settings):
         return self
 
 
+class PaceSettings(Settings):
+    """When a round is worth it: people teach devices a few times a day, not all the time."""
+
+    panel: ClassVar[str] = "When rounds open"
+
+    new_examples: Annotated[int, Field(ge=0, le=MOST_ASKED)] = 5
+    """Examples that one of the devices must have, beyond those of its last accepted update, for a
+    round to open. 0: a round may open with nothing new, as for devices with labelled clips."""
+    least_examples: Annotated[int, Field(ge=1, le=MOST_ASKED)] = 8
+    """Examples that a device must have to take part."""
+    every: Annotated[float, Field(ge=0, le=LONGEST_ROUND, allow_inf_nan=False)] = 14_400.0
+    """Seconds between the openings of two rounds, at least; 0: at once."""
+
+
 class UpdateSettings(Settings):
     """Which updates are welcome."""
 
@@ -140,6 +160,7 @@ _FIXED: Final = (
 class AggregatorSettings(
     FederatedSettings,
     ParticipationSettings,
+    PaceSettings,
     UpdateSettings,
     ValidationSettings,
     TaskSettings,

@@ -99,12 +99,16 @@ def examples() -> Examples:
 
 
 def serve(port: int, settings: dict[str, Any]) -> None:
-    """Be the aggregator: print a line of JSON when it is ready, and after each round."""
+    """Be the aggregator: print a line of JSON when it is ready, and after each round.
+
+    One round follows the other, whatever there is to learn.
+    """
 
     def tell(number: int) -> None:
         print(json.dumps([number, time.time()]), flush=True)
 
-    with Federation(AggregatorSettings.parse(settings)) as federation:
+    unpaced = {"new_examples": 0, "least_examples": 1, "every": 0}
+    with Federation(AggregatorSettings.parse(settings | unpaced)) as federation:
         broker = BrokerSettings(port=port)
         service = Service(federation, broker, on_round=lambda number, _: tell(number))
         tell(0)
@@ -128,7 +132,7 @@ def take_part(port: int, name: str, folder: str, rounds: int) -> None:
         settings,
         Path(folder),
         examples=lambda: nothing,
-        count=lambda: len(nothing),
+        keys=list,
         engines=engine,
     )
     print("ready", flush=True)

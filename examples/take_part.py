@@ -1,8 +1,9 @@
 """Take part in a federation, and recognise a clip with each model that comes of it.
 
-In one terminal, a federation of three rounds that one client is enough for:
+In one terminal, a federation of three rounds that one client is enough for, and that waits for no
+new examples:
 
-    aggregator serve --embedded-broker --quorum 1 --rounds 3
+    aggregator serve --embedded-broker --quorum 1 --rounds 3 --new-examples 0 --every 0
 
 In another, with clips in folders named by label (angry/, happy/, neutral/, sad/):
 

@@ -80,6 +80,8 @@ def run(folder: Path, voices: Sequence[Path]) -> None:
     with ExitStack() as stack:
         line = ["aggregator", "serve", "--embedded-broker", "--port", port]
         line += ["--rounds", str(ROUNDS), "--quorum", str(DEVICES), *TRAINING]
+        # Clips grow no more: there is nothing to wait for.
+        line += ["--new-examples", "0", "--every", "0"]
         aggregator = stack.enter_context(_process([*line, "--state", str(folder / "aggregator")]))
         devices = {}
         for voice in voices:

@@ -1,9 +1,9 @@
 """What determines a federation's course over its rounds, simulated or real."""
 
 import math
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.settings import Settings
 from shared.training import NotNegative, Positive, TrainingSettings
@@ -18,6 +18,10 @@ MOST_CLIENTS: Final = 10_000
 """Clients that may be present at once; further ones are not invited. Their names must fit into an
 announcement."""
 
+MOST_ASKED: Final = 1000
+"""Labelled examples that a federation may ask a device for. A listening device trains on its newest
+2,000 at most: more might never be there."""
+
 LONGEST_ROUND: Final = 31_536_000.0
 """Seconds of a round, a year, until its deadline."""
 
@@ -29,8 +33,8 @@ class RoundSettings(Settings):
 
     panel: ClassVar[str] = "Rounds and strategy"
 
-    rounds: Annotated[int, Field(ge=1, le=MOST_ROUNDS)] = 20
-    """Number of rounds."""
+    rounds: Annotated[int, Field(ge=1, le=MOST_ROUNDS)] | None = None
+    """Number of the last round; there is none if not given."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Course of the clients' learning rate over the rounds: cosine falls to zero."""
     strategy: Annotated[str, Field(max_length=LONGEST_NAME)] = "fedavg"
@@ -65,6 +69,12 @@ class RoundSettings(Settings):
     select: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] | None = None
     """Number of updates that multi-krum averages."""
 
+    @model_validator(mode="after")
+    def _check_schedules(self) -> Self:
+        if self.rounds is None and "cosine" in (self.schedule, self.server_schedule):
+            raise ValueError("a cosine schedule needs rounds: it ends with the last one")
+        return self
+
 
 STRATEGY_OPTIONS: Final = (
     "server_learning_rate",
@@ -86,14 +96,15 @@ class FederatedSettings(TrainingSettings, RoundSettings):
     def announced(self, number: int) -> TrainingSettings:
         """Give the training settings that clients are told in round ``number`` (from 1)."""
         settings = self.part(TrainingSettings)
-        if self.schedule == "constant":
-            return settings
-        rate = self.learning_rate * cosine(number, self.rounds)
+        rate = self.learning_rate * self._course(self.schedule, number)
         return settings.model_copy(update={"learning_rate": rate})
 
     def step_length(self, number: int) -> float:
         """Give what the server's step of round ``number`` (from 1) is multiplied by."""
-        return cosine(number, self.rounds) if self.server_schedule == "cosine" else 1.0
+        return self._course(self.server_schedule, number)
+
+    def _course(self, schedule: str, number: int) -> float:
+        return cosine(number, self.rounds) if self.rounds and schedule == "cosine" else 1.0
 
 
 def cosine(number: int, rounds: int) -> float:

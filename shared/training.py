@@ -94,6 +94,13 @@ class Examples:
         """Return the number of utterances."""
         return len(self.labels)
 
+    @property
+    def numbers(self) -> "NDArray[np.int64]":
+        """What each is known by: its key or, where there are none, its place."""
+        import numpy as np
+
+        return np.arange(len(self)) if self.keys is None else self.keys
+
     def take(self, where: "NDArray[np.int64]") -> "Examples":
         """Select utterances by index."""
         keys = None if self.keys is None else self.keys[where]

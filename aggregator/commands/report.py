@@ -47,6 +47,7 @@ def status_of(history: History) -> dict[str, Any]:
                 "present": client.present,
                 "trains": client.trains,
                 "examples": client.examples,
+                "supply": client.supply,
                 "software": client.software,
                 "last_seen": _iso(client.last_seen),
                 "updates": client.updates,
@@ -78,7 +79,9 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
     facts.add_row("federation", f"{status['federation']} (run {status['run'][:8]})")
     facts.add_row("model", f"{status['architecture']}, {_described(model)}")
     facts.add_row("labels", ", ".join(label["name"] for label in status["task"]["labels"]))
-    facts.add_row("rounds", f"{status['strategy']}, {status['rounds_wanted']} wanted")
+    wanted = status["rounds_wanted"]
+    last = "no last one" if wanted is None else f"{wanted} wanted"
+    facts.add_row("rounds", f"{status['strategy']}, {last}")
     facts.add_row("updates", f"{updates['accepted']} accepted, {updates['bytes'] / _MB:.1f} MB")
     yield facts
     rounds = _table("round", "state", "updates", "invited", "loss", "UAR before", "seconds")

@@ -73,7 +73,12 @@ _FIRST: Final = """
     );
 """
 
-_MIGRATIONS: Final = (_FIRST,)
+_SUPPLY: Final = """
+    -- What a client says of its labelled examples, before an update says how many.
+    ALTER TABLE clients ADD COLUMN supply TEXT NOT NULL DEFAULT '';
+"""
+
+_MIGRATIONS: Final = (_FIRST, _SUPPLY)
 """What makes each version of the tables of the one before; never changed, only added to."""
 
 

@@ -158,8 +158,8 @@ class History:
             self._all(
                 ClientRecord,
                 # The column is older than the word; another name would need a migration.
-                "SELECT name, present, trains, examples, software, heard AS last_seen, bytes_up, "
-                "bytes_down, updates FROM clients ORDER BY name",
+                "SELECT name, present, trains, examples, supply, software, heard AS last_seen, "
+                "bytes_up, bytes_down, updates FROM clients ORDER BY name",
             )
         )
 

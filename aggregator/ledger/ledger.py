@@ -173,7 +173,7 @@ class Ledger(History):
                 )
             except sqlite3.IntegrityError as error:
                 raise ValueError(f"{update.client} has an update in this round") from error
-            self._enter_seen(connection, update.client, {"updates": 1})
+            self._enter_seen(connection, update.client, {"updates": 1, "examples": update.examples})
 
     def close_round(self, number: int) -> None:
         """Enter that a round takes no more updates."""
@@ -258,8 +258,8 @@ class Ledger(History):
             Its name.
         **facts
             Fields of :class:`~aggregator.ledger.records.ClientRecord`: ``present``, ``trains``,
-            ``examples`` and ``software`` replace what was known; ``bytes_up``, ``bytes_down`` are
-            added to it.
+            ``examples``, ``supply`` and ``software`` replace what was known; ``bytes_up``,
+            ``bytes_down`` are added to it.
         """
         with self._mutex:
             _merge(self._seen.setdefault(client, {}), facts)

@@ -174,7 +174,11 @@ class ClientRecord:
     trains
         Whether it would take part in a round.
     examples
-        Labelled examples it says it has.
+        Labelled examples that it said it trained on, with its last accepted update; those that it
+        says it has, if it is of a protocol before 1.2.
+    supply
+        What it says of those it has now: ``none``, ``some``, ``enough`` or ``new``; empty if
+        nothing.
     software
         What it says it runs.
     last_seen
@@ -189,6 +193,7 @@ class ClientRecord:
     present: bool
     trains: bool
     examples: int
+    supply: str
     software: str
     last_seen: float
     bytes_up: int

@@ -84,6 +84,7 @@ class Federation:
         self.folder = FederationFolder(settings.folder)
         self.files = ModelFiles(self.folder.models, self.architecture)
         self._validate = validate
+        self._clock = clock
         self.ledger = Ledger(self.folder.ledger, clock)
         try:
             versions = self.ledger.versions(settings.keep_models)
@@ -202,8 +203,9 @@ class Federation:
         last = self.ledger.last_round()
         if last is None:
             return SynchronousRounds(self.settings)
+        since_opened = self._clock() - last.opened
         if last.state in ("done", "abandoned"):
-            return SynchronousRounds(self.settings, last.number)
+            return SynchronousRounds(self.settings, last.number, since_opened=since_opened)
         interrupted = Interrupted(
             last.number,
             frozenset(last.invited),
@@ -211,7 +213,7 @@ class Federation:
             frozenset(update.client for update in self.ledger.updates(last.number)),
             closed=last.state == "closed",
         )
-        return SynchronousRounds(self.settings, last.number - 1, interrupted)
+        return SynchronousRounds(self.settings, last.number - 1, interrupted, since_opened)
 
     def _validated(self, model: Model) -> Model:
         """Score a new model on the validation corpus, if there is one."""

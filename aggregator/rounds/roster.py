@@ -14,20 +14,41 @@ class Roster:
     ----------
     ready
         Their names.
+    news
+        Those of them that have enough new examples.
     """
 
     def __init__(self) -> None:
         self.ready: set[str] = set()
+        self.news: set[str] = set()
 
-    def come(self, client: str) -> None:
-        """Learn that a client is there and allowed to train; more than once is no harm."""
+    def come(self, client: str, *, news: bool = False) -> None:
+        """Learn that a client is there and allowed to train; more than once is no harm.
+
+        Parameters
+        ----------
+        client
+            Its name.
+        news
+            Whether it has enough new examples for a round to open.
+        """
         if len(self.ready) < MOST_CLIENTS:
             self.ready.add(client)
+        if news and client in self.ready:
+            self.news.add(client)
+        else:
+            self.news.discard(client)
+
+    def learned(self, client: str) -> None:
+        """Learn that an update holds what a client had; what is new after it, it says itself."""
+        self.news.discard(client)
 
     def leave(self, client: str) -> None:
         """Learn that a client is gone, or not allowed to train."""
         self.ready.discard(client)
+        self.news.discard(client)
 
     def forget(self) -> None:
         """Learn that it is not known who is there: those who are will be told of again."""
         self.ready.clear()
+        self.news.clear()

@@ -85,7 +85,8 @@ class Interrupted:
 class SynchronousRounds:
     """The rounds of a federation.
 
-    A round opens when a quorum is ready to train, with clients sampled by the seed. It closes when
+    A round opens when a quorum is ready to train, one of them has something new to learn from, and
+    the last round did not open just now; its clients are sampled by the seed. It closes when
     as many updates have been accepted as are wanted, or at its deadline. An invited client that
     leaves is waited for until then: it may come back. With fewer than ``min_updates`` at the
     deadline the round stays open for as long again; what was accepted stays, who was invited stays
@@ -100,6 +101,8 @@ class SynchronousRounds:
     interrupted
         The round after it, if it was under way: it goes on with the same clients. Its time begins
         anew.
+    since_opened
+        Seconds since the newest round opened; ``None`` before the first.
 
     Attributes
     ----------
@@ -111,21 +114,27 @@ class SynchronousRounds:
         Who is there; whoever learns it, tells it.
     invited, counted
         Clients of the current round: invited, and those whose update was accepted.
-    wake_at
-        When to call :meth:`tick`; ``None``: only when something has happened.
+    deadline
+        When the open round is to close; ``None`` if none is open.
     """
 
     def __init__(
-        self, settings: AggregatorSettings, ended: int = 0, interrupted: Interrupted | None = None
+        self,
+        settings: AggregatorSettings,
+        ended: int = 0,
+        interrupted: Interrupted | None = None,
+        since_opened: float | None = None,
     ) -> None:
         self._settings = settings
+        self._since_opened = since_opened
+        self._opens_at = -math.inf
         self.roster = Roster()
         self.ended = ended
-        self.phase: Phase = "finished" if ended >= settings.rounds else "waiting"
+        self.phase: Phase = self._between_rounds()
         self.invited: frozenset[str] = frozenset()
         self.counted: frozenset[str] = frozenset()
         self.wanted = 0
-        self.wake_at: float | None = None
+        self.deadline: float | None = None
         if interrupted:
             self.invited, self.counted = interrupted.invited, interrupted.counted
             self.wanted = interrupted.wanted
@@ -141,18 +150,37 @@ class SynchronousRounds:
         """How many clients are there and allowed to train."""
         return len(self.roster.ready)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something new to learn, or there need not be."""
+        return bool(self.roster.news) or self._settings.new_examples == 0
+
+    @property
+    def pausing(self) -> bool:
+        """Whether the next round waits for nothing but its time."""
+        quorum = self.ready >= self._settings.quorum
+        return self.phase == "waiting" and quorum and self.has_news
+
+    @property
+    def wake_at(self) -> float | None:
+        """When to call :meth:`tick`; ``None``: only when something has happened."""
+        return self._opens_at if self.pausing else self.deadline
+
     def start(self, now: float) -> Step:
         """Begin, or take up the round that was interrupted; called once, before all else."""
+        if self._since_opened is not None:
+            # The calendar may have been set back meanwhile.
+            self._opens_at = self._earliest(now - max(0.0, self._since_opened))
         if self.phase == "aggregating":
             return self._closed()
         if self.phase == "open":
-            self.wake_at = now + self._settings.round_seconds
+            self.deadline = now + self._settings.round_seconds
             return self._close_if_answered() or self._opened()
         return None
 
     def look(self, now: float) -> Step:
-        """Look who is there, after somebody has come."""
-        return self._open_if_quorum(now)
+        """Look who is there, after somebody has come or has something new."""
+        return self._open_if_due(now)
 
     def judge(self, client: str, number: int) -> Verdict:
         """Say what would become of a client's update for round ``number``."""
@@ -178,15 +206,18 @@ class SynchronousRounds:
         if verdict != "welcome":
             raise ValueError(f"the update of {client} is {verdict}")
         self.counted |= {client}
+        self.roster.learned(client)
         return self._close_if_answered()
 
     def tick(self, now: float) -> Step:
-        """Look at the deadline; early calls are no harm."""
-        if self.wake_at is None or now < self.wake_at:
+        """Look at the time; early calls are no harm."""
+        if self.deadline is None:
+            return self._open_if_due(now)
+        if now < self.deadline:
             return None
         if len(self.counted) >= self._settings.min_updates:
             return self._closed()
-        self.wake_at = now + self._settings.round_seconds
+        self.deadline = now + self._settings.round_seconds
         others = sorted(self.roster.ready - self.invited)
         more = sample(others, len(self.invited) - len(self.counted), self._rng(len(self.invited)))
         if not more:
@@ -205,7 +236,7 @@ class SynchronousRounds:
         if self.phase != "open":
             raise ValueError(f"no round is open: {self.phase}")
         self.phase = "aggregating"
-        self.wake_at = None
+        self.deadline = None
 
     def end(self, now: float) -> Step:
         """Learn that the closed round has its model, or was given up: the next one may begin.
@@ -218,19 +249,28 @@ class SynchronousRounds:
         if self.phase != "aggregating":
             raise ValueError(f"no round is being aggregated: {self.phase}")
         self.ended += 1
-        self.phase = "finished" if self.ended >= self._settings.rounds else "waiting"
+        self.phase = self._between_rounds()
         self.invited = self.counted = frozenset()
-        return self._open_if_quorum(now)
+        return self._open_if_due(now)
 
-    def _open_if_quorum(self, now: float) -> Step:
-        if self.phase != "waiting" or len(self.roster.ready) < self._settings.quorum:
+    def _between_rounds(self) -> Phase:
+        last = self._settings.rounds
+        return "finished" if last is not None and self.ended >= last else "waiting"
+
+    def _earliest(self, opened: float) -> float:
+        """Say when a round may open after one that opened then."""
+        return opened + self._settings.every if self._settings.every else -math.inf
+
+    def _open_if_due(self, now: float) -> Step:
+        if not self.pausing or now < self._opens_at:
             return None
         self.wanted = self._wanted()
         # The small number keeps 10 * 1.1, which is 11 and a rounding error, from becoming 12.
         invitations = math.ceil(self.wanted * (1 + self._settings.over_selection) - 1e-9)
         self.invited = frozenset(sample(sorted(self.roster.ready), invitations, self._rng()))
         self.phase = "open"
-        self.wake_at = now + self._settings.round_seconds
+        self.deadline = now + self._settings.round_seconds
+        self._opens_at = self._earliest(now)
         return self._opened()
 
     def _wanted(self) -> int:
@@ -251,5 +291,5 @@ class SynchronousRounds:
 
     def _closed(self) -> Closed:
         self.phase = "aggregating"
-        self.wake_at = None
+        self.deadline = None
         return Closed(self.number, tuple(sorted(self.counted)))

@@ -61,7 +61,7 @@ class Announcer:
         settings, rounds = self._federation.settings, self._federation.rounds
         current = self._federation.current
         state = {"waiting": "waiting", "finished": "finished"}.get(rounds.phase, "open")
-        left = None if rounds.wake_at is None else max(0.0, rounds.wake_at - self._clock())
+        left = None if rounds.deadline is None else max(0.0, rounds.deadline - self._clock())
         return Announcement(
             federation=settings.federation,
             run=self._federation.ledger.run,
@@ -77,6 +77,8 @@ class Announcer:
             vectors=list(self._federation.extra_vectors),
             codecs=list(settings.codecs),
             seed=settings.seed,
+            least_examples=settings.least_examples,
+            new_examples=settings.new_examples,
             clients=sorted(rounds.invited) if state == "open" else None,
             closes_in=left,
             closes_at=None if left is None else datetime.now(UTC) + timedelta(seconds=left),

@@ -58,15 +58,20 @@ class Attendance:
         there = presence.state == "online"
         # A client of 1.0 does not say its task: it learns from a refusal whether it fits.
         fits = presence.task in (None, self._federation.architecture.task.digest)
-        trains = there and presence.trains and fits
+        enough, news = self._supply(presence)
+        trains = there and presence.trains and fits and enough
         if there and not fits:
             sentence = "It is of another task, and not invited to rounds."
             self._rejections.about(client, sentence)
         # Who is away says nothing of itself: what it said last stays.
-        said = {"examples": presence.examples, "software": presence.software} if there else {}
+        said: dict[str, Any] = {"software": presence.software} if there else {}
+        if there and presence.supply is not None:
+            said["supply"] = presence.supply
+        elif there and presence.examples is not None:
+            said |= {"examples": presence.examples, "supply": ""}
         self.see(client, present=there, trains=trains, **said)
         if trains:
-            rounds.roster.come(client)
+            rounds.roster.come(client, news=news)
             self._came(rounds.look(self._clock()))
         else:
             rounds.roster.leave(client)
@@ -83,6 +88,16 @@ class Attendance:
         """
         self._federation.ledger.see(client, **facts)
         self._write.within(_WRITE_SEEN)
+
+    def _supply(self, presence: Presence) -> tuple[bool, bool]:
+        """Say whether a client has enough examples to take part, and whether enough are new."""
+        if presence.supply is not None:
+            return presence.supply in ("enough", "new"), presence.supply == "new"
+        # One before 1.2 counts all of them, and those after each label: something is new then.
+        # A later one has not read yet what the federation asks for, and says no number.
+        number = presence.examples
+        least = self._federation.settings.least_examples
+        return max(1, number or 0) >= least, number is not None
 
     def _write_seen(self) -> None:
         try:

@@ -13,7 +13,7 @@ from aggregator.ledger import Version
 from aggregator.rounds.federation import Federation, Validate
 from aggregator.rounds.scoring import scores_of
 from aggregator.rounds.validation import Validation, validation_examples
-from aggregator.server.screen import Screen, ended, look
+from aggregator.server.screen import Screen, ended, look, of_last
 from aggregator.server.service import STORAGE_RETRY, Service
 from aggregator.server.settings import ServeSettings
 from shared.architectures import architecture_of
@@ -187,7 +187,8 @@ def _begins(settings: ServeSettings, federation: Federation) -> str:
     """Say what is served, where it is kept, and how devices come in."""
     rounds = federation.rounds
     what = f"Federation {settings.federation}: {settings.model}, {settings.strategy}, "
-    what += f"round {rounds.number} of {settings.rounds}; everything is kept in {settings.folder}."
+    what += f"round {of_last(rounds.number, settings.rounds)}; "
+    what += f"everything is kept in {settings.folder}."
     if rounds.phase == "finished":
         return f"{what} Its last round has ended."
     return f"{what} A device takes part with `{_device_command(settings)}` (or --mic)."
@@ -217,9 +218,8 @@ def _ends(settings: ServeSettings, federation: Federation) -> str:
     state = look(federation, time.monotonic())
     folder = f" --state {settings.state}" if settings.state else ""
     if state.phase != "finished":
-        where = f"Stopped in round {state.number} of {settings.rounds}"
-        if state.phase == "waiting":
-            where = f"Stopped before round {state.number} of {settings.rounds}"
+        number = of_last(state.number, settings.rounds)
+        where = f"Stopped {'before' if state.phase == 'waiting' else 'in'} round {number}"
         return f"{where}; the same command goes on from there."
     return (
         f"Round {state.number} was the last: `aggregator models export{folder}` writes its model, "

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 
 from aggregator.ledger import RoundRecord
@@ -44,6 +45,11 @@ class State:
         Clients of the round, and updates.
     seconds
         Until the deadline; ``None`` if there is none.
+    asked
+        New examples that one of the clients must have for the round to open; 0 if it has, or need
+        not.
+    opens_in
+        Seconds until the round opens, if it waits for nothing else.
     """
 
     phase: Phase
@@ -54,11 +60,19 @@ class State:
     counted: int
     wanted: int
     seconds: float | None
+    asked: int = 0
+    opens_in: float | None = None
 
     @property
     def waiting(self) -> str:
-        """What it waits for, in a sentence; empty if not for clients that are away."""
+        """What it waits for, in a sentence; empty if not for clients, examples or its time."""
         missing = self.wanted - self.counted
+        if self.opens_in is not None:
+            when = datetime.now().astimezone() + timedelta(seconds=self.opens_in)
+            return f"Round {self.number} opens at {when:%H:%M on %Y-%m-%d}."
+        if self.phase == "waiting" and self.ready >= self.quorum and self.asked:
+            new = _count(self.asked, "new labelled example")
+            return f"Round {self.number} waits until one of {self.ready} ready clients has {new}."
         if self.phase == "waiting":
             needed = _count(self.quorum, "client")
             ready = {0: "none is", 1: "1 is"}.get(self.ready, f"{self.ready} are")
@@ -84,17 +98,19 @@ def look(federation: Federation, now: float) -> State:
     now
         The time, of the clock that its service goes by.
     """
-    rounds = federation.rounds
-    due = rounds.wake_at
+    rounds, settings = federation.rounds, federation.settings
+    due = rounds.deadline
     return State(
         phase=rounds.phase,
         number=rounds.number,
         ready=rounds.ready,
-        quorum=federation.settings.quorum,
+        quorum=settings.quorum,
         invited=len(rounds.invited),
         counted=len(rounds.counted),
         wanted=rounds.wanted,
         seconds=None if due is None else max(0.0, due - now),
+        asked=0 if rounds.has_news else settings.new_examples,
+        opens_in=max(0.0, (rounds.wake_at or now) - now) if rounds.pausing else None,
     )
 
 
@@ -227,7 +243,7 @@ class Screen:
             )
         if state.phase in ("open", "aggregating"):
             table.add_row(
-                f"{state.number} of {settings.rounds}",
+                of_last(state.number, settings.rounds),
                 state.phase,
                 f"{state.counted} of {state.wanted}",
                 str(state.invited),
@@ -242,6 +258,11 @@ class Screen:
         with suppress(ChorusError):
             return sum(update.bytes for update in self._federation.ledger.updates(number))
         return 0
+
+
+def of_last(number: int, last: int | None) -> str:
+    """Name a round, and the last one if there is one."""
+    return str(number) if last is None else f"{number} of {last}"
 
 
 def _count(number: int, what: str) -> str:

@@ -311,10 +311,11 @@ class Service:
                 self._aggregate(step)
 
     def _deadline_passed(self) -> None:
-        """Close the round, or say that it goes on, and for whom it waits."""
+        """Open the next round, close this one, or say that it goes on, and for whom it waits."""
         rounds = self._rounds
+        was_open = rounds.phase == "open"
         step = rounds.tick(self._loop.clock())
-        if rounds.phase == "open":
+        if was_open and rounds.phase == "open":
             missing = sorted(rounds.invited - rounds.counted)
             log.warning(
                 "Round %d has %d updates at its deadline, which is too few: it stays open for as "

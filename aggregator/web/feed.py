@@ -230,6 +230,7 @@ def _devices(snapshot: Snapshot) -> dict[str, Any]:
             "trains": client.trains,
             "seen": _milliseconds(client.last_seen),
             "examples": client.examples,
+            "supply": plain(client.supply),
             "score": snapshot.tally.scores.get(client.name),
             "updates": client.updates,
             "up": client.bytes_up,

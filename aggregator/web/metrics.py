@@ -154,7 +154,7 @@ def _by_device(snapshot: Snapshot) -> Iterator["Metric"]:
     examples = {client.name: float(client.examples) for client in snapshot.clients}
     text = "When something of the device arrived last."
     yield _gauge("device_last_seen_timestamp_seconds", text, seen, "device")
-    yield _gauge("device_examples", "Labelled examples it says it has.", examples, "device")
+    yield _gauge("device_examples", "Examples its last update was made of.", examples, "device")
     yield _gauge("device_uar", "UAR on its held-out examples.", snapshot.tally.scores, "device")
 
 

@@ -22,7 +22,8 @@ def overview(settings: DeviceSettings) -> dict[str, Any]:
         ``state`` (the folder), ``utterances``, ``labelled`` (by label), ``other_front_ends``
         (utterances by the front end that this device no longer uses), ``model`` (``digest`` and
         ``bytes`` of its file, or ``None``), ``federations`` (by name: round, updates accepted, why
-        the last was refused, the update that waits to be sent), and ``clips`` (the federations of
+        the last was refused, the update that waits to be sent, how many more labelled examples the
+        device needs), and ``clips`` (the federations of
         each device that was made of labelled clips, by its name).
     """
     state = DeviceFolder(settings.folder)
@@ -82,6 +83,8 @@ def _told(part: dict[str, Any]) -> str:
     told = f"round {part['round']}, {part['accepted']} updates accepted"
     if part["waiting"]:
         told += ", one waits to be sent"
+    if part["lacks"]:
+        told += f"; more labelled examples needed: {part['lacks']}"
     if part["refused"]:
         told += f"; the last was refused: {part['refused']}"
     return told

@@ -303,9 +303,9 @@ class Device:
         """
         return self._audience.add(callback)
 
-    def count_examples(self) -> int:
-        """Count what :meth:`examples` would give."""
-        return training_set.count(self._store, guesses=self._settings.keep_unlabelled)
+    def example_keys(self) -> list[int]:
+        """List the keys of what :meth:`examples` would give; those of guesses are negative."""
+        return training_set.keys(self._store, guesses=self._settings.keep_unlabelled)
 
     def examples(self) -> Examples:
         """Give what may be trained on, normalised as for recognition.

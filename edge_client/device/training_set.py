@@ -21,10 +21,10 @@ SURE: Final = 0.9
 """Probability from which on an unlabelled utterance may be trained on, where that is asked for."""
 
 
-def count(store: ExampleStore, *, guesses: bool) -> int:
-    """Count what :func:`gather` would give, without reading it."""
+def keys(store: ExampleStore, *, guesses: bool) -> list[int]:
+    """List the keys of what :func:`gather` would give, without reading it."""
     guessed, labelled = _chosen(store, MOST, guesses=guesses)
-    return len(guessed) + len(labelled)
+    return [*(-number for number in guessed), *labelled]
 
 
 def gather(

@@ -186,8 +186,11 @@ class TerminalView:
             if source["overruns"]:
                 text.append(f" Sound was lost {source['overruns']} times.", "yellow")
         if facts := status["round"]:
-            words = [f"round {facts['number']}"] if facts["number"] else ["federation"]
-            words += [facts["state"], f"updates accepted: {facts['accepted']}"]
+            # Who has left tells no more than that.
+            number, lacks = facts.get("number"), facts.get("lacks")
+            words = [f"round {number}" if number else "federation", facts["state"]]
+            words += [f"updates accepted: {facts.get('accepted', 0)}"]
+            words += [f"more of your answers needed: {lacks}"] if lacks else []
             text.append("\n" + ", ".join(words), "dim")
         if facts := status["training"]:
             text.append(f"\nadapted to {facts['examples']} of your answers", "dim")

@@ -10,6 +10,7 @@ a device all that it keeps. It comes back when its run is announced again.
 
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -38,11 +39,14 @@ class Outgoing:
         What it is offered with.
     residual, control
         Names of the files that take effect when it is accepted; ``None`` where there are none.
+    learned
+        Keys of the examples that it was made of, those held out among them.
     """
 
     offer: Offer
     residual: str | None = None
     control: str | None = None
+    learned: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,14 @@ class _Facts:
     control: str | None = None
     outgoing: Outgoing | None = None
     counted: Offer | None = None
+    learned: Sequence[int] = ()
+    lacks: int = 0
     refused: str = field(default="")
 
     @property
     def worth_keeping(self) -> bool:
         """Whether anything was done in the run."""
-        return self != _Facts(run=self.run)
+        return self != _Facts(run=self.run, lacks=self.lacks)
 
     @property
     def files(self) -> set[str]:
@@ -109,6 +115,11 @@ class ClientState:
     def counted(self) -> Offer | None:
         """What the last update was offered with that counted; ``None`` before the first."""
         return self._facts.counted
+
+    @property
+    def learned(self) -> Sequence[int]:
+        """Keys of the examples that the last update that counted was made of."""
+        return self._facts.learned
 
     @property
     def update(self) -> Path:
@@ -162,7 +173,12 @@ class ClientState:
 
     def do_again(self) -> None:
         """Take the rounds for undone that this device had an update in: none counts any more."""
-        self._write(replace(self._facts, done=0, counted=None))
+        self._write(replace(self._facts, done=0, counted=None, learned=()))
+
+    def lack(self, number: int) -> None:
+        """Keep how many more examples the device waits for, for who asks how it is."""
+        if number != self._facts.lacks:
+            self._write(replace(self._facts, lacks=number))
 
     def residual(self, parameters: int) -> Vector | None:
         """Open what the codec left out of the last update that counted."""
@@ -172,24 +188,40 @@ class ClientState:
         """Open SCAFFOLD's control variate of this client; ``None`` before an update counted."""
         return self._vector(self._facts.control, parameters)
 
-    def finish(self, offer: Offer, *, residual: Weights | None, control: Weights | None) -> None:
+    def finish(
+        self,
+        offer: Offer,
+        *,
+        residual: Weights | None,
+        control: Weights | None,
+        learned: Sequence[int] = (),
+    ) -> None:
         """Keep a finished update, whose file is written, until it is decided on.
 
         May be called from another thread. If meanwhile another run was entered, or everything was
         to be forgotten, it is dropped.
+
+        Parameters
+        ----------
+        offer
+            What it is offered with.
+        residual, control
+            What takes effect when it is accepted.
+        learned
+            Keys of the examples that it was made of.
         """
         with self._lock:
             update = self._update(offer)
             if offer.run != self._facts.run or not update.exists():
                 self._sweep()  # another run may need the same file
                 return
-            kept = []
+            kept: dict[str, str] = {}
             for name, vector in (("residual", residual), ("control", control)):
-                kept.append(None if vector is None else f"{offer.update}.{name}")
                 if vector is not None:
+                    kept[name] = f"{offer.update}.{name}"
                     with replacing(self.folder / f"{offer.update}.{name}") as aside:
                         VectorFile.write(aside, vector)
-            self._write(replace(self._facts, outgoing=Outgoing(offer, *kept)))
+            self._write(replace(self._facts, outgoing=Outgoing(offer, learned=learned, **kept)))
 
     def decide(self, *, refused: str = "", foreign: bool = False) -> None:
         """Learn what became of the finished update: it counts, or was ``refused``.
@@ -213,6 +245,7 @@ class ClientState:
                 accepted=facts.accepted + 1,
                 residual=outgoing.residual or facts.residual,
                 control=outgoing.control or facts.control,
+                learned=outgoing.learned,
             )
         self._write(facts)
 
@@ -260,6 +293,7 @@ def remembered(folder: Path) -> dict[str, Any]:
         "accepted": facts.accepted,
         "refused": facts.refused or None,
         "waiting": facts.outgoing is not None,
+        "lacks": facts.lacks,
     }
 
 

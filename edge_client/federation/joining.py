@@ -196,7 +196,7 @@ def take_part(
             parsed,
             part,
             examples=lambda: examples,
-            count=lambda: len(examples),
+            keys=examples.numbers.tolist,
             engines=make_engines(parsed.threads, parsed.task),
             on_model=told,
         )

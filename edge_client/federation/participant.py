@@ -6,7 +6,7 @@ writes to their files. Training, and whatever reads whole files, runs in workers
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -59,8 +59,8 @@ class Participant:
         Where its part is kept.
     examples
         Gives what the device has to train on, normalised; called for each round, in a worker.
-    count
-        Counts them, more cheaply.
+    keys
+        Lists their keys, more cheaply; those that no person has labelled are negative.
     engines
         Makes what trains.
     on_model
@@ -81,7 +81,7 @@ class Participant:
         folder: Path,
         *,
         examples: Callable[[], Examples],
-        count: Callable[[], int],
+        keys: Callable[[], Sequence[int]],
         engines: MakeEngine,
         on_model: OnModel = lambda *_: None,
         report: Callable[[dict[str, Any]], None] = lambda _: None,
@@ -97,6 +97,7 @@ class Participant:
         self._files = loop.worker("files")
         self._round: AnnouncedRound | None = None
         self._remarked = ""
+        self._presence: Presence | None = None
         self._unannounced = Unannounced(settings.federation, loop)
         self._try_again = loop.deadline(self._consider)
         name = settings.name
@@ -113,7 +114,8 @@ class Participant:
         )
         self._readiness = Readiness(
             settings.part(PermissionSettings),
-            count=count,
+            keys=keys,
+            learned=lambda: client_state.learned,
             why_not=why_not,
             clock=loop.clock,
             task=settings.task.digest,
@@ -187,6 +189,7 @@ class Participant:
             self._tell("away", sentence)
             return
         self._tell("waiting", "")
+        self._presence = None
         self._look()
         self._fetching.restart()
         self._delivery.restart()
@@ -195,11 +198,16 @@ class Participant:
         self._delivery.go_on()
 
     def _look(self) -> None:
-        """Say that this device is there, how many examples it has, and whether it would train."""
+        """Look whether this device would train; say so, if what it said last is so no more."""
         presence = self._readiness.look(training=self._worker.on is not None)
+        if (lacks := self._readiness.lacks) is not None:
+            self._client_state.lack(lacks)
         if not self._readiness.trains:
             self._worker.give_up()  # it goes on from there when it may
-        self._publish(self._topics.presence(self._connection.name), presence, retain=True)
+        # Said again with each label, it would tell when its person labels.
+        if presence != self._presence:
+            topic = self._topics.presence(self._connection.name)
+            self._presence = presence if self._publish(topic, presence, retain=True) else None
         if self._connection.connected:
             self._consider()
 
@@ -241,9 +249,9 @@ class Participant:
         self._remark(error)
         self._tell("troubled", error.message)
 
-    def _publish(self, topic: str, message: Message, *, retain: bool = False) -> None:
+    def _publish(self, topic: str, message: Message, *, retain: bool = False) -> bool:
         # If it is not sent now, it is said again when the connection is back.
-        self._connection.publish(topic, message.encode(), retain=retain, wait=False)
+        return self._connection.publish(topic, message.encode(), retain=retain, wait=False)
 
     def _reply(self, reply: Received | Accepted | Refused | Unavailable) -> None:
         offer, counted = self._client_state.offer, self._client_state.counted
@@ -288,13 +296,14 @@ class Participant:
         if self._worker.on not in (None, announced.key):
             self._worker.give_up()
         self._delivery.ask_what_counts(announced)
-        self._consider()
+        self._readiness.heed(announcement)
+        self._look()
 
     def _forgotten(self, sentence: str) -> None:
         """Learn that the last update counts no more: its round is done again."""
         log.warning("%s", sentence)
         self._client_state.do_again()
-        self._consider()
+        self._look()
 
     def _of_another_task(self, announcement: Announcement, difference: str) -> ProtocolError:
         """Make, and show, the error of a federation that this device cannot take part in."""
@@ -374,13 +383,17 @@ class Participant:
         leave_after = self._settings.leave_after
         if leave_after and self._client_state.accepted >= leave_after:
             self._loop.stop()
-        self._consider()
+        if not refused:
+            # The aggregator takes nothing for new after an update, until it is told again.
+            self._presence = None
+        self._look()
 
     def _tell(self, state: str, remark: str) -> None:
         doing = {
             "state": state,
             "number": self._round.announcement.round if self._round else None,
             "accepted": self._client_state.accepted,
+            "lacks": self._readiness.lacks or 0,
             "remark": remark,
         }
         self._unannounced.report(doing)

@@ -1,12 +1,12 @@
 """Whether this device would take part in a round now, and what it says of that."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from edge_client.federation import permission
 from edge_client.federation.settings import PermissionSettings
-from shared.protocol.messages import Presence
+from shared.protocol.messages import Announcement, Presence, Supply
 
 log = logging.getLogger(__name__)
 
@@ -15,14 +15,16 @@ _LOOK: Final = 60.0
 
 
 class Readiness:
-    """What the device has to train on, and whether its owner lets it.
+    """What the device has to train on, whether that is enough, and whether its owner lets it.
 
     Parameters
     ----------
     limits
         What the owner allows.
-    count
-        Counts the labelled examples.
+    keys
+        Lists the keys of the examples; those that no person has labelled are negative.
+    learned
+        Lists the keys of those that the last accepted update was made of.
     why_not
         Says why the device may not train now, as :func:`.permission.why_not` does.
     clock
@@ -32,8 +34,10 @@ class Readiness:
 
     Attributes
     ----------
-    examples
-        How many there were at the last look.
+    lacks
+        How many more labelled examples it needs to take part, or until there are enough new ones
+        for a round to open, as of the last look; ``None`` before the federation has said what it
+        asks for.
     trains
         Whether it would take part, as of the last look.
     """
@@ -42,19 +46,22 @@ class Readiness:
         self,
         limits: PermissionSettings,
         *,
-        count: Callable[[], int],
+        keys: Callable[[], Sequence[int]],
+        learned: Callable[[], Sequence[int]],
         why_not: Callable[..., str | None] = permission.why_not,
         clock: Callable[[], float],
         task: str,
     ) -> None:
         self._limits = limits
         self._limited = limits.train_between or limits.on_mains or limits.most_load is not None
-        self._count = count
+        self._keys = keys
+        self._learned = learned
         self._why_not = why_not
         self._clock = clock
         self._task = task
         self._looked = 0.0
-        self.examples = 0
+        self._asked: tuple[int, int] | None = None
+        self.lacks: int | None = None
         self.trains = True
 
     @property
@@ -62,23 +69,41 @@ class Readiness:
         """When to look again; ``None`` where nothing but the examples can change."""
         return self._looked + _LOOK if self._limited else None
 
+    def heed(self, announcement: Announcement) -> None:
+        """Learn what the federation asks of a device."""
+        self._asked = announcement.least_examples, announcement.new_examples
+
     def look(self, *, training: bool) -> Presence:
         """Look, and give what to say to the aggregator; ``training``: whether it trains already."""
         self._looked = self._clock()
         why_not = self._why_not(self._limits, training=training)
-        self.examples = self._count()
-        if not self.examples:
+        least, new = self._asked or (1, 0)
+        labelled = {key for key in self._keys() if key >= 0}
+        fresh = len(labelled.difference(self._learned()))
+        if self._asked:
+            self.lacks = max(least - len(labelled), new - fresh, 0)
+        if not labelled:
             why_not = "it has no labelled examples yet"
+        elif len(labelled) < least:
+            why_not = f"it has {len(labelled)} of the {least} labelled examples that it needs"
         if why_not and self.trains:
             log.info("This device takes part in no round now: %s.", why_not)
         self.trains = why_not is None
         return Presence(
             state="online",
-            examples=self.examples,
+            supply=self._supply(len(labelled), least, fresh, new),
             trains=self.trains,
             task=self._task,
             software=_software(),
         )
+
+    def _supply(self, labelled: int, least: int, fresh: int, new: int) -> Supply | None:
+        """Say roughly what there is; nothing before it is known what is asked for."""
+        if self._asked is None:
+            return None
+        if labelled < least:
+            return "some" if labelled else "none"
+        return "new" if fresh >= new else "enough"
 
 
 def _software() -> str:

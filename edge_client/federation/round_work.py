@@ -112,7 +112,10 @@ class RoundWork:
             confusion=outcome.confusion,
         )
         self.client_state.finish(
-            offer, residual=outcome.encoded.residual, control=outcome.own_control
+            offer,
+            residual=outcome.encoded.residual,
+            control=outcome.own_control,
+            learned=self.examples.numbers.tolist(),
         )
         self._progress_file().unlink(missing_ok=True)
         return offer
@@ -187,8 +190,7 @@ def hold_out(examples: Examples, share: float) -> tuple[Examples, Examples]:
     used to score when others come or go. What no person has labelled is only trained on. Where
     nothing comes or goes, as in a folder of clips, each label has its share held out.
     """
-    everything = np.arange(len(examples))
-    keys = everything if examples.keys is None else examples.keys
+    everything, keys = np.arange(len(examples)), examples.numbers
     person = keys >= 0
     if not share or person.sum() < FEWEST_HELD_OUT:
         return examples, examples.take(everything[:0])

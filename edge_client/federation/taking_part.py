@@ -73,7 +73,7 @@ def take_part_with_clips(
         settings,
         folder,
         examples=lambda: examples,
-        count=lambda: len(examples),
+        keys=examples.numbers.tolist,
         engines=make_engines(settings.threads, settings.task),
         on_model=_last_model,
     )
@@ -161,7 +161,7 @@ class Companion:
             self._settings,
             self._folder,
             examples=self._device.examples,
-            count=self._device.count_examples,
+            keys=self._device.example_keys,
             engines=make_engines(self._settings.threads, self._settings.task),
             on_model=self._use,
             report=functools.partial(self._device.report, "round"),

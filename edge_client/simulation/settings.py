@@ -8,7 +8,13 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from shared.environment import Prefix
-from shared.round_settings import MOST_CLIENTS, STRATEGY_OPTIONS, FederatedSettings, Share
+from shared.round_settings import (
+    MOST_CLIENTS,
+    MOST_ROUNDS,
+    STRATEGY_OPTIONS,
+    FederatedSettings,
+    Share,
+)
 from shared.settings import Settings
 from shared.task_settings import TaskSettings
 from shared.training import Positive, Seed
@@ -194,6 +200,9 @@ class SimulationSettings(
     DataSettings,
 ):
     """Everything that determines a run: the same settings give the same weights."""
+
+    rounds: Annotated[int, Field(ge=1, le=MOST_ROUNDS)] = 20
+    """Number of rounds."""
 
     @classmethod
     def collect(

@@ -23,14 +23,20 @@ from pydantic import (
 
 from shared.errors import ProtocolError, shown
 from shared.protocol.topics import Name
-from shared.round_settings import LONGEST_NAME, LONGEST_ROUND, MOST_CLIENTS, MOST_ROUNDS
+from shared.round_settings import (
+    LONGEST_NAME,
+    LONGEST_ROUND,
+    MOST_ASKED,
+    MOST_CLIENTS,
+    MOST_ROUNDS,
+)
 from shared.task import DEFAULT_TASK, FEWEST_LABELS, MOST_LABELS, Task
 from shared.training import Seed, TrainingSettings
 
 T = TypeVar("T")
 
 MAJOR: Final = 1
-MINOR: Final = 1
+MINOR: Final = 2
 VERSION: Final = f"{MAJOR}.{MINOR}"
 
 LARGEST_MESSAGE: Final = 1 << 20
@@ -105,6 +111,11 @@ def _known_settings(values: Any) -> Any:
 Sentence = Annotated[str, Field(max_length=500)]
 
 
+Supply = Literal["none", "some", "enough", "new"]
+"""Labelled examples of a client: none; fewer than it needs to take part; enough; and so many new
+ones, too, that a round may open."""
+
+
 class Message(BaseModel):
     """What all messages have in common."""
 
@@ -170,6 +181,10 @@ class Announcement(Message):
     """How updates may be encoded; the first is preferred."""
     seed: Seed
     """What clients open their random streams with."""
+    least_examples: Annotated[int, Field(ge=1, le=MOST_ASKED)] = 1
+    """Labelled examples that a client needs to take part; since 1.2."""
+    new_examples: Annotated[int, Field(ge=0, le=MOST_ASKED)] = 0
+    """Those beyond its last accepted update that make it worth a round; since 1.2."""
     clients: Annotated[list[Name], Field(max_length=MOST_CLIENTS)] | None = None
     """Who takes part; everybody, if not given."""
     closes_in: Annotated[FiniteFloat, Field(ge=0, le=LONGEST_ROUND)] | None = None
@@ -190,8 +205,10 @@ class Presence(Message):
     """That a client is there, retained; or, as its will, that it is not."""
 
     state: Literal["online", "offline"]
-    examples: Annotated[int, Field(ge=0, le=MOST_EXAMPLES)] = 0
-    """Labelled examples it could train on."""
+    examples: Annotated[int, Field(ge=0, le=MOST_EXAMPLES)] | None = None
+    """Labelled examples it could train on; not said any more since 1.2."""
+    supply: Supply | None = None
+    """How many that are, roughly; since 1.2, once it knows what the federation asks for."""
     trains: bool = True
     """Whether it would take part in a round now."""
     task: Digest | None = None

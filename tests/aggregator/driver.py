@@ -1,7 +1,7 @@
 """A federation without network, for tests: real ledger, models and updates' files."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,14 @@ CLIENTS = ("anna", "ben", "cleo", "dora")
 CONFUSION = [[3, 1, 0, 0], [0, 4, 0, 0], [0, 0, 2, 2], [1, 0, 0, 3]]
 
 
+UNPACED: Mapping[str, float] = {"new_examples": 0, "least_examples": 1, "every": 0}
+"""Settings with which one round follows the other, whatever there is to learn."""
+
+
 def settings(state: Path, **values: Any) -> AggregatorSettings:
     # Updates arrive as they were drawn.
-    return AggregatorSettings.parse({"state": state, "rounds": 3, "codecs": "float32", **values})
+    given = {"state": state, "rounds": 3, "codecs": "float32", **UNPACED, **values}
+    return AggregatorSettings.parse(given)
 
 
 def random_update(client: str, number: int, examples: int = 7) -> Update:

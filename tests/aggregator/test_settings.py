@@ -67,6 +67,9 @@ def test_settings_of_the_federation_are_fixed_and_others_are_not() -> None:
         "quorum": 9,
         "min_updates": 2,
         "round_seconds": 1.0,
+        "new_examples": 0,
+        "least_examples": 1,
+        "every": 0.0,
         "largest_norm": 5.0,
         "most_examples": 5,
         "codecs": "int8",
@@ -86,7 +89,7 @@ def test_settings_of_the_federation_are_fixed_and_others_are_not() -> None:
         if AggregatorSettings().first_change({**begun, name: other[name]}) == name
     }
     assert fixed == begun.keys() - free.keys()
-    cosine_begun = AggregatorSettings(schedule="cosine").model_dump(mode="json")
+    cosine_begun = AggregatorSettings(schedule="cosine", rounds=20).model_dump(mode="json")
     assert AggregatorSettings(schedule="cosine", rounds=99).first_change(cosine_begun) == "rounds"
 
 

@@ -124,7 +124,7 @@ def test_a_federation_without_any_configuration(terminals: Terminals, tmp_path: 
 def test_a_second_aggregator_of_the_same_federation_is_told_in_one_sentence(
     terminals: Terminals,
 ) -> None:
-    terminals.type("first", AGGREGATOR, "serve", "--embedded-broker")
+    terminals.type("first", AGGREGATOR, "serve", "--embedded-broker", "--rounds", "20")
     terminals.wait_for("first", "Connected to the broker")
     terminals.type("second", AGGREGATOR, "serve", "--embedded-broker")
     assert terminals.end("second") == 19

@@ -52,7 +52,8 @@ def test_take_part_in_a_federation(tmp_path: Path, clips: Path, run: Run, script
     for name in re.findall(r"\"(\w+/\d\.wav)\"", program):
         (tmp_path / name).parent.mkdir()
         shutil.copy(next(clips.glob(f"{name.split('/')[0]}/*.wav")), tmp_path / name)
-    with serving(tmp_path, "serve --embedded-broker --quorum 1 --rounds 1") as port:
+    words = "serve --embedded-broker --quorum 1 --rounds 1 --least-examples 1 --new-examples 0"
+    with serving(tmp_path, words) as port:
         script.write_text(program.replace("127.0.0.1:1883", f"127.0.0.1:{port}"))
         lines = run(script).stdout.splitlines()
     assert lines[-2:] == ["1 rounds have made runs/kitchen/model.safetensors", "1"]

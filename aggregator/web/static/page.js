@@ -173,7 +173,7 @@ function showDevice(device) {
   const told = { examples: whole.format(device.examples), updates: whole.format(device.updates), up: bytes(device.up), down: bytes(device.down) };
   return item(
     title,
-    facts(part(device), presence(device)),
+    facts(part(device), presence(device), device.present && texts.supplies[device.supply]),
     facts(device.score !== null && say(texts.uar, { value: scores.format(device.score) }), say(texts.device_facts, told)),
     device.software && foreign(device.software),
   );

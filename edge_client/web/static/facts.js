@@ -19,6 +19,7 @@ const parts = {
     number && say(texts.round_number, { number: decimals.format(number) }),
     texts.round_states[state] ?? state,
     accepted && say(texts.accepted, { accepted: decimals.format(accepted) }),
+    lacks && say(texts.lacks, { lacks: decimals.format(lacks) }),
   ],
 };
 

@@ -19,12 +19,13 @@ from aggregator.settings import AggregatorSettings
 from aggregator.strategies.sampling import sample
 from shared.randomness import stream
 from shared.round_settings import MOST_CLIENTS
+from tests.aggregator.driver import UNPACED
 
 NAMES = [f"client-{number:05d}" for number in range(8)]
 
 
 def rules(**values: Any) -> AggregatorSettings:
-    return AggregatorSettings.parse({"rounds": 3, "round_seconds": 60, **values})
+    return AggregatorSettings.parse({"rounds": 3, "round_seconds": 60, **UNPACED, **values})
 
 
 def come(rounds: SynchronousRounds, client: str, now: float) -> Step:

@@ -17,7 +17,7 @@ from aggregator.server.run import serve
 from aggregator.server.settings import ServeSettings
 from shared.errors import StorageError
 from shared.mqtt.broker_settings import BrokerSettings
-from tests.aggregator.driver import come, put, random_update
+from tests.aggregator.driver import UNPACED, come, put, random_update
 
 pytestmark = pytest.mark.usefixtures("tiny", "handlers")
 
@@ -71,7 +71,7 @@ def serve_scripted(folder: Path, **values: Any) -> Scripted:
         made.append(Scripted(*arguments, **more))
         return made[0]
 
-    given = {"state": folder, "codecs": "float32", "rounds": 1, **values}
+    given = {"state": folder, "codecs": "float32", "rounds": 1, **UNPACED, **values}
     serve(ServeSettings.parse(given), make=make)
     return made[0]
 
@@ -141,7 +141,7 @@ def test_on_a_full_disk_it_waits_for_room_says_so_once_and_goes_on(
         filler.unlink()
         return Scripted(*arguments, **more)
 
-    given = {"state": small_disk / "state", "codecs": "float32", "rounds": 1}
+    given = {"state": small_disk / "state", "codecs": "float32", "rounds": 1, **UNPACED}
     serve(ServeSettings.parse(given), make=make, sleep=sleep)
     assert len(waited) > 2
     log = capsys.readouterr().err

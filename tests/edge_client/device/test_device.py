@@ -199,7 +199,7 @@ def test_guesses_are_trained_on_only_if_asked_for(start: Open, weights: Weights)
     assert examples.labels.tolist() == [1, 3]
     assert examples.keys is not None
     assert examples.keys.tolist() == [-3, 2], "as many guesses as labels, the newest; labels last"
-    assert asked.count_examples() == 2
+    assert len(asked.example_keys()) == 2
     assert asked.labelled(9).labels.tolist() == [3]
     assert asked.counts()["happy"] == 0, "a guess is not a label"
 
@@ -216,7 +216,7 @@ def test_what_another_process_changes_is_noticed(start: Open, tmp_path: Path) ->
     device.look()
     device.look()
     assert kinds == ["changed"]
-    assert device.count_examples() == 2
+    assert len(device.example_keys()) == 2
 
 
 def test_what_parts_say_is_one_text_and_a_line_of_the_log(

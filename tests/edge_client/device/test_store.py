@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from edge_client.device.damage import damage
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.store import ExampleStore
-from edge_client.device.training_set import ROOM, count, gather
+from edge_client.device.training_set import ROOM, gather
+from edge_client.device.training_set import keys as listed
 from shared.errors import ChorusError, StorageError
 from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FRONT_ENDS
@@ -191,11 +192,11 @@ def test_the_newest_are_trained_on_that_there_is_memory_for(tmp_path: Path) -> N
             store.label(identifier, "sad")
         # Of 50 frames each, four fit.
         assert keys(store, guesses=True) == [-6, 1, 2, 3]
-        assert count(store, guesses=True) == 4
+        assert len(listed(store, guesses=True)) == 4
         store.add(recognised(task=task), np.ones((51, ROOM // 200), np.float32))
         store.label(7, "happy")
         assert keys(store, guesses=True) == [3, 7]
-        assert count(store, guesses=True) == 2
+        assert len(listed(store, guesses=True)) == 2
 
 
 def test_examples_are_read_into_their_final_place(store: ExampleStore) -> None:

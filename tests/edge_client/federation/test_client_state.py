@@ -203,5 +203,6 @@ def test_a_status_changes_nothing(tmp_path: Path) -> None:
         "accepted": 0,
         "refused": None,
         "waiting": False,
+        "lacks": 0,
     }
     assert not (tmp_path / "nothing").exists()

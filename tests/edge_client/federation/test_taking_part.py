@@ -47,8 +47,8 @@ class FakeDevice:
     def examples(self) -> None:
         raise NotImplementedError
 
-    def count_examples(self) -> int:
-        return 0
+    def example_keys(self) -> list[int]:
+        return []
 
 
 class FakeParticipant:
@@ -145,7 +145,7 @@ def test_with_clips_a_signal_ends_it_and_it_says_what_counted(
     take_part_with_clips(SETTINGS, clips, tmp_path / "state", make=make)
     (participant,) = makes.made
     assert participant.stopped.is_set()
-    assert participant.given["count"]() == len(participant.given["examples"]()) == 4
+    assert len(participant.given["keys"]()) == len(participant.given["examples"]()) == 4
     said = capfd.readouterr().err
     assert "4 labelled clips; this device is kitchen in the federation chorus." in said
     assert "accepted updates of this device: 0." in said

@@ -30,6 +30,7 @@ from shared.errors import ChorusError
 from shared.randomness import stream
 from shared.task import DEFAULT_TASK, Task, options_for
 from shared.weights import Weights, initial_weights, load_weights
+from tests.aggregator.driver import UNPACED
 from tests.brokers import peak_memory
 
 BIN = Path(sys.executable).parent
@@ -224,6 +225,7 @@ class Processes(ExitStack):
     def serve(self, port: int, still: str = "") -> Process:
         """Start the aggregator; let it stand still somewhere (see ``stand_still.py``)."""
         words = f"serve --rounds {ROUNDS} --quorum {DEVICES} --model {self.model} --port {port}"
+        words += "".join(f" --{name.replace('_', '-')} {value}" for name, value in UNPACED.items())
         if "--codecs" not in self.more:  # given twice, both would be welcome
             words += " --codecs float32"
         log = self.folder / "aggregator.log"

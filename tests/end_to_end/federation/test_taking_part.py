@@ -60,11 +60,11 @@ def test_who_had_nothing_to_train_on_takes_part_when_there_is_something() -> Non
     with world() as it:
         it.start()
         own = it.clients[FIRST].participant
-        own._readiness._count = lambda: 0
+        own._readiness._keys = list
         it.rest()
         assert it.server
         assert it.server.federation.rounds.ready == 1
-        own._readiness._count = lambda: len(it.data[FIRST])
+        own._readiness._keys = it.data[FIRST].numbers.tolist
         own.examples_changed()
         it.settle()
         it.check(simulated())

@@ -30,6 +30,7 @@ from shared.randomness import stream
 from shared.task import DEFAULT_TASK, Task
 from shared.training import Examples
 from shared.weights import Weights, initial_weights
+from tests.aggregator.driver import UNPACED
 from tests.aggregator.driver import kill as kill_federation
 from tests.architectures import replace_model
 from tests.edge_client.tiny import TINY, NumpyEngine, examples
@@ -47,8 +48,14 @@ def data_of(task: Task) -> list[Examples]:
 
 DATA = data_of(DEFAULT_TASK)
 
-SETTINGS: Mapping[str, Any] = {"rounds": ROUNDS, "seed": 3, "round_seconds": 1e6, "chunk": 8192}
-"""No deadline fixes what stands still; some chunks a file."""
+SETTINGS: Mapping[str, Any] = {
+    "rounds": ROUNDS,
+    "seed": 3,
+    "round_seconds": 1e6,
+    "chunk": 8192,
+    **UNPACED,
+}
+"""No deadline fixes what stands still; some chunks a file; one round after the other."""
 
 OWN = "tests.aggregator.strategies.own:DriftFree"
 
@@ -121,7 +128,7 @@ class Client:
             settings,
             folder,
             examples=lambda: data,
-            count=lambda: len(data),
+            keys=data.numbers.tolist,
             engines=lambda name: SteppingEngine(world.stage, architecture_of(name, settings.task)),
             why_not=world.why_not,
             loop=world.stage.loop(),
@@ -297,7 +304,7 @@ class World:
         """Check that every update counted once, and that the result is the simulation's."""
         assert self.server
         ledger = self.server.federation.ledger
-        for number in range(1, self.settings.rounds + 1):
+        for number in range(1, (self.settings.rounds or 0) + 1):
             record = ledger.round(number)
             assert record
             assert record.state == "done"

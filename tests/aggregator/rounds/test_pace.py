@@ -1,0 +1,178 @@
+"""Rounds at the pace of people: nothing without something to learn, and not all the time."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Opened, SynchronousRounds
+from aggregator.settings import AggregatorSettings
+from shared.errors import SettingsError
+from shared.round_settings import LONGEST_ROUND, MOST_ASKED
+from tests.aggregator.driver import kill, put, random_update, settings
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+def rules(**values: Any) -> AggregatorSettings:
+    """Give the settings of who says nothing else."""
+    return AggregatorSettings.parse({"quorum": 1, **values})
+
+
+def play(rounds: SynchronousRounds, now: float) -> None:
+    """Let everybody who is invited answer the open round."""
+    for client in sorted(rounds.invited):
+        rounds.accept(client)
+    rounds.end(now)
+
+
+def test_a_quorum_alone_opens_no_round() -> None:
+    rounds = SynchronousRounds(rules(quorum=2))
+    for client in ("a", "b", "c"):
+        rounds.roster.come(client)
+        assert rounds.look(0) is None
+    assert rounds.wake_at is None, "only a label can change it"
+    rounds.roster.come("c", news=True)
+    assert rounds.look(1) == Opened(1, ("a", "b", "c"), 3), "those with nothing new take part too"
+
+
+def test_what_an_update_holds_is_new_no_more() -> None:
+    rounds = SynchronousRounds(rules(every=0))
+    rounds.roster.come("a", news=True)
+    assert isinstance(rounds.look(0), Opened)
+    play(rounds, 1)
+    assert (rounds.phase, rounds.look(2)) == ("waiting", None)
+    rounds.roster.come("a", news=True)
+    assert isinstance(rounds.look(3), Opened)
+
+
+@pytest.mark.parametrize("come", [True, False])
+def test_who_goes_takes_what_is_new_along(*, come: bool) -> None:
+    rounds = SynchronousRounds(rules())
+    rounds.roster.come("a", news=True)
+    rounds.roster.leave("a") if come else rounds.roster.forget()
+    rounds.roster.come("b")
+    assert rounds.look(0) is None
+    rounds.roster.come("a")
+    assert rounds.look(0) is None, "it says anew what it has"
+
+
+def test_rounds_open_no_closer_to_each_other_than_told() -> None:
+    rounds = SynchronousRounds(rules(every=100))
+    rounds.start(0)
+    rounds.roster.come("a", news=True)
+    assert isinstance(rounds.look(10), Opened)
+    play(rounds, 20)
+    assert rounds.wake_at is None, "there is nothing new"
+    rounds.roster.come("a", news=True)
+    assert rounds.look(30) is None
+    assert rounds.pausing
+    assert rounds.wake_at == 110
+    assert rounds.tick(109.9) is None
+    step = rounds.tick(110)
+    assert isinstance(step, Opened)
+    assert (step.number, rounds.deadline) == (2, 710)
+
+
+def test_with_nothing_new_asked_for_rounds_go_on_at_their_pace() -> None:
+    rounds = SynchronousRounds(rules(new_examples=0, every=100))
+    rounds.roster.come("a")
+    assert isinstance(rounds.look(0), Opened)
+    play(rounds, 5)
+    assert rounds.wake_at == 100
+    assert isinstance(rounds.tick(100), Opened)
+
+
+def test_there_is_no_last_round_unless_one_is_given() -> None:
+    rounds = SynchronousRounds(rules(), ended=999_999)
+    assert (rounds.phase, rounds.number) == ("waiting", 1_000_000)
+    assert SynchronousRounds(rules(rounds=7), ended=7).phase == "finished"
+    with pytest.raises(SettingsError, match="a cosine schedule needs rounds"):
+        rules(schedule="cosine")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_killed_aggregator_waits_for_the_rest_of_the_pause_alone(tmp_path: Path) -> None:
+    now = 1e9
+    given = settings(tmp_path, quorum=1, every=100, new_examples=3)
+
+    def federation() -> Federation:
+        return Federation(given, clock=lambda: now)
+
+    first = federation()
+    first.rounds.start(0)
+    first.rounds.roster.come("anna", news=True)
+    opened = first.rounds.look(0)
+    assert isinstance(opened, Opened)
+    first.open_round(opened)
+    now += 30
+    kill(first)
+
+    second = federation()
+    assert second.rounds.start(7) == opened, "the open round goes on"
+    closed = put(second, 1, random_update("anna", 1))
+    second.close_round(closed)  # type: ignore[arg-type] # one update closes it
+    assert second.rounds.end(8) is None
+    second.rounds.roster.come("anna", news=True)
+    assert second.rounds.wake_at == 77
+    now += 30
+    kill(second)
+
+    for by, wake_at in ((0, 41), (1e6, 1 - 1e6 + 40), (-2e6, 101)):
+        now += by
+        with federation() as third:
+            third.rounds.start(1)
+            third.rounds.roster.come("anna", news=True)
+            assert third.rounds.wake_at == pytest.approx(wake_at), "never more than one pause"
+
+
+def test_a_shelf_of_five_devices_learns_a_few_times_a_day() -> None:
+    """Each is asked now and then from 7 to 23 h, and answers forty times a day."""
+    given = rules(quorum=3)
+    rounds = SynchronousRounds(given)
+    rounds.start(0)
+    labelled = dict.fromkeys("abcde", 0)
+    learned = dict(labelled)
+    opened: list[float] = []
+    for minute in range(3 * 24 * 60):
+        now = minute * 60.0
+        for place, client in enumerate(labelled):
+            hour = now % DAY / HOUR
+            if 7 <= hour < 23 and (minute + 5 * place) % 24 == 0:
+                labelled[client] += 1
+            if labelled[client] >= given.least_examples:
+                news = labelled[client] - learned[client] >= given.new_examples
+                rounds.roster.come(client, news=news)
+        if isinstance(rounds.tick(now), Opened):
+            opened.append(now)
+            learned.update({client: labelled[client] for client in rounds.invited})
+            play(rounds, now)
+    days = [sum(day * DAY <= time < (day + 1) * DAY for time in opened) for day in range(3)]
+    assert days == [4, 5, 4]
+    assert opened[0] > 7 * HOUR + 7 * 24 * 60, "each has eight first"
+
+
+def test_one_device_with_one_example_gets_no_round_by_default() -> None:
+    defaults = AggregatorSettings()
+    assert (defaults.rounds, defaults.least_examples, defaults.new_examples) == (None, 8, 5)
+    assert defaults.every == 4 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("new_examples", 0, MOST_ASKED),
+        ("least_examples", 1, MOST_ASKED),
+        ("every", 0, LONGEST_ROUND),
+    ],
+)
+def test_each_setting_has_its_bounds(name: str, least: float, most: float) -> None:
+    for value in (least, most):
+        assert getattr(AggregatorSettings.parse({name: value}), name) == value
+    for value in (least - 1, most + 1):
+        with pytest.raises(SettingsError, match=name):
+            AggregatorSettings.parse({name: value})
+    with pytest.raises(SettingsError, match=name):
+        AggregatorSettings.parse({name: "nan"})
