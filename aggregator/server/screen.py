@@ -70,13 +70,12 @@ class State:
         if self.opens_in is not None:
             when = datetime.now().astimezone() + timedelta(seconds=self.opens_in)
             return f"Round {self.number} opens at {when:%H:%M on %Y-%m-%d}."
-        if self.phase == "waiting" and self.ready >= self.quorum and self.asked:
-            new = _count(self.asked, "new labelled example")
-            return f"Round {self.number} waits until one of {self.ready} ready clients has {new}."
         if self.phase == "waiting":
-            needed = _count(self.quorum, "client")
+            needed = f"for {_count(self.quorum, 'client')}"
+            if self.ready >= self.quorum and self.asked:
+                needed = f"until one client has {_count(self.asked, 'new labelled example')}"
             ready = {0: "none is", 1: "1 is"}.get(self.ready, f"{self.ready} are")
-            return f"Round {self.number} waits for {needed}, {ready} ready to train."
+            return f"Round {self.number} waits {needed}, {ready} ready to train."
         if self.phase == "open" and self.ready < missing:
             ready = {0: "no client is", 1: "only 1 client is"}.get(
                 self.ready, f"only {self.ready} clients are"

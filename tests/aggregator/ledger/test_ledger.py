@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,23 @@ def test_a_newer_ledger_is_refused_and_left_as_it_is(ledger: Ledger, tmp_path: P
     assert connection.execute("PRAGMA user_version").fetchone() == (99,)
     assert connection.execute("SELECT COUNT(*) FROM versions").fetchone() == (1,)
     connection.close()
+
+
+def test_a_ledger_of_the_first_version_is_brought_up_to_date(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    ledger.see("desk", examples=28)
+    ledger.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE clients DROP COLUMN supply")
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(FederationError, match="older version"):
+        History(path)
+    Ledger(path).close()
+    with History(path) as history:
+        (desk,) = history.clients()
+    assert (desk.examples, desk.supply) == (28, "")
 
 
 def test_an_empty_ledger_is_not_read(tmp_path: Path) -> None:

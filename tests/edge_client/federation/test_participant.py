@@ -35,11 +35,12 @@ class Alone:
         self.trouble: list[ChorusError] = []
         self.reports: list[dict[str, Any]] = []
         self.data: Callable[[], Examples] = lambda: examples(8)
+        self.keys = list(range(8))
         self.participant = Participant(
             FederationSettings.parse({"client": "kitchen", "holdout": 0, **values}),
             folder,
             examples=self._examples,
-            keys=lambda: list(range(8)),
+            keys=lambda: self.keys,
             engines=lambda _: NumpyEngine(),
             on_model=self._use,
             report=self.reports.append,

@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
+from edge_client.device import training_set
 from edge_client.federation.readiness import Readiness
 from edge_client.federation.settings import PermissionSettings
+from shared.protocol.messages import File
+from shared.round_settings import MOST_ASKED
 from shared.task import DEFAULT_TASK
+from tests.edge_client.federation.announcements import announcement
 
 
 class Ready:
@@ -63,3 +67,54 @@ def test_only_limits_make_it_look_again() -> None:
     free.readiness.look(training=False)
     limited.readiness.look(training=False)
     assert (free.readiness.look_at, limited.readiness.look_at) == (None, 1060.0)
+
+
+def test_before_it_knows_what_is_asked_for_it_says_nothing_of_its_examples() -> None:
+    it = Ready()
+    presence = it.readiness.look(training=False)
+    assert (presence.supply, presence.trains, it.readiness.lacks) == (None, True, None)
+
+
+@pytest.mark.parametrize(
+    ("count", "learned", "supply", "trains", "lacks"),
+    [
+        (0, 0, "none", False, 8),
+        (1, 0, "some", False, 7),
+        (7, 0, "some", False, 1),
+        (8, 0, "new", True, 0),
+        (8, 8, "enough", True, 5),
+        (12, 8, "enough", True, 1),
+        (13, 8, "new", True, 0),
+        (7, 8, "some", False, 5),
+    ],
+)
+def test_what_it_has_is_said_in_four_words(
+    count: int, learned: int, supply: str, lacks: int, *, trains: bool
+) -> None:
+    it = Ready()
+    it.count, it.learned = count, list(range(1, learned + 1))
+    model = File(digest="0" * 64, size=1)
+    it.readiness.heed(announcement(model, least_examples=8, new_examples=5))
+    presence = it.readiness.look(training=False)
+    assert (presence.supply, presence.trains) == (supply, trains)
+    assert it.readiness.lacks == lacks
+    assert presence.examples is None, "no number is said"
+
+
+def test_what_no_person_has_labelled_counts_for_nothing() -> None:
+    readiness = Readiness(
+        PermissionSettings(),
+        keys=lambda: [-9, -8, -7, 1, 2, 3],
+        learned=lambda: [1],
+        refusal=lambda *_, **__: None,
+        clock=lambda: 0.0,
+        task=DEFAULT_TASK.digest,
+    )
+    model = File(digest="0" * 64, size=1)
+    readiness.heed(announcement(model, least_examples=4, new_examples=2))
+    assert readiness.look(training=False).supply == "some"
+    assert readiness.lacks == 1
+
+
+def test_a_federation_cannot_ask_for_more_than_a_device_trains_on() -> None:
+    assert MOST_ASKED <= training_set.MOST

@@ -1,0 +1,120 @@
+"""The service: whom it takes for ready, and when a round is worth it."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.protocol.messages import Announcement
+from tests.aggregator.driver import put, random_update
+from tests.aggregator.server.test_service import Serves
+
+if TYPE_CHECKING:
+    from aggregator.ledger import ClientRecord
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+PACE = {"rounds": None, "quorum": 2, "least_examples": 8, "new_examples": 5, "every": 100}
+
+
+class Paced(Serves):
+    """A service of a federation that waits for examples."""
+
+    def __init__(self, folder: Path, **values: Any) -> None:
+        super().__init__(folder, **{**PACE, **values})
+        self.announced: list[tuple[str, int]] = []
+        self.known: dict[str, ClientRecord] = {}
+
+    def told(self, client: str, supply: str | None, *, trains: bool = True) -> Any:
+        """Let a client of 1.2 say what it has."""
+        return self.says(client, examples=None, supply=supply, trains=trains)
+
+    def look(self) -> None:
+        found = [one for one in self.connection.take() if isinstance(one, Announcement)]
+        self.announced += [(one.state, one.round) for one in found]
+        self.federation.ledger.flush()
+        self.known = {one.name: one for one in self.federation.ledger.clients()}
+
+
+def test_it_asks_clients_for_what_its_settings_say(tmp_path: Path) -> None:
+    it = Paced(tmp_path)
+    announced: list[Announcement] = []
+    it.play(it.connection.connect, lambda: announced.extend(it.connection.take()))
+    assert (announced[0].least_examples, announced[0].new_examples) == (8, 5)
+    assert announced[0].protocol == "1.2"
+
+
+def test_a_round_opens_when_one_of_the_quorum_has_something_new(tmp_path: Path) -> None:
+    it = Paced(tmp_path)
+    it.play(
+        it.connection.connect,
+        *(it.told("anna", "enough"), it.told("ben", "some", trains=False), it.look),
+        *(it.told("cleo", "enough"), it.look),
+        *(it.told("cleo", "new"), it.look),
+    )
+    assert it.announced == [("waiting", 1), ("open", 1)]
+    assert it.federation.rounds.invited == {"anna", "cleo"}
+    told = {name: (one.supply, one.trains, one.examples) for name, one in it.known.items()}
+    assert told == {
+        "anna": ("enough", True, 0),
+        "ben": ("some", False, 0),
+        "cleo": ("new", True, 0),
+    }
+
+
+def test_who_has_too_few_is_not_ready_whatever_it_says(tmp_path: Path) -> None:
+    it = Paced(tmp_path, quorum=1)
+    it.play(it.connection.connect, it.told("anna", "some"), it.told("ben", "none"), it.look)
+    assert it.announced == [("waiting", 1)]
+    assert it.federation.rounds.ready == 0
+
+
+def test_a_client_of_1_1_takes_part_by_the_number_that_it_says(tmp_path: Path) -> None:
+    it = Paced(tmp_path, quorum=1)
+    it.play(
+        it.connection.connect,
+        *(it.says("anna", examples=7), it.look),
+        *(it.says("anna", examples=8), it.look),
+    )
+    assert it.announced == [("waiting", 1), ("open", 1)]
+    assert (it.known["anna"].examples, it.known["anna"].supply) == (8, "")
+
+
+def test_one_that_does_not_know_yet_what_is_asked_opens_no_round(tmp_path: Path) -> None:
+    it = Paced(tmp_path, quorum=1, least_examples=1)
+    it.play(it.connection.connect, it.told("anna", None), it.look)
+    assert it.announced == [("waiting", 1)]
+
+
+def test_a_pause_ends_by_itself_and_is_no_deadline(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    it = Paced(tmp_path, quorum=1, round_seconds=5000)
+
+    def give_up() -> None:
+        it.service._roll_back(0)
+
+    it.play(
+        it.connection.connect,
+        *(it.told("anna", "new"), 10.0, give_up, it.look),
+        *(89.0, it.look, 2.0, it.look),
+    )
+    assert it.announced == [("waiting", 1), ("open", 1), ("waiting", 2), ("open", 2)]
+    assert "at its deadline" not in caplog.text
+    assert it.federation.rounds.deadline == it.driver.now - 1 + 5000
+
+
+def test_the_number_of_examples_comes_with_an_update(tmp_path: Path) -> None:
+    it = Paced(tmp_path)
+    with it.federation as federation:
+        federation.ledger.see("anna", supply="new")
+        federation.rounds.roster.come("anna", news=True)
+        federation.rounds.roster.come("ben")
+        opened = federation.rounds.look(0)
+        assert opened
+        federation.open_round(opened)  # type: ignore[arg-type] # it is none that closes one
+        put(federation, 1, random_update("anna", 1, examples=11))
+        (anna,) = federation.ledger.clients()
+    assert (anna.examples, anna.supply, anna.updates) == (11, "new", 1)
