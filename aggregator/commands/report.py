@@ -27,11 +27,12 @@ def status_of(history: History) -> dict[str, Any]:
     settings, task = history.settings, history.task
     current = history.current()
     updates, bytes_ = history.update_totals()
-    clients = history.clients()
+    clients, served = history.clients(), history.served
     scores = _scores(history)
     return {
         "federation": settings["federation"],
         "run": history.run,
+        "served": served,
         "strategy": settings["strategy"],
         "rounds_wanted": settings["rounds"],
         "model": current and _version(current, scores.get(current.number)),
@@ -44,7 +45,8 @@ def status_of(history: History) -> dict[str, Any]:
         "clients": [
             {
                 "name": client.name,
-                "present": client.present,
+                # Of who is there when nobody serves it, nothing is known.
+                "present": client.present and served,
                 "trains": client.trains,
                 "examples": client.examples,
                 "supply": client.supply,
@@ -77,6 +79,7 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
     model, updates, now = status["model"], status["updates"], _now()
     facts = Table(show_header=False, box=None)
     facts.add_row("federation", f"{status['federation']} (run {status['run'][:8]})")
+    facts.add_row("served", "now" if status["served"] else "by nobody now")
     facts.add_row("model", f"{status['architecture']}, {_described(model)}")
     facts.add_row("labels", ", ".join(label["name"] for label in status["task"]["labels"]))
     wanted = status["rounds_wanted"]

@@ -15,6 +15,7 @@ from aggregator.ledger.records import (
     Version,
 )
 from shared.errors import FederationError
+from shared.storage.files import is_locked
 from shared.task import Task
 from shared.task_settings import TaskSettings
 
@@ -57,6 +58,11 @@ class History:
     def run(self) -> str:
         """What tells this federation from others of the same name: 32 hexadecimal digits."""
         return str(self._fact("run"))
+
+    @property
+    def served(self) -> bool:
+        """Whether a process serves the federation now."""
+        return is_locked(self.path.with_name("lock"))
 
     @property
     def settings(self) -> dict[str, Any]:

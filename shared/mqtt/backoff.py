@@ -36,7 +36,7 @@ class Backoff:
         # Not cryptography, and no part of a federation's result.
         self._random = source or random.Random()  # noqa: S311
         self._clock = clock
-        self._attempts = 0
+        self._attempts = self._brief = 0
         self._connected_at: float | None = None
         self._progressed = False
 
@@ -48,11 +48,21 @@ class Backoff:
         """Take note that the connection was worth making; may be called from any thread."""
         self._progressed = True
 
+    @property
+    def lost_again(self) -> bool:
+        """Whether this connection was lost at once, and so was the one before."""
+        return self._brief > 0 and self._connected_at is not None and not self._was_good()
+
+    def _was_good(self) -> bool:
+        held = self._connected_at is not None and self._clock() - self._connected_at >= _HELD
+        return held or self._progressed
+
     def next(self) -> float:
         """Seconds to wait now: between half and all of what the number of attempts gives."""
-        held = self._connected_at is not None and self._clock() - self._connected_at >= _HELD
-        if held or self._progressed:
-            self._attempts = 0
+        if self._was_good():
+            self._attempts = self._brief = 0
+        elif self._connected_at is not None:
+            self._brief += 1
         self._connected_at, self._progressed = None, False
         bound = min(self.longest, self.first * 2.0 ** min(self._attempts, 32))
         self._attempts += 1

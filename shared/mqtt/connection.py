@@ -271,7 +271,12 @@ class Connection:
             log.exception("The connection failed in a way that it should not.")
         finally:
             was_connected = self._forget()
-        return self._trouble or lost(self.settings, self.name, was_connected=was_connected)
+        return self._trouble or lost(
+            self.settings,
+            self.name,
+            was_connected=was_connected,
+            again=self._backoff.lost_again,
+        )
 
     def _is_stuck(self, client: mqtt.Client) -> bool:
         """Say whether the broker acknowledges no more; then the line is closed here.

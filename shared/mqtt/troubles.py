@@ -109,13 +109,13 @@ def unsubscribable(settings: BrokerSettings, username: str | None) -> Trouble:
     )
 
 
-def lost(settings: BrokerSettings, name: str, *, was_connected: bool) -> Trouble:
-    """Explain that an established connection ended."""
+def lost(settings: BrokerSettings, name: str, *, was_connected: bool, again: bool) -> Trouble:
+    """Explain that an established connection ended; ``again``: as the one before, at once."""
     place = _place(settings)
     if was_connected:
+        look = f"; look whether a second client is called {name}" if again else ""
         return _trouble(
-            f"The connection to the broker {place} was lost.",
-            f"It is tried again; if this repeats, look whether a second client is called {name}.",
+            f"The connection to the broker {place} was lost.", f"It is made anew{look}."
         )
     hint = "" if settings.tls else "If it speaks TLS there, give --tls."
     return _trouble(f"{place} ended the connection without an answer.", hint)

@@ -8,12 +8,20 @@ import hashlib
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
+from typing import Final
 
 from shared.errors import ChorusError, StorageError
+
+_TRIES: Final = 3
+"""Attempts to lock a file: :func:`is_locked` holds it for a moment, too."""
+
+_BETWEEN: Final = 0.05
+"""Seconds between them."""
 
 
 @contextmanager
@@ -140,9 +148,36 @@ def lock(path: Path, taken: ChorusError) -> int:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise taken from None
+    for left in reversed(range(_TRIES)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if not left:
+                os.close(descriptor)
+                raise taken from None
+            time.sleep(_BETWEEN)
     return descriptor
+
+
+def is_locked(path: Path) -> bool:
+    """Say whether a process has locked a file; nothing is made if it is not there.
+
+    Raises
+    ------
+    StorageError
+        If this user may not look.
+    """
+    with storage_errors(path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)

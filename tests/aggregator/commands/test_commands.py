@@ -18,7 +18,16 @@ from aggregator.strategies.averaging import averaged
 from shared.errors import FederationError
 from shared.task import Task
 from shared.weights import load_weights
-from tests.aggregator.driver import CLIENTS, come, play, put, random_update, settings, weights_of
+from tests.aggregator.driver import (
+    CLIENTS,
+    come,
+    kill,
+    play,
+    put,
+    random_update,
+    settings,
+    weights_of,
+)
 from tests.edge_client.tiny import TINY
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -85,6 +94,17 @@ def test_status_tells_everything_while_it_runs(federation: Federation) -> None:
         client.last_seen, abs=1
     )
     assert found["refusals"][0]["reason"] == "uninvited"
+
+
+def test_nobody_is_there_when_nobody_serves_it(federation: Federation) -> None:
+    assert answer("status")["served"] is True
+    kill(federation)
+    found = answer("status")
+    assert found["served"] is False
+    assert [one["present"] for one in found["clients"]] == [False] * len(found["clients"])
+    out = run("status").stdout
+    assert "by nobody now" in out
+    assert re.search(r"anna\s+no", out)
 
 
 def test_the_tables_show_it(federation: Federation) -> None:

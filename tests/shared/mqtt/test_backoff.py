@@ -37,6 +37,21 @@ def test_backoff_begins_anew_when_a_transfer_got_on_however_short_the_connection
         assert (backoff.next() <= 1.0) == progresses
 
 
+def test_a_connection_that_is_lost_at_once_twice_is_told_from_one_that_is_lost() -> None:
+    now = [0.0]
+    backoff = Backoff(clock=lambda: now[0])
+    backoff.next()
+    assert not backoff.lost_again, "there was none"
+    lost = []
+    for seconds in (1, 1, module._HELD, 1, 1):
+        backoff.connected()
+        now[0] += seconds
+        lost.append(backoff.lost_again)
+        backoff.next()
+        backoff.next()  # a broker that is away in between
+    assert lost == [False, True, False, False, True]
+
+
 @given(st.integers(), st.floats(0.01, 10), st.integers(1, 100))
 def test_no_wait_is_shorter_than_the_one_before(seed: int, first: float, count: int) -> None:
     backoff = Backoff(first, 1e30, random.Random(seed))  # noqa: S311 - jitter

@@ -369,3 +369,17 @@ def test_a_wrong_code_is_final_only_before_the_first_success(peers: Peers) -> No
         peer = peers.connect(BrokerSettings(port=server.getsockname()[1]), "device")
         wait_until(lambda: [c for c, _ in peer.changes].count(True) == 2, "it is in again")
         assert "refuses anonymous clients" in peer.wait_for_change("anonymous")
+
+
+def test_only_who_is_thrown_out_again_and_again_is_told_of_a_second_one(
+    mosquitto: Mosquitto, peers: Peers
+) -> None:
+    first = peers.connect(mosquitto.settings, "anna", "a").ready()
+    mosquitto.kill()
+    sentence = first.wait_for_change("was lost")
+    assert "second client" not in sentence, "the broker has ended"
+    first.wait_for_change("No broker listens")
+    mosquitto.start()
+    first.ready()
+    peers.connect(mosquitto.settings, "anna", "a").ready()
+    assert "a second client is called anna" in first.wait_for_change("second client")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import RunError, StorageError
-from shared.storage.files import leftovers, lock, replacing, write_atomically
+from shared.storage.files import is_locked, leftovers, lock, replacing, write_atomically
 
 
 @given(data=st.binary() | st.text(st.characters(exclude_categories=["Cs"])))
@@ -107,10 +107,13 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
 
 def test_a_lock_is_held_until_it_is_closed(tmp_path: Path) -> None:
     path, taken = tmp_path / "new" / "lock", RunError("Somebody has it.")
+    assert not is_locked(path)
     first = lock(path, taken)
+    assert is_locked(path)
     with pytest.raises(RunError, match="Somebody has it"):
         lock(path, taken)
     os.close(first)
+    assert not is_locked(path)
     os.close(lock(path, taken))
 
 
