@@ -186,12 +186,7 @@ class TerminalView:
             if source["overruns"]:
                 text.append(f" Sound was lost {source['overruns']} times.", "yellow")
         if facts := status["round"]:
-            # Who has left tells no more than that.
-            number, lacks = facts.get("number"), facts.get("lacks")
-            words = [f"round {number}" if number else "federation", facts["state"]]
-            words += [f"updates accepted: {facts.get('accepted', 0)}"]
-            words += [f"more of your answers needed: {lacks}"] if lacks else []
-            text.append("\n" + ", ".join(words), "dim")
+            text.append(f"\n{_part(facts)}", "dim")
         if facts := status["training"]:
             text.append(f"\nadapted to {facts['examples']} of your answers", "dim")
         if model:
@@ -229,6 +224,17 @@ class TerminalView:
     def _help(self) -> str:
         labels = "   ".join(f"{key}: {name}" for key, name in self._labels.items())
         return f"Enter: right   {labels}   d: discard   u: undo   ↑ ↓: choose   p: pause   q: end"
+
+
+def _part(facts: dict[str, Any]) -> str:
+    """Say how the device's part in its federation is; one that was left has its state alone."""
+    number = facts.get("number")
+    words = [f"round {number}" if number else "federation", facts["state"]]
+    if "accepted" in facts:
+        words.append(f"updates accepted: {facts['accepted']}")
+    if lacks := facts.get("lacks"):
+        words.append(f"more of your answers needed: {lacks}")
+    return ", ".join(words)
 
 
 def _likeliest(heard: StoredUtterance) -> str:

@@ -15,7 +15,7 @@ const parts = {
     }),
   ],
   training: ({ examples }, texts, { decimals }) => [say(texts.learned, { examples: decimals.format(examples) })],
-  round: ({ number, state, accepted }, texts, { decimals }) => [
+  round: ({ number, state, accepted, lacks }, texts, { decimals }) => [
     number && say(texts.round_number, { number: decimals.format(number) }),
     texts.round_states[state] ?? state,
     accepted && say(texts.accepted, { accepted: decimals.format(accepted) }),

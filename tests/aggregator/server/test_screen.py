@@ -1,6 +1,7 @@
 """What is shown of a federation while it is served."""
 
 import logging
+import re
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Opened
 from aggregator.server.screen import Screen, ended, look
 from tests.aggregator.driver import come, play, put, random_update, settings
 
@@ -43,6 +45,27 @@ def test_it_says_who_is_waited_for(federation: Federation) -> None:
         "Round 1 waits for 1 update, but no client is ready to train; at its deadline it goes on "
         "without them."
     )
+
+
+def test_it_says_that_it_waits_for_examples_and_then_for_its_time(tmp_path: Path) -> None:
+    given = settings(tmp_path, rounds=None, quorum=1, new_examples=5, every=3600)
+    with Federation(given) as paced:
+        paced.rounds.start(0)
+        come(paced, ["anna"])
+        said = "Round 1 waits until one client has 5 new labelled examples, 1 is ready to train."
+        assert look(paced, 0).waiting == said
+        paced.rounds.roster.come("anna", news=True)
+        opened = paced.rounds.look(0)
+        assert isinstance(opened, Opened)
+        paced.open_round(opened)
+        screen = Screen(paced, Console(), lambda: 60)
+        assert re.search(r"│ +1 │ open +│ +0 of 1 │", drawn(screen)), "of no last one"
+        play(paced, opened)
+        paced.rounds.roster.come("anna", news=True)
+        state = look(paced, 60)
+        assert state.opens_in == 3540
+        assert state.seconds is None, "that is no deadline"
+        assert re.fullmatch(r"Round 2 opens at \d\d:\d\d on \d{4}-\d\d-\d\d\.", state.waiting)
 
 
 def test_a_round_that_has_ended_is_told_in_a_sentence(federation: Federation) -> None:

@@ -170,6 +170,13 @@ def test_it_shows_bars_counts_and_rounds(device: Device) -> None:
     assert "federation, away, updates accepted: 0" in text
     assert "No broker." in text
     assert "Sound was lost 2 times." in text
+    device.report("round", {"number": 3, "state": "waiting", "accepted": 2, "lacks": 5})
+    text = shown(view)
+    assert "round 3, waiting, updates accepted: 2, more of your answers needed: 5" in text
+    device.report("round", {"state": "left", "remark": "The broker refuses kitchen."})
+    text = shown(view)
+    assert "federation, left\n" in "\n".join(map(str.rstrip, text.splitlines())) + "\n"
+    assert "The broker refuses kitchen." in text
 
 
 def eight(tmp_path: Path) -> Device:

@@ -305,10 +305,11 @@ def test_what_the_device_tells_is_shown(open_page: Open, device: StandIn) -> Non
     text(page, "#status", "conv · 4f1c9a4f")
     assert page.locator("#status dt").all_inner_texts() == ["Model", "Training", "Federation"]
     assert page.locator("#status dd").all_inner_texts()[1:] == ["none yet", "none yet"]
-    device.facts["round"] = {"number": 12, "state": "waiting", "accepted": 3}
+    device.facts["round"] = {"number": 12, "state": "waiting", "accepted": 3, "lacks": 5}
     device.facts["training"] = {"examples": 4}
     device.facts["source"] = {"kind": "mic", "detail": "Ears.", "lost": False, "overruns": 2}
     text(page, "#status", "round 12 · waiting · updates accepted: 3")
+    text(page, "#status", "more of your answers needed: 5")
     text(page, "#status", "learned from 4 of your answers")
     text(page, "#status", "as the device was busy")
     device.facts["round"] = {"number": None, "state": "away", "accepted": 0, "remark": "No."}
