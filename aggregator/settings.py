@@ -94,10 +94,10 @@ class PaceSettings(Settings):
     panel: ClassVar[str] = "When rounds open"
 
     new_examples: Annotated[int, Field(ge=0, le=MOST_ASKED)] = 5
-    """Examples that one of the devices must have, beyond those of its last accepted update, for a
-    round to open. 0: a round may open with nothing new, as for devices with labelled clips."""
+    """Labelled examples that one of the devices must have, beyond those of its last accepted
+    update, for a round to open. 0: it opens with nothing new, as devices with clips need it."""
     least_examples: Annotated[int, Field(ge=1, le=MOST_ASKED)] = 8
-    """Examples that a device must have to take part."""
+    """Labelled examples that a device must have to take part; it says how many it lacks."""
     every: Annotated[float, Field(ge=0, le=LONGEST_ROUND, allow_inf_nan=False)] = 14_400.0
     """Seconds between the openings of two rounds, at least; 0: at once."""
 

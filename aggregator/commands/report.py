@@ -110,7 +110,7 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
     for entry in status["clients"]:
         clients.add_row(
             entry["name"],
-            "yes" if entry["present"] else "no",
+            _there(entry),
             _ago(entry["last_seen"], now),
             str(entry["examples"]),
             str(entry["updates"]),
@@ -249,6 +249,13 @@ def _update(update: UpdateRecord) -> dict[str, Any]:
         "loss": update.loss,
         "accepted": _iso(update.accepted),
     }
+
+
+def _there(client: dict[str, Any]) -> str:
+    """Say whether a client is there, and whether it has too few examples to take part."""
+    if not client["present"]:
+        return "no"
+    return "yes, too few" if client["supply"] in ("none", "some") else "yes"
 
 
 def _described(model: dict[str, Any] | None) -> str:

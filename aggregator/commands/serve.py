@@ -25,7 +25,7 @@ def serve(
 
     It goes on where it was: stop it, or kill it, and start it again with the same settings.
 
-    Example: aggregator serve --embedded-broker --rounds 20 --quorum 4 --web
+    Example: aggregator serve --embedded-broker --quorum 4 --every 3600 --web
     """
     from aggregator.server.run import serve as serve_federation
 

@@ -267,11 +267,19 @@ class SynchronousRounds:
         self.wanted = self._wanted()
         # The small number keeps 10 * 1.1, which is 11 and a rounding error, from becoming 12.
         invitations = math.ceil(self.wanted * (1 + self._settings.over_selection) - 1e-9)
-        self.invited = frozenset(sample(sorted(self.roster.ready), invitations, self._rng()))
+        self.invited = self._drawn(invitations)
         self.phase = "open"
         self.deadline = now + self._settings.round_seconds
         self._opens_at = self._earliest(now)
         return self._opened()
+
+    def _drawn(self, invitations: int) -> frozenset[str]:
+        """Draw who takes part; one with news among them, if that is what the round opens for."""
+        drawn, news = sample(sorted(self.roster.ready), invitations, self._rng()), self.roster.news
+        if self._settings.new_examples and not news.intersection(drawn):
+            rng = self._rng(0)
+            drawn = sample(drawn, len(drawn) - 1, rng) + sample(sorted(news), 1, rng)
+        return frozenset(drawn)
 
     def _wanted(self) -> int:
         """Say how many updates the round that opens wants: as the simulator does."""

@@ -145,7 +145,7 @@ def test_a_device_that_nobody_answers_says_so(terminals: Terminals, tmp_path: Pa
 
 def test_a_terminal_shows_a_live_table(terminals: Terminals) -> None:
     environment = terminals.environment | {"TERM": "xterm", "COLUMNS": "120"}
-    line = [str(AGGREGATOR), "serve", "--embedded-broker"]
+    line = [str(AGGREGATOR), "serve", "--embedded-broker", "--rounds", "20"]
     child, terminal = pty.fork()
     if child == 0:
         os.execve(line[0], line, environment)  # noqa: S606 -- no shell is needed

@@ -111,6 +111,10 @@ def test_the_tables_show_it(federation: Federation) -> None:
     out = run("status").stdout
     assert federation.current.digest[:12] in out
     assert all(text in out for text in (*CLIENTS, "1 of 4", "uninvited", "0.750"))
+    federation.ledger.see("anna", supply="some")
+    federation.ledger.flush()
+    assert re.search(r"anna\s+yes, too few", run("status").stdout)
+    assert answer("status")["clients"][0]["supply"] == "some"
     assert "current" in run("models", "list").stdout
     assert federation.current.digest[:12] in run("models", "show").stdout
 

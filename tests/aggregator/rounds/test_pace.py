@@ -4,11 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened, SynchronousRounds
 from aggregator.settings import AggregatorSettings
+from aggregator.strategies.sampling import sample
 from shared.errors import SettingsError
+from shared.randomness import stream
 from shared.round_settings import LONGEST_ROUND, MOST_ASKED
 from tests.aggregator.driver import kill, put, random_update, settings
 
@@ -74,6 +78,23 @@ def test_rounds_open_no_closer_to_each_other_than_told() -> None:
     step = rounds.tick(110)
     assert isinstance(step, Opened)
     assert (step.number, rounds.deadline) == (2, 710)
+
+
+@given(
+    st.sets(st.sampled_from("abcdefgh"), min_size=1), st.integers(1, 4), st.integers(1, 1_000_000)
+)
+def test_whoever_is_drawn_one_of_them_has_what_the_round_opens_for(
+    news: set[str], wanted: int, number: int
+) -> None:
+    rounds = SynchronousRounds(rules(quorum=8, clients_per_round=wanted), ended=number - 1)
+    for client in "abcdefgh":
+        rounds.roster.come(client, news=client in news)
+    step = rounds.look(0)
+    assert isinstance(step, Opened)
+    assert len(step.invited) == wanted
+    assert news.intersection(step.invited)
+    drawn = sample("abcdefgh", wanted, stream(0, "sampling", number))
+    assert not news.intersection(drawn) or list(step.invited) == drawn
 
 
 def test_with_nothing_new_asked_for_rounds_go_on_at_their_pace() -> None:

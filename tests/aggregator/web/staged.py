@@ -107,6 +107,7 @@ def enter(federation: Federation, devices: int = 5) -> None:
             present=not gone,
             trains=place != 3,
             examples=12 + 7 * (place % 9),
+            supply="enough" if place != 3 else "some",
             software="chorus-edge 0.2.0",
         )
         if not gone and place != 3:

@@ -56,7 +56,8 @@ def test_it_shows_the_round_the_scores_the_devices_and_the_models(
     assert "away, seen 2 days ago" in attic
     assert "40 examples · 5 updates" in attic
     assert "chorus-edge 0.2.0" in attic
-    assert "online, does not train" in page.inner_text("#devices li:nth-child(5)")
+    fifth = page.inner_text("#devices li:nth-child(5)")
+    assert "online, does not train · too few examples" in fifth
     refused = page.inner_text("#refusals")
     assert "attic" in refused
     assert "The update's norm is 3120.5" in refused
