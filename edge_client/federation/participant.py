@@ -200,8 +200,6 @@ class Participant:
     def _look(self) -> None:
         """Look whether this device would train; say so, if what it said last is so no more."""
         presence = self._readiness.look(training=self._worker.on is not None)
-        if (lacks := self._readiness.lacks) is not None:
-            self._client_state.lack(lacks)
         if not self._readiness.trains:
             self._worker.give_up()  # it goes on from there when it may
         # Said again with each label, it would tell when its person labels.
@@ -210,6 +208,8 @@ class Participant:
             self._presence = presence if self._publish(topic, presence, retain=True) else None
         if self._connection.connected:
             self._consider()
+        if (lacks := self._readiness.lacks) is not None:
+            self._client_state.lack(lacks)
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message in the network's thread: a model's chunk at once, others to the loop."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edge_client.federation.client_state import remembered
+from shared.errors import StorageError
 from shared.protocol.messages import Accepted, File, Offer, Presence, Refused
 from tests.edge_client.federation.announcements import model_of
 from tests.edge_client.federation.test_participant import Alone
@@ -64,6 +65,21 @@ def test_it_says_what_it_has_when_that_changes_and_not_with_each_label(tmp_path:
     lacks = [report["lacks"] for report in it.reports]
     assert sorted(set(lacks), reverse=True) == [3, 2, 1, 0]
     assert lacks[-1] == 0
+
+
+def test_on_a_full_disk_it_says_what_it_has_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise StorageError("The disk is full.")
+
+    it = Paced(tmp_path)
+    monkeypatch.setattr(it.participant._client_state, "lack", full)
+    model = model_of(tmp_path)
+    waiting = it.asks(model, state="waiting")
+    it.play(it.connection.connect, waiting, *[it.label] * 3, it.look)
+    assert it.supplies == [None, "none", "some", "new"]
+    assert "troubled" in it.states
 
 
 def test_after_each_accepted_update_it_says_what_it_has_now(tmp_path: Path) -> None:
