@@ -29,13 +29,25 @@ HEAD = ">4sB3x32sQI"
 
 
 class Stranger:
-    """A client written from the document."""
+    """A client written from the document.
 
-    def __init__(self, port: int) -> None:
+    Parameters
+    ----------
+    port
+        Where the broker is.
+    version
+        The version of the protocol that it speaks.
+    **has
+        How it says what it has to train on.
+    """
+
+    def __init__(self, port: int, version: str, **has: Any) -> None:
+        self.version = version
         self.messages: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self.subscribed: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, NAME, clean_session=True)
-        self.mqtt.will_set(f"{MINE}presence", words(state="offline"), qos=1, retain=True)
+        will = self.words(state="offline")
+        self.mqtt.will_set(f"{MINE}presence", will, qos=1, retain=True)
         self.mqtt.on_message = lambda *a: self.messages.put((a[2].topic, bytes(a[2].payload)))
         self.mqtt.on_subscribe = lambda *a: self.subscribed.put(a[2])
         self.mqtt.on_connect = lambda *_: self.subscribe(1, f"{TOPICS}round", f"{MINE}replies")
@@ -43,13 +55,16 @@ class Stranger:
         self.mqtt.connect("127.0.0.1", port)
         self.mqtt.loop_start()
         self.subscribed.get(timeout=BOUND)
-        self.say("presence", retain=True, state="online", examples=EXAMPLES, trains=True)
+        self.say("presence", retain=True, state="online", trains=True, **has)
+
+    def words(self, **fields: Any) -> bytes:
+        return json.dumps({"protocol": self.version, **fields}).encode()
 
     def subscribe(self, qos: int, *topics: str) -> None:
         self.mqtt.subscribe([(topic, qos) for topic in topics])
 
     def say(self, topic: str, *, retain: bool = False, **fields: Any) -> None:
-        self.mqtt.publish(f"{MINE}{topic}", words(**fields), qos=1, retain=retain)
+        self.mqtt.publish(f"{MINE}{topic}", self.words(**fields), qos=1, retain=retain)
 
     def hear(self, topic: str) -> bytes:
         """Wait for the next message to a topic; others are dropped."""
@@ -107,10 +122,6 @@ class Stranger:
                 sent += len(payload)
 
 
-def words(**fields: Any) -> bytes:
-    return json.dumps({"protocol": "1.0", **fields}).encode()
-
-
 def tensors(file: bytes) -> dict[str, Any]:
     (length,) = struct.unpack_from("<Q", file)
     header: dict[str, Any] = json.loads(file[8 : 8 + length])
@@ -156,9 +167,15 @@ def served(tmp_path: Path) -> Iterator[tuple[int, Path]]:
         yield port, state
 
 
-def test_a_client_written_from_the_document_takes_part(served: tuple[int, Path]) -> None:
+@pytest.mark.parametrize(
+    ("version", "has"),
+    [("1.2", {"supply": "new"}), ("1.1", {"examples": EXAMPLES}), ("1.0", {"examples": EXAMPLES})],
+)
+def test_a_client_written_from_the_document_takes_part(
+    served: tuple[int, Path], version: str, has: dict[str, Any]
+) -> None:
     port, state = served
-    stranger = Stranger(port)
+    stranger = Stranger(port, version, **has)
     announced = stranger.my_round()
     model = stranger.fetch(**announced["model"])
     header = tensors(model)
@@ -188,7 +205,7 @@ def test_a_client_written_from_the_document_takes_part(served: tuple[int, Path])
 
 def test_a_client_of_1_0_is_told_that_it_cannot_count_for_another_task(tmp_path: Path) -> None:
     with serving(tmp_path / "aggregator", "--labels", "laughing,crying,shouting,singing") as port:
-        stranger = Stranger(port)
+        stranger = Stranger(port, "1.0", examples=EXAMPLES)
         announced = stranger.my_round()
         names = [label["name"] for label in announced["task"]["labels"]]
         assert names == ["laughing", "crying", "shouting", "singing"]
