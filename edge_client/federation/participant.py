@@ -97,7 +97,6 @@ class Participant:
         self._files = loop.worker("files")
         self._round: AnnouncedRound | None = None
         self._remarked = ""
-        self._presence: Presence | None = None
         self._unannounced = Unannounced(settings.federation, loop)
         self._try_again = loop.deadline(self._consider)
         name = settings.name
@@ -116,6 +115,7 @@ class Participant:
             settings.part(PermissionSettings),
             keys=keys,
             learned=lambda: client_state.learned,
+            say=lambda presence: self._publish(topics.presence(name), presence, retain=True),
             why_not=why_not,
             clock=loop.clock,
             task=settings.task.digest,
@@ -189,7 +189,7 @@ class Participant:
             self._tell("away", sentence)
             return
         self._tell("waiting", "")
-        self._presence = None
+        self._readiness.say_again()
         self._look()
         self._fetching.restart()
         self._delivery.restart()
@@ -199,13 +199,9 @@ class Participant:
 
     def _look(self) -> None:
         """Look whether this device would train; say so, if what it said last is so no more."""
-        presence = self._readiness.look(training=self._worker.on is not None)
+        self._readiness.look(training=self._worker.on is not None)
         if not self._readiness.trains:
             self._worker.give_up()  # it goes on from there when it may
-        # Said again with each label, it would tell when its person labels.
-        if presence != self._presence:
-            topic = self._topics.presence(self._connection.name)
-            self._presence = presence if self._publish(topic, presence, retain=True) else None
         if self._connection.connected:
             self._consider()
         if (lacks := self._readiness.lacks) is not None:
@@ -385,7 +381,7 @@ class Participant:
             self._loop.stop()
         if not refused:
             # The aggregator takes nothing for new after an update, until it is told again.
-            self._presence = None
+            self._readiness.say_again()
         self._look()
 
     def _tell(self, state: str, remark: str) -> None:

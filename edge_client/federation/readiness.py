@@ -25,6 +25,8 @@ class Readiness:
         Lists the keys of the examples; those that no person has labelled are negative.
     learned
         Lists the keys of those that the last accepted update was made of.
+    say
+        Says to the aggregator what there is; returns false if it could not.
     why_not
         Says why the device may not train now, as :func:`.permission.why_not` does.
     clock
@@ -48,6 +50,7 @@ class Readiness:
         *,
         keys: Callable[[], Sequence[int]],
         learned: Callable[[], Sequence[int]],
+        say: Callable[[Presence], bool],
         why_not: Callable[..., str | None] = permission.why_not,
         clock: Callable[[], float],
         task: str,
@@ -56,6 +59,8 @@ class Readiness:
         self._limited = limits.train_between or limits.on_mains or limits.most_load is not None
         self._keys = keys
         self._learned = learned
+        self._say = say
+        self._said: Presence | None = None
         self._why_not = why_not
         self._clock = clock
         self._task = task
@@ -73,8 +78,20 @@ class Readiness:
         """Learn what the federation asks of a device."""
         self._asked = announcement.least_examples, announcement.new_examples
 
-    def look(self, *, training: bool) -> Presence:
-        """Look, and give what to say to the aggregator; ``training``: whether it trains already."""
+    def say_again(self) -> None:
+        """Let the next look say what there is, also if that was said before."""
+        self._said = None
+
+    def look(self, *, training: bool) -> None:
+        """Look, and say what there is, if it is something else than what was said last.
+
+        Said again with each label, it would tell when a person labels.
+
+        Parameters
+        ----------
+        training
+            Whether the device trains already.
+        """
         self._looked = self._clock()
         why_not = self._why_not(self._limits, training=training)
         least, new = self._asked or (1, 0)
@@ -89,13 +106,15 @@ class Readiness:
         if why_not and self.trains:
             log.info("This device takes part in no round now: %s.", why_not)
         self.trains = why_not is None
-        return Presence(
+        presence = Presence(
             state="online",
             supply=self._supply(len(labelled), least, fresh, new),
             trains=self.trains,
             task=self._task,
             software=_software(),
         )
+        if presence != self._said:
+            self._said = presence if self._say(presence) else None
 
     def _supply(self, labelled: int, least: int, fresh: int, new: int) -> Supply | None:
         """Say roughly what there is; nothing before it is known what is asked for."""

@@ -8,7 +8,7 @@ import pytest
 from edge_client.device import training_set
 from edge_client.federation.readiness import Readiness
 from edge_client.federation.settings import PermissionSettings
-from shared.protocol.messages import File
+from shared.protocol.messages import File, Presence
 from shared.round_settings import MOST_ASKED
 from shared.task import DEFAULT_TASK
 from tests.edge_client.federation.announcements import announcement
@@ -19,18 +19,30 @@ class Ready:
 
     def __init__(self, **limits: Any) -> None:
         self.now = 1000.0
-        self.count = 5
+        self.keys = [1, 2, 3, 4, 5]
         self.learned: list[int] = []
         self.why_not: str | None = None
         self.asked: list[bool] = []
+        self.said: list[Presence] = []
+        self.reached = True
         self.readiness = Readiness(
             PermissionSettings.parse(limits),
-            keys=lambda: list(range(1, self.count + 1)),
+            keys=lambda: self.keys,
             learned=lambda: self.learned,
+            say=self._say,
             why_not=self._why_not,
             clock=lambda: self.now,
             task=DEFAULT_TASK.digest,
         )
+
+    def look(self, *, training: bool = False) -> Presence:
+        """Look, and give what was said last."""
+        self.readiness.look(training=training)
+        return self.said[-1]
+
+    def _say(self, presence: Presence) -> bool:
+        self.said.append(presence)
+        return self.reached
 
     def _why_not(self, _: object, *, training: bool) -> str | None:
         self.asked.append(training)
@@ -40,14 +52,14 @@ class Ready:
 def test_it_trains_with_examples_and_its_owners_leave(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     it = Ready()
-    presence = it.readiness.look(training=False)
+    presence = it.look()
     assert (presence.state, presence.examples, presence.trains) == ("online", None, True)
     assert presence.task == DEFAULT_TASK.digest
     assert presence.software.startswith("chorus-edge ")
     it.why_not = "it runs on battery"
-    presence = it.readiness.look(training=True)
+    presence = it.look(training=True)
     assert (presence.trains, it.readiness.trains) == (False, False)
-    it.readiness.look(training=True)
+    it.look(training=True)
     assert it.asked == [False, True, True]
     assert caplog.text.count("takes part in no round now: it runs on battery.") == 1, "once"
 
@@ -55,23 +67,23 @@ def test_it_trains_with_examples_and_its_owners_leave(caplog: pytest.LogCaptureF
 def test_without_examples_it_does_not_train(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     it = Ready()
-    it.count = 0
-    assert not it.readiness.look(training=False).trains
+    it.keys = []
+    assert not it.look().trains
     assert "no labelled examples yet" in caplog.text
-    it.count = 3
-    assert it.readiness.look(training=False).trains
+    it.keys = [1, 2, 3]
+    assert it.look().trains
 
 
 def test_only_limits_make_it_look_again() -> None:
     free, limited = Ready(), Ready(on_mains=True)
-    free.readiness.look(training=False)
-    limited.readiness.look(training=False)
+    free.look()
+    limited.look()
     assert (free.readiness.look_at, limited.readiness.look_at) == (None, 1060.0)
 
 
 def test_before_it_knows_what_is_asked_for_it_says_nothing_of_its_examples() -> None:
     it = Ready()
-    presence = it.readiness.look(training=False)
+    presence = it.look()
     assert (presence.supply, presence.trains, it.readiness.lacks) == (None, True, None)
 
 
@@ -92,28 +104,37 @@ def test_what_it_has_is_said_in_four_words(
     count: int, learned: int, supply: str, lacks: int, *, trains: bool
 ) -> None:
     it = Ready()
-    it.count, it.learned = count, list(range(1, learned + 1))
+    it.keys, it.learned = list(range(1, count + 1)), list(range(1, learned + 1))
     model = File(digest="0" * 64, size=1)
     it.readiness.heed(announcement(model, least_examples=8, new_examples=5))
-    presence = it.readiness.look(training=False)
+    presence = it.look()
     assert (presence.supply, presence.trains) == (supply, trains)
     assert it.readiness.lacks == lacks
     assert presence.examples is None, "no number is said"
 
 
 def test_what_no_person_has_labelled_counts_for_nothing() -> None:
-    readiness = Readiness(
-        PermissionSettings(),
-        keys=lambda: [-9, -8, -7, 1, 2, 3],
-        learned=lambda: [1],
-        refusal=lambda *_, **__: None,
-        clock=lambda: 0.0,
-        task=DEFAULT_TASK.digest,
-    )
+    it = Ready()
+    it.keys, it.learned = [-9, -8, -7, 1, 2, 3], [1]
     model = File(digest="0" * 64, size=1)
-    readiness.heed(announcement(model, least_examples=4, new_examples=2))
-    assert readiness.look(training=False).supply == "some"
-    assert readiness.lacks == 1
+    it.readiness.heed(announcement(model, least_examples=4, new_examples=2))
+    assert it.look().supply == "some"
+    assert it.readiness.lacks == 1
+
+
+def test_what_did_not_go_out_is_said_again_and_what_did_is_not() -> None:
+    it = Ready()
+    it.reached = False
+    it.look()
+    it.look()
+    it.reached = True
+    it.look()
+    assert len(it.said) == 3
+    it.look()
+    assert len(it.said) == 3
+    it.readiness.say_again()
+    it.look()
+    assert it.said == [it.said[0]] * 4
 
 
 def test_a_federation_cannot_ask_for_more_than_a_device_trains_on() -> None:
