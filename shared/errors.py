@@ -117,6 +117,12 @@ class FederationError(ChorusError):
     exit_code = 19
 
 
+class TrustError(ChorusError):
+    """A key, a signature or an invitation is not what it should be."""
+
+    exit_code = 20
+
+
 def reason_of(error: Exception) -> str:
     """Say in a line, for a sentence, why code that is not ours failed: type and first line."""
     return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")

@@ -58,6 +58,10 @@ class Topics:
         """
         return f"{self.federation}_{name}"
 
+    def guest(self, name: str) -> str:
+        """Name the user at the broker who may ask to join as a client, and nothing else."""
+        return f"{self.identifier(name)}_guest"
+
     @property
     def round(self) -> str:
         """Where the aggregator keeps the announcement of the current round, retained."""
@@ -91,6 +95,14 @@ class Topics:
     def replies(self, client: str) -> str:
         """Name where the aggregator answers a client."""
         return self.of_client(client, "replies")
+
+    def join(self, client: str) -> str:
+        """Name where an invited device asks to join."""
+        return self.of_client(client, "join")
+
+    def joined(self, client: str) -> str:
+        """Name where the aggregator answers it."""
+        return self.of_client(client, "joined")
 
     def client_of(self, topic: str) -> tuple[str, str] | None:
         """Take apart a topic of a client's branch.

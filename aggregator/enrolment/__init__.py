@@ -1,0 +1,1 @@
+"""Who belongs to a federation by invitation: its members, their keys, their accounts."""

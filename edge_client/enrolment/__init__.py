@@ -1,0 +1,1 @@
+"""How a device joins a federation by invitation, and what it keeps of that."""
