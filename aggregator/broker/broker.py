@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, cast
 
+from aggregator.broker.accounts import Accounts, Pass
 from aggregator.broker.packets import (
     LONGEST_TOPIC,
     MOST_FILTERS,
@@ -63,6 +64,12 @@ STUCK_SECONDS: Final = 30.0
 
 _NUMBERS: Final = 65_535
 
+_NOT_AUTHORISED: Final = 5
+"""Return code of a CONNACK (3.2.2.3)."""
+
+_FAILURE: Final = 0x80
+"""Return code of a SUBACK (3.9.3)."""
+
 
 class Broker:
     """All sessions of one broker.
@@ -73,10 +80,18 @@ class Broker:
         Bytes that a message may have.
     clock
         Seconds, from any beginning.
+    accounts
+        Who may use it, and for what; everybody for everything, if not given.
     """
 
-    def __init__(self, largest: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        largest: int,
+        clock: Callable[[], float] = time.monotonic,
+        accounts: Accounts | None = None,
+    ) -> None:
         self.clock = clock
+        self.accounts = accounts
         self.largest = largest + LONGEST_TOPIC + 4
         self.retained = Retained()
         self.sessions: dict[str, Session] = {}
@@ -91,8 +106,11 @@ class Broker:
         """Look after time and memory, for ever."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            changed = self.accounts and self.accounts.changed()
             for session in [*self.strangers, *self.sessions.values()]:
                 session.look()
+                if changed:
+                    session.look_at_account()
 
     def come(self, session: "Session") -> None:
         """Take note of a connection that has said nothing yet."""
@@ -223,6 +241,7 @@ class Session(asyncio.Protocol):
         self._heard_at = self._moved_at = broker.clock()
         self._sent = self._taken = 0
         self._over = False
+        self._pass: Pass | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: a connection has come."""
@@ -282,6 +301,12 @@ class Session(asyncio.Protocol):
         if now > self._heard_at + self._patience or now > self._moved_at + STUCK_SECONDS:
             self.cut()
 
+    def look_at_account(self) -> None:
+        """Cut the connection off if its account is gone, or has another password."""
+        accounts = self._broker.accounts
+        if accounts and self._pass and not accounts.holds(self._pass):
+            self.cut()
+
     def cut(self, *, abruptly: bool = True) -> None:
         """End the connection; others hear the client's will.
 
@@ -331,11 +356,20 @@ class Session(asyncio.Protocol):
         if not connect.speaks:
             self._refuse(1)
             return
-        self.identifier = connect.identifier or f"unnamed {id(self)}"
+        identifier, will = connect.identifier, connect.will
+        if accounts := self._broker.accounts:
+            self._pass = accounts.admit(connect.username, connect.password)
+            if self._pass is None:
+                self._refuse(_NOT_AUTHORISED)
+                return
+            # Nobody takes the place of another one's connection.
+            identifier = connect.username
+            will = will if will and self._pass.may_write(will.topic) else None
+        self.identifier = identifier or f"unnamed {id(self)}"
         if not self._broker.enter(self):
             self._refuse(3)
             return
-        self._will = connect.will
+        self._will = will
         longest = min(connect.keepalive or LONGEST_KEEPALIVE, LONGEST_KEEPALIVE)
         self._patience = 1.5 * longest  # (3.1.2.10)
         self.send(encode(Kind.CONNACK, bytes([0, 0])))
@@ -347,7 +381,9 @@ class Session(asyncio.Protocol):
 
     def _publish(self, packet: Packet) -> None:
         message, number = decode_publish(packet.flags, packet.body)
-        self._broker.publish(message, self.identifier)
+        # What it has no right to goes nowhere, and MQTT 3.1.1 has no way to say so.
+        if self._pass is None or self._pass.may_write(message.topic):
+            self._broker.publish(message, self.identifier)
         if message.qos:
             self.send(encode(Kind.PUBACK, number.to_bytes(2)))
 
@@ -355,10 +391,16 @@ class Session(asyncio.Protocol):
         number, filters = decode_filters(body, qualities=True)
         if len(self.filters | filters.keys()) > MOST_FILTERS:
             raise MalformedPacketError("too many filters")
-        for name, qos in filters.items():
+        allowed = {
+            name: qos
+            for name, qos in filters.items()
+            if self._pass is None or self._pass.may_read(name)
+        }
+        for name, qos in allowed.items():
             self._broker.subscribe(self, name, qos)
-        self.send(encode(Kind.SUBACK, number.to_bytes(2) + bytes(filters.values())))
-        for name, qos in filters.items():
+        codes = bytes(allowed.get(name, _FAILURE) for name in filters)
+        self.send(encode(Kind.SUBACK, number.to_bytes(2) + codes))
+        for name, qos in allowed.items():
             self._broker.send_retained(self, name, qos)
 
     def _unsubscribe(self, body: bytes) -> None:

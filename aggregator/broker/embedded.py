@@ -6,7 +6,6 @@ if it ends by itself. For a shelf of devices there is Mosquitto (``deploy/mosqui
 """
 
 import contextlib
-import ipaddress
 import logging
 import os
 import socket
@@ -19,7 +18,9 @@ from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
+from aggregator.broker.accounts import AccountsAt
 from shared.errors import BrokerError
+from shared.mqtt.addresses import is_loopback
 from shared.mqtt.broker_settings import PLAIN_PORT
 from shared.settings import Settings
 
@@ -48,7 +49,8 @@ class EmbeddedBrokerSettings(Settings):
     }
 
     embedded_broker: bool = False
-    """Bring a broker along, instead of connecting to one; without TLS, for a first try."""
+    """Bring a broker along, instead of connecting to one: for a first try, or with --by-invitation
+    for a few devices, which have TLS and accounts then."""
     listen: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
     """Address that the embedded broker listens on; its port is --port."""
     insecure: bool = False
@@ -75,6 +77,8 @@ class EmbeddedBroker:
     largest
         Bytes of a message at most; those of the protocol's largest if not given. Who sends more is
         cut off.
+    accounts
+        Where those are who may use it; everybody may, if not given. With accounts it speaks TLS.
 
     Attributes
     ----------
@@ -92,12 +96,15 @@ class EmbeddedBroker:
         settings: EmbeddedBrokerSettings,
         port: int = PLAIN_PORT,
         largest: int | None = None,
+        accounts: AccountsAt | None = None,
     ) -> None:
-        if not (_is_loopback(settings.listen) or settings.insecure):
+        if not (accounts or is_loopback(settings.listen) or settings.insecure):
             raise BrokerError(
                 f"An embedded broker on {settings.listen} would accept everybody who reaches it.",
-                "Leave out --listen, use Mosquitto (deploy/mosquitto), or say --insecure.",
+                "Say --by-invitation, leave out --listen, use Mosquitto (deploy/mosquitto), or say "
+                "--insecure.",
             )
+        self._accounts = accounts
         self.settings = settings
         self.port = port
         if largest is None:
@@ -171,7 +178,10 @@ class EmbeddedBroker:
         # A session of its own keeps Ctrl-C from it: the aggregator takes leave first. It ends when
         # its standard input does, which this process holds open.
         return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-c", _SERVE, str(listening.fileno()), str(self._largest)],
+            [
+                *(sys.executable, "-c", _SERVE, str(listening.fileno()), str(self._largest)),
+                *map(str, self._accounts or ()),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[listening.fileno()],
@@ -189,10 +199,3 @@ class EmbeddedBroker:
             process = self._process = self._new_process(self._socket)
             if self._stopping.is_set() and process.stdin:
                 process.stdin.close()
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"

@@ -113,12 +113,16 @@ class Connect:
         Seconds within which it will send something; 0 if it does not say.
     will
         What to publish if it is lost.
+    username, password
+        Of its account, if it gives them.
     """
 
     speaks: bool
     identifier: str = ""
     keepalive: int = 0
     will: Message | None = None
+    username: str = ""
+    password: bytes = b""
 
 
 def take(buffer: bytearray, largest: int) -> Packet | None:
@@ -174,7 +178,7 @@ def encode(kind: Kind, body: bytes = b"", *, flags: int = 0) -> bytes:
 
 
 def decode_connect(body: bytes) -> Connect:
-    """Read a CONNECT (3.1); name and password are read over, as nobody has an account here.
+    """Read a CONNECT (3.1).
 
     Raises
     ------
@@ -196,7 +200,9 @@ def decode_connect(body: bytes) -> Connect:
     if flags & 4:
         topic, payload = _topic(fields.text(LONGEST_TOPIC)), fields.blob()
         will = Message(topic, payload, min(flags >> 3 & 3, 1), bool(flags & 0x20))
-    return Connect(speaks=True, identifier=identifier, keepalive=keepalive, will=will)
+    username = fields.text(LONGEST_IDENTIFIER) if flags & 0x80 else ""
+    password = fields.blob() if flags & 0x40 else b""
+    return Connect(True, identifier, keepalive, will, username, password)
 
 
 def decode_publish(flags: int, body: bytes) -> tuple[Message, int]:

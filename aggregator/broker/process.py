@@ -5,11 +5,14 @@ import logging
 import os
 import resource
 import socket
+import ssl
 import sys
 import threading
+from pathlib import Path
 from typing import Final
 
-from aggregator.broker.broker import Broker, Session
+from aggregator.broker.accounts import Accounts, AccountsAt
+from aggregator.broker.broker import CONNECT_SECONDS, Broker, Session
 
 _BACKLOG: Final = 512
 """Connections that wait while the broker is busy: a shelf of devices comes back at once."""
@@ -18,11 +21,35 @@ _FILES: Final = 2048
 """Files that the process has open at most: connections, and what Python needs."""
 
 
-async def serve(listening: socket.socket, largest: int) -> None:
-    """Serve those who connect, for ever; a message may have ``largest`` bytes."""
-    broker, loop = Broker(largest), asyncio.get_running_loop()
-    await loop.create_server(lambda: Session(broker), sock=listening, backlog=_BACKLOG)
+async def serve(listening: socket.socket, largest: int, at: AccountsAt | None) -> None:
+    """Serve those who connect, for ever.
+
+    Parameters
+    ----------
+    listening
+        Where they come.
+    largest
+        Bytes that a message may have.
+    at
+        Where accounts and the certificate are; without it everybody may come, without TLS.
+    """
+    loop = asyncio.get_running_loop()
+    broker = Broker(largest, accounts=Accounts(at) if at else None)
+    await loop.create_server(
+        lambda: Session(broker),
+        sock=listening,
+        backlog=_BACKLOG,
+        ssl=_tls(at.certificate) if at else None,
+        ssl_handshake_timeout=CONNECT_SECONDS if at else None,
+    )
     await broker.serve()
+
+
+def _tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate)
+    return context
 
 
 def _end_with_parent() -> None:
@@ -32,10 +59,16 @@ def _end_with_parent() -> None:
 
 
 def main() -> None:
-    """Serve on the listening socket that is handed down by number, until standard input ends."""
+    """Serve until standard input ends.
+
+    The arguments are the number of a listening socket, the bytes of a message, and for a federation
+    by invitation what :class:`AccountsAt` has.
+    """
     logging.basicConfig(format="broker: %(message)s")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])))
+    _, listening, largest, *at = sys.argv
+    accounts = AccountsAt(Path(at[0]), at[1], Path(at[2])) if at else None
+    asyncio.run(serve(socket.socket(fileno=int(listening)), int(largest), accounts))

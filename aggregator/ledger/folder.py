@@ -32,6 +32,31 @@ class FederationFolder:
         return self.path / "token"
 
     @property
+    def key(self) -> Path:
+        """What the aggregator signs with."""
+        return self.path / "key.pem"
+
+    @property
+    def counter(self) -> Path:
+        """Up to where numbers may have been used in signatures."""
+        return self.path / "counter"
+
+    @property
+    def members(self) -> Path:
+        """The SQLite file with who was invited and who has joined."""
+        return self.path / "members.sqlite"
+
+    @property
+    def certificate(self) -> Path:
+        """The embedded broker's certificate, with its key."""
+        return self.path / "broker.pem"
+
+    @property
+    def password(self) -> Path:
+        """What the aggregator is let in with by its embedded broker."""
+        return self.path / "broker-password"
+
+    @property
     def models(self) -> Path:
         """Files of global models and of what strategies remember, named by their digests."""
         return self.path / "models"

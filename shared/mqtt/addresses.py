@@ -1,5 +1,7 @@
 """Addresses as people write them."""
 
+import socket
+from ipaddress import ip_address
 from typing import Final, TypeVar
 
 LOCAL: Final = "127.0.0.1"
@@ -31,3 +33,24 @@ def split_address(address: str, port: Port) -> tuple[str, int | Port]:
     if not number.isascii() or not number.isdigit() or int(number) > _LAST_PORT:
         raise ValueError(f"{address} should be HOST:PORT, with a port up to {_LAST_PORT}")
     return host.strip("[]") or LOCAL, int(number)
+
+
+def outward_address() -> str:
+    """Find this machine's address in its network, or its name if there is none."""
+    # A UDP socket is told its route without anything being sent. The address is one of those
+    # set aside for documentation (RFC 5737): any that is not ours will do.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return f"{socket.gethostname()}.local"
+        address: str = probe.getsockname()[0]
+        return address
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether nobody but this machine reaches an address."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

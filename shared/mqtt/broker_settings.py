@@ -1,5 +1,7 @@
 """Where the broker is, and how to be let in."""
 
+import hashlib
+import socket
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Self
@@ -8,6 +10,7 @@ from pydantic import Field, model_validator
 
 from shared.errors import BrokerError
 from shared.mqtt.addresses import LOCAL, split_address
+from shared.mqtt.pinned import pinned_context
 from shared.settings import Settings
 
 PLAIN_PORT: Final = 1883
@@ -42,6 +45,9 @@ class BrokerSettings(Settings):
     ca_file: Path | None = None
     """Certificate (PEM) of the authority that the broker's must be signed by; the system's
     authorities if not given."""
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the broker's certificate, in hexadecimal: it is known by that alone, whatever its
+    authority, name and dates."""
     certificate_file: Path | None = None
     """Own certificate (PEM), where the broker asks for one."""
     key_file: Path | None = None
@@ -62,8 +68,11 @@ class BrokerSettings(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if not self.tls and (self.ca_file or self.certificate_file or self.key_file):
+        given = (self.ca_file, self.fingerprint, self.certificate_file, self.key_file)
+        if not self.tls and any(given):
             raise ValueError("certificates are for TLS: set tls too")
+        if self.ca_file and self.fingerprint:
+            raise ValueError("a certificate is known by its ca_file or by its fingerprint")
         if self.key_file and not self.certificate_file:
             raise ValueError("a key_file needs the certificate_file it belongs to")
         if self.username and not self.password_file and not self.certificate_file:
@@ -111,7 +120,10 @@ class BrokerSettings(Settings):
         if not self.tls:
             return None
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.fingerprint:
+                context = pinned_context(self.fingerprint)
+            else:
+                context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as error:
             raise _unusable(f"the authority's certificate {self.ca_file}", error) from error
         if self.certificate_file:
@@ -123,6 +135,30 @@ class BrokerSettings(Settings):
                     f"the own certificate {self.certificate_file} with its key", error
                 ) from error
         return context
+
+    def shown_fingerprint(self, timeout: float = 20.0) -> str:
+        """Ask the broker for its certificate, and give its SHA-256 in hexadecimal.
+
+        Raises
+        ------
+        BrokerError
+            If the broker does not answer, or its certificate is not accepted.
+        """
+        context = self.tls_context() or ssl.create_default_context()
+        host, port = self.address
+        try:
+            with (
+                socket.create_connection(self.address, timeout) as line,
+                context.wrap_socket(line, server_hostname=host) as secured,
+            ):
+                certificate = secured.getpeercert(binary_form=True) or b""
+        except OSError as error:
+            raise BrokerError(
+                f"The broker {host}:{port} does not show its certificate: "
+                f"{error.strerror or error}.",
+                "Look whether it runs, and speaks TLS there.",
+            ) from error
+        return hashlib.sha256(certificate).hexdigest()
 
 
 def _unusable(what: str, error: OSError) -> BrokerError:

@@ -9,6 +9,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from shared.errors import BrokerError
 from shared.mqtt.broker_settings import BrokerSettings
+from shared.mqtt.pinned import WrongCertificateError
 
 _NOT_YET_VALID, _EXPIRED = 9, 10
 """OpenSSL's ``X509_V_ERR_CERT_NOT_YET_VALID`` and ``X509_V_ERR_CERT_HAS_EXPIRED``."""
@@ -61,6 +62,13 @@ def unreachable(settings: BrokerSettings, error: OSError | ValueError) -> Troubl
 
 
 def _no_tls(place: str, error: ssl.SSLError) -> Trouble:
+    if isinstance(error, WrongCertificateError):
+        return _trouble(
+            f"The certificate of {place} is not the one that the broker is known by.",
+            "Somebody may be in its place. If the broker has a new one, ask for another link "
+            "(`aggregator invite NAME --again`), or give its --fingerprint.",
+            lasting=True,
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
         problem = f"The certificate of {place} is not accepted: {error.verify_message.rstrip('.')}."
         if error.verify_code in (_NOT_YET_VALID, _EXPIRED):

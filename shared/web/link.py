@@ -1,12 +1,12 @@
 """The link to the page, as text and as a picture for a phone's camera."""
 
 import io
-import socket
 import sys
 from ipaddress import ip_address
 from urllib.parse import quote
 
 from shared.command import progress_console
+from shared.mqtt.addresses import outward_address
 
 
 def link(host: str, port: int, token: str) -> str:
@@ -25,23 +25,10 @@ def link(host: str, port: int, token: str) -> str:
     except ValueError:
         everywhere = False
     if everywhere:
-        host = _outward_address()
+        host = outward_address()
     if ":" in host:
         host = f"[{host}]"
     return f"http://{host}:{port}/?token={quote(token, safe='')}"
-
-
-def _outward_address() -> str:
-    """Find this machine's address in its network, or its name if there is none."""
-    # A UDP socket is told its route without anything being sent. The address is one of those
-    # set aside for documentation (RFC 5737): any that is not ours will do.
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return f"{socket.gethostname()}.local"
-        address: str = probe.getsockname()[0]
-        return address
 
 
 def qr_code(text: str) -> str:
@@ -67,5 +54,11 @@ def show_link(address: str) -> None:
     console = progress_console()
     console.print(f"The page: {address}", soft_wrap=True, markup=False)
     if sys.stderr.isatty():
-        # Dark on light, as cameras want it, whatever the terminal's own colours are.
-        console.print(qr_code(address), soft_wrap=True, style="#ffffff on #000000")
+        show_qr_code(address)
+
+
+def show_qr_code(text: str) -> None:
+    """Print a QR code to standard error."""
+    # Dark on light, as cameras want it, whatever the terminal's own colours are.
+    style = "#ffffff on #000000"
+    progress_console().print(qr_code(text), soft_wrap=True, style=style)

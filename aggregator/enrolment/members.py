@@ -1,0 +1,274 @@
+"""Who was invited, who has joined with which key, and their accounts: one SQLite file.
+
+Several processes use it at once: `aggregator serve`, its broker, and the commands that invite and
+revoke. Each step is one transaction. Who looks at it for long asks :meth:`Members.changed`.
+"""
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+from shared.errors import StorageError, TrustError
+from shared.protocol.rights import AccountKind
+from shared.storage.files import storage_errors
+from shared.storage.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
+from shared.trust.keys import PublicKey
+
+_FIRST: Final = """
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE invitations (
+        name TEXT PRIMARY KEY,
+        code BLOB NOT NULL,
+        secret BLOB NOT NULL,  -- half of the exchange that makes the account's password
+        expires REAL NOT NULL,
+        used_by BLOB  -- the key that has joined with it
+    );
+    CREATE TABLE members (name TEXT PRIMARY KEY, key BLOB NOT NULL, since REAL NOT NULL);
+    CREATE TABLE accounts (
+        username TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,  -- aggregator, device or guest
+        name TEXT NOT NULL,
+        digest BLOB NOT NULL  -- SHA-256 of the password, which has 128 random bits or more
+    );
+    CREATE TABLE heard (
+        name TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (name, kind)
+    );
+"""
+
+_MIGRATIONS: Final = (_FIRST,)
+"""What makes each version of the tables of the one before; never changed, only added to."""
+
+
+class Account(NamedTuple):
+    """What the broker knows of a user.
+
+    Attributes
+    ----------
+    kind, name
+        Whose it is.
+    digest
+        SHA-256 of the password.
+    """
+
+    kind: AccountKind
+    name: str
+    digest: bytes
+
+
+class Member(NamedTuple):
+    """A device that has joined.
+
+    Attributes
+    ----------
+    name, key
+        Whose messages are signed with which key.
+    since
+        When it joined, in seconds since 1970.
+    """
+
+    name: str
+    key: PublicKey
+    since: float
+
+
+class Invitation(NamedTuple):
+    """What a device may join with, once.
+
+    Attributes
+    ----------
+    name
+        Whom it is for.
+    code
+        Its 16 secret bytes.
+    secret
+        The aggregator's half of the exchange that makes the account's password.
+    expires
+        Until when, in seconds since 1970.
+    used_by
+        The key that has joined with it.
+    """
+
+    name: str
+    code: bytes
+    secret: bytes
+    expires: float
+    used_by: PublicKey | None
+
+
+class Members:
+    """The members of one federation.
+
+    Parameters
+    ----------
+    path
+        The file; made if it is not there.
+    clock
+        Gives the time, in seconds since 1970.
+
+    Attributes
+    ----------
+    path, clock
+        As given.
+
+    Raises
+    ------
+    TrustError
+        If it is damaged, or was written by a newer version; so do all methods.
+    StorageError
+        If the disk is full or the folder cannot be written; so do the methods that write. Nothing
+        of what a method was to write is then written.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self.clock = clock
+        with self._errors():
+            with storage_errors(path):
+                path.touch(0o600)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            try:
+                write_ahead(self._connection)
+                # What a device was told survives a power cut.
+                self._connection.execute("PRAGMA synchronous = FULL")
+                self._migrate()
+            except BaseException:
+                self._connection.close()
+                raise
+        self._seen = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def changed(self) -> bool:
+        """Say whether another process has changed something since this was asked last."""
+        with self._errors():
+            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        before, self._seen = self._seen, version
+        return version != before
+
+    def facts(self) -> dict[str, str]:
+        """Give what `aggregator serve` has written down for the other commands."""
+        return dict(self._rows("SELECT name, value FROM facts"))
+
+    def note(self, **facts: str) -> None:
+        """Write down what the other commands need to know."""
+        with self.transaction() as connection:
+            connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
+
+    def joined(self) -> dict[str, Member]:
+        """Give everybody who has joined, by name."""
+        rows = self._rows("SELECT name, key, since FROM members ORDER BY name")
+        return {name: Member(name, PublicKey(key), since) for name, key, since in rows}
+
+    def invitations(self) -> dict[str, Invitation]:
+        """Give the last invitation of each name."""
+        query = "SELECT name, code, secret, expires, used_by FROM invitations ORDER BY name"
+        return {
+            name: Invitation(name, code, secret, expires, PublicKey(key) if key else None)
+            for name, code, secret, expires, key in self._rows(query)
+        }
+
+    def account(self, username: str) -> Account | None:
+        """Give the account of a user."""
+        query = "SELECT kind, name, digest FROM accounts WHERE username = ?"
+        rows = self._rows(query, username)
+        return Account(*rows[0]) if rows else None
+
+    def put_account(self, username: str, kind: AccountKind, name: str, password: str) -> None:
+        """Let a user in with this password from now on, and with no other."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?)",
+                (username, kind, name, digest_of(password.encode())),
+            )
+
+    def heard(self) -> dict[tuple[str, str], int]:
+        """Give the highest number that was heard, by member and kind of message."""
+        rows = self._rows("SELECT name, kind, number FROM heard")
+        return {(name, kind): number for name, kind, number in rows}
+
+    def hear(self, numbers: Mapping[tuple[str, str], int]) -> None:
+        """Write down the highest numbers that were heard of members."""
+        with self.transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO heard SELECT name, ?, ? FROM members WHERE name = ?",
+                [(kind, number, name) for (name, kind), number in numbers.items()],
+            )
+
+    def add(self, name: str, key: PublicKey) -> None:
+        """Make a device a member, or give a member another key; its old messages are forgotten."""
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM heard WHERE name = ?", (name,))
+            connection.execute(
+                "INSERT OR REPLACE INTO members VALUES (?, ?, ?)", (name, key.raw, self.clock())
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write all of it or nothing; a transaction within one is part of it."""
+        connection = self._connection
+        if connection.in_transaction:
+            yield connection
+            return
+        with self._errors():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        with self._errors():
+            return self._connection.execute(query, values).fetchall()
+
+    def _migrate(self) -> None:
+        version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(_MIGRATIONS):
+            raise TrustError(
+                f"{self.path} was written by a newer version of chorus-edge.",
+                "Install that version again.",
+            )
+        for number in range(version, len(_MIGRATIONS)):
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} "
+                f"PRAGMA user_version = {number + 1}; COMMIT;"
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn what SQLite says of the file into our errors."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname.startswith(NO_ROOM):
+                raise StorageError.full_disk(self.path) from error
+            raise StorageError(f"Cannot use {self.path}: {error}.") from error
+        except sqlite3.DatabaseError as error:
+            raise TrustError(
+                f"The list of members {self.path} is damaged ({error}).",
+                "Bring the file back from a copy.",
+            ) from error
+
+
+def digest_of(password: bytes) -> bytes:
+    """Compute what is kept of a password; it has too many random bits to be guessed from that."""
+    return hashlib.sha256(password).digest()
