@@ -8,6 +8,8 @@ from shared import command
 
 COMMANDS: Final = {
     "serve": "aggregator.commands.serve:serve",
+    "invite": "aggregator.commands.invite:invite",
+    "revoke": "aggregator.commands.invite:revoke",
     "status": "aggregator.commands.status:status",
     "strategies": "aggregator.commands.strategies:strategies",
     "backup": "aggregator.commands.backup:backup",

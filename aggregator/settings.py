@@ -71,6 +71,9 @@ class ParticipationSettings(Settings):
     min_updates: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] = 1
     """Updates that must have come for a round to close at its deadline; with fewer it stays open
     for as long again, and others are invited too."""
+    by_invitation: bool = False
+    """Listen to none but devices that have joined with an `aggregator invite`: they sign what they
+    say, and a broker that this program can tell so gives each an account of its own."""
     clients: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Number of clients in the whole federation; scaffold needs to know it."""
 

@@ -22,7 +22,7 @@ from edge_client.hearing.devices import hushed
 from edge_client.hearing.segmentation import Segmenter
 from edge_client.hearing.settings import HearingSettings
 from edge_client.hearing.source import OnEvent, SoundSource
-from edge_client.settings import RunSettings
+from edge_client.settings import WEB_PORT, RunSettings
 from shared.command import log_to_stderr
 from shared.environment import remark_once
 from shared.errors import AudioError, SettingsError, StorageError
@@ -39,8 +39,6 @@ _LOOK: Final = 0.2
 
 _FULL_WAIT: Final = 5.0
 """Seconds before a full disk is looked at again."""
-
-_WEB_PORT: Final = 8765
 
 _LISTENING: Final = (
     *("fast", "headless", "web", "home_assistant", "weights", "prior", "starter"),
@@ -136,28 +134,31 @@ def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
             f"{options}.",
             "Leave them out, or give one recording: --wav FILE.",
         )
-    from edge_client.federation.taking_part import take_part_with_clips
+    from edge_client.federation.taking_part import as_member, take_part_with_clips
 
     # Several may run on one machine without further settings: one for each folder of clips.
-    federation = settings.part(FederationSettings)
+    federation, state = settings.part(FederationSettings), DeviceFolder(settings.folder)
+    federation, membership = as_member(federation, state)
     if federation.client is None:
         place = clips.resolve()
         name = name_of_clips(federation.name, place.name if place.is_dir() else place.stem)
         federation = federation.model_copy(update={"client": name})
-    state = DeviceFolder(settings.folder)
     state.make()
     if settings.state is None:
         state = DeviceFolder(state.clips / federation.name)
     with state.taken():
-        take_part_with_clips(federation, clips, state.federations / federation.federation)
+        part = state.federations / federation.federation
+        take_part_with_clips(federation, clips, part, membership=membership)
 
 
 def _take_part(device: Device, settings: RunSettings) -> "Companion":
     """Take part in a federation while listening."""
-    from edge_client.federation.taking_part import Companion
+    from edge_client.federation.taking_part import Companion, as_member
 
-    folder = DeviceFolder(settings.folder).federations / settings.federation
-    return Companion(device, settings.part(FederationSettings), folder)
+    state = DeviceFolder(settings.folder)
+    federation, membership = as_member(settings.part(FederationSettings), state)
+    folder = state.federations / settings.federation
+    return Companion(device, federation, folder, membership=membership)
 
 
 def _listen(device: Device, settings: RunSettings, stack: ExitStack) -> Listener:
@@ -238,7 +239,7 @@ def _serve(device: Device, settings: RunSettings, address: str, stack: ExitStack
     from shared.web.access import kept_token
     from shared.web.link import show_link
 
-    host, port = split_address(address, _WEB_PORT)
+    host, port = split_address(address, WEB_PORT)
     token = kept_token(DeviceFolder(settings.folder).token)
     server = serve(device, host, port, name=settings.part(FederationSettings).name, token=token)
     stack.enter_context(closing(server))

@@ -15,8 +15,14 @@ from shared.mqtt.broker_settings import BrokerSettings, HostName
 from shared.starter import STARTER, STARTER_PRIOR
 from shared.task import DEFAULT_TASK, PAPER34
 
-WEB_ADDRESS: Final = "127.0.0.1:8765"
+WEB_PORT: Final = 8765
+"""Where the page is, if no port is given."""
+
+WEB_ADDRESS: Final = f"127.0.0.1:{WEB_PORT}"
 """What ``--web`` alone stands for."""
+
+WEB_EVERYWHERE: Final = f"0.0.0.0:{WEB_PORT}"
+"""Where the page of a device is that has joined a federation: a phone is to reach it."""
 
 
 class HomeAssistantSettings(BrokerSettings):

@@ -26,12 +26,14 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from shared.errors import ChorusError, StorageError
 from shared.mqtt.byte_budget import ByteBudget
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Action = Callable[[], None]
 """What the loop does next."""
@@ -204,6 +206,39 @@ class Loop:
     def put(self, action: Action) -> None:
         """Do something after all that waits; may be called from any thread."""
         self._queue.put(action)
+
+    def ask(self, do: Callable[[], T], patience: float) -> T:
+        """Do something in the loop, for another thread that waits for what comes of it.
+
+        Parameters
+        ----------
+        do
+            What to do; a :class:`~shared.errors.ChorusError` that it raises is raised here.
+        patience
+            Seconds to wait until the loop comes to it.
+
+        Raises
+        ------
+        TimeoutError
+            If the loop does not come to it; then it is not done.
+        """
+        outcome: Future[T] = Future()
+
+        def answer() -> None:
+            # Whoever asked may have given up waiting.
+            if outcome.set_running_or_notify_cancel():
+                try:
+                    outcome.set_result(do())
+                except ChorusError as error:
+                    outcome.set_exception(error)
+
+        self.put(answer)
+        try:
+            return outcome.result(patience)
+        except TimeoutError:
+            if not outcome.cancel():
+                return outcome.result()
+            raise
 
     def message(self, sender: str, payload: bytes, handle: Action) -> None:
         """Let a message be handled, or drop it if too many bytes wait; called from any thread.

@@ -164,14 +164,25 @@ class Settings(BaseModel):
         SettingsError
             If a path's name is no text.
         """
-        lines: list[str] = []
-        tables: list[str] = []
-        for name, value in self.model_dump(mode="json", exclude_none=True).items():
-            if isinstance(value, dict):
-                tables += [f"\n[{name}]\n", *(_line(*item) for item in value.items())]
-            else:
-                lines.append(_line(name, value))
-        return "".join(lines + tables)
+        return toml_of(self.model_dump(mode="json", exclude_none=True))
+
+
+def toml_of(values: Mapping[str, Any]) -> str:
+    """Write settings as TOML, tables last; raises :class:`SettingsError` as above.
+
+    Parameters
+    ----------
+    values
+        As JSON has them; a dictionary is a table.
+    """
+    lines: list[str] = []
+    tables: list[str] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            tables += [f"\n[{name}]\n", *(_line(*item) for item in value.items())]
+        else:
+            lines.append(_line(name, value))
+    return "".join(lines + tables)
 
 
 def _line(name: str, value: Any) -> str:

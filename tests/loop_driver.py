@@ -185,6 +185,7 @@ class FakeConnection:
     def __init__(self, name: str = "kitchen", **more: Any) -> None:
         self.name = name
         self.will: tuple[str, bytes] | None = more.get("will")
+        self.sign: Callable[[str, bytes], bytes] | None = more.get("sign")
         self.subscriptions = dict.fromkeys(more.get("subscriptions", ()))
         self.on_message: Callable[[str, bytes], None] = more.get("on_message", print)
         self.on_change: Callable[[bool, str], None] = more.get("on_change", print)
@@ -208,7 +209,9 @@ class FakeConnection:
     def publish(
         self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, wait: bool = True
     ) -> bool:
-        del qos, wait
+        del wait
+        if self.sign and qos:
+            payload = self.sign(topic, payload)
         if self.connected:
             self.said.append(Said(topic, payload, retain))
         return self.connected

@@ -175,6 +175,21 @@ class Ledger(History):
                 raise ValueError(f"{update.client} has an update in this round") from error
             self._enter_seen(connection, update.client, {"updates": 1, "examples": update.examples})
 
+    def withdraw(self, number: int, client: str, invited: Sequence[str]) -> None:
+        """Enter that a client was shut out of an open round, whose update counts no more.
+
+        Without anybody ``invited`` any more, the round is given up.
+        """
+        with self._transaction() as connection:
+            connection.execute(
+                "DELETE FROM updates WHERE round = ? AND client = ?", (number, client)
+            )
+            connection.execute(
+                "UPDATE rounds SET invited = ? WHERE number = ?", (json.dumps(invited), number)
+            )
+            if not invited:
+                self._abandon(connection, "its clients were shut out")
+
     def close_round(self, number: int) -> None:
         """Enter that a round takes no more updates."""
         with self._transaction() as connection:

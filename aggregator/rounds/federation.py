@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from aggregator.enrolment.voice import Voice
 from aggregator.ledger import Counts, Ledger, Model, Version
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.ledger.rollback import kept_model
 from aggregator.rounds.aggregation import next_model, read_updates
 from aggregator.rounds.scoring import mean_training_loss, summed_confusion
-from aggregator.rounds.synchronous import Closed, Interrupted, Opened, SynchronousRounds
+from aggregator.rounds.synchronous import Closed, Interrupted, Opened, Step, SynchronousRounds
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.settings import strategy_of
 from shared.architectures import architecture_of
@@ -51,6 +52,8 @@ class Federation:
         What the strategy asks clients to send besides the difference of their weights.
     ledger, files
         Where it is written down.
+    voice
+        What signs in its name.
     rounds
         Its rounds, as an earlier process left them; :meth:`Rounds.start` has not been called.
     current
@@ -63,6 +66,8 @@ class Federation:
     FederationError
         If another process serves it, it was begun with other settings, it is damaged, or ledger and
         models do not belong together.
+    TrustError
+        If the key that it signs with cannot be used.
     WeightsError
         If the weights to start from cannot be read.
     StorageError
@@ -94,6 +99,7 @@ class Federation:
             self.ledger.begin(settings)
             self.current = versions[0] if first is None else self._begin(first)
             self.files.calibration = load_calibration(self.files.path(self.current.digest))
+            self.voice = Voice(self.folder)
             self.rounds = self._taken_up()
             self._tidy()
         except BaseException:
@@ -167,6 +173,24 @@ class Federation:
             log.warning("Round %d: %s", number, remark)
         self._tidy()
         return self.current
+
+    def withdraw(self, client: str) -> Step:
+        """Let a client take part in the open round no more; safe on return.
+
+        If nobody is left, the round is abandoned in the ledger: :attr:`rounds` has to be told.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full.
+        """
+        rounds = self.rounds
+        if rounds.phase != "open" or client not in rounds.invited:
+            return None
+        left = rounds.invited - {client}
+        self.ledger.withdraw(rounds.number, client, sorted(left))
+        self.folder.update(rounds.number, client).unlink(missing_ok=True)
+        return rounds.withdraw(client)
 
     def roll_back(self, number: int) -> Version:
         """Make the model after round ``number`` current again; safe on return.

@@ -225,6 +225,17 @@ class SynchronousRounds:
         self.invited |= set(more)
         return self._opened()
 
+    def withdraw(self, client: str) -> Step:
+        """Take back a client's invitation to the open round, and its update that counts."""
+        if self.phase != "open" or client not in self.invited:
+            return None
+        self.invited -= {client}
+        self.counted -= {client}
+        self.wanted = min(self.wanted, len(self.invited))
+        if not self.invited:
+            return None
+        return self._close_if_answered() or self._opened()
+
     def abandon(self) -> None:
         """Take no more updates of the open round, which gets no model; :meth:`end` comes next.
 

@@ -76,6 +76,11 @@ class Attendance:
         else:
             rounds.roster.leave(client)
 
+    def shut_out(self, client: str) -> None:
+        """Learn that a client takes part no more, whatever it says."""
+        self._federation.rounds.roster.leave(client)
+        self.see(client, present=False, trains=False)
+
     def see(self, client: str, **facts: Any) -> None:
         """Take note that a client was seen; it is written with what comes next, or soon.
 

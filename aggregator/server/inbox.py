@@ -136,6 +136,11 @@ class Inbox:
         else:
             self._move(upload, "away")
 
+    def drop(self, client: str) -> None:
+        """Forget a client's upload, with what arrived of it."""
+        if upload := self._uploads.get(client):
+            self.end(upload, "dropped")
+
     def make_room(self, now: float) -> list[Upload]:
         """Send those to the queue's end that bring too little while others wait; give them."""
         slow = []

@@ -150,6 +150,11 @@ class Receiving:
         self._inbox.suspend(client)
         self.admit()
 
+    def drop(self, client: str) -> None:
+        """Forget what a client has under way: it was shut out."""
+        self._inbox.drop(client)
+        self.admit()
+
     def admit(self) -> None:
         """Let those in whose turn it is; who has brought too little meanwhile makes room."""
         self._looked = self._clock()

@@ -13,6 +13,7 @@ from aggregator.ledger import Version
 from aggregator.rounds.federation import Federation, Validate
 from aggregator.rounds.scoring import scores_of
 from aggregator.rounds.validation import Validation, validation_examples
+from aggregator.server.by_invitation import ByInvitation, port_of, prepare
 from aggregator.server.screen import Screen, ended, look, of_last
 from aggregator.server.service import STORAGE_RETRY, Service
 from aggregator.server.settings import ServeSettings
@@ -21,7 +22,7 @@ from shared.command import log_to_stderr, progress_console
 from shared.errors import StorageError
 from shared.inference import Inference
 from shared.mqtt.addresses import split_address
-from shared.mqtt.broker_settings import PLAIN_PORT, BrokerSettings
+from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.frames import OVERHEAD
 from shared.protocol.messages import LARGEST_MESSAGE
 from shared.randomness import stream
@@ -62,12 +63,19 @@ def serve(
     with ExitStack() as stack:
         log_to_stderr()
         federation = stack.enter_context(_opened(settings, sleep))
+        entrance = prepare(settings, federation.folder) if settings.by_invitation else None
+        if entrance:
+            stack.enter_context(entrance.members)
         if settings.embedded_broker:
-            port = settings.broker.port or PLAIN_PORT
             largest = max(LARGEST_MESSAGE, settings.chunk + OVERHEAD)
-            own = EmbeddedBroker(settings.part(EmbeddedBrokerSettings), port, largest)
+            own = EmbeddedBroker(
+                settings.part(EmbeddedBrokerSettings),
+                port_of(settings),
+                largest,
+                entrance and entrance.accounts,
+            )
             stack.enter_context(own)
-        serving = _Serving(settings, federation, make)
+        serving = _Serving(settings, federation, make, entrance)
         if settings.web:
             # Before the screen, which would be drawn over the link.
             _serve_page(settings, federation, serving.roll_back, stack)
@@ -119,6 +127,7 @@ class _Serving:
         settings: ServeSettings,
         federation: Federation,
         make: Callable[..., Service],
+        entrance: ByInvitation | None,
     ) -> None:
         self._settings = settings
         self._federation = federation
@@ -127,9 +136,10 @@ class _Serving:
         self._bid_farewell = False
         self._service = make(
             federation,
-            settings.broker,
+            entrance.broker if entrance else settings.broker,
             on_round=self._round_ended,
             on_change=self._say_who_is_waited_for,
+            members=entrance and entrance.members,
         )
 
     def roll_back(self, number: int) -> Version:
@@ -191,6 +201,9 @@ def _begins(settings: ServeSettings, federation: Federation) -> str:
     what += f"everything is kept in {settings.folder}."
     if rounds.phase == "finished":
         return f"{what} Its last round has ended."
+    if settings.by_invitation:
+        folder = f" --state {settings.state}" if settings.state else ""
+        return f"{what} `aggregator invite NAME{folder}` invites a device."
     return f"{what} A device takes part with `{_device_command(settings)}` (or --mic)."
 
 

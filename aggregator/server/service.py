@@ -7,10 +7,11 @@ to their files; what waits for the disk, for the network, and long arithmetic, r
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
+from aggregator.enrolment.entrance import Entrance
+from aggregator.enrolment.members import Members
 from aggregator.ledger import Version
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened, Step
@@ -65,6 +66,8 @@ class Service:
         Told of each round that has ended, with the new version or ``None`` if it was abandoned.
     on_change
         Told, not too often, that clients have come or gone, or a round is in another phase.
+    members
+        Who may take part, in a federation by invitation; everybody, if not given.
     loop
         What it stands on; one of its own if not given.
     connect
@@ -78,6 +81,7 @@ class Service:
         *,
         on_round: Callable[[int, Version | None], None] = lambda *_: None,
         on_change: Callable[[], None] = lambda: None,
+        members: Members | None = None,
         loop: Loop | None = None,
         connect: Callable[..., Connection] = Connection,
     ) -> None:
@@ -117,18 +121,36 @@ class Service:
         loop.watch(lambda: rounds.wake_at, self._deadline_passed)
         self._contradiction = Contradiction(self._announcer, loop, self._announce, topics.round)
         loop.watch(lambda: self._leave_at, loop.stop)
+        self._entrance = members and Entrance(
+            members,
+            topics,
+            federation.voice.key.public,
+            loop=loop,
+            reject=self._rejections.about,
+            answer=lambda client, answer: self._speak(topics.joined(client), answer),
+            joined=self._announce,
+            gone=self._shut_out,
+        )
         name = aggregator_name(settings.federation)
         self._connection = connect(
             broker,
             name,
             identifier=topics.identifier(name),
-            subscriptions=[topics.round, topics.presence("+"), topics.requests("+")],
+            subscriptions=[
+                *(topics.round, topics.presence("+"), topics.requests("+")),
+                *([topics.join("+")] if members else []),
+            ],
             unacknowledged=[topics.chunks("+"), topics.probe],
+            sign=federation.voice.sign,
             on_message=self._arrived,
             on_change=lambda *change: loop.put(partial(self._change, *change)),
         )
         self._gate = FloodGate(
-            topics, loop, self._rejections, self._connection, [topics.round, topics.probe]
+            topics,
+            loop,
+            self._rejections,
+            self._connection,
+            [topics.round, topics.probe, *([topics.join("+")] if members else [])],
         )
         self._probe = Probe(loop, settings.chunk + OVERHEAD, self._publish_probe)
 
@@ -157,6 +179,8 @@ class Service:
             self._loop.close()
             self._sending.close()
             self._receiving.close()
+            if self._entrance:
+                self._entrance.close()
 
     def stop(self) -> None:
         """End :meth:`run` soon; may be called from any thread, and in a signal's handler."""
@@ -182,22 +206,9 @@ class Service:
         StorageError
             If the disk is full.
         """
-        outcome: Future[Version] = Future()
-
-        def do() -> None:
-            # Whoever asked may have given up waiting.
-            if outcome.set_running_or_notify_cancel():
-                try:
-                    outcome.set_result(self._roll_back(number))
-                except ChorusError as error:
-                    outcome.set_exception(error)
-
-        self._loop.put(do)
         try:
-            return outcome.result(patience)
+            return self._loop.ask(partial(self._roll_back, number), patience)
         except TimeoutError:
-            if not outcome.cancel():
-                return outcome.result()
             raise FederationError("The aggregator is too busy.", "Try again later.") from None
 
     @property
@@ -243,7 +254,8 @@ class Service:
             self._loop.message(topic, payload, partial(self._probe.arrived, payload))
             return
         if topic == self._topics.round:
-            self._loop.message(topic, payload, partial(self._contradiction.hear, payload))
+            heard = self._federation.voice.recognised(topic, payload)
+            self._loop.message(topic, payload, partial(self._contradiction.hear, heard))
             return
         client, kind = self._topics.client_of(topic) or ("", "")
         if kind == "chunks":
@@ -257,6 +269,8 @@ class Service:
             self._loop.message(client, payload, partial(self._message, client, kind, payload))
 
     def _message(self, client: str, kind: str, payload: bytes) -> None:
+        if self._entrance and payload and not self._entrance.lets_pass(client, kind, payload):
+            return
         try:
             if kind == "requests":
                 self._request(client, decode_request(payload))
@@ -291,13 +305,14 @@ class Service:
         return self._connection.publish(self._topics.probe, payload, qos=0, wait=False)
 
     def _publish_announcement(self, announcement: Announcement) -> bool:
-        return self._connection.publish(
-            self._topics.round, announcement.encode(), retain=True, wait=False
-        )
+        return self._speak(self._topics.round, announcement, retain=True)
 
     def _reply(self, client: str, message: Message) -> None:
+        self._speak(self._topics.replies(client), message)
+
+    def _speak(self, topic: str, message: Message, *, retain: bool = False) -> bool:
         # It must not wait behind the chunks of models; a client that hears nothing asks again.
-        self._connection.publish(self._topics.replies(client), message.encode(), wait=False)
+        return self._connection.publish(topic, message.encode(), retain=retain, wait=False)
 
     # ------------------------------------------------------------------ rounds
 
@@ -362,6 +377,17 @@ class Service:
         self._farewell.asked()
         if step is None:
             self._announce()
+        self._follow(step)
+        self._changed()
+
+    def _shut_out(self, client: str) -> None:
+        """Drop what a client has under way, and what counts of it in the open round."""
+        self._attendance.shut_out(client)
+        self._receiving.drop(client)
+        step = self._federation.withdraw(client)
+        if self._rounds.phase == "open" and not self._rounds.invited:
+            self._rounds.abandon()
+            self._aggregated(self._rounds.number, None)
         self._follow(step)
         self._changed()
 

@@ -38,6 +38,9 @@ class DeviceFolder:
         sent; in ``personal``.
     token
         What lets browsers see the device's page; in ``personal``.
+    memberships
+        A folder for each federation that the device has joined by invitation: its key there, its
+        account. It is made of nothing that was heard, and stays when that is deleted.
     clips
         A state folder for each device made of labelled clips (``run --clips DIR``).
     """
@@ -50,6 +53,7 @@ class DeviceFolder:
         self.sounds = self.personal / "sounds"
         self.federations = self.personal / "federations"
         self.token = self.personal / "token"
+        self.memberships = path / "memberships"
         self.clips = path / "clips"
         self._lock = path / "lock"
 

@@ -12,7 +12,7 @@ from edge_client.device.state import DeviceFolder
 from edge_client.federation.client_state import remembered
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
-from edge_client.federation.taking_part import make_engines, normalised_clips
+from edge_client.federation.taking_part import as_member, make_engines, normalised_clips
 from shared.corpora.corpus import AudioFile, Clip
 from shared.corpora.labels import label_of
 from shared.corpora.manifest import UNKNOWN
@@ -180,6 +180,7 @@ def take_part(
         examples = normalised_clips(_clips(examples, parsed.task), parsed.task)
     examples.check(parsed.task)
     state = DeviceFolder(Path(folder))
+    parsed, membership = as_member(parsed, state)
     part = state.federations / parsed.federation
 
     def told(path: Path, announcement: Announcement) -> None:
@@ -199,6 +200,7 @@ def take_part(
             keys=examples.numbers.tolist,
             engines=make_engines(parsed.threads, parsed.task),
             on_model=told,
+            membership=membership,
         )
         return Participation(participant, part, stack.pop_all())
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from edge_client.enrolment.membership import Membership
 from edge_client.federation import permission
 from edge_client.federation.announced_round import AnnouncedRound
 from edge_client.federation.client_state import ClientState
@@ -23,7 +24,7 @@ from edge_client.federation.round_worker import Outcome, RoundWorker
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from edge_client.federation.transfers import PATIENCE
 from edge_client.federation.unannounced import Unannounced
-from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError
+from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError, TrustError
 from shared.loop import Loop
 from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
@@ -69,6 +70,8 @@ class Participant:
         Told what the device is doing, for its screens.
     why_not
         Says why the device may not train now, as :func:`.permission.why_not` does.
+    membership
+        What it signs with and whom it believes, if it has joined by invitation.
     loop
         What it stands on; one of its own if not given.
     connect
@@ -86,6 +89,7 @@ class Participant:
         on_model: OnModel = lambda *_: None,
         report: Callable[[dict[str, Any]], None] = lambda _: None,
         why_not: Callable[..., str | None] = permission.why_not,
+        membership: Membership | None = None,
         loop: Loop | None = None,
         connect: Callable[..., Connection] = Connection,
     ) -> None:
@@ -101,12 +105,14 @@ class Participant:
         self._try_again = loop.deadline(self._consider)
         name = settings.name
         self._words = [topics.round, topics.replies(name)]
+        self._membership = membership
         self._connection = connection = connect(
             settings.broker,
             name,
             identifier=topics.identifier(name),
             subscriptions=self._words,
             will=(topics.presence(name), Presence(state="offline").encode()),
+            sign=membership and membership.sign,
             on_message=self._arrived,
             on_change=lambda *change: loop.put(partial(self._change, *change)),
             on_room=lambda: loop.put(self._send),
@@ -224,12 +230,17 @@ class Participant:
 
     def _message(self, topic: str, payload: bytes) -> None:
         try:
+            if self._membership and payload:
+                self._membership.check(topic, payload)
             if topic != self._topics.round:
                 self._reply(decode_reply(payload))
             elif payload:
                 self._announced(Announcement.decode(payload))
         except StorageError:
+            self._loop.later(_AGAIN, partial(self._message, topic, payload))
             raise
+        except TrustError as error:
+            self._in_vain(error)
         except ChorusError as error:
             self._remark(error)
 
@@ -246,8 +257,11 @@ class Participant:
         self._tell("troubled", error.message)
 
     def _publish(self, topic: str, message: Message, *, retain: bool = False) -> bool:
-        # If it is not sent now, it is said again when the connection is back.
-        return self._connection.publish(topic, message.encode(), retain=retain, wait=False)
+        try:  # if it is not sent now, it is said again when the connection is back
+            return self._connection.publish(topic, message.encode(), retain=retain, wait=False)
+        except StorageError:
+            self._loop.later(_AGAIN, self._look)
+            raise
 
     def _reply(self, reply: Received | Accepted | Refused | Unavailable) -> None:
         offer, counted = self._client_state.offer, self._client_state.counted

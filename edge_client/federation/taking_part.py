@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from edge_client.device.state import DeviceFolder
+from edge_client.enrolment.membership import Membership
 from edge_client.federation.client_state import remembered
 from edge_client.federation.participant import Participant
 from edge_client.federation.round_work import MakeEngine
@@ -18,7 +20,7 @@ from edge_client.learning.training import Engine
 from shared.architectures import architecture_of
 from shared.command import log_to_stderr
 from shared.corpora import Clip, load_corpus
-from shared.errors import ChorusError
+from shared.errors import ChorusError, SettingsError
 from shared.features.cache import extract_features
 from shared.front_ends import front_end_of
 from shared.labelled_clips import normalised_by_owner
@@ -32,11 +34,37 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+def as_member(
+    settings: FederationSettings, state: DeviceFolder
+) -> tuple[FederationSettings, Membership | None]:
+    """Give a device that has joined its name in the federation, and its membership.
+
+    Raises
+    ------
+    SettingsError
+        If the settings give it another name than it has joined with.
+    TrustError
+        If what is kept of its membership cannot be used.
+    """
+    membership = Membership.find(state.memberships / settings.federation)
+    if membership is None:
+        return settings, None
+    name = membership.joined.name
+    if settings.client not in (None, name):
+        raise SettingsError(
+            f"This device has joined the federation {settings.federation} as {name}, not as "
+            f"{settings.client}.",
+            "Leave out client, or give another --state.",
+        )
+    return settings.model_copy(update={"client": name}), membership
+
+
 def take_part_with_clips(
     settings: FederationSettings,
     clips: Path,
     folder: Path,
     *,
+    membership: Membership | None = None,
     make: Callable[..., Participant] = Participant,
 ) -> None:
     """Take part with clips that are labelled already, until stopped.
@@ -49,6 +77,8 @@ def take_part_with_clips(
         A folder with a folder of clips for each label, or a manifest's CSV file.
     folder
         Where its part is kept.
+    membership
+        What it signs with, if it has joined by invitation.
     make
         Makes the participant.
 
@@ -76,6 +106,7 @@ def take_part_with_clips(
         keys=examples.numbers.tolist,
         engines=make_engines(settings.threads, settings.task),
         on_model=_last_model,
+        membership=membership,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: participant.stop())
@@ -126,6 +157,8 @@ class Companion:
         Which federation, and how.
     folder
         Where its part is kept.
+    membership
+        What it signs with, if it has joined by invitation.
     make
         Makes the participant.
     """
@@ -136,9 +169,11 @@ class Companion:
         settings: FederationSettings,
         folder: Path,
         *,
+        membership: Membership | None = None,
         make: Callable[..., Participant] = Participant,
     ) -> None:
         self._device = device
+        self._membership = membership
         self._make = make
         self._settings = settings
         self._folder = folder
@@ -165,6 +200,7 @@ class Companion:
             engines=make_engines(self._settings.threads, self._settings.task),
             on_model=self._use,
             report=functools.partial(self._device.report, "round"),
+            membership=self._membership,
         )
         self._thread = threading.Thread(
             target=self._run, args=(self._participant,), name="federation", daemon=True

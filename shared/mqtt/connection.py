@@ -73,6 +73,9 @@ class Connection:
     will
         Topic and payload that the broker publishes, retained, if this client is lost without
         :meth:`close`.
+    sign
+        Signs a message in words for a topic, and gives what travels: all that is published with
+        QoS 1, and the will, anew for each connection.
     identifier
         Its MQTT identifier, the name if not given; and its user name if the settings give a
         password and none. A broker ends the older of two connections of
@@ -108,6 +111,7 @@ class Connection:
         subscriptions: Sequence[str],
         unacknowledged: Sequence[str] = (),
         will: tuple[str, bytes] | None = None,
+        sign: Callable[[str, bytes], bytes] | None = None,
         identifier: str | None = None,
         on_message: Callable[[str, bytes], None],
         on_change: Callable[[bool, str], None],
@@ -132,7 +136,7 @@ class Connection:
         self._closing = threading.Event()
         self._worked = False
         self._told = ""
-        self._outbox = Outbox()
+        self._outbox = Outbox(sign)
         self._client: mqtt.Client | None = None
         self._trouble: Trouble | None = None
         # Of the present connection, for the network thread alone.
@@ -190,6 +194,11 @@ class Connection:
             ``False`` if there is no connection, it was lost meanwhile, or (where nobody waits)
             there is no room: then the message is not sent, now or later. ``True`` promises its
             arrival only while the connection lasts.
+
+        Raises
+        ------
+        StorageError
+            If it is to be signed and the disk is full.
         """
         wait = wait and threading.current_thread() is not self._thread
         return self._outbox.publish(topic, payload, qos=qos, retain=retain, wait=wait)
@@ -301,8 +310,8 @@ class Connection:
             client.username_pw_set(self._username, password)
         if context:
             client.tls_set_context(context)
-        if self._will:
-            client.will_set(*self._will, qos=1, retain=True)
+        if self._will and (will := self._outbox.signed(*self._will)):
+            client.will_set(self._will[0], will, qos=1, retain=True)
         client.on_socket_open = lambda _client, _data, sock: socket_options.set_up(sock)
         # With this set, threads that publish leave the writing to the network thread.
         client.on_socket_register_write = _leave_to_loop

@@ -1,11 +1,16 @@
 """What goes out over a connection: bounded in bytes, and given up when nobody acknowledges it."""
 
+import logging
 import threading
+from collections.abc import Callable
 from typing import Final
 
 import paho.mqtt.client as mqtt
 
+from shared.errors import StorageError
 from shared.mqtt.under_way import UnderWay
+
+log = logging.getLogger(__name__)
 
 OUT_BYTES: Final = 4 << 20
 """Bytes under way to the broker at most. At 1 Mbit/s this is half a minute, so an answer to a
@@ -19,9 +24,19 @@ _MESSAGE_OVERHEAD: Final = 512
 
 
 class Outbox:
-    """Hands messages to the broker, from any thread, while a connection is open."""
+    """Hands messages to the broker, from any thread, while a connection is open.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    sign
+        Signs a message for a topic, and gives what travels; see
+        :class:`.connection.Connection`.
+    """
+
+    def __init__(self, sign: Callable[[str, bytes], bytes] | None = None) -> None:
+        self._sign = sign
+        # Who reads signed messages takes none for the predecessor of one before it.
+        self._in_order = threading.Lock()
         # Guards what follows. Never held while paho is called: paho has locks of its own.
         self._changed = threading.Condition()
         self._client: mqtt.Client | None = None
@@ -60,8 +75,23 @@ class Outbox:
             self._room_is_awaited = not room
         return room
 
+    def signed(self, topic: str, payload: bytes) -> bytes | None:
+        """Give what travels of a message; ``None`` while a full disk does not let it be signed."""
+        try:
+            return self._sign(topic, payload) if self._sign else payload
+        except StorageError as error:
+            log.warning("%s", error.message)
+            return None
+
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, wait: bool) -> bool:
         """Hand a message over; see :meth:`.connection.Connection.publish`."""
+        if self._sign is None or qos == 0:
+            return self._publish(topic, payload, qos, retain=retain, wait=wait)
+        with self._in_order:
+            signed = self._sign(topic, payload)
+            return self._publish(topic, signed, qos, retain=retain, wait=wait)
+
+    def _publish(self, topic: str, payload: bytes, qos: int, *, retain: bool, wait: bool) -> bool:
         size = len(payload) + len(topic) + _MESSAGE_OVERHEAD
         with self._changed:
             client, under_way = self._client, self._under_way

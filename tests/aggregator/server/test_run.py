@@ -32,7 +32,9 @@ class Scripted:
         *,
         on_round: Callable[[int, Version | None], None],
         on_change: Callable[[], None],
+        members: None,
     ) -> None:
+        assert members is None
         self.federation = federation
         self.broker = broker
         self.on_round = on_round

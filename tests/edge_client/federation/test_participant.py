@@ -1,5 +1,6 @@
 """A participant alone with a test: models that cannot be used, full disks, what runs where."""
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from aggregator.enrolment.members import Members
+from aggregator.enrolment.voice import Voice
+from aggregator.ledger.folder import FederationFolder
+from edge_client.enrolment.membership import Membership
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
 from shared.errors import BrokerError, ChorusError, StorageError, WeightsError
@@ -14,9 +19,12 @@ from shared.protocol.messages import Accepted, Announcement, File, Offer, Presen
 from shared.protocol.topics import Topics
 from shared.task import PAPER34, Task, labels_of
 from shared.training import Examples
+from shared.trust.keys import PublicKey, SecretKey
+from shared.trust.signing import counter_of, signed
 from tests.edge_client.federation.announcements import announcement, model_of
 from tests.edge_client.tiny import NumpyEngine, examples
 from tests.loop_driver import LoopDriver
+from tests.memberships import member
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -28,7 +36,14 @@ EIGHT = Task(labels_of(f"label{number}" for number in range(8)), PAPER34)
 class Alone:
     """A participant, its connection and its loop."""
 
-    def __init__(self, folder: Path, *, at_once: bool = True, **values: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        at_once: bool = True,
+        membership: Membership | None = None,
+        **values: Any,
+    ) -> None:
         self.folder = folder
         self.driver = LoopDriver(at_once=at_once)
         self.used: list[str] = []
@@ -45,6 +60,7 @@ class Alone:
             on_model=self._use,
             report=self.reports.append,
             why_not=lambda *_, **__: None,
+            membership=membership,
             loop=self.driver.loop,
             connect=self.driver.connect,
         )
@@ -349,3 +365,46 @@ def test_who_stops_it_from_another_thread_stops_its_training(it: Alone) -> None:
     it.data = data
     it.play(it.connection.connect, it.announce(model))
     assert it.participant._client_state.offer is None
+
+
+def test_once_it_has_joined_it_believes_nobody_but_its_aggregator(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "aggregator"
+    membership = member(state, tmp_path / "membership", "kitchen")
+    it = Alone(tmp_path / "kitchen", membership=membership)
+    model = model_of(it.folder)
+    voice = Voice(FederationFolder(state))
+    plain = announcement(model, state="waiting").encode()
+    stranger = signed(SecretKey(bytes(32)), TOPICS.round, plain, 1 << 52)
+    old, new = (voice.sign(TOPICS.round, plain) for _ in range(2))
+    used: list[int] = []
+
+    def hear(*payloads: bytes) -> None:
+        for payload in payloads:
+            it.connection.on_message(TOPICS.round, payload)
+
+    it.play(
+        it.connection.connect,
+        lambda: hear(plain, stranger),
+        lambda: used.append(len(it.used)),
+        lambda: hear(new, old),
+    )
+    assert used == [0]
+    assert it.used == [model.digest]
+    said = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert [
+        re.sub(r"^An announcement of the federation chorus ", "", one)[:40] for one in said
+    ] == [
+        "is not from the aggregator that this dev",
+        "is not from the aggregator that this dev",
+        "is older than the last one, and is left ",
+    ]
+    assert "troubled" in it.states
+    for one in it.connection.said:
+        assert counter_of(key_of(state, "kitchen"), one.topic, one.payload) > 0
+
+
+def key_of(state: Path, name: str) -> PublicKey:
+    with Members(FederationFolder(state).members) as members:
+        return members.joined()[name].key

@@ -15,7 +15,7 @@ ROOM = 3
 class Link:
     """Stands in for :class:`shared.mqtt.connection.Connection`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- as Connection has them
         self,
         network: "Network",
         name: str,
@@ -23,6 +23,7 @@ class Link:
         subscriptions: Sequence[str],
         unacknowledged: Sequence[str] = (),
         will: Message | None = None,
+        sign: Callable[[str, bytes], bytes] | None = None,
         on_message: Callable[[str, bytes], None],
         on_change: Callable[[bool, str], None],
         on_room: Callable[[], None] = lambda: None,
@@ -31,7 +32,8 @@ class Link:
         self.refused = None
         self.connected = False
         self.subscriptions = dict.fromkeys([*subscriptions, *unacknowledged])
-        self.will = will
+        self.will = (will[0], sign(*will)) if will and sign else will
+        self.sign = sign
         self.waiting: deque[Message] = deque()
         self.begun = False
         self.on_message = on_message
@@ -72,6 +74,8 @@ class Link:
         assert isinstance(wait, bool)
         if not self.connected:
             return False
+        if self.sign and qos:
+            payload = self.sign(topic, payload)
         self.sent += 1
         if self.slow:
             self.outgoing.append((topic, payload, retain))

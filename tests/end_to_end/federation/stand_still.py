@@ -15,9 +15,10 @@ MAIN = {"aggregator": "aggregator.cli:main", "edge-client": "edge_client.cli:mai
 
 
 def stand_still(when: str, place: str) -> None:
-    """Let whoever calls a function, named ``module:Class.method``, stand still."""
-    owner, _, name = place.rpartition(".")
-    within = pkgutil.resolve_name(owner)
+    """Let whoever calls ``module:Class.method``, or ``module:function``, stand still."""
+    module, _, path = place.partition(":")
+    owner, _, name = path.rpartition(".")
+    within = pkgutil.resolve_name(f"{module}:{owner}" if owner else module)
     work = getattr(within, name)
 
     @functools.wraps(work)

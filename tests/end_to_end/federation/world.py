@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from aggregator.enrolment.members import Members
 from aggregator.rounds.federation import Federation
 from aggregator.server.service import Service
 from aggregator.settings import AggregatorSettings
+from edge_client.enrolment.membership import Membership
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
 from edge_client.simulation.federation import SimulatedFederation as Simulation
@@ -36,6 +38,7 @@ from tests.architectures import replace_model
 from tests.edge_client.tiny import TINY, NumpyEngine, examples
 from tests.end_to_end.federation.network import Link, Message, Network
 from tests.end_to_end.federation.stage import Actor, Stage
+from tests.memberships import member
 
 ROUNDS = 2
 CLIENTS = 2
@@ -71,6 +74,7 @@ VARIANTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"strategy": OWN, "optimizer": "sgd"},
     ),
     "float32": ({"codecs": "float32"}, {"codec": "float32"}),
+    "by invitation": ({"by_invitation": True}, {}),
     "top five of a hundred": ({"codecs": "top5-int8"}, {"codec": "top5-int8"}),
 }
 """What the aggregator is given, and what the simulation is, for the same federation."""
@@ -105,9 +109,12 @@ class Server:
     def __init__(self, world: "World", settings: AggregatorSettings) -> None:
         world.stage.owner = self
         self.federation = Federation(settings, clock=world.calendar)
+        by_invitation = settings.by_invitation
+        self.members = Members(self.federation.folder.members) if by_invitation else None
         self.service = Service(
             self.federation,
             BrokerSettings(),
+            members=self.members,
             loop=world.stage.loop(),
             connect=world.network.connection,  # type: ignore[arg-type] # it stands in
         )
@@ -131,6 +138,7 @@ class Client:
             keys=data.numbers.tolist,
             engines=lambda name: SteppingEngine(world.stage, architecture_of(name, settings.task)),
             why_not=world.why_not,
+            membership=world.membership(number),
             loop=world.stage.loop(),
             connect=world.network.connection,  # type: ignore[arg-type] # it stands in
         )
@@ -160,6 +168,8 @@ class World:
         self.clients: dict[int, Client] = {}
         self.client_labels = self.settings.labels
         self.data = data_of(self.settings.task)
+        for number in range(len(self.data)):
+            self.membership(number)  # they have joined before the aggregator starts
         self.ended = False
         self.limits: list[str] = []
         """Why nobody may train; as long as it is empty, everybody may."""
@@ -183,6 +193,13 @@ class World:
             self.ended = True
 
         return wrapped
+
+    def membership(self, number: int) -> Membership | None:
+        """Give what a client signs with, if the federation is by invitation."""
+        if not self.settings.by_invitation:
+            return None
+        name = client_name(number)
+        return member(self.settings.folder, self.folder / name / "membership", name)
 
     # ------------------------------------------------------------------ processes
 
@@ -216,6 +233,8 @@ class World:
             return
         server, self.server = self.server, None
         self.network.remove(server.link)
+        if server.members:
+            server.members.close()
         kill_federation(server.federation)
         self._kill(server)
         self.ended = False

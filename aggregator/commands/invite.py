@@ -1,0 +1,71 @@
+"""``aggregator invite`` and ``revoke``: who may take part in a federation by invitation."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from aggregator.commands.options import Config
+from aggregator.settings import StateSettings
+from shared.settings import options_of
+
+_LONGEST = 24 * 366
+
+
+@options_of(StateSettings)
+def invite(
+    *,
+    given: dict[str, Any],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the device will be called.")],
+    hours: Annotated[
+        float, typer.Option(min=0.01, max=_LONGEST, help="How long the link is good.")
+    ] = 24.0,
+    again: Annotated[
+        bool, typer.Option("--again", help="For a device that has joined before: a new card.")
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(help="HOST or HOST:PORT by which the device reaches the broker."),
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Print the link with which one device can join, and its QR code.
+
+    `aggregator serve --by-invitation` has to run, or to have run once. Whoever has the link can
+    join, once: hand it over as you would a key.
+
+    Example: aggregator invite kitchen
+    """
+    from aggregator.enrolment.links import link_for
+    from aggregator.ledger.folder import FederationFolder
+    from shared.command import progress_console
+    from shared.web.link import show_qr_code
+
+    folder = FederationFolder(StateSettings.find(given, config))
+    made = link_for(folder, name, hours=hours, again=again, address=address)
+    typer.echo(str(made))
+    if sys.stdout.isatty():
+        show_qr_code(str(made))
+    said = f"On the device, within {hours:g} h: edge-client join 'LINK', with this line as LINK."
+    progress_console().print(said, soft_wrap=True, markup=False)
+
+
+@options_of(StateSettings)
+def revoke(
+    *,
+    given: dict[str, Any],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The device.")],
+    config: Config = None,
+) -> None:
+    """Shut a device out: its key, its account at the broker, its link, its update.
+
+    A running `aggregator serve` does so within a second.
+
+    Example: aggregator revoke kitchen
+    """
+    from aggregator.enrolment.links import shut_out
+    from aggregator.ledger.folder import FederationFolder
+    from shared.command import progress_console
+
+    shut_out(FederationFolder(StateSettings.find(given, config)), name)
+    progress_console().print(f"{name} is shut out.", markup=False)

@@ -1,0 +1,110 @@
+"""The entrance of a federation by invitation: who may speak, who joins, who is shut out.
+
+It is the service's part in it, and stands on the service's loop.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from aggregator.enrolment.doorkeeper import Doorkeeper
+from aggregator.enrolment.invitations import let_in
+from aggregator.enrolment.members import Members
+from shared.errors import ProtocolError, TrustError
+from shared.loop import Loop
+from shared.protocol.joining import JoinAnswer, JoinRequest
+from shared.protocol.topics import Topics
+from shared.trust.keys import PublicKey
+
+log = logging.getLogger(__name__)
+
+LOOK: Final = 1.0
+"""Seconds between two looks at whether somebody was revoked."""
+
+
+class Entrance:
+    """Looks at each message of clients before anything else does.
+
+    Parameters
+    ----------
+    members
+        Who was invited and who has joined.
+    topics
+        Of the federation.
+    key
+        The aggregator's.
+    loop
+        What it stands on.
+    reject
+        Told of a client, and what is wrong with it.
+    answer
+        Sends an answer to who asks to join.
+    joined
+        Told that somebody has joined: it believes nothing that was announced before.
+    gone
+        Told of each client that was revoked, or has another key from now on.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        topics: Topics,
+        key: PublicKey,
+        *,
+        loop: Loop,
+        reject: Callable[[str, str], object],
+        answer: Callable[[str, JoinAnswer], object],
+        joined: Callable[[], None],
+        gone: Callable[[str], None],
+    ) -> None:
+        self._members = members
+        self._topics = topics
+        self._key = key
+        self._reject = reject
+        self._answer = answer
+        self._joined = joined
+        self._gone = gone
+        self._keeper = Doorkeeper(members, topics, loop, reject)
+        self._look = loop.deadline(self._look_again)
+        self._look.within(LOOK)
+
+    def lets_pass(self, client: str, kind: str, payload: bytes) -> bool:
+        """Say whether a message is one of a member, for others to handle."""
+        if kind == "join":
+            self._asked(client, payload)
+            return False
+        return self._keeper.lets_pass(client, kind, payload)
+
+    def close(self) -> None:
+        """Write down what was heard."""
+        self._keeper.close()
+
+    def _asked(self, name: str, payload: bytes) -> None:
+        """Answer a device that asks to join."""
+        try:
+            nonce = JoinRequest.decode(payload).nonce
+        except ProtocolError as error:
+            self._reject(name, error.problem)
+            return
+        try:
+            joined = let_in(self._members, self._topics, name, payload, self._key)
+        except TrustError as error:
+            self._reject(name, error.problem)
+            self._answer(name, JoinAnswer(nonce=nonce, sentence=error.message))
+            return
+        if joined.first:
+            log.info("%s has joined the federation.", name)
+        self._see_who_is_gone()
+        authority = self._members.facts().get("authority") or None
+        self._answer(name, JoinAnswer(nonce=nonce, half=joined.half.hex(), authority=authority))
+        self._joined()
+
+    def _look_again(self) -> None:
+        self._look.within(LOOK)
+        if self._members.changed():
+            self._see_who_is_gone()
+
+    def _see_who_is_gone(self) -> None:
+        for name in self._keeper.look():
+            log.warning("%s was shut out, or has another key: its update is dropped.", name)
+            self._gone(name)

@@ -1,0 +1,89 @@
+"""The commands' side of invitations: beside a running ``aggregator serve``, or without one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aggregator.enrolment.invitations import invite, revoke
+from aggregator.enrolment.members import Members
+from aggregator.ledger.folder import FederationFolder
+from shared.errors import SettingsError, TrustError
+from shared.mqtt.addresses import split_address
+from shared.mqtt.broker_settings import BrokerSettings
+from shared.protocol.topics import Topics
+from shared.trust.keys import SecretKey
+from shared.trust.link import Link
+
+
+def link_for(
+    folder: FederationFolder, name: str, *, hours: float, again: bool, address: str | None
+) -> Link:
+    """Invite a device, and make the link to hand over.
+
+    Parameters
+    ----------
+    folder
+        Of the federation.
+    name, hours, again
+        As :func:`.invitations.invite` has them.
+    address
+        Where the device reaches the broker, HOST or HOST:PORT; as far as it is known, if not given.
+
+    Raises
+    ------
+    SettingsError
+        If there can be no such device, or it has joined already.
+    TrustError
+        If the federation is not by invitation.
+    BrokerError
+        If the broker does not show its certificate.
+    """
+    with members_in(folder) as members:
+        facts = members.facts()
+        broker = BrokerSettings.model_validate_json(facts["broker"])
+        try:
+            host, port = split_address(address or facts["host"], broker.address[1])
+        except ValueError as error:
+            raise SettingsError(f"There can be no broker there: {error}.") from error
+        fingerprint = broker.fingerprint
+        if broker.ca_file:
+            fingerprint = broker.shown_fingerprint()
+        key = SecretKey.read(folder.key).public
+        made = invite(members, Topics(facts["federation"]), name, hours=hours, again=again)
+        return Link(
+            host=host,
+            port=port,
+            federation=facts["federation"],
+            name=name,
+            aggregator=key,
+            code=made.code,
+            tls=broker.tls,
+            fingerprint=bytes.fromhex(fingerprint) if fingerprint else None,
+        )
+
+
+def shut_out(folder: FederationFolder, name: str) -> None:
+    """Shut a device out; raises :class:`SettingsError` if nobody of that name was invited."""
+    with members_in(folder) as members:
+        if not revoke(members, name):
+            raise SettingsError(
+                f"Nobody called {name} was invited to this federation.",
+                "`aggregator devices` lists who has joined.",
+            )
+
+
+@contextmanager
+def members_in(folder: FederationFolder) -> Iterator[Members]:
+    """Open the members of a federation.
+
+    Raises
+    ------
+    TrustError
+        If it is not by invitation.
+    """
+    if not folder.members.exists():
+        raise TrustError(
+            f"There is no federation by invitation in {folder.path}.",
+            "Start `aggregator serve --by-invitation` once, or give its folder as --state.",
+        )
+    with Members(folder.members) as members:
+        yield members

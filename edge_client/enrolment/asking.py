@@ -1,0 +1,268 @@
+"""A device asks to join: the code proves that it was invited, its new key is made here.
+
+All that is asked with lies on the disk before it is sent. So who is killed on the way asks the same
+again, and is answered the same. What is kept of an earlier membership is replaced last of all.
+"""
+
+import os
+import queue
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from edge_client.enrolment.membership import Joined, MembershipFolder, write
+from shared.errors import BrokerError, ProtocolError, TrustError
+from shared.mqtt.broker_settings import BrokerSettings
+from shared.mqtt.connection import Connection
+from shared.protocol.joining import Bytes32, JoinAnswer, JoinRequest, Nonce
+from shared.protocol.topics import Topics
+from shared.storage.files import replacing, storage_errors
+from shared.trust.counter import write_number
+from shared.trust.joining import (
+    account_password,
+    guest_password,
+    new_secret,
+    proof_of,
+    public_half,
+)
+from shared.trust.keys import SecretKey
+from shared.trust.link import Link
+from shared.trust.signing import counter_of, signed
+
+AGAIN: Final = 5.0
+"""Seconds after which it asks again."""
+
+PATIENCE: Final = 30.0
+"""Seconds that it waits for the broker and for an answer."""
+
+
+class Pending(BaseModel):
+    """What a device asks with, until it is answered."""
+
+    link: str
+    secret: Bytes32
+    nonce: Nonce
+
+
+def ask_to_join(
+    link: Link,
+    folder: Path,
+    *,
+    connect: Callable[..., Connection] = Connection,
+    patience: float = PATIENCE,
+) -> MembershipFolder:
+    """Join a federation, or see that the device has joined with this link already.
+
+    Parameters
+    ----------
+    link
+        The invitation.
+    folder
+        Where the membership will be kept; what is there of an earlier one is replaced.
+    connect
+        Makes the connection to the broker.
+    patience
+        Seconds to wait for the broker and for an answer.
+
+    Raises
+    ------
+    TrustError
+        If the link is not good any more, or the device belongs to another federation of this name.
+    BrokerError
+        If the broker cannot be reached, or is another one than the link names.
+    StorageError
+        If the disk is full.
+    """
+    place, new = MembershipFolder(folder), MembershipFolder(folder.with_name(f".{folder.name}"))
+    if _joined_with(place, link):
+        return place
+    if not _joined_with(new, link):
+        pending = _pending(new, link)
+        _keep(new, link, pending, _ask(new, link, pending, connect, patience))
+    with storage_errors(folder):
+        before = folder.with_name(f".{folder.name}.before")
+        shutil.rmtree(before, ignore_errors=True)
+        if folder.exists():
+            folder.replace(before)
+        new.path.replace(folder)
+        shutil.rmtree(before, ignore_errors=True)
+    return place
+
+
+def broker_of(link: Link, place: MembershipFolder) -> BrokerSettings:
+    """Give the settings of the broker for a device that has joined."""
+    if place.authority.exists():
+        known = {"fingerprint": None, "ca_file": place.authority}
+        return _broker(link, password_file=place.password, **known)
+    return _broker(link, password_file=place.password)
+
+
+def _broker(link: Link, **more: Any) -> BrokerSettings:
+    pin = link.fingerprint.hex() if link.fingerprint else None
+    where = {"host": link.host, "port": link.port, "tls": link.tls, "fingerprint": pin}
+    return BrokerSettings.parse(where | more)
+
+
+def _joined_with(place: MembershipFolder, link: Link) -> bool:
+    """Say whether the device has joined with this link.
+
+    Raises
+    ------
+    TrustError
+        If it has joined another federation of the same name.
+    """
+    if not place.joined.exists():
+        return False
+    joined = Joined.read(place.joined)
+    if joined.aggregator != str(link.aggregator):
+        raise TrustError(
+            f"This device has joined another federation called {link.federation}, as "
+            f"{joined.name}.",
+            f"To leave that one, remove {place.path}; or give another --state.",
+        )
+    return joined.link == _digest(link)
+
+
+def _digest(link: Link) -> str:
+    """Tell a link from others, without its code."""
+    import hashlib
+
+    return hashlib.sha256(str(link).encode()).hexdigest()
+
+
+def _pending(new: MembershipFolder, link: Link) -> Pending:
+    """Take up what was asked with before, or make it: the key, and half of the exchange."""
+    try:
+        pending = Pending.model_validate_json(new.pending.read_bytes())
+        if pending.link == _digest(link):
+            return pending
+    except (FileNotFoundError, ValidationError):
+        pass
+    with storage_errors(new.path):
+        shutil.rmtree(new.path, ignore_errors=True)
+        new.path.mkdir(parents=True, mode=0o700)
+    SecretKey.kept(new.key)
+    with replacing(new.guest, 0o600) as aside:
+        aside.write_text(guest_password(link.code))
+    pending = Pending(link=_digest(link), secret=new_secret().hex(), nonce=os.urandom(16).hex())
+    write(new.pending, pending)
+    return pending
+
+
+def _ask(
+    new: MembershipFolder,
+    link: Link,
+    pending: Pending,
+    connect: Callable[..., Connection],
+    patience: float,
+) -> tuple[JoinAnswer, int]:
+    """Ask until there is an answer; give it with its number."""
+    topics = Topics(link.federation)
+    asked, answered = topics.join(link.name), topics.joined(link.name)
+    events: queue.SimpleQueue[bytes | str] = queue.SimpleQueue()
+    guest = topics.guest(link.name)
+    connection = connect(
+        _broker(link, username=guest, password_file=new.guest),
+        link.name,
+        identifier=guest,
+        subscriptions=[answered],
+        on_message=lambda _, payload: events.put(payload),
+        on_change=lambda _, sentence: events.put(sentence),
+    )
+    request, last = _request(new, link, pending, asked), ""
+    now = asked_at = time.monotonic()
+    end = now + patience
+    connection.start()
+    try:
+        while (now := time.monotonic()) < end:
+            if connection.connected and now >= asked_at:
+                connection.publish(asked, request, wait=False)
+                asked_at = now + AGAIN
+            try:
+                event = events.get(timeout=min(AGAIN, end - now))
+            except queue.Empty:
+                continue
+            if connection.refused:
+                raise _turned_away(link, connection.refused)
+            if isinstance(event, str):
+                last = "" if connection.connected else event
+            elif answer := _answer(event, link, pending, answered):
+                return answer
+    finally:
+        connection.close()
+    raise BrokerError(
+        last or f"The aggregator of the federation {link.federation} does not answer.",
+        "Look whether `aggregator serve --by-invitation` runs, then give the same command again.",
+    )
+
+
+def _turned_away(link: Link, refused: BrokerError) -> BrokerError | TrustError:
+    if "refuses the user" not in refused.problem:
+        return refused
+    return TrustError(
+        f"The broker {link.host}:{link.port} does not know this link: it was replaced by another "
+        "one, or withdrawn.",
+        f"Ask for another: `aggregator invite {link.name} --again`.",
+    )
+
+
+def _request(new: MembershipFolder, link: Link, pending: Pending, topic: str) -> bytes:
+    key, half = SecretKey.read(new.key), public_half(bytes.fromhex(pending.secret))
+    proof = proof_of(
+        link.code,
+        topic,
+        device=key.public,
+        aggregator=link.aggregator,
+        half=half,
+        nonce=bytes.fromhex(pending.nonce),
+    )
+    request = JoinRequest(
+        key=str(key.public), half=half.hex(), nonce=pending.nonce, proof=proof.hex()
+    )
+    return signed(key, topic, request.encode(), 0)
+
+
+def _answer(
+    payload: bytes, link: Link, pending: Pending, topic: str
+) -> tuple[JoinAnswer, int] | None:
+    """Read an answer; ``None`` if it is not the aggregator's, or to another request."""
+    try:
+        number = counter_of(link.aggregator, topic, payload)
+        answer = JoinAnswer.decode(payload)
+    except (TrustError, ProtocolError):
+        return None
+    if answer.nonce != pending.nonce:
+        return None
+    if answer.half is None:
+        raise TrustError(answer.sentence)
+    return answer, number
+
+
+def _keep(
+    new: MembershipFolder, link: Link, pending: Pending, answered: tuple[JoinAnswer, int]
+) -> None:
+    """Keep what the aggregator has answered; that the device has joined is written last."""
+    answer, number = answered
+    topic = Topics(link.federation).join(link.name)
+    half = bytes.fromhex(answer.half or "")
+    password = account_password(link.code, bytes.fromhex(pending.secret), half, topic)
+    with replacing(new.password, 0o600) as aside:
+        aside.write_text(password)
+    if answer.authority:
+        with replacing(new.authority) as aside:
+            aside.write_text(answer.authority)
+    # Nothing that was announced before the device joined is news to it.
+    write_number(new.heard, number)
+    joined = Joined(
+        federation=link.federation,
+        name=link.name,
+        aggregator=str(link.aggregator),
+        link=_digest(link),
+    )
+    write(new.joined, joined)
+    new.pending.unlink(missing_ok=True)
+    new.guest.unlink(missing_ok=True)

@@ -1,0 +1,163 @@
+"""What a device keeps of a federation that it has joined: keys, account, and what it heard last.
+
+It lies in a folder of its own, beside the model: it is not made of what the device has heard, and
+stays when that is deleted.
+"""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.errors import TrustError
+from shared.protocol.topics import Name, Topics
+from shared.storage.files import replacing
+from shared.trust.counter import Counter, Highest
+from shared.trust.keys import PublicKey, SecretKey
+from shared.trust.signing import counter_of, signed
+
+_HEX_KEY: Final = r"^[0-9a-f]{64}$"
+
+
+class Joined(BaseModel):
+    """What a device was told when it joined."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    federation: Name
+    """The federation."""
+    name: Name
+    """What the device is called in it."""
+    aggregator: Annotated[str, Field(pattern=_HEX_KEY)]
+    """The aggregator's public key."""
+    link: str = ""
+    """SHA-256 of the link that it has joined with."""
+
+    @classmethod
+    def read(cls, path: Path) -> "Joined":
+        """Read what was kept.
+
+        Raises
+        ------
+        TrustError
+            If it cannot be read.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise TrustError(
+                f"What this device knows of a federation that it has joined cannot be read: "
+                f"{path}.",
+                "Bring the file back from a copy, or join anew (`aggregator invite NAME --again`).",
+            ) from error
+
+
+class MembershipFolder:
+    """Names what lies in the folder.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Attributes
+    ----------
+    key
+        What the device signs with.
+    joined
+        What it was told when it joined; there last of all.
+    counter, heard
+        Numbers used in signatures; the highest of the aggregator's announcements.
+    password, authority
+        What it reaches the broker with.
+    pending, guest
+        What it asks to join with, and the password for that, until it is answered.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.key = path / "key.pem"
+        self.joined = path / "joined.json"
+        self.counter = path / "counter"
+        self.heard = path / "heard"
+        self.password = path / "password"
+        self.authority = path / "ca.crt"
+        self.pending = path / "pending.json"
+        self.guest = path / "guest"
+
+
+class Membership:
+    """A device's membership in a federation.
+
+    Parameters
+    ----------
+    folder
+        Where it is kept.
+
+    Attributes
+    ----------
+    joined
+        What it was told when it joined.
+
+    Raises
+    ------
+    TrustError
+        If what is kept cannot be used.
+    """
+
+    def __init__(self, folder: MembershipFolder) -> None:
+        self.joined = Joined.read(folder.joined)
+        self._aggregator = PublicKey.of(self.joined.aggregator)
+        self._topics = Topics(self.joined.federation)
+        self._key = SecretKey.read(folder.key)
+        self._counter = Counter(folder.counter)
+        self._heard = Highest(folder.heard)
+
+    @classmethod
+    def find(cls, folder: Path) -> "Membership | None":
+        """Give the membership that is kept in a folder; ``None`` if the device has not joined."""
+        place = MembershipFolder(folder)
+        return cls(place) if place.joined.exists() else None
+
+    def sign(self, topic: str, message: bytes) -> bytes:
+        """Sign a message for a topic.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full.
+        """
+        return signed(self._key, topic, message, self._counter.next())
+
+    def check(self, topic: str, payload: bytes) -> None:
+        """Check that the aggregator has signed a message for a topic; no announcement may be old.
+
+        Raises
+        ------
+        TrustError
+            If not.
+        StorageError
+            If the disk is full: what was heard could not be remembered.
+        """
+        what = "An announcement" if topic == self._topics.round else "An answer"
+        where = f"of the federation {self.joined.federation}"
+        try:
+            counter = counter_of(self._aggregator, topic, payload)
+        except TrustError as error:
+            raise TrustError(
+                f"{what} {where} is not from the aggregator that this device has joined, and is "
+                f"left aside. {error.problem}",
+                "If that aggregator was set up anew, ask for another link (`aggregator invite`).",
+            ) from error
+        if topic == self._topics.round and not self._heard.take(counter):
+            raise TrustError(
+                f"An announcement {where} is older than the last one, and is left aside.",
+                "Somebody has kept it. If the aggregator was put back from a copy, look at its "
+                "clock.",
+            )
+
+
+def write(path: Path, value: BaseModel) -> None:
+    """Write what is kept, for nobody else to read; raises :class:`StorageError` as files do."""
+    with replacing(path, 0o600) as aside:
+        aside.write_text(value.model_dump_json(indent=2, exclude_none=True) + "\n")

@@ -1,0 +1,110 @@
+"""What is done on a device that has joined: its settings, and the service that goes by them."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from shared.errors import MissingPartError
+from shared.settings import read_toml, toml_of
+from shared.storage.files import replacing, storage_errors
+
+SERVICE: Final = "chorus-edge-client"
+"""The unit of ``deploy/systemd``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where a device's service is on this machine, if there is one.
+
+    Attributes
+    ----------
+    unit
+        The service's unit.
+    state, config
+        Where the unit has the device's state and settings.
+    user
+        Whom it runs as.
+    systemd
+        A folder that is there while systemd runs.
+    """
+
+    unit: Path = Path("/etc/systemd/system", f"{SERVICE}.service")
+    state: Path = Path("/var/lib/chorus")
+    config: Path = Path("/etc/chorus/edge-client.toml")
+    user: str = "chorus"
+    systemd: Path = Path("/run/systemd/system")
+
+    @property
+    def has_service(self) -> bool:
+        """Whether the device is to be a service: it is installed as one, and this is root."""
+        return os.geteuid() == 0 and self.unit.exists()
+
+    def hand_over(self, *places: Path) -> None:
+        """Let the service's user have what root has written.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be given to it.
+        MissingPartError
+            If there is no such user.
+        """
+        try:
+            entry = pwd.getpwnam(self.user)
+        except KeyError as error:
+            raise MissingPartError(
+                f"There is no user {self.user}, as whom the service {SERVICE} runs.",
+                "Run deploy/install-device.sh.",
+            ) from error
+        for place in places:
+            with storage_errors(place):
+                for path in (place, *place.rglob("*")):
+                    shutil.chown(path, entry.pw_uid, entry.pw_gid)
+
+    def start(self, run: Callable[[Sequence[str]], int]) -> bool:
+        """Start the service, or start it anew; say whether there is a systemd to do so.
+
+        Parameters
+        ----------
+        run
+            Runs a command and gives its exit code.
+
+        Raises
+        ------
+        MissingPartError
+            If it does not start.
+        """
+        if not self.systemd.is_dir():
+            return False
+        for words in (["enable", SERVICE], ["restart", SERVICE]):
+            if run(["systemctl", *words]):
+                raise MissingPartError(
+                    f"The device has joined, but its service {SERVICE} does not start.",
+                    f"Look at `journalctl -u {SERVICE}`.",
+                )
+        return True
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Run a command of the system; give its exit code."""
+    return subprocess.run(words, check=False).returncode  # noqa: S603 -- our own words
+
+
+def write_settings(path: Path, values: Mapping[str, Any]) -> None:
+    """Write settings into a TOML file; what else stands there stays, but for its comments.
+
+    Raises
+    ------
+    SettingsError
+        If what is there is no TOML.
+    StorageError
+        If it cannot be written.
+    """
+    before = read_toml(path) if path.exists() else {}
+    with replacing(path) as aside:
+        aside.write_text(toml_of({**before, **values}))

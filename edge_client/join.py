@@ -1,0 +1,94 @@
+"""``edge-client join``: all that makes a device a member, put together."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge_client.device.settings import DeviceSettings
+from edge_client.device.state import DeviceFolder
+from edge_client.enrolment.asking import ask_to_join, broker_of
+from edge_client.enrolment.settling import SERVICE, Host, run_command, write_settings
+from edge_client.settings import WEB_PORT, RunSettings
+from shared.command import progress_console
+from shared.errors import RunError
+from shared.mqtt.addresses import split_address
+from shared.storage.files import lock
+from shared.trust.link import Link
+from shared.web.access import kept_token
+from shared.web.link import link as page_link
+from shared.web.link import show_link
+
+
+def join_and_start(
+    text: str,
+    state: Path | None,
+    config: Path | None,
+    web: str | None,
+    *,
+    host: Host | None = None,
+    run: Callable[[Sequence[str]], int] = run_command,
+) -> None:
+    """Join a federation, write the device's settings, and start its service where there is one.
+
+    Parameters
+    ----------
+    text
+        The link.
+    state, config
+        Where the device's state and settings are; where its service has them, if not given.
+    web
+        HOST:PORT of the device's page; ``None``: it has none.
+    host
+        Where the service is.
+    run
+        Runs a command of the system.
+
+    Raises
+    ------
+    ChorusError
+        Whatever keeps it from joining, or from being started.
+    """
+    told, console, host = Link.of(text), progress_console(), host or Host()
+    service = host.has_service and state is None
+    folder = host.state if service else DeviceSettings.parse({"state": state}).folder
+    config = config or (host.config if service else folder / "edge-client.toml")
+    device = DeviceFolder(folder)
+    device.make()
+    with _alone(device):
+        place = ask_to_join(told, device.memberships / told.federation)
+        given = {"federation": told.federation, "client": told.name}
+        given |= {"web": web} if web else {}
+        known = broker_of(told, place)
+        broker = known.model_dump(mode="json", exclude_none=True, exclude={"keepalive"})
+        # What is wrong with them is said now, and not by a service that does not start.
+        RunSettings.parse({**given, "broker": broker, "mic": True})
+        write_settings(config, {**given, "broker": broker})
+        token = kept_token(device.token)
+    console.print(f"This device is {told.name} in the federation {told.federation}.", markup=False)
+    if service:
+        host.hand_over(folder)
+    if not (service and host.start(run)):
+        where = f"--state {folder} " if state else ""
+        console.print(
+            f"There is no service {SERVICE} to start here. Start the device with: "
+            f"edge-client run --mic {where}--config {config}",
+            soft_wrap=True,
+            markup=False,
+        )
+    if web:
+        address, port = split_address(web, WEB_PORT)
+        show_link(page_link(address, port, token))
+
+
+@contextmanager
+def _alone(device: DeviceFolder) -> Iterator[None]:
+    """Let no other process join with this state meanwhile; the device itself may run."""
+    taken = RunError(
+        f"Another `edge-client join` is running with {device.path}.", "Wait until it has ended."
+    )
+    handle = lock(device.memberships / "lock", taken)
+    try:
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,72 @@
+"""A federation by invitation of real processes, at the aggregator's own broker."""
+
+import subprocess
+from pathlib import Path
+
+from edge_client.simulation.federation import client_name
+from tests.brokers import BOUND, free_port
+from tests.end_to_end.federation.processes import BIN, Clips, Process, Processes, _command
+
+
+class ByInvitation(Processes):
+    """The processes of such a federation.
+
+    Parameters
+    ----------
+    folder
+        Where their state and logs are.
+    clips
+        What devices train on.
+    more
+        Further words for ``aggregator serve``.
+
+    Attributes
+    ----------
+    port
+        Of the broker.
+    """
+
+    def __init__(self, folder: Path, clips: Clips, *more: str) -> None:
+        super().__init__(folder, clips, "conv", "--embedded-broker", "--by-invitation", *more)
+        self.port = free_port()
+        self.access = self._settings
+
+    def _settings(self, name: str) -> list[str]:
+        if name == "aggregator":
+            return []
+        return ["--config", str(self.folder / name / "edge-client.toml")]
+
+    def start(self, still: str = "") -> Process:
+        """Start the aggregator, and wait until devices can be invited."""
+        aggregator = self.serve(self.port, still)
+        self.wait(lambda: aggregator.said("Connected to the broker"), "the aggregator is there")
+        return aggregator
+
+    def command(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
+        """Run a command beside them, to its end."""
+        line = [str(BIN / str(words[0])), *map(str, words[1:])]
+        return subprocess.run(line, capture_output=True, text=True, check=False, timeout=5 * BOUND)
+
+    def invite(self, name: str, *words: str) -> str:
+        """Invite a device; give the link."""
+        made = self.command("aggregator", "invite", name, *words, "--state", self.state.path)
+        assert made.returncode == 0, made.stderr
+        return made.stdout.strip()
+
+    def join(self, link: str, name: str, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Let a device join, with what it keeps under ``name``."""
+        return self.command("edge-client", "join", link, "--state", self.folder / name, *words)
+
+    def begin_to_join(self, link: str, name: str, still: str) -> Process:
+        """Let a device join that stands still somewhere."""
+        words = ("join", link, "--state", self.folder / name)
+        return self._start(
+            self.folder / f"{name}.join.log", *_command("edge-client", still), *words
+        )
+
+    def all_join(self, count: int) -> None:
+        """Let the devices of the simulation join."""
+        for number in range(count):
+            name = client_name(number)
+            joined = self.join(self.invite(name), name, "--no-page")
+            assert joined.returncode == 0, joined.stderr

@@ -1,0 +1,224 @@
+"""Joining by a link: real processes, killed at each step, and links that are no good."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aggregator.enrolment.members import Members
+from edge_client.simulation.federation import client_name
+from shared.trust.link import Link
+from tests.end_to_end.federation.joining import ByInvitation
+from tests.end_to_end.federation.processes import DEVICES, Clips, simulated
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+TRUST = 20
+
+
+@pytest.fixture
+def it(tmp_path: Path, clips: Clips) -> Iterator[ByInvitation]:
+    with ByInvitation(tmp_path, clips) as them:
+        yield them
+
+
+def key_of(it: ByInvitation, name: str) -> str | None:
+    with Members(it.state.members) as members:
+        member = members.joined().get(name)
+    return str(member.key) if member else None
+
+
+def test_devices_that_have_joined_end_in_the_weights_of_the_simulation(
+    it: ByInvitation, clips: Clips
+) -> None:
+    it.start()
+    it.all_join(DEVICES)
+    for number in range(DEVICES):
+        it.run(number, it.port)
+    it.finish(simulated(clips.whole))
+
+
+def test_two_commands_are_all_and_the_second_may_be_given_again(it: ByInvitation) -> None:
+    aggregator = it.start()
+    link = it.invite("kitchen")
+    for _ in range(2):
+        joined = it.join(link, "kitchen")
+        assert joined.returncode == 0, joined.stderr
+        assert "This device is kitchen in the federation chorus." in joined.stderr
+        assert "edge-client run --mic" in joined.stderr, "there is no service: how to start it"
+        assert re.search(r"The page: http://\S+:8765/\?token=", joined.stderr)
+    assert aggregator.said("kitchen has joined the federation.") == 1
+    state = it.folder / "kitchen"
+    settings = tomllib.loads((state / "edge-client.toml").read_text())
+    assert (settings["federation"], settings["client"]) == ("chorus", "kitchen")
+    assert settings["web"] == "0.0.0.0:8765"
+    broker = settings["broker"]
+    assert (broker["host"], broker["port"], broker["tls"]) == ("127.0.0.1", it.port, True)
+    secret = [*state.rglob("key.pem"), *state.rglob("password"), it.state.key, it.state.members]
+    assert {path.stat().st_mode & 0o077 for path in secret} == {0}
+    assert Link.of(link).code.hex() not in "".join(
+        path.read_text("latin-1") for path in state.rglob("*") if path.is_file()
+    )
+
+
+@pytest.mark.parametrize(
+    "still",
+    [
+        "before edge_client.enrolment.asking:SecretKey.kept",
+        "before edge_client.enrolment.asking:_ask",
+        "after edge_client.enrolment.asking:Connection.publish",
+        "before edge_client.enrolment.asking:_keep",
+        "before edge_client.enrolment.asking:write_number",
+        "after edge_client.enrolment.asking:_keep",
+        "before edge_client.join:write_settings",
+    ],
+)
+def test_a_device_that_is_killed_while_it_joins_joins_with_the_same_line(
+    still: str, it: ByInvitation
+) -> None:
+    it.start()
+    link = it.invite("kitchen")
+    device = it.begin_to_join(link, "kitchen", still)
+    it.wait(lambda: device.said("It stands still"), f"it stands still {still}")
+    if "publish" in still:
+        it.wait(lambda: key_of(it, "kitchen"), "it is a member, and was not told")
+    before = key_of(it, "kitchen")
+    device.kill()
+    joined = it.join(link, "kitchen")
+    assert joined.returncode == 0, joined.stderr
+    assert before in (None, key_of(it, "kitchen")), "one device has one key"
+
+
+@pytest.mark.parametrize(
+    "still",
+    [
+        "before aggregator.enrolment.entrance:let_in",
+        "after aggregator.enrolment.entrance:let_in",
+        "before aggregator.enrolment.members:Members.add",
+    ],
+)
+def test_an_aggregator_that_is_killed_while_a_device_joins_answers_it_later(
+    still: str, it: ByInvitation
+) -> None:
+    aggregator = it.start(still)
+    link = it.invite("kitchen")
+    device = it.begin_to_join(link, "kitchen", "after edge_client.join:show_link")
+    it.wait(lambda: aggregator.said("It stands still"), f"it stands still {still}")
+    aggregator.kill()
+    it.start()
+    it.wait(lambda: device.said("It stands still"), "it has joined")
+    assert key_of(it, "kitchen")
+
+
+def test_a_code_is_good_for_one_device(it: ByInvitation) -> None:
+    aggregator = it.start()
+    link = it.invite("kitchen")
+    assert it.join(link, "kitchen").returncode == 0
+    thief = it.join(link, "thief")
+    assert thief.returncode == TRUST
+    assert f"used already, by the key {(key_of(it, 'kitchen') or '')[:16]}" in thief.stderr
+    assert aggregator.said("kitchen: kitchen cannot join: the invitation was used already")
+    assert not (it.folder / "thief" / "edge-client.toml").exists()
+
+
+def test_links_that_are_no_good(it: ByInvitation) -> None:
+    it.start()
+    late = it.invite("late", "--hours", "0.01")
+    replaced = it.invite("twice")
+    it.invite("twice")
+    guessed = str(Link.of(it.invite("guessed")))
+    wrong = Link.of(guessed)
+    wrong = Link(
+        **{name: getattr(wrong, name) for name in Link.__slots__ if name != "code"}, code=bytes(16)
+    )
+    foreign = Link.of(it.invite("foreign"))
+    foreign = Link(
+        **{name: getattr(foreign, name) for name in Link.__slots__ if name != "federation"},
+        federation="another",
+    )
+    other_broker = Link.of(it.invite("pinned"))
+    other_broker = Link(
+        **{name: getattr(other_broker, name) for name in Link.__slots__ if name != "fingerprint"},
+        fingerprint=bytes(32),
+    )
+    with Members(it.state.members) as members, members.transaction() as connection:
+        connection.execute("UPDATE invitations SET expires = 1 WHERE name = 'late'")
+    for link, code, sentence in (
+        (late, TRUST, "the invitation has expired"),
+        (replaced, TRUST, "does not know this link"),
+        (str(wrong), TRUST, "does not know this link"),
+        (str(foreign), TRUST, "does not know this link"),
+        (str(other_broker), 18, "is not the one that the broker is known by"),
+        (guessed[:-9], TRUST, "it was cut short"),
+        ("https://example.org", TRUST, "does not look like"),
+    ):
+        answer = it.join(link, "kitchen")
+        said = " ".join(answer.stderr.split())
+        assert (answer.returncode, sentence in said) == (code, True), answer.stderr
+        assert len(answer.stderr.strip().splitlines()) <= 2, "a sentence and a remedy"
+    assert not (it.folder / "kitchen" / "edge-client.toml").exists()
+
+
+def test_a_name_that_has_joined_is_invited_again_for_a_new_card(it: ByInvitation) -> None:
+    aggregator = it.start()
+    assert it.join(it.invite("kitchen"), "kitchen").returncode == 0
+    first = key_of(it, "kitchen")
+    refused = it.command("aggregator", "invite", "kitchen", "--state", it.state.path)
+    assert (refused.returncode, "has joined already" in refused.stderr) == (2, True)
+    link = it.invite("kitchen", "--again")
+    assert key_of(it, "kitchen") == first, "until the new one has joined"
+    assert it.join(link, "new-card").returncode == 0
+    assert key_of(it, "kitchen") not in (None, first)
+    assert aggregator.said("kitchen was shut out, or has another key")
+
+
+def test_two_federations_have_two_keys(it: ByInvitation, tmp_path: Path, clips: Clips) -> None:
+    it.start()
+    with ByInvitation(tmp_path / "second", clips, "--federation", "second") as other:
+        other.folder.mkdir()
+        other.start()
+        for one, name in ((it, "kitchen"), (other, "hall")):
+            joined = it.join(one.invite(name), "device")
+            assert joined.returncode == 0, joined.stderr
+        assert key_of(it, "kitchen") != key_of(other, "hall")
+    state = it.folder / "device" / "memberships"
+    assert sorted(path.name for path in state.iterdir()) == ["chorus", "lock", "second"]
+
+
+def test_another_federation_of_the_same_name_is_not_taken_for_the_first(
+    it: ByInvitation, tmp_path: Path, clips: Clips
+) -> None:
+    it.start()
+    assert it.join(it.invite("kitchen"), "device").returncode == 0
+    with ByInvitation(tmp_path / "second", clips) as other:
+        other.folder.mkdir()
+        other.start()
+        refused = it.join(other.invite("kitchen"), "device")
+    assert refused.returncode == TRUST
+    assert "has joined another federation called chorus" in refused.stderr
+
+
+def test_a_device_that_was_revoked_in_the_middle_of_a_round_is_out_at_once(
+    it: ByInvitation,
+) -> None:
+    it.start()
+    it.all_join(DEVICES)
+    it.run(0, it.port)
+    it.run(1, it.port, still="before edge_client.federation.delivery:Delivery.begin")
+    it.wait(lambda: it.counted(1) == 1, "the update of one counts")
+    kept = it.state.update(1, client_name(0))
+    assert kept.exists()
+    revoked = it.command("aggregator", "revoke", client_name(0), "--state", it.state.path)
+    assert revoked.returncode == 0, revoked.stderr
+    it.wait(lambda: it.counted(1) == 0, "it counts no more")
+    assert not kept.exists()
+    assert it.aggregator
+    it.wait(lambda: it.devices[0].said("refuses the user"), "the broker lets it in no more")
+    again = it.command("aggregator", "revoke", client_name(0), "--state", it.state.path)
+    assert (again.returncode, "Nobody called" in again.stderr) == (2, True)
+    it.devices[1].kill()
+    it.run(1, it.port)
+    it.wait(lambda: it.reached(1, "done"), "the round ends without it")
+    assert it.clients(1) == [client_name(1)]
