@@ -1,5 +1,8 @@
 """The aggregator's voice: it signs all that it says in words."""
 
+import time
+from collections.abc import Callable
+
 from aggregator.ledger.folder import FederationFolder
 from shared.errors import TrustError
 from shared.trust.counter import Counter
@@ -14,6 +17,8 @@ class Voice:
     ----------
     folder
         Where the key is.
+    clock
+        Gives the time, in seconds since 1970; see :class:`shared.trust.counter.Counter`.
 
     Attributes
     ----------
@@ -28,9 +33,9 @@ class Voice:
         If it cannot be written.
     """
 
-    def __init__(self, folder: FederationFolder) -> None:
+    def __init__(self, folder: FederationFolder, clock: Callable[[], float] = time.time) -> None:
         self.key = SecretKey.kept(folder.key)
-        self._counter = Counter(folder.counter)
+        self._counter = Counter(folder.counter, clock)
 
     def sign(self, topic: str, message: bytes) -> bytes:
         """Sign a message for a topic.

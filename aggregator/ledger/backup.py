@@ -1,15 +1,17 @@
 """A federation in one file: copied while it runs, and put back.
 
-The file is a tar, uncompressed, as models do not compress: ``ledger.sqlite`` and
-``models/DIGEST.safetensors``, as the state folder calls them, and last ``backup.json``, which names
-them with their digests. Updates of a round under way are not in it: a federation that is put back
-gives that round up.
+The file is a tar, uncompressed, as models do not compress: ``ledger.sqlite``, the keys that devices
+know this federation by, the list of its members, and ``models/DIGEST.safetensors``, as the state
+folder calls them, and last ``backup.json``, which names them with their digests. Updates of a round
+under way are not in it: a federation that is put back gives that round up.
 """
 
 import io
 import shutil
+import sqlite3
 import tarfile
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal
@@ -24,6 +26,9 @@ from shared.storage.files import open_file, replacing, sha256_of, storage_errors
 
 _CONTENTS: Final = "backup.json"
 _LEDGER: Final = "ledger.sqlite"
+_MEMBERS: Final = "members.sqlite"
+_TRUST: Final = (_MEMBERS, "key.pem", "broker.pem", "counter")
+"""What devices know the federation by, and it knows them by, as far as it is there."""
 
 _LARGEST_CONTENTS: Final = 1 << 24
 """Bytes of ``backup.json`` that are believed: the names of a hundred thousand models."""
@@ -45,7 +50,8 @@ class _Contents(BaseModel):
         """Let nothing lie anywhere but where the state folder has it."""
         if _LEDGER not in files:
             raise ValueError("it names no ledger")
-        if any(name not in (_LEDGER, _model(digest)) for name, digest in files.items()):
+        ours = (_LEDGER, *_TRUST)
+        if any(name not in (*ours, _model(digest)) for name, digest in files.items()):
             raise ValueError("it names a file that no state folder has")
         return files
 
@@ -87,8 +93,10 @@ def back_up(folder: FederationFolder, out: Path) -> Backup:
         # What the ledger said at that moment counts, whatever rounds end meanwhile.
         with History(copy) as moment, tarfile.open(aside, "w") as tar:
             tar.add(copy, _LEDGER)
+            trust = _add_trust(tar, folder, Path(scratch))
             added = _add_models(tar, moment, files)
-            contents = _Contents(files={_LEDGER: sha256_of(copy)} | {_model(d): d for d in added})
+            models = {_model(digest): digest for digest in added}
+            contents = _Contents(files={_LEDGER: sha256_of(copy)} | trust | models)
             text = contents.model_dump_json(indent=2).encode()
             entry = tarfile.TarInfo(_CONTENTS)
             entry.size = len(text)
@@ -139,7 +147,25 @@ def _model(digest: str) -> str:
 
 def _described(history: History, contents: _Contents) -> Backup:
     number = history.find(None).round
-    return Backup(history.settings["federation"], number, len(contents.files) - 1)
+    models = sum(name == _model(digest) for name, digest in contents.files.items())
+    return Backup(history.settings["federation"], number, models)
+
+
+def _add_trust(tar: tarfile.TarFile, folder: FederationFolder, scratch: Path) -> dict[str, str]:
+    """Add keys and members, as far as they are there; give their digests."""
+    added = {}
+    for name in _TRUST:
+        path = folder.path / name
+        if path.exists():
+            copy = scratch / name
+            if name == _MEMBERS:  # others may be writing it
+                with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as to:
+                    source.backup(to)
+            else:
+                shutil.copyfile(path, copy)
+            tar.add(copy, name)
+            added[name] = sha256_of(copy)
+    return added
 
 
 def _add_models(tar: tarfile.TarFile, moment: History, files: ModelFiles) -> list[str]:
@@ -170,7 +196,8 @@ def _unpack(file: Path, into: Path) -> _Contents:
             with tarfile.open(fileobj=opened) as tar:
                 contents = _Contents.model_validate_json(_member(tar, _CONTENTS).read())
                 for name, digest in contents.files.items():
-                    with (into / name).open("xb") as target:
+                    (into / name).touch(0o600, exist_ok=False)
+                    with (into / name).open("wb") as target:
                         shutil.copyfileobj(_member(tar, name), target)
                     if sha256_of(into / name) != digest:
                         raise _damaged(file)

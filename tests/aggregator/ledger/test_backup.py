@@ -3,18 +3,23 @@
 import io
 import json
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from aggregator.enrolment.members import Members
+from aggregator.enrolment.voice import Voice
 from aggregator.ledger import History
 from aggregator.ledger.backup import back_up, restore
 from aggregator.ledger.folder import FederationFolder
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from shared.errors import FederationError, StorageError
+from shared.trust.keys import SecretKey
+from shared.trust.signing import counter_of
 from tests.aggregator.driver import come, play, put, random_update, settings, weights_of
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -51,6 +56,23 @@ def test_a_federation_is_put_back_as_another_run(saved: Saved, tmp_path: Path) -
         opened = come(again)
         assert isinstance(opened, Opened)
         assert opened.number == 4
+
+
+def test_devices_know_it_again_and_it_knows_its_members(saved: Saved, tmp_path: Path) -> None:
+    federation, file = saved
+    device = SecretKey(bytes(32)).public
+    with Members(federation.folder.members) as members:
+        members.add("kitchen", device)
+        back_up(federation.folder, file)
+    last = counter_of(federation.voice.key.public, "topic", federation.voice.sign("topic", b"{}"))
+    folder = FederationFolder(tmp_path / "second")
+    restore(file, folder)
+    with Members(folder.members) as members:
+        assert members.joined()["kitchen"].key == device
+    again = Voice(folder, lambda: time.time() + 60.0)
+    said = again.sign("topic", b"{}")
+    assert counter_of(federation.voice.key.public, "topic", said) > last, "it is no old message"
+    assert folder.key.stat().st_mode & 0o077 == 0
 
 
 def test_only_its_owner_reads_a_backup_and_what_it_becomes(saved: Saved, tmp_path: Path) -> None:
