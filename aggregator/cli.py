@@ -8,6 +8,7 @@ from shared import command
 
 COMMANDS: Final = {
     "serve": "aggregator.commands.serve:serve",
+    "devices": "aggregator.commands.devices:devices",
     "invite": "aggregator.commands.invite:invite",
     "revoke": "aggregator.commands.invite:revoke",
     "status": "aggregator.commands.status:status",

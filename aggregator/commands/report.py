@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from aggregator.enrolment.members import Members
 from aggregator.ledger import History, RoundRecord, UpdateRecord, Version
 from aggregator.ledger.model_files import ModelFiles
-from aggregator.rounds.scoring import scores_of
+from aggregator.rounds.scoring import scores_of, summed_confusion
 from shared.metrics import Scores
 from shared.task import Task
 
@@ -127,6 +128,59 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
         )
     if status["refusals"]:
         yield refusals
+
+
+def devices_of(history: History, members: Members) -> list[dict[str, Any]]:
+    """List who has joined a federation by invitation, then who is invited and has not."""
+    seen = {client.name: client for client in history.clients()}
+    told: dict[str, list[UpdateRecord]] = {}
+    for record in history.rounds(_SHOWN):
+        for update in history.updates(record.number):
+            told.setdefault(update.client, []).append(update)
+    most, names = history.settings["most_examples"], history.task.names
+    found = []
+    joined, invitations = members.joined(), members.invitations()
+    for name, member in joined.items():
+        client = seen.get(name)
+        scores = scores_of(summed_confusion(told.get(name, []), most), names)
+        found.append(
+            {
+                "name": name,
+                "key": str(member.key),
+                "since": _iso(member.since),
+                "present": client is not None and client.present,
+                "last_seen": client and _iso(client.last_seen),
+                "software": client and client.software,
+                "updates": client.updates if client else 0,
+                "uar": scores and scores.uar,
+            }
+        )
+    for name, invitation in invitations.items():
+        if name not in joined:
+            found.append({"name": name, "invited_until": _iso(invitation.expires)})
+    return found
+
+
+def devices_table(devices: list[dict[str, Any]]) -> "Table":
+    """Lay out what :func:`devices_of` gave, for a terminal."""
+    now = _now()
+    table = _table("device", "key", "joined", "last seen", "updates", "UAR", "software")
+    for entry in devices:
+        if "key" not in entry:
+            late = datetime.fromisoformat(entry["invited_until"]) < now
+            what = "its invitation has expired" if late else "invited"
+            table.add_row(entry["name"], "", what, "", "", "", "")
+            continue
+        table.add_row(
+            entry["name"],
+            entry["key"][:12],
+            _ago(entry["since"], now),
+            "never" if entry["last_seen"] is None else _ago(entry["last_seen"], now),
+            str(entry["updates"]),
+            _decimals(entry["uar"], 3),
+            (entry["software"] or "").removeprefix("chorus-edge "),
+        )
+    return table
 
 
 def models_of(history: History, files: ModelFiles) -> list[dict[str, Any]]:

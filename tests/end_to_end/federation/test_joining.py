@@ -1,5 +1,6 @@
 """Joining by a link: real processes, killed at each step, and links that are no good."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from aggregator.enrolment.members import Members
 from edge_client.simulation.federation import client_name
 from shared.trust.link import Link
 from tests.end_to_end.federation.joining import ByInvitation
-from tests.end_to_end.federation.processes import DEVICES, Clips, simulated
+from tests.end_to_end.federation.processes import DEVICES, ROUNDS, Clips, simulated
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -38,6 +39,18 @@ def test_devices_that_have_joined_end_in_the_weights_of_the_simulation(
     for number in range(DEVICES):
         it.run(number, it.port)
     it.finish(simulated(clips.whole))
+    it.invite("hall")
+    listed = it.command("aggregator", "devices", "--json", "--state", it.state.path)
+    found = {entry["name"]: entry for entry in json.loads(listed.stdout)}
+    assert list(found) == [*map(client_name, range(DEVICES)), "hall"]
+    for number in range(DEVICES):
+        entry = found[client_name(number)]
+        assert entry["key"] == key_of(it, client_name(number))
+        assert entry["updates"] == ROUNDS
+        assert entry["software"].startswith("chorus-edge")
+    shown = it.command("aggregator", "devices", "--state", it.state.path).stdout
+    assert found[client_name(0)]["key"][:12] in shown
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_two_commands_are_all_and_the_second_may_be_given_again(it: ByInvitation) -> None:
