@@ -5,11 +5,13 @@ It is the service's part in it, and stands on the service's loop.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from aggregator.enrolment.doorkeeper import Doorkeeper
 from aggregator.enrolment.invitations import let_in
 from aggregator.enrolment.members import Members
+from aggregator.enrolment.mosquitto import RESPONSE, MosquittoAccounts
 from shared.errors import ProtocolError, TrustError
 from shared.loop import Loop
 from shared.protocol.joining import JoinAnswer, JoinRequest
@@ -39,13 +41,15 @@ class Entrance:
         Told of a client, and what is wrong with it.
     answer
         Sends an answer to who asks to join.
+    tell_broker
+        Sends a message to a topic of the broker's own.
     joined
         Told that somebody has joined: it believes nothing that was announced before.
     gone
         Told of each client that was revoked, or has another key from now on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- most are the service's functions
         self,
         members: Members,
         topics: Topics,
@@ -54,6 +58,7 @@ class Entrance:
         loop: Loop,
         reject: Callable[[str, str], object],
         answer: Callable[[str, JoinAnswer], object],
+        tell_broker: Callable[[str, bytes], object],
         joined: Callable[[], None],
         gone: Callable[[str], None],
     ) -> None:
@@ -65,8 +70,26 @@ class Entrance:
         self._joined = joined
         self._gone = gone
         self._keeper = Doorkeeper(members, topics, loop, reject)
+        self._plugin: MosquittoAccounts | None = None
+        if members.facts().get("accounts") == "plugin":
+            self._plugin = MosquittoAccounts(members, topics, loop, tell_broker)
         self._look = loop.deadline(self._look_again)
         self._look.within(LOOK)
+
+    @property
+    def hears(self) -> list[str]:
+        """What is to be subscribed to for it."""
+        return [self._topics.join("+"), *([RESPONSE] if self._plugin else [])]
+
+    def connected(self) -> None:
+        """Learn that the connection to the broker is new."""
+        if self._plugin:
+            self._plugin.connected()
+
+    def hear_broker(self, payload: bytes) -> None:
+        """Hear what the broker says of accounts."""
+        if self._plugin:
+            self._plugin.hear(payload)
 
     def lets_pass(self, client: str, kind: str, payload: bytes) -> bool:
         """Say whether a message is one of a member, for others to handle."""
@@ -96,13 +119,23 @@ class Entrance:
             log.info("%s has joined the federation.", name)
         self._see_who_is_gone()
         authority = self._members.facts().get("authority") or None
-        self._answer(name, JoinAnswer(nonce=nonce, half=joined.half.hex(), authority=authority))
+        answer = JoinAnswer(nonce=nonce, half=joined.half.hex(), authority=authority)
+        if self._plugin:
+            user = self._topics.identifier(name)
+            self._plugin.when_there(user, partial(self._welcome, name, answer))
+        else:
+            self._welcome(name, answer)
+
+    def _welcome(self, name: str, answer: JoinAnswer) -> None:
+        self._answer(name, answer)
         self._joined()
 
     def _look_again(self) -> None:
         self._look.within(LOOK)
         if self._members.changed():
             self._see_who_is_gone()
+            if self._plugin:
+                self._plugin.look()
 
     def _see_who_is_gone(self) -> None:
         for name in self._keeper.look():

@@ -61,9 +61,9 @@ def invite(
                 "Give another name, or --again for the same device with a new card; "
                 f"`aggregator revoke {name}` shuts it out.",
             )
-        made = Invitation(name, new_code(), new_secret(), members.clock() + hours * HOUR, None)
+        made = Invitation(name, new_code(), new_secret(), members.clock() + hours * HOUR)
         connection.execute(
-            "INSERT OR REPLACE INTO invitations VALUES (?, ?, ?, ?, NULL)",
+            "INSERT OR REPLACE INTO invitations (name, code, secret, expires) VALUES (?, ?, ?, ?)",
             (made.name, made.code, made.secret, made.expires),
         )
         members.put_account(topics.guest(name), "guest", name, guest_password(made.code))
@@ -147,9 +147,25 @@ def let_in(
         password = account_password(invitation.code, invitation.secret, half, topic)
         if invitation.used_by is None:
             members.add(name, device)
-        connection.execute("UPDATE invitations SET used_by = ? WHERE name = ?", (device.raw, name))
+        connection.execute(
+            "UPDATE invitations SET used_by = ?, half = ? WHERE name = ?",
+            (device.raw, half, name),
+        )
         members.put_account(topics.identifier(name), "device", name, password)
     return LetIn(public_half(invitation.secret), password, invitation.used_by is None)
+
+
+def passwords(members: Members, topics: Topics) -> dict[str, str]:
+    """Compute the passwords of accounts, by user, as far as their invitations are there."""
+    found = {}
+    for name, invitation in members.invitations().items():
+        code, half = invitation.code, invitation.half
+        found[topics.guest(name)] = guest_password(code)
+        if half:
+            topic = topics.join(name)
+            password = account_password(code, invitation.secret, half, topic)
+            found[topics.identifier(name)] = password
+    return found
 
 
 def _refused(name: str, why: str) -> TrustError:

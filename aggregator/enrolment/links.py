@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from aggregator.enrolment.invitations import invite, revoke
 from aggregator.enrolment.members import Members
 from aggregator.ledger.folder import FederationFolder
-from shared.errors import SettingsError, TrustError
+from shared.errors import BrokerError, SettingsError, TrustError
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.topics import Topics
@@ -35,10 +35,17 @@ def link_for(
     TrustError
         If the federation is not by invitation.
     BrokerError
-        If the broker does not show its certificate.
+        If the broker takes no accounts, or does not show its certificate.
     """
     with members_in(folder) as members:
         facts = members.facts()
+        if facts["accounts"] == "plugin" and facts.get("plugin") != "yes":
+            raise BrokerError(
+                "The broker does not let the aggregator make accounts: it has no dynamic-security "
+                "plugin, or the aggregator is not its administrator, or has not reached it.",
+                "Load the plugin as docs/deploy.md has it, and look whether `aggregator serve "
+                "--by-invitation` runs; or use --embedded-broker.",
+            )
         broker = BrokerSettings.model_validate_json(facts["broker"])
         try:
             host, port = split_address(address or facts["host"], broker.address[1])

@@ -25,14 +25,16 @@ _FIRST: Final = """
         code BLOB NOT NULL,
         secret BLOB NOT NULL,  -- half of the exchange that makes the account's password
         expires REAL NOT NULL,
-        used_by BLOB  -- the key that has joined with it
+        used_by BLOB,  -- the key that has joined with it
+        half BLOB  -- what that device gave of the exchange
     );
     CREATE TABLE members (name TEXT PRIMARY KEY, key BLOB NOT NULL, since REAL NOT NULL);
     CREATE TABLE accounts (
         username TEXT PRIMARY KEY,
         kind TEXT NOT NULL,  -- aggregator, device or guest
         name TEXT NOT NULL,
-        digest BLOB NOT NULL  -- SHA-256 of the password, which has 128 random bits or more
+        digest BLOB NOT NULL,  -- SHA-256 of the password, which has 128 random bits or more
+        told BLOB  -- the digest that another broker than ours was told
     );
     CREATE TABLE heard (
         name TEXT NOT NULL,
@@ -93,13 +95,16 @@ class Invitation(NamedTuple):
         Until when, in seconds since 1970.
     used_by
         The key that has joined with it.
+    half
+        What that device gave of the exchange.
     """
 
     name: str
     code: bytes
     secret: bytes
     expires: float
-    used_by: PublicKey | None
+    used_by: PublicKey | None = None
+    half: bytes | None = None
 
 
 class Members:
@@ -178,10 +183,10 @@ class Members:
 
     def invitations(self) -> dict[str, Invitation]:
         """Give the last invitation of each name."""
-        query = "SELECT name, code, secret, expires, used_by FROM invitations ORDER BY name"
+        query = "SELECT name, code, secret, expires, used_by, half FROM invitations ORDER BY name"
         return {
-            name: Invitation(name, code, secret, expires, PublicKey(key) if key else None)
-            for name, code, secret, expires, key in self._rows(query)
+            name: Invitation(name, code, secret, expires, PublicKey(key) if key else None, half)
+            for name, code, secret, expires, key, half in self._rows(query)
         }
 
     def account(self, username: str) -> Account | None:
@@ -194,8 +199,20 @@ class Members:
         """Let a user in with this password from now on, and with no other."""
         with self.transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?)",
+                "INSERT INTO accounts (username, kind, name, digest) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (username) DO UPDATE SET digest = excluded.digest",
                 (username, kind, name, digest_of(password.encode())),
+            )
+
+    def accounts(self) -> list[tuple[str, AccountKind, str, bytes, bytes | None]]:
+        """Give all accounts: user, kind, name, and the password's digest, as it is and as told."""
+        return self._rows("SELECT username, kind, name, digest, told FROM accounts")
+
+    def told(self, username: str, digest: bytes) -> None:
+        """Write down that a broker which is not ours has an account with this password."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE accounts SET told = ? WHERE username = ?", (digest, username)
             )
 
     def heard(self) -> dict[tuple[str, str], int]:

@@ -54,6 +54,7 @@ def prepare(settings: ServeSettings, folder: FederationFolder) -> ByInvitation:
             broker = _own_broker(settings, folder, members)
         members.note(
             federation=settings.federation,
+            accounts="embedded" if accounts else "plugin",
             broker=broker.model_dump_json(exclude={"password_file", "username"}),
             host=_host_for_devices(settings),
             authority=_authority(broker),

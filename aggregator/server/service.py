@@ -12,6 +12,7 @@ from typing import Final
 
 from aggregator.enrolment.entrance import Entrance
 from aggregator.enrolment.members import Members
+from aggregator.enrolment.mosquitto import RESPONSE
 from aggregator.ledger import Version
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Opened, Step
@@ -128,6 +129,9 @@ class Service:
             loop=loop,
             reject=self._rejections.about,
             answer=lambda client, answer: self._speak(topics.joined(client), answer),
+            tell_broker=lambda topic, payload: self._connection.publish(
+                topic, payload, qos=0, wait=False
+            ),
             joined=self._announce,
             gone=self._shut_out,
         )
@@ -138,7 +142,7 @@ class Service:
             identifier=topics.identifier(name),
             subscriptions=[
                 *(topics.round, topics.presence("+"), topics.requests("+")),
-                *([topics.join("+")] if members else []),
+                *(self._entrance.hears if self._entrance else []),
             ],
             unacknowledged=[topics.chunks("+"), topics.probe],
             sign=federation.voice.sign,
@@ -150,7 +154,7 @@ class Service:
             loop,
             self._rejections,
             self._connection,
-            [topics.round, topics.probe, *([topics.join("+")] if members else [])],
+            [topics.round, topics.probe, *(self._entrance.hears if self._entrance else [])],
         )
         self._probe = Probe(loop, settings.chunk + OVERHEAD, self._publish_probe)
 
@@ -241,6 +245,8 @@ class Service:
             # Who is there the broker tells now; it may have lost wills while it was away.
             self._rounds.roster.forget()
             self._farewell.connected()
+            if self._entrance:
+                self._entrance.connected()
             self._announce()
             self._probe.connected()
             self._federation.ledger.forget_present()
@@ -256,6 +262,10 @@ class Service:
         if topic == self._topics.round:
             heard = self._federation.voice.recognised(topic, payload)
             self._loop.message(topic, payload, partial(self._contradiction.hear, heard))
+            return
+        if self._entrance and topic == RESPONSE:
+            hear = partial(self._entrance.hear_broker, payload)
+            self._loop.message(topic, payload, hear)
             return
         client, kind = self._topics.client_of(topic) or ("", "")
         if kind == "chunks":

@@ -72,6 +72,7 @@ def test_settings_of_the_federation_are_fixed_and_others_are_not() -> None:
         "every": 0.0,
         "largest_norm": 5.0,
         "most_examples": 5,
+        "by_invitation": True,
         "codecs": "int8",
         "chunk": 2048,
         "keep_models": 1,

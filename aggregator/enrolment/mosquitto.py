@@ -1,0 +1,191 @@
+"""Accounts at Mosquitto, made while it runs, by its dynamic-security plugin.
+
+The aggregator is the plugin's administrator. What accounts there should be stands in the list of
+members. The plugin is told of each that it does not have, or that has another password since; and
+forgets those that are there no more. So it does not matter who was killed when.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from aggregator.enrolment.invitations import passwords
+from aggregator.enrolment.members import Members, digest_of
+from shared.loop import Action, Loop
+from shared.protocol.rights import AccountKind, Rights, rights_of, username_of
+from shared.protocol.topics import Topics, aggregator_name
+
+log = logging.getLogger(__name__)
+
+CONTROL: Final = "$CONTROL/dynamic-security/v1"
+"""Where the plugin takes commands."""
+
+RESPONSE: Final = f"{CONTROL}/response"
+"""Where it answers."""
+
+ANSWER: Final = 10.0
+"""Seconds after which there seems to be no plugin."""
+
+
+class MosquittoAccounts:
+    """Sees to it that the plugin has the accounts that there should be.
+
+    Parameters
+    ----------
+    members, topics
+        Of the federation.
+    loop
+        What it stands on.
+    publish
+        Sends a message to a topic.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        topics: Topics,
+        loop: Loop,
+        publish: Callable[[str, bytes], object],
+    ) -> None:
+        self._members = members
+        self._topics = topics
+        self._publish = publish
+        self._there: set[str] | None = None
+        """Users that the plugin has; ``None`` before it has said so."""
+        self._asked: dict[str, bytes] = {}
+        """Digests of passwords that it was told, and has not confirmed."""
+        self._waiting: dict[str, list[Action]] = {}
+        self._silence = loop.deadline(self._says_nothing)
+        name = aggregator_name(topics.federation)
+        self._own = username_of("aggregator", name, topics)
+
+    def connected(self) -> None:
+        """Ask what is there: the connection is new."""
+        self._there, self._asked = None, {}
+        self._silence.within(ANSWER)
+        self._say(
+            {"command": "getClient", "username": self._own},
+            {"command": "listClients", "verbose": False, "count": -1},
+        )
+
+    def look(self) -> None:
+        """Tell the plugin what is new, and what is gone."""
+        if self._there is None:
+            return
+        known, wanted = passwords(self._members, self._topics), set[str]()
+        for username, kind, name, digest, told in self._members.accounts():
+            if kind == "aggregator":
+                continue
+            wanted.add(username)
+            fresh = username in self._there and told == digest
+            if fresh or self._asked.get(username) == digest:
+                continue
+            password = known.get(username, "")
+            if digest_of(password.encode()) == digest:
+                self._put(username, kind, name, password)
+            elif username not in self._there:
+                log.warning("%s has lost its account: `aggregator invite %s --again`.", name, name)
+        ours = {user for user in self._there if user.startswith(f"{self._topics.federation}_")}
+        for username in ours - wanted - {self._own}:
+            self._there.discard(username)
+            self._say(*_removed(username))
+
+    def when_there(self, username: str, then: Action) -> None:
+        """Do something once the plugin has an account as it should be."""
+        self._waiting.setdefault(username, []).append(then)
+        self.look()
+        if username not in self._asked and username in (self._there or ()):
+            self._done(username)
+
+    def hear(self, payload: bytes) -> None:
+        """Hear what the plugin answers."""
+        for response in _responses(payload):
+            user = response.get("correlationData")
+            match response.get("command"):
+                case "getClient":
+                    self._heard_own(response)
+                case "listClients":
+                    self._heard_all(response)
+                case "createClient" if isinstance(user, str) and user in self._asked:
+                    self._heard_made(user, str(response.get("error", "")))
+
+    def _heard_own(self, response: dict[str, Any]) -> None:
+        """Give oneself the rights of the aggregator, once; the plugin then ends the connection."""
+        roles = response.get("data", {}).get("client", {}).get("roles", [])
+        if self._own not in [role.get("rolename") for role in roles]:
+            rights = rights_of("aggregator", "", self._topics)
+            self._say(
+                {"command": "createRole", "rolename": self._own, "acls": _rules(rights)},
+                {"command": "addClientRole", "username": self._own, "rolename": self._own},
+            )
+
+    def _heard_all(self, response: dict[str, Any]) -> None:
+        self._silence.cancel()
+        self._members.note(plugin="yes")
+        self._there = set(response.get("data", {}).get("clients", []))
+        self.look()
+
+    def _heard_made(self, username: str, error: str) -> None:
+        digest = self._asked.pop(username)
+        if error:
+            log.error("The broker does not make the account %s: %s.", username, error[:200])
+            return
+        if self._there is not None:
+            self._there.add(username)
+        self._members.told(username, digest)
+        self._done(username)
+
+    def _done(self, username: str) -> None:
+        for then in self._waiting.pop(username, []):
+            then()
+
+    def _put(self, username: str, kind: AccountKind, name: str, password: str) -> None:
+        """Make an account anew, whatever there was; who uses it is thrown out."""
+        self._asked[username] = digest_of(password.encode())
+        rights = rights_of(kind, name, self._topics)
+        self._say(
+            *_removed(username),
+            {"command": "createRole", "rolename": username, "acls": _rules(rights)},
+            {
+                "command": "createClient",
+                "username": username,
+                "password": password,
+                "roles": [{"rolename": username}],
+                "correlationData": username,
+            },
+        )
+
+    def _says_nothing(self) -> None:
+        self._members.note(plugin="no")
+        log.error(
+            "The broker does not let this aggregator make accounts, so nobody can join: it has no "
+            "dynamic-security plugin, or %s is not its administrator (docs/deploy.md).",
+            self._own,
+        )
+
+    def _say(self, *commands: dict[str, Any]) -> None:
+        self._publish(CONTROL, json.dumps({"commands": commands}).encode())
+
+
+def _removed(username: str) -> Iterable[dict[str, Any]]:
+    yield {"command": "deleteClient", "username": username}
+    yield {"command": "deleteRole", "rolename": username}
+
+
+def _rules(rights: Rights) -> list[dict[str, Any]]:
+    """Write rights as the plugin has them; what is allowed to nobody it forbids."""
+    kinds = (
+        *(("subscribePattern", topic) for topic in rights.reads),
+        *(("publishClientSend", topic) for topic in rights.writes),
+    )
+    return [{"acltype": kind, "topic": topic, "allow": True} for kind, topic in kinds]
+
+
+def _responses(payload: bytes) -> list[dict[str, Any]]:
+    """Read an answer; what is none is left aside."""
+    try:
+        found = json.loads(payload)["responses"]
+        return [one for one in found if isinstance(one, dict)]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
