@@ -3,7 +3,10 @@
 # federation: packages, a user, an environment in /opt/chorus, settings in /etc/chorus, a service.
 # Run again, it brings the software up to date and leaves settings alone.
 #
+#   sudo install-device.sh --join LINK [OPTION]...
 #   sudo install-device.sh --broker HOST --ca ca.crt --password FEDERATION_NAME.password [OPTION]...
+#
+#   --join LINK        what `aggregator invite` printed, in quotes: nothing else is needed
 #
 #   --broker HOST      where the broker is, by a name that its certificate holds
 #   --ca FILE          certificate of its authority     } both from
@@ -25,10 +28,10 @@ usage() {
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
-broker='' ca='' password='' name='' federation=chorus package=chorus-edge service=yes dry=
+join='' broker='' ca='' password='' name='' federation=chorus package=chorus-edge service=yes dry=
 while [ $# -gt 0 ]; do
     case $1 in
-        --broker | --ca | --password | --name | --federation | --package)
+        --join | --broker | --ca | --password | --name | --federation | --package)
             [ $# -gt 1 ] || fail "$1 needs a value."
             option=${1#--}
             eval "$option=\$2"
@@ -52,9 +55,16 @@ done
 case $broker in
     *[!A-Za-z0-9.:-]*) fail "\"$broker\" is not a host name or an address." ;;
 esac
-if [ ! -e /etc/chorus/edge-client.toml ]; then
+case $join in
+    '' | chorus://*#*) ;;
+    *) fail "\"$join\" is no link of an invitation: put it in quotes." ;;
+esac
+if [ -n "$join" ] && [ -n "$broker$ca$password" ]; then
+    fail "with --join the link says where the broker is: leave out --broker, --ca and --password."
+fi
+if [ -z "$join" ] && [ ! -e /etc/chorus/edge-client.toml ]; then
     if [ -z "$broker" ] || [ -z "$ca" ] || [ -z "$password" ]; then
-        fail "the first time --broker, --ca and --password are needed; see --help."
+        fail "the first time --join, or --broker, --ca and --password are needed; see --help."
     fi
 fi
 for file in "$ca" "$password"; do
@@ -118,7 +128,7 @@ say "settings in /etc/chorus"
 [ -d /etc/chorus ] || run install -d -m 755 /etc/chorus
 if [ -n "$ca" ]; then put /etc/chorus/ca.crt 644 <"$ca"; fi
 if [ -n "$password" ]; then put /etc/chorus/password 640 <"$password"; fi
-if [ ! -e /etc/chorus/edge-client.toml ]; then
+if [ -z "$join" ] && [ ! -e /etc/chorus/edge-client.toml ]; then
     put /etc/chorus/edge-client.toml 644 <<END
 # Settings of this device: \`edge-client run --help\` tells of all of them.
 client = "$name"
@@ -135,8 +145,15 @@ fi
 say "the service"
 put /etc/systemd/system/chorus-edge-client.service 644 \
     <"$here/systemd/chorus-edge-client.service"
-if [ -n "$service" ]; then
+if [ -n "$service" ] && command -v systemctl >/dev/null; then
     run systemctl daemon-reload
+fi
+if [ -n "$join" ] && [ -n "$service" ]; then
+    # It writes the settings, and starts the service where systemd runs.
+    run /opt/chorus/bin/edge-client join "$join"
+elif [ -n "$join" ]; then
+    say "done; let it join with: sudo /opt/chorus/bin/edge-client join 'LINK'"
+elif [ -n "$service" ]; then
     run systemctl enable chorus-edge-client.service
     run systemctl restart chorus-edge-client.service
     say "done; see how it does with: journalctl -fu chorus-edge-client"

@@ -16,6 +16,7 @@ from tests.brokers import BOUND
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 
+LINK = "chorus://hub.local:8883/chorus/kitchen#AQKF"
 FIRST = ("--broker", "hub.local", "--ca", "ca.crt", "--password", "secret", "--dry-run")
 
 
@@ -84,9 +85,21 @@ def test_a_dry_run_says_all_and_does_nothing(files: Path) -> None:
     assert [place.exists() for place in places] == before
 
 
+def test_a_link_is_all_that_a_device_needs(files: Path) -> None:
+    said = install(files, "--dry-run", "--join", LINK)
+    assert said.returncode == 0, said.stderr
+    assert f"would run: /opt/chorus/bin/edge-client join {LINK}" in said.stdout
+    assert "edge-client.toml" not in said.stdout, "the link's command writes the settings"
+    without = install(files, "--dry-run", "--without-service", "--join", LINK)
+    assert "edge-client join" not in without.stdout
+    assert "edge-client join" in without.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--join", "chorus://hub.local:8883/chorus/kitchen"], "no link"),
+        ([*FIRST, "--join", "chorus://a:1/b/c#d"], "leave out"),
         (["--what"], "no option"),
         (["--broker"], "needs a value"),
         ([*FIRST, "--name", "Kitchen!"], "cannot be a name"),

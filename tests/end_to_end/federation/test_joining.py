@@ -1,15 +1,21 @@
 """Joining by a link: real processes, killed at each step, and links that are no good."""
 
 import json
+import os
+import pwd
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aggregator.enrolment.members import Members
+from edge_client.enrolment.settling import Host
+from edge_client.join import join_and_start
 from edge_client.simulation.federation import client_name
+from shared.errors import MissingPartError
 from shared.trust.link import Link
 from tests.end_to_end.federation.joining import ByInvitation
 from tests.end_to_end.federation.processes import DEVICES, ROUNDS, Clips, simulated
@@ -74,6 +80,40 @@ def test_two_commands_are_all_and_the_second_may_be_given_again(it: ByInvitation
     assert Link.of(link).code.hex() not in "".join(
         path.read_text("latin-1") for path in state.rglob("*") if path.is_file()
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs a service")
+def test_on_a_device_that_is_installed_the_service_is_started(
+    it: ByInvitation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    it.start()
+    host = Host(
+        unit=tmp_path / "unit",
+        state=tmp_path / "state",
+        config=tmp_path / "etc" / "edge-client.toml",
+        user=pwd.getpwuid(os.geteuid()).pw_name,
+        systemd=tmp_path,
+    )
+    host.unit.touch()
+    link, ran = it.invite("kitchen"), list[Sequence[str]]()
+
+    def run(words: Sequence[str]) -> int:
+        ran.append(words)
+        return int(len(ran) > 2)
+
+    join_and_start(link, None, None, "0.0.0.0:8765", host=host, run=run)
+    assert [list(words[:2]) for words in ran] == [["systemctl", "enable"], ["systemctl", "restart"]]
+    assert "edge-client run" not in capsys.readouterr().err, "it runs already"
+    settings = tomllib.loads(host.config.read_text())
+    password = Path(settings["broker"]["password_file"])
+    assert password.is_relative_to(host.state)
+    assert password.exists()
+    host.config.write_text(f"keep_audio = true\n{host.config.read_text()}")
+    with pytest.raises(MissingPartError, match="has joined, but its service"):
+        join_and_start(link, None, None, "0.0.0.0:8765", host=host, run=run)
+    assert tomllib.loads(host.config.read_text()) == {"keep_audio": True, **settings}
+    with pytest.raises(MissingPartError, match="There is no user nobody-of-this-name"):
+        replace(host, user="nobody-of-this-name").hand_over(host.state)
 
 
 @pytest.mark.parametrize(
