@@ -25,14 +25,13 @@ from aggregator.server.probe import Probe
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
 from aggregator.server.sending import Sending
+from aggregator.server.speech import Speech
 from shared.errors import BrokerError, ChorusError, FederationError, ProtocolError, StorageError
 from shared.loop import Action, Loop
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.connection import Connection
-from shared.protocol.frames import OVERHEAD, Chunk
+from shared.protocol.frames import OVERHEAD
 from shared.protocol.messages import (
-    Announcement,
-    Message,
     Offer,
     Presence,
     Refused,
@@ -94,13 +93,14 @@ class Service:
         self._loop = loop = loop or Loop()
         self._topics = topics = Topics(settings.federation)
         self._arithmetic = loop.worker("arithmetic")
+        self._speech = speech = Speech(topics)
         self._rejections = Rejections()
         self._receiving = Receiving(
             federation,
             self._rejections,
             loop=loop,
             arithmetic=self._arithmetic,
-            reply=self._reply,
+            reply=speech.reply,
             counted=self._follow,
             later=self._later,
         )
@@ -109,11 +109,11 @@ class Service:
             federation,
             self._rejections,
             loop=loop,
-            publish=self._publish_chunk,
-            reply=self._reply,
+            publish=speech.chunk,
+            reply=speech.reply,
             attendance=self._attendance,
         )
-        self._announcer = Announcer(federation, self._publish_announcement, loop.clock)
+        self._announcer = Announcer(federation, speech.announce, loop.clock)
         self._farewell = Farewell(lambda: rounds.ready, loop.clock)
         self._forever = False
         self._unwritten = False
@@ -128,35 +128,27 @@ class Service:
             federation.voice.key.public,
             loop=loop,
             reject=self._rejections.about,
-            answer=lambda client, answer: self._speak(topics.joined(client), answer),
-            tell_broker=lambda topic, payload: self._connection.publish(
-                topic, payload, qos=0, wait=False
-            ),
+            answer=speech.answer,
+            tell_broker=speech.to_broker,
             joined=self._announce,
             gone=self._shut_out,
         )
         name = aggregator_name(settings.federation)
-        self._connection = connect(
+        own = [topics.round, *(self._entrance.hears if self._entrance else [])]
+        self._connection = speech.connection = connect(
             broker,
             name,
             identifier=topics.identifier(name),
-            subscriptions=[
-                *(topics.round, topics.presence("+"), topics.requests("+")),
-                *(self._entrance.hears if self._entrance else []),
-            ],
+            subscriptions=[*own, topics.presence("+"), topics.requests("+")],
             unacknowledged=[topics.chunks("+"), topics.probe],
             sign=federation.voice.sign,
             on_message=self._arrived,
             on_change=lambda *change: loop.put(partial(self._change, *change)),
         )
         self._gate = FloodGate(
-            topics,
-            loop,
-            self._rejections,
-            self._connection,
-            [topics.round, topics.probe, *(self._entrance.hears if self._entrance else [])],
+            topics, loop, self._rejections, self._connection, [*own, topics.probe]
         )
-        self._probe = Probe(loop, settings.chunk + OVERHEAD, self._publish_probe)
+        self._probe = Probe(loop, settings.chunk + OVERHEAD, speech.probe)
 
     def run(self, *, forever: bool = False) -> None:
         """Serve until the last round has ended, or for ever, for clients that come later.
@@ -291,7 +283,9 @@ class Service:
             if kind == "requests" and (update := offered_update(payload)):
                 # Else its client would offer it for ever.
                 sentence = error.problem[:500]
-                self._reply(client, Refused(update=update, reason="invalid", sentence=sentence))
+                self._speech.reply(
+                    client, Refused(update=update, reason="invalid", sentence=sentence)
+                )
 
     def _request(self, client: str, request: Offer | Want) -> None:
         if isinstance(request, Want):
@@ -306,23 +300,6 @@ class Service:
         if presence.state != "online":
             self._receiving.suspend(client)
         self._changed()
-
-    def _publish_chunk(self, chunk: Chunk) -> bool:
-        self._connection.progressed()
-        return self._connection.publish(self._topics.model(chunk.digest), chunk.encode(), qos=0)
-
-    def _publish_probe(self, payload: bytes) -> bool:
-        return self._connection.publish(self._topics.probe, payload, qos=0, wait=False)
-
-    def _publish_announcement(self, announcement: Announcement) -> bool:
-        return self._speak(self._topics.round, announcement, retain=True)
-
-    def _reply(self, client: str, message: Message) -> None:
-        self._speak(self._topics.replies(client), message)
-
-    def _speak(self, topic: str, message: Message, *, retain: bool = False) -> bool:
-        # It must not wait behind the chunks of models; a client that hears nothing asks again.
-        return self._connection.publish(topic, message.encode(), retain=retain, wait=False)
 
     # ------------------------------------------------------------------ rounds
 
