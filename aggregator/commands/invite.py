@@ -39,6 +39,7 @@ def invite(
     from aggregator.enrolment.links import link_for
     from aggregator.ledger.folder import FederationFolder
     from shared.command import progress_console
+    from shared.mqtt.addresses import is_loopback
     from shared.web.link import show_qr_code
 
     folder = FederationFolder(StateSettings.find(given, config))
@@ -46,6 +47,11 @@ def invite(
     typer.echo(str(made))
     if sys.stdout.isatty():
         show_qr_code(str(made))
+    if is_loopback(made.host):
+        here = (
+            "This link is for this machine alone: serve with --listen 0.0.0.0, or give --address."
+        )
+        progress_console().print(here, soft_wrap=True, markup=False)
     said = f"On the device, within {hours:g} h: edge-client join 'LINK', with this line as LINK."
     progress_console().print(said, soft_wrap=True, markup=False)
 

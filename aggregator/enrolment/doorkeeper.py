@@ -83,6 +83,10 @@ class Doorkeeper:
                 "Somebody has kept it, or a copy of the device's card is in another device.",
             )
 
+    def knows(self, client: str) -> bool:
+        """Say whether a client is a member."""
+        return client in self._keys
+
     def look(self) -> set[str]:
         """See who was revoked, or has another key, since the last look; give their names."""
         keys = {name: member.key for name, member in self._members.joined().items()}

@@ -4,7 +4,7 @@ It is the service's part in it, and stands on the service's loop.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -80,6 +80,12 @@ class Entrance:
     def hears(self) -> list[str]:
         """What is to be subscribed to for it."""
         return [self._topics.join("+"), *([RESPONSE] if self._plugin else [])]
+
+    def begin(self, invited: Iterable[str]) -> None:
+        """Shut out who takes part in the open round, and was revoked while nobody looked."""
+        for name in sorted(invited):
+            if not self._keeper.knows(name):
+                self._gone(name)
 
     def connected(self) -> None:
         """Learn that the connection to the broker is new."""

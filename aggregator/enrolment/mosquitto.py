@@ -112,8 +112,8 @@ class MosquittoAccounts:
 
     def _heard_own(self, response: dict[str, Any]) -> None:
         """Give oneself the rights of the aggregator, once; the plugin then ends the connection."""
-        roles = response.get("data", {}).get("client", {}).get("roles", [])
-        if self._own not in [role.get("rolename") for role in roles]:
+        roles = _list_at(response, "data", "client", "roles")
+        if self._own not in [role.get("rolename") for role in roles if isinstance(role, dict)]:
             rights = rights_of("aggregator", "", self._topics)
             self._say(
                 {"command": "createRole", "rolename": self._own, "acls": _rules(rights)},
@@ -123,7 +123,8 @@ class MosquittoAccounts:
     def _heard_all(self, response: dict[str, Any]) -> None:
         self._silence.cancel()
         self._members.note(plugin="yes")
-        self._there = set(response.get("data", {}).get("clients", []))
+        users = _list_at(response, "data", "clients")
+        self._there = {user for user in users if isinstance(user, str)}
         self.look()
 
     def _heard_made(self, username: str, error: str) -> None:
@@ -182,10 +183,17 @@ def _rules(rights: Rights) -> list[dict[str, Any]]:
     return [{"acltype": kind, "topic": topic, "allow": True} for kind, topic in kinds]
 
 
+def _list_at(value: Any, *names: str) -> list[Any]:
+    """Give a list that stands within objects; an empty one if it does not."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, list) else []
+
+
 def _responses(payload: bytes) -> list[dict[str, Any]]:
     """Read an answer; what is none is left aside."""
     try:
-        found = json.loads(payload)["responses"]
-        return [one for one in found if isinstance(one, dict)]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        found = _list_at(json.loads(payload), "responses")
+    except (ValueError, RecursionError):
         return []
+    return [one for one in found if isinstance(one, dict)]

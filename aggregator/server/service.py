@@ -166,6 +166,8 @@ class Service:
         self._sending.serve()
         # Before anything that the network brings.
         self._loop.put(lambda: self._follow(self._rounds.start(self._loop.clock())))
+        if entrance := self._entrance:
+            self._loop.put(lambda: entrance.begin(self._rounds.invited))
         self._loop.put(self._changed)
         self._connection.start()
         try:

@@ -19,6 +19,7 @@ from shared.audio import read_clip
 from shared.calibration import load_calibration
 from shared.codecs import CODECS, make_codec
 from shared.protocol.frames import Chunk
+from shared.protocol.joining import JoinAnswer, JoinRequest
 from shared.protocol.messages import (
     Accepted,
     Announcement,
@@ -30,6 +31,9 @@ from shared.protocol.messages import (
 )
 from shared.protocol.part_file import PartFile, record_of
 from shared.task import DEFAULT_TASK
+from shared.trust.keys import SecretKey
+from shared.trust.link import Link
+from shared.trust.signing import counter_of, signed
 from shared.update_file import UpdateFile, encode_update
 from shared.weights import load_weights, save_weights
 from tests.edge_client.device.calibrated import CALIBRATION
@@ -51,6 +55,10 @@ _SOUNDS: Final = (
     *("WAV PCM_16", "WAV FLOAT", "WAV ULAW", "WAV IMA_ADPCM", "WAVEX PCM_24", "W64 PCM_16"),
     *("FLAC PCM_16", "OGG VORBIS", "AIFF PCM_16", "AU PCM_16", "CAF PCM_16", "MP3 MPEG_LAYER_III"),
 )
+
+
+_KEY: Final = SecretKey(bytes(32))
+_JOINING: Final = (JoinRequest, JoinAnswer)
 
 
 class Reader(NamedTuple):
@@ -90,6 +98,31 @@ def words_inputs() -> list[bytes]:
             (2, Want(file=DIGEST, ranges=[(0, 5), (7, 9)])),
             (3, Accepted(update=DIGEST)),
         )
+    ]
+
+
+def read_trust(data: bytes) -> None:
+    """Read what is said before anybody is believed: a link, a signature, a request to join."""
+    kind, rest = data[0] % 4 if data else 0, data[1:]
+    if kind == 0:
+        link = Link.of(rest.decode("latin-1"))
+        assert Link.of(str(link)) == link
+    elif kind == 1:
+        counter_of(_KEY.public, "topic", rest)
+    else:
+        message = _JOINING[kind - 2].decode(rest)
+        assert type(message).decode(message.encode()) == message
+
+
+def trust_inputs() -> list[bytes]:
+    """Make one of each."""
+    link = Link("hub.local", 8883, "chorus", "kitchen", _KEY.public, bytes(16))
+    request = JoinRequest(key=DIGEST, half=DIGEST, nonce=DIGEST[:32], proof=DIGEST)
+    return [
+        b"\0" + str(link).encode(),
+        b"\1" + signed(_KEY, "topic", request.encode(), 7),
+        b"\2" + request.encode(),
+        b"\3" + JoinAnswer(nonce=DIGEST[:32], half=DIGEST, sentence="Ask again.").encode(),
     ]
 
 
@@ -195,6 +228,7 @@ def sound_inputs() -> list[bytes]:
 READERS: Final = {
     "frame": Reader(read_frame, frame_inputs),
     "words": Reader(read_words, words_inputs),
+    "trust": Reader(read_trust, trust_inputs),
     "record": Reader(read_record, record_inputs),
     "update": Reader(read_update, update_inputs),
     "model": Reader(read_model, model_inputs),

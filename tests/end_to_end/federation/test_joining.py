@@ -275,3 +275,19 @@ def test_a_device_that_was_revoked_in_the_middle_of_a_round_is_out_at_once(
     it.run(1, it.port)
     it.wait(lambda: it.reached(1, "done"), "the round ends without it")
     assert it.clients(1) == [client_name(1)]
+
+
+def test_who_is_revoked_while_nobody_serves_is_out_when_it_starts_again(
+    it: ByInvitation,
+) -> None:
+    aggregator = it.start()
+    it.all_join(DEVICES)
+    it.run(0, it.port)
+    it.run(1, it.port, still="before edge_client.federation.delivery:Delivery.begin")
+    it.wait(lambda: it.counted(1) == 1, "the update of one counts")
+    aggregator.kill()
+    revoked = it.command("aggregator", "revoke", client_name(0), "--state", it.state.path)
+    assert revoked.returncode == 0, revoked.stderr
+    it.start()
+    it.wait(lambda: it.counted(1) == 0, "it counts no more")
+    assert not it.state.update(1, client_name(0)).exists()
