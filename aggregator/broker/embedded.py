@@ -14,15 +14,17 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
-from aggregator.broker.accounts import AccountsAt
 from shared.errors import BrokerError
 from shared.mqtt.addresses import is_loopback
 from shared.mqtt.broker_settings import PLAIN_PORT
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from aggregator.broker.accounts import AccountsAt
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ class EmbeddedBroker:
         settings: EmbeddedBrokerSettings,
         port: int = PLAIN_PORT,
         largest: int | None = None,
-        accounts: AccountsAt | None = None,
+        accounts: "AccountsAt | None" = None,
     ) -> None:
         if not (accounts or is_loopback(settings.listen) or settings.insecure):
             raise BrokerError(

@@ -1,8 +1,17 @@
 """The link of an invitation, and what both sides compute from its code."""
 
+import base64
+import hmac
+import json
+import re
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +26,8 @@ from shared.trust.joining import (
 )
 from shared.trust.keys import PublicKey
 from shared.trust.link import Link
+
+PAGE = Path(__file__).parents[3] / "docs" / "protocol.md"
 
 LINK = Link(
     host="hub.local",
@@ -106,3 +117,36 @@ def test_the_proof_holds_for_these_keys_and_this_place_alone() -> None:
         ),
     ]
     assert len({whole, *changed}) == 7
+
+
+def test_the_vectors_of_the_document_hold() -> None:
+    """They are computed as the document says it, with other people's functions alone."""
+    found = re.search(r"```json joining\n(.+?)```", PAGE.read_text(), re.DOTALL)
+    assert found
+    told = json.loads(found[1])
+    raw = {name: value for name, value in told.items() if re.fullmatch("[0-9a-f]{32,}", value)}
+    of = {name: bytes.fromhex(value) for name, value in raw.items()}
+
+    def derived(material: bytes, salt: bytes, what: str, length: int) -> bytes:
+        info = f"chorus join 1 {what}".encode()
+        return HKDF(SHA256(), length, salt, info).derive(material)
+
+    guest = derived(of["code"], b"", "guest", 24)
+    assert told["guest_password"] == base64.urlsafe_b64encode(guest).decode()
+    text = b"chorus join 1 " + told["topic"].encode() + b"\0"
+    text += of["device"] + of["aggregator"] + of["device_half"] + of["nonce"]
+    key = derived(of["code"], b"", "proof", 32)
+    assert of["proof"] == hmac.digest(key, text, "sha256")
+    for mine, other in (("device", "aggregator"), ("aggregator", "device")):
+        half = X25519PrivateKey.from_private_bytes(of[f"{mine}_secret"])
+        assert half.public_key().public_bytes_raw() == of[f"{mine}_half"]
+        both = half.exchange(X25519PublicKey.from_public_bytes(of[f"{other}_half"]))
+        account = derived(both, of["code"], f"account {told['topic']}", 24)
+        assert told["account_password"] == base64.urlsafe_b64encode(account).decode()
+
+    before, text_part = told["link"].split("#")
+    body = base64.urlsafe_b64decode(text_part + "=" * (-len(text_part) % 4))
+    assert body[:-4] == b"\1\2" + of["aggregator"] + of["code"] + of["fingerprint"]
+    assert body[-4:] == zlib.crc32(f"{before}#".encode() + body[:-4]).to_bytes(4)
+    link = Link.of(told["link"])
+    assert (str(link.aggregator), link.code) == (told["aggregator"], of["code"])
