@@ -11,7 +11,7 @@ import sys
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from shared.errors import ChorusError
+from shared.errors import ChorusError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,6 +116,13 @@ def run(app: "typer.Typer") -> NoReturn:
         # The reader of our output has gone (`... | head`). Keep Python from flushing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A name that is too long, a folder above that may not be looked into: anywhere.
+        why = StorageError(f"Cannot use {error.filename}: {error.strerror}.", "Give another place.")
+        report(why)
+        sys.exit(why.exit_code)
     sys.exit(0)
 
 

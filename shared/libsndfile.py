@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shared import unfinished
 from shared.decoded import Decoded
 from shared.errors import AudioError
 
@@ -27,11 +28,18 @@ _UNKNOWN_BYTES: Final = 0x7FFF_0000
 """So does a chunk's size from here on: who writes to a pipe gives about 2 or 4 GB."""
 
 _CLAIM: Final = re.compile(
-    r"^\s*(?:data|SSND|BODY|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
+    r"^\s*(?:(?:data|SSND|BODY|Data Size|riff)\s*:|Data length) (\d+) \(?should be (\d+)",
+    re.MULTILINE,
 )
 """libsndfile's remark on a chunk of sound whose size is not that of what is there."""
 
-_OF_RF64: Final = "does not match value from 'ds64' chunk"
+_CUT: Final = re.compile(
+    r"does not match value from 'ds64' chunk|Seems to be a truncated|File seems to be truncated"
+)
+"""Its remarks on an RF64, a VOC and a MAT4 that end before their time."""
+
+_NIST_COUNT: Final = re.compile(rb"^sample_count -i (\d+)", re.MULTILINE)
+_NIST_HEAD: Final = 1024
 
 _PAGE: Final = 1 << 16
 """An Ogg page is smaller than this."""
@@ -71,10 +79,12 @@ def decoding(path: Path, length: int, what: str = "clip") -> Iterator[Decoded]:
         def seekable(self) -> bool:
             return False
 
-    source: bytes | _Endless = os.fsencode(path)  # a name need not be text
+    source: bytes | _Endless | unfinished.Changed = os.fsencode(path)  # a name need not be text
     with path.open("rb") as raw:
         if _mp3_without_length(raw):
             source = _Endless(raw)
+        elif change := unfinished.change_of(raw):
+            source = unfinished.Changed(raw, change)
         try:
             file = Forward(source)
         except (soundfile.SoundFileError, TypeError) as error:
@@ -109,18 +119,22 @@ def _blocks(
             break
         count += len(block)
         yield block
-    if count < file.frames < _UNKNOWN_FRAMES or _cut(file, path):
+    if count < file.frames < _UNKNOWN_FRAMES or _cut(file, path, count):
         raise AudioError(f"{name} is damaged: its end is missing.", "Copy it again.")
 
 
-def _cut(file: "soundfile.SoundFile", path: Path) -> bool:
-    """Whether a file that could be read ends before its time."""
+def _cut(file: "soundfile.SoundFile", path: Path, count: int) -> bool:
+    """Whether a file of which so many samples could be read ends before its time."""
     if file.format == "OGG":
         return not _ends_as_ogg(path)
+    if file.format == "NIST":  # libsndfile counts what is there, and says nothing of it
+        with path.open("rb") as raw:
+            claim = _NIST_COUNT.search(raw.read(_NIST_HEAD))
+        return claim is not None and count < int(claim[1]) < _UNKNOWN_BYTES
     remarks = file.extra_info
     claims = (map(int, claim) for claim in _CLAIM.findall(remarks))
     beyond = any(there < claimed < _UNKNOWN_BYTES for claimed, there in claims)
-    return beyond or _OF_RF64 in remarks
+    return beyond or _CUT.search(remarks) is not None
 
 
 def _ends_as_ogg(path: Path) -> bool:

@@ -77,10 +77,12 @@ class Utterances:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, of which they are: names, lengths, labels and speakers."""
+        """SHA-256, in hexadecimal, of all of them: names, sounds, labels and speakers."""
         parts = (self.clips, self.examples.frames, self.examples.labels, self.speakers)
         listed = [part.tolist() for part in parts]
-        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(listed).encode())
+        digest.update(np.ascontiguousarray(self.examples.features).data)
+        return digest.hexdigest()
 
     def take(self, where: Indices) -> "Utterances":
         """Select utterances of the first corpus by index, and their copies."""

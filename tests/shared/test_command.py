@@ -53,6 +53,18 @@ def test_an_error_without_a_mend_is_one_line(
     assert capfd.readouterr().err == "error: So it is.\n"
 
 
+def test_a_path_that_cannot_be_used_is_a_sentence_wherever_it_is_met(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(OSError, match="File name too long") as met:
+        Path("n" * 300).exists()
+    assert run(met.value, monkeypatch) == 14
+    sentence = f"error: Cannot use {'n' * 300}: File name too long.\nGive another place.\n"
+    assert capfd.readouterr().err == sentence
+    with pytest.raises(OSError, match="of ours"):
+        run(OSError("of ours"), monkeypatch)
+
+
 def test_ctrl_c_has_the_shells_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(KeyboardInterrupt(), monkeypatch) == command.INTERRUPTED
 

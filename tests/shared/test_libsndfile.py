@@ -4,6 +4,8 @@ import os
 import shutil
 import struct
 import subprocess
+import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ def heard(path: Path) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
     [
         *(("WAV", "PCM_16"), ("WAV", "GSM610"), ("WAVEX", "FLOAT"), ("RF64", "PCM_16")),
         *(("AIFF", "PCM_16"), ("AU", "PCM_16"), ("W64", "PCM_24"), ("CAF", "PCM_16")),
+        *(("VOC", "PCM_16"), ("NIST", "PCM_16"), ("MAT4", "FLOAT"), ("SVX", "PCM_16")),
         *(("OGG", "VORBIS"), ("OGG", "OPUS"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III")),
     ],
 )
@@ -56,6 +59,89 @@ def test_a_wav_written_to_a_pipe_is_whole(claimed: int, tmp_path: Path) -> None:
     content[40:44] = struct.pack("<I", claimed)
     path.write_bytes(content)
     assert len(read_clip(path)) == len(heard(path)) == len(SOUND)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        *(("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAV", "ULAW"), ("WAV", "IMA_ADPCM")),
+        *(("WAVEX", "PCM_24"), ("RF64", "PCM_16"), ("AU", "PCM_16"), ("AIFF", "PCM_16")),
+        *(("W64", "PCM_16"), ("VOC", "PCM_16"), ("NIST", "PCM_16")),
+    ],
+)
+@pytest.mark.parametrize("endian", ["LITTLE", "BIG"])
+def test_a_header_that_says_no_bytes_where_a_recorder_was_cut_off_is_not_believed(
+    endian: str, kind: str, subtype: str, tmp_path: Path
+) -> None:
+    if endian == "BIG" and kind not in ("WAV", "AU", "AIFF"):
+        pytest.skip("has one order")
+    path = tmp_path / "clip.any"
+    soundfile.write(path, SOUND, RATE, format=kind, subtype=subtype, endian=endian)
+    whole = read_clip(path)
+    content = bytearray(path.read_bytes())
+    for place, length in ZEROS[kind](content):
+        assert any(content[place : place + length])
+        content[place : place + length] = bytes(length)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_clip(path)[: len(whole)], whole)
+    assert len(read_clip(path)) <= len(whole) + 500  # ADPCM: the last block is no longer cut
+    np.testing.assert_array_equal(heard(path), read_clip(path))
+
+
+def riff(content: bytearray) -> list[tuple[int, int]]:
+    return [(4, 4), (content.index(b"data") + 4, 4)]
+
+
+ZEROS: dict[str, Callable[[bytearray], list[tuple[int, int]]]] = {
+    "WAV": riff,
+    "WAVEX": riff,
+    "RF64": lambda content: [(content.index(b"ds64") + 8, 24)],
+    "AU": lambda _: [(8, 4)],
+    "AIFF": lambda content: [(4, 4), *((content.index(c) + 4, 4) for c in (b"SSND",))],
+    "W64": lambda content: [(16, 8), (content.index(b"data") + 16, 8)],
+    "VOC": lambda _: [(27, 3)],
+    "NIST": lambda content: [(content.index(b"sample_count -i ") + 16, 5)],
+}
+"""Where a format's header says how long it is: place and bytes."""
+
+
+def test_a_gsm_of_an_odd_number_of_bytes_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "voicemail.wav"
+    soundfile.write(path, SOUND[: 75 * 320], 8_000, subtype="GSM610")
+    content = path.read_bytes()
+    place, size = content.index(b"data"), 75 * 65
+    odd = content[: place + 4] + struct.pack("<I", size) + content[place + 8 :][:size]
+    path.write_bytes(odd)
+    assert "seems to be truncated" in soundfile.info(path, verbose=True).extra_info, "it is not"
+    assert len(read_clip(path)) == len(heard(path)) >= 75 * 320 * 2
+
+
+def test_what_a_killed_recorder_leaves_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "clip.wav"
+    with wave.open(str(path), "wb") as recorder:
+        recorder.setparams((1, 2, RATE, 0, "NONE", ""))
+        for block in np.split((SOUND * 32_767).astype("<i2"), 10):
+            recorder.writeframesraw(block.tobytes())
+        left = path.read_bytes()
+    path.write_bytes(left)
+    assert int.from_bytes(left[40:44], "little") == len(SOUND) * 2 / 10  # the first block's
+    assert len(read_clip(path)) == len(heard(path)) == len(SOUND)
+
+
+@pytest.mark.parametrize("behind", [b"TAG" + bytes(125), bytes(500), b"LIST\x04\0\0\0INFO"])
+def test_what_a_program_puts_behind_the_sound_is_no_sound(behind: bytes, tmp_path: Path) -> None:
+    path = written(tmp_path / "clip.wav")
+    path.write_bytes(path.read_bytes() + behind)
+    assert len(read_clip(path)) == len(heard(path)) == len(SOUND)
+
+
+@pytest.mark.parametrize("chunks", [b"", b"LIST\x04\0\0\0INFO", b"id3 \x02\0\0\0ab"])
+def test_a_wav_that_is_empty_is_called_empty(chunks: bytes, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", SOUND[:0], RATE)
+    path = tmp_path / "a.wav"
+    path.write_bytes(path.read_bytes() + chunks)
+    with pytest.raises(AudioError, match=r"a\.wav is empty"):
+        read_clip(path)
 
 
 def test_a_flac_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:

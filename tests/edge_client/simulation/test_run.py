@@ -229,7 +229,10 @@ def test_with_other_clips_it_does_not_go_on(tmp_path: Path) -> None:
     before = outcome(tmp_path)
     settings, fewer = simulation(), UTTERANCES.take(np.arange(len(UTTERANCES.examples) - 1))
     renamed = replace(UTTERANCES, clips=np.arange(len(UTTERANCES.examples)).astype(str))
-    for other in (fewer, renamed):
+    features = UTTERANCES.examples.features.copy()
+    features[0, 0, 0] += 1  # recorded again, and as long as before
+    again = replace(UTTERANCES, examples=replace(UTTERANCES.examples, features=features))
+    for other in (fewer, renamed, again):
         run = Run(settings, RunFolder(tmp_path), other, [NumpyEngine()], clock(10))
         with pytest.raises(RunError, match="belongs to another run: its clips differ"):
             run.execute(Watcher())
