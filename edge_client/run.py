@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeVar
 
 from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.listening import Listener
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from edge_client.federation.taking_part import Companion
 
 _log = logging.getLogger(__name__)
+
+Made = TypeVar("Made")
+"""What is made when there is room."""
 
 _LOOK: Final = 0.2
 """Seconds between looks whether the listening has ended."""
@@ -85,16 +88,27 @@ def run_device(settings: RunSettings) -> None:
 
 
 def opened(settings: RunSettings, sleep: Callable[[float], object] = time.sleep) -> Device:
-    """Open the device; while the disk is full, a microphone waits until there is room."""
+    """Open the device; while the disk is full, a microphone waits until there is room.
+
+    A recording does not: its end is awaited.
+    """
+    make = partial(Device, settings.part(DeviceSettings))
+    return when_there_is_room(make, sleep) if settings.mic else make()
+
+
+def when_there_is_room(
+    make: Callable[[], Made], sleep: Callable[[float], object] = time.sleep
+) -> Made:
+    """Make what needs room on the disk, and try again while there is none."""
     said = False
     while True:
         try:
-            return Device(settings.part(DeviceSettings))
+            return make()
         except StorageError as error:
-            if not (error.full and settings.mic):
+            if not error.full:
                 raise
             if not said:
-                _log.error("%s Free some space: it goes on by itself.", error.problem)
+                _log.error("%s", error.awaited)
             said = True
             sleep(_FULL_WAIT)
 
@@ -143,10 +157,11 @@ def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
         place = clips.resolve()
         name = name_of_clips(federation.name, place.name if place.is_dir() else place.stem)
         federation = federation.model_copy(update={"client": name})
-    state.make()
+    when_there_is_room(state.make)
     if settings.state is None:
         state = DeviceFolder(state.clips / federation.name)
-    with state.taken():
+    with ExitStack() as stack:
+        when_there_is_room(lambda: stack.enter_context(state.taken()))
         part = state.federations / federation.federation
         take_part_with_clips(federation, clips, part, membership=membership)
 

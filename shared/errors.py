@@ -76,6 +76,13 @@ class StorageError(ChorusError):
     exit_code = 14
     full = False
 
+    @property
+    def awaited(self) -> str:
+        """What is said where the program goes on by itself, instead of :attr:`message`."""
+        return (
+            f"{self.problem} Free some space: it goes on by itself." if self.full else self.message
+        )
+
     @classmethod
     def full_disk(cls, path: object) -> "StorageError":
         """Make the error of a disk that has no room for a file."""

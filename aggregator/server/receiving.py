@@ -253,7 +253,7 @@ class Receiving:
             self._enter(upload, norm=norm)
         except StorageError as error:
             # The client hears nothing, and offers it again.
-            log.error("%s", error.message)  # noqa: TRY400 -- a full disk
+            log.error("%s", error.awaited)  # noqa: TRY400 -- a full disk
             self._inbox.end(upload, "dropped", keep=True)
             return
         self._inbox.end(upload, "counted")

@@ -104,7 +104,7 @@ def _opened(settings: ServeSettings, sleep: Callable[[float], object]) -> Federa
             if not error.full:
                 raise
             if not said:
-                log.error("%s Free some space: it goes on by itself.", error.problem)  # noqa: TRY400 -- a full disk
+                log.error("%s", error.awaited)  # noqa: TRY400 -- a full disk
             said = True
         sleep(STORAGE_RETRY)
 

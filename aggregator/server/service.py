@@ -404,4 +404,4 @@ class Service:
 
 
 def _say_full(error: StorageError) -> None:
-    log.error("%s", error.message)
+    log.error("%s", error.awaited)

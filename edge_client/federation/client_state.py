@@ -11,6 +11,7 @@ a device all that it keeps. It comes back when its run is announced again.
 import json
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -82,7 +83,7 @@ class ClientState:
     Parameters
     ----------
     folder
-        Where everything lies; made if it is not there.
+        Where everything lies; made if it is not there and there is room.
 
     Raises
     ------
@@ -94,7 +95,8 @@ class ClientState:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # on a full disk whoever writes makes it, when there is room
+            folder.mkdir(parents=True, exist_ok=True)
         self._facts, self._aside = _read(folder / _FILE)
         # The work of a round ends in a thread of its own.
         self._lock = threading.RLock()

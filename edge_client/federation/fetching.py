@@ -3,12 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.transfers import FRUITLESS, Download, stalled
-from shared.errors import ChorusError
+from shared.errors import ChorusError, StorageError
 from shared.loop import Loop, Worker
 from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
@@ -176,10 +177,9 @@ class Fetching:
     def close(self) -> None:
         """Make what has arrived durable, for the next process; the network's thread has ended."""
         if self._download:
-            try:
+            with suppress(StorageError):  # what a full disk did not take arrives again
                 self._download.part.flush()
-            finally:
-                self._download.part.close()
+            self._download.part.close()
 
     def _save(self, download: Download) -> None:
         """Make what has arrived durable: not in the network's thread, which may not wait."""

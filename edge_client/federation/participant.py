@@ -181,7 +181,7 @@ class Participant:
     def _full(self, error: StorageError) -> None:
         """Say that the disk is full, once however many chunks find it so; try again later."""
         if self._try_again.at is None:
-            log.error("%s", error.message)
+            log.error("%s", error.awaited)
         self._tell("troubled", error.problem)
         self._try_again.within(_AGAIN)
 

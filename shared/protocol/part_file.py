@@ -60,6 +60,7 @@ class PartFile:
         self._digested = 0
         self._fresh = Ranges()
         with storage_errors(path), contextlib.ExitStack() as opened:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._data = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             opened.callback(os.close, self._data)
             self._log = os.open(self._record, os.O_RDWR | os.O_CREAT, 0o600)

@@ -6,6 +6,7 @@ shown in ``federation/test_mischief.py``; here it is real processes, signals, so
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -278,6 +279,14 @@ def test_a_devices_disk_is_full(
         device = them.run(0, mosquitto.port)
         # When it hears of the aggregator, and of the round: then it tries by itself.
         them.wait(lambda: device.said("disk is full") == 2, "the disk is full")
+        assert device.said("it goes on by itself") == 2
+        # Whoever ends it meanwhile loses nothing, and is told of no error.
+        device.send(signal.SIGTERM)
+        them.wait(lambda: device.ended, "it ends")
+        assert device.code == 0
+        assert device.said("Left the federation")
+        device = them.run(0, mosquitto.port)
+        them.wait(lambda: device.said("disk is full"), "the disk is still full")
         filler.unlink()
         them.finish(simulated(clips.whole))
         assert not device.ended

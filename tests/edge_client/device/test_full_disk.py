@@ -1,32 +1,42 @@
-"""A device that is to hear a microphone waits for room on a full disk, and says so once."""
+"""A device that goes on for ever waits for room on a full disk, and says so once."""
 
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from edge_client.run import opened
+from edge_client.device.state import DeviceFolder
+from edge_client.run import opened, when_there_is_room
 from edge_client.settings import RunSettings
-from shared.errors import StorageError
+from shared.errors import RunError, StorageError
 
 SIZE = 1 << 19
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of half a megabyte; only root may."""
-    disk = tmp_path / "disk"
+@contextmanager
+def mounted(disk: Path, bounds: str) -> Iterator[Path]:
+    """Mount a small disk; only root may."""
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", bounds, "tmpfs", str(disk)]
     mounts = not os.geteuid() and shutil.which("mount")
     if not mounts or subprocess.run(mount, check=False).returncode:
         pytest.skip("a small disk cannot be mounted here")
-    (disk / "filler").write_bytes(bytes(SIZE - 4096))
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of half a megabyte that is nearly full."""
+    with mounted(tmp_path / "disk", f"size={SIZE}") as disk:
+        (disk / "filler").write_bytes(bytes(SIZE - 4096))
+        yield disk
 
 
 def test_a_microphone_waits_for_room(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -42,6 +52,29 @@ def test_a_microphone_waits_for_room(small_disk: Path, caplog: pytest.LogCapture
     assert len(waited) > 1
     (said,) = [message for message in caplog.messages if "disk is full" in message]
     assert "it goes on by itself" in said
+
+
+def test_labelled_clips_wait_for_room_as_they_take_part(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mounted(tmp_path / "disk", f"size={SIZE},nr_inodes=2") as disk:
+        waited = []
+
+        def sleep(seconds: float) -> None:
+            waited.append(seconds)
+            mount = ["mount", "-o", "remount,nr_inodes=100", str(disk)]
+            subprocess.run(mount, check=True)
+
+        (disk / "state").mkdir()
+        with ExitStack() as stack:
+            state = DeviceFolder(disk / "state")
+            when_there_is_room(lambda: stack.enter_context(state.taken()), sleep)
+            with pytest.raises(RunError, match="Another edge-client"), state.taken():
+                pass
+        assert len(waited) == 1
+    (said,) = caplog.messages
+    assert said.startswith("The disk is full while writing")
+    assert said.endswith("Free some space: it goes on by itself.")
 
 
 def test_a_recording_does_not_wait(small_disk: Path) -> None:
