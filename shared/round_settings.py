@@ -46,10 +46,10 @@ class RoundSettings(Settings):
     """Momentum of fedavgm."""
     server_schedule: Literal["constant", "cosine"] = "constant"
     """Course of the length of the server's steps over the rounds."""
-    bound_norm: NotNegative = 1.5
+    bound_norm: NotNegative = 1.0
     """Shorten an update to so many times the median norm of the last rounds' updates (the first
     round's is its own); 0: never."""
-    bound_weight: NotNegative = 1.5
+    bound_weight: NotNegative = 1.0
     """Count a client's examples up to so many times the median of the round's; 0: all of them."""
     averaging: Share = 0.0
     """Decay of a running average of the rounds' global models, which is then the model that is

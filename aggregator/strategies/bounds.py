@@ -27,6 +27,10 @@ _MEMORY: Final = ("bounds.norms", "bounds.controls")
 _FEWEST: Final = 3
 """Updates of a round in which more than half is remarkable: of two, one always has it."""
 
+_REMARKABLE: Final = 2.0
+"""How many times its bound an update must go beyond to be worth a word: in each round honest ones
+go a little beyond theirs."""
+
 _NAMED: Final = 3
 """Clients that a remark names."""
 
@@ -167,10 +171,12 @@ class _Round:
             self._largest, self._first = part, update.client
         bounded = update
         if examples < update.examples:
-            self._lightened.append(f"{update.client}: {update.examples} as {examples}")
             bounded = replace(bounded, examples=int(examples))
-        if norms[0] > limits[0]:
+        if update.examples > _REMARKABLE * most:
+            self._lightened.append(f"{update.client}: {update.examples} as {examples}")
+        if norms[0] > _REMARKABLE * limits[0]:
             self._shortened.append(f"{update.client}: {norms[0]:.4g} to {limits[0]:.4g}")
+        if norms[0] > limits[0]:
             bounded = replace(bounded, delta=_Scaled.to(bounded.delta, limits[0] / norms[0]))
         if bounded.control is not None and norms[1] > limits[1]:
             control = _Scaled.to(bounded.control, limits[1] / norms[1])
@@ -181,11 +187,11 @@ class _Round:
         """Say what was remarkable."""
         found = []
         if self._shortened:
-            what = f"longer than {norm:g} times the median norm of the last rounds"
-            found.append(f"Shortened, as {what}: {_named(self._shortened)}.")
+            most = f"{norm:g} x the median norm of the last rounds"
+            found.append(f"Shortened to {most}: {_named(self._shortened)}.")
         if self._lightened:
-            what = f"more than {weight:g} times the round's median"
-            found.append(f"Examples counted in part, as {what}: {_named(self._lightened)}.")
+            most = f"{weight:g} x the round's median"
+            found.append(f"Examples counted up to {most}: {_named(self._lightened)}.")
         if self._updates >= _FEWEST and self._largest > self._total / 2:
             share = self._largest / self._total
             found.append(f"The update of {self._first} has {share:.0%} of the round.")

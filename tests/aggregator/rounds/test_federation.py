@@ -117,7 +117,7 @@ def test_one_device_does_not_become_the_model_and_the_record_says_that_it_tried(
     assert record
     assert record.state == "done"
     assert f"{CLIENTS[-1]}: 990 to" in record.note
-    assert f"{CLIENTS[-1]}: 10000 as 10" in record.note
+    assert f"{CLIENTS[-1]}: 10000 as 7" in record.note
 
 
 def test_the_norms_that_the_bounds_need_are_kept_with_the_model(tmp_path: Path) -> None:

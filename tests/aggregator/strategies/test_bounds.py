@@ -110,6 +110,8 @@ def test_remarks_name_who_was_bounded_and_who_has_more_than_half() -> None:
     made = strategy()
     step(made, HONEST)
     assert made.bounds.remarks == []
+    step(made, [*HONEST, (6.0, 8.0)], [20, 20, 20, 20, 60])  # a little beyond: nothing to say
+    assert made.bounds.remarks == []
     step(made, [(3.0, 4.0), (4.0, 3.0), ATTACK], [20, 20, 10_000])
     shortened, lightened, half = made.bounds.remarks
     assert "client-002: 990 to 7.5" in shortened

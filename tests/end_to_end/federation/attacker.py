@@ -22,11 +22,12 @@ from shared.codecs import make_codec
 from shared.errors import ProtocolError
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import Accepted, Announcement, Offer, Want
+from shared.protocol.messages import Accepted, Announcement, Offer, Presence, Want
 from shared.protocol.topics import Topics
 from shared.randomness import stream
 from shared.task import DEFAULT_TASK
 from shared.update_file import encode_update
+from shared.weights import Weights
 from tests.aggregator.broker.wire import publish, subscribe, text
 
 NAME: Final = "mallory"
@@ -37,11 +38,18 @@ _TOO_LARGE: Final = 1 << 63
 
 
 @cache
-def update_file(norm: float, model: str = "conv") -> bytes:
-    """Write an update of the right form, of this norm."""
+def delta_of(norm: float, model: str = "conv") -> Weights:
+    """Make an update's difference, of this norm."""
     architecture = architecture_of(model, DEFAULT_TASK)
     delta = stream(0, "attacker").standard_normal(architecture.parameters, np.float32)
     delta *= np.float32(norm / np.linalg.norm(delta))
+    return delta
+
+
+@cache
+def update_file(norm: float, model: str = "conv") -> bytes:
+    """Write an update of the right form, of this norm."""
+    architecture, delta = architecture_of(model, DEFAULT_TASK), delta_of(norm, model)
     encoded = encode_update(delta, architecture, make_codec("float32"), stream(0, "codec"))
     with tempfile.TemporaryDirectory() as folder:
         encoded.write(Path(folder, "update"))
@@ -74,7 +82,8 @@ class Attacker:
         self._settings = settings
         self._topics = Topics(federation)
         self._announced = b""
-        self._came = threading.Event()
+        self._came, self._replied = threading.Event(), threading.Event()
+        self._writing = threading.Lock()
         self._link = self._connection(self._topics.identifier(name))
         threading.Thread(target=self._listen, daemon=True).start()
         self._say(subscribe("#"), subscribe(self._topics.round))
@@ -125,11 +134,19 @@ class Attacker:
         chunk = Chunk(offer.update, 0, b"x").encode()
         self._say(publish(self._topics.chunks(self.name), chunk))
 
-    def become_the_model(self, norm: float = 990.0, examples: int = 10_000) -> None:
-        """Send an update that outweighs all others; it counts if this client is invited."""
+    def be_ready(self) -> None:
+        """Say that it would train, as an honest client does: then it is invited."""
+        presence = Presence(state="online", examples=10_000, task=DEFAULT_TASK.digest)
+        self._say(publish(self._topics.presence(self.name), presence.encode(), retain=True))
+
+    def become_the_model(
+        self, norm: float = 990.0, examples: int = 10_000, *, invited: bool = False
+    ) -> None:
+        """Send an update that outweighs all others; if it is invited, when it may, so it counts."""
         content = update_file(norm)
         offer, chunk = self._offer(content, examples=examples), self.announcement.chunk
         self._request(offer.encode())
+        assert not invited or self._replied.wait(30.0)
         topic = self._topics.chunks(self.name)
         for begin in range(0, len(content), chunk):
             piece = Chunk(offer.update, begin, content[begin : begin + chunk])
@@ -187,7 +204,8 @@ class Attacker:
             count -= 1000
 
     def _say(self, *packets: bytes) -> None:
-        with contextlib.suppress(OSError):  # it was cut off
+        # Two threads that write into one TLS connection at a time would garble it.
+        with self._writing, contextlib.suppress(OSError):  # it was cut off
             self._link.sendall(b"".join(packets))
 
     def _connection(self, identifier: str) -> socket.socket:
@@ -218,6 +236,8 @@ class Attacker:
         if number:
             self._say(encode(Kind.PUBACK, number.to_bytes(2)))
         self.heard.add(message.topic)
+        if message.topic == self._topics.replies(self.name):
+            self._replied.set()
         if message.topic == self._topics.round and message.payload:
             with contextlib.suppress(ProtocolError):
                 Announcement.decode(message.payload)

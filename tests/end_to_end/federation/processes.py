@@ -16,6 +16,8 @@ import soundfile
 
 from aggregator.ledger import History
 from aggregator.ledger.folder import FederationFolder
+from aggregator.strategies import Update
+from aggregator.strategies.settings import strategy_of
 from edge_client.device.state import DeviceFolder
 from edge_client.federation.client_state import remembered
 from edge_client.simulation.data import prepare
@@ -135,6 +137,27 @@ def simulated(
     for number in range(1, rounds + 1):
         weights = simulation.run(number, weights).weights
     return weights
+
+
+def simulated_with(whole: Path, stranger: Update) -> Weights:
+    """Give the weights after one round in which a client has an update that nobody trained.
+
+    Parameters
+    ----------
+    whole
+        The manifest of all speakers.
+    stranger
+        That update, of a client whose name comes last.
+    """
+    settings = _settings(whole, DEFAULT_TASK)
+    clients = prepare(load_utterances(settings), settings).clients[:DEVICES]
+    architecture = architecture_of(settings.model, DEFAULT_TASK)
+    simulation = Simulation(settings, [TfliteEngine(architecture, threads=1)], clients)
+    weights = initial_weights(architecture, stream(settings.seed, "initial weights"))
+    honest = simulation._updates(1, weights, list(range(DEVICES)), [])
+    examples = [*map(len, clients), stranger.examples]
+    strategy = strategy_of(settings, DEVICES + 1)
+    return strategy.aggregate(weights, [*honest, stranger], examples=examples)
 
 
 def _command(name: str, still: str) -> list[str | Path]:

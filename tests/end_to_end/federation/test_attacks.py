@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.strategies import Update
 from edge_client.simulation.federation import client_name
-from tests.end_to_end.federation.attacker import NAME, Attacker
+from shared.weights import norm
+from tests.end_to_end.federation.attacker import NAME, Attacker, delta_of
 from tests.end_to_end.federation.place import PLACES, Place
 from tests.end_to_end.federation.processes import (
     DEVICES,
@@ -14,6 +16,7 @@ from tests.end_to_end.federation.processes import (
     Clips,
     Processes,
     simulated,
+    simulated_with,
 )
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -79,6 +82,32 @@ def test_honest_devices_finish_with_the_same_bits(
         them.reach(ROUNDS, simulated(clips.whole))
         assert aggregator.log.stat().st_size < LARGEST_LOG
         assert place.memory() < LARGEST_MEMORY
+
+
+def test_one_that_is_invited_does_not_become_the_model(
+    place: Place, tmp_path: Path, clips: Clips
+) -> None:
+    with Processes(tmp_path, clips, "conv", "--rounds", "1", "--quorum", "3") as them:
+        them.access = place.words
+        aggregator = them.serve(place.port)
+        them.wait(lambda: aggregator.said("Connected to the broker"), "it is there")
+        mallory = Attacker(place.settings_of(NAME))
+        them.callback(mallory.close)
+        mallory.be_ready()
+        for number in range(DEVICES):
+            them.run(number, place.port)
+        them.wait(lambda: them.round(1), "round 1 is open")
+        mallory.become_the_model(norm=990, examples=10_000, invited=True)
+        them.wait(lambda: them.reached(1, "done"), "round 1 is done")
+        assert them.clients(1) == [*map(client_name, range(DEVICES)), NAME]
+        expected = simulated_with(clips.whole, Update(NAME, 10_000, delta_of(990)))
+        assert them.weights().tobytes() == expected.tobytes()
+        honest = simulated(clips.whole, rounds=1)
+        first = simulated(clips.whole, rounds=0)
+        assert norm(expected - first) < 2 * norm(honest - first)
+        assert aggregator.said("Shortened to 1 x the median norm of the last rounds")
+        assert aggregator.said(f"{NAME}: 990 to")
+        assert aggregator.said(f"{NAME}: 10000 as")
 
 
 def test_with_rules_nobody_speaks_for_another_or_hears_what_is_not_for_all(
