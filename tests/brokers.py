@@ -5,6 +5,7 @@ A test that asks for the fixture ``mosquitto`` is left out, and says so, where M
 
 import os
 import random
+import resource
 import shutil
 import socket
 import subprocess
@@ -122,6 +123,11 @@ class Mosquitto:
         if self._process:
             self._process.terminate()
             self._process.wait(BOUND)
+
+    def may_open(self, files: int) -> None:
+        """Let it have so many files open from now on."""
+        assert self._process
+        resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (files, files))
 
     def peak_memory(self) -> int:
         """Bytes of memory it has held at most."""

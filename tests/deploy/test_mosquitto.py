@@ -1,9 +1,11 @@
 """A real Mosquitto with the configuration and the credentials of ``deploy/mosquitto``."""
 
+import resource
+import socket
 import ssl
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from shared.errors import BrokerError
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.troubles import unreachable
 from shared.protocol.topics import Topics
-from tests.brokers import Mosquitto, leave_out_without_mosquitto, wait_until
+from tests.brokers import BOUND, Mosquitto, leave_out_without_mosquitto, wait_until
 from tests.deployed import Deployed, make_credentials, user_of
 from tests.peers import Peers
 
@@ -205,6 +207,37 @@ def test_a_message_over_the_limit_ends_only_its_senders_connection(
     desk.connection.publish(TOPICS.chunks("desk"), bytes(3 << 20))
     desk.wait_for_change("was lost")
     assert [connected for connected, _ in kitchen.changes] == [True]
+
+
+@lets_go_of_its_socket
+def test_who_fills_the_broker_with_connections_ends_nobodys(
+    deployed: Deployed, peers: Peers
+) -> None:
+    server = peers.connect(
+        deployed.settings_of("aggregator"), "aggregator", TOPICS.requests("kitchen")
+    ).ready()
+    kitchen = peers.connect(deployed.settings_of("kitchen"), "kitchen").ready()
+    # What a service may have open, in which the broker's own files must have room, too.
+    deployed.may_open(1024)
+    ours, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (ours, most))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(ours, min(most, 2048)), most))
+        for _ in range(1100):
+            stranger = stack.enter_context(socket.create_connection(("127.0.0.1", deployed.port)))
+        # It is shut: who is in has the places, and there are files left for the broker itself.
+        stranger.settimeout(BOUND)
+        with suppress(ConnectionResetError):
+            assert stranger.recv(1) == b""
+        assert "max_connections" in deployed.log.read_text()
+        late = peers.connect(deployed.settings_of("desk"), "desk")
+        late.wait_for_change("")
+        assert not late.connection.connected
+        assert kitchen.connection.publish(TOPICS.requests("kitchen"), b"heard")
+        server.wait_for(1)
+    wait_until(lambda: late.connection.connected, "it comes in when they have gone")
+    for peer in (server, kitchen):
+        assert [connected for connected, _ in peer.changes] == [True]
 
 
 def test_credentials_are_for_their_owner_alone(credentials: Path) -> None:

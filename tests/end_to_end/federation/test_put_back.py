@@ -11,10 +11,11 @@ from tests.end_to_end.federation.processes import DEVICES, Clips, Processes, sim
 pytestmark = pytest.mark.usefixtures("environment")
 
 
-def test_a_round_that_the_aggregator_knows_no_more_is_done_again(
-    tmp_path: Path, clips: Clips, mosquitto: Mosquitto
+@pytest.mark.parametrize("lost", [1, 3])
+def test_rounds_that_the_aggregator_knows_no_more_are_done_again(
+    lost: int, tmp_path: Path, clips: Clips, mosquitto: Mosquitto
 ) -> None:
-    copy = tmp_path / "copy"
+    copy, last = tmp_path / "copy", 1 + lost
     with Processes(tmp_path, clips) as them:
         them.more = ("--rounds", "1", "--stay")
         aggregator = them.serve(mosquitto.port)
@@ -22,21 +23,21 @@ def test_a_round_that_the_aggregator_knows_no_more_is_done_again(
         them.wait(lambda: them.reached(1, "done"), "round 1 is done")
         aggregator.kill()
         shutil.copytree(them.state.path, copy)
-        them.more = ()
+        them.more = ("--rounds", str(last))
         aggregator = them.serve(mosquitto.port)
-        them.wait(lambda: them.reached(2, "done"), "round 2 is done")
+        them.wait(lambda: them.reached(last, "done"), "the last round is done")
         them.wait(
-            lambda: all(each.said("Round 2: the update was accepted") for each in devices),
+            lambda: all(each.said(f"Round {last}: the update was accepted") for each in devices),
             "the devices know it",
         )
         aggregator.kill()
         shutil.rmtree(them.state.path)
         shutil.copytree(copy, them.state.path)
         aggregator = them.serve(mosquitto.port)
-        them.wait(lambda: them.reached(2, "done"), "round 2 is done again")
+        them.wait(lambda: them.reached(last, "done"), "all is done again")
         for said in (aggregator, *devices):
             assert said.said("the aggregator was put back to an earlier state")
         refusals = them.read(lambda history: history.refusals())
         assert {refusal.reason for refusal in refusals} == {"forgotten"}
-        assert them.weights().tobytes() == simulated(clips.whole).tobytes()
-        assert all(them.remembered(number)["round"] == 2 for number in range(DEVICES))
+        assert them.weights().tobytes() == simulated(clips.whole, rounds=last).tobytes()
+        assert all(them.remembered(number)["round"] == last for number in range(DEVICES))
