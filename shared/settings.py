@@ -12,6 +12,7 @@ the option's name in capitals), the TOML file, the preset, the default.
 import functools
 import inspect
 import json
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -155,6 +156,20 @@ class Settings(BaseModel):
     def variable(cls, name: str) -> str:
         """Name the environment variable of a setting, by the name that its option has."""
         return variable_of(name, cls.environment)
+
+    def to_options(self) -> str:
+        """Write options for what is not at its default; tables are left out."""
+        words = []
+        for name, field in type(self).model_fields.items():
+            value, flag = getattr(self, name), name.replace("_", "-")
+            if value == field.default or isinstance(value, Settings):
+                continue
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            else:
+                text = ",".join(value) if isinstance(value, tuple) else str(value)
+                words.append(f"--{flag} {shlex.quote(text)}")
+        return " ".join(words)
 
     def to_toml(self) -> str:
         """Write the settings as TOML; those that are ``None`` are left out.
@@ -354,7 +369,7 @@ def _bare(annotation: Any) -> Any:
 def _sentence(error: ValidationError, settings: type[Settings]) -> str:
     """Say in one sentence what is wrong with the first wrong setting."""
     first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
     if not first["loc"]:
         return f"These settings do not fit: {message}."
     outermost = str(first["loc"][0])

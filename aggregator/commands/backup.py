@@ -48,12 +48,18 @@ def restore(
     """
     from aggregator.ledger.backup import restore as put_back
     from aggregator.ledger.folder import FederationFolder
+    from aggregator.settings import AggregatorSettings
     from shared.command import progress_console
 
     folder = FederationFolder(StateSettings.find(given, config))
     found = put_back(file, folder)
+    known = {name: found.settings.get(name) for name in AggregatorSettings.model_fields}
+    given = {name: value for name, value in known.items() if value is not None}
+    served = AggregatorSettings.parse({**given, "state": folder.path})
     progress_console().print(
         f"The federation {found.federation} is in {folder.path}, after round {found.round}. "
-        "Start it with `aggregator serve`, with the settings it had.",
+        "Start it with its settings, and those of its broker:\n"
+        f"aggregator serve {served.to_options()}",
         soft_wrap=True,
+        markup=False,
     )

@@ -14,7 +14,7 @@ import tempfile
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import IO, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -68,11 +68,14 @@ class Backup:
         The round that its current model is the result of; 0 for the initial one.
     models
         Files of models in it.
+    settings
+        What it was last served with, as the ledger has it; ``state`` is another folder's.
     """
 
     federation: str
     round: int
     models: int
+    settings: dict[str, Any]
 
 
 def back_up(folder: FederationFolder, out: Path) -> Backup:
@@ -148,7 +151,7 @@ def _model(digest: str) -> str:
 def _described(history: History, contents: _Contents) -> Backup:
     number = history.find(None).round
     models = sum(name == _model(digest) for name, digest in contents.files.items())
-    return Backup(history.settings["federation"], number, models)
+    return Backup(history.settings["federation"], number, models, history.settings)
 
 
 def _add_trust(tar: tarfile.TarFile, folder: FederationFolder, scratch: Path) -> dict[str, str]:

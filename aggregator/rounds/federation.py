@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -96,6 +97,8 @@ class Federation:
             first = None if versions else self._first_weights()
             # Before anything is entered or tidied: what is there may be worth more than a ledger.
             self.files.check_ledger(versions, first)
+            if first is None:
+                self.settings = settings = self._as_begun(settings)
             self.ledger.begin(settings)
             self.current = versions[0] if first is None else self._begin(first)
             self.files.calibration = load_calibration(self.files.path(self.current.digest))
@@ -216,6 +219,17 @@ class Federation:
             self.files.calibration = load_calibration(path).inherited()
             return weights
         return initial_weights(self.architecture, stream(self.settings.seed, "initial weights"))
+
+    def _as_begun(self, settings: AggregatorSettings) -> AggregatorSettings:
+        """Name the weights to start from as the federation was begun with, if they are the same."""
+        begun = self.ledger.settings.get("initial")
+        if begun is None or settings.initial is None or str(settings.initial) == begun:
+            return settings
+        with tempfile.TemporaryDirectory() as folder:
+            digest = ModelFiles(Path(folder), self.architecture).add_weights(self._first_weights())
+        if digest != self.ledger.version(1).digest:
+            return settings
+        return settings.model_copy(update={"initial": Path(begun)})
 
     def _begin(self, first: Weights) -> Version:
         """Write and enter the model that the first round starts from."""

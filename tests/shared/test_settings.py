@@ -1,5 +1,6 @@
 """Settings: one description for the command line, TOML files and the environment."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -91,23 +92,32 @@ class Dinner(Kitchen):
     """Where bread is bought."""
 
 
-@given(
-    st.builds(
-        Kitchen,
-        name=text,
-        salt=finite.map(abs),
-        guests=st.none() | st.integers(1, 2**62),
-        book=st.none() | text.map(Path),
-        heat=st.just("low"),
-        lid=st.booleans(),
-    )
+kitchens = st.builds(
+    Kitchen,
+    name=text,
+    salt=finite.map(abs),
+    guests=st.none() | st.integers(1, 2**62),
+    book=st.none() | text.map(Path),
+    heat=st.just("low"),
+    lid=st.booleans(),
 )
+
+
+@given(kitchens)
 def test_toml_gives_the_same_settings_back(
     tmp_path_factory: pytest.TempPathFactory, settings: Kitchen
 ) -> None:
     path = tmp_path_factory.mktemp("toml") / "settings.toml"
     path.write_text(settings.to_toml(), newline="")
     assert Kitchen.parse(read_toml(path)) == settings
+
+
+@given(kitchens)
+def test_a_command_line_gives_the_same_settings_back(settings: Kitchen) -> None:
+    code, seen, printed = cook(shlex.split(settings.to_options()))
+    assert code == 0, printed
+    given = {name: seen[name] for name in Kitchen.model_fields if seen[name] is not None}
+    assert Kitchen.parse(given) == settings
 
 
 @given(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from datetime import datetime
@@ -14,6 +15,7 @@ from typer.testing import CliRunner, Result
 from aggregator.cli import app
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
+from aggregator.settings import AggregatorSettings
 from aggregator.strategies.averaging import averaged
 from shared.errors import FederationError
 from shared.task import Task
@@ -265,9 +267,15 @@ def test_a_backup_is_made_while_it_runs_and_put_back(
 ) -> None:
     file, folder = tmp_path / "kitchen.tar", tmp_path / "second"
     assert "after round 2" in run("backup", str(file)).stderr
-    assert (
-        f"is in {folder}, after round 2" in run("restore", str(file), "--state", str(folder)).stderr
-    )
+    said = run("restore", str(file), "--state", str(folder)).stderr
+    assert f"is in {folder}, after round 2" in said
+    # What it prints is enough to serve it again.
+    command, *words = shlex.split(said.splitlines()[-1])
+    assert (command, words.pop(0)) == ("aggregator", "serve")
+    flags = (word.removeprefix("--").replace("-", "_") for word in words[::2])
+    again = AggregatorSettings.parse(dict(zip(flags, words[1::2], strict=True)))
+    assert again.first_change(federation.ledger.settings) is None
+    assert (again.folder, again.strategy) == (folder, "fedadam")
     found = answer("status", "--state", str(folder))
     assert found["model"]["digest"] == federation.current.digest
     assert found["run"] != federation.ledger.run

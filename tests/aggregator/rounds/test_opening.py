@@ -1,18 +1,22 @@
 """Opening a federation: settings, processes and files that do not fit are refused."""
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aggregator.ledger.rollback import roll_back
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from aggregator.settings import AggregatorSettings
-from shared.errors import FederationError, SettingsError
+from shared.errors import FederationError, SettingsError, WeightsError
+from shared.weights import save_weights
 from tests.aggregator.driver import come, play, settings
+from tests.edge_client.tiny import TINY
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -49,6 +53,27 @@ def test_other_settings_that_change_the_result_are_refused(
     with pytest.raises(FederationError, match=f"begun with {next(iter(values))} ="):
         Federation(settings(tmp_path, **values))
     Federation(settings(tmp_path)).close()
+
+
+def test_the_same_weights_to_start_from_may_be_named_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("first", 1.0), ("other", 2.0)):
+        weights = np.full(TINY.parameters, value, np.float32)
+        save_weights(tmp_path / f"{name}.safetensors", weights, TINY)
+    state, given = tmp_path / "state", tmp_path / "first.safetensors"
+    Federation(settings(state, initial=given)).close()
+    shutil.copy(given, tmp_path / "copy.safetensors")
+    for spelling in ("first.safetensors", "./state/../first.safetensors", "copy.safetensors"):
+        Federation(settings(state, initial=Path(spelling))).close()
+    with pytest.raises(FederationError, match="begun with initial = "):
+        Federation(settings(state, initial=Path("other.safetensors")))
+    with pytest.raises(WeightsError, match="There is no file"):
+        Federation(settings(state, initial=Path("gone.safetensors")))
+    # As it was begun, it need not be there any more.
+    given.unlink()
+    Federation(settings(state, initial=given)).close()
 
 
 BEFORE = (
