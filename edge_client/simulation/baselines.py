@@ -134,8 +134,11 @@ def execute_baselines(
             with folder.locked():
                 folder.check_own(fold.settings)
                 result = folder.read_result()
-                if result is None:
-                    result = recognise(corpora.get(fold.settings), fold.settings)
+                utterances = corpora.get(fold.settings)
+                if result is not None:
+                    folder.check_clips(result.get("clips", ""), utterances.digest)
+                else:
+                    result = recognise(utterances, fold.settings) | {"clips": utterances.digest}
                     folder.write_result(result)
                     title = f"{fold.settings.classifier}  fold {fold.settings.fold}"
                     console.print(f"{title}  UAR {result['uar']:.3f}", markup=False)

@@ -37,7 +37,6 @@ from shared.calibration import UNMEASURED, Calibration
 from shared.errors import (
     ChorusError,
     MissingPartError,
-    RunError,
     SettingsError,
     StorageError,
     WeightsError,
@@ -114,6 +113,7 @@ class Run:
             If it cannot go on; what was reached is written, if it can be.
         """
         if finished := self.folder.read_result():
+            self.folder.check_clips(finished.get("clips", ""), self.utterances.digest)
             return finished
         data = prepare(self.utterances, self.settings)
         rounds = self._rounds(data)
@@ -141,11 +141,7 @@ class Run:
         """Load the checkpoint; if there is none, begin before the first round."""
         if self.folder.checkpoint.exists():
             reached = Checkpoint.load(self.folder.checkpoint, self.engines[0].architecture)
-            if reached.clips not in ("", self.utterances.digest):
-                raise RunError(
-                    f"{self.folder.path} belongs to another run: its clips differ.",
-                    "Give the clips it was begun with, or another --out.",
-                )
+            self.folder.check_clips(reached.clips, self.utterances.digest)
             return reached
         weights = _initial_weights(self.settings, self.engines[0].architecture)
         task, clips = self.settings.task.digest, self.utterances.digest
@@ -277,6 +273,7 @@ class Run:
                 "test": len(data.test),
                 "skipped": [f"{s.clip.identifier}: {s.reason}" for s in self.utterances.skipped],
             },
+            "clips": self.utterances.digest,
             "settings": self.settings.model_dump(mode="json"),
             "versions": _versions(),
         }

@@ -137,6 +137,22 @@ class RunFolder:
                 "Give the same settings (its config.toml has them), or another --out.",
             )
 
+    def check_clips(self, known: str, clips: str) -> None:
+        """Raise :class:`RunError` if the folder's run knows other clips.
+
+        Parameters
+        ----------
+        known
+            The digest in what the run has written; empty in that of versions that wrote none.
+        clips
+            That of the clips which are there now.
+        """
+        if known not in ("", clips):
+            raise RunError(
+                f"{self.path} belongs to another run: its clips differ.",
+                "Give the clips it was begun with, or another --out.",
+            )
+
     def claim(self, settings: Settings, *, resume: bool, overwrite: bool) -> None:
         """Take the folder for a run with these settings; remove an old one if so asked.
 

@@ -124,11 +124,12 @@ def execute(
                 # Another process may have taken the folder since.
                 folder.check_own(planned.settings)
                 result = folder.read_result()
+                utterances = select(corpora.get(planned.settings), planned.settings)
                 if result is None:
-                    utterances = select(corpora.get(planned.settings), planned.settings)
                     running = engines.get(planned.settings)
                     result = Run(planned.settings, folder, utterances, running).execute(progress)
                 else:
+                    folder.check_clips(result.get("clips", ""), utterances.digest)
                     folder.drop_state()
                     progress.skip_run()
             results.append(result)

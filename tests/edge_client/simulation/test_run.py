@@ -237,6 +237,13 @@ def test_with_other_clips_it_does_not_go_on(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="belongs to another run: its clips differ"):
             run.execute(Watcher())
     assert outcome(tmp_path) == before
+    execute(tmp_path)
+    before = outcome(tmp_path)
+    for other in (fewer, renamed, again):
+        run = Run(settings, RunFolder(tmp_path), other, [NumpyEngine()], clock(10))
+        with pytest.raises(RunError, match="belongs to another run: its clips differ"):
+            run.execute(Watcher())
+    assert outcome(tmp_path) == before
 
 
 def test_weights_that_overflow_end_it(tmp_path: Path) -> None:
