@@ -26,6 +26,7 @@ FILES = {
     "history.png",
     "model.safetensors",
     "partition.png",
+    "reliability.png",
     "result.json",
     "rounds.csv",
 }
@@ -120,7 +121,7 @@ def check_folder(folder: Path, result: dict[str, Any]) -> None:
     with (folder / "rounds.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert [int(row["round"]) for row in rows] == list(range(1, ROUNDS + 1))
-    for name in ("confusion", "history", "partition"):
+    for name in ("confusion", "history", "partition", "reliability"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
