@@ -36,7 +36,7 @@ def invite(
 
     Example: aggregator invite kitchen
     """
-    from aggregator.enrolment.links import link_for
+    from aggregator.enrolment.links import is_told, link_for
     from aggregator.ledger.folder import FederationFolder
     from shared.command import progress_console
     from shared.mqtt.addresses import is_loopback
@@ -44,9 +44,13 @@ def invite(
 
     folder = FederationFolder(StateSettings.find(given, config))
     made = link_for(folder, name, hours=hours, again=again, address=address)
+    told = is_told(folder, name)  # whoever has the link may use it at once
     typer.echo(str(made))
     if sys.stdout.isatty():
         show_qr_code(str(made))
+    if not told:
+        late = "The broker was not told of it yet: the link is good once `aggregator serve` runs."
+        progress_console().print(late, soft_wrap=True, markup=False)
     if is_loopback(made.host):
         here = (
             "This link is for this machine alone: serve with --listen 0.0.0.0, or give --address."

@@ -1,7 +1,9 @@
 """The commands' side of invitations: beside a running ``aggregator serve``, or without one."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from aggregator.enrolment.invitations import invite, revoke
 from aggregator.enrolment.members import Members
@@ -12,6 +14,11 @@ from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.topics import Topics
 from shared.trust.keys import SecretKey
 from shared.trust.link import Link
+
+_PATIENCE: Final = 5.0
+"""Seconds that the broker's plugin is given to be told of an account; a second is usual."""
+
+_PAUSE: Final = 0.1
 
 
 def link_for(
@@ -66,6 +73,29 @@ def link_for(
             tls=broker.tls,
             fingerprint=bytes.fromhex(fingerprint) if fingerprint else None,
         )
+
+
+def is_told(
+    folder: FederationFolder, name: str, *, sleep: Callable[[float], object] = time.sleep
+) -> bool:
+    """Wait, bounded, until the broker lets an invited device in; say whether it does.
+
+    Parameters
+    ----------
+    folder, name
+        Of the federation, and of the device.
+    sleep
+        Waits so many seconds.
+    """
+    with members_in(folder) as members:
+        facts = members.facts()
+        guest = Topics(facts["federation"]).guest(name)
+        for _ in range(int(_PATIENCE / _PAUSE)):
+            told = {user: digest == known for user, _, _, digest, known in members.accounts()}
+            if facts["accounts"] == "embedded" or told.get(guest, False):
+                return True
+            sleep(_PAUSE)
+    return False
 
 
 def shut_out(folder: FederationFolder, name: str) -> None:
