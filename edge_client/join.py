@@ -56,7 +56,8 @@ def join_and_start(
     device = DeviceFolder(folder)
     device.make()
     with _alone(device):
-        place = ask_to_join(told, device.memberships / told.federation)
+        # The settings name what is there, and may be used from any folder.
+        place = ask_to_join(told, device.memberships.resolve() / told.federation)
         given = {"federation": told.federation, "client": told.name}
         given |= {"web": web} if web else {}
         known = broker_of(told, place)

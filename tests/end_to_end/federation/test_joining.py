@@ -82,6 +82,18 @@ def test_two_commands_are_all_and_the_second_may_be_given_again(it: ByInvitation
     )
 
 
+def test_its_settings_may_be_used_from_any_folder(
+    it: ByInvitation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it.start()
+    link = it.invite("kitchen")
+    monkeypatch.chdir(it.folder)
+    joined = it.command("edge-client", "join", link, "--state", "kitchen")
+    assert joined.returncode == 0, joined.stderr
+    settings = tomllib.loads((it.folder / "kitchen" / "edge-client.toml").read_text())
+    assert Path(settings["broker"]["password_file"]).is_absolute()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root installs a service")
 def test_on_a_device_that_is_installed_the_service_is_started(
     it: ByInvitation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
