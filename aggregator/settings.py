@@ -145,6 +145,18 @@ class ValidationSettings(Settings):
     (device), or not at all."""
 
 
+PACKAGED: Final = Path("starter")
+"""Names the model that comes with the package, as what a federation begins with."""
+
+FRESH: Final = Path("fresh")
+"""Names random weights, as what a federation begins with."""
+
+
+def is_name_of(initial: Path, named: Path) -> bool:
+    """Say whether the weights to start from are named so, and are no file of this name."""
+    return initial == named and not initial.exists()
+
+
 _FIXED: Final = (
     "federation",
     *TaskSettings.model_fields,
@@ -182,8 +194,8 @@ class AggregatorSettings(
     """How many models' files are kept, the newest, to export and to roll back to. Of the others
     the ledger keeps digest and ancestry."""
     initial: Path | None = None
-    """Weights to start from (safetensors), instead of fresh ones; `starter` is the model that comes
-    with the package, for `--front-end whisper --model head`."""
+    """Weights to start from (safetensors); `starter` is the model that comes with the package, for
+    `--front-end whisper --model head`, and `fresh` means random weights."""
     seed: Seed = 0
     """Seed of everything random: fresh weights, who is invited, the clients' shuffling."""
 

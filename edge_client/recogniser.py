@@ -90,7 +90,7 @@ class Recogniser:
             )
         self._model = Model.load(Path(model))
         self._unsure_below = unsure_below
-        self.calibration = self._model.calibration
+        self.calibration = self._model.notes.calibration
         self.task = self._model.architecture.task
         self._front_end = front_end_of(self.task.front_end)
         self._statistics: RunningStatistics | None = None

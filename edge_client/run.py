@@ -10,9 +10,10 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar
 
 from edge_client.device.device import Device, DeviceEvent
+from edge_client.device.first_minute import FirstMinute
 from edge_client.device.listening import Listener
 from edge_client.device.personalising import Learning
 from edge_client.device.settings import DeviceSettings
@@ -31,6 +32,9 @@ from shared.mqtt.addresses import split_address
 if TYPE_CHECKING:
     from edge_client.device.stored_utterance import StoredUtterance
     from edge_client.federation.taking_part import Companion
+
+    Line = tuple[StoredUtterance, dict[str, Any] | None]
+    """An utterance, and how far the device had got to know its person by it."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,12 +62,12 @@ def run_device(settings: RunSettings) -> None:
     ChorusError
         Whatever keeps it from listening. Everything kept before stays.
     """
-    settings = settings.begun()
     if settings.wav is not None and not settings.wav.exists():
         raise AudioError(f"There is no recording {settings.wav}.", "Check the name.")
     if clips := _labelled_clips(settings):
         _take_part_with_clips(settings, clips)
         return
+    settings = settings.begun()
     shown = not settings.headless and sys.stdin.isatty() and sys.stdout.isatty()
     if not (shown and sys.stderr.isatty()):
         log_to_stderr()  # else the view says it
@@ -73,6 +77,7 @@ def run_device(settings: RunSettings) -> None:
         device = stack.enter_context(opened(settings))
         if device.recognising.digest is None:
             device.say("model", _without_model(settings))
+        stack.enter_context(closing(FirstMinute(device)))
         stack.enter_context(closing(Learning(device)))
         if not settings.offline:
             stack.enter_context(_take_part(device, settings))
@@ -115,9 +120,7 @@ def when_there_is_room(
 
 def _without_model(settings: RunSettings) -> str:
     remedy = (
-        "Begin with --starter, or give one with --weights FILE."
-        if settings.offline
-        else "It comes from the federation."
+        "Give one with --weights FILE." if settings.offline else "It comes from the federation."
     )
     return f"There is no model yet: what is heard is kept, to be labelled. {remedy}"
 
@@ -160,10 +163,11 @@ def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
     when_there_is_room(state.make)
     if settings.state is None:
         state = DeviceFolder(state.clips / federation.name)
+    chosen = "front_end" in settings.model_fields_set
     with ExitStack() as stack:
         when_there_is_room(lambda: stack.enter_context(state.taken()))
         part = state.federations / federation.federation
-        take_part_with_clips(federation, clips, part, membership=membership)
+        take_part_with_clips(federation, clips, part, follows=not chosen, membership=membership)
 
 
 def _take_part(device: Device, settings: RunSettings) -> "Companion":
@@ -206,11 +210,11 @@ def _show(device: Device, settings: RunSettings, stack: ExitStack) -> None:
 
 def _print_all(device: Device, settings: RunSettings, stack: ExitStack) -> None:
     """Print what is heard, one line each, until the recording ends; with a page, for ever."""
-    lines: queue.SimpleQueue[StoredUtterance] = queue.SimpleQueue()
+    lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
 
     def note(event: DeviceEvent) -> None:
         if event.kind == "heard" and event.recognition:
-            lines.put(event.recognition)
+            lines.put((event.recognition, device.status()["first_minute"]))
 
     stack.callback(device.subscribe(note))
     listener = _listen(device, settings, stack)
@@ -236,16 +240,17 @@ def open_source(
     return Microphone(settings.device, rate=settings.rate, channel=channel, on_event=on_event)
 
 
-def _print(lines: "queue.SimpleQueue[StoredUtterance]", *, as_json: bool, wait: float) -> None:
+def _print(lines: "queue.SimpleQueue[Line]", *, as_json: bool, wait: float) -> None:
     """Print what was heard meanwhile, one line each."""
     from edge_client.faces.terminal import line
 
     while True:
         try:
-            heard = lines.get(timeout=wait) if wait else lines.get_nowait()
+            heard, first_minute = lines.get(timeout=wait) if wait else lines.get_nowait()
         except queue.Empty:
             return
-        sys.stdout.write((json.dumps(heard.to_dict()) if as_json else line(heard)) + "\n")
+        facts = {**heard.to_dict(), "first_minute": first_minute}
+        sys.stdout.write((json.dumps(facts) if as_json else line(heard)) + "\n")
         sys.stdout.flush()
 
 

@@ -6,14 +6,12 @@ from typing import ClassVar, Final, Self
 from pydantic import model_validator
 
 from edge_client.device.settings import DeviceSettings
-from edge_client.device.state import DeviceFolder
 from edge_client.federation.settings import FederationSettings
 from edge_client.hearing.settings import HearingSettings
 from shared.front_ends import WHISPER
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import BrokerSettings, HostName
-from shared.starter import STARTER, STARTER_PRIOR
-from shared.task import DEFAULT_TASK, PAPER34
+from shared.task import DEFAULT_TASK
 
 WEB_PORT: Final = 8765
 """Where the page is, if no port is given."""
@@ -40,11 +38,13 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
 
     panel: ClassVar[str] = "Running"
 
+    front_end: str = WHISPER.name
+    """What computes the features: whisper (a vector of a speech encoder), paper34 (Chau & Garces,
+    2021), mfcc40 (40 coefficients each 10 ms), an encoder's file (FILE.safetensors), that of an
+    installed package, or package.module:Name. Where it is not given, the model that is given says
+    it, or what the state folder was used with; so it is with the labels."""
     mic: bool = False
     """Listen to the microphone."""
-    starter: bool = False
-    """Recognise from the first utterance: begin with the model that comes with the package, which
-    ten German actors taught. It hears through the front end whisper, whatever --front-end says."""
     wav: Path | None = None
     """Hear a recording instead, as if it were spoken now."""
     clips: Path | None = None
@@ -84,18 +84,11 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
             raise ValueError(
                 f"the starter recognises {', '.join(DEFAULT_TASK.names)}: leave out --labels"
             )
-        if self.front_end not in (PAPER34.name, WHISPER.name):
+        if self.front_end != WHISPER.name:
             raise ValueError(f"the starter hears through {WHISPER.name}: leave out --front-end")
 
     def begun(self) -> Self:
-        """Give the settings with what the starter stands for; a model that is kept comes first."""
-        if not self.starter:
-            return self
-        kept = DeviceFolder(self.folder).model.exists()
-        return self.model_copy(
-            update={
-                "front_end": WHISPER.name,
-                "weights": None if kept else STARTER,
-                "prior": STARTER_PRIOR,
-            }
-        )
+        """Give the settings with what their person left open; see :mod:`.device.beginning`."""
+        from edge_client.device.beginning import begun
+
+        return begun(self)

@@ -16,8 +16,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from shared.architectures import Architecture, architecture_of
-from shared.calibration import UNMEASURED, Calibration
+from shared.environment import remark_once
 from shared.errors import SettingsError, WeightsError
+from shared.model_card import NOT_SPEECH, card_of
+from shared.model_notes import NO_NOTES, ModelNotes
+from shared.randomness import stream
 from shared.storage.tensor_file import TensorFile, tensors_digest, write_tensors
 from shared.task import DEFAULT_TASK, Task, options_for
 
@@ -123,6 +126,11 @@ def initial_weights(architecture: Architecture, rng: np.random.Generator) -> Wei
     return vector
 
 
+def fresh_weights(architecture: Architecture, seed: int) -> Weights:
+    """Draw the weights that a federation of this seed begins with, if it is given no others."""
+    return initial_weights(architecture, stream(seed, "initial weights"))
+
+
 def check_weights(
     vector: Weights, architecture: Architecture, what: str = "The weights to use"
 ) -> None:
@@ -143,17 +151,20 @@ def digest(vector: Weights, architecture: Architecture) -> str:
 
 
 def save_weights(
-    path: Path,
-    vector: Weights,
-    architecture: Architecture,
-    calibration: Calibration = UNMEASURED,
+    path: Path, vector: Weights, architecture: Architecture, notes: ModelNotes = NO_NOTES
 ) -> None:
     """Write weights to a safetensors file, whole or not at all.
 
-    It says their architecture, their task, and how sure their answers may be, if that was measured
-    (:func:`shared.calibration.load_calibration` reads that).
+    Parameters
+    ----------
+    path
+        The file.
+    vector, architecture
+        The weights, and what they belong to: the file says architecture and task.
+    notes
+        What it says besides (:func:`shared.model_notes.load_notes` reads that).
     """
-    metadata = model_metadata(architecture) | calibration.to_metadata()
+    metadata = model_metadata(architecture) | notes.to_metadata()
     write_tensors(path, split(vector, architecture), metadata)
 
 
@@ -219,7 +230,8 @@ def load_weights(
     """Read weights from a safetensors file, checked against their architecture's manifest.
 
     Names, shapes, dtypes and the file's length are checked before memory is set aside for the
-    values; then that every value is finite.
+    values; then that every value is finite. If the model was taught by what is no speech, that is
+    said, once a process.
 
     Parameters
     ----------
@@ -248,6 +260,9 @@ def load_weights(
     for spec in found.manifest:
         file.read_into(spec.name, vector[spec.where])
     check_finite(vector, str(path))
+    card = card_of(file.metadata)
+    if card and card.is_synthetic:
+        remark_once(NOT_SPEECH)
     return vector if architecture else (vector, found)
 
 
@@ -259,6 +274,17 @@ def check_finite(vector: Weights, what: str) -> None:
                 f"{what} holds values that are not finite.",
                 "They come from a training that diverged: take those of another one.",
             )
+
+
+def architecture_in(path: Path) -> Architecture:
+    """Read from a file of weights which architecture, of which task, they belong to.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, not safetensors, or does not say it.
+    """
+    return _architecture_named(TensorFile(path).metadata, path)
 
 
 def _architecture_named(metadata: Mapping[str, str], path: Path) -> Architecture:

@@ -1,8 +1,10 @@
 """Reading the ledger: what happened, and where a model comes from."""
 
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -16,6 +18,7 @@ from aggregator.ledger.records import (
 )
 from shared.errors import FederationError
 from shared.storage.files import is_locked
+from shared.storage.write_ahead import BUSY_SECONDS
 from shared.task import Task
 from shared.task_settings import TaskSettings
 
@@ -210,6 +213,23 @@ class History:
         with self._mutex, database_errors(self.path):
             rows = self._connection.execute(query, values).fetchall()
         return (kind(**_values(row)) for row in map(dict, rows))
+
+
+def begun_with(path: Path) -> dict[str, Any]:
+    """Read the settings that a ledger was begun with, of whatever version, also on a full disk.
+
+    Returns
+    -------
+    dict
+        As JSON has them; empty if there are none that can be read.
+    """
+    for how in ("mode=ro", "immutable=1"):  # the latter needs no room for a file beside it
+        with suppress(sqlite3.DatabaseError, ValueError, TypeError):
+            uri = f"{path.absolute().as_uri()}?{how}"
+            with closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)) as connection:
+                row = connection.execute("SELECT value FROM facts WHERE name = 'settings'")
+                return dict(json.loads(row.fetchone()[0]))
+    return {}
 
 
 def _values(row: Mapping[str, Any]) -> dict[str, Any]:

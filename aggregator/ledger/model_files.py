@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from aggregator.ledger import History, Model, Version
 from aggregator.ledger.folder import FederationFolder
 from shared.architectures import Architecture, architecture_of
-from shared.calibration import UNMEASURED
 from shared.errors import FederationError, WeightsError
+from shared.model_notes import NO_NOTES, ModelNotes
 from shared.storage.files import replacing, sha256_of, storage_errors
 from shared.storage.tensor_file import TensorFile, write_tensors
 from shared.weights import StoredVector, Vector, Weights, load_weights, save_weights
@@ -34,13 +34,13 @@ class ModelFiles:
         Where they lie; made with the first of them.
     architecture
         What the weights belong to.
+    notes
+        What files of weights say beside them.
 
     Attributes
     ----------
-    folder, architecture
+    folder, architecture, notes
         As given.
-    calibration
-        What files of weights say of how sure answers may be.
 
     Raises
     ------
@@ -50,10 +50,12 @@ class ModelFiles:
         From the methods that read, if a file is missing or damaged.
     """
 
-    def __init__(self, folder: Path, architecture: Architecture) -> None:
+    def __init__(
+        self, folder: Path, architecture: Architecture, notes: ModelNotes = NO_NOTES
+    ) -> None:
         self.folder = folder
         self.architecture = architecture
-        self.calibration = UNMEASURED
+        self.notes = notes
 
     def path(self, digest: str) -> Path:
         """Name the file with this digest."""
@@ -86,7 +88,7 @@ class ModelFiles:
         # What a strategy remembers may be the same in two federations.
         named = {version.digest for version in versions}
         if there and first is not None:
-            save_weights(self.folder / _NEW, first, self.architecture, self.calibration)
+            save_weights(self.folder / _NEW, first, self.architecture, self.notes)
             named = {sha256_of(self.folder / _NEW)}
         if there and not there & named:
             raise FederationError(
@@ -116,10 +118,10 @@ class ModelFiles:
     def add_weights(self, weights: Weights) -> str:
         """Write weights; give the file's digest.
 
-        Its metadata hold architecture, task and :attr:`calibration` alone, so equal weights have
-        equal digests.
+        Its metadata hold architecture, task and :attr:`notes` alone, so equal weights have equal
+        digests.
         """
-        save_weights(self.folder / _NEW, weights, self.architecture, self.calibration)
+        save_weights(self.folder / _NEW, weights, self.architecture, self.notes)
         return self._named()
 
     def add_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> str:

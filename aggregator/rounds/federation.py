@@ -17,15 +17,14 @@ from aggregator.ledger.rollback import kept_model
 from aggregator.rounds.aggregation import next_model, read_updates
 from aggregator.rounds.scoring import mean_training_loss, summed_confusion
 from aggregator.rounds.synchronous import Closed, Interrupted, Opened, Step, SynchronousRounds
-from aggregator.settings import AggregatorSettings
+from aggregator.settings import FRESH, PACKAGED, AggregatorSettings, is_name_of
 from aggregator.strategies.settings import strategy_of
 from shared.architectures import architecture_of
-from shared.calibration import load_calibration
 from shared.codecs import make_codec
 from shared.errors import TrainingError, WeightsError
-from shared.randomness import stream
+from shared.model_notes import NO_NOTES, ModelNotes, load_notes
 from shared.starter import STARTER
-from shared.weights import Weights, initial_weights, load_weights
+from shared.weights import Weights, fresh_weights, load_weights
 
 log = logging.getLogger(__name__)
 
@@ -94,14 +93,16 @@ class Federation:
         self.ledger = Ledger(self.folder.ledger, clock)
         try:
             versions = self.ledger.versions(settings.keep_models)
-            first = None if versions else self._first_weights()
+            first = None
+            if not versions:
+                first, self.files.notes = self._first_model()
             # Before anything is entered or tidied: what is there may be worth more than a ledger.
             self.files.check_ledger(versions, first)
             if first is None:
                 self.settings = settings = self._as_begun(settings)
             self.ledger.begin(settings)
             self.current = versions[0] if first is None else self._begin(first)
-            self.files.calibration = load_calibration(self.files.path(self.current.digest))
+            self.files.notes = load_notes(self.files.path(self.current.digest))
             self.voice = Voice(self.folder)
             self.rounds = self._taken_up()
             self._tidy()
@@ -211,22 +212,28 @@ class Federation:
         self._tidy()
         return self.current
 
-    def _first_weights(self) -> Weights:
-        """Give what the first round starts from; its temperature stays until one is measured."""
-        if given := self.settings.initial:
-            path = STARTER if given == Path("starter") and not given.exists() else given
-            weights = load_weights(path, self.architecture)
-            self.files.calibration = load_calibration(path).inherited()
-            return weights
-        return initial_weights(self.architecture, stream(self.settings.seed, "initial weights"))
+    def _first_model(self) -> tuple[Weights, ModelNotes]:
+        """Give what the first round starts from, and what files say of it."""
+        file = self._first_file()
+        if file is None:
+            return fresh_weights(self.architecture, self.settings.seed), NO_NOTES
+        return load_weights(file, self.architecture), load_notes(file).of_descendants()
+
+    def _first_file(self) -> Path | None:
+        """Name the file of the weights that it begins with; ``None`` for random ones."""
+        given = self.settings.initial
+        if given is None or is_name_of(given, FRESH):
+            return None
+        return STARTER if is_name_of(given, PACKAGED) else given
 
     def _as_begun(self, settings: AggregatorSettings) -> AggregatorSettings:
         """Name the weights to start from as the federation was begun with, if they are the same."""
         begun = self.ledger.settings.get("initial")
         if begun is None or settings.initial is None or str(settings.initial) == begun:
             return settings
+        weights, notes = self._first_model()
         with tempfile.TemporaryDirectory() as folder:
-            digest = ModelFiles(Path(folder), self.architecture).add_weights(self._first_weights())
+            digest = ModelFiles(Path(folder), self.architecture, notes).add_weights(weights)
         if digest != self.ledger.version(1).digest:
             return settings
         return settings.model_copy(update={"initial": Path(begun)})

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Final
 
 from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
@@ -17,6 +18,7 @@ from aggregator.server.by_invitation import ByInvitation, port_of, prepare
 from aggregator.server.screen import Screen, ended, look, of_last
 from aggregator.server.service import STORAGE_RETRY, Service
 from aggregator.server.settings import ServeSettings
+from aggregator.settings import FRESH, PACKAGED, is_name_of
 from shared.architectures import architecture_of
 from shared.command import log_to_stderr, progress_console
 from shared.errors import StorageError
@@ -25,9 +27,9 @@ from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.frames import OVERHEAD
 from shared.protocol.messages import LARGEST_MESSAGE
-from shared.randomness import stream
+from shared.starter import STARTER_TASK
 from shared.task import options_for
-from shared.weights import initial_weights
+from shared.weights import fresh_weights
 
 _WEB_PORT: Final = 8766
 
@@ -115,7 +117,7 @@ def _validation(settings: ServeSettings) -> Validate | None:
     if examples is None:
         return None
     architecture = architecture_of(settings.model, settings.task)
-    first = initial_weights(architecture, stream(settings.seed, "initial weights"))
+    first = fresh_weights(architecture, settings.seed)
     return Validation(examples, Inference(architecture, first), settings.task)
 
 
@@ -201,10 +203,19 @@ def _begins(settings: ServeSettings, federation: Federation) -> str:
     what += f"everything is kept in {settings.folder}."
     if rounds.phase == "finished":
         return f"{what} Its last round has ended."
+    if not rounds.ended:
+        what += f" It begins with {_first_model(settings.initial)}."
     if settings.by_invitation:
         folder = f" --state {settings.state}" if settings.state else ""
         return f"{what} `aggregator invite NAME{folder}` invites a device."
     return f"{what} A device takes part with `{_device_command(settings)}` (or --mic)."
+
+
+def _first_model(initial: Path | None) -> str:
+    """Name what the first round starts from."""
+    if initial is None or is_name_of(initial, FRESH):
+        return "random weights"
+    return "the starter of the package" if is_name_of(initial, PACKAGED) else str(initial)
 
 
 def _device_command(settings: ServeSettings) -> str:
@@ -221,7 +232,7 @@ def _device_command(settings: ServeSettings) -> str:
         words.append("--tls")
     if settings.federation != ServeSettings.model_fields["federation"].default:
         words.append(f"--federation {settings.federation}")
-    if options := options_for(settings.task):
+    if options := options_for(settings.task, STARTER_TASK):
         words.append(options)
     return " ".join(words)
 

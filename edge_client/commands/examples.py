@@ -99,9 +99,15 @@ def import_(
     """
     import json
 
+    from edge_client.device.archive import read
+    from edge_client.device.beginning import following
     from edge_client.device.opening import not_learned_from
+    from shared.task import Task
 
-    with _open(_settings(state, config)) as store:
+    settings = _settings(state, config)
+    if not _path(settings).exists():
+        settings = following(settings, Task(settings.task.labels, read(source).front_end))
+    with _open(settings) as store:
         count, left = store.import_(source), not_learned_from(store)
         store.remember_task()
     typer.echo(json.dumps({"imported": count}) if json_ else f"{count} new examples.")

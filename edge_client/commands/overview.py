@@ -1,13 +1,18 @@
 """What a device holds, at one look: for ``edge-client status``."""
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from edge_client.device.beginning import begun
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from edge_client.federation.client_state import remembered
+from shared.errors import WeightsError
+from shared.model_card import NOT_SPEECH, ModelCard, card_of
+from shared.starter import STARTER
 from shared.storage.files import sha256_of
+from shared.storage.tensor_file import TensorFile
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,10 +26,11 @@ def overview(settings: DeviceSettings) -> dict[str, Any]:
     dict
         ``state`` (the folder), ``utterances``, ``labelled`` (by label), ``other_front_ends``
         (utterances by the front end that this device no longer uses), ``model`` (``digest`` and
-        ``bytes`` of its file, or ``None``), ``federations`` (by name: round, updates accepted, why
-        the last was refused, the update that waits to be sent, how many more labelled examples the
-        device needs), and ``clips`` (the federations of
-        each device that was made of labelled clips, by its name).
+        ``bytes`` of its file, or ``None``), ``starter`` (whether that is the one of the package),
+        ``card`` (what taught it and what it reaches, or ``None``), ``federations`` (by name: round,
+        updates accepted, why the last was refused, the update that waits to be sent, how many more
+        labelled examples the device needs), and ``clips`` (the federations of each device that was
+        made of labelled clips, by its name).
     """
     state = DeviceFolder(settings.folder)
     counts: dict[str, int] = {}
@@ -39,17 +45,25 @@ def overview(settings: DeviceSettings) -> dict[str, Any]:
         "utterances": utterances,
         "labelled": counts,
         "other_front_ends": elsewhere,
-        "model": _model(state.model),
+        **_model(state, settings),
         "federations": _federations(state),
         "clips": {made.path.name: _federations(made) for made in state.made_of_clips()},
     }
 
 
-def _model(file: Path) -> dict[str, Any] | None:
-    """Give the name that `aggregator models list` has for the model, too, and its size."""
+def _model(state: DeviceFolder, settings: DeviceSettings) -> dict[str, Any]:
+    """Tell of the model that is kept, or of the starter, if a device would begin with that."""
+    starter = not state.model.exists() and begun(settings).starter
+    file = STARTER if starter else state.model
     if not file.exists():
-        return None
-    return {"digest": sha256_of(file), "bytes": file.stat().st_size}
+        return {"model": None, "starter": False, "card": None}
+    try:
+        card = card_of(TensorFile(file).metadata)
+    except WeightsError:
+        card = None  # the device says that it is damaged
+    # The digest is the name that `aggregator models list` has for the model, too.
+    facts = {"digest": sha256_of(file), "bytes": file.stat().st_size}
+    return {"model": facts, "starter": starter, "card": card and card.model_dump()}
 
 
 def _federations(state: DeviceFolder) -> dict[str, Any]:
@@ -67,16 +81,30 @@ def overview_table(found: dict[str, Any]) -> "Table":
     table.add_row("labelled", labelled or "none")
     for front_end, count in found["other_front_ends"].items():
         table.add_row(f"of {front_end}", f"{count}, not learned from")
-    model = found["model"]
-    table.add_row(
-        "model", f"{model['digest'][:12]}, {model['bytes']:,} bytes" if model else "none yet"
-    )
+    for title, text in _told_of_model(found):
+        table.add_row(title, text)
     for name, part in found["federations"].items():
         table.add_row(f"federation {name}", _told(part))
     for clips, parts in found["clips"].items():
         for name, part in parts.items():
             table.add_row(f"clips as {clips}, federation {name}", _told(part))
     return table
+
+
+def _told_of_model(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Say which model there is, what taught it, and what it reaches."""
+    model = found["model"]
+    name = f"{model['digest'][:12]}, {model['bytes']:,} bytes" if model else "none yet"
+    yield "model", f"{name}, the starter of the package" if found["starter"] else name
+    if not found["card"]:
+        return
+    card = ModelCard.model_validate(found["card"])
+    yield "taught by", card.teachers
+    for title, uars in card.reached.items():
+        reached = ", ".join(f"{uar:.2f} with {known}" for known, uar in uars.items())
+        yield f"UAR on {title}", f"{reached} of a speaker's moods heard before"
+    if card.is_synthetic:
+        yield "", NOT_SPEECH
 
 
 def _told(part: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ def run(
 
     In the terminal: Enter confirms, each label has a key, d discards, u undoes, p pauses, q ends.
 
-    Example: edge-client run --mic --offline --starter --web
+    Example: edge-client run --mic --web
     """
     from edge_client.run import run_device
 

@@ -42,17 +42,21 @@ def starter(
     """Make a model that a device, or a federation, can begin with.
 
     Two files: the head, for `edge-client run --weights` and `aggregator serve --initial`; and
-    beside it what a device's statistics begin with, ending in `.prior.safetensors` (`run --prior`)
-    or, with `--normalisation voice`, in `.voice.safetensors` (`run --normalisation voice --voice`).
+    beside it what a device's statistics begin with, ending in `.prior.safetensors` or, with
+    `--normalisation voice`, in `.voice.safetensors`: a device takes it with the head. The head's
+    file says which corpora taught it, and what it reached with `--test`: `edge-client status` shows
+    it.
     What corpora may be used for, and models made of them, their licences say.
 
     Example: edge-client starter --corpus emodb=PATH --output starter.safetensors
     """
     from edge_client.device.settings import UNSURE_BELOW
-    from edge_client.learning.starter import make_starter, reached_on, speakers_of
+    from edge_client.learning.starter import card_for, make_starter, reached_on, speakers_of
     from shared.corpora import load_corpus
     from shared.features.prior import Prior, save_prior
     from shared.features.voice_file import save_voice
+    from shared.model_notes import ModelNotes
+    from shared.starter import beside
     from shared.weights import save_weights
 
     settings = StarterSettings.collect(given)
@@ -68,13 +72,17 @@ def starter(
     made = make_starter(corpora, task, settings.normalisation)
     reached = {own.info.title: reached_on(made, own) for own in tests}
     begun = made.begun
+    prior, voice = beside(output, "prior"), beside(output, "voice")
+    # What an earlier starter of this name began with does not go with this one.
     if isinstance(begun, Prior):
-        beside = output.with_suffix(".prior.safetensors")
-        save_prior(beside, begun, task)
+        save_prior(prior, begun, task)
+        voice.unlink(missing_ok=True)
     else:
-        beside = output.with_suffix(".voice.safetensors")
-        save_voice(beside, begun, task)
-    save_weights(output, made.weights, made.architecture, made.calibration)
+        save_voice(voice, begun, task)
+        prior.unlink(missing_ok=True)
+    card = card_for(corpora, reached)
+    save_weights(output, made.weights, made.architecture, ModelNotes(made.calibration, card))
+    begins = prior if isinstance(begun, Prior) else voice
     for own in corpora:
         typer.echo(
             f"{own.info.title}: {len(own.labelled)} clips of {len(own.speakers)} speakers; "
@@ -92,7 +100,7 @@ def starter(
             f"Speakers left out in turn: calibration error {measured.error:.3f}; of {answers} "
             f"answers below {UNSURE_BELOW:.0%} {wrong} were wrong."
         )
-    typer.echo(f"The starter is {output}, what its statistics begin with {beside}{left}.")
+    typer.echo(f"The starter is {output}, what its statistics begin with {begins}{left}.")
 
 
 def _place(text: str) -> tuple[str, Path | None]:

@@ -7,7 +7,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -92,7 +92,8 @@ class Device:
         self._resumed.set()
         self._audience = Audience()
         self._latest = Latest()
-        self._parts: dict[str, dict[str, Any] | None] = {"source": None, "round": None}
+        reported = ("source", "round", "first_minute")
+        self._parts: dict[str, dict[str, Any] | None] = dict.fromkeys(reported)
         self._said: dict[str, str] = {}
         self._state = DeviceFolder(settings.folder)
         with ExitStack() as stack:
@@ -154,6 +155,14 @@ class Device:
             heard = self._keep(heard, frames, utterance.samples)
         self._audience.tell(DeviceEvent("heard", heard))
         return heard
+
+    def recognised_now(self, identifiers: Iterable[int]) -> dict[int, str]:
+        """Give the most probable label of utterances that are kept, by what is known now."""
+        found = {}
+        for kept, frames in self._store.read(identifiers):
+            if shares := self.recognising.recognise(frames, known=True):
+                found[kept.identifier] = self.task.names[shares.index(max(shares))]
+        return found
 
     def confirm(self, identifier: int) -> StoredUtterance:
         """Note that the person says the model was right."""
@@ -253,7 +262,8 @@ class Device:
         """What the person should know now, a line for each; ``None`` if all is well."""
         with self._lock:
             remarks = [(part or {}).get("remark") for part in self._parts.values()]
-            return "\n".join(filter(None, [*self._said.values(), *remarks])) or None
+            said = [self.recognising.remark, *self._said.values(), *remarks]
+            return "\n".join(filter(None, said)) or None
 
     def say(self, about: str, sentence: str | None) -> None:
         """Let a part of the program say what the person should know, until it says ``None``.
@@ -270,9 +280,9 @@ class Device:
         -------
         dict
             ``state`` (``idle``, ``listening``, ``speaking``, ``waiting`` for the microphone, or
-            ``paused``), ``level``, ``counts``, ``model`` and ``training`` (see
+            ``paused``), ``level``, ``counts``, ``model``, ``card`` and ``training`` (see
             :meth:`Recognising.status`), ``problem`` (lines of sentences, or ``None``), and what was
-            given to :meth:`report`: ``source`` and ``round``.
+            given to :meth:`report`: ``source``, ``round`` and ``first_minute``.
         """
         with self._lock:
             return {

@@ -1,21 +1,24 @@
 """The model a device recognises with."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
-from shared.calibration import UNMEASURED, Calibration, load_calibration
 from shared.errors import WeightsError
 from shared.features.statistics import Statistics
 from shared.frames import Frames, pad
 from shared.inference import Inference
 from shared.metrics import check_logits
+from shared.model_notes import NO_NOTES, ModelNotes, load_notes
+from shared.starter import beside
 from shared.storage.files import replacing, sha256_of
-from shared.weights import Weights, load_weights, save_weights
+from shared.task import Task
+from shared.weights import Weights, another_task, load_weights, save_weights
 from shared.weights import digest as weights_digest
 
 if TYPE_CHECKING:
@@ -31,12 +34,12 @@ class Model:
         The global weights, and which model they are of.
     digest
         SHA-256 of their file: what `aggregator models list` names the model by.
-    calibration
-        How sure its answers may be.
+    notes
+        What taught them and how sure their answers may be, if that is known.
 
     Attributes
     ----------
-    architecture, digest, calibration
+    architecture, digest, notes
         As given.
     personal
         What the person's examples have taught about them, if anything.
@@ -52,24 +55,28 @@ class Model:
         weights: Weights,
         architecture: Architecture,
         digest: str,
-        calibration: Calibration = UNMEASURED,
+        notes: ModelNotes = NO_NOTES,
     ) -> None:
         self._inference = Inference(architecture, weights)
         self.architecture = architecture
         self.digest = digest
-        self.calibration = calibration
+        self.notes = notes
         self.personal: PersonalModel | None = None
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a model, whatever its task.
+    def load(cls, path: Path, architecture: Architecture | None = None) -> Self:
+        """Read a model, whatever its task, or of the architecture that it should be.
 
         Raises
         ------
         WeightsError
-            If there is no such file, or it holds no model.
+            If there is no such file, or it holds no such model.
         """
-        return cls(*load_weights(path), sha256_of(path), load_calibration(path))
+        if architecture is None:
+            weights, architecture = load_weights(path)
+        else:
+            weights = load_weights(path, architecture)
+        return cls(weights, architecture, sha256_of(path), load_notes(path))
 
     @classmethod
     def keep(cls, path: Path, weights: Weights, named: str, architecture: Architecture) -> Self:
@@ -100,8 +107,7 @@ class Model:
             except FileNotFoundError as error:
                 raise WeightsError(f"There is no model {source}.") from error
             _check_name(sha256_of(aside), named)
-            weights = load_weights(aside, architecture)
-            return cls(weights, architecture, named, load_calibration(aside))
+            return cls.load(aside, architecture)
 
     def logits(self, features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
         """Compute the global model's logits of an utterance, shape ``(labels,)``.
@@ -139,7 +145,8 @@ class Model:
         features = pad(frames, self.architecture.task.front_end)
         if statistics is not None:
             features = statistics.normalise(features, count)
-        logits, temperature = self.logits(features, count), self.calibration.temperature or 1.0
+        logits = self.logits(features, count)
+        temperature = self.notes.calibration.temperature or 1.0
         if self.personal is not None:  # which was fitted with regard to the temperature
             logits = self.personal.logits(features[None], np.array([count]), logits[None])[0]
             temperature = 1.0
@@ -155,6 +162,45 @@ class Model:
             "digest": self.digest,
             "personal": self.personal is not None,
         }
+
+
+def keep_given(path: Path, given: Path, task: Task) -> None:
+    """Copy the model that a device was given to the file, if it is of the task.
+
+    Raises
+    ------
+    WeightsError
+        If it is missing or damaged, or of another task: the file stays as it was.
+    """
+    _, architecture = load_weights(given)
+    if error := another_task(architecture.task, task, str(given)):
+        raise error
+    _copy(given, path)
+
+
+def keep_beside(model: Path, given: Mapping[Literal["prior", "voice"], Path | None]) -> None:
+    """Keep what statistics begin with beside the model that was given, and no other.
+
+    Parameters
+    ----------
+    model
+        The model's file.
+    given
+        The file of each kind that was given with it, if any.
+    """
+    for kind, source in given.items():
+        path = beside(model, kind)
+        if source is None:
+            path.unlink(missing_ok=True)
+        else:
+            _copy(source, path)
+
+
+def _copy(source: Path, path: Path) -> None:
+    """Copy a file, whole or not at all, unless it is there already."""
+    if not (path.exists() and path.samefile(source)):
+        with replacing(path) as aside:
+            shutil.copyfile(source, aside)
 
 
 def _check_name(found: str, named: str) -> None:

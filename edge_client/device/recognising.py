@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.events import Audience, DeviceEvent
-from edge_client.device.model import Model
+from edge_client.device.model import Model, keep_beside, keep_given
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
-from shared.calibration import load_calibration
 from shared.errors import WeightsError
 from shared.features.prior import load_prior
 from shared.features.statistics import Start, Statistics, no_statistics
 from shared.features.voice_file import load_voice
 from shared.frames import Frames
 from shared.front_ends import front_end_of
-from shared.storage.files import sha256_of
+from shared.model_card import NOT_SPEECH
+from shared.starter import STARTER, STARTER_TASK
 from shared.training import Examples
-from shared.weights import Weights, another_task, load_weights, save_weights
+from shared.weights import Weights, another_task
 
 
 class Recognising:
@@ -60,7 +60,7 @@ class Recognising:
         self._unsure_below = settings.unsure_below
         self._audience = audience
         self._lock = threading.RLock()
-        self._model, self.left_aside = self._first_model(settings.weights)
+        self._model, self.left_aside = self._first_model(settings)
         self._front_end = front_end_of(self._task.front_end)
         self.begun: Start | None = None
         if settings.voice:
@@ -70,32 +70,52 @@ class Recognising:
         self._statistics = no_statistics(self._front_end, self.begun)
         self._generation = 0
 
-    def _first_model(self, given: Path | None) -> tuple[Model | None, str | None]:
-        """Load the given model, and keep it, or the kept one; say why the latter is not used."""
-        path = given or self._state.model
-        if given is None and not path.exists():
-            return None, None
+    def _first_model(self, settings: DeviceSettings) -> tuple[Model | None, str | None]:
+        """Load the given model, and keep it; or the kept one, or the starter.
+
+        Returns
+        -------
+        Model or None
+            If there is one that can be used.
+        str or None
+            Why the kept one is not used, if so.
+        """
+        if settings.weights:
+            keep_given(self._state.model, settings.weights, self._task)
+            keep_beside(self._state.model, {"prior": settings.prior, "voice": settings.voice})
+        elif not self._state.model.exists():
+            return self._starter(settings), None
         try:
-            weights, architecture = load_weights(path)
-            calibration = load_calibration(path)
+            model = Model.load(self._state.model)
         except WeightsError as damage:
-            if given is not None:
-                raise
-            return None, f"{damage.problem} This device waits for another model."
-        error = another_task(architecture.task, self._task, str(path))
-        if error and given is None:
-            return None, f"{error.problem} This device waits for one of its own task."
-        if error:
-            raise error
-        if given is not None:
-            save_weights(self._state.model, weights, architecture, calibration)
-        return Model(weights, architecture, sha256_of(self._state.model), calibration), None
+            aside, wanted = damage.problem, "another model"
+        else:
+            task = model.architecture.task
+            error = another_task(task, self._task, str(self._state.model))
+            if error is None:
+                return model, None
+            aside, wanted = error.problem, "one of its own task"
+        starter = self._starter(settings)
+        does = "recognises with the starter of the package" if starter else f"waits for {wanted}"
+        return starter, f"{aside} This device {does}."
+
+    def _starter(self, settings: DeviceSettings) -> Model | None:
+        """Load the starter, if it is asked for and of this task; it is not copied."""
+        if not settings.starter or STARTER_TASK.difference(self._task):
+            return None
+        return Model.load(STARTER)
 
     @property
     def digest(self) -> str | None:
         """Digest of the global model; ``None`` if there is none yet."""
         model = self._model
         return model.digest if model else None
+
+    @property
+    def remark(self) -> str | None:
+        """What its person should know of the global model; ``None`` if nothing."""
+        model = self._model
+        return NOT_SPEECH if model and model.notes.card and model.notes.card.is_synthetic else None
 
     @property
     def generation(self) -> int:
@@ -107,8 +127,20 @@ class Recognising:
         with self._lock:
             self._statistics = statistics
 
-    def recognise(self, frames: Frames) -> tuple[float, ...] | None:
+    @property
+    def gets_to_know(self) -> bool:
+        """Whether it goes by what it has heard: there is a model, and features are normalised."""
+        return self._model is not None and self._normalises
+
+    def recognise(self, frames: Frames, *, known: bool = False) -> tuple[float, ...] | None:
         """Recognise an utterance, which the statistics take in; ``None`` if there is no model.
+
+        Parameters
+        ----------
+        frames
+            Shape ``(n, features)``, as the task's front end computed them.
+        known
+            Whether the statistics have taken it in before.
 
         Raises
         ------
@@ -116,7 +148,8 @@ class Recognising:
             If what the model computes is not finite.
         """
         with self._lock:
-            self._statistics.update(frames)
+            if not known:
+                self._statistics.update(frames)
             if self._model is None:
                 return None
             return self._model.recognise(frames, self._statistics if self._normalises else None)
@@ -204,7 +237,7 @@ class Recognising:
             with self._lock:
                 row[:] = model.logits(features, int(frames))
         usable = self._model is model and np.isfinite(found).all()
-        return (found, model.digest, model.calibration.temperature) if usable else None
+        return (found, model.digest, model.notes.calibration.temperature) if usable else None
 
     def use_personal(self, personal: PersonalModel | None, digest: str, generation: int) -> bool:
         """Recognise with a personal model, until ``None`` or a new global model comes.
@@ -240,23 +273,25 @@ class Recognising:
                 self._model.personal = None
 
     def status(self) -> dict[str, Any]:
-        """Give the parts ``model`` and ``training`` of :meth:`Device.status`.
+        """Give the parts ``model``, ``card`` and ``training`` of :meth:`Device.status`.
 
-        The model's ``architecture``, ``digest``, whether it is ``personal``, and ``unsure``; of
-        training how many ``examples`` the personal model was made of. ``None`` where there is none.
-        ``unsure`` says ``below`` which probability its answers are called unsure, how
-        many such ``answers`` were seen when it was calibrated, and how many of them were ``wrong``
-        (in tenths of probability; both ``None`` where it was not measured).
+        The model's ``architecture``, ``digest``, whether it is ``personal``, and ``unsure``; of its
+        card ``taught_by`` and ``reached``; of training how many ``examples`` the personal model was
+        made of. ``None`` where there is none. ``unsure`` says ``below`` which probability its
+        answers are called unsure, how many such ``answers`` were seen when it was calibrated, and
+        how many of them were ``wrong`` (in tenths of probability; both ``None`` where it was not
+        measured).
         """
         with self._lock:
             model, personal = self._model, self._model and self._model.personal
             return {
                 "model": model and model.facts() | {"unsure": self._unsure(model)},
+                "card": model.notes.card.model_dump() if model and model.notes.card else None,
                 "training": {"examples": len(personal.voices)} if personal else None,
             }
 
     def _unsure(self, model: Model) -> dict[str, float | None]:
         answers = wrong = None
-        if measured := model.calibration.reliability:
+        if measured := model.notes.calibration.reliability:
             answers, wrong = measured.below(self._unsure_below)
         return {"below": self._unsure_below, "answers": answers, "wrong": wrong}

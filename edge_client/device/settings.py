@@ -28,21 +28,27 @@ class DeviceSettings(TaskSettings):
     if not given."""
     weights: Path | None = None
     """A model to begin with (safetensors); kept in the state folder, so it is given once."""
+    starter: bool = False
+    """Recognise with the model that comes with the package, through the front end whisper, until
+    there is another; so does a device for which nobody chose labels, front end or model, and whose
+    state folder was used with no other."""
     normalisation: Literal["none", "device", "voice"] = "device"
     """device (by the statistics of what this device has heard), voice (the same, but the voice is
     told from the mood; needs --voice) or none; as the model was trained."""
     voice: Path | None = None
-    """A voice model (safetensors): what --normalisation voice tells voices from moods by."""
+    """A voice model (safetensors): what --normalisation voice tells voices from moods by. One that
+    lies beside the model is taken without being named."""
     prior: Path | None = None
-    """Statistics to begin with (safetensors), until this device has heard enough of its own."""
+    """Statistics to begin with (safetensors), until this device has heard enough of its own. Those
+    that lie beside the model are taken without being named."""
     unsure_below: Annotated[float, Field(ge=0, le=1)] = UNSURE_BELOW
     """An answer of a lower probability is called unsure, and asked about first. The device says how
     many such answers of its model were wrong on people it had not heard, if that was measured."""
     speaker: str | None = None
     """Who speaks: kept with each utterance."""
     store_mb: Megabytes = 100.0
-    """Megabytes of examples to keep; one of 3 s takes 5 kB. The oldest unlabelled make way,
-    labelled ones never."""
+    """Megabytes of examples to keep; one takes some 6 kB. The oldest unlabelled make way, labelled
+    ones never."""
     keep_audio: bool = False
     """Also keep the sound of utterances, in the state folder. It never leaves the device."""
     audio_mb: Megabytes = 500.0

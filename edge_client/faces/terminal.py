@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_client.device.device import Device, DeviceEvent
@@ -179,6 +180,9 @@ class TerminalView:
         text.append(f" {self._device.level:4.0f} dB   ")
         model = status["model"]
         text.append(f"{model['architecture']} {model['digest'][:8]}" if model else "no model yet")
+        if card := status["card"]:
+            teachers = ", ".join(each["title"] for each in card["taught_by"])
+            text.append(f", taught by {teachers}", "dim")
         text.append("\n")
         text.append("   ".join(f"{name} {count}" for name, count in status["counts"].items()))
         if source := status["source"]:
@@ -191,6 +195,8 @@ class TerminalView:
             text.append(f"\nadapted to {facts['examples']} of your answers", "dim")
         if model:
             text.append(_meaning(model["unsure"]), "dim")
+        if facts := status["first_minute"]:
+            text.append("".join(f"\n{said}" for said in first_minute(facts)), "cyan")
         return text
 
     def _table(self) -> "Table":
@@ -235,6 +241,32 @@ def _part(facts: dict[str, Any]) -> str:
     if lacks := facts.get("lacks"):
         words.append(f"more of your answers needed: {lacks}")
     return ", ".join(words)
+
+
+def first_minute(facts: dict[str, Any]) -> list[str]:
+    """Say how far a device has got to know its person, a sentence a line.
+
+    Parameters
+    ----------
+    facts
+        The ``first_minute`` of :meth:`Device.status`.
+    """
+    heard, left = facts["heard"], facts["wanted"] - facts["heard"]
+    if not heard:
+        lines = [f"Say {left} things, whatever you like: I get to know your voice and this room."]
+    elif left > 0:
+        lines = [f"Heard {heard} of {facts['wanted']}: go on, I get to know your voice."]
+    else:
+        lines = ["Now I go by your own voice and this room."]
+    for each in facts["changed"]:
+        when = datetime.fromisoformat(each["heard_at"]).astimezone()
+        now, before = each["now"], each["before"]
+        lines.append(f"By what I know now, {when:%H:%M:%S} was {now}, not {before}.")
+    if facts["unknown"]:
+        *others, last = facts["unknown"]
+        moods = f"{', '.join(others)} or {last}" if others else last
+        lines.append(f"I do not know yet how you sound {moods}: tell me when I am wrong.")
+    return lines
 
 
 def _likeliest(heard: StoredUtterance) -> str:

@@ -17,6 +17,7 @@ from shared.corpora.corpus import AudioFile, Clip
 from shared.corpora.labels import label_of
 from shared.corpora.manifest import UNKNOWN
 from shared.errors import CorpusError, WeightsError
+from shared.front_ends import WHISPER
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement
 from shared.storage.files import replacing
@@ -155,10 +156,10 @@ def take_part(
         Whether to end when the federation's last model is there; else further rounds are waited
         for.
     **settings
-        Any other setting of the part, by its name with underscores: ``labels``, ``front_end``,
-        ``holdout``, ``threads``, ``leave_after``, ...
-        (:class:`~edge_client.federation.settings.FederationSettings`). Neither the environment nor
-        a file is asked.
+        Any other setting of the part, by its name with underscores: ``labels``, ``front_end``
+        (``whisper`` for clips, ``paper34`` for features, if not given), ``holdout``, ``threads``,
+        ``leave_after``, ... (:class:`~edge_client.federation.settings.FederationSettings`).
+        Neither the environment nor a file is asked.
 
     Raises
     ------
@@ -175,6 +176,8 @@ def take_part(
     """
     where = {"host": broker} if isinstance(broker, str) else broker
     given = {"federation": federation, "client": client, "broker": where, **settings}
+    if not isinstance(examples, Examples):
+        given.setdefault("front_end", WHISPER.name)  # as `edge-client run --clips DIR` does
     parsed = FederationSettings.parse({n: v for n, v in given.items() if v is not None})
     if not isinstance(examples, Examples):
         examples = normalised_clips(_clips(examples, parsed.task), parsed.task)

@@ -40,7 +40,7 @@ from shared.protocol.messages import (
     decode_reply,
 )
 from shared.protocol.topics import Topics
-from shared.task import options_for
+from shared.task import Task, options_for
 from shared.training import Examples
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,9 @@ class Participant:
         Says why the device may not train now, as :func:`.permission.why_not` does.
     membership
         What it signs with and whom it believes, if it has joined by invitation.
+    follow
+        Told of the task of a federation that has another; says whether this part is to end, for
+        another one with that task to begin.
     loop
         What it stands on; one of its own if not given.
     connect
@@ -90,12 +93,14 @@ class Participant:
         report: Callable[[dict[str, Any]], None] = lambda _: None,
         why_not: Callable[..., str | None] = permission.why_not,
         membership: Membership | None = None,
+        follow: Callable[[Task], bool] = lambda _: False,
         loop: Loop | None = None,
         connect: Callable[..., Connection] = Connection,
     ) -> None:
         self._settings = settings
         self._client_state = client_state = ClientState(folder)
         self._report = report
+        self._follow = follow
         self._loop = loop = loop or Loop()
         self._topics = topics = Topics(settings.federation)
         self._files = loop.worker("files")
@@ -293,6 +298,9 @@ class Participant:
         if difference := self._settings.task.difference(announcement.task):
             self._round = None
             self._worker.give_up()
+            if self._follow(announcement.task):
+                self._loop.stop()
+                return
             raise self._of_another_task(announcement, difference)
         self._round = announced
         if self._client_state.enter(announcement.run) or self._client_state.offer is None:

@@ -22,11 +22,13 @@ from shared.command import log_to_stderr
 from shared.corpora import Clip, load_corpus
 from shared.errors import ChorusError, SettingsError
 from shared.features.cache import extract_features
-from shared.front_ends import front_end_of
+from shared.front_ends import FRONT_ENDS, front_end_of
 from shared.labelled_clips import normalised_by_owner
 from shared.protocol.messages import Announcement
 from shared.task import Task
 from shared.training import Examples
+from shared.weights import digest as weights_digest
+from shared.weights import fresh_weights
 
 if TYPE_CHECKING:
     from edge_client.device.device import Device, DeviceEvent
@@ -65,6 +67,7 @@ def take_part_with_clips(
     folder: Path,
     *,
     membership: Membership | None = None,
+    follows: bool = False,
     make: Callable[..., Participant] = Participant,
 ) -> None:
     """Take part with clips that are labelled already, until stopped.
@@ -79,6 +82,8 @@ def take_part_with_clips(
         Where its part is kept.
     membership
         What it signs with, if it has joined by invitation.
+    follows
+        Whether it takes the federation's front end, if that is another than in the settings.
     make
         Makes the participant.
 
@@ -90,6 +95,36 @@ def take_part_with_clips(
         If the broker does not let this device in.
     """
     log_to_stderr()
+    make_part = functools.partial(make, membership=membership)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    chosen: FederationSettings | None = settings
+    while chosen is not None:
+        chosen = _take_part_once(chosen, clips, folder, follows, make_part)
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+    found = remembered(folder)
+    log.info(
+        "Left the federation; accepted updates of this device: %d%s. The same command goes on "
+        "from here.",
+        found["accepted"],
+        ", one is finished and waits to be sent" if found["waiting"] else "",
+    )
+
+
+def _take_part_once(
+    settings: FederationSettings,
+    clips: Path,
+    folder: Path,
+    follows: bool,  # noqa: FBT001 -- its caller's own
+    make: Callable[..., Participant],
+) -> FederationSettings | None:
+    """Take part until stopped, or until the federation is found to have another front end.
+
+    Returns
+    -------
+    FederationSettings or None
+        With the federation's front end, where that is to be followed; ``None`` if stopped.
+    """
     log.info("Reading the clips in %s ...", clips)
     corpus = load_corpus("manifest", clips, settings.task)
     examples = normalised_clips(corpus.labelled, settings.task)
@@ -99,6 +134,16 @@ def take_part_with_clips(
         settings.name,
         settings.federation,
     )
+    followed: list[FederationSettings] = []
+
+    def follow(task: Task) -> bool:
+        other = settings.model_copy(update={"front_end": task.front_end.name})
+        if not (follows and FRONT_ENDS.has(task.front_end.name)) or other.task.difference(task):
+            return False
+        log.info("The federation hears through %s: so does this device.", task.front_end)
+        followed.append(other)
+        return True
+
     participant = make(
         settings,
         folder,
@@ -106,18 +151,12 @@ def take_part_with_clips(
         keys=examples.numbers.tolist,
         engines=make_engines(settings.threads, settings.task),
         on_model=_last_model,
-        membership=membership,
+        follow=follow,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: participant.stop())
     participant.run()
-    found = remembered(folder)
-    log.info(
-        "Left the federation; accepted updates of this device: %d%s. The same command goes on "
-        "from here.",
-        found["accepted"],
-        ", one is finished and waits to be sent" if found["waiting"] else "",
-    )
+    return followed[-1] if followed else None
 
 
 def _last_model(path: Path, announcement: Announcement) -> None:
@@ -234,9 +273,21 @@ class Companion:
                 self._participant.examples_changed()
 
     def _use(self, file: Path, announcement: Announcement) -> None:
-        """Recognise with a new global model from now on, under the name it is announced by."""
+        """Recognise with a new global model from now on, under the name it is announced by.
+
+        One that nobody has taught anything takes no other's place.
+        """
         digest = (announcement.averaged or announcement.model).digest
         architecture = architecture_of(announcement.architecture, self._settings.task)
+        untaught = weights_digest(fresh_weights(architecture, announcement.seed), architecture)
+        if digest == untaught and self._device.recognising.digest is not None:
+            self._device.say(
+                "untaught",
+                f"The federation {announcement.federation} begins with random weights: this device "
+                "goes on with the model it has until a round has made another one.",
+            )
+            return
+        self._device.say("untaught", None)
         self._device.use_model(file, digest, architecture)
 
 

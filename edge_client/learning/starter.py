@@ -1,6 +1,6 @@
 """A model to start with, made of the corpora that a person has."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -19,6 +19,7 @@ from shared.features.statistics import Start
 from shared.front_ends import FrontEnd, front_end_of
 from shared.labelled_clips import normalised_by_owner
 from shared.metrics import Scores, confusion, predicted
+from shared.model_card import ModelCard, Teaching
 from shared.task import Task
 from shared.training import Examples
 from shared.weights import Weights, split
@@ -156,6 +157,35 @@ def _calibrated(
 def speakers_of(corpora: Sequence[Corpus]) -> set[tuple[str, str]]:
     """Name the speakers of corpora, each with the corpus."""
     return {(corpus.info.name, speaker) for corpus in corpora for speaker in corpus.speakers}
+
+
+def card_for(
+    corpora: Sequence[Corpus], reached: Mapping[str, Mapping[str, tuple[float, float]]]
+) -> ModelCard:
+    """Write down which corpora taught a model, and what it reached on others.
+
+    Parameters
+    ----------
+    corpora
+        Those it was made of.
+    reached
+        By the title of each other corpus, what :func:`reached_on` found.
+    """
+    taught_by = tuple(
+        Teaching(
+            corpus=own.info.name,
+            title=own.info.title,
+            licence=own.info.licence,
+            clips=len(own.labelled),
+            speakers=len(own.speakers),
+        )
+        for own in corpora
+    )
+    rounded = {
+        title: {known: round(uar, 3) for known, (uar, _) in by_known.items()}
+        for title, by_known in reached.items()
+    }
+    return ModelCard(taught_by=taught_by, reached=rounded)
 
 
 def _check(raw: Examples, speakers: NDArray[np.str_], task: Task) -> None:

@@ -31,6 +31,7 @@ from edge_client.simulation.reliability_picture import draw_reliability
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.scoring import Tested, calibrate, score
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.teaching import card_of_run
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture
 from shared.calibration import UNMEASURED, Calibration
@@ -41,6 +42,7 @@ from shared.errors import (
     StorageError,
     WeightsError,
 )
+from shared.model_notes import ModelNotes
 from shared.randomness import stream
 from shared.tflite import find_runtime
 from shared.training import Examples
@@ -228,14 +230,19 @@ class Run:
         reached.save(self.folder.checkpoint)
         rounds.settle(reached.number)
         self.folder.write_rounds(reached.records)
-        save_weights(self.folder.model, reached.best, self.engines[0].architecture)
+        self._write_model(reached, UNMEASURED)
+
+    def _write_model(self, reached: Checkpoint, calibration: Calibration) -> None:
+        """Write the chosen model, with what is known of it."""
+        notes = ModelNotes(calibration, card_of_run(self.settings))
+        save_weights(self.folder.model, reached.best, self.engines[0].architecture, notes)
 
     def _finish(self, reached: Checkpoint, data: Data) -> dict[str, Any]:
         """Calibrate the chosen model, score it on the test, and write the result."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         records, task, engine = reached.records, self.settings.task, self.engines[0]
         calibration = calibrate(engine, reached.best, data.validation, self.settings.initial)
-        save_weights(self.folder.model, reached.best, engine.architecture, calibration)
+        self._write_model(reached, calibration)
         found = score_by_known(
             self.utterances,
             split(self.utterances, self.settings),

@@ -17,12 +17,14 @@ from edge_client.simulation.run import Stopped
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Planned, execute
+from edge_client.simulation.teaching import card_of_run
 from shared.architectures import Architecture
 from shared.calibration import Calibration, load_calibration
 from shared.codecs import CODECS, Codec
 from shared.command import progress_console
 from shared.errors import RunError, SettingsError
 from shared.metrics import Scores
+from shared.model_notes import ModelNotes
 from shared.registry import Registry
 from shared.settings import read_toml
 from shared.task import Task
@@ -85,7 +87,8 @@ class SimulationResult:
         StorageError
             If it cannot be written.
         """
-        save_weights(Path(path), self.weights, self.architecture, self.calibration)
+        notes = ModelNotes(self.calibration, card_of_run(self.settings))
+        save_weights(Path(path), self.weights, self.architecture, notes)
 
     @classmethod
     def read(cls, folder: str | Path) -> Self:

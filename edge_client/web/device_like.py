@@ -118,7 +118,8 @@ class DeviceLike(Protocol):
         ``None`` or: the model's ``architecture``, ``digest``, whether it is ``personal``, and what
         ``unsure`` means (``below``, ``answers``, ``wrong``); how many ``examples`` were learned
         from; the round's ``number`` (or ``None``), its ``state`` and how many updates were
-        ``accepted``; the source's ``detail`` and ``overruns``.
+        ``accepted``; the source's ``detail`` and ``overruns``. There may also be a ``card`` and a
+        ``first_minute``, as in that of :class:`~edge_client.device.device.Device`.
         """
 
     def subscribe(self, callback: Callable[..., None], /) -> Callable[[], object]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -11,7 +12,9 @@ from typer.testing import CliRunner
 from edge_client.commands.examples import examples
 from edge_client.commands.status import status
 from edge_client.device.store import ExampleStore
+from edge_client.settings import RunSettings
 from shared.errors import CorpusError
+from shared.front_ends import WHISPER
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from tests.edge_client.device.heard import frames, recognised
 
@@ -91,3 +94,15 @@ def test_a_new_store_takes_its_task_from_the_settings(state: Path, tmp_path: Pat
     counts = asked(tmp_path / "new", "status")["labelled"]
     assert [*counts] == ["calm", "sad", "unlabelled", "discarded", "happy"]
     assert (counts["calm"], counts["happy"]) == (1, 1)
+
+
+def test_a_new_store_takes_its_front_end_from_what_is_taken_in(tmp_path: Path) -> None:
+    task = Task(DEFAULT_TASK.labels, WHISPER)
+    with ExampleStore(tmp_path / "one.sqlite", limit_mb=10, task=task) as store:
+        vector = np.ones((1, WHISPER.features), np.float32)
+        store.label(store.add(recognised(task=task), vector), "sad")
+        store.export(tmp_path / "mine.npz")
+    run(tmp_path / "new", "examples", "import", tmp_path / "mine.npz")
+    assert asked(tmp_path / "new", "status")["labelled"]["sad"] == 1
+    settings = RunSettings.parse({"mic": True, "state": tmp_path / "new"})
+    assert settings.begun().front_end == "whisper"

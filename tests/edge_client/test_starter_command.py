@@ -1,5 +1,6 @@
 """Making a model to begin with."""
 
+import io
 import re
 import shutil
 from pathlib import Path
@@ -8,11 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 import typer
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from edge_client.commands.overview import overview, overview_table
 from edge_client.commands.starter import starter
 from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
+from edge_client.settings import RunSettings
 from shared.audio import RATE
 from shared.calibration import UNMEASURED, load_calibration
 from shared.corpora import load_corpus
@@ -22,6 +26,9 @@ from shared.features.normalisation import RunningStatistics
 from shared.features.prior import load_prior
 from shared.features.voice_file import load_voice
 from shared.labelled_clips import normalised_by_owner
+from shared.model_card import NOT_SPEECH, card_of
+from shared.starter import beside
+from shared.storage.tensor_file import TensorFile
 from shared.task import Task, labels_of
 from shared.training import Examples
 from shared.weights import load_weights, split
@@ -158,6 +165,48 @@ def test_where_no_speaker_can_be_left_out_nothing_is_said_of_how_sure_it_is(tmp_
     assert result.exit_code == 0, result.output
     assert "left out" not in result.stdout
     assert load_calibration(output) == UNMEASURED
+
+
+def test_its_file_says_what_taught_it_and_what_it_reached(made: Path, tmp_path: Path) -> None:
+    card = card_of(TensorFile(made).metadata)
+    assert card
+    assert card.teachers == "synthetic sounds (not speech): 336 clips of 24 speakers"
+    assert card.is_synthetic
+    output, clips = tmp_path / "tested.safetensors", others(tmp_path / "clips")
+    run("--corpus", "synthetic", "--output", output, "--test", f"manifest={clips}")
+    tested = card_of(TensorFile(output).metadata)
+    assert tested
+    (uars,) = tested.reached.values()
+    assert {*uars} == {"all", "one", "none"}
+    assert 0.9 < uars["all"] <= 1
+
+
+def test_a_device_says_that_no_speech_has_taught_its_model(made: Path, tmp_path: Path) -> None:
+    given = {"mic": True, "state": tmp_path, "weights": made, "labels": LABELS, "front_end": NAME}
+    settings = RunSettings.parse(given).begun()
+    assert settings.voice == beside(made, "voice"), "taken with it"
+    with Device(settings.part(DeviceSettings)) as device:
+        assert NOT_SPEECH in (device.problem or "")
+        assert device.status()["card"]["taught_by"][0]["corpus"] == "synthetic"
+    again = RunSettings.parse({"mic": True, "state": tmp_path, "front_end": NAME}).begun()
+    with Device(again.part(DeviceSettings)) as device:
+        assert NOT_SPEECH in (device.problem or ""), "the next time too"
+    found = overview(DeviceSettings(state=tmp_path))
+    assert found["card"]["taught_by"][0]["corpus"] == "synthetic"
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(overview_table(found))
+    assert NOT_SPEECH in console.export_text()
+
+
+def test_what_an_earlier_starter_of_the_name_began_with_goes(tmp_path: Path) -> None:
+    output = tmp_path / "first.safetensors"
+    for more, kind, other in (
+        ([], "prior", "voice"),
+        (["--normalisation", "voice"], "voice", "prior"),
+    ):
+        assert run("--corpus", "synthetic", "--output", output, *more).exit_code == 0
+        assert beside(output, kind).exists()  # type: ignore[arg-type] # one of the two
+        assert not beside(output, other).exists()  # type: ignore[arg-type] # the other
 
 
 def test_the_same_corpora_give_the_same_bits(made: Path, tmp_path: Path) -> None:

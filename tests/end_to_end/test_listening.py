@@ -97,7 +97,8 @@ def test_real_time_gives_the_same_and_what_was_heard_before_a_kill_stays(
 
 
 def test_without_a_model_everything_is_kept(recording: Path, state: Path) -> None:
-    done = run("--wav", recording, "--fast", "--headless", "--state", state)
+    paper = ("--front-end", "paper34")
+    done = run("--wav", recording, "--fast", "--headless", "--state", state, *paper)
     assert done.returncode == 0
     assert "There is no model yet" in done.stderr
     assert {json.loads(line)["emotion"] for line in done.stdout.splitlines()} == {None}

@@ -142,6 +142,7 @@ def serving(state: Path, *more: str) -> Iterator[int]:
     """Serve one round for one client; give the port."""
     port = free_port()
     line = f"serve --embedded-broker --quorum 1 --rounds 1 --port {port} --state {state}"
+    line += " --model conv"  # what the document's table is of
     aggregator = subprocess.Popen(
         [str(Path(sys.executable).with_name("aggregator")), *line.split(), *more],
         stderr=subprocess.PIPE,

@@ -52,6 +52,6 @@ def test_take_part(tmp_path: Path, clips: Path, run: Run) -> None:
     assert all(line.endswith(", and was angry") for line in shown)
     assert last == "updates that counted: 3"
     folder = tmp_path / "runs" / "my-program"
-    assert load_weights(folder / "model.safetensors")[1].name == "conv"
+    assert load_weights(folder / "model.safetensors")[1].name == "head"
     part = folder / "personal" / "federations" / "chorus"
     assert remembered(part)["accepted"] == 3

@@ -18,6 +18,7 @@ from shared.architectures import architecture_of
 from shared.audio import read_clip
 from shared.calibration import load_calibration
 from shared.codecs import CODECS, make_codec
+from shared.model_notes import ModelNotes
 from shared.protocol.frames import Chunk
 from shared.protocol.joining import JoinAnswer, JoinRequest
 from shared.protocol.messages import (
@@ -179,7 +180,7 @@ def model_inputs() -> list[bytes]:
     save_weights(path, update(SMALL), SMALL)
     small = path.read_bytes()
     save_weights(path, np.zeros(tdnn.parameters, np.float32), tdnn)
-    save_weights(path.with_name("calibrated"), update(SMALL), SMALL, CALIBRATION)
+    save_weights(path.with_name("calibrated"), update(SMALL), SMALL, ModelNotes(CALIBRATION))
     calibrated = path.with_name("calibrated").read_bytes()
     return [
         *(b"\0" + small, b"\1" + small, b"\0" + calibrated),

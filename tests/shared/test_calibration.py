@@ -18,6 +18,7 @@ from shared.calibration import (
 from shared.errors import WeightsError
 from shared.front_ends import WHISPER
 from shared.metrics import softmax
+from shared.model_notes import NO_NOTES, ModelNotes
 from shared.storage.tensor_file import write_tensors
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import (
@@ -83,12 +84,12 @@ def test_answers_below_a_probability_are_counted_in_whole_bins() -> None:
 def test_it_travels_in_the_file_of_a_model(tmp_path: Path) -> None:
     weights = initial_weights(HEAD, np.random.default_rng(0))
     measured = Calibration.measured(*drawn(2.0, 50))
-    save_weights(tmp_path / "model", weights, HEAD, measured)
+    save_weights(tmp_path / "model", weights, HEAD, ModelNotes(measured))
     assert load_calibration(tmp_path / "model") == measured
     np.testing.assert_array_equal(load_weights(tmp_path / "model", HEAD), weights)
     inherited = measured.inherited()
     assert inherited.reliability is None
-    save_weights(tmp_path / "later", weights, HEAD, inherited)
+    save_weights(tmp_path / "later", weights, HEAD, ModelNotes(inherited))
     assert load_calibration(tmp_path / "later") == inherited
 
 
@@ -98,7 +99,7 @@ def test_a_file_without_it_is_as_it_always_was(tmp_path: Path) -> None:
     write_tensors(tmp_path / "old", split(weights, HEAD), model_metadata(HEAD))
     assert (tmp_path / "model").read_bytes() == (tmp_path / "old").read_bytes()
     assert load_calibration(tmp_path / "old") == UNMEASURED
-    save_weights(tmp_path / "model", weights, HEAD, UNMEASURED)
+    save_weights(tmp_path / "model", weights, HEAD, NO_NOTES)
     assert digest(weights, HEAD) == digest(load_weights(tmp_path / "model", HEAD), HEAD)
 
 

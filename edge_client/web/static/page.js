@@ -1,7 +1,7 @@
 // What the page shows, and what its buttons and keys do.
 import { play, stop } from "./sounds.js";
 import { listen, order } from "./listen.js";
-import { describe } from "./facts.js";
+import { describe, showFirstMinute } from "./facts.js";
 import { asked, following, isOpen, NEWEST } from "./questions.js";
 import { ago, make, say, select as $ } from "./pieces.js";
 
@@ -201,7 +201,7 @@ function showList() {
 
 function showDevice() {
   for (const { name, count } of tiles) count.textContent = decimals.format(state.counts[name] ?? 0);
-  const known = Object.entries(texts.status).filter(([name]) => name in state.status && (state.status[name] || name !== "source"));
+  const known = Object.entries(texts.status).filter(([name]) => name in state.status && (state.status[name] || !["source", "card"].includes(name)));
   $("#status").replaceChildren(...known.flatMap(([name, title]) => [
     make("dt", { textContent: title }),
     make("dd", { textContent: describe(name, state.status[name], texts, { decimals, percents }) }),
@@ -224,6 +224,7 @@ function showWeeks() {
   $("#weeks").replaceChildren(...(weeks.length ? weeks : [make("li", { className: "hint", textContent: texts.no_weeks })]));
   const examples = state.labels.reduce((sum, { name }) => sum + (state.counts[name] ?? 0), 0);
   $("#guide").hidden = away || examples >= GUIDED;
+  showFirstMinute($("#minute"), state.status.first_minute, texts, word);
 }
 
 function notify(problem) {

@@ -16,6 +16,7 @@ from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.settings import SimulationSettings
 from shared.calibration import Calibration, load_calibration
 from shared.errors import FederationError, StorageError, WeightsError
+from shared.model_notes import ModelNotes
 from shared.randomness import stream
 from shared.storage.files import replacing
 from shared.weights import Weights, initial_weights, save_weights
@@ -315,7 +316,7 @@ def test_it_begins_with_given_weights(tmp_path: Path) -> None:
 def test_its_models_keep_the_temperature_of_the_first(tmp_path: Path) -> None:
     measured = Calibration.measured(np.eye(4, dtype=np.float32), np.arange(4))
     weights = initial_weights(TINY, stream(0, "initial weights"))
-    save_weights(tmp_path / "initial.safetensors", weights, TINY, measured)
+    save_weights(tmp_path / "initial.safetensors", weights, TINY, ModelNotes(measured))
     given = settings(
         tmp_path / "state", initial=tmp_path / "initial.safetensors", quorum=4, averaging=0.5
     )

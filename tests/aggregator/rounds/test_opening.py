@@ -13,7 +13,10 @@ from aggregator.ledger.rollback import roll_back
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from aggregator.settings import AggregatorSettings
+from shared.calibration import Calibration
 from shared.errors import FederationError, SettingsError, WeightsError
+from shared.model_card import ModelCard, Teaching
+from shared.model_notes import ModelNotes
 from shared.weights import save_weights
 from tests.aggregator.driver import come, play, settings
 from tests.edge_client.tiny import TINY
@@ -74,6 +77,15 @@ def test_the_same_weights_to_start_from_may_be_named_otherwise(
     # As it was begun, it need not be there any more.
     given.unlink()
     Federation(settings(state, initial=given)).close()
+
+
+def test_weights_that_say_more_of_themselves_may_be_named_otherwise_too(tmp_path: Path) -> None:
+    card = ModelCard(taught_by=(Teaching(corpus="one", title="One"),), reached={"A": {"all": 1}})
+    weights, given = np.ones(TINY.parameters, np.float32), tmp_path / "first.safetensors"
+    save_weights(given, weights, TINY, ModelNotes(Calibration(0.5), card))
+    Federation(settings(tmp_path / "state", initial=given)).close()
+    shutil.copy(given, tmp_path / "copy.safetensors")
+    Federation(settings(tmp_path / "state", initial=tmp_path / "copy.safetensors")).close()
 
 
 BEFORE = (

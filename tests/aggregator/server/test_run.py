@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ def serve_scripted(folder: Path, **values: Any) -> Scripted:
         made.append(Scripted(*arguments, **more))
         return made[0]
 
-    given = {"state": folder, "codecs": "float32", "rounds": 1, **UNPACED, **values}
+    given = {"state": folder, "model": "conv", "codecs": "float32", "rounds": 1}
+    given |= {**UNPACED, **values}
     serve(ServeSettings.parse(given), make=make)
     return made[0]
 
@@ -86,7 +88,8 @@ def test_it_says_where_the_federation_stands_from_beginning_to_end(
     said = capfd.readouterr().err
     for sentence in (
         f"Federation chorus: conv, fedavg, round 1 of 1; everything is kept in {tmp_path}.",
-        "A device takes part with `edge-client run --clips DIR --port 1999` (or --mic).",
+        f"{tmp_path}. It begins with random weights. A device takes part with `edge-client run",
+        "`edge-client run --clips DIR --port 1999 --front-end paper34` (or --mic).",
         "Round 1 waits for 2 clients, none is ready to train.",
         "Round 1 is done: 2 updates",
         "Round 1 was the last; devices fetch its model now.",
@@ -143,12 +146,24 @@ def test_on_a_full_disk_it_waits_for_room_says_so_once_and_goes_on(
         filler.unlink()
         return Scripted(*arguments, **more)
 
-    given = {"state": small_disk / "state", "codecs": "float32", "rounds": 1, **UNPACED}
+    given = {"state": small_disk / "state", "model": "conv", "codecs": "float32", "rounds": 1}
+    given |= UNPACED
     serve(ServeSettings.parse(given), make=make, sleep=sleep)
     assert len(waited) > 2
     log = capsys.readouterr().err
     assert log.count("disk is full") == log.count("Free some space: it goes on by itself.") == 1
     assert "Round 1 was the last" in log
+
+
+def test_on_a_full_disk_it_is_known_what_was_begun(small_disk: Path) -> None:
+    state = small_disk / "state"
+    with Federation(ServeSettings.parse({"state": state, "model": "conv"})):
+        pass
+    with suppress(OSError), (small_disk / "filler").open("ab") as file:
+        while True:
+            file.write(bytes(1024))
+            file.flush()
+    assert ServeSettings.parse({"state": state}).model == "conv"
 
 
 def test_a_folder_that_cannot_be_written_ends_it(tmp_path: Path) -> None:

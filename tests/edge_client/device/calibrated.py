@@ -7,6 +7,7 @@ import numpy as np
 
 from shared.architectures import architecture_of
 from shared.calibration import Calibration, Reliability
+from shared.model_notes import ModelNotes
 from shared.task import DEFAULT_TASK
 from shared.weights import Weights, initial_weights, save_weights
 
@@ -26,5 +27,5 @@ def weights() -> Weights:
 def calibrated(folder: Path) -> Path:
     """Write the model into a folder; give its file."""
     path = folder / "calibrated.safetensors"
-    save_weights(path, weights(), CONV, CALIBRATION)
+    save_weights(path, weights(), CONV, ModelNotes(CALIBRATION))
     return path

@@ -4,15 +4,19 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from edge_client.device.beginning import earlier_task
 from edge_client.device.state import DeviceFolder
+from edge_client.device.store import ExampleStore
 from edge_client.run import opened, when_there_is_room
 from edge_client.settings import RunSettings
 from shared.errors import RunError, StorageError
+from shared.task import DEFAULT_TASK
+from tests.edge_client.device.heard import frames, recognised
 
 SIZE = 1 << 19
 
@@ -81,3 +85,17 @@ def test_a_recording_does_not_wait(small_disk: Path) -> None:
     settings = RunSettings(wav=Path("a.wav"), state=small_disk / "state")
     with pytest.raises(StorageError, match="disk is full"):
         opened(settings, lambda _: pytest.fail("it waits"))
+
+
+def test_what_a_folder_was_used_with_is_known_on_a_full_disk_too(small_disk: Path) -> None:
+    filler, state = small_disk / "filler", DeviceFolder(small_disk / "state")
+    os.truncate(filler, 0)
+    with ExampleStore(state.examples, limit_mb=10) as store:
+        store.remember_task()
+        store.add(recognised(), frames(0))
+    with suppress(OSError), filler.open("ab") as file:
+        while True:
+            file.write(bytes(4096))
+            file.flush()
+    assert earlier_task(state) == DEFAULT_TASK
+    assert RunSettings(mic=True, state=state.path).begun().front_end == "paper34"

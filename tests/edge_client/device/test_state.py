@@ -20,7 +20,7 @@ def test_labelled_clips_make_a_state_folder_that_is_as_closed(
     taken: list[Path] = []
     monkeypatch.setattr(
         "edge_client.federation.taking_part.take_part_with_clips",
-        lambda _, __, folder: taken.append(folder),
+        lambda _, __, folder, **___: taken.append(folder),
     )
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     clips = tmp_path / "clips"

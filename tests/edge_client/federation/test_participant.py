@@ -51,6 +51,7 @@ class Alone:
         self.reports: list[dict[str, Any]] = []
         self.data: Callable[[], Examples] = lambda: examples(8)
         self.keys = list(range(8))
+        self.follows = False
         self.participant = Participant(
             FederationSettings.parse({"client": "kitchen", "holdout": 0, **values}),
             folder,
@@ -61,6 +62,7 @@ class Alone:
             report=self.reports.append,
             why_not=lambda *_, **__: None,
             membership=membership,
+            follow=lambda _: self.follows,
             loop=self.driver.loop,
             connect=self.driver.connect,
         )
@@ -152,6 +154,24 @@ def test_what_is_announced_for_others_is_a_remark(
     assert sentence in caplog.text
     assert it.used == []
     assert "training" not in it.states
+
+
+def test_a_device_of_the_starter_s_task_says_what_to_do_in_a_federation_of_another(
+    tmp_path: Path,
+) -> None:
+    it = Alone(tmp_path, front_end="whisper")
+    it.play(it.connection.connect, it.announce(model_of(it.folder)))
+    (remark,) = {report["remark"] for report in it.reports if report["state"] == "troubled"}
+    assert "The federation chorus is of another task: its features are paper34 1" in remark
+    assert remark.endswith("Start this device with --front-end paper34 to take part.")
+
+
+def test_a_part_that_is_to_follow_the_task_ends_without_trouble(tmp_path: Path) -> None:
+    it = Alone(tmp_path, front_end="whisper")
+    it.follows = True
+    it.play(it.connection.connect, it.announce(model_of(it.folder)))
+    assert it.connection.closed
+    assert "troubled" not in it.states
 
 
 def test_what_is_nobodys_to_fix_ends_it(it: Alone) -> None:

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,10 @@ from edge_client.federation.taking_part import Companion, take_part_with_clips
 from edge_client.federation.unannounced import Unannounced
 from shared.architectures import architecture_of
 from shared.errors import BrokerError
+from shared.protocol.messages import File
 from shared.task import DEFAULT_TASK
+from shared.task_settings import TaskSettings
+from shared.weights import digest, fresh_weights
 from tests.brokers import BOUND, wait_until
 from tests.edge_client.federation.announcements import announcement, model_of
 from tests.loop_driver import LoopDriver
@@ -29,6 +33,8 @@ class FakeDevice:
     def __init__(self) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.models: list[tuple[Path, str, str]] = []
+        self.said: dict[str, str | None] = {}
+        self.recognising = SimpleNamespace(digest="0" * 64)
         self.listener: Callable[[DeviceEvent], None] | None = None
 
     def subscribe(self, listener: Callable[[DeviceEvent], None]) -> Callable[[], None]:
@@ -40,6 +46,9 @@ class FakeDevice:
 
     def report(self, part: str, facts: dict[str, Any]) -> None:
         self.told.append((part, facts))
+
+    def say(self, about: str, sentence: str | None) -> None:
+        self.said[about] = sentence
 
     def use_model(self, file: Path, digest: str, architecture: Any) -> None:
         self.models.append((file, digest, architecture.name))
@@ -115,6 +124,24 @@ def test_a_companion_uses_a_model_under_the_name_it_is_announced_by(tmp_path: Pa
     ]
 
 
+def test_a_model_that_nobody_has_taught_takes_no_other_s_place(tmp_path: Path) -> None:
+    device, makes = FakeDevice(), Makes()
+    conv = architecture_of("conv", DEFAULT_TASK)
+    fresh = File(digest=digest(fresh_weights(conv, 3), conv), size=8)
+    taught = model_of(tmp_path)
+    with Companion(device, SETTINGS, tmp_path, make=makes):  # type: ignore[arg-type] # it stands in
+        use = makes.made[0].given["on_model"]
+        use(tmp_path / "file", announcement(fresh))
+        assert device.models == []
+        assert "begins with random weights" in (device.said["untaught"] or "")
+        use(tmp_path / "file", announcement(taught))
+        assert [used for _, used, _ in device.models] == [taught.digest]
+        assert device.said["untaught"] is None
+        device.recognising.digest = None
+        use(tmp_path / "file", announcement(fresh))
+    assert len(device.models) == 2, "any model is better than none"
+
+
 @pytest.mark.parametrize(
     ("error", "remark"),
     [
@@ -149,6 +176,51 @@ def test_with_clips_a_signal_ends_it_and_it_says_what_counted(
     said = capfd.readouterr().err
     assert "4 labelled clips; this device is kitchen in the federation chorus." in said
     assert "accepted updates of this device: 0." in said
+
+
+WHISPER = SETTINGS.model_copy(update={"front_end": "whisper"})
+
+
+@pytest.mark.usefixtures("handlers")
+def test_clips_follow_a_federation_to_its_front_end(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], clips: Path
+) -> None:
+    makes = Makes()
+
+    def make(settings: FederationSettings, *arguments: Any, **given: Any) -> Any:
+        participant = makes(settings, *arguments, **given)
+        follow = given["follow"]
+        eight = TaskSettings.parse({"labels": "angry,happy,neutral,sad,calm"}).task
+        if settings.task != DEFAULT_TASK:
+            participant.run = lambda: answers.extend(map(follow, (eight, DEFAULT_TASK)))
+        else:
+            participant.run = lambda: None
+        settings_of.append(settings)
+        return participant
+
+    answers: list[bool] = []
+    settings_of: list[FederationSettings] = []
+    take_part_with_clips(WHISPER, clips, tmp_path / "state", follows=True, make=make)
+    assert answers == [False, True], "it has no clips of other labels"
+    assert [settings.front_end for settings in settings_of] == ["whisper", "paper34"]
+    _, second = makes.made
+    assert second.given["examples"]().features.shape[1:] == (100, 34)
+    assert "The federation hears through paper34 1: so does this device." in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("handlers")
+def test_clips_whose_front_end_was_chosen_follow_nobody(tmp_path: Path, clips: Path) -> None:
+    makes = Makes()
+    follows = []
+
+    def make(*arguments: Any, **given: Any) -> Any:
+        participant = makes(*arguments, **given)
+        participant.run = lambda: follows.append(given["follow"](DEFAULT_TASK))
+        return participant
+
+    take_part_with_clips(WHISPER, clips, tmp_path / "state", make=make)
+    assert follows == [False]
+    assert len(makes.made) == 1
 
 
 @pytest.fixture

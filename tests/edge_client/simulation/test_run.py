@@ -25,6 +25,9 @@ from shared.errors import (
     WeightsError,
 )
 from shared.metrics import confusion
+from shared.model_card import ModelCard, Teaching, card_of
+from shared.model_notes import ModelNotes
+from shared.storage.tensor_file import TensorFile
 from shared.weights import initial_weights, load_weights, save_weights
 from tests.edge_client.tiny import TINY, NumpyEngine, utterances
 
@@ -153,7 +156,7 @@ def test_without_validation_it_keeps_the_temperature_that_it_began_with(tmp_path
     weights = initial_weights(TINY, np.random.default_rng(0))
     logits, labels = np.eye(4, dtype=np.float32), np.arange(4)
     measured = Calibration.measured(logits, labels)
-    save_weights(tmp_path / "first", weights, TINY, measured)
+    save_weights(tmp_path / "first", weights, TINY, ModelNotes(measured))
     result = execute(tmp_path / "run", validation=False, initial=tmp_path / "first")
     assert result["temperature"] == measured.temperature
     assert result["validation_reliability"] is None
@@ -400,6 +403,16 @@ def test_it_starts_from_weights_that_are_given(tmp_path: Path) -> None:
     execute(tmp_path / "run", **values)
     reached = load_weights(tmp_path / "run" / "model.safetensors", TINY)
     assert reached.tobytes() == start.tobytes(), "nobody trained"
+
+
+def test_the_model_says_what_taught_it_and_what_it_began_with(tmp_path: Path) -> None:
+    before = ModelCard(taught_by=(Teaching(corpus="emodb", title="EMO-DB"),))
+    start = initial_weights(TINY, np.random.default_rng(9))
+    save_weights(tmp_path / "start.safetensors", start, TINY, ModelNotes(card=before))
+    execute(tmp_path / "run", initial=tmp_path / "start.safetensors")
+    card = card_of(TensorFile(tmp_path / "run" / "model.safetensors").metadata)
+    assert card
+    assert [each.corpus for each in card.taught_by] == ["synthetic", "emodb"]
 
 
 def test_rounds_without_anybody_are_recorded(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The page of a real device that hears real speech: real store, real recogniser, real browser."""
 
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from edge_client.device.device import Device
+from edge_client.device.first_minute import FirstMinute
 from edge_client.device.settings import DeviceSettings
 from edge_client.hearing.utterance import Utterance
+from edge_client.settings import RunSettings
 from edge_client.web.server import serve
 from shared.architectures import architecture_of
 from shared.audio import read_clip
@@ -17,6 +20,7 @@ from shared.clip_search import clips_below
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import initial_weights, save_weights
 from tests.browser import text
+from tests.edge_client.device.heard import hear
 from tests.edge_client.web.browser import row, shown
 from tests.edge_client.web.tasks import EIGHT
 
@@ -74,3 +78,26 @@ def test_speech_is_heard_shown_answered_and_deleted(
         page.context.close()
         server.close()
     assert "web-feed" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_the_first_minute_and_the_starter_s_card_are_shown(
+    browser: "Browser", tmp_path: Path
+) -> None:
+    settings = RunSettings.parse({"mic": True, "state": tmp_path}).begun()
+    with Device(settings.part(DeviceSettings)) as device, closing(FirstMinute(device)):
+        server = serve(device, port=0)
+        page = browser.new_page()
+        page.goto(server.address)
+        text(page, "#minute", "Say 4 things, whatever you like")
+        text(page, "#minute", "in these moods: Angry, Happy, Neutral, Sad.")
+        text(page, "#status", "EMO-DB")
+        text(page, "#status", "right on people of RAVDESS")
+        heard = hear(device)
+        text(page, "#minute", "Heard 1 of 4")
+        device.correct(heard.identifier, "sad")
+        text(page, "#minute", "in these moods: Angry, Happy, Neutral.")
+        for seed in range(1, 4):
+            hear(device, seed)
+        text(page, "#minute", "Now I go by your own voice and this room.")
+        page.context.close()
+        server.close()

@@ -30,6 +30,7 @@ from shared.architectures import architecture_of
 from shared.corpora import load_corpus
 from shared.errors import ChorusError
 from shared.randomness import stream
+from shared.starter import STARTER_TASK
 from shared.task import DEFAULT_TASK, Task, options_for
 from shared.weights import Weights, initial_weights, load_weights
 from tests.aggregator.driver import UNPACED
@@ -85,7 +86,7 @@ class Clips:
     @property
     def options(self) -> list[str]:
         """The options that say what they are clips of."""
-        return options_for(self.task).split()
+        return options_for(self.task, STARTER_TASK).split()
 
 
 def _manifest(path: Path, rows: list[list[str]]) -> Path:
@@ -249,6 +250,7 @@ class Processes(ExitStack):
         """Start the aggregator; let it stand still somewhere (see ``stand_still.py``)."""
         words = f"serve --rounds {ROUNDS} --quorum {DEVICES} --model {self.model} --port {port}"
         words += "".join(f" --{name.replace('_', '-')} {value}" for name, value in UNPACED.items())
+        words += " --initial fresh"  # as a simulation begins
         if "--codecs" not in self.more:  # given twice, both would be welcome
             words += " --codecs float32"
         log = self.folder / "aggregator.log"

@@ -1,0 +1,128 @@
+"""What a device begins with where its person has not said it."""
+
+import json
+import sqlite3
+from collections import deque
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edge_client.device.damage import readable_rows
+from edge_client.device.settings import DeviceSettings
+from edge_client.device.state import DeviceFolder
+from shared.errors import ChorusError, WeightsError
+from shared.front_ends import FRONT_ENDS, WHISPER
+from shared.starter import STARTER, STARTER_TASK, beside
+from shared.storage.tensor_file import TensorFile
+from shared.storage.write_ahead import BUSY_SECONDS
+from shared.task import DEFAULT_TASK, Task, labels_of
+from shared.task_settings import TaskSettings
+from shared.weights import task_of
+
+AnyDevice = TypeVar("AnyDevice", bound=DeviceSettings)
+
+Choice = TypeVar("Choice", bound=TaskSettings)
+
+
+def begun(settings: AnyDevice) -> AnyDevice:
+    """Give a device's settings with what its person left open.
+
+    What is recognised is, where labels or front end were not given: the task of the model that was
+    given, else what the state folder was used with, else the starter's. A device of the starter's
+    task recognises with the starter until it has a model. What its statistics begin with belongs to
+    the model: it lies beside the file.
+
+    Parameters
+    ----------
+    settings
+        As the person gave them.
+
+    Raises
+    ------
+    WeightsError
+        If the model that was given, or what lies beside it, cannot be read.
+    """
+    state = DeviceFolder(settings.folder)
+    if settings.starter:
+        chosen = settings.model_copy(update={"front_end": WHISPER.name})
+    elif settings.weights:
+        metadata = TensorFile(settings.weights).metadata
+        chosen = following(settings, task_of(metadata, str(settings.weights)))
+    else:
+        chosen = following(settings, earlier_task(state) or STARTER_TASK)
+    task = chosen.task
+    starts = chosen.weights is None and task.difference(STARTER_TASK) is None
+    update: dict[str, Any] = {"starter": starts}
+    if not {"prior", "voice", "normalisation"} & settings.model_fields_set:
+        kept = [settings.weights or state.model, *([STARTER] if starts else [])]
+        update |= next(filter(None, (_statistics_beside(model, task) for model in kept)), {})
+    return chosen.model_copy(update=update)
+
+
+def following(settings: Choice, task: Task) -> Choice:
+    """Give settings with the labels and the front end of a task, but for those that were given."""
+    own: dict[str, Any] = {"labels": task.names}
+    if FRONT_ENDS.has(task.front_end.name):
+        own["front_end"] = task.front_end.name
+    given = settings.model_fields_set
+    return settings.model_copy(update={n: value for n, value in own.items() if n not in given})
+
+
+def earlier_task(state: DeviceFolder) -> Task | None:
+    """Find what a state folder was used with last: by its store, else by its model.
+
+    Nothing is written. A damaged store is asked for what can still be read of it.
+
+    Returns
+    -------
+    Task or None
+        ``None`` if the folder holds neither an utterance nor a model.
+    """
+    if state.examples.exists() and (found := _task_of_store(state.examples)):
+        return found
+    try:
+        return task_of(TensorFile(state.model).metadata, str(state.model))
+    except WeightsError:
+        return None
+
+
+def _task_of_store(path: Path) -> Task | None:
+    """Find the task of a store, whatever has become of it; ``None`` if it holds no utterance."""
+    for how in ("mode=rw", "immutable=1"):  # the latter needs no room for a file beside it
+        try:
+            return _remembered(f"{path.absolute().as_uri()}?{how}")
+        except (sqlite3.DatabaseError, UnicodeDecodeError, ValueError):
+            continue
+    return _task_of_rows(path)
+
+
+def _remembered(uri: str) -> Task | None:
+    """Read the task that a store remembers, of this version or an earlier one."""
+    with closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)) as connection:
+        if not connection.execute("SELECT 1 FROM examples WHERE NOT discarded LIMIT 1").fetchone():
+            return None
+        row = connection.execute("SELECT value FROM facts WHERE name = 'task'").fetchone()
+        return Task.from_dict(json.loads(row[0])) if row else DEFAULT_TASK
+
+
+def _task_of_rows(path: Path) -> Task | None:
+    """Make a task of what the newest utterance that can be read was recognised for."""
+    newest = deque(readable_rows(path), maxlen=1)
+    try:
+        front_end = str(newest[0]["front_end"]).partition(" ")[0]
+        return Task(labels_of(newest[0]["names"].split(",")), FRONT_ENDS.get(front_end).shape)
+    except (IndexError, AttributeError, ChorusError, ValueError):
+        return None
+
+
+def _statistics_beside(model: Path, task: Task) -> dict[str, Any]:
+    """Give the settings of what lies beside a model, if it is of the task."""
+    prior, voice = beside(model, "prior"), beside(model, "voice")
+    if _is_of(prior, task):
+        return {"prior": prior}
+    return {"normalisation": "voice", "voice": voice} if _is_of(voice, task) else {}
+
+
+def _is_of(path: Path, task: Task) -> bool:
+    """Say whether a file is there, and of the task."""
+    return path.exists() and not task.difference(task_of(TensorFile(path).metadata, str(path)))
