@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from edge_client.hearing.segmentation import Segmenter
-from edge_client.learning.starter import make_starter, recalls_on
+from edge_client.learning.starter import make_starter, reached_on
 from edge_client.simulation.degradations import copies_in_conditions, degraded_clips
 from edge_client.simulation.noise_study import study, tested_clips
 from edge_client.simulation.simulating import SimulationResult
@@ -208,7 +208,8 @@ def starters(options: argparse.Namespace, folder: Path) -> Iterator[Trained]:
             save_voice(beside, made.begun, task)
             begun = ["--voice", beside]
         tests = [own, degraded_clips(own, f"white:{options.floor:g}dBFS", options.seed)]
-        scores = [recalls_on(made, replace(corpus, clips=tuple(test))) for test in tests]
+        reached = [reached_on(made, replace(corpus, clips=tuple(test))) for test in tests]
+        scores = [{known: uar for known, (uar, _) in found.items()} for found in reached]
         line = ["--weights", weights, *begun, "--front-end", WHISPER.name]
         yield Trained(task, number, own, [*line, "--normalisation", options.normalisation], *scores)
 
