@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import typer
+from pydantic import Field
 
 from shared.environment import Prefix
 from shared.errors import SettingsError
@@ -22,6 +23,8 @@ class StarterSettings(TaskSettings):
     normalisation: Literal["device", "voice"] = "device"
     """How its devices will normalise: device, which holds for people of other rooms and languages
     too, or voice, which holds for a person in one mood all day."""
+    copies: Annotated[int, Field(ge=0, le=16)] = 2
+    """Copies of each clip that teach too, in noise, rooms, telephones and at wrong levels."""
 
 
 @options_of(StarterSettings)
@@ -52,7 +55,8 @@ def starter(
     """
     from edge_client.device.settings import UNSURE_BELOW
     from edge_client.learning.starter import card_for, make_starter, reached_on, speakers_of
-    from shared.corpora import load_corpus
+    from edge_client.simulation.degradations import copies_in_conditions
+    from shared.corpora import Clip, load_corpus
     from shared.features.prior import Prior, save_prior
     from shared.features.voice_file import save_voice
     from shared.model_notes import ModelNotes
@@ -69,7 +73,11 @@ def starter(
                 f"Some speakers of {own.info.title} have taught the starter: they test nothing.",
                 "Test it on other people.",
             )
-    made = make_starter(corpora, task, settings.normalisation)
+
+    def vary(clip: Clip) -> list[Clip]:
+        return copies_in_conditions([clip], settings.copies, seed=0)
+
+    made = make_starter(corpora, task, settings.normalisation, vary)
     reached = {own.info.title: reached_on(made, own) for own in tests}
     begun = made.begun
     prior, voice = beside(output, "prior"), beside(output, "voice")

@@ -1,6 +1,6 @@
 """A model to start with, made of the corpora that a person has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -11,7 +11,7 @@ from edge_client.learning.softmax_regression import fit_softmax
 from edge_client.learning.voice_fitting import fit_voice
 from shared.architectures import Architecture, architecture_of
 from shared.calibration import UNMEASURED, Calibration, Reliability
-from shared.corpora import Corpus
+from shared.corpora import Clip, Corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import ClipFeatures, extract_features
 from shared.features.prior import Prior
@@ -31,9 +31,13 @@ PRIOR_COUNT: Final = 4
 """Utterances that the statistics of a starter count for: after four of its own a device believes
 what it has heard as much."""
 
-
 PARTS: Final = 4
 """Parts of the speakers that are left out in turn, to measure how sure the head may be."""
+
+
+Vary = Callable[[Clip], Sequence[Clip]]
+"""Gives copies of a clip to train on, as devices in other places would hear it; the speaker of each
+is a new one for each place."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,44 @@ class Starter:
     skipped: int
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """Utterances with who spoke them.
+
+    Attributes
+    ----------
+    raw
+        Their features, not normalised.
+    devices
+        Whose device heard each, and where, shape ``(n,)``: they have statistics of their own.
+    people
+        Who spoke each, shape ``(n,)``.
+    copies
+        Which are copies, shape ``(n,)``.
+    """
+
+    raw: Examples
+    devices: NDArray[np.str_]
+    people: NDArray[np.str_]
+    copies: NDArray[np.bool_]
+
+    def take(self, some: NDArray[np.bool_]) -> "_Heard":
+        """Select utterances."""
+        return _Heard(
+            self.raw.take(np.flatnonzero(some)),
+            self.devices[some],
+            self.people[some],
+            self.copies[some],
+        )
+
+
 def make_starter(
-    corpora: Sequence[Corpus], task: Task, how: Normalisation, *, progress: bool = True
+    corpora: Sequence[Corpus],
+    task: Task,
+    how: Normalisation,
+    vary: Vary = lambda _: (),
+    *,
+    progress: bool = True,
 ) -> Starter:
     """Fit a head, and what statistics begin with, to the labelled clips of corpora.
 
@@ -76,6 +116,8 @@ def make_starter(
         What is recognised, by vectors of whole utterances.
     how
         How devices will normalise.
+    vary
+        Gives copies of each clip that teach, too; none, if not given.
     progress
         Whether to show how far it is, on standard error.
 
@@ -92,63 +134,60 @@ def make_starter(
             "Give --front-end whisper.",
         )
     front_end = front_end_of(task.front_end)
-    found = [
-        (corpus.name, extract_features(corpus.labelled, front_end, progress=progress))
-        for corpus in corpora
-    ]
-    raw, speakers = _joined(found, task)
-    _check(raw, speakers, task)
+    parts, skipped = [], 0
+    for place, corpus in enumerate(corpora):
+        clips = corpus.labelled
+        varied = [(copy, clip.speaker) for clip in clips for copy in vary(clip)]
+        of = {copy.speaker: speaker for copy, speaker in varied}
+        for some in (clips, [copy for copy, _ in varied]):
+            if some:
+                found = extract_features(some, front_end, progress=progress)
+                parts.append(_heard(found, task, f"{place} {corpus.name}", of))
+                skipped += 0 if some is not clips else len(found.skipped)
+    heard = _joined(parts)
+    _check(heard, task)
     architecture = architecture_of("head", task)
-    weights, begun = _fit(raw, speakers, front_end, architecture, how)
-    calibration = _calibrated(raw, speakers, front_end, architecture, how)
-    skipped = sum(len(features.skipped) for _, features in found)
+    weights, begun = _fit(heard, front_end, architecture, how)
+    calibration = _calibrated(heard, front_end, architecture, how)
     return Starter(weights, architecture, begun, calibration, skipped)
 
 
 def _fit(
-    raw: Examples,
-    speakers: NDArray[np.str_],
-    front_end: FrontEnd,
-    architecture: Architecture,
-    how: Normalisation,
+    heard: _Heard, front_end: FrontEnd, architecture: Architecture, how: Normalisation
 ) -> tuple[Weights, Start]:
     """Fit a head and what statistics begin with."""
-    labels = len(architecture.task.labels)
+    labels, raw = len(architecture.task.labels), heard.raw
     begun: Start
     if how == "voice":
-        begun = fit_voice(raw.features[:, 0], raw.labels, speakers, labels)
-        examples = normalised_by_owner(raw, speakers, front_end, begun=begun)
+        begun = fit_voice(raw.features[:, 0], raw.labels, heard.devices, labels)
+        examples = normalised_by_owner(raw, heard.devices, front_end, begun=begun)
     else:
         vectors = raw.features[:, 0].astype(np.float64)
         begun = Prior(vectors.mean(axis=0), vectors.std(axis=0), PRIOR_COUNT)
-        examples = _as_devices_hear(raw, speakers, front_end, begun)
+        examples = _as_devices_hear(heard, front_end, begun)
     return fit_softmax(examples.features[:, 0], examples.labels, labels), begun
 
 
 def _calibrated(
-    raw: Examples,
-    speakers: NDArray[np.str_],
-    front_end: FrontEnd,
-    architecture: Architecture,
-    how: Normalisation,
+    heard: _Heard, front_end: FrontEnd, architecture: Architecture, how: Normalisation
 ) -> Calibration:
-    """Measure how sure a head may be: each part of the speakers by one that has not heard them.
+    """Measure how sure a head may be: each part of the people by one that has not heard them.
 
     On devices that know all, one or none of their moods alike: nobody knows which there will be.
     """
     logits, labels = [], []
-    names = np.unique(speakers)
+    names = np.unique(heard.people)
     for part in np.array_split(names, min(PARTS, len(names))):
-        out = np.isin(speakers, part)
-        rest, left_out = (raw.take(np.flatnonzero(some)) for some in (~out, out))
+        out = np.isin(heard.people, part)
+        rest, left_out = heard.take(~out), heard.take(out & ~heard.copies)
         try:
-            _check(rest, speakers[~out], architecture.task)
-            weights, begun = _fit(rest, speakers[~out], front_end, architecture, how)
-        except CorpusError:  # too little is left without these speakers
+            _check(rest, architecture.task)
+            weights, begun = _fit(rest, front_end, architecture, how)
+        except CorpusError:  # too little is left without these people
             continue
-        found = _by_known(weights, architecture, begun, left_out, speakers[out])
+        found = _by_known(weights, architecture, begun, left_out)
         logits += list(found.values())
-        labels += [left_out.labels] * len(found)
+        labels += [left_out.raw.labels] * len(found)
     if not logits:
         return UNMEASURED
     return Calibration.measured(np.concatenate(logits), np.concatenate(labels))
@@ -188,15 +227,15 @@ def card_for(
     return ModelCard(taught_by=taught_by, reached=rounded)
 
 
-def _check(raw: Examples, speakers: NDArray[np.str_], task: Task) -> None:
+def _check(heard: _Heard, task: Task) -> None:
     """Refuse clips that cannot teach what a device begins with."""
-    missing = [name for place, name in enumerate(task.names) if place not in raw.labels]
+    missing = [name for place, name in enumerate(task.names) if place not in heard.raw.labels]
     if missing:
         raise CorpusError(
             f"No clip is labelled {' or '.join(missing)}: a starter is made of all labels.",
             "Add a corpus that has them, or give other --labels.",
         )
-    if len(np.unique(speakers)) == 1:
+    if len(np.unique(heard.people)) == 1:
         raise CorpusError(
             "All clips are of one speaker, who does not show how voices differ.",
             "Give clips of several speakers.",
@@ -222,50 +261,45 @@ def reached_on(
     task = starter.architecture.task
     front_end = front_end_of(task.front_end)
     features = extract_features(corpus.labelled, front_end, progress=progress)
-    raw, speakers = _joined([(corpus.name, features)], task)
-    if missing := [n for place, n in enumerate(task.names) if place not in raw.labels]:
+    heard = _heard(features, task, corpus.name, {})
+    labels = heard.raw.labels
+    if missing := [n for place, n in enumerate(task.names) if place not in labels]:
         raise CorpusError(f"{corpus.info.title} has no clip that is {missing[0]}, to test on.")
     found = {}
     for known, logits in _by_known(
-        starter.weights, starter.architecture, starter.begun, raw, speakers
+        starter.weights, starter.architecture, starter.begun, heard
     ).items():
-        counts = confusion(raw.labels, predicted(logits), len(task.names))
-        relied = Reliability.of(starter.calibration.probabilities(logits), raw.labels)
+        counts = confusion(labels, predicted(logits), len(task.names))
+        relied = Reliability.of(starter.calibration.probabilities(logits), labels)
         found[known] = Scores.from_confusion(counts, task.names).uar, relied.error
     return found
 
 
 def _by_known(
-    weights: Weights,
-    architecture: Architecture,
-    begun: Start,
-    raw: Examples,
-    speakers: NDArray[np.str_],
+    weights: Weights, architecture: Architecture, begun: Start, heard: _Heard
 ) -> dict[str, NDArray[np.float32]]:
     """Compute the logits on devices that know all, one or none of their user's moods."""
     owners = {
-        "all": speakers,
-        "one": _one_mood_each(raw, speakers),
-        "none": np.arange(len(raw)).astype(np.str_),
+        "all": heard.devices,
+        "one": _one_mood_each(heard),
+        "none": np.arange(len(heard.raw)).astype(np.str_),
     }
     kernel, bias = split(weights, architecture).values()
     front_end = front_end_of(architecture.task.front_end)
     found = {}
     for known, devices in owners.items():
-        heard = normalised_by_owner(raw, devices, front_end, begun=begun)
-        found[known] = heard.features[:, 0] @ kernel + bias
+        examples = normalised_by_owner(heard.raw, devices, front_end, begun=begun)
+        found[known] = examples.features[:, 0] @ kernel + bias
     return found
 
 
-def _as_devices_hear(
-    raw: Examples, speakers: NDArray[np.str_], front_end: FrontEnd, prior: Prior
-) -> Examples:
+def _as_devices_hear(heard: _Heard, front_end: FrontEnd, prior: Prior) -> Examples:
     """Normalise all utterances three times: for devices that know all, one or none of the moods."""
-    nobody = np.zeros(len(raw), bool)
+    raw, nobody = heard.raw, np.zeros(len(heard.raw), bool)
     views = [
-        normalised_by_owner(raw, speakers, front_end, begun=prior),
-        normalised_by_owner(raw, _one_mood_each(raw, speakers), front_end, begun=prior),
-        normalised_by_owner(raw, speakers, front_end, nobody, prior),
+        normalised_by_owner(raw, heard.devices, front_end, begun=prior),
+        normalised_by_owner(raw, _one_mood_each(heard), front_end, begun=prior),
+        normalised_by_owner(raw, heard.devices, front_end, nobody, prior),
     ]
     return Examples(
         np.concatenate([view.features for view in views]),
@@ -274,24 +308,33 @@ def _as_devices_hear(
     )
 
 
-def _one_mood_each(raw: Examples, speakers: NDArray[np.str_]) -> NDArray[np.str_]:
+def _one_mood_each(heard: _Heard) -> NDArray[np.str_]:
     """Name the devices of people each of whom is in one mood all day."""
-    return np.array([f"{own} {label}" for own, label in zip(speakers, raw.labels, strict=True)])
+    pairs = zip(heard.devices, heard.raw.labels, strict=True)
+    return np.array([f"{own} {label}" for own, label in pairs])
 
 
-def _joined(
-    found: Sequence[tuple[str, ClipFeatures]], task: Task
-) -> tuple[Examples, NDArray[np.str_]]:
-    """Put the corpora's clips together; give their speakers, too: each corpus has its own."""
-    parts = [features for _, features in found]
-    speakers = [
-        f"{place} {name} {clip.speaker}"
-        for place, (name, features) in enumerate(found)
-        for clip in features.clips
-    ]
-    examples = Examples(
-        np.concatenate([part.features for part in parts]),
-        np.concatenate([part.frames for part in parts]),
-        np.concatenate([part.labels(task) for part in parts]),
+def _heard(features: ClipFeatures, task: Task, where: str, of: Mapping[str, str]) -> _Heard:
+    """Say who spoke utterances of a corpus; ``of`` says it of the speakers of copies."""
+    speakers = [clip.speaker for clip in features.clips]
+    return _Heard(
+        Examples(features.features, features.frames, features.labels(task)),
+        np.array([f"{where} {speaker}" for speaker in speakers]),
+        np.array([f"{where} {of.get(speaker, speaker)}" for speaker in speakers]),
+        np.array([speaker in of for speaker in speakers]),
     )
-    return examples, np.array(speakers)
+
+
+def _joined(parts: Sequence[_Heard]) -> _Heard:
+    """Put utterances together."""
+    raw = Examples(
+        np.concatenate([part.raw.features for part in parts]),
+        np.concatenate([part.raw.frames for part in parts]),
+        np.concatenate([part.raw.labels for part in parts]),
+    )
+    return _Heard(
+        raw,
+        np.concatenate([part.devices for part in parts]),
+        np.concatenate([part.people for part in parts]),
+        np.concatenate([part.copies for part in parts]),
+    )

@@ -1,6 +1,6 @@
 """When a person's own mean and deviation say more of a voice than what was inferred of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,10 @@ HEARD: Final = (2, 4, 8, 16, 32, 64)
 """How much a device may have heard of its person, in trials."""
 
 TRIALS: Final = 24
-"""Devices that are tried for each speaker."""
+"""Devices that are tried for each speaker, at most."""
+
+ALL_TRIALS: Final = 400
+"""Devices that are tried in all, about: four weights need no more."""
 
 _MOST: Final = 0.3
 """A difference of errors that counts no more than a larger one."""
@@ -42,7 +45,7 @@ class Speaker:
     labels: NDArray[np.integer[Any]]
 
 
-def fit_belief(speakers: Iterable[Speaker]) -> Values:
+def fit_belief(speakers: Sequence[Speaker]) -> Values:
     """Fit when to believe a person's own mean and deviation, by devices that heard some moods.
 
     Each device heard some of a speaker's labels, of some of them more. Known labels tell by what
@@ -56,21 +59,22 @@ def fit_belief(speakers: Iterable[Speaker]) -> Values:
         As in :class:`shared.features.voice.VoiceModel`, shape ``(4,)``;
         :data:`shared.features.voice.NEVER` if there are no speakers.
     """
-    rows = [row for number, speaker in enumerate(speakers) for row in _trials(speaker, number)]
-    if not rows:
+    if not speakers:
         return np.array(NEVER)
+    trials = max(min(TRIALS, ALL_TRIALS // len(speakers)), 1)
+    rows = [row for number, own in enumerate(speakers) for row in _trials(own, number, trials)]
     signs = np.array([row[0] for row in rows])
     gains = np.array([row[1] for row in rows])
     return _logistic(signs, gains > 0, np.minimum(np.abs(gains), _MOST))
 
 
-def _trials(speaker: Speaker, number: int) -> Iterator[tuple[Values, float]]:
-    """Give, for each of a speaker's devices, the signs that it sees and what believing gains."""
+def _trials(speaker: Speaker, number: int, trials: int) -> Iterator[tuple[Values, float]]:
+    """Give, for each of so many of a speaker's devices, the signs that it sees and what believing gains."""
     rng = stream(0, "voice belief", number)
     model, labels = speaker.model, speaker.labels
     vectors = model.standardised(speaker.vectors)
     truth = _within(*_balanced(vectors, labels), vectors)
-    for _ in range(TRIALS):
+    for _ in range(trials):
         moods = np.unique(labels)
         moods = rng.choice(moods, rng.integers(1, len(moods) + 1), replace=False)
         shares = rng.dirichlet(np.full(len(moods), 2.0))

@@ -69,7 +69,7 @@ def fit_voice(
             "Give some utterances of each emotion, by two speakers or more.",
         )
     model = _fit_gaussian(vectors, labels, speakers, emotions)
-    strangers = _strangers(vectors, labels, speakers, emotions)
+    strangers = [*_strangers(vectors, labels, speakers, emotions)]
     return replace(model, belief=_as_kept(fit_belief(strangers)))
 
 

@@ -153,6 +153,23 @@ def test_it_is_calibrated_on_speakers_who_were_left_out(made: Path, tmp_path: Pa
     assert re.search(line, result.stdout)
 
 
+def test_copies_teach_too_and_go_with_who_spoke_them(tmp_path: Path) -> None:
+    clips = others(tmp_path / "clips")
+    found = {}
+    for copies in (0, 1):
+        output = tmp_path / f"{copies}.safetensors"
+        words = ("--corpus", f"manifest={clips}", "--copies", copies, "--output", output)
+        result = run(*words)  # type: ignore[arg-type] # numbers are words, too
+        assert result.exit_code == 0, result.output
+        assert re.search(r"\d+ clips of 4 speakers", result.stdout), "copies are not counted"
+        found[copies] = load_weights(output)[0], load_calibration(output)
+    assert not np.array_equal(found[0][0], found[1][0])
+    answers = [calibration.reliability for _, calibration in found.values()]
+    assert answers[0]
+    assert answers[1]
+    assert sum(answers[0].answers) == sum(answers[1].answers), "measured on clips alone"
+
+
 def test_where_no_speaker_can_be_left_out_nothing_is_said_of_how_sure_it_is(tmp_path: Path) -> None:
     clips = others(tmp_path / "clips")
     for label in ("angry", "sad"):  # one speaker each
