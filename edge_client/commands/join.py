@@ -22,7 +22,7 @@ def join(
     ] = None,
     web: Annotated[str, typer.Option(help="HOST:PORT of the device's page.")] = WEB_EVERYWHERE,
     page: Annotated[
-        bool, typer.Option(help="Whether it has a page; --no-page is for `run --wav DIR`.")
+        bool, typer.Option(help="Whether it has a page; --no-page is for `run --clips DIR`.")
     ] = True,
 ) -> None:
     """Join a federation: make this device's key, get its account, write its settings, start it.

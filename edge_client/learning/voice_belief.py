@@ -69,7 +69,7 @@ def fit_belief(speakers: Sequence[Speaker]) -> Values:
 
 
 def _trials(speaker: Speaker, number: int, trials: int) -> Iterator[tuple[Values, float]]:
-    """Give, for each of so many of a speaker's devices, the signs that it sees and what believing gains."""
+    """Give the signs that each of a speaker's devices sees, and what believing would gain."""
     rng = stream(0, "voice belief", number)
     model, labels = speaker.model, speaker.labels
     vectors = model.standardised(speaker.vectors)
