@@ -22,7 +22,6 @@ from edge_client.simulation.federation import (
     Trainer,
     clients_of_round,
 )
-from edge_client.simulation.interrupts import heeding_interrupts
 from edge_client.simulation.known import document_of, score_by_known
 from edge_client.simulation.own_model import OwnModel, model_of
 from edge_client.simulation.partition_file import SUFFIX
@@ -127,8 +126,7 @@ class Run:
             raise damaged(self.folder.checkpoint, error) from error
         watcher.start(reached.number, self.settings.rounds)
         try:
-            with heeding_interrupts() as heed:
-                reached = self._loop(reached, rounds, data, watcher, heed)
+            reached = self._loop(reached, rounds, data, watcher)
             return self._finish(reached, data)
         except KeyboardInterrupt:
             raise Stopped(f"Stopped; {self.folder.path} keeps what was reached.", _GO_ON) from None
@@ -152,12 +150,7 @@ class Run:
         return Checkpoint(0, weights, weights, weights, {}, task=task, clips=clips)
 
     def _loop(
-        self,
-        reached: Checkpoint,
-        rounds: Trainer,
-        data: Data,
-        watcher: Watcher,
-        heed: Callable[[], None],
+        self, reached: Checkpoint, rounds: Trainer, data: Data, watcher: Watcher
     ) -> Checkpoint:
         """Run the rounds that are left."""
         saved, took = self.clock(), 0.0
@@ -166,7 +159,6 @@ class Run:
             while reached.number < self.settings.rounds:
                 reached = self._round(reached, rounds, data)
                 watcher.round(reached.records[-1])
-                heed()
                 now = self.clock()
                 if now - saved >= max(_CHECKPOINT_EVERY, took / _CHECKPOINT_SHARE):
                     self._save(reached, rounds)
