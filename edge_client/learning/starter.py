@@ -76,23 +76,22 @@ class _Heard:
         Whose device heard each, and where, shape ``(n,)``: they have statistics of their own.
     people
         Who spoke each, shape ``(n,)``.
-    copies
-        Which are copies, shape ``(n,)``.
     """
 
     raw: Examples
     devices: NDArray[np.str_]
     people: NDArray[np.str_]
-    copies: NDArray[np.bool_]
+
+    @property
+    def copies(self) -> NDArray[np.bool_]:
+        """Which are copies, shape ``(n,)``: these are heard by devices in other places."""
+        found: NDArray[np.bool_] = self.devices != self.people
+        return found
 
     def take(self, some: NDArray[np.bool_]) -> "_Heard":
         """Select utterances."""
-        return _Heard(
-            self.raw.take(np.flatnonzero(some)),
-            self.devices[some],
-            self.people[some],
-            self.copies[some],
-        )
+        chosen = self.raw.take(np.flatnonzero(some))
+        return _Heard(chosen, self.devices[some], self.people[some])
 
 
 def make_starter(
@@ -136,14 +135,15 @@ def make_starter(
     front_end = front_end_of(task.front_end)
     parts, skipped = [], 0
     for place, corpus in enumerate(corpora):
-        clips = corpus.labelled
-        varied = [(copy, clip.speaker) for clip in clips for copy in vary(clip)]
-        of = {copy.speaker: speaker for copy, speaker in varied}
-        for some in (clips, [copy for copy, _ in varied]):
-            if some:
-                found = extract_features(some, front_end, progress=progress)
-                parts.append(_heard(found, task, f"{place} {corpus.name}", of))
-                skipped += 0 if some is not clips else len(found.skipped)
+        where = f"{place} {corpus.name}"
+        found = extract_features(corpus.labelled, front_end, progress=progress)
+        skipped += len(found.skipped)
+        parts.append(_heard(found, task, where, {}))
+        varied = [(copy, clip.speaker) for clip in corpus.labelled for copy in vary(clip)]
+        if varied:
+            found = extract_features([copy for copy, _ in varied], front_end, progress=progress)
+            of = {copy.speaker: speaker for copy, speaker in varied}
+            parts.append(_heard(found, task, where, of))
     heard = _joined(parts)
     _check(heard, task)
     architecture = architecture_of("head", task)
@@ -321,7 +321,6 @@ def _heard(features: ClipFeatures, task: Task, where: str, of: Mapping[str, str]
         Examples(features.features, features.frames, features.labels(task)),
         np.array([f"{where} {speaker}" for speaker in speakers]),
         np.array([f"{where} {of.get(speaker, speaker)}" for speaker in speakers]),
-        np.array([speaker in of for speaker in speakers]),
     )
 
 
@@ -336,5 +335,4 @@ def _joined(parts: Sequence[_Heard]) -> _Heard:
         raw,
         np.concatenate([part.devices for part in parts]),
         np.concatenate([part.people for part in parts]),
-        np.concatenate([part.copies for part in parts]),
     )

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.features.voice import CLIP, FLOOR, NEVER, Values, VoiceModel, VoiceStatistics
+from shared.features.voice import NEVER, Values, VoiceModel, VoiceStatistics, within
 from shared.randomness import stream
 
 HEARD: Final = (2, 4, 8, 16, 32, 64)
@@ -73,7 +73,7 @@ def _trials(speaker: Speaker, number: int, trials: int) -> Iterator[tuple[Values
     rng = stream(0, "voice belief", number)
     model, labels = speaker.model, speaker.labels
     vectors = model.standardised(speaker.vectors)
-    truth = _within(*_balanced(vectors, labels), vectors)
+    truth = within(vectors, *_balanced(vectors, labels))
     for _ in range(trials):
         moods = np.unique(labels)
         moods = rng.choice(moods, rng.integers(1, len(moods) + 1), replace=False)
@@ -82,8 +82,8 @@ def _trials(speaker: Speaker, number: int, trials: int) -> Iterator[tuple[Values
         heard = np.array([rng.choice(np.flatnonzero(labels == mood)) for mood in drawn])
         statistics = VoiceStatistics(model)
         statistics.update(speaker.vectors[heard])
-        inferred = np.clip(vectors - model.lift @ statistics.voice(), -CLIP, CLIP)
-        own = _within(vectors[heard].mean(axis=0), vectors[heard].std(axis=0), vectors)
+        inferred = statistics.without_voice(vectors)
+        own = within(vectors, vectors[heard].mean(axis=0), vectors[heard].std(axis=0))
         gain = np.square(truth - inferred).mean() - np.square(truth - own).mean()
         yield statistics.signs(), float(gain)
 
@@ -94,11 +94,6 @@ def _balanced(vectors: Values, labels: NDArray[np.integer[Any]]) -> tuple[Values
     mean = np.mean([own.mean(axis=0) for own in each], axis=0)
     variance = np.mean([np.square(own - mean).mean(axis=0) for own in each], axis=0)
     return mean, np.sqrt(variance)
-
-
-def _within(mean: Values, deviation: Values, vectors: Values) -> Values:
-    found: Values = np.clip((vectors - mean) / np.maximum(deviation, FLOOR), -CLIP, CLIP)
-    return found
 
 
 def _logistic(inputs: Values, targets: NDArray[np.bool_], weights: Values) -> Values:

@@ -237,14 +237,18 @@ class VoiceStatistics:
             Same shape, float32, within ±:data:`CLIP`.
         """
         scaled = self.model.standardised(features)
-        inferred = np.clip(scaled - self.model.lift @ self.voice(), -CLIP, CLIP)
+        inferred = self.without_voice(scaled)
         belief = self.belief()
         if belief:
             mean = self.sums / self.count
             deviation = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
-            own = np.clip((scaled - mean) / np.maximum(deviation, FLOOR), -CLIP, CLIP)
-            inferred = (1 - belief) * inferred + belief * own
+            inferred = (1 - belief) * inferred + belief * within(scaled, mean, deviation)
         return inferred.astype(np.float32)
+
+    def without_voice(self, standardised: Values) -> Values:
+        """Take the voice that was inferred off standardised vectors; same shape, clipped."""
+        found: Values = np.clip(standardised - self.model.lift @ self.voice(), -CLIP, CLIP)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Give the state as numbers and lists, for JSON; :meth:`from_dict` restores it exactly."""
@@ -296,6 +300,12 @@ class VoiceStatistics:
         if (found.counts < 0).any() or (found.counts.sum(axis=1) != found.count).any():
             raise ValueError("the counts in the state of a voice should add up")
         return found
+
+
+def within(standardised: Values, mean: Values, deviation: Values) -> Values:
+    """Normalise standardised vectors by a mean and a deviation; same shape, clipped."""
+    found: Values = np.clip((standardised - mean) / np.maximum(deviation, FLOOR), -CLIP, CLIP)
+    return found
 
 
 def log_prior(counts: Counts) -> Values:
