@@ -43,7 +43,8 @@ class FirstMinute:
         if self._tell():
             _log.info(
                 "Say %d things, whatever you like: the device gets to know your voice and the "
-                "room, and recognises you meanwhile.",
+                "room, and recognises you meanwhile. Others in the room must know that it listens, "
+                "and agree (docs/responsible-use.md).",
                 WANTED - len(self._first),
             )
 
