@@ -8,6 +8,7 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from edge_client.federation.client_state import remembered
+from edge_client.federation.sent import sent_updates
 from shared.errors import WeightsError
 from shared.model_card import NOT_SPEECH, ModelCard, card_of
 from shared.starter import STARTER
@@ -29,8 +30,8 @@ def overview(settings: DeviceSettings) -> dict[str, Any]:
         ``bytes`` of its file, or ``None``), ``starter`` (whether that is the one of the package),
         ``card`` (what taught it and what it reaches, or ``None``), ``federations`` (by name: round,
         updates accepted, why the last was refused, the update that waits to be sent, how many more
-        labelled examples the device needs), and ``clips`` (the federations of each device that was
-        made of labelled clips, by its name).
+        labelled examples the device needs, and what was sent), and ``clips`` (the federations of
+        each device that was made of labelled clips, by its name).
     """
     state = DeviceFolder(settings.folder)
     counts: dict[str, int] = {}
@@ -67,7 +68,10 @@ def _model(state: DeviceFolder, settings: DeviceSettings) -> dict[str, Any]:
 
 
 def _federations(state: DeviceFolder) -> dict[str, Any]:
-    return {folder.name: remembered(folder) for folder in sorted(state.federations.glob("*"))}
+    return {
+        folder.name: {**remembered(folder), "sent": sent_updates(folder).to_dict()}
+        for folder in sorted(state.federations.glob("*"))
+    }
 
 
 def overview_table(found: dict[str, Any]) -> "Table":
@@ -109,6 +113,8 @@ def _told_of_model(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _told(part: dict[str, Any]) -> str:
     told = f"round {part['round']}, {part['accepted']} updates accepted"
+    if sent := part["sent"]["updates"]:
+        told += f", {sent} sent with {part['sent']['bytes']:,} bytes"
     if part["waiting"]:
         told += ", one waits to be sent"
     if part["lacks"]:

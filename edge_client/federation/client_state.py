@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from edge_client.federation.sent import Sent
 from shared.errors import FederationError
 from shared.protocol.messages import Offer
 from shared.storage.files import replacing, sha256_of, write_atomically
@@ -85,6 +86,11 @@ class ClientState:
     folder
         Where everything lies; made if it is not there and there is room.
 
+    Attributes
+    ----------
+    sent
+        What has left the device.
+
     Raises
     ------
     FederationError
@@ -98,6 +104,7 @@ class ClientState:
         with suppress(OSError):  # on a full disk whoever writes makes it, when there is room
             folder.mkdir(parents=True, exist_ok=True)
         self._facts, self._aside = _read(folder / _FILE)
+        self.sent = Sent(folder)
         # The work of a round ends in a thread of its own.
         self._lock = threading.RLock()
         self._sweep()

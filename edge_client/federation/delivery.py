@@ -56,8 +56,15 @@ class Delivery:
         return self._sending.again_at if self._sending and self._connection.connected else None
 
     def begin(self, chunk: int) -> None:
-        """Offer the update, to be sent in chunks of so many bytes."""
+        """Offer the update, to be sent in chunks of so many bytes.
+
+        Raises
+        ------
+        StorageError
+            If there is no room to write down that it leaves the device.
+        """
         if offer := self._client_state.offer:
+            self._client_state.sent.note(offer)
             self._sending = UpdateTransfer(offer.size, chunk, self._clock())
             self._offer()
 

@@ -49,6 +49,10 @@ _AGAIN: Final = 30.0
 """Seconds until what failed, on a full disk for one, is tried again."""
 
 
+_SHOWN: Final = 10
+"""Updates that the page lists of what was sent."""
+
+
 class Participant:
     """Takes part in a federation until it is stopped.
 
@@ -124,6 +128,7 @@ class Participant:
         )
         self._readiness = Readiness(
             settings.part(PermissionSettings),
+            settings.terms,
             keys=keys,
             learned=lambda: client_state.learned,
             say=lambda presence: self._publish(topics.presence(name), presence, retain=True),
@@ -146,8 +151,7 @@ class Participant:
         )
         self._handover = Handover(on_model, self._files, self._remark)
         self._worker = RoundWorker(
-            name,
-            settings.holdout,
+            settings,
             client_state,
             examples=examples,
             engines=engines,
@@ -352,7 +356,7 @@ class Participant:
             self._tell("fetching", "")
             return
         self._handover.give(announced, self._client_state.path(announced.recognises.digest))
-        self._tell("training" if mine else "waiting", "")
+        self._tell("training" if mine else "waiting", self._readiness.objection)
         if mine and self._worker.on is None:
             self._worker.begin(announcement)
 
@@ -413,6 +417,8 @@ class Participant:
             "accepted": self._client_state.accepted,
             "lacks": self._readiness.lacks or 0,
             "remark": remark,
+            "terms": self._settings.terms.model_dump(),
+            "sent": self._client_state.sent.updates.to_dict(_SHOWN),
         }
         self._unannounced.report(doing)
         self._report(doing)

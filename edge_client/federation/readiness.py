@@ -6,7 +6,9 @@ from typing import Final
 
 from edge_client.federation import permission
 from edge_client.federation.settings import PermissionSettings
+from edge_client.federation.terms import TermsSettings
 from shared.protocol.messages import Announcement, Presence, Supply
+from shared.training import TrainingSettings
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +22,9 @@ class Readiness:
     Parameters
     ----------
     limits
-        What the owner allows.
+        When the owner lets it train.
+    terms
+        What the owner lets a federation ask of it.
     keys
         Lists the keys of the examples; those that no person has labelled are negative.
     learned
@@ -42,11 +46,15 @@ class Readiness:
         asks for.
     trains
         Whether it would take part, as of the last look.
+    objection
+        What the announced round asks for that the terms do not allow, a sentence; empty if there
+        is nothing.
     """
 
     def __init__(
         self,
         limits: PermissionSettings,
+        terms: TermsSettings,
         *,
         keys: Callable[[], Sequence[int]],
         learned: Callable[[], Sequence[int]],
@@ -56,6 +64,7 @@ class Readiness:
         task: str,
     ) -> None:
         self._limits = limits
+        self._terms = terms
         self._limited = limits.train_between or limits.on_mains or limits.most_load is not None
         self._keys = keys
         self._learned = learned
@@ -66,8 +75,10 @@ class Readiness:
         self._task = task
         self._looked = 0.0
         self._asked: tuple[int, int] | None = None
+        self._training = TrainingSettings()
         self.lacks: int | None = None
         self.trains = True
+        self.objection = ""
 
     @property
     def look_at(self) -> float | None:
@@ -76,7 +87,9 @@ class Readiness:
 
     def heed(self, announcement: Announcement) -> None:
         """Learn what the federation asks of a device."""
-        self._asked = announcement.least_examples, announcement.new_examples
+        least = max(announcement.least_examples, self._terms.fewest_examples)
+        self._asked = least, announcement.new_examples
+        self._training = announcement.training
 
     def say_again(self) -> None:
         """Let the next look say what there is, also if that was said before."""
@@ -103,8 +116,12 @@ class Readiness:
             why_not = "it has no labelled examples yet"
         elif len(labelled) < least:
             why_not = f"it has {len(labelled)} of the {least} labelled examples that it needs"
+        elif self._asked:
+            objection = self._terms.objection(self._training, len(labelled))
+            self.objection = _sentence(objection) if objection else ""
+            why_not = objection or why_not
         if why_not and self.trains:
-            log.info("This device takes part in no round now: %s.", why_not)
+            log.info("%s", _sentence(why_not))
         self.trains = why_not is None
         presence = Presence(
             state="online",
@@ -123,6 +140,10 @@ class Readiness:
         if labelled < least:
             return "some" if labelled else "none"
         return "new" if fresh >= new else "enough"
+
+
+def _sentence(why_not: str) -> str:
+    return f"This device takes part in no round now: {why_not}."
 
 
 def _software() -> str:

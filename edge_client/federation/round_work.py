@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.federation.client_state import ClientState
+from edge_client.federation.terms import TermsSettings
 from edge_client.learning.client_round import Assignment, client_round
 from edge_client.learning.training import Engine, Progress
 from edge_client.learning.training_file import load_progress, save_progress
@@ -56,6 +57,8 @@ class RoundWork:
         What trains.
     stop
         Asked before each step, with the number of steps taken; true stops the training.
+    terms
+        What the aggregator may be told.
     """
 
     client: str
@@ -65,6 +68,7 @@ class RoundWork:
     client_state: ClientState
     engine: Engine
     stop: Callable[[int], bool]
+    terms: TermsSettings
 
     def run(self) -> Offer | None:
         """Train, and keep the finished update.
@@ -107,9 +111,9 @@ class RoundWork:
             model=announcement.model.digest,
             task=self.engine.architecture.task.digest,
             codec=codec,
-            examples=outcome.examples,
+            examples=self.terms.told(outcome.examples),
             loss=outcome.loss,
-            confusion=outcome.confusion,
+            confusion=None if self.terms.most_counted else outcome.confusion,
         )
         self.client_state.finish(
             offer,

@@ -6,6 +6,7 @@ from functools import partial
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.round_work import MakeEngine, RoundWork
+from edge_client.federation.settings import FederationSettings
 from shared.errors import ChorusError
 from shared.loop import Worker
 from shared.protocol.messages import Announcement, Offer
@@ -20,10 +21,8 @@ class RoundWorker:
 
     Parameters
     ----------
-    client
-        This client's name.
-    holdout
-        Share of the examples to score with.
+    settings
+        The client's name, the share of the examples to score with, its terms.
     client_state
         Where the update goes.
     examples
@@ -38,8 +37,7 @@ class RoundWorker:
 
     def __init__(
         self,
-        client: str,
-        holdout: float,
+        settings: FederationSettings,
         client_state: ClientState,
         *,
         examples: Callable[[], Examples],
@@ -47,8 +45,7 @@ class RoundWorker:
         worker: Worker,
         ended: Callable[[Outcome], None],
     ) -> None:
-        self._client = client
-        self._holdout = holdout
+        self._settings = settings
         self._client_state = client_state
         self._examples = examples
         self._engines = engines
@@ -73,13 +70,14 @@ class RoundWorker:
         if self._abandon.is_set():
             return None  # the files of its round may be gone
         work = RoundWork(
-            client=self._client,
+            client=self._settings.name,
             announcement=announcement,
             examples=examples,
-            holdout=self._holdout,
+            holdout=self._settings.holdout,
             client_state=self._client_state,
             engine=self._engines(announcement.architecture),
             stop=lambda _: self._abandon.is_set(),
+            terms=self._settings.terms,
         )
         return work.run()
 

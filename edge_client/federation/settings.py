@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from edge_client.federation.terms import TermsSettings
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.topics import Name, aggregator_name
 from shared.round_settings import MOST_ROUNDS
@@ -45,6 +46,8 @@ class FederationSettings(PermissionSettings, TaskSettings):
     """Name of the federation."""
     broker: BrokerSettings = BrokerSettings()
     """Where the federation's broker is."""
+    terms: TermsSettings = TermsSettings()
+    """What the federation has to keep to."""
     client: Name | None = None
     """This device's name in it, also its MQTT user; made from the host's name if not given."""
     holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.2

@@ -44,12 +44,19 @@ def as_member(
     Raises
     ------
     SettingsError
-        If the settings give it another name than it has joined with.
+        If the settings give it another name than it has joined with, or its terms ask for a
+        federation that it has joined.
     TrustError
         If what is kept of its membership cannot be used.
     """
     membership = Membership.find(state.memberships / settings.federation)
     if membership is None:
+        if settings.terms.signed:
+            raise SettingsError(
+                f"This device has not joined the federation {settings.federation} by invitation, "
+                "and its own terms (terms_signed) ask for that.",
+                "Join it with a link of `aggregator invite NAME`, or change the terms.",
+            )
         return settings, None
     name = membership.joined.name
     if settings.client not in (None, name):

@@ -37,6 +37,7 @@ class Home:
             self.them.folder / "device.log",
             *(EDGE_CLIENT, "run", "--wav", recording, "--fast", "--headless", "--weights", model),
             *("--state", self.state, "--client", "kitchen", "--threads", "1"),
+            *("--terms-fewest-examples", "1"),
             # With a page it stays when the recording has ended.
             *("--web", "127.0.0.1:0", "--port", str(self._port)),
         )

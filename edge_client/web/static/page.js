@@ -2,6 +2,7 @@
 import { play, stop } from "./sounds.js";
 import { listen, order } from "./listen.js";
 import { describe, showFirstMinute } from "./facts.js";
+import { showSent } from "./sent.js";
 import { asked, following, isOpen, NEWEST } from "./questions.js";
 import { ago, make, say, select as $ } from "./pieces.js";
 
@@ -206,6 +207,7 @@ function showDevice() {
     make("dt", { textContent: title }),
     make("dd", { textContent: describe(name, state.status[name], texts, { decimals, percents }) }),
   ]));
+  showSent($("#sent"), state.status.round, texts, { decimals, dates });
   document.body.dataset.state = away ? "away" : state.status.state;
   $("#state").textContent = texts.states[away ? "away" : state.status.state] ?? state.status.state;
   $("#pause span").textContent = state.paused ? texts.resume : texts.pause;

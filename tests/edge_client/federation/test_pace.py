@@ -23,7 +23,7 @@ class Paced(Alone):
     """A participant whose examples grow, in a federation that asks for some."""
 
     def __init__(self, folder: Path, count: int = 0) -> None:
-        super().__init__(folder)
+        super().__init__(folder, terms={"fewest_examples": 1})
         self.data = lambda: examples(len(self.keys))
         self.keys = list(range(count))
         self.offers: list[Offer] = []

@@ -8,6 +8,7 @@ import pytest
 from edge_client.device import training_set
 from edge_client.federation.readiness import Readiness
 from edge_client.federation.settings import PermissionSettings
+from edge_client.federation.terms import TermsSettings
 from shared.protocol.messages import File, Presence
 from shared.round_settings import MOST_ASKED
 from shared.task import DEFAULT_TASK
@@ -17,7 +18,7 @@ from tests.edge_client.federation.announcements import announcement
 class Ready:
     """A readiness whose examples and limits are the test's."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, terms: dict[str, int] | None = None, **limits: Any) -> None:
         self.now = 1000.0
         self.keys = [1, 2, 3, 4, 5]
         self.learned: list[int] = []
@@ -27,6 +28,7 @@ class Ready:
         self.reached = True
         self.readiness = Readiness(
             PermissionSettings.parse(limits),
+            TermsSettings.parse(terms or {}),
             keys=lambda: self.keys,
             learned=lambda: self.learned,
             say=self._say,
@@ -139,3 +141,33 @@ def test_what_did_not_go_out_is_said_again_and_what_did_is_not() -> None:
 
 def test_a_federation_cannot_ask_for_more_than_a_device_trains_on() -> None:
     assert MOST_ASKED <= training_set.MOST
+
+
+def test_a_round_outside_of_the_devices_own_terms_is_not_trained_in(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    it = Ready(terms={"smallest_batch": 4, "fewest_steps": 2})
+    model = File(digest="0" * 64, size=1)
+    asked = {"batch_size": 1, "steps": 1}
+    it.readiness.heed(announcement(model, training=asked))
+    assert not it.look().trains
+    assert it.readiness.objection == (
+        "This device takes part in no round now: the federation asks for a batch size of 1, and "
+        "this device's terms for 4 or more."
+    )
+    assert it.readiness.objection in caplog.text
+    it.readiness.heed(announcement(model, training=asked | {"batch_size": 4}))
+    assert not it.look().trains
+    assert "a step count of 1, and this device's terms for 2 or more" in it.readiness.objection
+    it.readiness.heed(announcement(model, training={"batch_size": 4, "epochs": 1}))
+    assert it.look().trains, "five examples are two batches of four"
+    assert it.readiness.objection == ""
+
+
+def test_it_waits_for_as_many_examples_as_its_own_terms_ask_for() -> None:
+    it = Ready(terms={"fewest_examples": 7})
+    model = File(digest="0" * 64, size=1)
+    it.readiness.heed(announcement(model, least_examples=3))
+    presence = it.look()
+    assert (presence.trains, presence.supply, it.readiness.lacks) == (False, "some", 2)

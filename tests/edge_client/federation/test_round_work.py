@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.round_work import FEWEST_HELD_OUT, RoundWork, hold_out
+from edge_client.federation.terms import TermsSettings
 from edge_client.learning.client_round import Assignment, Contribution, client_round
 from shared.codecs import Codec, make_codec
 from shared.codecs.every_value import EveryValue
@@ -117,6 +119,7 @@ def work(folder: Path, **fields: Any) -> RoundWork:
         client_state=client_state,
         engine=NumpyEngine(),
         stop=lambda _: False,
+        terms=TermsSettings(),
     )
 
 
@@ -151,6 +154,16 @@ def test_the_update_is_that_of_the_client_s_round(tmp_path: Path) -> None:
     assert offer
     assert (offer.examples, offer.loss) == (len(trained_on), expected.loss)
     assert offer.confusion == expected.confusion
+
+
+def test_a_device_tells_of_no_more_examples_than_its_terms_let_it(
+    tmp_path: Path, tiny: None
+) -> None:
+    del tiny
+    it = replace(work(tmp_path), terms=TermsSettings(most_counted=5))
+    offer = it.run()
+    assert offer
+    assert (offer.examples, offer.confusion) == (5, None)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.round_worker import Outcome, RoundWorker
+from edge_client.federation.settings import FederationSettings
 from shared.errors import CorpusError
 from shared.protocol.messages import Announcement, Offer
 from shared.training import Examples
@@ -25,8 +26,7 @@ class Works:
         self.state.enter(RUN)
         self.round: Announcement = announcement(model_of(folder))
         self.worker = RoundWorker(
-            "kitchen",
-            0.0,
+            FederationSettings(client="kitchen", holdout=0.0),
             self.state,
             examples=self.examples,
             engines=lambda _: NumpyEngine(),

@@ -1,12 +1,14 @@
 """The page in real Chromium."""
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 
 import pytest
 
 from edge_client.device.lately import Week
+from edge_client.federation.sent import SentUpdate, SentUpdates
+from edge_client.federation.terms import TermsSettings
 from edge_client.web.feed import PAGE_KEYS
 from shared.errors import StorageError
 from shared.task import DEFAULT_TASK
@@ -325,6 +327,32 @@ def test_what_the_device_tells_is_shown(open_page: Open, device: StandIn) -> Non
     device.broken = None
     device.tell()
     page.wait_for_selector("#notice", state="hidden")
+
+
+def test_what_has_left_the_device_is_shown_in_words_and_bytes(
+    open_page: Open, device: StandIn
+) -> None:
+    page = open_page()
+    assert page.is_hidden("#sent")
+    terms = TermsSettings(fewest_steps=2, most_counted=50, signed=True).model_dump()
+    sent = SentUpdates()
+    device.facts["round"] = {"state": "waiting", "terms": terms, "sent": sent.to_dict()}
+    text(page, "#sent", "Nothing so far.")
+    one = SentUpdate(
+        update="0" * 64,
+        round=12,
+        at=datetime(2026, 11, 28, tzinfo=UTC),
+        bytes=52104,
+        codec="int8",
+        examples=24,
+        scored=6,
+    )
+    sent = SentUpdates(updates=1, bytes=52104, latest=(one,))
+    device.facts["round"] = {"state": "waiting", "terms": terms, "sent": sent.to_dict()}
+    text(page, "#sent", "Updates sent: 1, 52,104 bytes in all.")
+    text(page, "#sent", "round 12 · Nov 28 · 52,104 bytes (int8) of 24 answers · counts of how 6")
+    text(page, "#sent", "at least 4 of your answers; at least 4 of them in a batch; at least 2")
+    text(page, "#sent", "it tells of 50 at most; only federations that it was invited to.")
 
 
 def test_without_a_model_it_still_asks(open_page: Open, device: StandIn) -> None:
