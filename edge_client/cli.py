@@ -9,6 +9,7 @@ from shared import command
 COMMANDS: Final = {
     "run": "edge_client.commands.run:run",
     "join": "edge_client.commands.join:join",
+    "leave": "edge_client.commands.leave:leave",
     "status": "edge_client.commands.status:status",
     "devices": "edge_client.commands.devices:devices",
     "simulate": "edge_client.commands.simulate:simulate",

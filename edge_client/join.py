@@ -64,7 +64,7 @@ def join_and_start(
         broker = known.model_dump(mode="json", exclude_none=True, exclude={"keepalive"})
         # What is wrong with them is said now, and not by a service that does not start.
         RunSettings.parse({**given, "broker": broker, "mic": True})
-        write_settings(config, {**given, "broker": broker})
+        write_settings(config, {**given, "broker": broker, "offline": None})
         token = kept_token(device.token)
     console.print(f"This device is {told.name} in the federation {told.federation}.", markup=False)
     if service:

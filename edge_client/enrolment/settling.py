@@ -98,6 +98,8 @@ def run_command(words: Sequence[str]) -> int:
 def write_settings(path: Path, values: Mapping[str, Any]) -> None:
     """Write settings into a TOML file; what else stands there stays, but for its comments.
 
+    Those that are ``None`` are taken out.
+
     Raises
     ------
     SettingsError
@@ -107,4 +109,5 @@ def write_settings(path: Path, values: Mapping[str, Any]) -> None:
     """
     before = read_toml(path) if path.exists() else {}
     with replacing(path) as aside:
-        aside.write_text(toml_of({**before, **values}))
+        known = {name: value for name, value in {**before, **values}.items() if value is not None}
+        aside.write_text(toml_of(known))

@@ -303,3 +303,28 @@ def test_who_is_revoked_while_nobody_serves_is_out_when_it_starts_again(
     it.start()
     it.wait(lambda: it.counted(1) == 0, "it counts no more")
     assert not it.state.update(1, client_name(0)).exists()
+
+
+def test_a_device_leaves_and_may_be_invited_again(it: ByInvitation) -> None:
+    it.start()
+    state = it.folder / "kitchen"
+    assert it.join(it.invite("kitchen"), "kitchen").returncode == 0
+    refused = it.command(
+        "edge-client", "leave", "--federation", "garden", "--state", state, "--yes"
+    )
+    assert (refused.returncode, refused.stdout) == (19, "")
+    assert "takes part in no federation garden" in refused.stderr
+    asked = it.command("edge-client", "leave", "--state", state)
+    assert asked.returncode == 1, "nobody has said yes"
+    assert (state / "memberships" / "chorus" / "key.pem").exists()
+    left = it.command("edge-client", "leave", "--state", state, "--yes")
+    assert left.returncode == 0, left.stderr
+    assert "aggregator revoke kitchen" in left.stdout
+    assert not (state / "memberships" / "chorus").exists()
+    settings = tomllib.loads((state / "edge-client.toml").read_text())
+    assert settings == {"web": "0.0.0.0:8765", "offline": True}
+    again = it.command("aggregator", "invite", "kitchen", "--again", "--state", it.state.path)
+    link = next(word for word in again.stdout.split() if word.startswith("chorus://"))
+    assert it.join(link, "kitchen").returncode == 0
+    settings = tomllib.loads((state / "edge-client.toml").read_text())
+    assert (settings["client"], "offline" in settings) == ("kitchen", False)

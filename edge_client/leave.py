@@ -1,0 +1,119 @@
+"""``edge-client leave``: end a device's part in a federation, and say what stays elsewhere."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_client.device.settings import DeviceSettings
+from edge_client.device.state import DeviceFolder
+from edge_client.enrolment.membership import Membership
+from edge_client.enrolment.settling import SERVICE, Host, write_settings
+from edge_client.federation.sent import sent_updates
+from edge_client.federation.settings import FederationSettings
+from shared.errors import FederationError, RunError, TrustError
+from shared.settings import read_toml
+from shared.storage.files import storage_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a device has left, and what stays of it elsewhere.
+
+    Attributes
+    ----------
+    federation
+        The federation.
+    name
+        What the device was called there, if it had joined by invitation.
+    updates, bytes
+        What it had sent.
+    config
+        The settings file that says now that the device takes part in nothing; ``None`` where none
+        named this federation.
+    """
+
+    federation: str
+    name: str | None
+    updates: int
+    bytes: int
+    config: Path | None
+
+
+def leave(
+    federation: str | None,
+    state: Path | None,
+    config: Path | None,
+    *,
+    confirm: Callable[[str], object] = lambda _: None,
+    host: Host | None = None,
+) -> Left:
+    """Remove from this device what it keeps of a federation, but for its examples and its model.
+
+    Parameters
+    ----------
+    federation
+        Its name; the one of the settings file, if not given.
+    state, config
+        Where the device's state and settings are; where its service has them, if not given.
+    confirm
+        Asked, with the federation's name, before anything is removed; raises if it is not to be.
+    host
+        Where the service is.
+
+    Raises
+    ------
+    FederationError
+        If the device takes part in no such federation.
+    RunError
+        If the device runs.
+    StorageError
+        If something cannot be removed or written.
+    """
+    host = host or Host()
+    service = host.has_service and state is None
+    folder = host.state if service else DeviceSettings.parse({"state": state}).folder
+    config = config or (host.config if service else folder / "edge-client.toml")
+    named = read_toml(config) if config.exists() else {}
+    default = str(FederationSettings.model_fields["federation"].default)
+    federation = federation or str(named.get("federation", default))
+    device = DeviceFolder(folder)
+    devices = (device, *device.made_of_clips())
+    parts = [one.federations / federation for one in devices]
+    membership = device.memberships / federation
+    if not any(place.is_dir() for place in (*parts, membership)):
+        raise FederationError(
+            f"This device takes part in no federation {federation}: {folder} keeps nothing of it.",
+            "`edge-client status` lists those it takes part in; --federation names one.",
+        )
+    with ExitStack() as stack:
+        for one in devices:
+            try:
+                stack.enter_context(one.taken())
+            except RunError as error:
+                stop = f"systemctl stop {SERVICE}" if service else "Ctrl-C ends it"
+                raise RunError(error.problem, f"End it first: {stop}.") from error
+        confirm(federation)
+        joined = None
+        with suppress(TrustError):  # a damaged one is left all the same
+            joined = Membership.find(membership)
+        sent = [sent_updates(part) for part in parts]
+        # The settings go first: a device that is killed here does not ask to be let in again.
+        mine = named.get("federation", default) == federation
+        if mine and config.exists():
+            gone = dict.fromkeys(("federation", "client", "broker"))
+            write_settings(config, {**gone, "offline": True})
+            if service:
+                host.hand_over(config)
+        for place in (*parts, membership):
+            if place.is_dir():
+                with storage_errors(place):
+                    shutil.rmtree(place)
+    return Left(
+        federation=federation,
+        name=joined.joined.name if joined else None,
+        updates=sum(each.updates for each in sent),
+        bytes=sum(each.bytes for each in sent),
+        config=config if mine and config.exists() else None,
+    )
