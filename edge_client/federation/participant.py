@@ -315,6 +315,8 @@ class Participant:
         state = announcement.state
         if before is None or (before.key, before.announcement.state) != (announced.key, state):
             log.info("Round %d is %s.", announcement.round, state)
+        else:
+            self._fetching.restart()  # it may not have heard what it was asked for
         if self._worker.on not in (None, announced.key):
             self._worker.give_up()
         self._delivery.ask_what_counts(announced)

@@ -15,7 +15,7 @@ from edge_client.enrolment.membership import Membership
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
 from shared.errors import BrokerError, ChorusError, StorageError, WeightsError
-from shared.protocol.messages import Accepted, Announcement, File, Offer, Presence, Refused
+from shared.protocol.messages import Accepted, Announcement, File, Offer, Presence, Refused, Want
 from shared.protocol.topics import Topics
 from shared.task import PAPER34, Task, labels_of
 from shared.training import Examples
@@ -235,6 +235,19 @@ def test_an_update_is_offered_again_at_once_when_the_round_is_announced_again(it
     it.play(it.connection.connect, it.announce(model), look, it.announce(model), look)
     assert [one.update for one in offers] == [offers[0].update] * 2
     assert times[0] == times[1]
+
+
+def test_a_model_is_asked_for_again_at_once_when_the_round_is_announced_again(it: Alone) -> None:
+    missing = File(digest="4" * 64, size=100)
+    asked: list[tuple[int, float]] = []
+
+    def look() -> None:
+        wants = [one for one in it.connection.take() if isinstance(one, Want)]
+        asked.append((len(wants), it.driver.now))
+
+    again = it.announce(missing)
+    it.play(it.connection.connect, again, look, again, look, it.announce(missing, round=2), look)
+    assert asked == [(1, asked[0][1]), (1, asked[0][1]), (0, asked[0][1])]
 
 
 def offers_of(it: Alone) -> list[Offer]:
