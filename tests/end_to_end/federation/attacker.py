@@ -67,6 +67,8 @@ class Attacker:
         Whose rights it has.
     federation
         What it attacks.
+    everything
+        Whether it asks to hear all that there is: its own words too, where no rules keep it off.
 
     Attributes
     ----------
@@ -75,7 +77,12 @@ class Attacker:
     """
 
     def __init__(
-        self, settings: BrokerSettings, name: str = NAME, federation: str = "chorus"
+        self,
+        settings: BrokerSettings,
+        name: str = NAME,
+        federation: str = "chorus",
+        *,
+        everything: bool = True,
     ) -> None:
         self.name = name
         self.heard: set[str] = set()
@@ -86,7 +93,7 @@ class Attacker:
         self._writing = threading.Lock()
         self._link = self._connection(self._topics.identifier(name))
         threading.Thread(target=self._listen, daemon=True).start()
-        self._say(subscribe("#"), subscribe(self._topics.round))
+        self._say(*[subscribe("#")] * everything, subscribe(self._topics.round))
 
     def close(self) -> None:
         """Go away."""

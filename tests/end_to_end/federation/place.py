@@ -1,4 +1,4 @@
-"""Where a federation of processes meets: Mosquitto as it is deployed, or the embedded broker."""
+"""Where a federation of processes meets: Mosquitto, deployed or plain, or the embedded broker."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -8,7 +8,7 @@ from pathlib import Path
 from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
 from edge_client.simulation.federation import client_name
 from shared.mqtt.broker_settings import BrokerSettings
-from tests.brokers import peak_memory
+from tests.brokers import Mosquitto, peak_memory
 from tests.deployed import Deployed, make_credentials
 from tests.end_to_end.federation.attacker import NAME
 from tests.end_to_end.federation.processes import DEVICES
@@ -58,6 +58,15 @@ def deployed(folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
+def plain(folder: Path) -> Iterator[Place]:
+    """Start a Mosquitto that lets anybody in, and has no rules."""
+    broker = Mosquitto(folder)
+    broker.start()
+    yield Place(lambda _: broker.settings, broker.peak_memory, rules=False)
+    broker.kill()
+
+
+@contextmanager
 def embedded(_: Path) -> Iterator[Place]:
     """Start the aggregator's own broker, which has no rules."""
     with EmbeddedBroker(EmbeddedBrokerSettings(embedded_broker=True), 0) as broker:
@@ -69,5 +78,6 @@ def embedded(_: Path) -> Iterator[Place]:
 
 PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "deployed": deployed,
+    "plain": plain,
     "embedded": embedded,
 }
