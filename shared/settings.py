@@ -35,6 +35,7 @@ from pydantic.fields import FieldInfo
 
 from shared.environment import Prefix, read_environment, remark_once, variable_of
 from shared.errors import SettingsError
+from shared.validation import what_is_wrong
 
 Part = TypeVar("Part", bound="Settings")
 
@@ -369,7 +370,7 @@ def _bare(annotation: Any) -> Any:
 def _sentence(error: ValidationError, settings: type[Settings]) -> str:
     """Say in one sentence what is wrong with the first wrong setting."""
     first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
+    message = what_is_wrong(first)
     if not first["loc"]:
         return f"These settings do not fit: {message}."
     outermost = str(first["loc"][0])

@@ -32,6 +32,7 @@ from shared.round_settings import (
 )
 from shared.task import DEFAULT_TASK, FEWEST_LABELS, MOST_LABELS, Task
 from shared.training import Seed, TrainingSettings
+from shared.validation import what_is_wrong
 
 T = TypeVar("T")
 
@@ -337,7 +338,7 @@ def _validated(adapter: "TypeAdapter[T]", payload: bytes) -> T:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "it"
         raise ProtocolError(
-            f"A message is wrong: {shown(where)}: {shown(first['msg'])}."
+            f"A message is wrong: {shown(where)}: {shown(what_is_wrong(first))}."
         ) from error
 
 

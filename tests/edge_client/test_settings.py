@@ -57,7 +57,7 @@ def test_a_command_without_options_takes_its_settings_from_the_environment(
         ({"client": "a\n"}, "a name has 1 to 64 small letters, digits and hyphens"),
         ({"federation": "-a"}, "does not begin with a hyphen"),
         ({"train_between": "22-6"}, "it should be two times of the day, such as 22:00-06:30"),
-        ({"leave_after": "two"}, "Input should be a valid integer.$"),
+        ({"leave_after": "two"}, "it should be a whole number.$"),
     ],
 )
 def test_what_is_wrong_is_said_in_words_of_ours(values: dict[str, str], sentence: str) -> None:
