@@ -57,6 +57,8 @@ _SOUNDS: Final = (
     *("FLAC PCM_16", "OGG VORBIS", "AIFF PCM_16", "AU PCM_16", "CAF PCM_16", "MP3 MPEG_LAYER_III"),
 )
 
+_CODECS: Final = [make_codec(name) for name in CODECS]
+"""Made once: to look for those of installed packages takes far longer than to read an update."""
 
 _KEY: Final = SecretKey(bytes(32))
 _JOINING: Final = (JoinRequest, JoinAnswer)
@@ -149,17 +151,16 @@ def record_inputs() -> list[bytes]:
 
 def read_update(data: bytes) -> None:
     """Read an update's file, as of each codec."""
-    names = list(CODECS)
-    codec = make_codec(names[data[0] % len(names) if data else 0])
+    codec = _CODECS[data[0] % len(_CODECS) if data else 0]
     assert UpdateFile(_written(data[1:]), codec, SMALL).check(1e6) <= 1e6
 
 
 def update_inputs() -> list[bytes]:
     """Make an update of each codec."""
     found, path = [], FOLDER / "good"
-    for number, name in enumerate(CODECS):
+    for number, codec in enumerate(_CODECS):
         rng = np.random.default_rng(0)
-        encode_update(update(SMALL), SMALL, make_codec(name), rng).write(path)
+        encode_update(update(SMALL), SMALL, codec, rng).write(path)
         found.append(bytes([number]) + path.read_bytes())
     return found
 
