@@ -43,7 +43,7 @@ def invite(
     from shared.web.link import show_qr_code
 
     folder = FederationFolder(StateSettings.find(given, config))
-    made = link_for(folder, name, hours=hours, again=again, address=address)
+    made, _ = link_for(folder, name, hours=hours, again=again, address=address)
     told = is_told(folder, name)  # whoever has the link may use it at once
     typer.echo(str(made))
     if sys.stdout.isatty():

@@ -23,8 +23,8 @@ _PAUSE: Final = 0.1
 
 def link_for(
     folder: FederationFolder, name: str, *, hours: float, again: bool, address: str | None
-) -> Link:
-    """Invite a device, and make the link to hand over.
+) -> tuple[Link, float]:
+    """Invite a device; give the link to hand over, and until when it is good.
 
     Parameters
     ----------
@@ -34,6 +34,11 @@ def link_for(
         As :func:`.invitations.invite` has them.
     address
         Where the device reaches the broker, HOST or HOST:PORT; as far as it is known, if not given.
+
+    Returns
+    -------
+    Link, float
+        The link, and when it expires, in seconds since 1970.
 
     Raises
     ------
@@ -63,7 +68,7 @@ def link_for(
             fingerprint = broker.shown_fingerprint()
         key = SecretKey.read(folder.key).public
         made = invite(members, Topics(facts["federation"]), name, hours=hours, again=again)
-        return Link(
+        link = Link(
             host=host,
             port=port,
             federation=facts["federation"],
@@ -73,6 +78,7 @@ def link_for(
             tls=broker.tls,
             fingerprint=bytes.fromhex(fingerprint) if fingerprint else None,
         )
+        return link, made.expires
 
 
 def is_told(

@@ -81,6 +81,11 @@ class History:
         return TaskSettings.parse(own).task
 
     @property
+    def paused(self) -> bool:
+        """Whether no round is to open, until somebody says otherwise."""
+        return self._row("SELECT value FROM facts WHERE name = 'paused'") is not None
+
+    @property
     def changes(self) -> int:
         """A number that is another one once another connection has written."""
         return int(self._row("PRAGMA data_version")[0])

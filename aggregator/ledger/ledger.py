@@ -104,6 +104,14 @@ class Ledger(History):
             )
             connection.execute(_NOBODY_THERE)
 
+    def pause(self, *, paused: bool) -> None:
+        """Enter whether no round is to open from now on."""
+        with self._transaction() as connection:
+            if paused:
+                connection.execute("INSERT OR REPLACE INTO facts VALUES ('paused', 'true')")
+            else:
+                connection.execute("DELETE FROM facts WHERE name = 'paused'")
+
     def forget_present(self) -> None:
         """Note that it is not known who is there: those who are will be seen again."""
         with self._mutex:

@@ -105,6 +105,7 @@ class Federation:
             self.files.notes = load_notes(self.files.path(self.current.digest))
             self.voice = Voice(self.folder)
             self.rounds = self._taken_up()
+            self.rounds.paused = self.ledger.paused
             self._tidy()
         except BaseException:
             self.ledger.close()
@@ -195,6 +196,17 @@ class Federation:
         self.ledger.withdraw(rounds.number, client, sorted(left))
         self.folder.update(rounds.number, client).unlink(missing_ok=True)
         return rounds.withdraw(client)
+
+    def pause(self, *, paused: bool) -> None:
+        """Let no round open, or let them open again; safe on return, and so after a restart.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full.
+        """
+        self.ledger.pause(paused=paused)
+        self.rounds.paused = paused
 
     def roll_back(self, number: int) -> Version:
         """Make the model after round ``number`` current again; safe on return.

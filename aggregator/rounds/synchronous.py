@@ -116,6 +116,8 @@ class SynchronousRounds:
         Clients of the current round: invited, and those whose update was accepted.
     deadline
         When the open round is to close; ``None`` if none is open.
+    paused
+        Whether no round opens, whatever else; an open one goes on.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class SynchronousRounds:
         self._opens_at = -math.inf
         self.roster = Roster()
         self.ended = ended
+        self.paused = False
         self.phase: Phase = self._between_rounds()
         self.invited: frozenset[str] = frozenset()
         self.counted: frozenset[str] = frozenset()
@@ -156,15 +159,15 @@ class SynchronousRounds:
         return bool(self.roster.news) or self._settings.new_examples == 0
 
     @property
-    def pausing(self) -> bool:
+    def awaits_its_time(self) -> bool:
         """Whether the next round waits for nothing but its time."""
-        quorum = self.ready >= self._settings.quorum
+        quorum = self.ready >= self._settings.quorum and not self.paused
         return self.phase == "waiting" and quorum and self.has_news
 
     @property
     def wake_at(self) -> float | None:
         """When to call :meth:`tick`; ``None``: only when something has happened."""
-        return self._opens_at if self.pausing else self.deadline
+        return self._opens_at if self.awaits_its_time else self.deadline
 
     def start(self, now: float) -> Step:
         """Begin, or take up the round that was interrupted; called once, before all else."""
@@ -273,7 +276,7 @@ class SynchronousRounds:
         return opened + self._settings.every if self._settings.every else -math.inf
 
     def _open_if_due(self, now: float) -> Step:
-        if not self.pausing or now < self._opens_at:
+        if not self.awaits_its_time or now < self._opens_at:
             return None
         self.wanted = self._wanted()
         # The small number keeps 10 * 1.1, which is 11 and a rounding error, from becoming 12.

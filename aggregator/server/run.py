@@ -80,7 +80,7 @@ def serve(
         serving = _Serving(settings, federation, make, entrance)
         if settings.web:
             # Before the screen, which would be drawn over the link.
-            _serve_page(settings, federation, serving.roll_back, stack)
+            _serve_page(settings, federation, serving.service, stack)
         if console.is_terminal and not console.is_dumb_terminal:
             console.print(_begins(settings, federation), soft_wrap=True, markup=False)
             serving.screen = stack.enter_context(Screen(federation, console))
@@ -136,7 +136,7 @@ class _Serving:
         self.screen: Screen | None = None
         self._told = ""
         self._bid_farewell = False
-        self._service = make(
+        self.service = make(
             federation,
             entrance.broker if entrance else settings.broker,
             on_round=self._round_ended,
@@ -144,14 +144,10 @@ class _Serving:
             members=entrance and entrance.members,
         )
 
-    def roll_back(self, number: int) -> Version:
-        """Go back to the model after a round."""
-        return self._service.roll_back(number)
-
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._service.stop())
-        self._service.run(forever=self._settings.stay)
+            signal.signal(number, lambda *_: self.service.stop())
+        self.service.run(forever=self._settings.stay)
 
     def _round_ended(self, number: int, version: Version | None) -> None:
         if self.screen:
@@ -177,7 +173,7 @@ class _Serving:
 def _serve_page(
     settings: ServeSettings,
     federation: Federation,
-    roll_back: Callable[[int], Version],
+    service: Service,
     stack: ExitStack,
 ) -> None:
     """Serve the operator's page until the federation is served no more."""
@@ -187,8 +183,9 @@ def _serve_page(
     page = serve_page(
         federation.folder,
         lambda: look(federation, time.monotonic()),
-        roll_back,
+        service,
         *split_address(settings.web or "", _WEB_PORT),
+        by_invitation=settings.by_invitation,
         name_devices=settings.metrics_devices,
     )
     stack.enter_context(closing(page))

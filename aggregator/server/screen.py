@@ -50,6 +50,8 @@ class State:
         not.
     opens_in
         Seconds until the round opens, if it waits for nothing else.
+    paused
+        Whether no round opens until somebody lets the federation go on.
     """
 
     phase: Phase
@@ -62,6 +64,7 @@ class State:
     seconds: float | None
     asked: int = 0
     opens_in: float | None = None
+    paused: bool = False
 
     @property
     def waiting(self) -> str:
@@ -70,6 +73,8 @@ class State:
         if self.opens_in is not None:
             when = datetime.now().astimezone() + timedelta(seconds=self.opens_in)
             return f"Round {self.number} opens at {when:%H:%M on %Y-%m-%d}."
+        if self.phase == "waiting" and self.paused:
+            return f"Paused: round {self.number} does not open until the page lets it (--web)."
         if self.phase == "waiting":
             needed = f"for {_count(self.quorum, 'client')}"
             if self.ready >= self.quorum and self.asked:
@@ -109,7 +114,8 @@ def look(federation: Federation, now: float) -> State:
         wanted=rounds.wanted,
         seconds=None if due is None else max(0.0, due - now),
         asked=0 if rounds.has_news else settings.new_examples,
-        opens_in=max(0.0, (rounds.wake_at or now) - now) if rounds.pausing else None,
+        opens_in=max(0.0, (rounds.wake_at or now) - now) if rounds.awaits_its_time else None,
+        paused=rounds.paused,
     )
 
 

@@ -8,7 +8,7 @@ to their files; what waits for the disk, for the network, and long arithmetic, r
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from aggregator.enrolment.entrance import Entrance
 from aggregator.enrolment.members import Members
@@ -42,6 +42,8 @@ from shared.protocol.messages import (
 from shared.protocol.topics import Topics, aggregator_name
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 STORAGE_RETRY: Final = 10.0
 """Seconds until something is tried again that a full disk has prevented."""
@@ -204,8 +206,32 @@ class Service:
         StorageError
             If the disk is full.
         """
+        return self._ask(partial(self._roll_back, number), patience)
+
+    def pause(self, *, paused: bool, patience: float = 20.0) -> None:
+        """Let no round open, or let them open again; called from any other thread.
+
+        An open round goes on to its end.
+
+        Parameters
+        ----------
+        paused
+            Whether no round opens from now on, also after a restart.
+        patience
+            Seconds to wait until the service comes to it.
+
+        Raises
+        ------
+        FederationError
+            If the service does not come to it.
+        StorageError
+            If the disk is full.
+        """
+        self._ask(partial(self._pause, paused=paused), patience)
+
+    def _ask(self, do: Callable[[], T], patience: float) -> T:
         try:
-            return self._loop.ask(partial(self._roll_back, number), patience)
+            return self._loop.ask(do, patience)
         except TimeoutError:
             raise FederationError("The aggregator is too busy.", "Try again later.") from None
 
@@ -395,6 +421,11 @@ class Service:
             self._announce()
             self._changed()
         return version
+
+    def _pause(self, *, paused: bool) -> None:
+        self._federation.pause(paused=paused)
+        self._follow(self._rounds.look(self._loop.clock()))
+        self._changed()
 
     def _announce(self) -> None:
         """Tell everybody where the federation stands; again whenever the connection is back."""

@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from aggregator.ledger import ClientRecord, RoundRecord, UpdateRecord
 from aggregator.ledger.model_files import files_of
+from aggregator.web.enrolled import Enrolled, Enrolment
 from aggregator.web.overview import Overview, Snapshot
 from aggregator.web.standing import Look
 from shared.errors import ChorusError
@@ -41,6 +42,12 @@ MOST_NAMES: Final = 20
 LONGEST: Final = 300
 """Characters of a text from elsewhere."""
 
+_STANDING: Final = (
+    *("phase", "number", "ready", "quorum", "counted", "wanted", "waiting", "paused"),
+)
+
+_NOBODY: Final[Mapping[str, Enrolment]] = {}
+
 Told = TypeVar("Told")
 
 
@@ -59,16 +66,25 @@ class Feed:
         What the ledger tells.
     look
         Says where the federation stands.
+    enrolled
+        Who may take part, in a federation by invitation.
     silence
         Seconds after which a page is told the time at the latest.
     """
 
-    def __init__(self, overview: Overview, look: Look, silence: float = HEARTBEAT) -> None:
+    def __init__(
+        self,
+        overview: Overview,
+        look: Look,
+        enrolled: Enrolled | None = None,
+        silence: float = HEARTBEAT,
+    ) -> None:
         self._overview = overview
         self._look = look
+        self._enrolled = enrolled
         self._files = files_of(overview.history)
         self._broadcast = Broadcast(self._tell_time, silence)
-        self._told: Snapshot | None = None
+        self._told: tuple[Snapshot, Mapping[str, Enrolment]] | None = None
         self._stirred = threading.Event()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="web-feed", daemon=True)
@@ -114,10 +130,12 @@ class Feed:
         problem = None
         try:
             snapshot = self._overview.read()
-            if snapshot is not self._told:
-                for name, content in self._events(snapshot).items():
+            enrolled = self._enrolled.read() if self._enrolled else _NOBODY
+            told = self._told
+            if not told or told[0] is not snapshot or told[1] is not enrolled:
+                for name, content in self._events(snapshot, enrolled).items():
                     self._broadcast.tell(name, _json(content))
-                self._told = snapshot
+                self._told = snapshot, enrolled
         except ChorusError as error:
             problem = error.message
         except Exception:
@@ -125,14 +143,13 @@ class Feed:
             log.exception("The ledger could not be shown on the page.")
             problem = "is_broken"
         standing = self._look()
-        facts = ("phase", "number", "ready", "quorum", "counted", "wanted", "waiting")
-        now = {name: getattr(standing, name) for name in facts}
+        now = {name: getattr(standing, name) for name in _STANDING}
         self._broadcast.tell("now", _json({**now, "problem": problem}))
 
-    def _events(self, snapshot: Snapshot) -> dict[str, Any]:
+    def _events(self, snapshot: Snapshot, enrolled: Mapping[str, Enrolment]) -> dict[str, Any]:
         return {
             "federation": self._federation(),
-            "devices": _devices(snapshot),
+            "devices": _devices(snapshot, enrolled),
             "rounds": [_round(*each, snapshot) for each in snapshot.rounds],
             "course": {
                 "corpus": self._overview.settings["validation_corpus"],
@@ -167,6 +184,7 @@ class Feed:
             "model": settings["model"],
             "strategy": settings["strategy"],
             "rounds": settings["rounds"],
+            "by_invitation": self._enrolled is not None,
             "labels": [plain(label.word) for label in self._overview.task.labels],
         }
 
@@ -212,7 +230,7 @@ def plain(text: str) -> str:
     return shown + "…" if len(text) > LONGEST else shown
 
 
-def _devices(snapshot: Snapshot) -> dict[str, Any]:
+def _devices(snapshot: Snapshot, enrolled: Mapping[str, Enrolment]) -> dict[str, Any]:
     """Tell the devices, and what each does in the round under way."""
     newest, updates = snapshot.rounds[0] if snapshot.rounds else (None, ())
     under_way = newest if newest and newest.ended is None else None
@@ -238,10 +256,25 @@ def _devices(snapshot: Snapshot) -> dict[str, Any]:
             "software": plain(client.software),
             "invited": client.name in invited,
             "sent": sent.get(client.name),
+            **_enrolment(enrolled.get(client.name, Enrolment())),
         }
         for client in sorted(chosen, key=lambda client: client.name)
     ]
-    return {"devices": devices, "more": len(snapshot.clients) - len(devices)}
+    unseen = enrolled.keys() - {client.name for client in snapshot.clients}
+    newcomers = [
+        {"name": name, **_enrolment(enrolled[name])} for name in sorted(unseen)[:MOST_DEVICES]
+    ]
+    left_out = len(snapshot.clients) - len(devices)
+    return {"devices": devices, "newcomers": newcomers, "more": left_out}
+
+
+def _enrolment(known: Enrolment) -> dict[str, Any]:
+    since, expires = known.since, known.expires
+    return {
+        "key": known.key,
+        "since": None if since is None else _milliseconds(since),
+        "expires": None if expires is None else _milliseconds(expires),
+    }
 
 
 def _round(

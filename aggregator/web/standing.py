@@ -36,6 +36,10 @@ class Standing(Protocol):
         """Until its deadline; ``None`` if there is none."""
 
     @property
+    def paused(self) -> bool:
+        """Whether no round opens until somebody lets the federation go on."""
+
+    @property
     def waiting(self) -> str:
         """What it waits for, in a sentence; empty if for nothing in particular."""
 

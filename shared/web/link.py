@@ -49,6 +49,30 @@ def qr_code(text: str) -> str:
     return drawing.getvalue()
 
 
+def qr_path(text: str) -> tuple[int, str]:
+    """Draw a QR code as a path of SVG, black on white.
+
+    Parameters
+    ----------
+    text
+        What it says, at most 2953 bytes.
+
+    Returns
+    -------
+    size : int
+        Width and height, its white border of 4 included.
+    path : str
+        What is black, a square of 1 each.
+    """
+    import segno
+
+    rows = list(segno.make_qr(text, error="l").matrix_iter(border=4))
+    squares = (
+        f"M{x} {y}h1v1h-1z" for y, row in enumerate(rows) for x, dark in enumerate(row) if dark
+    )
+    return len(rows), "".join(squares)
+
+
 def show_link(address: str) -> None:
     """Print the link to standard error, and in a terminal its QR code too."""
     console = progress_console()

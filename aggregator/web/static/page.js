@@ -1,5 +1,7 @@
 // What the page shows of a federation, and what its buttons do.
+import { ask } from "./ask.js";
 import { Chart } from "./chart.js";
+import { enrolment } from "./enrolment.js";
 import { listen, order } from "./listen.js";
 import { ago, make, say, select as $ } from "./pieces.js";
 
@@ -14,7 +16,7 @@ const whole = new Intl.NumberFormat(language);
 const scores = new Intl.NumberFormat(language, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 const rough = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 });
 
-const state = { now: null, federation: null, devices: { devices: [], more: 0 }, rounds: null, course: null, models: null, refusals: null, traffic: null };
+const state = { now: null, federation: null, devices: { devices: [], newcomers: [], more: 0 }, rounds: null, course: null, models: null, refusals: null, traffic: null };
 let clockOffset = 0; // the aggregator may have another idea of the time
 let deadline = null; // by this browser's clock
 let away = true;
@@ -68,12 +70,29 @@ function showNow() {
     $("#progress").value = now.counted;
     $("#counted").textContent = say({ waiting: texts.ready, finished: texts.finished }[now.phase] ?? texts.counted, now);
   }
-  $("#state").textContent = say(texts.phases[away ? "away" : now.phase], now ?? {});
+  const paused = now?.paused && now.phase === "waiting";
+  $("#state").textContent = say(texts.phases[away ? "away" : paused ? "paused" : now.phase], now ?? {});
+  showPause();
   const invited = devices.devices.filter((device) => device.invited);
   showNames("#awaited", texts.awaited, invited.filter(({ sent }) => sent === null), ({ name }) => name);
   showNames("#sent", texts.sent, invited.filter(({ sent }) => sent !== null), ({ name, sent }) => say(texts.sent_item, { name, bytes: bytes(sent) }));
   showLeft();
 }
+
+function showPause() {
+  const { now } = state;
+  $("#pause").hidden = !now || now.phase === "finished";
+  $("#pause").textContent = now?.paused ? texts.go_on : texts.pause;
+}
+
+$("#pause").addEventListener("click", () => {
+  const { paused } = state.now;
+  const kind = paused ? "go_on" : "pause";
+  ask(texts[`${kind}_title`], texts[`${kind}_text`], texts[kind], async () => {
+    const { problem } = await order("pause", { paused: !paused }, PATIENCE);
+    show(problem ?? texts[`${kind}_done`]);
+  });
+});
 
 function showNames(place, title, devices, named) {
   $(place).hidden = !devices.length;
@@ -171,25 +190,38 @@ function part(device) {
 function showDevice(device) {
   const title = make("b", { className: device.present ? "sign on" : "sign" }, foreign(device.name));
   const told = { examples: whole.format(device.examples), updates: whole.format(device.updates), up: bytes(device.up), down: bytes(device.down) };
-  return item(
+  const element = item(
     title,
     facts(part(device), presence(device), device.present && texts.supplies[device.supply]),
     facts(device.score !== null && say(texts.uar, { value: scores.format(device.score) }), say(texts.device_facts, told)),
     device.software && foreign(device.software),
+    ...enrolled.lines(device, now()),
   );
+  element.append(...enrolled.button(device));
+  return element;
+}
+
+// One that was invited, or has joined, and has not said anything yet.
+function showNewcomer(device) {
+  const title = make("b", { className: "sign" }, foreign(device.name));
+  const element = item(title, device.key ? texts.not_seen : texts.invited, ...enrolled.lines(device, now()));
+  element.append(...enrolled.button(device));
+  return element;
 }
 
 function showDevices() {
-  const { devices, more } = state.devices;
+  const { devices, newcomers, more } = state.devices;
   const wanted = $("#find-name").value.trim().toLowerCase();
-  const shown = devices.filter(({ name }) => name.includes(wanted)).sort(orders[$("#sort").value]);
+  const fits = ({ name }) => name.includes(wanted);
+  const shown = devices.filter(fits).sort(orders[$("#sort").value]);
   const told = { online: whole.format(devices.filter(({ present }) => present).length), all: whole.format(devices.length + more) };
   $("#devices-count").textContent = [
     devices.length && say(texts.devices_count, told),
     more && say(texts.devices_more, { count: whole.format(more) }),
   ].filter(Boolean).join(". ");
   $("#find").hidden = devices.length <= FEW;
-  replace($("#devices"), shown.map(showDevice), devices.length ? texts.no_match : texts.devices_none);
+  const items = [...newcomers.filter(fits).map(showNewcomer), ...shown.map(showDevice)];
+  replace($("#devices"), items, devices.length + newcomers.length ? texts.no_match : texts.devices_none);
 }
 
 $("#find-name").addEventListener("input", showDevices);
@@ -222,19 +254,9 @@ function showModels() {
 function offer(name, model) {
   const button = make("button", { type: "button", id: `${name}-${model.version}`, textContent: texts[name] });
   button.setAttribute("aria-label", `${texts[name]}: ${modelTitle(model)}`);
-  button.addEventListener("click", () => ask(name, model));
+  const then = { export: () => take(model), rollback: () => goBack(model) }[name];
+  button.addEventListener("click", () => ask(say(texts[`${name}_title`], model), texts[`${name}_text`], texts[name], then));
   return button;
-}
-
-let agreed = () => {};
-let fading;
-
-function ask(name, model) {
-  $("#sure-title").textContent = say(texts[`${name}_title`], model);
-  $("#sure-text").textContent = texts[`${name}_text`];
-  $("#yes").textContent = texts[name];
-  agreed = { export: () => take(model), rollback: () => goBack(model) }[name];
-  $("#sure").showModal();
 }
 
 // A click on a link, as the browser saves what a link leads to.
@@ -242,20 +264,8 @@ const take = ({ version }) => make("a", { href: `models/${version}.safetensors`,
 
 async function goBack(model) {
   const { problem } = await order("rollback", { round: model.round }, PATIENCE);
-  remark = problem ?? say(texts.went_back, model);
-  showNotice();
-  clearTimeout(fading);
-  fading = setTimeout(() => {
-    remark = "";
-    showNotice();
-  }, REMARK);
+  show(problem ?? say(texts.went_back, model));
 }
-
-$("#no").addEventListener("click", () => $("#sure").close());
-$("#yes").addEventListener("click", () => {
-  $("#sure").close();
-  agreed();
-});
 
 // ---- refusals and bytes ----
 
@@ -292,11 +302,29 @@ function showNotice() {
 }
 
 let reason = "";
+let fading;
+
+// Shows for a while what came of a person's own doing.
+function show(what) {
+  remark = what;
+  showNotice();
+  clearTimeout(fading);
+  fading = setTimeout(() => {
+    remark = "";
+    showNotice();
+  }, REMARK);
+}
+
+const enrolled = enrolment(texts, show, PATIENCE);
+
+function showEnrolment() {
+  if (state.federation) enrolled.show(state.federation, state.devices);
+}
 
 const shows = {
   now: [showNow, showNotice],
-  federation: [showNow],
-  devices: [showNow, showDevices],
+  federation: [showNow, showEnrolment],
+  devices: [showNow, showEnrolment, showDevices],
   rounds: [showRounds],
   course: [showCourse],
   models: [showModels],
@@ -307,7 +335,7 @@ const shows = {
 function tell(name, told) {
   state[name] = told;
   if (name === "now") away = false;
-  for (const show of shows[name]) if (state.now || show !== showNow) show();
+  for (const each of shows[name]) if (state.now || each !== showNow) each();
 }
 
 const told = Object.fromEntries(Object.keys(shows).map((name) => [name, (content) => tell(name, content)]));

@@ -72,7 +72,7 @@ def test_rounds_open_no_closer_to_each_other_than_told() -> None:
     assert rounds.wake_at is None, "there is nothing new"
     rounds.roster.come("a", news=True)
     assert rounds.look(30) is None
-    assert rounds.pausing
+    assert rounds.awaits_its_time
     assert rounds.wake_at == 110
     assert rounds.tick(109.9) is None
     step = rounds.tick(110)
@@ -197,3 +197,28 @@ def test_each_setting_has_its_bounds(name: str, least: float, most: float) -> No
             AggregatorSettings.parse({name: value})
     with pytest.raises(SettingsError, match=name):
         AggregatorSettings.parse({name: "nan"})
+
+
+def test_while_it_is_paused_no_round_opens_and_an_open_one_goes_on() -> None:
+    rounds = SynchronousRounds(rules(every=0))
+    rounds.roster.come("a", news=True)
+    assert isinstance(rounds.look(0), Opened)
+    rounds.paused = True
+    play(rounds, 1)
+    rounds.roster.come("a", news=True)
+    assert rounds.look(2) is None
+    assert rounds.wake_at is None
+    assert rounds.tick(DAY) is None
+    rounds.paused = False
+    assert rounds.look(DAY) == Opened(2, ("a",), 1)
+
+
+def test_it_stays_paused_after_a_kill(tmp_path: Path) -> None:
+    before = Federation(settings(tmp_path))
+    before.pause(paused=True)
+    kill(before)
+    with Federation(settings(tmp_path)) as after:
+        assert after.rounds.paused
+        after.pause(paused=False)
+    with Federation(settings(tmp_path)) as last:
+        assert not last.rounds.paused

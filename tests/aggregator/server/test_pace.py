@@ -1,6 +1,7 @@
 """The service: whom it takes for ready, and when a round is worth it."""
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,18 @@ def test_a_pause_ends_by_itself_and_is_no_deadline(
     assert it.announced == [("waiting", 1), ("open", 1), ("waiting", 2), ("open", 2)]
     assert "at its deadline" not in caplog.text
     assert it.federation.rounds.deadline == it.driver.now - 1 + 5000
+
+
+def test_while_it_is_paused_nothing_opens_and_the_next_opens_when_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    it = Paced(tmp_path, quorum=1)
+    it.play(
+        it.connection.connect,
+        *(partial(it.service._pause, paused=True), it.told("anna", "new"), 1000.0, it.look),
+        *(partial(it.service._pause, paused=False), it.look),
+    )
+    assert it.announced == [("waiting", 1), ("open", 1)]
 
 
 def test_the_number_of_examples_comes_with_an_update(tmp_path: Path) -> None:

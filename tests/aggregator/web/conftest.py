@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aggregator.ledger import Version
+from aggregator.ledger.folder import FederationFolder
 from aggregator.rounds.federation import Federation
 from aggregator.server.screen import look
 from aggregator.web.server import serve
@@ -38,6 +39,10 @@ class Served:
         self.federation.rounds.end(time.monotonic())
         return version
 
+    def pause(self, *, paused: bool) -> None:
+        """Pause, as the service does it."""
+        self.federation.pause(paused=paused)
+
 
 Serve = Callable[..., Served]
 """Stages and serves a federation of so many devices."""
@@ -47,17 +52,23 @@ Serve = Callable[..., Served]
 def serve_staged(tmp_path: Path) -> Iterator[Serve]:
     begun: list[Served] = []
 
-    def serve_staged(devices: int = 5, rounds: int = 12, **more: Any) -> Served:
+    def serve_staged(
+        devices: int = 5,
+        rounds: int = 12,
+        before: Callable[[FederationFolder], object] = lambda _: None,
+        **more: Any,
+    ) -> Served:
         folder = tmp_path / "state"
         stage(folder, devices, rounds)
         federation = Federation(settings_of(folder, devices))
         federation.rounds.start(time.monotonic())
         enter(federation, devices)
         served = Served(federation)
+        before(federation.folder)
         served.server = serve(
             federation.folder,
             lambda: look(federation, time.monotonic()),
-            served.roll_back,
+            served,
             "127.0.0.1",
             0,
             **more,

@@ -25,7 +25,7 @@ def take(folder: Path, *, everything: bool = False) -> None:
             server = serve(
                 federation.folder,
                 lambda: look(federation, time.monotonic()),
-                federation.roll_back,
+                federation,
                 "127.0.0.1",
                 0,
             )

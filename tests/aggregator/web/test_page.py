@@ -206,6 +206,35 @@ def test_it_goes_back_to_a_model_once_it_was_agreed_to(
     assert "The page went back to the model of round 7." in caplog.text
 
 
+def test_it_pauses_and_goes_on_once_it_was_agreed_to(
+    open_page: Open, serve_staged: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    served = serve_staged()
+    page = open_page(served.server.address, **PHONE)
+    page.tap("#pause")
+    text(page, "#sure-text", "A round that is open goes on to its end.")
+    page.tap("#no")
+    assert not served.federation.rounds.paused
+    page.tap("#pause")
+    page.tap("#yes")
+    text(page, "#notice", "The federation is paused.")
+    text(page, "#pause", "Go on")
+    text(page, "#state", "Round 12 is open")
+    served.federation.ledger.abandon_round(12, "made up")
+    served.federation.rounds.abandon()
+    served.federation.rounds.end(0)
+    text(page, "#state", "Paused")
+    text(page, "#waiting", "Paused: round 13 does not open until the page lets it (--web).")
+    page.tap("#pause")
+    page.tap("#yes")
+    text(page, "#pause", "Pause")
+    assert "Paused" not in page.inner_text("#state")
+    assert not served.federation.rounds.paused
+    assert "The page paused the federation." in caplog.text
+    assert "The page let the federation go on." in caplog.text
+
+
 def test_the_keyboard_reaches_everything(open_page: Open, serve_staged: Serve) -> None:
     page = open_page(serve_staged(12, 4).server.address, **DESKTOP)
     page.wait_for_selector("#charts svg")
@@ -270,7 +299,9 @@ def test_every_text_is_used_and_every_used_text_is_there() -> None:
     )
     python = (files("aggregator.web") / "feed.py").read_text()
     python += (files("shared.web") / "files.py").read_text()
-    built = {f"{kind}_{part}" for kind in ("export", "rollback") for part in ("title", "text")}
+    asked = ("export", "rollback", "invite", "again", "pause", "go_on")
+    built = {f"{kind}_{part}" for kind in asked for part in ("title", "text")}
+    built |= {"pause_done", "go_on_done"}
     built |= {f"origin_{origin}" for origin in ("initial", "round", "rollback")}
     built |= {"export", "rollback"}
     for name in texts.keys() - built:

@@ -74,7 +74,7 @@ class Client:
         connection.close()
         return answer
 
-    def do(self, name: str, **content: Any) -> Answer:
+    def do(self, name: str, /, **content: Any) -> Answer:
         return self.ask("POST", f"/do/{name}", json.dumps(content).encode())
 
     def connect(self) -> socket.socket:

@@ -1,0 +1,139 @@
+"""What a person may order from the page of a federation, and how it is done."""
+
+import logging
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from aggregator.ledger import Version
+from aggregator.web.enrolled import Enrolled
+from shared.errors import ChorusError
+from shared.web.link import qr_path
+from shared.web.policy import error_response
+from shared.web.site import read_body
+
+log = logging.getLogger(__name__)
+
+_LARGEST: Final = (1 << 63) - 1
+_LONGEST: Final = 64
+
+
+class Steered(Protocol):
+    """What does the orders; :class:`aggregator.server.service.Service` is one."""
+
+    def roll_back(self, number: int) -> Version:
+        """Make the model after a round current again."""
+
+    def pause(self, *, paused: bool) -> None:
+        """Let no round open, or let them open again."""
+
+
+class Order(BaseModel):
+    """What a page sends, checked."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class RollBack(Order):
+    """An order to go back to an earlier model."""
+
+    round: Annotated[int, Field(ge=0, le=_LARGEST)]
+    """The model after this round."""
+
+
+class Pause(Order):
+    """An order to pause the federation, or to go on."""
+
+    paused: bool
+    """Whether no round opens from now on."""
+
+
+class Invite(Order):
+    """An order to invite a device."""
+
+    name: Annotated[str, Field(max_length=_LONGEST)]
+    """What it will be called."""
+    again: bool
+    """Whether it has joined before."""
+
+
+class Revoke(Order):
+    """An order to shut a device out."""
+
+    name: Annotated[str, Field(max_length=_LONGEST)]
+    """Which."""
+
+
+Given = TypeVar("Given", bound=Order)
+
+
+def orders(service: Steered, enrolled: Enrolled | None) -> list[Route]:
+    """List the routes of what the page may order.
+
+    Parameters
+    ----------
+    service
+        Does what concerns rounds.
+    enrolled
+        Invites and shuts out, in a federation by invitation.
+    """
+
+    def roll_back(order: RollBack) -> dict[str, Any]:
+        version = service.roll_back(order.round)
+        log.info("The page went back to the model of round %d.", version.round)
+        return {}
+
+    def pause(order: Pause) -> dict[str, Any]:
+        service.pause(paused=order.paused)
+        done = "paused the federation" if order.paused else "let the federation go on"
+        log.info("The page %s.", done)
+        return {}
+
+    routes = [_route("rollback", RollBack, roll_back), _route("pause", Pause, pause)]
+    if enrolled:
+        routes += _enrolling(enrolled)
+    return routes
+
+
+def _enrolling(enrolled: Enrolled) -> list[Route]:
+    def invite(order: Invite) -> dict[str, Any]:
+        made = enrolled.invite(order.name, again=order.again)
+        size, path = qr_path(made.link)
+        expires = round(made.expires * 1000)
+        return {**made._asdict(), "expires": expires, "qr": {"size": size, "path": path}}
+
+    def revoke(order: Revoke) -> dict[str, Any]:
+        enrolled.revoke(order.name)
+        return {}
+
+    return [_route("invite", Invite, invite), _route("revoke", Revoke, revoke)]
+
+
+def _route(name: str, kind: type[Given], do: Callable[[Given], Mapping[str, Any]]) -> Route:
+    """Answer an order with what comes of it, or with the sentence of what is in its way."""
+
+    def answer(body: bytes) -> Response:
+        try:
+            given = kind.model_validate_json(body)
+        except ValidationError:
+            return error_response(HTTPStatus.BAD_REQUEST)
+        try:
+            return _json(do(given))
+        except ChorusError as error:
+            return _json({"problem": error.message}, HTTPStatus.CONFLICT)
+
+    async def take(request: Request) -> Response:
+        return await run_in_threadpool(answer, await read_body(request))
+
+    return Route(f"/do/{name}", take, methods=["POST"])
+
+
+def _json(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(to_json(content), status, media_type="application/json")
