@@ -23,14 +23,20 @@ from edge_client.hearing.devices import hushed
 from edge_client.hearing.segmentation import Segmenter
 from edge_client.hearing.settings import HearingSettings
 from edge_client.hearing.source import OnEvent, SoundSource
-from edge_client.settings import WEB_PORT, RunSettings
+from edge_client.settings import (
+    WEB_PORT,
+    AppearanceSettings,
+    HomeAssistantSettings,
+    RunSettings,
+)
 from shared.command import log_to_stderr
 from shared.environment import remark_once
 from shared.errors import AudioError, SettingsError, StorageError
-from shared.mqtt.addresses import split_address
+from shared.mqtt.addresses import is_loopback, split_address
 
 if TYPE_CHECKING:
     from edge_client.device.stored_utterance import StoredUtterance
+    from edge_client.faces.home_assistant import Appearance
     from edge_client.federation.taking_part import Companion
 
     Line = tuple[StoredUtterance, dict[str, Any] | None]
@@ -81,14 +87,13 @@ def run_device(settings: RunSettings) -> None:
         stack.enter_context(closing(Learning(device)))
         if not settings.offline:
             stack.enter_context(_take_part(device, settings))
+        page = _serve(device, settings, settings.web, stack) if settings.web else None
         if settings.home_assistant:
             from edge_client.faces.home_assistant import HomeAssistant
 
-            stack.enter_context(
-                closing(HomeAssistant(device, settings.home_assistant, settings.client))
-            )
-        if settings.web:
-            _serve(device, settings, settings.web, stack)
+            shown_as = appearance(settings, settings.home_assistant, page)
+            home = HomeAssistant(device, settings.home_assistant, shown_as)
+            stack.enter_context(closing(home))
         (_show if shown else _print_all)(device, settings, stack)
 
 
@@ -254,7 +259,21 @@ def _print(lines: "queue.SimpleQueue[Line]", *, as_json: bool, wait: float) -> N
         sys.stdout.flush()
 
 
-def _serve(device: Device, settings: RunSettings, address: str, stack: ExitStack) -> None:
+def appearance(
+    settings: RunSettings | AppearanceSettings,
+    home: HomeAssistantSettings,
+    page: str | None = None,
+) -> "Appearance":
+    """Say as what a device appears in Home Assistant, where its page is at an address, or none."""
+    from edge_client.faces.home_assistant import Appearance
+    from edge_client.federation.taking_part import called
+
+    name = called(settings, DeviceFolder(settings.folder))
+    return Appearance(name, settings.federation, home.discovery_prefix, page)
+
+
+def _serve(device: Device, settings: RunSettings, address: str, stack: ExitStack) -> str | None:
+    """Serve the page; give its address for other machines, without the token."""
     from edge_client.web.server import serve
     from shared.web.access import kept_token
     from shared.web.link import show_link
@@ -264,6 +283,7 @@ def _serve(device: Device, settings: RunSettings, address: str, stack: ExitStack
     server = serve(device, host, port, name=settings.part(FederationSettings).name, token=token)
     stack.enter_context(closing(server))
     show_link(server.address)
+    return None if is_loopback(host) else server.address.partition("?")[0]
 
 
 def _end(*_: object) -> NoReturn:

@@ -1,16 +1,17 @@
 """Everything of ``edge-client run``: what its parts need, and what it does besides."""
 
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from edge_client.device.settings import DeviceSettings
-from edge_client.federation.settings import FederationSettings
+from edge_client.device.settings import DeviceSettings, StateSettings
+from edge_client.federation.settings import FederationSettings, NameSettings
 from edge_client.hearing.settings import HearingSettings
 from shared.front_ends import WHISPER
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import BrokerSettings, HostName
+from shared.settings import Settings
 from shared.task import DEFAULT_TASK
 
 WEB_PORT: Final = 8765
@@ -31,9 +32,26 @@ class HomeAssistantSettings(BrokerSettings):
 
     host: HostName
     """HOST or HOST:PORT of the broker that Home Assistant uses: the device is a sensor there."""
+    discovery_prefix: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=128)
+    ] = "homeassistant"
+    """Under which topic Home Assistant looks for devices, if that was changed there."""
 
 
-class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
+class HomeSettings(Settings):
+    """Where a device appears in Home Assistant."""
+
+    panel: ClassVar[str] = "Running"
+
+    home_assistant: HomeAssistantSettings | None = None
+    """The broker that Home Assistant uses, where the device is to appear there."""
+
+
+class AppearanceSettings(HomeSettings, NameSettings, StateSettings):
+    """Everything of ``edge-client home-assistant``."""
+
+
+class RunSettings(HearingSettings, DeviceSettings, FederationSettings, HomeSettings):
     """Everything of ``edge-client run``."""
 
     panel: ClassVar[str] = "Running"
@@ -59,8 +77,6 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings):
     web: str | None = None
     """HOST:PORT: serve a page to label from a phone; `--web` alone means 127.0.0.1:8765, which
     only this machine reaches, 0.0.0.0:8765 the whole network."""
-    home_assistant: HomeAssistantSettings | None = None
-    """The broker that Home Assistant uses, where the device is to appear there."""
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

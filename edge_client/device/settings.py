@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from shared.environment import Prefix
+from shared.settings import Settings
 from shared.storage.folders import state_folder
 from shared.task_settings import TaskSettings
 
@@ -17,8 +18,8 @@ answers of a calibrated head, 34 of 63 were wrong on validation speakers; of tho
 Megabytes = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
-class DeviceSettings(TaskSettings):
-    """What a device recognises with, and what it keeps."""
+class StateSettings(Settings):
+    """Where a device keeps what it keeps."""
 
     environment: ClassVar[Prefix] = "CHORUS_EDGE_"
     panel: ClassVar[str] = "Recognising and keeping"
@@ -26,6 +27,18 @@ class DeviceSettings(TaskSettings):
     state: Path | None = None
     """Folder for all that this device keeps: `$XDG_STATE_HOME/chorus` or `~/.local/state/chorus`
     if not given."""
+
+    @property
+    def folder(self) -> Path:
+        """The state folder."""
+        return self.state or state_folder("chorus")
+
+
+class DeviceSettings(StateSettings, TaskSettings):
+    """What a device recognises with, and what it keeps."""
+
+    panel: ClassVar[str] = "Recognising and keeping"
+
     weights: Path | None = None
     """A model to begin with (safetensors); kept in the state folder, so it is given once."""
     starter: bool = False
@@ -64,8 +77,3 @@ class DeviceSettings(TaskSettings):
         if self.prior is not None and self.normalisation != "device":
             raise ValueError("statistics to begin with (prior) are for normalisation device")
         return self
-
-    @property
-    def folder(self) -> Path:
-        """The state folder."""
-        return self.state or state_folder("chorus")

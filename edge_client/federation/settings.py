@@ -37,19 +37,31 @@ class PermissionSettings(Settings):
     """Train only while the load of the last minute, a core, is below this (1: all cores busy)."""
 
 
-class FederationSettings(PermissionSettings, TaskSettings):
-    """The federation to take part in, and how."""
+class NameSettings(Settings):
+    """What a device is called, and in which federation."""
 
     panel: ClassVar[str] = "Federation"
 
     federation: Name = "chorus"
     """Name of the federation."""
+    client: Name | None = None
+    """This device's name in it, also its MQTT user; made from the host's name if not given."""
+
+    @property
+    def name(self) -> str:
+        """Name of this device."""
+        return self.client or name_of_host(socket.gethostname())
+
+
+class FederationSettings(PermissionSettings, NameSettings, TaskSettings):
+    """The federation to take part in, and how."""
+
+    panel: ClassVar[str] = "Federation"
+
     broker: BrokerSettings = BrokerSettings()
     """Where the federation's broker is."""
     terms: TermsSettings = TermsSettings()
     """What the federation has to keep to."""
-    client: Name | None = None
-    """This device's name in it, also its MQTT user; made from the host's name if not given."""
     holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.2
     """Share of the examples that is not trained on, but scores each round's model; the counts of
     what it recognised are sent with the update. 0 trains on all."""
@@ -58,11 +70,6 @@ class FederationSettings(PermissionSettings, TaskSettings):
     leave_after: Annotated[int, Field(ge=1, le=MOST_ROUNDS)] | None = None
     """Leave when so many of this device's updates have been accepted; stay for ever if not given.
     """
-
-    @property
-    def name(self) -> str:
-        """Name of this device."""
-        return self.client or name_of_host(socket.gethostname())
 
     @model_validator(mode="after")
     def _check_name(self) -> Self:
