@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from queue import Empty
 from typing import Any
 
+from aggregator.server.rival import QUESTION
 from shared.errors import BrokerError, StorageError
 from shared.loop import Action, Loop
 from shared.protocol.messages import Announcement, Presence, decode_reply, decode_request
@@ -179,6 +180,8 @@ class Said:
 class FakeConnection:
     """Stands in for :class:`shared.mqtt.connection.Connection`: notes what is said, says nothing.
 
+    It only sends back what an aggregator asks it to.
+
     It is made by :meth:`LoopDriver.connect`, or by itself for a part that is given one.
     """
 
@@ -212,7 +215,9 @@ class FakeConnection:
         del wait
         if self.sign and qos:
             payload = self.sign(topic, payload)
-        if self.connected:
+        if self.connected and payload == QUESTION:
+            self.on_message(topic, payload)
+        elif self.connected:
             self.said.append(Said(topic, payload, retain))
         return self.connected
 

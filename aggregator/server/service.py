@@ -6,7 +6,7 @@ to their files; what waits for the disk, for the network, and long arithmetic, r
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, TypeVar
 
@@ -24,6 +24,7 @@ from aggregator.server.flood_gate import FloodGate
 from aggregator.server.probe import Probe
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
+from aggregator.server.rival import Rival
 from aggregator.server.sending import Sending
 from aggregator.server.speech import Speech
 from shared.errors import BrokerError, ChorusError, FederationError, ProtocolError, StorageError
@@ -151,6 +152,7 @@ class Service:
             topics, loop, self._rejections, self._connection, [*own, topics.probe]
         )
         self._probe = Probe(loop, settings.chunk + OVERHEAD, speech.probe)
+        self._rival = Rival(settings.federation, loop, speech.probe, self._begin)
 
     def run(self, *, forever: bool = False) -> None:
         """Serve until the last round has ended, or for ever, for clients that come later.
@@ -260,35 +262,49 @@ class Service:
         log.info(sentence)
         if refused := self._connection.refused:
             raise BrokerError(refused.problem, refused.remedy)
-        if connected:
-            self._sending.connected()
-            # Who is there the broker tells now; it may have lost wills while it was away.
-            self._rounds.roster.forget()
-            self._farewell.connected()
-            if self._entrance:
-                self._entrance.connected()
-            self._announce()
-            self._probe.connected()
-            self._federation.ledger.forget_present()
-        else:
+        if not connected:
+            self._rival.lost()
             self._probe.lost()
+        elif self._rival.serves:
+            self._connected()
+        else:
+            self._rival.connected()
         self._changed()
+
+    def _begin(self, presences: Mapping[str, bytes]) -> None:
+        """Begin to serve: nobody else does."""
+        self._connected()
+        for client, payload in presences.items():
+            self._message(client, "presence", payload)
+
+    def _connected(self) -> None:
+        self._sending.connected()
+        # Who is there the broker tells now; it may have lost wills while it was away.
+        self._rounds.roster.forget()
+        self._farewell.connected()
+        if self._entrance:
+            self._entrance.connected()
+        self._announce()
+        self._probe.connected()
+        self._federation.ledger.forget_present()
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message from the network's thread; a flood is cut off, as a network does it."""
         if topic == self._topics.probe:
-            self._loop.message(topic, payload, partial(self._probe.arrived, payload))
+            self._loop.message(topic, payload, partial(self._heard_itself, payload))
             return
         if topic == self._topics.round:
-            heard = self._federation.voice.recognised(topic, payload)
-            self._loop.message(topic, payload, partial(self._contradiction.hear, heard))
+            self._loop.message(topic, payload, partial(self._announced, payload))
             return
         if self._entrance and topic == RESPONSE:
             hear = partial(self._entrance.hear_broker, payload)
             self._loop.message(topic, payload, hear)
             return
         client, kind = self._topics.client_of(topic) or ("", "")
-        if kind == "chunks":
+        if not self._rival.serves:
+            if kind == "presence":
+                self._loop.message(client, payload, partial(self._message, client, kind, payload))
+        elif kind == "chunks":
             if self._receiving.chunk(client, payload):
                 self._connection.progressed()
             else:
@@ -298,7 +314,18 @@ class Service:
         elif self._gate.lets_in(client, kind):
             self._loop.message(client, payload, partial(self._message, client, kind, payload))
 
+    def _heard_itself(self, payload: bytes) -> None:
+        self._rival.hear(payload)
+        self._probe.arrived(payload)
+
+    def _announced(self, payload: bytes) -> None:
+        self._rival.announced(payload)
+        self._contradiction.hear(self._federation.voice.recognised(self._topics.round, payload))
+
     def _message(self, client: str, kind: str, payload: bytes) -> None:
+        if not self._rival.serves:
+            self._rival.hold(client, payload)
+            return
         if self._entrance and payload and not self._entrance.lets_pass(client, kind, payload):
             return
         try:
@@ -430,7 +457,9 @@ class Service:
     def _announce(self) -> None:
         """Tell everybody where the federation stands; again whenever the connection is back."""
         # No update can count in a round that the ledger does not have.
-        if not self._unwritten and not self._announcer.announce() and self._connection.connected:
+        if self._unwritten or not self._rival.serves:
+            return
+        if not self._announcer.announce() and self._connection.connected:
             self._later(self._announce)
 
 

@@ -43,13 +43,13 @@ class Speech:
         self.connection.progressed()
         return self.connection.publish(self._topics.model(chunk.digest), chunk.encode(), qos=0)
 
-    def probe(self, payload: bytes) -> bool:
-        """Send oneself something, to see what the broker passes on."""
-        return self.to_broker(self._topics.probe, payload)
+    def probe(self, payload: bytes, *, retain: bool = False) -> bool:
+        """Send oneself something, to see what the broker passes on, and who else hears it."""
+        return self.to_broker(self._topics.probe, payload, retain=retain)
 
-    def to_broker(self, topic: str, payload: bytes) -> bool:
+    def to_broker(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Say what is not for clients, and not signed."""
-        return self.connection.publish(topic, payload, qos=0, wait=False)
+        return self.connection.publish(topic, payload, qos=0, retain=retain, wait=False)
 
     def _say(self, topic: str, message: Message, *, retain: bool = False) -> bool:
         # It must not wait behind the chunks of models.
