@@ -101,7 +101,10 @@ class DeviceFolder:
     @property
     def keeps_anything(self) -> bool:
         """Whether anything made of what this device has heard is there, besides the store."""
-        return self.personal.is_dir() and any(self.personal.iterdir())
+        # Joining makes the token, before anything was heard.
+        return self.personal.is_dir() and any(
+            path != self.token for path in self.personal.iterdir()
+        )
 
     def made_of_clips(self) -> "list[DeviceFolder]":
         """List the state folders of devices made of labelled clips."""

@@ -13,6 +13,7 @@ import pytest
 from edge_client.commands.overview import overview
 from edge_client.device.device import DeviceEvent
 from edge_client.device.settings import DeviceSettings
+from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from shared.errors import ChorusError, RunError, WeightsError
 from shared.features.normalisation import RunningStatistics
@@ -21,6 +22,7 @@ from shared.front_ends import FRONT_ENDS
 from shared.front_ends.paper34 import frame_features
 from shared.storage.tensor_file import write_tensors
 from shared.task import DEFAULT_TASK, PAPER34
+from shared.web.access import kept_token
 from shared.weights import (
     Weights,
     digest,
@@ -284,6 +286,11 @@ def test_a_store_that_is_gone_or_emptied_is_said(start: Open, tmp_path: Path) ->
     path = tmp_path / "state" / "examples.sqlite"
     device = start()
     assert device.problem is None, "the first start loses nothing"
+    device.close()
+    kept_token(DeviceFolder(tmp_path / "state").token)
+    (tmp_path / "state" / "examples.sqlite").unlink()
+    device = start()
+    assert device.problem is None, "nor does one after joining, which has made the page's link"
     (tmp_path / "state" / "personal" / "federations").mkdir()
     device.correct(hear(device).identifier, "sad")
     device.close()
