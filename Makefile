@@ -1,4 +1,4 @@
-.PHONY: demo federation test check
+.PHONY: demo federation test check wheel
 
 # A federation of four clients on the built-in synthetic corpus, in runs/demo.
 demo:
@@ -9,6 +9,10 @@ demo:
 federation:
 	@scripts/setup
 	@.venv/bin/python scripts/federation.py runs/federation
+
+# What docs/deploy.md installs, in dist.
+wheel:
+	@scripts/wheel
 
 test:
 	@scripts/test

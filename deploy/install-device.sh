@@ -13,7 +13,8 @@
 #   --password FILE    this device's password           } make-credentials.sh, clients/
 #   --name NAME        this device's name, as the broker knows it; default: this host's name
 #   --federation NAME  default: chorus
-#   --package WHAT     what to install: a requirement or a wheel; default: chorus-edge
+#   --package WHAT     what to install: a wheel, or a requirement; default: the wheel that `make wheel`
+#                      has made, beside this script or in ../dist
 #   --without-service  install everything but start nothing
 #   --dry-run          say what would be done, and do nothing
 set -eu
@@ -28,7 +29,7 @@ usage() {
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
-join='' broker='' ca='' password='' name='' federation=chorus package=chorus-edge service=yes dry=
+join='' broker='' ca='' password='' name='' federation=chorus package='' service=yes dry=
 while [ $# -gt 0 ]; do
     case $1 in
         --join | --broker | --ca | --password | --name | --federation | --package)
@@ -72,6 +73,13 @@ for file in "$ca" "$password"; do
 done
 [ -r "$here/systemd/chorus-edge-client.service" ] ||
     fail "systemd/chorus-edge-client.service should be beside this script."
+if [ -z "$package" ]; then
+    for wheel in "$here"/chorus_edge-*.whl "$here"/../dist/chorus_edge-*.whl; do
+        [ ! -e "$wheel" ] || package=$wheel
+    done
+    [ -n "$package" ] ||
+        fail "there is no wheel beside this script: run \`make wheel\`, and copy dist/*.whl here."
+fi
 case $(uname -m) in
     aarch64 | x86_64) ;;
     *) fail "this needs a 64-bit system; $(uname -m) has no TFLite runtime. Use 64-bit Raspberry Pi OS." ;;

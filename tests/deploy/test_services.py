@@ -71,7 +71,7 @@ def files(tmp_path: Path) -> Path:
 
 def install(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     needs("apt-get")
-    return run(folder, DEPLOY / "install-device.sh", *words)
+    return run(folder, DEPLOY / "install-device.sh", "--package", "chorus-edge", *words)
 
 
 def test_a_dry_run_says_all_and_does_nothing(files: Path) -> None:
