@@ -1,0 +1,108 @@
+"""Both sides go on with what an earlier version has kept, and with nothing of a newer one."""
+
+import shutil
+import sqlite3
+import subprocess
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aggregator.enrolment.members import Members
+from aggregator.ledger import History
+from aggregator.ledger.folder import FederationFolder
+from edge_client.device.state import DeviceFolder
+from edge_client.device.store import ExampleStore
+from edge_client.federation.client_state import remembered
+from shared.starter import STARTER_TASK
+from tests.brokers import BOUND, free_port
+from tests.end_to_end.federation.processes import BIN, Process
+from tests.end_to_end.upgrade import MADE_IN, PORT, STATES
+from tests.end_to_end.upgrade.make import write_clips
+
+VERSIONS = sorted(path.parent.name for path in STATES.glob("*/aggregator"))
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A copy of what an earlier version has kept."""
+
+    folder: Path
+    port: int
+
+    @property
+    def aggregator(self) -> FederationFolder:
+        return FederationFolder(self.folder / "aggregator")
+
+    @property
+    def device(self) -> DeviceFolder:
+        return DeviceFolder(self.folder / "device")
+
+    def serve(self, *words: str) -> list[str | Path]:
+        line = f"serve --embedded-broker --by-invitation --rounds 3 --port {self.port} --quorum 1 "
+        line += "--least-examples 1 --new-examples 0 --every 0 --round-seconds 600 --state"
+        return [BIN / "aggregator", *line.split(), self.aggregator.path, *words]
+
+    def run(self, *words: str | Path) -> list[str | Path]:
+        config = self.device.path / "edge-client.toml"
+        return [BIN / "edge-client", "run", *words, "--state", self.device.path, "--config", config]
+
+
+@pytest.fixture(params=VERSIONS)
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
+    shutil.copytree(STATES / request.param, tmp_path / "kept")
+    it = Kept(tmp_path / "kept", free_port())
+    settings = it.device.path / "edge-client.toml"
+    text = settings.read_text().replace(MADE_IN, str(it.folder))
+    settings.write_text(text.replace(f"port = {PORT}", f"port = {it.port}"))
+    return it
+
+
+def test_both_sides_go_on_where_they_were(kept: Kept, tmp_path: Path) -> None:
+    with History(kept.aggregator.ledger) as history:
+        before = [history.updates(number) for number in (1, 2)]
+        run = history.run
+    with Members(kept.aggregator.members) as members:
+        joined = members.joined()
+    clips = write_clips(tmp_path / "clips") / "clips.csv"
+    with ExitStack() as stack:
+        server = Process(tmp_path / "server.log", *kept.serve())
+        stack.callback(server.kill)
+        line = kept.run("--clips", clips, "--leave-after", "3", "--threads", "1")
+        device = subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
+        assert device.returncode == 0, device.stderr + server.log.read_text()
+        server._process.wait(BOUND)  # it ends by itself: the third round was the last
+        assert server.code == 0
+    with History(kept.aggregator.ledger) as history:
+        assert [history.updates(number) for number in (1, 2)] == before
+        assert history.run == run
+        assert [update.client for update in history.updates(3)] == ["kitchen"]
+        assert history.find(3).round == 3
+    with Members(kept.aggregator.members) as members:
+        assert members.joined() == joined
+    assert remembered(kept.device.federations / "chorus")["accepted"] == 3
+    with ExampleStore(kept.device.examples, limit_mb=10, task=STARTER_TASK) as store:
+        assert store.counts()["unlabelled"] == 1
+
+
+@pytest.mark.parametrize("what", ["ledger", "members", "examples"])
+def test_what_a_newer_version_has_kept_is_refused_in_one_sentence(
+    kept: Kept, what: str, tmp_path: Path
+) -> None:
+    path = kept.device.examples if what == "examples" else getattr(kept.aggregator, what)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = path.read_bytes()
+    write_clips(tmp_path / "clips")
+    offline = kept.run("--wav", tmp_path / "clips" / "heard.wav", "--headless", "--offline")
+    line = offline if what == "examples" else kept.serve()
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=BOUND, check=False)
+    said = " ".join(ended.stderr.split())
+    assert ended.returncode == {"ledger": 19, "members": 20, "examples": 14}[what], said
+    assert "newer" in said
+    assert path.name in said
+    assert "Traceback" not in said
+    assert path.read_bytes() == before
