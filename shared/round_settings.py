@@ -76,6 +76,21 @@ class RoundSettings(Settings):
         return self
 
 
+class SecureSettings(Settings):
+    """How updates are added up so that the server learns their sum and nothing else."""
+
+    panel: ClassVar[str] = "Secure aggregation"
+
+    secure: bool = False
+    """Add the updates up as whole numbers in a ring: what devices can mask, so that the server
+    learns the sum alone. No single update is seen or bounded then."""
+    ring_bits: Annotated[int, Field(ge=8, le=16)] = 13
+    """Bits of a number in the ring, of a secure round. All clients' sum has to fit: the more they
+    are, the coarser are their numbers."""
+    ring_examples: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Count a client's examples up to so many, in a secure round."""
+
+
 STRATEGY_OPTIONS: Final = (
     "server_learning_rate",
     "server_momentum",

@@ -28,7 +28,9 @@ EXTRA_VECTORS: Final = ("control",)
 """What a strategy may ask clients to send besides the difference of their weights: the change of
 their control variate (SCAFFOLD)."""
 
-_DELTA: Final = "delta/"
+DELTA: Final = "delta/"
+"""What the names of the difference's arrays begin with."""
+
 _CONTROL: Final = "control/"
 
 
@@ -102,7 +104,7 @@ def encode_update(
     if residual is not None:
         for piece in pieces(len(total)):
             total[piece] += residual[piece]
-    tensors, decoded = _encoded(_DELTA, total, architecture, codec, rng)
+    tensors, decoded = _encoded(DELTA, total, architecture, codec, rng)
     second: Vector | None = None
     if control is not None:
         more, second = _encoded(_CONTROL, control, architecture, codec, rng)
@@ -160,7 +162,7 @@ class UpdateFile:
         called: str | None = None,
     ) -> None:
         file = TensorFile(path, called=called)
-        prefixes = [_DELTA, *(f"{name}/" for name in extra)]
+        prefixes = [DELTA, *(f"{name}/" for name in extra)]
         _check_layout(file, codec, architecture, prefixes)
         vectors = [codec.decode(InFile(file, prefix), architecture) for prefix in prefixes]
         self._called = file.called

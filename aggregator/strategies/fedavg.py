@@ -24,6 +24,7 @@ class FedAvg(Strategy):
     """
 
     name = "fedavg"
+    needs_single_updates = False
 
     def combine(self, updates: Iterable[Update]) -> Weights:
         """Average the updates, weighted by examples, in one pass over them.

@@ -2,7 +2,8 @@
 
 from aggregator.strategies import STRATEGIES, Strategy, make_strategy, strategy_options
 from aggregator.strategies.bounds import Bounds
-from shared.round_settings import STRATEGY_OPTIONS, FederatedSettings
+from shared.errors import SettingsError
+from shared.round_settings import STRATEGY_OPTIONS, FederatedSettings, RoundSettings
 from shared.training import TrainingSettings
 
 
@@ -29,3 +30,24 @@ def strategy_of(settings: FederatedSettings, clients: int | None = None) -> Stra
     strategy = make_strategy(settings.strategy, **given)
     strategy.bounds = Bounds(norm=settings.bound_norm, weight=settings.bound_weight)
     return strategy
+
+
+def check_sum_is_enough(settings: FederatedSettings) -> None:
+    """Raise :class:`SettingsError` if secure rounds cannot be what the settings say.
+
+    Of these the sum of the updates is known and nothing else: a strategy that compares single ones
+    has nothing to compare, and the bounds nothing to measure. Their defaults are left out.
+    """
+    if STRATEGIES.get(settings.strategy).needs_single_updates:
+        raise SettingsError(
+            f"The strategy {settings.strategy} needs single updates, and of a secure round only "
+            "their sum is known: medians, distances and second vectors are lost.",
+            "Take fedavg, fedavgm, fedadam, fedyogi or fedadagrad, or leave out --secure.",
+        )
+    for name in ("bound_norm", "bound_weight"):
+        if getattr(settings, name) not in (0, RoundSettings.model_fields[name].default):
+            raise SettingsError(
+                f"{name} compares single updates, and of a secure round only their sum is known: "
+                "a server that sees no client's norm or examples can bound neither.",
+                "Leave it out; --ring-examples says how many examples of a client count.",
+            )

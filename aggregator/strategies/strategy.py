@@ -45,6 +45,9 @@ class Strategy(ABC):
     """Whether it holds all updates at once and reads their vectors in pieces, more than once: then
     these should be files on disk, so that memory does not grow with clients."""
 
+    needs_single_updates: ClassVar[bool] = True
+    """Whether the mean of the updates, weighted by examples, is not enough for it."""
+
     remembers: ClassVar[tuple[str, ...]] = ()
     """Names of the arrays it keeps between rounds."""
 
@@ -53,8 +56,10 @@ class Strategy(ABC):
     :data:`shared.update_file.EXTRA_VECTORS`."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Name a strategy that does not name itself after its class."""
+        """Name a strategy after its class; one that combines in its own way needs all updates."""
         super().__init_subclass__(**options)
+        if "combine" in vars(cls) and "needs_single_updates" not in vars(cls):
+            cls.needs_single_updates = True
         if "name" not in vars(cls):
             cls.name = cls.__name__
 
@@ -143,6 +148,29 @@ class Strategy(ABC):
         with np.errstate(over="ignore", invalid="ignore"):
             checked = _checked(updates, len(weights))
             direction = self.combine(self.bounds.bounded(checked, examples))
+        result = self.follow(weights, direction, length=length)
+        self.bounds.learn()
+        return result
+
+    def follow(self, weights: Vector, direction: Weights, *, length: float = 1.0) -> Weights:
+        """Compute the next global weights from the direction that updates combine into.
+
+        Parameters
+        ----------
+        weights
+            The round's global weights.
+        direction
+            From :meth:`combine`; or the mean of updates that nobody saw singly, for a strategy that
+            does not need them. Its memory becomes the result's.
+        length
+            What the server's step is multiplied by.
+
+        Raises
+        ------
+        TrainingError
+            If the direction is nonsense.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
             check_bounded(direction, "What the updates combine into")
             result = self.step(weights, direction)
         if length != 1:
@@ -151,7 +179,6 @@ class Strategy(ABC):
                 piece -= before
                 piece *= np.float32(length)
                 piece += before
-        self.bounds.learn()
         return result
 
     def broadcast(self) -> dict[str, Weights]:

@@ -142,9 +142,10 @@ def _check(facts: _Facts, arrays: Mapping[str, NDArray[Any]], architecture: Arch
     for name, array in arrays.items():
         if not name.startswith(_STATE):
             fits = array.dtype == np.float32 and array.shape == (whole,)
-        else:  # a vector, one of the head alone, a counter, or the last rounds' norms
+        else:  # a vector, one of the head alone, a counter, the last norms, a number a tensor
+            few = max(ROUNDS, len(architecture.manifest))
             fits = array.ndim < 2 and (  # noqa: PLR2004 -- flat
-                array.size in (whole, head) or 1 <= array.size <= ROUNDS
+                array.size in (whole, head) or 1 <= array.size <= few
             )
         if not fits:
             raise ValueError(f"{name} is of another length or type")

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -24,13 +24,15 @@ from edge_client.learning.training import Engine, OptimizerState, Progress, Trai
 from edge_client.simulation.attacks import Attack
 from edge_client.simulation.client_vectors import ClientVectors
 from edge_client.simulation.settings import SimulationSettings
-from shared.codecs import make_codec
+from shared.codecs import Codec, make_codec
 from shared.randomness import stream
 from shared.storage.files import storage_errors
-from shared.training import Examples, TrainingSettings
+from shared.training import Examples
 from shared.update_file import EncodedUpdate
 from shared.vector_file import VectorFile
 from shared.weights import Weights
+
+Outcome = TypeVar("Outcome")
 
 BYTES_PER_WEIGHT = 4
 """On the wire, as float32."""
@@ -126,9 +128,8 @@ class SimulatedFederation:
         self._controls: ClientVectors | None = None
         if "control" in self._strategy.extra_vectors:
             self._controls = ClientVectors(folder, "control", self._architecture.parameters)
-        self._codec = make_codec(settings.codec)
         self._residuals: ClientVectors | None = None
-        if not self._codec.lossless:
+        if self._loses_something:
             self._residuals = ClientVectors(folder, "residual", self._architecture.parameters)
         self._update_bytes = 0
         self._measuring = Lock()
@@ -139,26 +140,12 @@ class SimulatedFederation:
         answering = self._answering(number, sampled)
         vectors = 2 if self._controls else 1
         size = vectors * BYTES_PER_WEIGHT * len(weights)
-        losses: list[tuple[float, int]] = []
-        next_weights = weights
+        next_weights, loss = weights, math.nan
         if answering:
-            with ExitStack() as stack:
-                updates: Iterator[Update] | list[Update]
-                updates = self._updates(number, weights, answering, losses)
-                if self._strategy.reads_twice:
-                    spool = stack.enter_context(self._spool())
-                    updates = [_spooled(update, spool) for update in updates]
-                length = self._settings.step_length(number)
-                examples = [
-                    self._attack.claim(index, len(self._clients[index])) for index in answering
-                ]
-                next_weights = self._strategy.aggregate(
-                    weights, updates, length=length, examples=examples
-                )
-        total = sum(examples for _, examples in losses)
+            next_weights, loss = self._next(number, weights, len(sampled), answering)
         return RoundOutcome(
             weights=next_weights,
-            loss=sum(loss * n for loss, n in losses) / total if total else math.nan,
+            loss=loss,
             clients=len(answering),
             bytes_down=size * len(sampled),
             bytes_up=self._update_bytes * len(answering),
@@ -182,6 +169,34 @@ class SimulatedFederation:
             self._controls.settle(number)
         if self._residuals:
             self._residuals.settle(number)
+
+    @property
+    def _loses_something(self) -> bool:
+        """Whether clients keep what their codec leaves out."""
+        return not make_codec(self._settings.codec).lossless
+
+    def _next(
+        self, number: int, weights: Weights, invited: int, answering: list[int]
+    ) -> tuple[Weights, float]:
+        """Have clients take part; give the next weights, and the mean training loss."""
+        del invited  # what comes of a round does not depend on who fails in it
+        losses: list[tuple[float, int]] = []
+        with ExitStack() as stack:
+            updates: Iterator[Update] | list[Update]
+            updates = self._updates(number, weights, answering, losses)
+            if self._strategy.reads_twice:
+                spool = stack.enter_context(self._spool())
+                updates = [_spooled(update, spool) for update in updates]
+            next_weights = self._strategy.aggregate(
+                weights,
+                updates,
+                length=self._settings.step_length(number),
+                examples=[
+                    self._attack.claim(index, len(self._clients[index])) for index in answering
+                ],
+            )
+        total = sum(examples for _, examples in losses)
+        return next_weights, sum(loss * n for loss, n in losses) / total
 
     @contextmanager
     def _spool(self) -> Iterator[Path]:
@@ -215,11 +230,18 @@ class SimulatedFederation:
         self, number: int, weights: Weights, answering: list[int], losses: list[tuple[float, int]]
     ) -> Iterator[Update]:
         """Have the clients take part; note each one's loss and examples."""
-        announced = self._settings.announced(number)
         control: Weights | None = None
         if self._controls:
             control = self._strategy.broadcast().get("control", np.zeros_like(weights))
-        work = partial(self._take_part, number, weights, announced, control)
+        codec = make_codec(self._settings.codec)
+
+        def work(engine: Engine, stop: Callable[[int], bool], index: int) -> tuple[Update, float]:
+            outcome = self._take_part(number, weights, codec, index, engine, stop, control)
+            encoded, name = outcome.encoded, client_name(index)
+            self._measure(encoded)
+            update = Update(name, outcome.examples, encoded.delta, encoded.control)
+            return self._attack.update(index, update), outcome.loss
+
         for update, loss in self._side_by_side(work, answering):
             losses.append((loss, update.examples))
             yield update
@@ -229,13 +251,13 @@ class SimulatedFederation:
         self,
         number: int,
         weights: Weights,
-        announced: TrainingSettings,
-        control: Weights | None,
+        codec: Codec,
+        index: int,
         engine: Engine,
         stop: Callable[[int], bool],
-        index: int,
-    ) -> tuple[Update, float]:
-        """Do what a client does in a round; give its update and its loss."""
+        control: Weights | None = None,
+    ) -> Contribution:
+        """Do what a client does in a round, and keep what it remembers."""
         name = client_name(index)
         outcome = client_round(
             Assignment(
@@ -244,8 +266,8 @@ class SimulatedFederation:
                 seed=self._settings.seed,
                 weights=weights,
                 examples=self._attack.examples(index, self._clients[index]),
-                settings=announced,
-                codec=self._codec,
+                settings=self._settings.announced(number),
+                codec=codec,
                 residual=self._residuals.of(name) if self._residuals else None,
                 control=control,
                 own_control=self._controls.of(name) if self._controls else None,
@@ -260,9 +282,7 @@ class SimulatedFederation:
             self._controls.keep(name, number, outcome.own_control)
         if self._residuals and encoded.residual is not None:
             self._residuals.keep(name, number, encoded.residual)
-        self._measure(encoded)
-        update = Update(name, outcome.examples, encoded.delta, encoded.control)
-        return self._attack.update(index, update), outcome.loss
+        return outcome
 
     def _measure(self, encoded: EncodedUpdate) -> None:
         """Learn the bytes of an update's file, once: all have the same size."""
@@ -273,24 +293,22 @@ class SimulatedFederation:
                     self._update_bytes = Path(folder, "update").stat().st_size
 
     def _side_by_side(
-        self,
-        work: Callable[[Engine, Callable[[int], bool], int], tuple[Update, float]],
-        indices: list[int],
-    ) -> Iterator[tuple[Update, float]]:
+        self, work: Callable[[Engine, Callable[[int], bool], int], Outcome], indices: list[int]
+    ) -> Iterator[Outcome]:
         """Do the work of several clients at a time; give the outcomes in their order."""
         free: SimpleQueue[Engine] = SimpleQueue()
         for engine in self._engines:
             free.put(engine)
         abandoned = Event()
 
-        def task(index: int) -> tuple[Update, float]:
+        def task(index: int) -> Outcome:
             engine = free.get()
             try:
                 return work(engine, lambda _: abandoned.is_set(), index)
             finally:
                 free.put(engine)
 
-        pending: deque[Future[tuple[Update, float]]] = deque()
+        pending: deque[Future[Outcome]] = deque()
         with ThreadPoolExecutor(len(self._engines), "client") as pool:
             try:
                 for index in indices:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
 from aggregator.strategies.averaging import averaged
-from aggregator.strategies.settings import strategy_of
+from aggregator.strategies.settings import check_sum_is_enough, strategy_of
 from edge_client.learning.training import Engine
 from edge_client.simulation.checkpoint import Checkpoint, damaged
 from edge_client.simulation.data import Data, divide, prepare, split
@@ -30,6 +30,7 @@ from edge_client.simulation.pictures import draw_confusion, draw_history, draw_p
 from edge_client.simulation.reliability_picture import draw_reliability
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.scoring import Tested, calibrate, score
+from edge_client.simulation.secure_federation import SecureFederation, round_ring
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.teaching import card_of_run
 from edge_client.simulation.utterances import Utterances
@@ -137,7 +138,8 @@ class Run:
     def _rounds(self, data: Data) -> Trainer:
         if self.settings.baseline:
             return CentralTraining(self.settings, self.engines[0], data.clients[0])
-        return SimulatedFederation(self.settings, self.engines, data.clients, self.folder.controls)
+        kind = SecureFederation if self.settings.secure else SimulatedFederation
+        return kind(self.settings, self.engines, data.clients, self.folder.controls)
 
     def _reached(self) -> Checkpoint:
         """Load the checkpoint; if there is none, begin before the first round."""
@@ -307,6 +309,8 @@ def check_parts(settings: SimulationSettings) -> None:
     """
     if not settings.baseline:
         strategy_of(settings, clients=1)
+        if settings.secure:
+            check_sum_is_enough(settings)
         if not settings.partition.endswith(SUFFIX):
             PARTITIONS.get(settings.partition)
     if settings.engine == "tflite":
@@ -359,6 +363,8 @@ def _check_round(settings: SimulationSettings, clients: int) -> None:
             "Give smaller --clients-per-round, or more --clients.",
         )
     most = clients_of_round(settings, clients)
+    if settings.secure:
+        round_ring(settings, most, ())
     fewest = 1 if settings.client_dropout else most
     strategy = strategy_of(settings, clients)
     if not any(strategy.enough(arriving) for arriving in range(fewest, most + 1)):

@@ -13,6 +13,7 @@ from shared.round_settings import (
     MOST_ROUNDS,
     STRATEGY_OPTIONS,
     FederatedSettings,
+    SecureSettings,
     Share,
 )
 from shared.settings import Settings
@@ -193,6 +194,7 @@ class AttackSettings(Settings):
 
 class SimulationSettings(
     FederatedSettings,
+    SecureSettings,
     AttackSettings,
     SimulatedRoundSettings,
     PartitionSettings,
@@ -228,6 +230,10 @@ class SimulationSettings(
         from shared.codecs import make_codec
 
         make_codec(self.codec)
+        if self.secure and self.codec != SimulatedRoundSettings.model_fields["codec"].default:
+            raise ValueError(f"secure rounds have a codec of their own: leave out {self.codec}")
+        if self.secure and self.attack in ("sign-flip", "scale"):
+            raise ValueError(f"the attack {self.attack} changes single updates: not with secure")
         model = MODELS.get(self.model)
         if self.engine != "keras" or not isinstance(model, KerasModel):
             architecture_of(self.model, self.task)

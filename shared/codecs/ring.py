@@ -1,0 +1,165 @@
+"""Every value as a whole number in a ring: sums of clients that are exact, in any order.
+
+Numbers are added modulo ``2 ** bits``, so that a random number added to each of them hides it
+(Bonawitz et al., 2017: https://doi.org/10.1145/3133956.3133982), and the sum alone is read. What
+a number means is announced before the round; it cannot depend on a client's own values. So values
+beyond the announced range are cut off, and the client's residual takes what is missing.
+
+A client's weight is in its numbers: they are ``weight / heaviest`` of its update. So a heavy
+client needs no more bits than a light one, and none can weigh more than ``heaviest``.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.architectures import Architecture
+from shared.codecs.every_value import EveryValue
+from shared.codecs.scales import Scales
+from shared.errors import SettingsError
+from shared.weights import PIECE, Weights, pieces
+
+Numbers = NDArray[np.uint32]
+"""Elements of a ring: each below ``2 ** bits``; the upper half stands for negative numbers."""
+
+MOST_BITS: Final = 16
+"""Of a ring: its numbers fit into two bytes."""
+
+_TENSORS: Final = Scales(per_channel=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """What the numbers of a round mean; the same for all its clients.
+
+    Attributes
+    ----------
+    bits
+        Numbers are added modulo ``2 ** bits``; 8 to 16.
+    clients
+        How many add theirs, at most.
+    heaviest
+        Examples of a client that count, at most.
+    octaves
+        For each tensor, in the manifest's order, the power of two that a value times its client's
+        share of ``heaviest`` may reach.
+
+    Raises
+    ------
+    SettingsError
+        If the sum of so many clients does not fit.
+    """
+
+    bits: int
+    clients: int
+    heaviest: int
+    octaves: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.levels < 1:
+            raise SettingsError(
+                f"A ring of {self.bits} bits would overflow: the sum of {self.clients} clients "
+                "does not fit.",
+                "Give more --ring-bits, up to 16, or let fewer clients take part in a round.",
+            )
+
+    @property
+    def levels(self) -> int:
+        """The largest magnitude of a client's number: that of all of them is no overflow."""
+        return (self.half - 1) // self.clients
+
+    @property
+    def half(self) -> int:
+        """From here on a number stands for a negative one."""
+        return 1 << (self.bits - 1)
+
+    @property
+    def mask(self) -> int:
+        """The largest number."""
+        return (1 << self.bits) - 1
+
+    @property
+    def steps(self) -> Weights:
+        """What a number of each tensor is multiplied by: shape ``(tensors,)``, float32."""
+        return np.ldexp(np.float32(1), self.octaves).astype(np.float32) / np.float32(self.levels)
+
+    def weight(self, examples: int) -> int:
+        """Say how much a client with so many examples weighs."""
+        return min(examples, self.heaviest)
+
+    def signed(self, numbers: NDArray[Any]) -> NDArray[np.int64]:
+        """Read numbers as what they stand for, from ``-half`` to ``half - 1``."""
+        return (numbers.astype(np.int64) + self.half & self.mask) - self.half
+
+
+class RingCodec(EveryValue):
+    """Writes one client's values in a round's ring, rounded up or down at random.
+
+    Parameters
+    ----------
+    ring
+        The round's.
+    examples
+        How many the client trained on.
+    """
+
+    name = "ring"
+    dtype = "U16"
+
+    def __init__(self, ring: Ring, examples: int) -> None:
+        self.ring = ring
+        self.share = ring.weight(examples) / ring.heaviest
+        self._steps = ring.steps / np.float32(self.share)
+
+    def along(self, scales: Weights, architecture: Architecture, where: slice) -> Weights:
+        """See :class:`EveryValue`; the scales are the round's."""
+        del scales
+        return _TENSORS.along(self._steps, architecture, where)
+
+    def write(self, values: Weights, along: Weights, rng: np.random.Generator) -> NDArray[Any]:
+        """See :class:`EveryValue`."""
+        # A huge value may become infinite; it is cut off all the same.
+        with np.errstate(over="ignore"):
+            steps = values / along
+        steps += rng.random(len(values), np.float32)
+        np.floor(steps, out=steps)
+        np.clip(steps, -self.ring.levels, self.ring.levels, out=steps)
+        return (steps.astype(np.int32) & self.ring.mask).astype(np.uint16)
+
+    def read(self, numbers: NDArray[Any], along: Weights) -> Weights:
+        """See :class:`EveryValue`."""
+        return np.multiply(self.ring.signed(numbers), along, dtype=np.float32)
+
+
+def packed(numbers: Numbers, bits: int) -> NDArray[np.uint8]:
+    """Lay numbers out as they are sent: ``bits`` each, the lowest first, without gaps.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(ceil(n * bits / 8),)``, uint8.
+    """
+    # A piece's bits are whole bytes: pieces are a multiple of eight numbers.
+    parts = []
+    for piece in pieces(len(numbers), PIECE):
+        two = numbers[piece].astype("<u2").view(np.uint8).reshape(-1, 2)
+        parts.append(
+            np.packbits(
+                np.unpackbits(two, axis=1, bitorder="little")[:, :bits].ravel(), bitorder="little"
+            )
+        )
+    return np.concatenate(parts)
+
+
+def unpacked(sent: NDArray[np.uint8], bits: int, count: int) -> Numbers:
+    """Read ``count`` numbers that :func:`packed` laid out: shape ``(count,)``, uint32."""
+    numbers = np.empty(count, np.uint32)
+    for piece in pieces(count, PIECE):
+        own = sent[piece.start * bits // 8 : -(-piece.stop * bits // 8)]
+        size = piece.stop - piece.start
+        wide = np.zeros((size, MOST_BITS), np.uint8)
+        wide[:, :bits] = np.unpackbits(own, count=size * bits, bitorder="little").reshape(-1, bits)
+        numbers[piece] = np.packbits(wide, axis=1, bitorder="little").view("<u2").ravel()
+    return numbers
