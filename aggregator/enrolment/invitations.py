@@ -11,13 +11,12 @@ from aggregator.enrolment.members import Invitation, Members
 from shared.errors import SettingsError, TrustError
 from shared.protocol.joining import JoinRequest
 from shared.protocol.topics import Topics, aggregator_name, is_name
+from shared.trust.exchange import new_secret, public_half
 from shared.trust.joining import (
     account_password,
     guest_password,
     new_code,
-    new_secret,
     proof_of,
-    public_half,
 )
 from shared.trust.keys import PublicKey
 from shared.trust.signing import counter_of

@@ -22,12 +22,11 @@ from shared.protocol.joining import Bytes32, JoinAnswer, JoinRequest, Nonce
 from shared.protocol.topics import Topics
 from shared.storage.files import replacing, storage_errors
 from shared.trust.counter import write_number
+from shared.trust.exchange import new_secret, public_half
 from shared.trust.joining import (
     account_password,
     guest_password,
-    new_secret,
     proof_of,
-    public_half,
 )
 from shared.trust.keys import SecretKey
 from shared.trust.link import Link

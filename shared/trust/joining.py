@@ -12,7 +12,7 @@ import hmac
 import secrets
 from typing import Final
 
-from shared.errors import TrustError
+from shared.trust.exchange import both_halves, derived
 from shared.trust.keys import PublicKey
 
 CODE_BYTES: Final = 16
@@ -26,18 +26,6 @@ _LABEL: Final = b"chorus join 1 "
 def new_code() -> bytes:
     """Draw an invitation's code."""
     return secrets.token_bytes(CODE_BYTES)
-
-
-def new_secret() -> bytes:
-    """Draw one's half of the exchange of keys."""
-    return secrets.token_bytes(32)
-
-
-def public_half(secret: bytes) -> bytes:
-    """Compute what the other side is given of one's half."""
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
 
 
 def guest_password(code: bytes) -> str:
@@ -64,14 +52,7 @@ def account_password(code: bytes, secret: bytes, other: bytes, topic: str) -> st
     TrustError
         If what the other side has given is no such half.
     """
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-
-    try:
-        key = X25519PrivateKey.from_private_bytes(secret)
-        both = key.exchange(X25519PublicKey.from_public_bytes(other))
-    except ValueError as error:
-        raise TrustError("What it gives to make a password of is of no use.") from error
-    return _password(both, code, b"account " + topic.encode())
+    return _password(both_halves(secret, other), code, b"account " + topic.encode())
 
 
 def proof_of(
@@ -94,17 +75,12 @@ def proof_of(
     """
     from hashlib import sha256
 
-    key = _derived(code, b"", b"proof", sha256().digest_size)
+    key = derived(code, b"", _LABEL + b"proof", sha256().digest_size)
     parts = (topic.encode(), b"\0", device.raw, aggregator.raw, half, nonce)
     return hmac.digest(key, _LABEL + b"".join(parts), "sha256")
 
 
 def _password(material: bytes, salt: bytes, what: bytes) -> str:
-    return base64.urlsafe_b64encode(_derived(material, salt, what, _PASSWORD_BYTES)).decode()
-
-
-def _derived(material: bytes, salt: bytes, what: bytes, length: int) -> bytes:
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-    return HKDF(SHA256(), length, salt, _LABEL + what).derive(material)
+    return base64.urlsafe_b64encode(
+        derived(material, salt, _LABEL + what, _PASSWORD_BYTES)
+    ).decode()

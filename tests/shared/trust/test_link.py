@@ -16,13 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import TrustError
+from shared.trust.exchange import new_secret, public_half
 from shared.trust.joining import (
     account_password,
     guest_password,
     new_code,
-    new_secret,
     proof_of,
-    public_half,
 )
 from shared.trust.keys import PublicKey
 from shared.trust.link import Link
