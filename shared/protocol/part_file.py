@@ -16,7 +16,7 @@ from typing import Final
 
 from shared.errors import ProtocolError
 from shared.protocol.ranges import Ranges
-from shared.storage.files import storage_errors
+from shared.storage.files import storage_errors, sync_folder
 
 _PIECE: Final = 1 << 20
 """Bytes read at a time for the digest."""
@@ -66,7 +66,7 @@ class PartFile:
             self._log = os.open(self._record, os.O_RDWR | os.O_CREAT, 0o600)
             opened.callback(os.close, self._log)
             self.durable = self._recorded()
-            _sync(path.parent)
+            sync_folder(path.parent)
             opened.pop_all()
         self.written = Ranges(self.durable)
 
@@ -146,7 +146,7 @@ class PartFile:
             self._record.unlink()
             # The folder's own entry too: it may be new.
             for folder in {path.parent, path.parent.parent, self.path.parent}:
-                _sync(folder)
+                sync_folder(folder)
 
     def discard(self) -> None:
         """Delete what arrived."""
@@ -206,12 +206,3 @@ class PartFile:
 def record_of(path: Path) -> Path:
     """Name the record beside a file that arrives in pieces."""
     return path.with_name(path.name + ".ranges")
-
-
-def _sync(folder: Path) -> None:
-    """Make a folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

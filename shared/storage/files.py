@@ -70,6 +70,22 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
             raise
 
 
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable: what was made or renamed in it is there after a power cut.
+
+    Raises
+    ------
+    StorageError
+        If the disk does not take it.
+    """
+    with storage_errors(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def leftovers(path: Path) -> list[Path]:
     """Find what a process left beside a file when it was killed while replacing it."""
     return list(path.parent.glob(f".{glob.escape(path.stem)}-????????{glob.escape(path.suffix)}"))
