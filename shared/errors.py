@@ -130,6 +130,24 @@ class TrustError(ChorusError):
     exit_code = 20
 
 
+class SecureError(ChorusError):
+    """A secure round cannot go on, or what somebody says in it is refused.
+
+    Parameters
+    ----------
+    problem, remedy
+        As of every error.
+    reason
+        What the other side is told: one of the reasons that ``docs/secure.md`` lists.
+    """
+
+    exit_code = 21
+
+    def __init__(self, problem: str, remedy: str = "", *, reason: str) -> None:
+        super().__init__(problem, remedy)
+        self.reason = reason
+
+
 def reason_of(error: Exception) -> str:
     """Say in a line, for a sentence, why code that is not ours failed: type and first line."""
     return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")

@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import soundfile
 
+from aggregator.secure.journal import Journal
+from aggregator.secure.round import SecureRound
 from edge_client.device import archive
 from edge_client.device.stored import Stored
 from shared.architectures import architecture_of
@@ -31,6 +33,16 @@ from shared.protocol.messages import (
     decode_request,
 )
 from shared.protocol.part_file import PartFile, record_of
+from shared.protocol.secure import (
+    Consent,
+    Consents,
+    Keys,
+    Revealed,
+    Roster,
+    SealedShares,
+    Survivors,
+)
+from shared.secure import masked_update
 from shared.task import DEFAULT_TASK
 from shared.trust.keys import SecretKey
 from shared.trust.link import Link
@@ -40,6 +52,7 @@ from shared.weights import load_weights, save_weights
 from tests.edge_client.device.calibrated import CALIBRATION
 from tests.edge_client.device.heard import frames, recognised
 from tests.fuzz import strangers
+from tests.secure_rounds import TERMS, Federation
 from tests.shared.codecs.models import SMALL, update
 
 DIGEST: Final = "ab" * 32
@@ -62,6 +75,7 @@ _CODECS: Final = [make_codec(name) for name in CODECS]
 
 _KEY: Final = SecretKey(bytes(32))
 _JOINING: Final = (JoinRequest, JoinAnswer)
+_SECURE: Final = (Keys, Roster, SealedShares, Survivors, Consent, Consents, Revealed)
 
 
 class Reader(NamedTuple):
@@ -127,6 +141,36 @@ def trust_inputs() -> list[bytes]:
         b"\2" + request.encode(),
         b"\3" + JoinAnswer(nonce=DIGEST[:32], half=DIGEST, sentence="Ask again.").encode(),
     ]
+
+
+def read_secure(data: bytes) -> None:
+    """Read what is said in a secure round: a message, a masked update, or a journal of it all."""
+    kind, rest = data[0] % 9 if data else 0, data[1:]
+    if kind < len(_SECURE):
+        message = _SECURE[kind].decode(rest)
+        assert type(message).decode(message.encode()) == message
+    elif kind == len(_SECURE):
+        assert masked_update.encoded(TERMS, masked_update.decoded(TERMS, rest)) == rest
+    else:
+        journal = Journal(_written(rest))
+        try:
+            SecureRound(TERMS, {}, journal)
+        finally:
+            journal.close()
+
+
+def secure_inputs() -> list[bytes]:
+    """Take a round, and give all that was said in it."""
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        federation = Federation(Path(folder), 3)
+        federation.run()
+        journal = Journal(Path(folder) / "journal")
+        entries = [message for name, message in journal.entries() if name == "device-00"]
+        journal.close()
+        whole = (Path(folder) / "journal").read_bytes()
+    keys, shares, masked, consent, revealed = entries
+    said = {0: keys, 2: shares, 4: consent, 6: revealed, 7: masked, 8: whole}
+    return [bytes([kind]) + message for kind, message in said.items()]
 
 
 def read_record(data: bytes) -> None:
@@ -233,6 +277,7 @@ READERS: Final = {
     "frame": Reader(read_frame, frame_inputs),
     "words": Reader(read_words, words_inputs),
     "trust": Reader(read_trust, trust_inputs),
+    "secure": Reader(read_secure, secure_inputs),
     "record": Reader(read_record, record_inputs),
     "update": Reader(read_update, update_inputs),
     "model": Reader(read_model, model_inputs),

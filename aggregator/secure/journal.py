@@ -1,0 +1,86 @@
+"""What a secure round has taken, on the disk: a restart goes on from there.
+
+An entry is the length of what follows the checksum (4 bytes, big-endian), the CRC-32 of that, a
+name, a zero byte and the message. One that a crash has cut off ends the journal, and is cut off.
+"""
+
+import contextlib
+import errno
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from shared.storage.files import storage_errors, sync_folder
+
+_HEAD: Final = struct.Struct(">II")
+
+
+class Journal:
+    """A round's entries, in the order in which they were taken.
+
+    Parameters
+    ----------
+    path
+        The file; made if it is not there. One process has it at a time.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written; so do the methods.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        sync_folder(path.parent)
+        self._end = 0
+
+    def entries(self) -> Iterator[tuple[str, bytes]]:
+        """Read what is there, an entry at a time: a name and a message. Comes before appending."""
+        with storage_errors(self.path):
+            while (entry := self._entry()) is not None:
+                yield entry
+            self._cut()
+
+    def append(self, name: str, message: bytes) -> None:
+        """Add an entry, whole or not at all; it is on the disk when this returns."""
+        body = name.encode() + b"\0" + message
+        entry = _HEAD.pack(len(body), zlib.crc32(body)) + body
+        with storage_errors(self.path), contextlib.ExitStack() as undo:
+            # What would stand behind half an entry would not be read again.
+            undo.callback(self._cut)
+            if os.pwrite(self._file, entry, self._end) != len(entry):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            os.fdatasync(self._file)
+            undo.pop_all()
+        self._end += len(entry)
+
+    def close(self) -> None:
+        """Close the file; it stays."""
+        os.close(self._file)
+
+    def discard(self) -> None:
+        """Delete it: the round is over, and its sum is safe elsewhere."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def _entry(self) -> tuple[str, bytes] | None:
+        head = os.pread(self._file, _HEAD.size, self._end)
+        if len(head) < _HEAD.size:
+            return None
+        length, checksum = _HEAD.unpack(head)
+        left = os.fstat(self._file).st_size - self._end - _HEAD.size
+        body = os.pread(self._file, length, self._end + _HEAD.size) if length <= left else b""
+        if len(body) < length or zlib.crc32(body) != checksum:
+            return None
+        name, _, message = body.partition(b"\0")
+        self._end += _HEAD.size + length
+        return name.decode(), message
+
+    def _cut(self) -> None:
+        os.ftruncate(self._file, self._end)

@@ -1,0 +1,84 @@
+"""What is settled before a secure round begins, and how many devices it takes."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Final
+
+from shared.protocol.secure import MOST_DEVICES
+
+FEWEST_DEVICES: Final = 3
+"""Devices in a sum: of two, each would know the other's update."""
+
+FEWEST_BITS: Final = 8
+MOST_BITS: Final = 32
+
+
+class Stage(StrEnum):
+    """The stages of a round, in order; and how it can end."""
+
+    KEYS = "keys"
+    SHARES = "shares"
+    MASKED = "masked"
+    CONSENT = "consent"
+    UNMASKING = "unmasking"
+    DONE = "done"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all who take part know of a round.
+
+    Attributes
+    ----------
+    federation, run
+        Whose round it is.
+    number
+        Which round. A device masks an update once a number: a round that was abandoned is not
+        tried again under the same.
+    length
+        Values of an update.
+    bits
+        The b of sums modulo 2^b, 8 to 32.
+    fewest
+        Fewest devices in the sum, 3 to 100.
+
+    Raises
+    ------
+    ValueError
+        If there can be no such round.
+    """
+
+    federation: str
+    run: str
+    number: int
+    length: int
+    bits: int
+    fewest: int = FEWEST_DEVICES
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise ValueError("an update has at least one value")
+        if not FEWEST_BITS <= self.bits <= MOST_BITS:
+            raise ValueError(f"a secure sum has {FEWEST_BITS} to {MOST_BITS} bits, not {self.bits}")
+        if not FEWEST_DEVICES <= self.fewest <= MOST_DEVICES:
+            raise ValueError(
+                f"a secure sum is of {FEWEST_DEVICES} to {MOST_DEVICES} devices, not {self.fewest}"
+            )
+
+    @property
+    def identity(self) -> bytes:
+        """32 bytes that name the round: who has other terms is in another round."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(b"chorus secure 1 terms\0" + text.encode()).digest()
+
+    def needed(self, devices: int) -> int:
+        """Give the devices that a roster of so many needs up to the masked updates."""
+        return max(self.fewest, threshold_of(devices))
+
+
+def threshold_of(devices: int) -> int:
+    """Give the shares that give a secret back: more than half of the roster."""
+    return devices // 2 + 1
