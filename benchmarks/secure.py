@@ -31,7 +31,7 @@ from edge_client.secure.client import Identity, SecureClient
 from edge_client.secure.given import GivenRounds
 from edge_client.simulation.experiment_report import markdown_table, write_section
 from shared.architectures import architecture_of
-from shared.secure.masks import Ring
+from shared.secure.masks import Numbers
 from shared.secure.terms import Stage, Terms
 from shared.task import DEFAULT_TASK
 from shared.trust.keys import SecretKey
@@ -63,7 +63,7 @@ class Costs:
     received: int = 0
     device_peak: int = 0
     aggregator_peak: int = 0
-    update: Ring = field(default_factory=lambda: np.zeros(0, np.uint32))
+    update: Numbers = field(default_factory=lambda: np.zeros(0, np.uint32))
 
 
 def seconds(act: Callable[[], T]) -> tuple[float, T]:
@@ -82,7 +82,7 @@ def peak(act: Callable[[], T]) -> tuple[int, T]:
     return most, result
 
 
-def answer(client: SecureClient, stage: Stage, asked: bytes, update: Ring) -> bytes:
+def answer(client: SecureClient, stage: Stage, asked: bytes, update: Numbers) -> bytes:
     """Let a device answer at a stage."""
     if stage is Stage.KEYS:
         return client.keys()

@@ -10,7 +10,7 @@ from aggregator.secure.journal import Journal
 from aggregator.secure.round import SecureRound
 from edge_client.secure.client import Identity, SecureClient
 from edge_client.secure.given import GivenRounds
-from shared.secure.masks import Ring, reduced
+from shared.secure.masks import Numbers, reduced
 from shared.secure.terms import Stage, Terms
 from shared.trust.keys import SecretKey
 
@@ -39,12 +39,12 @@ def drawing(seed: str) -> Callable[[int], bytes]:
     return draw
 
 
-def update_of(terms: Terms, name: str) -> Ring:
+def update_of(terms: Terms, name: str) -> Numbers:
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
     return np.random.default_rng(seed).integers(1 << terms.bits, size=terms.length, dtype=np.uint32)
 
 
-def plain_sum(terms: Terms, devices: Iterable[str]) -> Ring:
+def plain_sum(terms: Terms, devices: Iterable[str]) -> Numbers:
     total = np.zeros(terms.length, np.uint32)
     for name in devices:
         total += update_of(terms, name)
@@ -94,7 +94,7 @@ class Federation:
             self.stage(away)
 
 
-def answer(client: SecureClient, stage: Stage, asked: bytes, update: Ring) -> bytes:
+def answer(client: SecureClient, stage: Stage, asked: bytes, update: Numbers) -> bytes:
     """Let a device answer at a stage."""
     match stage:
         case Stage.KEYS:

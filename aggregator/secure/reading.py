@@ -16,7 +16,7 @@ from shared.protocol.secure import (
     Survivors,
 )
 from shared.secure import masked_update, statements
-from shared.secure.masks import Ring
+from shared.secure.masks import Numbers
 from shared.secure.sharing import PRIME
 from shared.secure.terms import Stage, Terms
 from shared.trust.exchange import both_halves, new_secret
@@ -111,7 +111,7 @@ class Reading:
             )
         return message.sealed
 
-    def _masked(self, message: bytes) -> Ring:
+    def _masked(self, message: bytes) -> Numbers:
         return masked_update.decoded(self.terms, message)
 
     def _consent(self, name: str, message: Consent) -> bytes:

@@ -11,7 +11,7 @@ from aggregator.secure.reading import Reading
 from aggregator.secure.unmasking import unmasked
 from shared.errors import ChorusError, FederationError, SecureError
 from shared.protocol.secure import Consents, Roster, SealedShares, Survivors
-from shared.secure.masks import Ring
+from shared.secure.masks import Numbers
 from shared.secure.terms import Stage, Terms, threshold_of
 from shared.trust.keys import PublicKey
 
@@ -72,7 +72,7 @@ class SecureRound:
         self._told = Survivors(secure_round=terms.identity, sharers=[], survivors=[])
         self._sealed: dict[str, dict[str, bytes]] = {}
         self._consents: dict[str, bytes] = {}
-        self._total: Ring = np.zeros(terms.length, np.uint32)
+        self._total: Numbers = np.zeros(terms.length, np.uint32)
         self._heard: dict[str, Any] = {}
         self._take_up(members)
 
@@ -82,7 +82,7 @@ class SecureRound:
         return frozenset(self._speakers - self._heard.keys())
 
     @property
-    def sum(self) -> Ring:
+    def sum(self) -> Numbers:
         """The sum of the survivors' updates modulo 2^bits, once the stage is ``DONE``."""
         if self.stage is not Stage.DONE:
             raise RuntimeError(f"there is no sum at the stage {self.stage}")

@@ -6,7 +6,7 @@ import numpy as np
 
 from shared.errors import SecureError
 from shared.protocol.secure import Revealed, Roster, Survivors
-from shared.secure.masks import Ring, mask_of, reduced
+from shared.secure.masks import Numbers, mask_of, reduced
 from shared.secure.sharing import combined
 from shared.secure.statements import commitment_to, mask_key
 from shared.secure.terms import Terms, threshold_of
@@ -14,8 +14,8 @@ from shared.trust.exchange import public_half
 
 
 def unmasked(
-    terms: Terms, total: Ring, roster: Roster, told: Survivors, answers: Mapping[str, Revealed]
-) -> Ring:
+    terms: Terms, total: Numbers, roster: Roster, told: Survivors, answers: Mapping[str, Revealed]
+) -> Numbers:
     """Compute the sum of the survivors' updates.
 
     Parameters
@@ -57,7 +57,7 @@ def unmasked(
 
 
 def _take_off_pair(
-    terms: Terms, total: Ring, roster: Roster, pair: tuple[str, str], secret: bytes
+    terms: Terms, total: Numbers, roster: Roster, pair: tuple[str, str], secret: bytes
 ) -> None:
     """Take off what the first of a pair, which is in the sum, has added or subtracted."""
     first, _ = pair

@@ -7,7 +7,7 @@ import numpy as np
 
 from shared.errors import SecureError
 from shared.protocol.secure import Consents, DeviceKeys, Roster, SealedShares, Survivors
-from shared.secure.masks import Ring
+from shared.secure.masks import Numbers
 from shared.secure.statements import check_keys
 from shared.secure.terms import Terms, threshold_of
 from shared.trust.keys import PublicKey
@@ -28,7 +28,7 @@ def check_terms(terms: Terms, at_least: int) -> None:
         )
 
 
-def check_update(terms: Terms, update: Ring) -> None:
+def check_update(terms: Terms, update: Numbers) -> None:
     """Check the update of this device itself; raises :class:`ValueError`."""
     if update.dtype != np.uint32 or update.shape != (terms.length,):
         raise ValueError(f"an update of {terms.length} values of uint32 is masked")

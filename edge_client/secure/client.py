@@ -22,7 +22,7 @@ from shared.protocol.secure import (
     Survivors,
 )
 from shared.secure import masked_update, statements
-from shared.secure.masks import Ring, mask_of, reduced
+from shared.secure.masks import Numbers, mask_of, reduced
 from shared.secure.sealing import opened, seal
 from shared.secure.sharing import SECRET_BYTES, SHARE_BYTES, Draw, split
 from shared.secure.terms import Stage, Terms, threshold_of
@@ -141,7 +141,7 @@ class SecureClient:
             sealed = {name: self._sealed(name, pair) for name, pair in pairs.items()}
             return SealedShares(secure_round=self._round, sealed=sealed).encode()
 
-    def masked(self, delivery: bytes, update: Ring) -> bytes:
+    def masked(self, delivery: bytes, update: Numbers) -> bytes:
         """Open the others' shares; give the update behind its masks (stage 3).
 
         It is written down before that this device has given one in this round.
@@ -276,10 +276,10 @@ class SecureClient:
         theirs = self._roster.devices[other].seal
         return statements.seal_key(self._secrets.seal, theirs, self._round, about)
 
-    def _masked(self, update: Ring) -> Ring:
+    def _masked(self, update: Numbers) -> Numbers:
         """Add the device's own mask and, for each other that shared, that of the pair."""
         length, bits = self._terms.length, self._terms.bits
-        total: Ring = update + mask_of(self._secrets.seed, length, bits)
+        total: Numbers = update + mask_of(self._secrets.seed, length, bits)
         for other in self._shares.keys() - {self._me.name}:
             theirs = self._roster.devices[other].mask
             names = (self._me.name, other)

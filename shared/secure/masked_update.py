@@ -1,16 +1,16 @@
 """The message of a masked update: what names the round, and the packed values behind it."""
 
 from shared.errors import SecureError
-from shared.secure.masks import Ring, packed, unpacked
+from shared.secure.masks import Numbers, packed, unpacked
 from shared.secure.terms import Terms
 
 
-def encoded(terms: Terms, values: Ring) -> bytes:
+def encoded(terms: Terms, values: Numbers) -> bytes:
     """Write a masked update of ``terms.length`` values below 2^bits."""
     return terms.identity + packed(values, terms.bits)
 
 
-def decoded(terms: Terms, message: bytes) -> Ring:
+def decoded(terms: Terms, message: bytes) -> Numbers:
     """Read a masked update.
 
     Raises

@@ -11,7 +11,7 @@ KEY_BYTES: Final = 32
 _BLOCK: Final = 1 << 16
 """Values packed at a time: a multiple of 8, so that each block ends with a whole byte."""
 
-Ring = NDArray[np.uint32]
+Numbers = NDArray[np.uint32]
 """Integers modulo 2^b, each below 2^b."""
 
 
@@ -57,19 +57,19 @@ def mask_of(key: bytes, length: int, bits: int) -> NDArray[np.unsignedinteger[An
     return np.frombuffer(keystream(key, length * word.itemsize), word)
 
 
-def reduced(values: Ring, bits: int) -> Ring:
+def reduced(values: Numbers, bits: int) -> Numbers:
     """Take values modulo 2^bits, in place."""
     values &= np.uint32((1 << bits) - 1)
     return values
 
 
-def packed(values: Ring, bits: int) -> bytes:
+def packed(values: Numbers, bits: int) -> bytes:
     """Write each value with so many bits, the lowest first, one value behind the other."""
     blocks = (values[at : at + _BLOCK] for at in range(0, len(values), _BLOCK))
     return b"".join(_packed_block(block, bits) for block in blocks)
 
 
-def unpacked(data: bytes, length: int, bits: int) -> Ring:
+def unpacked(data: bytes, length: int, bits: int) -> Numbers:
     """Read values that :func:`packed` has written.
 
     Raises
@@ -100,7 +100,7 @@ def packed_size(length: int, bits: int) -> int:
     return -(-length * bits // 8)
 
 
-def _packed_block(values: Ring, bits: int) -> bytes:
+def _packed_block(values: Numbers, bits: int) -> bytes:
     digits = np.unpackbits(
         values.astype("<u4").view(np.uint8).reshape(-1, 4), axis=1, bitorder="little"
     )

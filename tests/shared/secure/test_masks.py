@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from shared.secure.masks import Ring, keystream, mask_of, packed, packed_size, reduced, unpacked
+from shared.secure.masks import Numbers, keystream, mask_of, packed, packed_size, reduced, unpacked
 
 KEY = bytes(range(32))
 
 
-def mask(length: int, bits: int) -> Ring:
+def mask(length: int, bits: int) -> Numbers:
     return reduced(mask_of(KEY, length, bits).astype(np.uint32), bits)
 
 
