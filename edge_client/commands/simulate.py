@@ -53,7 +53,8 @@ def simulate(
     from edge_client.simulation.reliability_picture import draw_reliability
     from edge_client.simulation.report import print_result, print_summary
     from edge_client.simulation.run_folder import RunFolder
-    from edge_client.simulation.study import Planned, execute, summarise
+    from edge_client.simulation.study import Planned, execute
+    from edge_client.simulation.summary import summarise
     from shared.calibration import Reliability
     from shared.command import progress_console
     from shared.errors import SettingsError

@@ -11,7 +11,8 @@ from edge_client.simulation.experiments import Collect, settings_of_cell
 from edge_client.simulation.pictures import LINE_COLOURS, _axes, _chance, _figure, _percent, _save
 from edge_client.simulation.presets import preset_for
 from edge_client.simulation.report import spread
-from edge_client.simulation.study import Planned, execute, summarise
+from edge_client.simulation.study import Planned, execute
+from edge_client.simulation.summary import summarise
 from shared.round_settings import RoundSettings
 
 if TYPE_CHECKING:

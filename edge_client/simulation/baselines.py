@@ -22,7 +22,8 @@ from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.run import check_installed
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings
-from edge_client.simulation.study import Corpora, summarise
+from edge_client.simulation.study import Corpora
+from edge_client.simulation.summary import summarise
 from edge_client.simulation.utterances import Utterances
 from shared.errors import SettingsError
 from shared.front_ends import front_end_of
@@ -160,7 +161,7 @@ def recognise(utterances: Utterances, settings: BaselineSettings) -> dict[str, A
     Returns
     -------
     dict
-        The scores, and what :func:`edge_client.simulation.study.summarise` reads.
+        The scores, and what :func:`edge_client.simulation.summary.summarise` reads.
     """
     begun = time.monotonic()
     parts = split(utterances, settings)

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from edge_client.simulation.presets import preset_for
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import Planned, summarise
+from edge_client.simulation.study import Planned
+from edge_client.simulation.summary import summarise
 from shared.errors import SettingsError
 
 BASELINE: Final = "baseline"
@@ -42,7 +43,7 @@ class Cell:
     plan: tuple[Planned, ...]
 
     def summary(self, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Summarise the cell's results; see :func:`edge_client.simulation.study.summarise`."""
+        """Summarise the cell's results; see :func:`edge_client.simulation.summary.summarise`."""
         return {"model": self.model, "column": self.column, **summarise(results)}
 
 

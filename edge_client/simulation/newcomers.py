@@ -114,7 +114,7 @@ def execute_newcomers(
     Returns
     -------
     list of dict
-        For each cell what :func:`edge_client.simulation.study.summarise` gives, and ``runs_uar``:
+        For each cell what :func:`edge_client.simulation.summary.summarise` gives, and ``runs_uar``:
         the UAR of each of its runs.
 
     Raises

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_client.device.settings import UNSURE_BELOW
 from edge_client.simulation.progress import duration
 from edge_client.simulation.run_folder import RunFolder
-from edge_client.simulation.study import METRICS
+from edge_client.simulation.summary import METRICS
 from shared.calibration import Reliability
 
 if TYPE_CHECKING:

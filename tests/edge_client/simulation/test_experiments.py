@@ -21,7 +21,7 @@ from edge_client.simulation.experiments import Cell, experiment_one, experiment_
 from edge_client.simulation.paper import PAPER_SCORES
 from edge_client.simulation.presets import PRESETS, preset_for
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import METRICS
+from edge_client.simulation.summary import METRICS
 from shared.errors import RunError, SettingsError
 from shared.round_settings import STRATEGY_OPTIONS
 from shared.task import DEFAULT_TASK

@@ -13,7 +13,7 @@ from edge_client.simulation.report import print_result
 from edge_client.simulation.run import Run
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import summarise
+from edge_client.simulation.summary import summarise
 from shared.errors import SettingsError
 from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FRONT_ENDS

@@ -16,7 +16,7 @@ from edge_client.simulation.report import (
     spread,
     table_of,
 )
-from edge_client.simulation.study import METRICS
+from edge_client.simulation.summary import METRICS
 from shared.calibration import Reliability
 from shared.task import DEFAULT_TASK
 

@@ -15,7 +15,7 @@ from edge_client.simulation.checkpoint import Checkpoint
 from edge_client.simulation.run import Run, Stopped
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import METRICS
+from edge_client.simulation.summary import METRICS
 from shared.calibration import Calibration, Reliability, load_calibration
 from shared.errors import (
     ChorusError,

@@ -13,7 +13,8 @@ from edge_client.simulation import study
 from edge_client.simulation.progress import work
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import METRICS, Engines, Planned, execute, summarise
+from edge_client.simulation.study import Engines, Planned, execute
+from edge_client.simulation.summary import METRICS, summarise
 from edge_client.simulation.utterances import Utterances
 from shared.calibration import Reliability
 from shared.corpora import load_corpus
