@@ -271,6 +271,7 @@ def test_a_devices_disk_is_full(
     tmp_path: Path, small_disks: list[Path], clips: Clips, mosquitto: Mosquitto
 ) -> None:
     with Processes(tmp_path, clips) as them:
+        them.waits = {"edge_client.federation.participant:_AGAIN": 3.0}
         disk = small_disks[0]
         _keep_on(disk, tmp_path / "client-00000")
         them.run(1, mosquitto.port)

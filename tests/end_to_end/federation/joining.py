@@ -61,7 +61,7 @@ class ByInvitation(Processes):
         """Let a device join that stands still somewhere."""
         words = ("join", link, "--state", self.folder / name)
         return self._start(
-            self.folder / f"{name}.join.log", *_command("edge-client", still), *words
+            self.folder / f"{name}.join.log", *_command("edge-client", still, self.waits), *words
         )
 
     def all_join(self, count: int) -> None:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +38,7 @@ from tests.brokers import peak_memory
 
 BIN = Path(sys.executable).parent
 STAND_STILL = Path(__file__).with_name("stand_still.py")
+HURRIED = Path(__file__).with_name("hurried.py")
 SPEAKERS, EACH = 3, 8
 """One speaker is the simulation's test; each of the others has a device."""
 
@@ -161,11 +162,13 @@ def simulated_with(whole: Path, stranger: Update) -> Weights:
     return strategy.aggregate(weights, [*honest, stranger], examples=examples)
 
 
-def _command(name: str, still: str) -> list[str | Path]:
-    """Give the words that start a command, or that start it to stand still somewhere."""
-    if not still:
-        return [BIN / name]
-    return [sys.executable, STAND_STILL, name, *still.split()]
+def _command(name: str, still: str, waits: Mapping[str, float]) -> list[str | Path]:
+    """Give the words that start a command, that let it stand still somewhere, or wait less."""
+    if still:
+        return [sys.executable, STAND_STILL, name, *still.split()]
+    package = name.replace("-", "_")
+    own = [f"{place}={waits[place]}" for place in waits if place.startswith(f"{package}.")]
+    return [sys.executable, HURRIED, name, ",".join(own)] if own else [BIN / name]
 
 
 class Process:
@@ -232,6 +235,8 @@ class Processes(ExitStack):
     ----------
     access
         Gives a device's, or the ``aggregator``'s, further words about the broker.
+    waits
+        Seconds that processes wait instead of their own, by ``module:NAME`` of a constant.
     """
 
     def __init__(self, folder: Path, clips: Clips, model: str = "conv", *more: str) -> None:
@@ -241,6 +246,7 @@ class Processes(ExitStack):
         self.model = model
         self.more = more
         self.access: Callable[[str], Sequence[str]] = lambda _: ()
+        self.waits: Mapping[str, float] = {}
         self.state = FederationFolder(folder / "aggregator")
         self.aggregator: Process | None = None
         self.devices: dict[int, Process] = {}
@@ -256,7 +262,7 @@ class Processes(ExitStack):
         log = self.folder / "aggregator.log"
         self.aggregator = self._start(
             log,
-            *_command("aggregator", still),
+            *_command("aggregator", still, self.waits),
             *words.split(),
             "--state",
             self.state.path,
@@ -272,7 +278,7 @@ class Processes(ExitStack):
         words = f"run --client {name} --port {port} --holdout 0 --threads {threads}"
         self.devices[number] = self._start(
             self.folder / f"{name}.log",
-            *_command("edge-client", still),
+            *_command("edge-client", still, self.waits),
             *words.split(),
             "--clips",
             self.clips.devices[number],

@@ -10,6 +10,8 @@ from tests.end_to_end.federation.processes import Clips, Processes, simulated
 
 pytestmark = pytest.mark.usefixtures("environment")
 
+WAITS = {"aggregator.server.probe:PATIENCE": 1.0, "edge_client.federation.transfers:PATIENCE": 1.0}
+
 LIMITS = {
     "message_size_limit 32768": "does not pass on messages of 65592 bytes",
     "max_packet_size 32768": "ends the connection when it is sent a message of 65592 bytes",
@@ -34,6 +36,7 @@ def test_both_sides_say_that_chunks_do_not_pass_and_smaller_ones_do(
 ) -> None:
     broker, words = limited
     with Processes(tmp_path, clips) as them:
+        them.waits = WAITS
         aggregator = them.serve(broker.port)
         devices = [them.run(number, broker.port) for number in range(2)]
         them.wait(lambda: aggregator.said(words), "the aggregator says it")
