@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "devices": "aggregator.commands.devices:devices",
     "invite": "aggregator.commands.invite:invite",
     "revoke": "aggregator.commands.invite:revoke",
+    "keys": "aggregator.commands.keys:keys",
     "status": "aggregator.commands.status:status",
     "strategies": "aggregator.commands.strategies:strategies",
     "backup": "aggregator.commands.backup:backup",

@@ -6,17 +6,17 @@ It is the service's part in it, and stands on the service's loop.
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from aggregator.enrolment.doorkeeper import Doorkeeper
 from aggregator.enrolment.invitations import let_in
 from aggregator.enrolment.members import Members
 from aggregator.enrolment.mosquitto import RESPONSE, MosquittoAccounts
+from aggregator.enrolment.voice import Voice
 from shared.errors import ProtocolError, TrustError
 from shared.loop import Loop
 from shared.protocol.joining import JoinAnswer, JoinRequest
 from shared.protocol.topics import Topics
-from shared.trust.keys import PublicKey
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,8 @@ class Entrance:
         Who was invited and who has joined.
     topics
         Of the federation.
-    key
-        The aggregator's.
+    voice
+        What the aggregator signs with.
     loop
         What it stands on.
     reject
@@ -43,8 +43,9 @@ class Entrance:
         Sends an answer to who asks to join.
     tell_broker
         Sends a message to a topic of the broker's own.
-    joined
-        Told that somebody has joined: it believes nothing that was announced before.
+    announce
+        Announces again: somebody has joined, who believes nothing that was announced before; or the
+        aggregator signs with another key.
     gone
         Told of each client that was revoked, or has another key from now on.
     """
@@ -53,21 +54,21 @@ class Entrance:
         self,
         members: Members,
         topics: Topics,
-        key: PublicKey,
+        voice: Voice,
         *,
         loop: Loop,
         reject: Callable[[str, str], object],
         answer: Callable[[str, JoinAnswer], object],
         tell_broker: Callable[[str, bytes], object],
-        joined: Callable[[], None],
+        announce: Callable[[], None],
         gone: Callable[[str], None],
     ) -> None:
         self._members = members
         self._topics = topics
-        self._key = key
+        self._voice = voice
         self._reject = reject
         self._answer = answer
-        self._joined = joined
+        self._announce = announce
         self._gone = gone
         self._keeper = Doorkeeper(members, topics, loop, reject)
         self._plugin: MosquittoAccounts | None = None
@@ -116,32 +117,47 @@ class Entrance:
             self._reject(name, error.problem)
             return
         try:
-            joined = let_in(self._members, self._topics, name, payload, self._key)
+            joined = let_in(self._members, self._topics, name, payload, self._voice.keys)
         except TrustError as error:
             self._reject(name, error.problem)
-            self._answer(name, JoinAnswer(nonce=nonce, sentence=error.message))
+            self._answer(name, self._said(nonce=nonce, sentence=error.message))
             return
         if joined.first:
             log.info("%s has joined the federation.", name)
         self._see_who_is_gone()
         authority = self._members.facts().get("authority") or None
-        answer = JoinAnswer(nonce=nonce, half=joined.half.hex(), authority=authority)
+        answer = self._said(nonce=nonce, half=joined.half.hex(), authority=authority)
         if self._plugin:
             user = self._topics.identifier(name)
             self._plugin.when_there(user, partial(self._welcome, name, answer))
         else:
             self._welcome(name, answer)
 
+    def _said(self, **facts: Any) -> JoinAnswer:
+        return JoinAnswer(succession=self._voice.succession, **facts)
+
     def _welcome(self, name: str, answer: JoinAnswer) -> None:
         self._answer(name, answer)
-        self._joined()
+        self._announce()
 
     def _look_again(self) -> None:
         self._look.within(LOOK)
+        self._see_the_key()
         if self._members.changed():
             self._see_who_is_gone()
             if self._plugin:
                 self._plugin.look()
+
+    def _see_the_key(self) -> None:
+        try:
+            renewed = self._voice.renewed()
+        except TrustError as error:
+            log.error("%s", error.message)  # noqa: TRY400 -- a file that somebody has changed
+            return
+        if renewed:
+            key = self._voice.key.public.short
+            log.info("The federation has a new key, %s: devices follow from the old one.", key)
+            self._announce()
 
     def _see_who_is_gone(self) -> None:
         for name in self._keeper.look():

@@ -5,7 +5,8 @@ that hears no answer asks again and gets the same one.
 """
 
 import hmac
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from aggregator.enrolment.members import Invitation, Members
 from shared.errors import SettingsError, TrustError
@@ -99,7 +100,7 @@ class LetIn(NamedTuple):
 
 
 def let_in(
-    members: Members, topics: Topics, name: str, payload: bytes, aggregator: PublicKey
+    members: Members, topics: Topics, name: str, payload: bytes, aggregator: Sequence[PublicKey]
 ) -> LetIn:
     """Make a device a member that asks with the code of its invitation.
 
@@ -112,7 +113,7 @@ def let_in(
     payload
         What it asks with.
     aggregator
-        The aggregator's key.
+        The aggregator's key, and those before it: the link may be of that time.
 
     Raises
     ------
@@ -128,15 +129,13 @@ def let_in(
         invitation = members.invitations().get(name)
         if invitation is None:
             raise _refused(name, "nobody has invited it, or it was revoked")
-        proof = proof_of(
-            invitation.code,
-            topic,
-            device=device,
-            aggregator=aggregator,
-            half=half,
-            nonce=bytes.fromhex(request.nonce),
-        )
-        if not hmac.compare_digest(proof, bytes.fromhex(request.proof)):
+        known: dict[str, Any] = {
+            "device": device,
+            "half": half,
+            "nonce": bytes.fromhex(request.nonce),
+        }
+        proofs = [proof_of(invitation.code, topic, aggregator=key, **known) for key in aggregator]
+        if not any(hmac.compare_digest(one, bytes.fromhex(request.proof)) for one in proofs):
             raise _refused(name, "its code is not that of the last invitation")
         if invitation.used_by is None and members.clock() > invitation.expires:
             raise _refused(name, "the invitation has expired")

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from aggregator.enrolment.rotation import read_handed_over
 from aggregator.ledger.folder import FederationFolder
 from shared.errors import TrustError
+from shared.protocol.messages import Successor
 from shared.trust.counter import Counter
-from shared.trust.keys import SecretKey
+from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.signing import counter_of, signed, unsigned
 
 
@@ -34,8 +37,39 @@ class Voice:
     """
 
     def __init__(self, folder: FederationFolder, clock: Callable[[], float] = time.time) -> None:
-        self.key = SecretKey.kept(folder.key)
+        self._path = folder.key
         self._counter = Counter(folder.counter, clock)
+        self.key = SecretKey.kept(self._path)
+        self._read()
+
+    @property
+    def succession(self) -> list[Successor] | None:
+        """How the key came to be the federation's; ``None`` if there was no other before it."""
+        return [to for _, to in self._handed_over] or None
+
+    @property
+    def keys(self) -> list[PublicKey]:
+        """The key that others know the federation by, and those before it."""
+        return [self.key.public, *(old for old, _ in self._handed_over)]
+
+    def renewed(self) -> bool:
+        """Say whether there is another key since; then it is signed with that one from now on.
+
+        Raises
+        ------
+        TrustError
+            If the file cannot be used; said once for each time that it changes.
+        """
+        before = self.key.public
+        if _state_of(self._path) != self._seen:
+            self._read()
+        return self.key.public != before
+
+    def _read(self) -> None:
+        # First, so that what is written meanwhile is read the next time.
+        self._seen = _state_of(self._path)
+        self.key = SecretKey.read(self._path)
+        self._handed_over = read_handed_over(self._path)
 
     def sign(self, topic: str, message: bytes) -> bytes:
         """Sign a message for a topic.
@@ -54,3 +88,12 @@ class Voice:
         except TrustError:
             return payload
         return unsigned(payload)
+
+
+def _state_of(path: Path) -> tuple[int, int] | None:
+    """Tell one state of a file from others; ``None`` while there is none."""
+    try:
+        known = path.stat()
+    except OSError:
+        return None
+    return known.st_ino, known.st_mtime_ns

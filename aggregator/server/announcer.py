@@ -83,6 +83,7 @@ class Announcer:
             closes_in=left,
             closes_at=None if left is None else datetime.now(UTC) + timedelta(seconds=left),
             chunk=settings.chunk,
+            succession=self._federation.voice.succession,
         )
 
     def _file(self, digest: str) -> File:

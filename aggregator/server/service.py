@@ -128,12 +128,12 @@ class Service:
         self._entrance = members and Entrance(
             members,
             topics,
-            federation.voice.key.public,
+            federation.voice,
             loop=loop,
             reject=self._rejections.about,
             answer=speech.answer,
             tell_broker=speech.to_broker,
-            joined=self._announce,
+            announce=self._announce,
             gone=self._shut_out,
         )
         name = aggregator_name(settings.federation)

@@ -28,9 +28,10 @@ from shared.trust.joining import (
     guest_password,
     proof_of,
 )
-from shared.trust.keys import SecretKey
+from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.link import Link
-from shared.trust.signing import counter_of, signed
+from shared.trust.signing import signed
+from shared.trust.succession import signer_of
 
 AGAIN: Final = 5.0
 """Seconds after which it asks again."""
@@ -117,13 +118,15 @@ def _joined_with(place: MembershipFolder, link: Link) -> bool:
     if not place.joined.exists():
         return False
     joined = Joined.read(place.joined)
+    if joined.link == _digest(link):
+        return True
     if joined.aggregator != str(link.aggregator):
         raise TrustError(
             f"This device has joined another federation called {link.federation}, as "
             f"{joined.name}.",
             f"To leave that one, remove {place.path}; or give another --state.",
         )
-    return joined.link == _digest(link)
+    return False
 
 
 def _digest(link: Link) -> str:
@@ -158,8 +161,8 @@ def _ask(
     pending: Pending,
     connect: Callable[..., Connection],
     patience: float,
-) -> tuple[JoinAnswer, int]:
-    """Ask until there is an answer; give it with its number."""
+) -> tuple[JoinAnswer, PublicKey, int]:
+    """Ask until there is an answer; give it with who has signed it, and its number."""
     topics = Topics(link.federation)
     asked, answered = topics.join(link.name), topics.joined(link.name)
     events: queue.SimpleQueue[bytes | str] = queue.SimpleQueue()
@@ -227,10 +230,13 @@ def _request(new: MembershipFolder, link: Link, pending: Pending, topic: str) ->
 
 def _answer(
     payload: bytes, link: Link, pending: Pending, topic: str
-) -> tuple[JoinAnswer, int] | None:
-    """Read an answer; ``None`` if it is not the aggregator's, or to another request."""
+) -> tuple[JoinAnswer, PublicKey, int] | None:
+    """Read an answer, who has signed it, and its number.
+
+    ``None`` if it is not the aggregator's, or to another request.
+    """
     try:
-        number = counter_of(link.aggregator, topic, payload)
+        key, number = signer_of(link.aggregator, topic, payload)
         answer = JoinAnswer.decode(payload)
     except (TrustError, ProtocolError):
         return None
@@ -238,14 +244,14 @@ def _answer(
         return None
     if answer.half is None:
         raise TrustError(answer.sentence)
-    return answer, number
+    return answer, key, number
 
 
 def _keep(
-    new: MembershipFolder, link: Link, pending: Pending, answered: tuple[JoinAnswer, int]
+    new: MembershipFolder, link: Link, pending: Pending, answered: tuple[JoinAnswer, PublicKey, int]
 ) -> None:
     """Keep what the aggregator has answered; that the device has joined is written last."""
-    answer, number = answered
+    answer, key, number = answered
     topic = Topics(link.federation).join(link.name)
     half = bytes.fromhex(answer.half or "")
     password = account_password(link.code, bytes.fromhex(pending.secret), half, topic)
@@ -259,7 +265,7 @@ def _keep(
     joined = Joined(
         federation=link.federation,
         name=link.name,
-        aggregator=str(link.aggregator),
+        aggregator=str(key),
         link=_digest(link),
     )
     write(new.joined, joined)

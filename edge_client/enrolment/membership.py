@@ -4,6 +4,7 @@ It lies in a folder of its own, beside the model: it is not made of what the dev
 stays when that is deleted.
 """
 
+import logging
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,7 +15,10 @@ from shared.protocol.topics import Name, Topics
 from shared.storage.files import replacing
 from shared.trust.counter import Counter, Highest
 from shared.trust.keys import PublicKey, SecretKey
-from shared.trust.signing import counter_of, signed
+from shared.trust.signing import signed
+from shared.trust.succession import signer_of
+
+log = logging.getLogger(__name__)
 
 _HEX_KEY: Final = r"^[0-9a-f]{64}$"
 
@@ -106,6 +110,7 @@ class Membership:
     """
 
     def __init__(self, folder: MembershipFolder) -> None:
+        self._folder = folder
         self.joined = Joined.read(folder.joined)
         self._aggregator = PublicKey.of(self.joined.aggregator)
         self._topics = Topics(self.joined.federation)
@@ -142,7 +147,7 @@ class Membership:
         what = "An announcement" if topic == self._topics.round else "An answer"
         where = f"of the federation {self.joined.federation}"
         try:
-            counter = counter_of(self._aggregator, topic, payload)
+            key, counter = signer_of(self._aggregator, topic, payload)
         except TrustError as error:
             raise TrustError(
                 f"{what} {where} is not from the aggregator that this device has joined, and is "
@@ -155,6 +160,15 @@ class Membership:
                 "Somebody has kept it. If the aggregator was put back from a copy, look at its "
                 "clock.",
             )
+        if key != self._aggregator:
+            self._follow(key)
+
+    def _follow(self, key: PublicKey) -> None:
+        """Believe the aggregator's next key from now on, and the one before no more."""
+        log.info("The federation %s has a new key, %s.", self.joined.federation, key.short)
+        joined = self.joined.model_copy(update={"aggregator": str(key)})
+        write(self._folder.joined, joined)
+        self.joined, self._aggregator = joined, key
 
 
 def write(path: Path, value: BaseModel) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from shared.protocol.messages import Message, Sentence
+from shared.protocol.messages import Message, Sentence, Succession
 
 HEX_32: Final = r"^[0-9a-f]{64}$"
 
@@ -40,5 +40,7 @@ class JoinAnswer(Message):
     authority: Annotated[str, Field(max_length=_LONGEST_PEM)] | None = None
     """Certificate (PEM) of the authority that signs the broker's, where there is one: the device
     goes by it from now on, and no longer by the certificate of its link."""
+    succession: Succession | None = None
+    """How the key that signs this came after that of the link, if there is another one since."""
     sentence: Sentence = ""
     """Why the device may not join."""

@@ -55,6 +55,9 @@ _ASKED_IN_1_0: Final = {"scaffold": ["control"]}
 LAST_SEQUENCE: Final = (1 << 32) - 1
 """Largest sequence number of a chunk: a frame has four bytes for it."""
 
+MOST_HANDED_OVER: Final = 16
+"""Keys before its newest that the aggregator tells of; who believes an older one joins anew."""
+
 MOST_EXAMPLES: Final = 10**9
 """Examples that a client may say it has."""
 
@@ -150,6 +153,21 @@ class File(BaseModel):
     size: Size
 
 
+class Successor(BaseModel):
+    """What an old key of the aggregator says of the next (``shared/trust/succession.py``)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """The new key, in hexadecimal."""
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+    """By the old one."""
+
+
+Succession = Annotated[list[Successor], Field(max_length=MOST_HANDED_OVER)]
+"""The keys that the aggregator has had, the oldest first; since 1.2."""
+
+
 class Announcement(Message):
     """The current round, retained: all that a client which comes late or back needs to know."""
 
@@ -195,6 +213,8 @@ class Announcement(Message):
     """The same by the calendar, for who reads the announcement later; to be shown only."""
     chunk: Annotated[int, Field(ge=1024, le=1 << 24)] = 1 << 16
     """Bytes of a chunk, but for a file's last."""
+    succession: Succession | None = None
+    """How the key that signs this came to be the federation's; since 1.2."""
 
     @property
     def extra_vectors(self) -> list[str]:

@@ -1,5 +1,6 @@
 """Keys to sign with: Ed25519 (RFC 8032)."""
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -84,6 +85,22 @@ class SecretKey:
         """Sign a message; the same message has the same 64 bytes each time."""
         return self._key.sign(message)
 
+    @property
+    def pem(self) -> bytes:
+        """The key as text (PEM, PKCS #8), for :meth:`read`."""
+        from cryptography.hazmat.primitives.serialization import (
+            Encoding,
+            NoEncryption,
+            PrivateFormat,
+        )
+
+        return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    @classmethod
+    def new(cls) -> "SecretKey":
+        """Draw a key."""
+        return cls(secrets.token_bytes(KEY_BYTES))
+
     @classmethod
     def kept(cls, path: Path) -> "SecretKey":
         """Read the key of a file, or make one there that nobody else can read.
@@ -96,7 +113,8 @@ class SecretKey:
             If it cannot be written.
         """
         if not path.exists():
-            _make(path)
+            with replacing(path, 0o600) as aside:
+                aside.write_bytes(cls.new().pem)
         return cls.read(path)
 
     @classmethod
@@ -126,13 +144,3 @@ def _unusable(path: Path, reason: str) -> TrustError:
         f"The key {path} cannot be used: {reason}.",
         "Bring the file back from a copy; without it, devices have to join anew.",
     )
-
-
-def _make(path: Path) -> None:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    key = Ed25519PrivateKey.generate()
-    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with replacing(path, 0o600) as aside:
-        aside.write_bytes(text)
