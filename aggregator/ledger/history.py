@@ -140,6 +140,29 @@ class History:
             yield version
             following = version.parent
 
+    def forgotten(self) -> list[tuple[int, int]]:
+        """List the ended rounds that the current model is not made of: first and last of each row.
+
+        Those that were abandoned, and those that a rollback has taken back.
+        """
+        query = """
+            WITH RECURSIVE line AS (
+                SELECT * FROM versions WHERE number = (SELECT MAX(number) FROM versions)
+                UNION ALL SELECT versions.* FROM versions JOIN line ON versions.number = line.parent
+            )
+            SELECT number FROM rounds WHERE ended IS NOT NULL
+            AND number NOT IN (SELECT round FROM line WHERE origin = 'round') ORDER BY number
+        """
+        rows: list[tuple[int, int]] = []
+        with self._mutex, database_errors(self.path):
+            found = self._connection.execute(query).fetchall()
+        for (number,) in found:
+            if rows and rows[-1][1] == number - 1:
+                rows[-1] = (rows[-1][0], number)
+            else:
+                rows.append((number, number))
+        return rows
+
     def round(self, number: int) -> RoundRecord | None:
         """Give a round; ``None`` if it has not been opened."""
         return self._first(RoundRecord, "SELECT * FROM rounds WHERE number = ?", number)

@@ -21,6 +21,8 @@ class Roster:
     def __init__(self) -> None:
         self.ready: set[str] = set()
         self.news: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        self._learned: dict[str, int] = {}
 
     def come(self, client: str, *, news: bool = False) -> None:
         """Learn that a client is there and allowed to train; more than once is no harm.
@@ -39,9 +41,20 @@ class Roster:
         else:
             self.news.discard(client)
 
+    def fresh(self, client: str, number: int) -> int:
+        """Count what is new with a client of before 1.2, which says how many examples it has.
+
+        All of them, until an update of it was accepted here.
+        """
+        if client in self._numbers or len(self._numbers) < MOST_CLIENTS:
+            self._numbers[client] = number
+        return number - self._learned.get(client, 0)
+
     def learned(self, client: str) -> None:
         """Learn that an update holds what a client had; what is new after it, it says itself."""
         self.news.discard(client)
+        if client in self._numbers:
+            self._learned[client] = self._numbers[client]
 
     def leave(self, client: str) -> None:
         """Learn that a client is gone, or not allowed to train."""

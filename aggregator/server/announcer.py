@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from aggregator.rounds.federation import Federation
-from shared.protocol.messages import Announcement, File
+from shared.protocol.messages import MOST_FORGOTTEN, Announcement, File
 
 
 class Announcer:
@@ -79,6 +79,7 @@ class Announcer:
             seed=settings.seed,
             least_examples=settings.least_examples,
             new_examples=settings.new_examples,
+            forgotten=self._federation.ledger.forgotten()[-MOST_FORGOTTEN:] or None,
             clients=sorted(rounds.invited) if state == "open" else None,
             closes_in=left,
             closes_at=None if left is None else datetime.now(UTC) + timedelta(seconds=left),

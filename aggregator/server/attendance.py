@@ -58,7 +58,7 @@ class Attendance:
         there = presence.state == "online"
         # A client of 1.0 does not say its task: it learns from a refusal whether it fits.
         fits = presence.task in (None, self._federation.architecture.task.digest)
-        enough, news = self._supply(presence)
+        enough, news = self._supply(client, presence)
         trains = there and presence.trains and fits and enough
         if there and not fits:
             sentence = "It is of another task, and not invited to rounds."
@@ -94,15 +94,18 @@ class Attendance:
         self._federation.ledger.see(client, **facts)
         self._write.within(_WRITE_SEEN)
 
-    def _supply(self, presence: Presence) -> tuple[bool, bool]:
+    def _supply(self, client: str, presence: Presence) -> tuple[bool, bool]:
         """Say whether a client has enough examples to take part, and whether enough are new."""
         if presence.supply is not None:
             return presence.supply in ("enough", "new"), presence.supply == "new"
-        # One before 1.2 counts all of them, and those after each label: something is new then.
-        # A later one has not read yet what the federation asks for, and says no number.
-        number = presence.examples
-        least = self._federation.settings.least_examples
-        return max(1, number or 0) >= least, number is not None
+        # One before 1.2 counts all of them, and those after each label. A later one has not read
+        # yet what the federation asks for, and says no number.
+        settings, number = self._federation.settings, presence.examples
+        enough = max(1, number or 0) >= settings.least_examples
+        if number is None:
+            return enough, False
+        fresh = self._federation.rounds.roster.fresh(client, number)
+        return enough, fresh >= settings.new_examples
 
     def _write_seen(self) -> None:
         try:

@@ -10,7 +10,7 @@ a device all that it keeps. It comes back when its run is announced again.
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -183,6 +183,20 @@ class ClientState:
     def do_again(self) -> None:
         """Take the rounds for undone that this device had an update in: none counts any more."""
         self._write(replace(self._facts, done=0, counted=None, learned=()))
+
+    def unlearn(self, forgotten: Iterable[tuple[int, int]]) -> None:
+        """Take the examples of the last update for new, if the model is not made of its round.
+
+        Parameters
+        ----------
+        forgotten
+            The first and the last round of each row that the model is not made of.
+        """
+        counted = self._facts.counted
+        if counted is None or counted.run != self._facts.run or not self._facts.learned:
+            return
+        if any(first <= counted.round <= last for first, last in forgotten):
+            self._write(replace(self._facts, learned=()))
 
     def lack(self, number: int) -> None:
         """Keep how many more examples the device waits for, for who asks how it is."""

@@ -320,6 +320,7 @@ class Participant:
         if self._worker.on not in (None, announced.key):
             self._worker.give_up()
         self._delivery.ask_what_counts(announced)
+        self._client_state.unlearn(announcement.forgotten or ())
         self._readiness.heed(announcement)
         self._look()
 

@@ -55,6 +55,9 @@ _ASKED_IN_1_0: Final = {"scaffold": ["control"]}
 LAST_SEQUENCE: Final = (1 << 32) - 1
 """Largest sequence number of a chunk: a frame has four bytes for it."""
 
+MOST_FORGOTTEN: Final = 64
+"""Rows of rounds that an announcement tells of, the latest."""
+
 MOST_HANDED_OVER: Final = 16
 """Keys before its newest that the aggregator tells of; who believes an older one joins anew."""
 
@@ -204,6 +207,11 @@ class Announcement(Message):
     """Labelled examples that a client needs to take part; since 1.2."""
     new_examples: Annotated[int, Field(ge=0, le=MOST_ASKED)] = 0
     """Those beyond its last accepted update that make it worth a round; since 1.2."""
+    forgotten: (
+        Annotated[list[tuple[RoundNumber, RoundNumber]], Field(max_length=MOST_FORGOTTEN)] | None
+    ) = None
+    """Rounds that the model is not made of, though they have ended: the first and the last of each
+    row; since 1.2."""
     clients: Annotated[list[Name], Field(max_length=MOST_CLIENTS)] | None = None
     """Who takes part; everybody, if not given."""
     closes_in: Annotated[FiniteFloat, Field(ge=0, le=LONGEST_ROUND)] | None = None

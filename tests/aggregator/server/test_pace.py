@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.protocol.messages import Announcement
-from tests.aggregator.driver import put, random_update
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Opened
+from shared.protocol.messages import Announcement, Presence
+from tests.aggregator.driver import come, kill, play, put, random_update, settings
 from tests.aggregator.server.test_service import Serves
 
 if TYPE_CHECKING:
@@ -131,3 +133,40 @@ def test_the_number_of_examples_comes_with_an_update(tmp_path: Path) -> None:
         put(federation, 1, random_update("anna", 1, examples=11))
         (anna,) = federation.ledger.clients()
     assert (anna.examples, anna.supply, anna.updates) == (11, "new", 1)
+
+
+def test_a_client_of_1_1_has_news_by_what_it_says_beyond_its_last_update(tmp_path: Path) -> None:
+    it = Paced(tmp_path, quorum=1)
+    with it.federation as federation:
+        roster, take = federation.rounds.roster, it.service._attendance.take
+
+        def says(number: int) -> bool:
+            take("anna", Presence(state="online", examples=number))
+            return "anna" in roster.news
+
+        assert not says(4), "fewer than a round asks for"
+        assert says(9), "all are new before its first update"
+        take("anna", Presence(state="offline"))
+        assert says(9), "it was away, and nothing was learned"
+        roster.learned("anna")
+        assert [says(number) for number in (9, 9, 13, 14)] == [False, False, False, True]
+
+
+def test_what_a_rollback_took_back_is_announced_and_what_came_before_is_not(
+    tmp_path: Path,
+) -> None:
+    before = Federation(settings(tmp_path, rounds=9))
+    before.rounds.start(0)
+    opened = come(before, ["anna", "ben"])
+    for _ in range(3):
+        assert isinstance(opened, Opened)
+        opened = play(before, opened)  # type: ignore[assignment] # one opens after the other
+    assert before.ledger.forgotten() == []
+    before.roll_back(1)
+    # The open round is abandoned with it.
+    assert before.ledger.forgotten() == [(2, 4)]
+    kill(before)
+    it = Paced(tmp_path, rounds=9)
+    announced: list[Announcement] = []
+    it.play(it.connection.connect, lambda: announced.extend(it.connection.take()))
+    assert announced[0].forgotten == [(2, 4)]

@@ -1,6 +1,7 @@
 """What a device remembers: each step has happened or has not, and none happens twice."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,13 @@ from shared.protocol.messages import Offer
 RUN, OTHER_RUN, MODEL = "0" * 32, "1" * 32, "2" * 64
 
 
-def finish(memory: ClientState, number: int = 1, *, residual: float | None = None) -> Offer:
+def finish(
+    memory: ClientState,
+    number: int = 1,
+    *,
+    residual: float | None = None,
+    learned: Sequence[int] = (),
+) -> Offer:
     """Finish an update, as the work of a round does."""
     content = f"update of round {number}".encode()
     digest = hashlib.sha256(content).hexdigest()
@@ -28,7 +35,7 @@ def finish(memory: ClientState, number: int = 1, *, residual: float | None = Non
         examples=3,
     )
     kept = None if residual is None else np.full(4, residual, np.float32)
-    memory.finish(offer, residual=kept, control=None)
+    memory.finish(offer, residual=kept, control=None, learned=learned)
     return offer
 
 
@@ -206,3 +213,18 @@ def test_a_status_changes_nothing(tmp_path: Path) -> None:
         "lacks": 0,
     }
     assert not (tmp_path / "nothing").exists()
+
+
+def test_what_a_model_was_taught_is_new_again_where_the_model_is_not_made_of_it(
+    tmp_path: Path,
+) -> None:
+    state = ClientState(tmp_path)
+    state.enter(RUN)
+    finish(state, 5, learned=[1, 2, 3])
+    state.decide()
+    state.unlearn([(1, 4), (6, 9)])
+    assert list(state.learned) == [1, 2, 3]
+    state.unlearn([(1, 2), (4, 6)])
+    again = ClientState(tmp_path)
+    assert (list(again.learned), again.accepted) == ([], 1)
+    assert again.is_done(RUN, 5), "the round is not done again"
