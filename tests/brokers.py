@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -123,6 +124,11 @@ class Mosquitto:
         if self._process:
             self._process.terminate()
             self._process.wait(BOUND)
+
+    def reload(self) -> None:
+        """Let it read its files anew, as `systemctl reload mosquitto` does."""
+        assert self._process
+        self._process.send_signal(signal.SIGHUP)
 
     def may_open(self, files: int) -> None:
         """Let it have so many files open from now on."""

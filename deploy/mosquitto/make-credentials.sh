@@ -4,11 +4,13 @@
 # adds what is missing and leaves everything else as it is. One broker may serve several federations.
 #
 #   make-credentials.sh [--host NAME-OR-ADDRESS]... [--federation NAME] [--renew] FOLDER [DEVICE]...
+#   make-credentials.sh --revoke [--federation NAME] FOLDER DEVICE...
 #
 #   --host        what clients call the broker by; several are possible. Needed the first time.
 #   --federation  whose devices these are; default: chorus
 #   --renew       make the broker's certificate anew (it holds for 825 days, the authority's for ten
 #                 years), for the names given with --host, or for those it had.
+#   --revoke      take these devices' passwords away, for good: named again, they get others
 #   DEVICE        names: a-z, 0-9 and -, beginning with a letter or digit. The aggregator is added.
 #
 # FOLDER/broker/   for the broker: ca.crt, server.crt, server.key, passwords (hashed), acl
@@ -30,6 +32,7 @@ usage() {
 hosts=
 federation=chorus
 renew=
+revoke=
 while [ $# -gt 0 ]; do
     case $1 in
         --host)
@@ -46,6 +49,7 @@ while [ $# -gt 0 ]; do
             shift 2
             ;;
         --renew) renew=yes && shift ;;
+        --revoke) revoke=yes && shift ;;
         --help | -h) usage && exit 0 ;;
         -*) fail "there is no option $1; see --help." ;;
         *) break ;;
@@ -59,6 +63,11 @@ for tool in openssl mosquitto_passwd; do
     command -v "$tool" >/dev/null ||
         fail "$tool is missing: apt install openssl mosquitto (on any machine; no broker need run)."
 done
+if [ -n "$revoke" ]; then
+    [ $# -gt 0 ] || fail "say which devices to revoke."
+    [ -e "$folder/broker/passwords" ] || fail "there are no passwords in $folder."
+    [ -z "$hosts$renew" ] || fail "--revoke goes without --host and --renew."
+fi
 aggregator=$federation-aggregator
 for name in "$federation" "$@"; do
     case $name in
@@ -131,8 +140,16 @@ fi
 chmod 644 broker/server.crt
 
 touch broker/passwords
-for name in "$aggregator" "$@"; do
+[ -n "$revoke" ] || set -- "$aggregator" "$@"
+for name in "$@"; do
     user=${federation}_$name
+    if [ -n "$revoke" ]; then
+        grep -v "^$user:" broker/passwords >"$work/passwords" || true
+        mv "$work/passwords" broker/passwords
+        rm -f "clients/$user.password"
+        echo "took the password of $user away" >&2
+        continue
+    fi
     if [ ! -s "clients/$user.password" ]; then
         openssl rand -hex 24 >"$work/password"
         mv "$work/password" "clients/$user.password"

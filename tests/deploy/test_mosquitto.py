@@ -276,6 +276,66 @@ def test_making_credentials_again_changes_nothing_and_adds_what_is_missing(
     assert changed == {"server.crt", "server.key"}
 
 
+def test_a_revoked_device_is_shut_out_by_a_reload_and_its_password_does_not_come_back(
+    tmp_path: Path, peers: Peers
+) -> None:
+    leave_out_without_mosquitto()
+    folder = tmp_path / "credentials"
+    first = make_credentials(tmp_path, "--host", "127.0.0.1", str(folder), "kitchen", "desk")
+    assert first.returncode == 0, first.stderr
+    broker = Deployed(tmp_path, folder)
+    file = folder / "clients" / "chorus_kitchen.password"
+    before = file.read_text()
+    broker.start()
+    try:
+        kitchen, desk = (
+            peers.connect(broker.settings_of(name), name, f"chorus/chorus/clients/{name}/replies")
+            for name in ("kitchen", "desk")
+        )
+        kitchen.ready(), desk.ready()
+        revoked = make_credentials(tmp_path, "--revoke", str(folder), "kitchen")
+        assert revoked.returncode == 0, revoked.stderr
+        broker.reload()
+        kitchen.wait_for_change("Cannot read the password file")
+        # Whoever has kept the password is let in no more.
+        kept = tmp_path / "kept.password"
+        kept.write_text(before)
+        settings = broker.settings_of("desk")
+        known = {"username": "chorus_kitchen", "password_file": kept}
+        thief = peers.connect(settings.model_copy(update=known), "kitchen", "chorus/chorus/round")
+        thief.wait_for_change("refuses the user chorus_kitchen")
+        assert [connected for connected, _ in desk.changes] == [True]
+    finally:
+        broker.kill()
+    assert not file.exists()
+    for name in ("passwords", "acl"):
+        assert "kitchen" not in (folder / "broker" / name).read_text()
+    again = make_credentials(tmp_path, str(folder), "hall", "kitchen")
+    assert again.returncode == 0, again.stderr
+    assert file.read_text() != before
+
+
+def test_a_renewed_certificate_is_taken_by_a_reload_and_nobody_is_thrown_out(
+    tmp_path: Path, peers: Peers
+) -> None:
+    leave_out_without_mosquitto()
+    folder = tmp_path / "credentials"
+    words = ("--host", "127.0.0.1", str(folder), "kitchen")
+    assert make_credentials(tmp_path, *words).returncode == 0
+    broker = Deployed(tmp_path, folder)
+    broker.start()
+    try:
+        settings = broker.settings_of("kitchen")
+        kitchen = peers.connect(settings, "kitchen", "chorus/chorus/round").ready()
+        before = settings.shown_fingerprint()
+        assert make_credentials(tmp_path, "--renew", str(folder)).returncode == 0
+        broker.reload()
+        wait_until(lambda: settings.shown_fingerprint() != before, "it shows the new one")
+        assert [connected for connected, _ in kitchen.changes] == [True]
+    finally:
+        broker.kill()
+
+
 def test_two_federations_share_a_broker_and_nothing_else(
     tmp_path: Path, needs_mosquitto: None, peers: Peers
 ) -> None:
@@ -321,6 +381,8 @@ def test_two_federations_share_a_broker_and_nothing_else(
         (["--host", "a", ".", "../x"], "cannot be a name"),
         (["--host", "a", ".", "x" * 65], "longer"),
         (["."], "say with --host"),
+        (["--revoke", "."], "say which devices"),
+        (["--revoke", ".", "kitchen"], "there are no passwords"),
         (["--federation"], "--federation needs"),
         (["--federation", "A", "--host", "a", "."], "cannot be a name"),
         (["--host", "a", ".", "chorus-aggregator"], "is the aggregator"),
