@@ -13,6 +13,8 @@ COMMANDS: Final = {
     "status": "edge_client.commands.status:status",
     "devices": "edge_client.commands.devices:devices",
     "simulate": "edge_client.commands.simulate:simulate",
+    "sweep": "edge_client.commands.sweep:sweep",
+    "compare": "edge_client.commands.compare:compare",
     "home-assistant": "edge_client.commands.home_assistant:home_assistant",
     "starter": "edge_client.commands.starter:starter",
     "features": "edge_client.commands.features:features",

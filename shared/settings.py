@@ -361,7 +361,7 @@ def _bare(annotation: Any) -> Any:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) is tuple:
         return list[str]
-    if get_origin(annotation) not in (None, Literal):
+    if get_origin(annotation) not in (None, Literal, dict, list):
         (annotation,) = (kind for kind in get_args(annotation) if kind is not NoneType)
         return _bare(annotation)
     return annotation

@@ -11,10 +11,14 @@ from edge_client.simulation.settings import DataSettings, SimulationSettings
 from shared.settings import options_of, separated
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from edge_client.simulation.experiments import Cell
 
 _MODELS_OF_ONE = ["dense", "conv", "lstm"]
-_PARTITIONS_OF_ONE = ["baseline", "random", "single-emotion", "speaker"]
+_PARTITIONS_OF_ONE = [
+    *("baseline", "random", "single-emotion", "speaker", "dirichlet", "quantity"),
+]
 _MODELS_OF_TWO = ["dense", "conv"]
 _DEFENCES = ["fedavg-unbounded", "fedavg", "trimmed-mean", "median", "multi-krum"]
 _BASELINES = ["svm", "logistic"]
@@ -105,10 +109,14 @@ def two(
         for summary in summaries
         for score in summary["each"]["macro_f1"]
     ]
-    draw_sweep(sweep, out / "macro-f1.png")
+    remark = report.remark_on_steps(summaries)
+    draw_sweep(sweep, out / "macro-f1.png", "not with the same steps a client" if remark else "")
     known = report.rows_of_known(summaries)
-    text = report.markdown_table(rows) + "\n" + report.markdown_table(known)
-    tables = [table_of(rows), table_of(known)]
+    text = report.markdown_table(rows) + (f"\n{remark}\n" if remark else "")
+    text += "\n" + report.markdown_table(known)
+    tables: list[Table | str] = [table_of(rows), table_of(known)]
+    if remark:
+        tables.insert(1, remark)
     place.answer({"cells": summaries}, tables, text, as_json=json_)
 
 

@@ -54,7 +54,12 @@ class ExperimentPlace:
         self.answer({"cells": summaries}, tables, text, as_json=as_json)
 
     def answer(
-        self, document: dict[str, Any], tables: "Sequence[Table]", markdown: str, *, as_json: bool
+        self,
+        document: dict[str, Any],
+        tables: "Sequence[Table | str]",
+        markdown: str,
+        *,
+        as_json: bool,
     ) -> None:
         """Write an experiment's tables where they belong, and print them."""
         from rich.console import Console

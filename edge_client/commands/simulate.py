@@ -49,42 +49,27 @@ def simulate(
     Example: edge-client simulate --partition random --model conv --clients 4 --rounds 20
     --corpus ravdess --data PATH --seed 0 --out runs/ravdess
     """
-    from edge_client.simulation.presets import preset_for
-    from edge_client.simulation.reliability_picture import draw_reliability
+    from edge_client.simulation.comparison_pictures import draw_together
+    from edge_client.simulation.presets import completed
     from edge_client.simulation.report import print_result, print_summary
     from edge_client.simulation.run_folder import RunFolder
-    from edge_client.simulation.study import Planned, execute
+    from edge_client.simulation.study import Planned, execute, seeds_and_folds
     from edge_client.simulation.summary import summarise
-    from shared.calibration import Reliability
     from shared.command import progress_console
-    from shared.errors import SettingsError
 
-    settings = SimulationSettings.collect(given, config)
-    if preset:
-        values = preset_for(preset, "baseline" if settings.baseline else settings.partition)
-        settings = SimulationSettings.collect(given, config, values)
-    if every_fold and not settings.has_folds:
-        raise SettingsError(
-            "There is one test and no folds, with --protocol paper or a --test-corpus.",
-            "Leave out --every-fold; --seeds gives several runs.",
-        )
-    folds = range(1, settings.folds + 1) if every_fold else [settings.fold]
+    settings = completed(given, config, preset)
     several = seeds > 1 or every_fold
     if several:
         RunFolder(out).check_above(_SUMMARY)
     plan = []
-    for seed in range(settings.seed, settings.seed + seeds):
-        for fold in folds:
-            name = f"seed-{seed}-fold-{fold}"
-            changed = settings.model_copy(update={"seed": seed, "fold": fold})
-            folder, title = (out / name, name) if several else (out, "")
-            plan.append(Planned(folder, changed, title))
+    for name, changed in seeds_and_folds(settings, seeds, every_fold=every_fold):
+        folder, title = (out / name, name) if several else (out, "")
+        plan.append(Planned(folder, changed, title))
     results = execute(plan, progress_console(), resume=resume, overwrite=overwrite)
     if several:
         summary = summarise(results)
         RunFolder(out).write_summary(_SUMMARY, summary)
-        if relied := summary.get("reliability"):
-            draw_reliability(Reliability.from_dict(relied), RunFolder(out).reliability)
+        draw_together(RunFolder(out), plan, results, summary)
         print_summary(summary, out, as_json=json_)
     else:
         print_result(results[0], out, as_json=json_)

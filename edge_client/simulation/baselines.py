@@ -140,6 +140,7 @@ def execute_baselines(
                     folder.check_clips(result.get("clips", ""), utterances.digest)
                 else:
                     result = recognise(utterances, fold.settings) | {"clips": utterances.digest}
+                    result = {**summarise([result]), **result}
                     folder.write_result(result)
                     title = f"{fold.settings.classifier}  fold {fold.settings.fold}"
                     console.print(f"{title}  UAR {result['uar']:.3f}", markup=False)

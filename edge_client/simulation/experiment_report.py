@@ -96,6 +96,26 @@ def rows_of_two(summaries: Sequence[dict[str, Any]]) -> list[Row]:
     return rows
 
 
+def remark_on_steps(summaries: Sequence[dict[str, Any]]) -> str:
+    """Say how many steps a client takes where that falls as clients become more; else nothing.
+
+    An epoch of a part of the examples is fewer steps than one of all: in few rounds each of many
+    clients learns less, whatever federation does to the model.
+    """
+    steps = {summary["column"]: summary.get("steps") for summary in summaries}
+    if len(steps) == 1:
+        return ""
+    first, *_, last = steps
+    most, fewest = steps[first], steps[last]
+    if most is None or fewest is None or most <= fewest:
+        return ""
+    return (
+        f"In all rounds a client takes {most} steps with k = {first}, and {fewest} with k = "
+        f"{last}: a score that falls may only be one of less training. --steps N gives all the "
+        "same number of steps a round; --rounds more of them."
+    )
+
+
 def markdown_table(rows: Sequence[Row]) -> str:
     """Write rows as a Markdown table; the first is the header."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]

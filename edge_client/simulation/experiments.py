@@ -14,8 +14,8 @@ from shared.errors import SettingsError
 BASELINE: Final = "baseline"
 """The cell without federation."""
 
-COLUMNS: Final = (BASELINE, "random", "single-emotion", "speaker")
-"""The columns of experiment one: the paper's three, and the one it names as future work."""
+COLUMNS: Final = (BASELINE, "random", "single-emotion", "speaker", "dirichlet", "quantity")
+"""The columns of experiment one: the paper's three, the one it names as future work, and ours."""
 
 CLIENTS: Final = tuple(range(1, 9))
 """The numbers of clients of experiment two."""

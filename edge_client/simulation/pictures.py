@@ -204,8 +204,8 @@ def draw_confusion(scores: Scores, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path, task: Task) -> None:
-    """Draw how the loss and the validation UAR went over the rounds.
+def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path, task: Task, chosen: int) -> None:
+    """Draw how the loss and the validation UAR went over the rounds, and which model was kept.
 
     Parameters
     ----------
@@ -216,6 +216,8 @@ def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path, task: Task) ->
         The PNG to write.
     task
         Whose labels could be guessed.
+    chosen
+        The round whose model is the result.
 
     Raises
     ------
@@ -238,8 +240,7 @@ def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path, task: Task) ->
         left.legend(frameon=False)
     if np.isfinite(uar).any():
         _chance(right, 1 / len(task.labels))
-        best = int(np.nanargmax(uar))
-        right.set_title(f"best {uar[best]:.1%} in round {numbers[best]}", fontsize=11)
+        _mark_chosen(right, dict(zip(numbers, uar, strict=True)).get(chosen, np.nan), chosen)
     else:
         right.set_xlim(left.get_xlim())
         right.text(0.5, 0.5, "no validation split", ha="center", transform=right.transAxes)
@@ -250,7 +251,14 @@ def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path, task: Task) ->
     _save(figure, path)
 
 
-def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path) -> None:
+def _mark_chosen(axes: "Axes", uar: float, chosen: int) -> None:
+    """Mark the round whose model is the result."""
+    axes.axvline(chosen, color=_INK, linewidth=1, alpha=0.6)
+    axes.plot([chosen], [uar], "o", color=_INK, markersize=9, fillstyle="none", zorder=3)
+    axes.set_title(f"kept: the model of round {chosen}, {uar:.1%}", fontsize=11)
+
+
+def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path, note: str = "") -> None:
     """Draw macro-F1 against the number of clients, one line for each model.
 
     Parameters
@@ -260,6 +268,8 @@ def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path) -> None:
         nothing but their seed become a mean with its standard deviation.
     path
         The PNG to write.
+    note
+        What has to be known of the clients.
 
     Raises
     ------
@@ -267,7 +277,7 @@ def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path) -> None:
         If it cannot be written.
     """
     figure = _figure(7, 4.4)
-    axes = _axes(figure, "Clients", "Macro-F1 on the test")
+    axes = _axes(figure, f"Clients ({note})" if note else "Clients", "Macro-F1 on the test")
     models = list(dict.fromkeys(result["model"] for result in results))
     for index, model in enumerate(models):
         colour = LINE_COLOURS[index % len(LINE_COLOURS)]
@@ -383,5 +393,8 @@ def _style(axes: "Axes", x_label: str, y_label: str) -> None:
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    with replacing(path) as aside:
-        figure.savefig(aside, format="png")
+    from matplotlib import rc_context
+
+    # Journals take no Type 3 fonts, which are matplotlib's own choice.
+    with replacing(path) as aside, rc_context({"pdf.fonttype": 42}):
+        figure.savefig(aside, format=path.suffix.removeprefix("."))

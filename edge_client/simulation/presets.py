@@ -1,8 +1,11 @@
 """Tried settings: the paper's protocol, and ours."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from aggregator.strategies.fedadam import CHAU_GARCES
+from edge_client.simulation.settings import SimulationSettings
 from shared.errors import SettingsError
 
 _UNBOUNDED: Final[dict[str, Any]] = {"bound_norm": 0.0, "bound_weight": 0.0}
@@ -82,3 +85,20 @@ def preset_for(name: str, partition: str) -> dict[str, Any]:
         drawn = _PAPER_EXAMPLES.get(partition)
         return PAPER | ({"examples_per_client": drawn} if drawn else {})
     return BEST.get(partition, _GRADIENTS)
+
+
+def completed(
+    given: Mapping[str, Any], config: Path | None, preset: str | None
+) -> SimulationSettings:
+    """Gather settings, and put in what a preset says for their partition.
+
+    Raises
+    ------
+    SettingsError
+        If one is wrong, or there is no such preset.
+    """
+    settings = SimulationSettings.collect(given, config)
+    if preset is None:
+        return settings
+    values = preset_for(preset, "baseline" if settings.baseline else settings.partition)
+    return SimulationSettings.collect(given, config, values)

@@ -39,7 +39,7 @@ def work(settings: SimulationSettings, examples: Sequence[int]) -> float:
 
 
 class RunProgress:
-    """Watches the runs of a study, one after the other.
+    """Shows how the runs of a study are going, together.
 
     Parameters
     ----------
@@ -61,9 +61,6 @@ class RunProgress:
         self._begun = clock()
         self._total = total
         self._finished = self._skipped = 0.0
-        self._title = ""
-        self._work = self._per_round = 0.0
-        self._rounds = 1
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -83,44 +80,70 @@ class RunProgress:
         """End showing."""
         self._bar.stop()
 
-    def run(self, title: str, work: float) -> None:
-        """Learn which run comes now, and how much work it is."""
-        self._title = title
-        self._work = work
+    def run(self, title: str, work: float) -> "WatchedRun":
+        """Give what watches one of the runs.
 
-    def start(self, done: int, rounds: int) -> None:
-        """Learn how many rounds the run has, and how many were done before."""
-        self._rounds = rounds
-        self._per_round = self._work / rounds
-        self._advance(done, skipped=True)
+        Parameters
+        ----------
+        title
+            What lines about it begin with.
+        work
+            Its own.
+        """
+        return WatchedRun(self, title, work)
 
-    def round(self, record: RoundRow) -> None:
-        """Show a finished round."""
-        self._advance(1)
-        loss = f"loss {record.loss:.3f}"
-        if record.validation_uar is not None:
-            loss += f"  validation UAR {record.validation_uar:.3f}"
-        text = f"{self._title}round {record.round}/{self._rounds}  {loss}"
+    def advance(self, work: float, *, skipped: bool = False) -> None:
+        """Learn that so much more is done, or was done before."""
+        self._finished += work
+        if skipped:
+            self._skipped += work
+
+    def show(self, text: str, *, lasting: bool) -> None:
+        """Show what is going on, and in a line that stays if there is no terminal."""
         left = self._left()
         self._bar.update(self._task, description=text, completed=self._finished, left=left)
-        often = max(1, self._rounds // _PLAIN_LINES)
-        if not self._console.is_terminal and record.round % often == 0:
+        if lasting and not self._console.is_terminal:
             self._console.print(f"{text}  {left}", soft_wrap=True)
-
-    def skip_run(self) -> None:
-        """Learn that the run had been finished before."""
-        self._finished += self._work
-        self._skipped += self._work
-
-    def _advance(self, rounds: int, *, skipped: bool = False) -> None:
-        self._finished += rounds * self._per_round
-        if skipped:
-            self._skipped += rounds * self._per_round
 
     def _left(self) -> str:
         done = self._finished - self._skipped
         seconds = (self._clock() - self._begun) * (self._total - self._finished) / max(done, 1e-9)
         return f"{duration(max(0.0, seconds))} left"
+
+
+class WatchedRun:
+    """Watches one run of a study; see :class:`edge_client.simulation.run.Watcher`.
+
+    Parameters
+    ----------
+    progress
+        Of the study.
+    title
+        What lines begin with.
+    work
+        Of the run.
+    """
+
+    def __init__(self, progress: RunProgress, title: str, work: float) -> None:
+        self._progress = progress
+        self._title = title
+        self._work = work
+        self._rounds = 1
+
+    def start(self, done: int, rounds: int) -> None:
+        """Learn how many rounds the run has, and how many were done before."""
+        self._rounds = rounds
+        self._progress.advance(self._work * done / rounds, skipped=True)
+
+    def round(self, record: RoundRow) -> None:
+        """Show a finished round."""
+        self._progress.advance(self._work / self._rounds)
+        loss = f"loss {record.loss:.3f}"
+        if record.validation_uar is not None:
+            loss += f"  validation UAR {record.validation_uar:.3f}"
+        often = max(1, self._rounds // _PLAIN_LINES)
+        text = f"{self._title}round {record.round}/{self._rounds}  {loss}"
+        self._progress.show(text, lasting=record.round % often == 0)
 
 
 def duration(seconds: float) -> str:

@@ -32,6 +32,7 @@ from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.scoring import Tested, calibrate, score
 from edge_client.simulation.secure_federation import SecureFederation, round_ring
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.summary import summarise
 from edge_client.simulation.teaching import card_of_run
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture
@@ -288,8 +289,10 @@ class Run:
         }
         draw_confusion(own.scores, self.folder.confusion)
         draw_reliability(own.reliability, self.folder.reliability)
-        draw_history([asdict(record) for record in records], self.folder.history, task)
+        draw_history([asdict(r) for r in records], self.folder.history, task, reached.chosen)
         draw_partition(data.clients.counts(task), self.folder.partition, task)
+        # What summaries have, too, so that programs read both alike; a run's own says more.
+        result = {**summarise([result]), **result}
         self.folder.write_result(result)
         return result
 

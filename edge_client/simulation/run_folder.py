@@ -11,6 +11,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.simulation.summary import SCHEMA
 from shared.errors import RunError, SettingsError
 from shared.settings import Settings, read_toml
 from shared.storage.files import leftovers, lock, storage_errors, write_atomically
@@ -209,6 +213,24 @@ class RunFolder:
             writer.writerow([_cell(getattr(record, name)) for name in names])
         write_atomically(self.rounds, text.getvalue())
 
+    def read_rounds(self) -> dict[str, NDArray[np.float64]]:
+        """Read ``rounds.csv`` by its columns; an empty cell is NaN.
+
+        Raises
+        ------
+        RunError
+            If it is damaged or missing.
+        """
+        try:
+            with self.rounds.open(newline="") as file:
+                header, *rows = csv.reader(file)
+            cells = np.array([[float(cell or "nan") for cell in row] for row in rows])
+            return dict(zip(header, cells.T, strict=True))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.rounds} is damaged ({error}).", "Make the run again (--overwrite)."
+            ) from error
+
     def write_result(self, result: dict[str, Any]) -> None:
         """Write ``result.json``: with it, the run is finished."""
         write_atomically(self.result, json.dumps(result, indent=2) + "\n")
@@ -227,7 +249,7 @@ class RunFolder:
         Raises
         ------
         RunError
-            If it is damaged.
+            If it is damaged, or a newer version has written it.
         """
         if not self.result.exists():
             return None
@@ -237,6 +259,11 @@ class RunFolder:
             raise self._damaged(str(error)) from error
         if not isinstance(result, dict):
             raise self._damaged("it holds no object")
+        if not isinstance(schema := result.get("schema", 1), int) or schema > SCHEMA:
+            raise RunError(
+                f"{self.result} was written by a newer version of chorus-edge (schema {schema}).",
+                "Use that version.",
+            )
         return result
 
     def _damaged(self, why: str) -> RunError:

@@ -1,6 +1,5 @@
 """A simulated federation in a program of one's own, and its result as plain arrays."""
 
-import csv
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +111,7 @@ class SimulationResult:
         try:
             confusion = np.array(document["confusion"], np.int64)
             scores = Scores.from_confusion(confusion, settings.task.names)
-            history = _columns(files.rounds)
+            history = files.read_rounds()
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise RunError(
                 f"The result in {folder} is damaged ({error}).", "Make the run again."
@@ -218,11 +217,3 @@ def _silent_console() -> "Console":
     from rich.console import Console
 
     return Console(quiet=True, force_terminal=False)
-
-
-def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Read a table of numbers by its columns; an empty cell is NaN."""
-    with path.open(newline="") as file:
-        header, *rows = csv.reader(file)
-    cells = np.array([[float(cell or "nan") for cell in row] for row in rows])
-    return dict(zip(header, cells.T, strict=True))

@@ -1,18 +1,19 @@
 """Several runs that belong together: seeds, folds, the cells of an experiment."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_client.learning.training import Engine
 from edge_client.simulation.own_model import model_of
 from edge_client.simulation.progress import RunProgress, work
-from edge_client.simulation.run import Run, check_can_start, check_parts
+from edge_client.simulation.run import Run, Watcher, check_can_start, check_parts
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.architectures import Architecture
+from shared.errors import ChorusError, SettingsError
 from shared.tflite import physical_cores
 
 if TYPE_CHECKING:
@@ -39,6 +40,38 @@ class Planned:
     folder: Path
     settings: SimulationSettings
     title: str = ""
+
+    @property
+    def heading(self) -> str:
+        """What lines about it begin with."""
+        return f"{self.title}  " if self.title else ""
+
+
+def seeds_and_folds(
+    settings: SimulationSettings, seeds: int, *, every_fold: bool
+) -> Iterator[tuple[str, SimulationSettings]]:
+    """Vary a run's seed, from its own on, and its fold; give each a name.
+
+    Raises
+    ------
+    SettingsError
+        If every fold is asked for where there are none.
+    """
+    if every_fold and not settings.has_folds:
+        raise SettingsError(
+            "There is one test and no folds, with --protocol paper or a --test-corpus.",
+            "Leave out --every-fold; --seeds gives several runs.",
+        )
+    for seed in range(settings.seed, settings.seed + seeds):
+        for fold in range(1, settings.folds + 1) if every_fold else [settings.fold]:
+            changed = settings.model_copy(update={"seed": seed, "fold": fold})
+            yield f"seed-{seed}-fold-{fold}", changed
+
+
+def with_threads(planned: Planned, threads: int) -> Planned:
+    """Let a run train so many clients at a time, unless it says itself how many."""
+    own = planned.settings.threads or threads
+    return replace(planned, settings=planned.settings.model_copy(update={"threads": own}))
 
 
 MOST_SIDE_BY_SIDE: Final = 4
@@ -76,13 +109,18 @@ Select = Callable[[Utterances, SimulationSettings], Utterances]
 """Gives what a run works on, of the whole corpus."""
 
 
+def whole_corpus(utterances: Utterances, _: SimulationSettings) -> Utterances:
+    """Let a run work on all there is."""
+    return utterances
+
+
 def execute(
     plan: Sequence[Planned],
     console: "Console",
     *,
     resume: bool = False,
     overwrite: bool = False,
-    select: Select = lambda utterances, _: utterances,
+    select: Select = whole_corpus,
 ) -> list[dict[str, Any]]:
     """Make all runs of a plan, one after the other, and give their results in its order.
 
@@ -94,37 +132,82 @@ def execute(
     ChorusError
         If a run cannot start or go on; those before it are kept.
     """
+    corpora, engines, results = Corpora(console), Engines(), []
+    works = take(plan, corpora, resume=resume, overwrite=overwrite, select=select)
+    with RunProgress(console, sum(works)) as progress:
+        for planned, its_work in zip(plan, works, strict=True):
+            watcher = progress.run(planned.heading, its_work)
+            results.append(finish(planned, corpora, engines, watcher, select))
+    return results
+
+
+def take(
+    plan: Sequence[Planned],
+    corpora: "Corpora",
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    select: Select = whole_corpus,
+) -> list[float]:
+    """Check that all runs of a plan can start, then take their folders.
+
+    Returns
+    -------
+    list of float
+        The work of each run (:func:`edge_client.simulation.progress.work`).
+
+    Raises
+    ------
+    ChorusError
+        If one cannot start. Nothing was written, and nothing removed.
+    """
     folders = [RunFolder(planned.folder) for planned in plan]
     for planned, folder in zip(plan, folders, strict=True):
         folder.check(planned.settings, resume=resume, overwrite=overwrite)
         check_parts(planned.settings)
-    corpora = Corpora(console)
-    works = []
-    for planned in plan:
-        examples = check_can_start(
-            planned.settings, select(corpora.get(planned.settings), planned.settings)
-        )
-        works.append(work(planned.settings, examples))
+    works = [_work_of(planned, corpora, select) for planned in plan]
     for planned, folder in zip(plan, folders, strict=True):
         folder.claim(planned.settings, resume=resume, overwrite=overwrite)
-    results, engines = [], Engines()
-    with RunProgress(console, sum(works)) as progress:
-        for planned, folder, its_work in zip(plan, folders, works, strict=True):
-            progress.run(f"{planned.title}  " if planned.title else "", its_work)
-            with folder.locked():
-                # Another process may have taken the folder since.
-                folder.check_own(planned.settings)
-                result = folder.read_result()
-                utterances = select(corpora.get(planned.settings), planned.settings)
-                if result is None:
-                    running = engines.get(planned.settings)
-                    result = Run(planned.settings, folder, utterances, running).execute(progress)
-                else:
-                    folder.check_clips(result.get("clips", ""), utterances.digest)
-                    folder.drop_state()
-                    progress.skip_run()
-            results.append(result)
-    return results
+    return works
+
+
+def _work_of(planned: Planned, corpora: "Corpora", select: Select) -> float:
+    """Check that a run can start, and give its work."""
+    settings = planned.settings
+    try:
+        examples = check_can_start(settings, select(corpora.get(settings), settings))
+    except ChorusError as error:
+        error.problem = f"{planned.title}: {error.problem}" if planned.title else error.problem
+        raise
+    return work(settings, examples)
+
+
+def finish(
+    planned: Planned,
+    corpora: "Corpora",
+    engines: Engines,
+    watcher: Watcher,
+    select: Select = whole_corpus,
+) -> dict[str, Any]:
+    """Make a run whose folder was taken, or read its result if it was made before.
+
+    Raises
+    ------
+    ChorusError
+        If it cannot start or go on.
+    """
+    settings, folder = planned.settings, RunFolder(planned.folder)
+    with folder.locked():
+        # Another process may have taken the folder since.
+        folder.check_own(settings)
+        result = folder.read_result()
+        utterances = select(corpora.get(settings), settings)
+        if result is None:
+            return Run(settings, folder, utterances, engines.get(settings)).execute(watcher)
+        folder.check_clips(result.get("clips", ""), utterances.digest)
+        folder.drop_state()
+        watcher.start(settings.rounds, settings.rounds)
+        return result
 
 
 class Corpora:

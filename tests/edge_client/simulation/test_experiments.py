@@ -12,6 +12,7 @@ from aggregator.strategies.settings import strategy_of
 from edge_client.simulation.experiment_report import (
     markdown_confusions,
     markdown_table,
+    remark_on_steps,
     rows_of_one,
     rows_of_two,
     tables_of_one,
@@ -105,6 +106,12 @@ def test_experiment_one_has_a_cell_for_each_model_and_partition() -> None:
             if not settings.baseline:
                 assert settings.partition == cell.column
             assert planned.title.startswith(f"{cell.model} {cell.column}")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_skewed_partitions_are_columns_of_experiment_one(preset: str) -> None:
+    cells = experiment_one(collect, preset, OUT, ["conv"], ["dirichlet", "quantity"], seeds=1)
+    assert [cell.plan[0].settings.partition for cell in cells] == ["dirichlet", "quantity"]
 
 
 def test_the_speakers_protocol_tests_every_fold() -> None:
@@ -256,6 +263,13 @@ def test_experiment_two_s_table_has_a_row_a_model() -> None:
         ["conv", "0.100", "0.200"],
         ["dense", "0.100", "0.200"],
     ]
+
+
+def test_experiment_two_says_where_more_clients_train_less() -> None:
+    cells = [summary("conv", str(k), 0.5) | {"steps": 80 // k} for k in (1, 4, 8)]
+    assert "80 steps with k = 1, and 10 with k = 8" in remark_on_steps(cells)
+    assert remark_on_steps([cell | {"steps": 30} for cell in cells]) == ""
+    assert remark_on_steps([summary("conv", "1", 0.5)]) == ""
 
 
 def test_markdown() -> None:

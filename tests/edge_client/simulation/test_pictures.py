@@ -75,7 +75,7 @@ def test_confusion(tmp_path: Path) -> None:
     ],
 )
 def test_history_with_gaps(rounds: list[dict[str, float]], tmp_path: Path) -> None:
-    draw_history(rounds, tmp_path / "history.png", DEFAULT_TASK)
+    draw_history(rounds, tmp_path / "history.png", DEFAULT_TASK, chosen=2)
     assert pixels(tmp_path / "history.png").min() < 0.5
 
 
@@ -94,7 +94,7 @@ def test_sweep(seeds: int, tmp_path: Path) -> None:
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError):
-        draw_history([], tmp_path / "file" / "history.png", DEFAULT_TASK)
+        draw_history([], tmp_path / "file" / "history.png", DEFAULT_TASK, chosen=1)
 
 
 @pytest.mark.parametrize("size", [8, 32])

@@ -38,11 +38,11 @@ def watch(text: io.StringIO, clock: Clock, total: float, *, terminal: bool = Fal
 def test_lines_tell_round_loss_score_and_time_left(text: io.StringIO) -> None:
     clock = Clock()
     with watch(text, clock, 100) as progress:
-        progress.run("conv random  ", 100)
-        progress.start(0, 4)
+        run = progress.run("conv random  ", 100)
+        run.start(0, 4)
         for number, uar in ((1, 0.5), (2, None)):
             clock.now += 10
-            progress.round(record(number, uar))
+            run.round(record(number, uar))
     assert text.getvalue().splitlines() == [
         "conv random  round 1/4  loss 1.250  validation UAR 0.500  30 s left",
         "conv random  round 2/4  loss 1.250  20 s left",
@@ -52,37 +52,36 @@ def test_lines_tell_round_loss_score_and_time_left(text: io.StringIO) -> None:
 def test_rounds_done_before_do_not_shorten_the_estimate(text: io.StringIO) -> None:
     clock = Clock()
     with watch(text, clock, 300) as progress:
-        progress.run("", 100)
-        progress.skip_run()
-        progress.run("", 100)
-        progress.start(2, 4)
+        progress.run("", 100).start(4, 4)
+        run = progress.run("", 100)
+        run.start(2, 4)
         clock.now = 5
-        progress.round(record(3))
+        run.round(record(3))
         assert "25 s left" in text.getvalue()  # one of four rounds of this run, and a run
         clock.now = 10
-        progress.round(record(4))
-        progress.run("", 100)
-        progress.start(0, 1)
+        run.round(record(4))
+        run = progress.run("", 100)
+        run.start(0, 1)
         clock.now = 30
-        progress.round(record(1))
+        run.round(record(1))
     assert text.getvalue().splitlines()[-1].endswith("0 s left")
 
 
 def test_long_runs_print_some_lines_only(text: io.StringIO) -> None:
     with watch(text, Clock(), 1) as progress:
-        progress.run("", 1)
-        progress.start(0, 1000)
+        run = progress.run("", 1)
+        run.start(0, 1000)
         for number in range(1, 1001):
-            progress.round(record(number))
+            run.round(record(number))
     assert len(text.getvalue().splitlines()) == 20
 
 
 def test_a_terminal_gets_one_live_line(text: io.StringIO) -> None:
     with watch(text, Clock(), 1, terminal=True) as progress:
-        progress.run("", 1)
-        progress.start(0, 2)
-        progress.round(record(1))
-        progress.round(record(2))
+        run = progress.run("", 1)
+        run.start(0, 2)
+        run.round(record(1))
+        run.round(record(2))
         progress._bar.refresh()
     assert "round 2/2" in text.getvalue()
     assert "round 1/2  loss 1.250  validation UAR 0.500  0 s left\n" not in text.getvalue()

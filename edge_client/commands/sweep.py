@@ -1,0 +1,57 @@
+"""``edge-client sweep``: a study of many runs, on all cores."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_client.commands.compare import Metric
+
+_SUMMARY = "sweep"
+"""What the summary in the study's folder is of."""
+
+
+def sweep(
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY.toml", help="Settings, grid, seeds; see the docs.")
+    ],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of all runs; runs/STUDY if not given.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Runs at a time; the cores if not given.")
+    ] = None,
+    metric: Metric = "uar",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew, do not resume.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Make the runs of a study, several at a time, and compare them; goes on where it was.
+
+    Example: edge-client sweep study.toml --out runs/strategies
+    """
+    from edge_client.commands.compare import answer
+    from edge_client.simulation.run_folder import RunFolder
+    from edge_client.simulation.side_by_side import execute_side_by_side, failed
+    from edge_client.simulation.study import with_threads
+    from edge_client.simulation.sweep import finished_groups, read_study
+    from shared.command import progress_console
+    from shared.tflite import physical_cores
+
+    place = out or Path("runs") / study.stem
+    cells = read_study(study, place)
+    RunFolder(place).check_above(_SUMMARY)
+    cores = physical_cores()
+    at_once = jobs or cores
+    plan = [with_threads(one, max(1, cores // at_once)) for own in cells.values() for one in own]
+    console = progress_console()
+    text = f"{len(plan)} runs, {at_once} at a time; stop and start again: {place} keeps them."
+    console.print(text, markup=False)
+    failures = execute_side_by_side(plan, console, jobs=at_once, overwrite=overwrite)
+    groups = finished_groups(cells)
+    if groups:
+        answer(groups, _SUMMARY, place, metric, {"failures": failures}, as_json=json_)
+    if failures:
+        raise failed(failures, len(plan))

@@ -1,0 +1,164 @@
+"""Pictures of several runs: how training went, with bands, and what each group reached."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.simulation.comparison import Group
+from edge_client.simulation.pictures import (
+    LINE_COLOURS,
+    _axes,
+    _chance,
+    _figure,
+    _line,
+    _percent,
+    _save,
+    _style,
+    _whole_numbers,
+    draw_confusion,
+)
+from edge_client.simulation.reliability_picture import draw_reliability
+from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.study import Planned
+from shared.calibration import Reliability
+from shared.metrics import Scores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MARKERS: Final = "osD^v"
+_COLUMNS: Final = 3
+
+
+def draw_rounds(groups: Sequence[Group], path: Path) -> None:
+    """Draw loss and validation UAR over the rounds: means of runs, bands of their deviation.
+
+    Parameters
+    ----------
+    groups
+        Each a line; of runs that keep no rounds (``rounds.csv``) there is none.
+    path
+        The picture to write; its suffix says of which kind.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    RunError
+        If a table of rounds is damaged.
+    """
+    rows = -(-len(groups) // _COLUMNS)
+    figure = _figure(9, 3.8 + 0.25 * rows)
+    left, right = figure.subplots(1, 2)
+    _style(left, "Round", "Training loss (nats)")
+    _style(right, "Round", "Validation UAR")
+    for index, group in enumerate(groups):
+        folders = map(RunFolder, group.folders)
+        histories = [folder.read_rounds() for folder in folders if folder.rounds.exists()]
+        for axes, key in ((left, "loss"), (right, "validation_uar")):
+            _curve(axes, [own[key] for own in histories], index, group.name)
+    if right.lines:
+        _chance(right, 1 / len(groups[0].results[0]["confusion"]))
+    else:
+        right.text(0.5, 0.5, "no validation split", ha="center", transform=right.transAxes)
+    right.set_ylim(0, 1)
+    right.yaxis.set_major_formatter(_percent())
+    for axes in (left, right):
+        _whole_numbers(axes)
+    if len(groups) > 1 and left.lines:
+        handles = left.get_legend_handles_labels()
+        columns = min(len(groups), _COLUMNS)
+        figure.legend(*handles, loc="outside upper center", ncols=columns, frameon=False)
+    if any(len(group.folders) > 1 for group in groups):
+        left.set_title("mean over runs, ± one standard deviation", fontsize=10)
+    _save(figure, path)
+
+
+def draw_together(
+    out: RunFolder,
+    plan: Sequence[Planned],
+    results: Sequence[dict[str, Any]],
+    summary: Mapping[str, Any],
+) -> None:
+    """Draw the runs of several seeds and folds in one, as each has its own pictures.
+
+    Parameters
+    ----------
+    out
+        Where the pictures go.
+    plan, results
+        The runs, and what they came to.
+    summary
+        Of them all (:func:`edge_client.simulation.summary.summarise`).
+
+    Raises
+    ------
+    StorageError
+        If one cannot be written.
+    """
+    draw_rounds([Group("", tuple(one.folder for one in plan), tuple(results))], out.history)
+    counts = np.array(summary["confusion"])
+    draw_confusion(Scores.from_confusion(counts, summary["labels"]), out.confusion)
+    if relied := summary.get("reliability"):
+        draw_reliability(Reliability.from_dict(relied), out.reliability)
+
+
+def _curve(axes: "Axes", runs: Sequence[NDArray[np.float64]], index: int, label: str) -> None:
+    """Draw a line of means with a band."""
+    if not runs:
+        return
+    length = min(map(len, runs))
+    values = np.array([own[:length] for own in runs])
+    colour, rounds = LINE_COLOURS[index % len(LINE_COLOURS)], range(1, length + 1)
+    mean = values.mean(axis=0)
+    _line(axes, rounds, mean, colour, _MARKERS[index % len(_MARKERS)], label)
+    if len(values) > 1:
+        spread = values.std(axis=0, ddof=1)
+        axes.fill_between(
+            rounds, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
+        )
+
+
+def draw_scores(cells: Sequence[dict[str, Any]], metric: str, title: str, path: Path) -> None:
+    """Draw what each group reached on the test: mean, deviation over seeds, a dot a run.
+
+    Parameters
+    ----------
+    cells
+        As :func:`edge_client.simulation.comparison.compare` gives them.
+    metric, title
+        The score, and what it is called.
+    path
+        The picture to write; its suffix says of which kind.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    figure = _figure(7, 1.3 + 0.4 * len(cells))
+    axes = _axes(figure, f"{title} on the test", "")
+    places = np.arange(len(cells))
+    colours = [LINE_COLOURS[index % len(LINE_COLOURS)] for index in range(len(cells))]
+    axes.barh(places, [cell["mean"][metric] for cell in cells], 0.7, color=colours, alpha=0.75)
+    for place, cell in zip(places.tolist(), cells, strict=True):
+        each = [run[metric] for run in cell["each_run"]]
+        if len(each) > 1:
+            axes.plot(each, [place] * len(each), ".", color="black", markersize=4, zorder=3)
+        if cell["std"][metric] is not None:
+            axes.errorbar(
+                cell["mean"][metric], place, xerr=cell["std"][metric], color="black", capsize=3
+            )
+    axes.set_yticks(places, [cell["name"] for cell in cells])
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(_percent())
+    notes = ["dots: runs"] if any(cell["runs"] > 1 for cell in cells) else []
+    if any(cell["std"][metric] is not None for cell in cells):
+        notes.append("lines: one standard deviation over seeds")
+    axes.set_title("; ".join(notes), fontsize=10)
+    _save(figure, path)
