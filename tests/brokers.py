@@ -141,6 +141,24 @@ class Mosquitto:
         return peak_memory(self._process.pid)
 
 
+class WebMosquitto(Mosquitto):
+    """A Mosquitto that speaks websockets on a second port (Debian's needs a plain one too)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.web_port = free_port()
+        super().__init__(folder, f"listener {self.web_port}", "protocol websockets")
+
+    @property
+    def over_websockets(self) -> BrokerSettings:
+        """How to reach it over websockets."""
+        return BrokerSettings(host=f"ws://127.0.0.1:{self.web_port}/mqtt")
+
+    def start(self) -> None:
+        """Start it, and wait until it listens for websockets too."""
+        super().start()
+        wait_until(lambda: listens(self.web_port), "Mosquitto listens for websockets")
+
+
 def leave_out_without_mosquitto() -> None:
     """Leave the present test out where Mosquitto is missing."""
     if MOSQUITTO is None:
@@ -173,6 +191,18 @@ def mosquitto(tmp_path: Path, needs_mosquitto: None) -> Iterator[Mosquitto]:
     folder = tmp_path / "mosquitto"
     folder.mkdir()
     broker = Mosquitto(folder)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def web_mosquitto(tmp_path: Path, needs_mosquitto: None) -> Iterator[WebMosquitto]:
+    """Start a Mosquitto that speaks websockets too."""
+    assert needs_mosquitto is None
+    folder = tmp_path / "mosquitto"
+    folder.mkdir()
+    broker = WebMosquitto(folder)
     broker.start()
     yield broker
     broker.kill()

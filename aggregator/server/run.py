@@ -221,11 +221,14 @@ def _device_command(settings: ServeSettings) -> str:
     if settings.listen != ServeSettings.model_fields["listen"].default:
         host = socket.gethostname()
     words = ["edge-client run --clips DIR"]
-    if host != BrokerSettings.model_fields["host"].default:
+    if broker.transport != "tcp":
+        scheme = "wss" if broker.tls else "ws"
+        words.append(f"--broker {scheme}://{host}:{port}{broker.path}")
+    elif host != BrokerSettings.model_fields["host"].default:
         words.append(f"--broker {host}")
-    if broker.port is not None:
+    if broker.port is not None and broker.transport == "tcp":
         words.append(f"--port {port}")
-    if broker.tls:
+    if broker.tls and broker.transport == "tcp":
         words.append("--tls")
     if settings.federation != ServeSettings.model_fields["federation"].default:
         words.append(f"--federation {settings.federation}")

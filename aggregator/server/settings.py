@@ -52,6 +52,18 @@ class ServeSettings(AggregatorSettings, EmbeddedBrokerSettings):
         return super().parse(with_task(values))
 
     @model_validator(mode="after")
+    def _check_transport(self) -> Self:
+        if self.broker.transport == "websockets":
+            if self.embedded_broker:
+                raise ValueError("the embedded broker speaks MQTT over TCP only")
+            if self.by_invitation:
+                raise ValueError(
+                    "a link cannot name a broker over websockets: give the aggregator the broker's "
+                    "other port, with by_invitation"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _check_web(self) -> Self:
         if self.web is not None:
             split_address(self.web, 0)

@@ -2,12 +2,20 @@
 
 import socket
 from ipaddress import ip_address
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 LOCAL: Final = "127.0.0.1"
 """This machine, for itself alone."""
 
 _LAST_PORT: Final = 65535
+
+_SCHEMES: Final = {
+    "mqtt": ("tcp", False),
+    "mqtts": ("tcp", True),
+    "ws": ("websockets", False),
+    "wss": ("websockets", True),
+}
+"""What the schemes of MQTT's URLs say: the transport, and whether there is TLS."""
 
 Port = TypeVar("Port", int, None)
 
@@ -33,6 +41,41 @@ def split_address(address: str, port: Port) -> tuple[str, int | Port]:
     if not number.isascii() or not number.isdigit() or int(number) > _LAST_PORT:
         raise ValueError(f"{address} should be HOST:PORT, with a port up to {_LAST_PORT}")
     return host.strip("[]") or LOCAL, int(number)
+
+
+def split_url(address: str) -> tuple[dict[str, Any], str]:
+    """Split what an address says before ``//`` and behind the port.
+
+    Parameters
+    ----------
+    address
+        ``HOST``, ``HOST:PORT``, or a URL of the schemes mqtt, mqtts, ws and wss.
+
+    Returns
+    -------
+    dict
+        Of a URL ``transport`` and ``tls``, over websockets also ``path`` where there is one.
+    str
+        ``HOST`` or ``HOST:PORT``.
+
+    Raises
+    ------
+    ValueError
+        If it is another URL, or holds a user name.
+    """
+    scheme, found, rest = address.partition("://")
+    if not found:
+        return {}, address
+    if scheme.lower() not in _SCHEMES:
+        raise ValueError(f"{address} should begin with {', '.join(f'{s}://' for s in _SCHEMES)}")
+    transport, tls = _SCHEMES[scheme.lower()]
+    host, slash, path = rest.partition("/")
+    if "@" in host:
+        raise ValueError("a user name is given by itself, and a password in a file")
+    if path and transport == "tcp":
+        raise ValueError(f"{address} has a path, which only websockets have")
+    told = {"transport": transport, "tls": tls}
+    return (told | {"path": slash + path} if path else told), host
 
 
 def outward_address() -> str:

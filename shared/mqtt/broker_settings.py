@@ -4,12 +4,12 @@ import hashlib
 import socket
 import ssl
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from shared.errors import BrokerError
-from shared.mqtt.addresses import LOCAL, split_address
+from shared.mqtt.addresses import LOCAL, split_address, split_url
 from shared.mqtt.pinned import pinned_context
 from shared.settings import Settings
 
@@ -18,6 +18,13 @@ PLAIN_PORT: Final = 1883
 
 TLS_PORT: Final = 8883
 """Registered for MQTT over TLS."""
+
+_PORTS: Final = {
+    ("tcp", False): PLAIN_PORT,
+    ("tcp", True): TLS_PORT,
+    ("websockets", False): 80,
+    ("websockets", True): 443,
+}
 
 _LONGEST_PASSWORD: Final = 1 << 12
 
@@ -31,9 +38,14 @@ class BrokerSettings(Settings):
     own_option: ClassVar[str] = "host"
 
     host: HostName = LOCAL
-    """Host name or address of the MQTT broker; a port may stand behind it (HOST:PORT)."""
+    """Where the MQTT broker is: HOST or HOST:PORT; or mqtt://, mqtts:// (with TLS), ws:// or wss://
+    (over websockets) before it, which say tls and transport, and behind it a websockets' path."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """Its port; 1883 if not given, with TLS 8883."""
+    """Its port; 1883 if not given, with TLS 8883, over websockets 80 and 443."""
+    transport: Literal["tcp", "websockets"] = "tcp"
+    """tcp, or websockets, where only web servers can be reached."""
+    path: Annotated[str, Field(pattern=r"^/[!-~]*$", max_length=1024)] = "/mqtt"
+    """Path of the broker at the web server, over websockets."""
     username: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """User name at the broker; if only a password is given, the client's identifier
     (in a federation `FEDERATION_NAME`)."""
@@ -58,13 +70,18 @@ class BrokerSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _split_host(cls, values: Any) -> Any:
-        """Take the port that may stand behind the host."""
+        """Take what may stand before and behind the host."""
         if not isinstance(values, dict) or ":" not in str(values.get("host")):
             return values
-        host, port = split_address(str(values["host"]), None)
+        told, address = split_url(str(values["host"]))
+        host, port = split_address(address, None)
         if port is not None and values.get("port") is not None:
             raise ValueError("the port is given twice, behind the host and by itself")
-        return {**values, "host": host, "port": values.get("port") if port is None else port}
+        for name, value in told.items():
+            if str(values.get(name, value)).lower() != str(value).lower():
+                raise ValueError(f"{values['host']} says another {name} than is given by itself")
+        port = values.get("port") if port is None else port
+        return {**values, **told, "host": host, "port": port}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -82,7 +99,7 @@ class BrokerSettings(Settings):
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
-        return self.host, self.port or (TLS_PORT if self.tls else PLAIN_PORT)
+        return self.host, self.port or _PORTS[self.transport, self.tls]
 
     def password(self) -> str | None:
         """Read the password; ``None`` if there is none.

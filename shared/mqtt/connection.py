@@ -32,6 +32,7 @@ from shared.mqtt.troubles import (
     unreachable,
     unsubscribable,
 )
+from shared.mqtt.websocket_client import WebsocketClient
 
 log = logging.getLogger(__name__)
 
@@ -227,11 +228,12 @@ class Connection:
         """
         self._backoff.progressed()
         self._subscriptions.replace(subscriptions)
-        if (client := self._client) and isinstance(sock := client.socket(), socket.socket):
+        if (client := self._client) and (sock := client.socket()) is not None:
             self._trouble = left(self.settings)
-            with contextlib.suppress(OSError):  # it was lost meanwhile
+            # Unless it was lost meanwhile.
+            with contextlib.suppress(OSError), socket_options.system_socket(sock) as own:
                 # The system's own: a TLS socket would forget its keys before it is read to its end.
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                socket.socket.shutdown(own, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Wait, bounded, until all that was published is acknowledged; then take leave.
@@ -301,9 +303,14 @@ class Connection:
     def _new_client(self) -> mqtt.Client:
         """Prepare one connection; files are read anew, so that they can be replaced meanwhile."""
         password, context = self.settings.password(), self.settings.tls_context()
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, self._identifier, reconnect_on_failure=False
+        kind = WebsocketClient if self.settings.transport == "websockets" else mqtt.Client
+        client = kind(
+            CallbackAPIVersion.VERSION2,
+            self._identifier,
+            transport=self.settings.transport,
+            reconnect_on_failure=False,
         )
+        client.ws_set_options(self.settings.path)
         client.connect_timeout = _CONNECT_TIMEOUT
         client.max_inflight_messages_set(_INFLIGHT)
         if self._username:

@@ -1,7 +1,9 @@
 """What a connection to the broker asks of the system's TCP."""
 
 import contextlib
+import os
 import socket
+from collections.abc import Iterator
 from typing import Any, Final
 
 UNSENT_BYTES: Final = 256 << 10
@@ -15,14 +17,32 @@ _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 """Linux's option; elsewhere there is none."""
 
 
+@contextlib.contextmanager
+def system_socket(sock: Any) -> Iterator[socket.socket]:
+    """Give the system's socket, also of a connection over websockets, which paho wraps.
+
+    Raises
+    ------
+    OSError
+        If it is closed.
+    """
+    if isinstance(sock, socket.socket):
+        yield sock
+        return
+    # A second name of the same socket: closing it does not close the connection.
+    with socket.socket(fileno=os.dup(sock.fileno())) as own:
+        yield own
+
+
 def set_up(sock: Any) -> None:
     """Send small packets at once, and take no more than what will soon be on the line.
 
     With Nagle's algorithm each acknowledgement can take 40 ms.
     """
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if _NOTSENT_LOWAT is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT_BYTES)
+    with system_socket(sock) as own:
+        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if _NOTSENT_LOWAT is not None:
+            own.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def acknowledge_at_once(sock: Any) -> None:
@@ -32,5 +52,8 @@ def acknowledge_at_once(sock: Any) -> None:
     until then: 40 ms for each step of a round. The system forgets it, so it is asked each time.
     """
     if sock is not None and _QUICKACK is not None:
-        with contextlib.suppress(OSError):  # the line was lost meanwhile
-            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        with (
+            contextlib.suppress(OSError),
+            system_socket(sock) as own,
+        ):  # if it was not lost meanwhile
+            own.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)

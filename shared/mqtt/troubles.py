@@ -5,6 +5,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
+from paho.mqtt.client import WebsocketConnectionError
 from paho.mqtt.reasoncodes import ReasonCode
 
 from shared.errors import BrokerError
@@ -42,6 +43,11 @@ def unreachable(settings: BrokerSettings, error: OSError | ValueError) -> Troubl
     match error:
         case ssl.SSLError():
             return _no_tls(place, error)
+        case WebsocketConnectionError():
+            return _trouble(
+                f"{place} does not speak MQTT over websockets.",
+                "Look at --port and --path, and whether --transport should be tcp.",
+            )
         case ConnectionRefusedError():
             return _trouble(
                 f"No broker listens at {place}.",
@@ -126,6 +132,8 @@ def lost(settings: BrokerSettings, name: str, *, was_connected: bool, again: boo
             f"The connection to the broker {place} was lost.", f"It is made anew{look}."
         )
     hint = "" if settings.tls else "If it speaks TLS there, give --tls."
+    if settings.transport == "tcp":
+        hint = f"{hint} If it speaks websockets there, give --transport websockets.".strip()
     return _trouble(f"{place} ended the connection without an answer.", hint)
 
 

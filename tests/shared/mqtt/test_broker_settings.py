@@ -31,6 +31,53 @@ def test_settings_give_the_port_and_check_what_belongs_together(tmp_path: Path) 
     assert BrokerSettings(password_file=secret).password() == "open sesame"
 
 
+@pytest.mark.parametrize(
+    ("host", "address", "transport", "tls", "path"),
+    [
+        ("mqtt://hub", ("hub", 1883), "tcp", False, "/mqtt"),
+        ("mqtts://hub", ("hub", 8883), "tcp", True, "/mqtt"),
+        ("MQTTS://hub:99", ("hub", 99), "tcp", True, "/mqtt"),
+        ("mqtt://[::1]:99/", ("::1", 99), "tcp", False, "/mqtt"),
+        ("ws://hub", ("hub", 80), "websockets", False, "/mqtt"),
+        ("wss://hub", ("hub", 443), "websockets", True, "/mqtt"),
+        ("wss://hub:99/a/b?c", ("hub", 99), "websockets", True, "/a/b?c"),
+    ],
+)
+def test_an_address_may_say_transport_and_tls(
+    *, host: str, address: tuple[str, int], transport: str, tls: bool, path: str
+) -> None:
+    settings = BrokerSettings.parse({"host": host})
+    assert settings.address == address
+    assert (settings.transport, settings.tls, settings.path) == (transport, tls, path)
+
+
+def test_a_transport_by_itself_is_enough() -> None:
+    settings = BrokerSettings.parse({"host": "hub", "transport": "websockets"})
+    assert settings.address == ("hub", 80)
+    assert BrokerSettings.parse({"host": "mqtts://hub", "tls": "true", "port": 9}).tls
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"host": "http://hub"}, "should begin with mqtt://, mqtts://, ws://, wss://"),
+        ({"host": "mqtt://anna:secret@hub"}, "a password in a file"),
+        ({"host": "mqtt://hub/path"}, "only websockets have"),
+        ({"host": "mqtt://hub:x"}, "HOST:PORT"),
+        ({"host": "ws://hub:9", "port": 8}, "the port is given twice"),
+        ({"host": "mqtts://hub", "tls": False}, "another tls"),
+        ({"host": "ws://hub", "transport": "tcp"}, "another transport"),
+        ({"host": "hub", "path": "no/slash"}, "path"),
+        ({"transport": "udp"}, "transport = 'udp'"),
+    ],
+)
+def test_an_address_that_contradicts_itself_is_one_sentence(
+    values: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        BrokerSettings.parse(values)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe"])
 def test_a_password_file_without_a_password(tmp_path: Path, content: bytes | None) -> None:
     secret = tmp_path / "password"
