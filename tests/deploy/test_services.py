@@ -49,6 +49,20 @@ def test_units_are_valid_and_hardened(unit: Path, tmp_path: Path) -> None:
     assert judged.returncode == 0, judged.stdout.splitlines()[-1]
 
 
+def test_the_unit_of_several_is_that_of_one_but_for_names() -> None:
+    one, several = (
+        (DEPLOY / "systemd" / f"chorus-aggregator{name}.service").read_text().splitlines()
+        for name in ("", "@")
+    )
+    changed = set(several) - set(one)
+    assert set(one) - set(several) == {
+        line.replace(" of %i", "").replace("aggregators/%i", "aggregator")
+        for line in changed
+        if not line.startswith("#")
+    } | {one[0]}
+    assert len(changed) == 6, "two comments, description, folder, variable, settings"
+
+
 def test_the_compose_file_is_valid() -> None:
     command = ["docker-compose"]
     if shutil.which("docker-compose") is None:
