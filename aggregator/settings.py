@@ -211,6 +211,11 @@ class AggregatorSettings(
                 "the model by an entry point of chorus.architectures, on the devices too"
             )
         strategy_of(self, self.clients)
+        if self.dp_epsilon is not None and self.clients_per_round is None:
+            raise ValueError(
+                "dp_epsilon needs clients_per_round: sums are divided by a number that does not "
+                "depend on who takes part"
+            )
         return self
 
     def first_change(self, begun: Mapping[str, Any]) -> str | None:
@@ -230,6 +235,8 @@ class AggregatorSettings(
         fixed = list(_FIXED)
         if "cosine" in (self.schedule, self.server_schedule):
             fixed.append("rounds")  # the schedules' length
+        if self.dp_epsilon is not None:
+            fixed.append("rounds")  # the noise of each is that of so many
         # A setting that a newer version brought was at its default before.
         before = {**AggregatorSettings().model_dump(mode="json"), **begun}
         return next((name for name in fixed if values[name] != before[name]), None)

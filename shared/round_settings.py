@@ -91,6 +91,18 @@ class SecureSettings(Settings):
     """Count a client's examples up to so many, in a secure round."""
 
 
+class PrivacySettings(Settings):
+    """How much the models of a federation may tell of one device."""
+
+    panel: ClassVar[str] = "Differential privacy"
+
+    dp_epsilon: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Add noise to each round's sum, so that all models together are differentially private with
+    this epsilon, for all that one device ever sends."""
+    dp_delta: Annotated[float, Field(gt=0, le=0.1)] = 1e-5
+    """The delta that belongs to it: smaller than one over the number of devices."""
+
+
 STRATEGY_OPTIONS: Final = (
     "server_learning_rate",
     "server_momentum",
@@ -105,14 +117,25 @@ STRATEGY_OPTIONS: Final = (
 """Settings that are handed to the strategy where they are given."""
 
 
-class FederatedSettings(TrainingSettings, RoundSettings):
+class FederatedSettings(TrainingSettings, RoundSettings, PrivacySettings):
     """How clients train in each round, and what becomes of their updates."""
+
+    @model_validator(mode="after")
+    def _check_budget(self) -> Self:
+        if self.dp_epsilon is not None and self.rounds is None:
+            raise ValueError("dp_epsilon needs rounds: it is a budget for all of them together")
+        return self
+
+    @property
+    def largest_update(self) -> float | None:
+        """The Euclidean norm that clients shorten an update to; ``None``: they do not."""
+        return self.clip_norm or (1.0 if self.dp_epsilon else None)
 
     def announced(self, number: int) -> TrainingSettings:
         """Give the training settings that clients are told in round ``number`` (from 1)."""
         settings = self.part(TrainingSettings)
         rate = self.learning_rate * self._course(self.schedule, number)
-        return settings.model_copy(update={"learning_rate": rate})
+        return settings.model_copy(update={"learning_rate": rate, "clip_norm": self.largest_update})
 
     def step_length(self, number: int) -> float:
         """Give what the server's step of round ``number`` (from 1) is multiplied by."""

@@ -52,6 +52,9 @@ class TrainingSettings(Settings):
     """Vary the normalised features of each batch at random; see shared/features/augmentation.py."""
     head_only: bool = False
     """Train only the head (``embedding_layer`` and ``logits``), for the smallest devices."""
+    clip_norm: Positive | None = None
+    """Shorten an update to this Euclidean norm before it is sent, over all weights together; 1 with
+    a dp_epsilon, otherwise never if not given."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

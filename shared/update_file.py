@@ -33,6 +33,9 @@ DELTA: Final = "delta/"
 
 _CONTROL: Final = "control/"
 
+_BELOW: Final = 0.9999
+"""Share of the largest norm that an update which is too long is shortened to."""
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedUpdate:
@@ -71,6 +74,7 @@ def encode_update(
     *,
     residual: Vector | None = None,
     control: Weights | None = None,
+    clip_norm: float | None = None,
 ) -> EncodedUpdate:
     """Encode what a client has learned in a round.
 
@@ -91,6 +95,9 @@ def encode_update(
         SCAFFOLD's change of the client's control variate. It has no residual: the client should
         add :attr:`EncodedUpdate.control` to its own variate, as the aggregator does to its sum;
         the next change then begins from what was really sent.
+    clip_norm
+        The Euclidean norm that the difference has at most, as the aggregator will read it. What is
+        cut off for that is no part of the residual: it would come again in each round.
 
     Raises
     ------
@@ -104,7 +111,11 @@ def encode_update(
     if residual is not None:
         for piece in pieces(len(total)):
             total[piece] += residual[piece]
+    _shorten(total, norm(total), clip_norm)
     tensors, decoded = _encoded(DELTA, total, architecture, codec, rng)
+    # Rounding may have made it longer.
+    while _shorten(total, norm(decoded), clip_norm):
+        tensors, decoded = _encoded(DELTA, total, architecture, codec, rng)
     second: Vector | None = None
     if control is not None:
         more, second = _encoded(_CONTROL, control, architecture, codec, rng)
@@ -115,6 +126,15 @@ def encode_update(
     for piece in pieces(len(total)):
         total[piece] -= decoded[piece]
     return EncodedUpdate(tensors, metadata, decoded, second, total)
+
+
+def _shorten(vector: Weights, length: float, most: float | None) -> bool:
+    """Make a vector shorter, in place, if what was made of it is longer than it may be."""
+    if most is None or not length > most:
+        return False
+    # A little more, so that rounding does not keep it too long for ever.
+    vector *= np.float32(most / length * _BELOW)
+    return True
 
 
 def largest_file(codec: Codec, architecture: Architecture, extra: Sequence[str] = ()) -> int:

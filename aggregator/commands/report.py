@@ -39,6 +39,7 @@ def status_of(history: History) -> dict[str, Any]:
         "model": current and _version(current, scores.get(current.number)),
         "architecture": settings["model"],
         "task": task.to_dict(),
+        "privacy": _privacy(history),
         "updates": {"accepted": updates, "bytes": bytes_},
         "bytes_up": sum(client.bytes_up for client in clients),
         "bytes_down": sum(client.bytes_down for client in clients),
@@ -87,6 +88,7 @@ def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
     last = "no last one" if wanted is None else f"{wanted} wanted"
     facts.add_row("rounds", f"{status['strategy']}, {last}")
     facts.add_row("updates", f"{updates['accepted']} accepted, {updates['bytes'] / _MB:.1f} MB")
+    facts.add_row("privacy", _budget(status["privacy"]))
     yield facts
     rounds = _table("round", "state", "updates", "invited", "loss", "UAR before", "seconds")
     for entry in reversed(status["rounds"][:_SHOWN]):
@@ -241,6 +243,22 @@ def ancestry_table(entries: list[dict[str, Any]]) -> "Table":
             "\n".join(updates),
         )
     return table
+
+
+def _privacy(history: History) -> dict[str, float] | None:
+    """Say what the privacy budget is and what of it is spent, if there is one."""
+    settings = history.settings
+    if settings.get("dp_epsilon") is None:
+        return None
+    _, spent = history.charges()
+    return {"epsilon": settings["dp_epsilon"], "delta": settings["dp_delta"], "spent": spent}
+
+
+def _budget(privacy: dict[str, float] | None) -> str:
+    if privacy is None:
+        return "no budget, no noise"
+    spent = f"epsilon {privacy['spent']:.3g} of {privacy['epsilon']:g} spent"
+    return f"{spent}, delta {privacy['delta']:g}"
 
 
 def _scores(history: History) -> dict[int, Scores]:

@@ -78,7 +78,16 @@ _SUPPLY: Final = """
     ALTER TABLE clients ADD COLUMN supply TEXT NOT NULL DEFAULT '';
 """
 
-_MIGRATIONS: Final = (_FIRST, _SUPPLY)
+_BUDGET: Final = """
+    -- What the models of rounds have cost of a privacy budget; nothing is ever taken back.
+    CREATE TABLE charges (
+        round INTEGER PRIMARY KEY REFERENCES rounds,
+        epsilon REAL NOT NULL,  -- of all charges so far together
+        charged REAL NOT NULL
+    );
+"""
+
+_MIGRATIONS: Final = (_FIRST, _SUPPLY, _BUDGET)
 """What makes each version of the tables of the one before; never changed, only added to."""
 
 

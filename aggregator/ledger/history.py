@@ -126,6 +126,11 @@ class History:
             )
         return found
 
+    def charges(self) -> tuple[int, float]:
+        """Say how many rounds a privacy budget was charged for, and the epsilon that is spent."""
+        row = self._row("SELECT COUNT(*) AS rounds, MAX(epsilon) AS spent FROM charges")
+        return row["rounds"], row["spent"] or 0.0
+
     def versions(self, limit: int = -1) -> list[Version]:
         """List the versions, the newest first; all, or as many as asked for."""
         return list(

@@ -214,6 +214,7 @@ class Ledger(History):
         confusion: Counts | None,
         seconds: float,
         note: str = "",
+        spent: float | None = None,
     ) -> Version:
         """Enter a closed round's result, and make it the current model, in one step.
 
@@ -225,6 +226,8 @@ class Ledger(History):
             The new model; its files must be safe.
         loss, confusion, seconds, note
             As in :class:`~aggregator.ledger.records.RoundRecord`.
+        spent
+            The epsilon that all charged rounds have cost with this one, where the model has noise.
         """
         with self._transaction() as connection:
             row = connection.execute(
@@ -234,6 +237,10 @@ class Ledger(History):
             ).fetchone()
             if row is None:
                 raise ValueError(f"round {number} is not closed")
+            if spent is not None:
+                connection.execute(
+                    "INSERT INTO charges VALUES (?, ?, ?)", (number, spent, self._clock())
+                )
             return self._add_version(connection, "round", number, row["base"], model)
 
     def abandon_round(self, number: int, note: str) -> None:

@@ -8,6 +8,7 @@ from aggregator.ledger.model_files import ModelFiles
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies import Strategy, Update
 from aggregator.strategies.averaging import averaged
+from aggregator.strategies.privacy import PrivateMean
 from aggregator.strategies.settings import strategy_of
 from shared.architectures import Architecture
 from shared.codecs import make_codec
@@ -53,6 +54,7 @@ def next_model(
     updates: Iterable[Update],
     examples: Sequence[int],
     files: ModelFiles,
+    private: PrivateMean | None = None,
 ) -> tuple[Model, list[str]]:
     """Aggregate a round as the simulator does, but from files to files.
 
@@ -73,6 +75,8 @@ def next_model(
         How many each of them has.
     files
         Where models lie; the new ones are safe there on return.
+    private
+        What averages them with noise, where the federation has a privacy budget.
 
     Returns
     -------
@@ -93,14 +97,13 @@ def next_model(
     strategy = strategy_of(settings, settings.clients)
     if base.memory:
         strategy.restore(files.arrays(base.memory))
-    digest = files.add_weights(
-        strategy.aggregate(
-            files.vector(base.digest),
-            updates,
-            length=settings.step_length(number),
-            examples=examples,
-        )
-    )
+    weights, length = files.vector(base.digest), settings.step_length(number)
+    if private:
+        result = strategy.follow(weights, private.mean(updates), length=length)
+    else:
+        result = strategy.aggregate(weights, updates, length=length, examples=examples)
+    digest = files.add_weights(result)
+    del result  # or it would live while the average is made
     average = None
     if settings.averaging:
         average = _average(settings.averaging, base, digest, files)

@@ -18,7 +18,7 @@ from aggregator.rounds.aggregation import next_model, read_updates
 from aggregator.rounds.scoring import mean_training_loss, summed_confusion
 from aggregator.rounds.synchronous import Closed, Interrupted, Opened, Step, SynchronousRounds
 from aggregator.settings import FRESH, PACKAGED, AggregatorSettings, is_name_of
-from aggregator.strategies.settings import strategy_of
+from aggregator.strategies.settings import private_mean_of, strategy_of
 from shared.architectures import architecture_of
 from shared.codecs import make_codec
 from shared.errors import TrainingError, WeightsError
@@ -48,6 +48,8 @@ class Federation:
     ----------
     settings, folder, architecture
         What it is.
+    private
+        What averages updates with noise, where there is a privacy budget.
     extra_vectors
         What the strategy asks clients to send besides the difference of their weights.
     ledger, files
@@ -86,6 +88,9 @@ class Federation:
         for name in settings.codecs:
             make_codec(name)
         self.architecture = architecture_of(settings.model, settings.task)
+        self.private = private_mean_of(settings, settings.clients_per_round or 1, self.architecture)
+        if self.private:
+            self.private.check_can_learn()
         self.folder = FederationFolder(settings.folder)
         self.files = ModelFiles(self.folder.models, self.architecture)
         self._validate = validate
@@ -160,6 +165,7 @@ class Federation:
                 vectors,
                 [update.examples for update in updates],
                 self.files,
+                self.private,
             )
             model = self._validated(model)
         except (TrainingError, WeightsError) as error:
@@ -173,6 +179,7 @@ class Federation:
             confusion=summed_confusion(updates, self.settings.most_examples),
             seconds=time.perf_counter() - begun,
             note=" ".join(remarks),
+            spent=self._spent(),
         )
         for remark in remarks:
             log.warning("Round %d: %s", number, remark)
@@ -271,6 +278,11 @@ class Federation:
             closed=last.state == "closed",
         )
         return SynchronousRounds(self.settings, last.number - 1, interrupted, since_opened)
+
+    def _spent(self) -> float | None:
+        """Say what the privacy budget will have been spent of with one more model."""
+        charged, _ = self.ledger.charges()
+        return self.private.budget.spent(charged + 1) if self.private else None
 
     def _validated(self, model: Model) -> Model:
         """Score a new model on the validation corpus, if there is one."""

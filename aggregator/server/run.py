@@ -198,6 +198,9 @@ def _begins(settings: ServeSettings, federation: Federation) -> str:
     what = f"Federation {settings.federation}: {settings.model}, {settings.strategy}, "
     what += f"round {of_last(rounds.number, settings.rounds)}; "
     what += f"everything is kept in {settings.folder}."
+    if federation.private:
+        _, spent = federation.ledger.charges()
+        what += f" {federation.private.said} Spent: epsilon {spent:.3g}."
     if rounds.phase == "finished":
         return f"{what} Its last round has ended."
     if not rounds.ended:

@@ -2,6 +2,8 @@
 
 from aggregator.strategies import STRATEGIES, Strategy, make_strategy, strategy_options
 from aggregator.strategies.bounds import Bounds
+from aggregator.strategies.privacy import Budget, PrivateMean
+from shared.architectures import Architecture
 from shared.errors import SettingsError
 from shared.round_settings import STRATEGY_OPTIONS, FederatedSettings, RoundSettings
 from shared.training import TrainingSettings
@@ -32,22 +34,58 @@ def strategy_of(settings: FederatedSettings, clients: int | None = None) -> Stra
     return strategy
 
 
-def check_sum_is_enough(settings: FederatedSettings) -> None:
-    """Raise :class:`SettingsError` if secure rounds cannot be what the settings say.
+def check_sum_is_enough(settings: FederatedSettings, option: str = "--secure") -> None:
+    """Raise :class:`SettingsError` unless a sum of updates is all that the settings need.
 
-    Of these the sum of the updates is known and nothing else: a strategy that compares single ones
-    has nothing to compare, and the bounds nothing to measure. Their defaults are left out.
+    A strategy that compares single updates has nothing to compare, and the bounds nothing to
+    measure. Their defaults are left out.
+
+    Parameters
+    ----------
+    settings
+        What is asked for.
+    option
+        What leaves no more than a sum: ``--secure``, or ``--dp-epsilon``.
     """
     if STRATEGIES.get(settings.strategy).needs_single_updates:
         raise SettingsError(
-            f"The strategy {settings.strategy} needs single updates, and of a secure round only "
-            "their sum is known: medians, distances and second vectors are lost.",
-            "Take fedavg, fedavgm, fedadam, fedyogi or fedadagrad, or leave out --secure.",
+            f"The strategy {settings.strategy} needs single updates, and {option} leaves only "
+            "their sum: medians, distances and second vectors are lost.",
+            f"Take fedavg, fedavgm, fedadam, fedyogi or fedadagrad, or leave out {option}.",
         )
     for name in ("bound_norm", "bound_weight"):
         if getattr(settings, name) not in (0, RoundSettings.model_fields[name].default):
             raise SettingsError(
-                f"{name} compares single updates, and of a secure round only their sum is known: "
-                "a server that sees no client's norm or examples can bound neither.",
-                "Leave it out; --ring-examples says how many examples of a client count.",
+                f"{name} compares single updates, and {option} leaves only their sum: no client's "
+                "norm or number of examples can be bounded by the others'.",
+                "Leave it out; --clip-norm and --ring-examples are bounds that do not compare.",
             )
+
+
+def private_mean_of(
+    settings: FederatedSettings, clients: int, architecture: Architecture
+) -> PrivateMean | None:
+    """Make what a federation's updates are averaged by; ``None``: without noise, by its strategy.
+
+    Parameters
+    ----------
+    settings
+        The budget, its rounds, the norm that updates have at most, and what is trained.
+    clients
+        What sums are divided by: how many updates a round wants.
+    architecture
+        The model.
+
+    Raises
+    ------
+    SettingsError
+        If the strategy needs more than a sum.
+    MissingPartError
+        If what accounts for the budget is not installed.
+    """
+    if settings.dp_epsilon is None or settings.rounds is None or settings.largest_update is None:
+        return None
+    check_sum_is_enough(settings, "--dp-epsilon")
+    budget = Budget(settings.dp_epsilon, settings.dp_delta, settings.rounds)
+    first = architecture.head_offset if settings.head_only else 0
+    return PrivateMean(budget, settings.largest_update, clients, architecture.parameters, first)

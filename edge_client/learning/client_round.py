@@ -153,11 +153,18 @@ def client_round(
     control, residual, codec = given.control, given.residual, given.codec
     rng = stream(given.seed, "codec", given.client, given.number)
     examples, rate = len(given.examples), given.settings.learning_rate
+    clip_norm = given.settings.clip_norm
     # A device may have no room for them beside what comes now.
     del assignment, given, weights, correction
     change = None if control is None else control_change(delta, control, outcome.steps, rate)
     encoded = encode_update(
-        delta, engine.architecture, codec, rng, residual=residual, control=change
+        delta,
+        engine.architecture,
+        codec,
+        rng,
+        residual=residual,
+        control=change,
+        clip_norm=clip_norm,
     )
     if own is not None and encoded.control is not None:
         # What was sent, as the aggregator adds it to its sum; not what would have been exact.

@@ -16,8 +16,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from aggregator.strategies import Update
+from aggregator.strategies.privacy import Normal, system_normal
 from aggregator.strategies.sampling import sample
-from aggregator.strategies.settings import strategy_of
+from aggregator.strategies.settings import private_mean_of, strategy_of
 from aggregator.strategies.strategy import State
 from edge_client.learning.client_round import Assignment, Contribution, client_round
 from edge_client.learning.training import Engine, OptimizerState, Progress, Trained, train
@@ -109,6 +110,9 @@ class SimulatedFederation:
     folder
         Where it is kept what clients remember, and where a round's updates go if its strategy
         needs them all together; a temporary folder if not given.
+    normal
+        Where the noise of differential privacy comes from; others than the system's entropy are for
+        tests.
     """
 
     def __init__(
@@ -117,12 +121,16 @@ class SimulatedFederation:
         engines: Sequence[Engine],
         clients: Sequence[Examples],
         folder: Path | None = None,
+        normal: Normal = system_normal,
     ) -> None:
         self._settings = settings
         self._engines = engines
         self._architecture = engines[0].architecture
         self._clients = clients
         self._strategy = strategy_of(settings, len(clients))
+        self._normal = normal
+        wanted = clients_of_round(settings, len(clients))
+        self._private = private_mean_of(settings, wanted, self._architecture)
         self._attack = Attack(settings, len(settings.task.labels))
         self._folder = folder
         self._controls: ClientVectors | None = None
@@ -184,17 +192,20 @@ class SimulatedFederation:
         with ExitStack() as stack:
             updates: Iterator[Update] | list[Update]
             updates = self._updates(number, weights, answering, losses)
-            if self._strategy.reads_twice:
-                spool = stack.enter_context(self._spool())
-                updates = [_spooled(update, spool) for update in updates]
-            next_weights = self._strategy.aggregate(
-                weights,
-                updates,
-                length=self._settings.step_length(number),
-                examples=[
+            length = self._settings.step_length(number)
+            if self._private:
+                mean = self._private.mean(updates, self._normal)
+                next_weights = self._strategy.follow(weights, mean, length=length)
+            else:
+                if self._strategy.reads_twice:
+                    spool = stack.enter_context(self._spool())
+                    updates = [_spooled(update, spool) for update in updates]
+                examples = [
                     self._attack.claim(index, len(self._clients[index])) for index in answering
-                ],
-            )
+                ]
+                next_weights = self._strategy.aggregate(
+                    weights, updates, length=length, examples=examples
+                )
         total = sum(examples for _, examples in losses)
         return next_weights, sum(loss * n for loss, n in losses) / total
 

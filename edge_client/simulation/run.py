@@ -12,7 +12,12 @@ from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
 from aggregator.strategies.averaging import averaged
-from aggregator.strategies.settings import check_sum_is_enough, strategy_of
+from aggregator.strategies.privacy import PrivateMean
+from aggregator.strategies.settings import (
+    check_sum_is_enough,
+    private_mean_of,
+    strategy_of,
+)
 from edge_client.learning.training import Engine
 from edge_client.simulation.checkpoint import Checkpoint, damaged
 from edge_client.simulation.data import Data, divide, prepare, split
@@ -358,6 +363,12 @@ def check_can_start(settings: SimulationSettings, utterances: Utterances) -> lis
     return [len(place) for place in places]
 
 
+def privacy_of(settings: SimulationSettings, clients: int) -> PrivateMean | None:
+    """Give what averages the updates of so many clients with noise, if there is a budget."""
+    architecture = model_of(settings.model, settings.task)
+    return private_mean_of(settings, clients_of_round(settings, clients), architecture)
+
+
 def _check_round(settings: SimulationSettings, clients: int) -> None:
     """Raise :class:`SettingsError` if no round can be what the settings say."""
     if (settings.clients_per_round or 0) > clients:
@@ -368,6 +379,8 @@ def _check_round(settings: SimulationSettings, clients: int) -> None:
     most = clients_of_round(settings, clients)
     if settings.secure:
         round_ring(settings, most, ())
+    if private := privacy_of(settings, clients):
+        private.check_can_learn()
     fewest = 1 if settings.client_dropout else most
     strategy = strategy_of(settings, clients)
     if not any(strategy.enough(arriving) for arriving in range(fewest, most + 1)):

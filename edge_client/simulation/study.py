@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_client.learning.training import Engine
 from edge_client.simulation.own_model import model_of
 from edge_client.simulation.progress import RunProgress, work
-from edge_client.simulation.run import Run, Watcher, check_can_start, check_parts
+from edge_client.simulation.run import Run, Watcher, check_can_start, check_parts, privacy_of
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from edge_client.simulation.utterances import Utterances, load_utterances
@@ -179,6 +179,8 @@ def _work_of(planned: Planned, corpora: "Corpora", select: Select) -> float:
     except ChorusError as error:
         error.problem = f"{planned.title}: {error.problem}" if planned.title else error.problem
         raise
+    if private := privacy_of(settings, len(examples)):
+        corpora.say(private.said)
     return work(settings, examples)
 
 
@@ -216,12 +218,16 @@ class Corpora:
     Parameters
     ----------
     console
-        Where clips that cannot be used are named.
+        Where clips that cannot be used are named, and what a run costs.
     """
 
     def __init__(self, console: "Console") -> None:
         self._console = console
         self._loaded: dict[tuple[Any, ...], Utterances] = {}
+
+    def say(self, sentence: str) -> None:
+        """Say something of a run before it begins."""
+        self._console.print(sentence, soft_wrap=True)
 
     def get(self, settings: DataSettings) -> Utterances:
         """Give the utterances of a run."""

@@ -312,3 +312,21 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(path: Path) -> None:
     sent.write(path)
     with pytest.raises(WeightsError, match="changed"):
         file.check(1e9)
+
+
+@pytest.mark.parametrize("codec", list(CODECS))
+def test_an_update_is_no_longer_than_its_clip_after_its_codec(codec: str) -> None:
+    rng = np.random.default_rng(0)
+    residual = update(SMALL, 1) * np.float32(0.5)
+    sent = encode_update(
+        update(SMALL), SMALL, make_codec(codec), rng, residual=residual, clip_norm=0.5
+    )
+    assert 0.2 < np.linalg.norm(sent.delta) <= 0.5
+    if sent.residual is not None:
+        assert np.linalg.norm(sent.residual) < 1, "what the clip cut off does not come back"
+
+
+def test_an_update_that_is_short_enough_is_left_as_it_is() -> None:
+    rng, vector = np.random.default_rng(0), update(SMALL)
+    sent = encode_update(vector.copy(), SMALL, make_codec("float32"), rng, clip_norm=1e6)
+    np.testing.assert_array_equal(sent.delta, vector)

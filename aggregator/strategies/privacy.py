@@ -1,0 +1,202 @@
+"""Differential privacy of all models together, for all that one device sends.
+
+Updates are at most ``clip_norm`` long and weigh the same; Gaussian noise is added to their sum,
+which is divided by a number that does not depend on who took part. Two federations that differ in
+one device then give nearly the same models, with the same probabilities but for a factor of
+``exp(epsilon)`` and ``delta``. That some devices are left out of a round is not counted as
+protection: who takes part is public.
+
+The sums of all rounds are one Gaussian mechanism: with a noise of z times the sensitivity in each
+of T rounds, that of z / sqrt(T) (Dong et al., 2022: https://arxiv.org/abs/1905.02383). How much
+noise that needs is known exactly (Balle & Wang, 2018: https://arxiv.org/abs/1805.06530).
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.strategies.arithmetic import WeightedSum
+from aggregator.strategies.update import Update
+from shared.errors import MissingPartError, SettingsError
+from shared.weights import Weights, norm, pieces
+
+DROWNED: Final = 10.0
+"""How many times longer the noise of all rounds may be than what all updates could add up to."""
+
+_GRID: Final = 1024
+"""The result is rounded to a power of two below the noise divided by this."""
+
+_BELOW: Final = 0.9999
+"""Share of the largest norm that an update which is too long is shortened to."""
+
+Normal = Callable[[int], NDArray[np.float64]]
+"""Gives so many independent values of the standard normal distribution."""
+
+
+def system_normal(count: int) -> NDArray[np.float64]:
+    """Draw normal values from the system's entropy (Box & Muller, 1958).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(count,)``, float64.
+    """
+    half = -(-count // 2)
+    words = np.frombuffer(os.urandom(16 * half), "<u8").reshape(2, half) >> 11
+    uniform = (words + 0.5) * 2.0**-53
+    radius, angle = np.sqrt(-2 * np.log(uniform[0])), 2 * np.pi * uniform[1]
+    drawn = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+    return np.asarray(drawn[:count], np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What the models of all rounds together may tell of one device.
+
+    Attributes
+    ----------
+    epsilon, delta
+        As the definition has them.
+    rounds
+        Rounds that it is for.
+    """
+
+    epsilon: float
+    delta: float
+    rounds: int
+
+    @property
+    def multiplier(self) -> float:
+        """Deviation of a round's noise, as a multiple of the largest norm of an update."""
+        sigma = _accountant().get_sigma_gaussian(self.epsilon, self.delta)
+        return float(sigma * math.sqrt(self.rounds))
+
+    def spent(self, rounds: int) -> float:
+        """Give the epsilon that so many rounds have cost, at the same delta."""
+        if not rounds:
+            return 0.0
+        sigma = self.multiplier / math.sqrt(rounds)
+        return float(_accountant().get_epsilon_gaussian(sigma, self.delta))
+
+
+class PrivateMean:
+    """Averages the updates of a round, with noise.
+
+    Parameters
+    ----------
+    budget
+        For all rounds.
+    clip_norm
+        The Euclidean norm of an update, at most; one that is longer all the same is shortened.
+    clients
+        What the sum is divided by.
+    parameters
+        Length of the vectors.
+    first
+        Where what is trained begins in them; what lies before it does not change.
+
+    Attributes
+    ----------
+    budget
+        As given.
+    """
+
+    def __init__(
+        self, budget: Budget, clip_norm: float, clients: int, parameters: int, first: int = 0
+    ) -> None:
+        self.budget = budget
+        self._clip_norm = clip_norm
+        self._clients = clients
+        self._trained = slice(first, parameters)
+        self._multiplier = budget.multiplier
+
+    @property
+    def noise_over_clip(self) -> float:
+        """Expected norm of a round's noise over that of the mean of updates, at most."""
+        trained = self._trained.stop - self._trained.start
+        return self._multiplier * math.sqrt(trained) / self._clients
+
+    @property
+    def said(self) -> str:
+        """What the noise does, in a sentence."""
+        return (
+            f"Differential privacy: epsilon {self.budget.epsilon:g}, delta {self.budget.delta:g} "
+            f"for {self.budget.rounds} rounds of {self._clients} clients. In each round the noise "
+            f"is {self.noise_over_clip:.3g} times as long as an update may be "
+            f"({self._clip_norm:g})."
+        )
+
+    def check_can_learn(self) -> None:
+        """Raise :class:`SettingsError` if nothing can be learned through so much noise.
+
+        What rounds add in the same direction grows as their number, noise as its root.
+        """
+        drowned = self.noise_over_clip / math.sqrt(self.budget.rounds)
+        if drowned > DROWNED:
+            trained = self._trained.stop - self._trained.start
+            enough = math.ceil(self._clients * drowned / DROWNED)
+            raise SettingsError(
+                f"{self.said} Over all rounds it is {drowned:.3g} times as long as all that "
+                f"{self._clients} clients can teach {trained} weights, which learn nothing then.",
+                "Train fewer weights (--front-end whisper --model head has 6,148), let at least "
+                f"{enough} clients take part in a round, or give a larger --dp-epsilon.",
+            )
+
+    def mean(self, updates: Iterable[Update], normal: Normal = system_normal) -> Weights:
+        """Average updates, each with the same weight, and add the noise.
+
+        Parameters
+        ----------
+        updates
+            Of a round, each client once; read one after the other.
+        normal
+            Where the noise comes from; others than the system's entropy are for tests.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(parameters,)``, float32.
+        """
+        total = WeightedSum()
+        for update in updates:
+            length = norm(update.delta)
+            delta = update.delta
+            if not length <= self._clip_norm:
+                delta = update.delta[:] * np.float32(self._clip_norm / length * _BELOW)
+            total.add(delta)
+            del update, delta  # or its vector would live until the next one is there
+        direction = total.divided(self._clients)
+        direction[: self._trained.start] = 0
+        deviation = self._multiplier * self._clip_norm / self._clients
+        # The last bits of a sum with noise tell of the sum (Mironov, 2012,
+        # https://doi.org/10.1145/2382196.2382264): they are rounded away.
+        grid = 2.0 ** math.floor(math.log2(deviation / _GRID))
+        for piece in pieces(self._trained):
+            noised = direction[piece] + deviation * normal(piece.stop - piece.start)
+            direction[piece] = np.round(noised / grid) * grid
+        return direction
+
+
+def _accountant() -> ModuleType:
+    """Import what accounts for the budget: it takes seconds.
+
+    Raises
+    ------
+    MissingPartError
+        If it is not installed.
+    """
+    try:
+        from dp_accounting import gaussian_mechanism
+    except ImportError as error:
+        raise MissingPartError(
+            "Differential privacy needs dp-accounting, which is not installed.",
+            "Install it with: pip install 'chorus-edge[server]' (or [workstation]).",
+        ) from error
+    found: ModuleType = gaussian_mechanism
+    return found
