@@ -9,7 +9,7 @@ import numpy as np
 from aggregator.secure.journal import Journal
 from aggregator.secure.reading import Reading
 from aggregator.secure.unmasking import unmasked
-from shared.errors import ChorusError, FederationError, SecureError
+from shared.errors import FederationError, ProtocolError, SecureError
 from shared.protocol.secure import Consents, Roster, SealedShares, Survivors
 from shared.secure.masks import Numbers
 from shared.secure.terms import Stage, Terms, threshold_of
@@ -162,7 +162,7 @@ class SecureRound:
         try:
             for name, message in entries:
                 self._repeat(name, message)
-        except ChorusError as error:
+        except (ProtocolError, SecureError) as error:
             raise self._unusable("is damaged") from error
 
     def _repeat(self, name: str, message: bytes) -> None:
