@@ -12,6 +12,7 @@ from edge_client.secure import checks
 from edge_client.secure.given import GivenRounds
 from shared.errors import SecureError
 from shared.protocol.secure import (
+    SHARE_BYTES,
     Consent,
     Consents,
     DeviceKeys,
@@ -24,12 +25,12 @@ from shared.protocol.secure import (
 from shared.secure import masked_update, statements
 from shared.secure.masks import Numbers, mask_of, reduced
 from shared.secure.sealing import opened, seal
-from shared.secure.sharing import SECRET_BYTES, SHARE_BYTES, Draw, split
+from shared.secure.sharing import SECRET_BYTES, Draw, split
 from shared.secure.terms import Stage, Terms, threshold_of
 from shared.trust.exchange import public_half
-from shared.trust.keys import PublicKey, SecretKey
+from shared.trust.keys import SIGNATURE_BYTES, PublicKey, SecretKey
 
-_UNSIGNED: Final = bytes(64)
+_UNSIGNED: Final = bytes(SIGNATURE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

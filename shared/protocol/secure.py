@@ -14,10 +14,12 @@ from shared.protocol.topics import Name
 MOST_DEVICES: Final = 100
 """Devices of a secure round."""
 
-KEY_BYTES: Final = 32
-SIGNATURE_BYTES: Final = 64
 SHARE_BYTES: Final = 33
-SEALED_BYTES: Final = 2 * SHARE_BYTES + 16
+"""Bytes of a share of a secret."""
+
+_KEY_BYTES: Final = 32
+_SIGNATURE_BYTES: Final = 64
+_SEALED_BYTES: Final = 2 * SHARE_BYTES + 16  # and what shows that nobody has changed them
 
 
 def _of_base64(value: object) -> bytes:
@@ -36,17 +38,17 @@ _In_base64: Final = (
     PlainSerializer(lambda value: base64.b64encode(value).decode(), return_type=str),
 )
 
-Key = Annotated[bytes, *_In_base64, Field(min_length=KEY_BYTES, max_length=KEY_BYTES)]
+Key = Annotated[bytes, *_In_base64, Field(min_length=_KEY_BYTES, max_length=_KEY_BYTES)]
 """A public key, a hash, or what names a round: 32 bytes."""
 
 Signature = Annotated[
-    bytes, *_In_base64, Field(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)
+    bytes, *_In_base64, Field(min_length=_SIGNATURE_BYTES, max_length=_SIGNATURE_BYTES)
 ]
 
 Share = Annotated[bytes, *_In_base64, Field(min_length=SHARE_BYTES, max_length=SHARE_BYTES)]
 """A share of a secret: a number of the field, big-endian."""
 
-Sealed = Annotated[bytes, *_In_base64, Field(min_length=SEALED_BYTES, max_length=SEALED_BYTES)]
+Sealed = Annotated[bytes, *_In_base64, Field(min_length=_SEALED_BYTES, max_length=_SEALED_BYTES)]
 """Two shares that only their receiver can open."""
 
 _Names = Annotated[list[Name], Field(max_length=MOST_DEVICES)]

@@ -5,9 +5,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-KEY_BYTES: Final = 32
-"""Bytes of a mask's key."""
-
 _BLOCK: Final = 1 << 16
 """Values packed at a time: a multiple of 8, so that each block ends with a whole byte."""
 

@@ -8,9 +8,6 @@ from typing import Final
 NONCE: Final = bytes(12)
 """What each key is used with, once."""
 
-TAG_BYTES: Final = 16
-"""Bytes that a sealed message is longer."""
-
 
 def seal(key: bytes, message: bytes, about: bytes, nonce: bytes = NONCE) -> bytes:
     """Encrypt a message.

@@ -7,14 +7,13 @@ the field of integers modulo 2^256 + 297, the smallest prime above 2^256. Share 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from shared.protocol.secure import SHARE_BYTES
+
 PRIME: Final = (1 << 256) + 297
 """The field's size."""
 
 SECRET_BYTES: Final = 32
 """Bytes of a secret."""
-
-SHARE_BYTES: Final = 33
-"""Bytes of a share."""
 
 Draw = Callable[[int], bytes]
 """Gives so many random bytes that nobody can guess."""

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import TrustError
+from shared.protocol.secure import SHARE_BYTES
 from shared.secure.masks import keystream
 from shared.secure.sealing import opened, seal
 from shared.secure.sharing import (
     PRIME,
     SECRET_BYTES,
-    SHARE_BYTES,
     at_zero,
     combined,
     evaluated,
