@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar
 
+from edge_client.device.beginning import CHOSEN
 from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.first_minute import FirstMinute
 from edge_client.device.listening import Listener
@@ -54,7 +55,7 @@ _FULL_WAIT: Final = 5.0
 """Seconds before a full disk is looked at again."""
 
 _LISTENING: Final = (
-    *("fast", "headless", "web", "home_assistant", "weights", "prior", "starter"),
+    *("fast", "headless", "web", "home_assistant", "weights", "starter"),
     *("speaker", "keep_audio", "keep_unlabelled"),
 )
 """Settings of a device that listens."""
@@ -73,6 +74,7 @@ def run_device(settings: RunSettings) -> None:
     if clips := _labelled_clips(settings):
         _take_part_with_clips(settings, clips)
         return
+    follows = not CHOSEN & settings.model_fields_set
     settings = settings.begun()
     shown = not settings.headless and sys.stdin.isatty() and sys.stdout.isatty()
     if not (shown and sys.stderr.isatty()):
@@ -86,7 +88,7 @@ def run_device(settings: RunSettings) -> None:
         stack.enter_context(closing(FirstMinute(device)))
         stack.enter_context(closing(Learning(device)))
         if not settings.offline:
-            stack.enter_context(_take_part(device, settings))
+            stack.enter_context(_take_part(device, settings, follows=follows))
         page = _serve(device, settings, settings.web, stack) if settings.web else None
         if settings.home_assistant:
             from edge_client.faces.home_assistant import HomeAssistant
@@ -172,17 +174,25 @@ def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
     with ExitStack() as stack:
         when_there_is_room(lambda: stack.enter_context(state.taken()))
         part = state.federations / federation.federation
-        take_part_with_clips(federation, clips, part, follows=not chosen, membership=membership)
+        take_part_with_clips(
+            federation,
+            clips,
+            part,
+            follows=not chosen,
+            begun=settings.voice or settings.prior,
+            as_told=not CHOSEN & settings.model_fields_set,
+            membership=membership,
+        )
 
 
-def _take_part(device: Device, settings: RunSettings) -> "Companion":
+def _take_part(device: Device, settings: RunSettings, *, follows: bool) -> "Companion":
     """Take part in a federation while listening."""
     from edge_client.federation.taking_part import Companion, as_member
 
     state = DeviceFolder(settings.folder)
     federation, membership = as_member(settings.part(FederationSettings), state)
     folder = state.federations / settings.federation
-    return Companion(device, federation, folder, membership=membership)
+    return Companion(device, federation, folder, membership=membership, follows=follows)
 
 
 def _listen(device: Device, settings: RunSettings, stack: ExitStack) -> Listener:

@@ -95,6 +95,8 @@ def export(
 ) -> None:
     """Write a model as safetensors; where a running average is kept, that.
 
+    What devices' statistics begin with, if the federation hands it out, goes beside it.
+
     Example: aggregator models export 12 --out round-12.safetensors
     """
     from aggregator.ledger.model_files import files_of
@@ -103,10 +105,15 @@ def export(
     with _history(given, config) as history:
         version = history.find(number)
         digest = version.digest if raw else version.exported
-        files_of(history).export(digest, out)
-    progress_console().print(
+        files = files_of(history)
+        files.export(digest, out)
+        start = files.export_start(version, out)
+    console = progress_console()
+    console.print(
         f"The model of round {version.round} ({digest[:12]}) is in {out}.", soft_wrap=True
     )
+    if start:
+        console.print(f"What its devices' statistics begin with is in {start}.", soft_wrap=True)
 
 
 @models.command()

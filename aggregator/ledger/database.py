@@ -87,7 +87,12 @@ _BUDGET: Final = """
     );
 """
 
-_MIGRATIONS: Final = (_FIRST, _SUPPLY, _BUDGET)
+_STATISTICS: Final = """
+    -- Digest of the file with what devices' statistics begin with.
+    ALTER TABLE versions ADD COLUMN statistics TEXT;
+"""
+
+_MIGRATIONS: Final = (_FIRST, _SUPPLY, _BUDGET, _STATISTICS)
 """What makes each version of the tables of the one before; never changed, only added to."""
 
 

@@ -362,7 +362,8 @@ class Ledger(History):
     ) -> Version:
         row = connection.execute(
             "INSERT INTO versions (origin, round, parent, digest, bytes, average, control, memory, "
-            "validation, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+            "statistics, validation, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "RETURNING number",
             (
                 origin,
                 number,
@@ -372,6 +373,7 @@ class Ledger(History):
                 model.average,
                 model.control,
                 model.memory,
+                model.statistics,
                 _json(model.validation),
                 self._clock(),
             ),

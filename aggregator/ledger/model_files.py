@@ -14,7 +14,9 @@ from aggregator.ledger import History, Model, Version
 from aggregator.ledger.folder import FederationFolder
 from shared.architectures import Architecture, architecture_of
 from shared.errors import FederationError, WeightsError
+from shared.features.start_file import KINDS, kind_of
 from shared.model_notes import NO_NOTES, ModelNotes
+from shared.starter import beside
 from shared.storage.files import replacing, sha256_of, storage_errors
 from shared.storage.tensor_file import TensorFile, write_tensors
 from shared.weights import StoredVector, Vector, Weights, load_weights, save_weights
@@ -73,7 +75,7 @@ class ModelFiles:
     def check_ledger(self, versions: Sequence[Version], first: Weights | None) -> None:
         """Check that a ledger belongs to these files, and its current model is whole.
 
-        Of however many models, the current one is read, which has four files at most. Earlier ones
+        Of however many models, the current one is read, which has five files at most. Earlier ones
         are checked when they are used.
 
         Parameters
@@ -129,6 +131,12 @@ class ModelFiles:
         write_tensors(self.folder / _NEW, arrays, {})
         return self._named()
 
+    def add_copy(self, path: Path) -> str:
+        """Copy a file as it is; give its digest."""
+        with replacing(self.folder / _NEW) as aside:
+            shutil.copyfile(path, aside)
+        return self._named()
+
     def weights(self, digest: str) -> Weights:
         """Read weights, after a check of the digest: shape ``(parameters,)``, float32."""
         self.check(digest)
@@ -160,6 +168,25 @@ class ModelFiles:
         self.check(digest)
         with replacing(out) as aside:
             shutil.copyfile(self.path(digest), aside)
+
+    def export_start(self, model: Model, out: Path) -> Path | None:
+        """Copy what devices' statistics begin with beside an exported model, and nothing else.
+
+        Returns
+        -------
+        Path or None
+            Where it is; ``None`` if the model has none.
+        """
+        place = None
+        if model.statistics:
+            self.check(model.statistics)
+            place = beside(out, kind_of(self.path(model.statistics)))
+            self.export(model.statistics, place)
+        for kind in KINDS:
+            if (other := beside(out, kind)) != place:
+                with storage_errors(other):
+                    other.unlink(missing_ok=True)
+        return place
 
     def keep(self, digests: Collection[str]) -> None:
         """Remove all files but these, and what was left by a killed process."""

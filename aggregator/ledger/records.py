@@ -27,6 +27,8 @@ class Model:
         Digest of the control variate's file that clients get (SCAFFOLD), if there is one.
     memory
         Digest of the file with what the strategy remembers, if it does.
+    statistics
+        Digest of the file with what devices' statistics begin with, if the federation has one.
     validation
         Counts on the validation corpus, if there is one; of the average, if one is kept.
     """
@@ -36,12 +38,14 @@ class Model:
     average: str | None = None
     control: str | None = None
     memory: str | None = None
+    statistics: str | None = None
     validation: Counts | None = None
 
     @property
     def files(self) -> set[str]:
         """Digests of all its files."""
-        return {name for name in (self.digest, self.average, self.control, self.memory) if name}
+        named = (self.digest, self.average, self.control, self.memory, self.statistics)
+        return {name for name in named if name}
 
     @property
     def exported(self) -> str:

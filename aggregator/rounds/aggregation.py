@@ -109,7 +109,12 @@ def next_model(
         average = _average(settings.averaging, base, digest, files)
     control, memory = _remembered(strategy, files)
     model = Model(
-        digest=digest, bytes=files.size(digest), average=average, control=control, memory=memory
+        digest=digest,
+        bytes=files.size(digest),
+        average=average,
+        control=control,
+        memory=memory,
+        statistics=base.statistics,
     )
     return model, strategy.bounds.remarks
 

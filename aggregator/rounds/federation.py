@@ -22,6 +22,7 @@ from aggregator.strategies.settings import private_mean_of, strategy_of
 from shared.architectures import architecture_of
 from shared.codecs import make_codec
 from shared.errors import TrainingError, WeightsError
+from shared.features.start_file import check_start, start_beside
 from shared.model_notes import NO_NOTES, ModelNotes, load_notes
 from shared.starter import STARTER
 from shared.weights import Weights, fresh_weights, load_weights
@@ -71,7 +72,7 @@ class Federation:
     TrustError
         If the key that it signs with cannot be used.
     WeightsError
-        If the weights to start from cannot be read.
+        If the weights to start from, or what lies beside them, cannot be used.
     StorageError
         If the disk is full or the folder cannot be written.
     """
@@ -236,6 +237,8 @@ class Federation:
         file = self._first_file()
         if file is None:
             return fresh_weights(self.architecture, self.settings.seed), NO_NOTES
+        if start := start_beside(file):
+            check_start(start, self.architecture.task)
         return load_weights(file, self.architecture), load_notes(file).of_descendants()
 
     def _first_file(self) -> Path | None:
@@ -258,9 +261,16 @@ class Federation:
         return settings.model_copy(update={"initial": Path(begun)})
 
     def _begin(self, first: Weights) -> Version:
-        """Write and enter the model that the first round starts from."""
+        """Write and enter the model that the first round starts from, and what belongs to it."""
         digest = self.files.add_weights(first)
-        return self.ledger.add_initial(Model(digest=digest, bytes=self.files.size(digest)))
+        file = self._first_file()
+        start = start_beside(file) if file else None
+        model = Model(
+            digest=digest,
+            bytes=self.files.size(digest),
+            statistics=self.files.add_copy(start) if start else None,
+        )
+        return self.ledger.add_initial(model)
 
     def _taken_up(self) -> SynchronousRounds:
         """Restore the rounds from the ledger."""

@@ -72,6 +72,7 @@ class Announcer:
             model=self._file(current.digest),
             averaged=self._file(current.average) if current.average else None,
             control=self._file(current.control) if current.control else None,
+            statistics=self._file(current.statistics) if current.statistics else None,
             training=settings.announced(max(1, rounds.number)),
             strategy=settings.strategy,
             vectors=list(self._federation.extra_vectors),

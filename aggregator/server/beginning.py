@@ -66,8 +66,11 @@ def _begun(given: Mapping[str, Any]) -> dict[str, Any] | None:
     ledger = FederationFolder(StateSettings.parse(state).folder).ledger
     if not ledger.exists():
         return None
+    before = begun_with(ledger)
+    if not before:  # what it was to begin with could not be used
+        return None
     # A setting that a newer version brought was at its default before.
-    begun = {**AggregatorSettings().model_dump(mode="json"), **begun_with(ledger)}
+    begun = {**AggregatorSettings().model_dump(mode="json"), **before}
     return {name: begun[name] for name in _CHOICES}
 
 

@@ -5,7 +5,7 @@ import sqlite3
 from collections import deque
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from edge_client.device.damage import readable_rows
 from edge_client.device.settings import DeviceSettings
@@ -18,6 +18,9 @@ from shared.storage.write_ahead import BUSY_SECONDS
 from shared.task import DEFAULT_TASK, Task, labels_of
 from shared.task_settings import TaskSettings
 from shared.weights import task_of
+
+CHOSEN: Final = {"prior", "voice", "normalisation"}
+"""Settings by which a person says how statistics begin, whatever belongs to a model."""
 
 AnyDevice = TypeVar("AnyDevice", bound=DeviceSettings)
 
@@ -53,7 +56,7 @@ def begun(settings: AnyDevice) -> AnyDevice:
     task = chosen.task
     starts = chosen.weights is None and task.difference(STARTER_TASK) is None
     update: dict[str, Any] = {"starter": starts}
-    if not {"prior", "voice", "normalisation"} & settings.model_fields_set:
+    if not CHOSEN & settings.model_fields_set:
         kept = [settings.weights or state.model, *([STARTER] if starts else [])]
         update |= next(filter(None, (_statistics_beside(model, task) for model in kept)), {})
     return chosen.model_copy(update=update)

@@ -338,9 +338,16 @@ class Device:
         self.recognising.use_weights(weights, digest, architecture)
         self._has_model()
 
-    def use_model(self, file: Path, digest: str, architecture: Architecture) -> None:
-        """Take a new global model from a file; see :meth:`Recognising.use_model`."""
-        self.recognising.use_model(file, digest, architecture)
+    def use_model(
+        self, file: Path, digest: str, architecture: Architecture, begun: Path | None = None
+    ) -> None:
+        """Take a new global model from a file; see :meth:`Recognising.use_model`.
+
+        Where statistics begin otherwise with it, they are made again of what is kept.
+        """
+        if self.recognising.use_model(file, digest, architecture, begun):
+            with self._lock:  # nothing is heard meanwhile that they would miss
+                opening.begin_again(self._store, self.recognising)
         self._has_model()
 
     def _has_model(self) -> None:

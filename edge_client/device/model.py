@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.errors import WeightsError
+from shared.features.start_file import KINDS
 from shared.features.statistics import Statistics
 from shared.frames import Frames, pad
 from shared.inference import Inference
@@ -186,10 +187,10 @@ def keep_beside(model: Path, given: Mapping[Literal["prior", "voice"], Path | No
     model
         The model's file.
     given
-        The file of each kind that was given with it, if any.
+        The file of a kind that was given with it, if any.
     """
-    for kind, source in given.items():
-        path = beside(model, kind)
+    for kind in KINDS:
+        path, source = beside(model, kind), given.get(kind)
         if source is None:
             path.unlink(missing_ok=True)
         else:

@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from edge_client.device.damage import damage, is_new, set_aside
+from edge_client.device.recognising import Recognising
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.state import DeviceFolder
@@ -81,7 +82,23 @@ def read_statistics(store: ExampleStore, begun: Start | None) -> Statistics:
             return restored(kept, front_end, begun)
         except ValueError:
             pass
-    statistics = no_statistics(front_end, begun)
+    return _of_kept(store, begun)
+
+
+def begin_again(store: ExampleStore, recognising: Recognising) -> None:
+    """Make the statistics again of the utterances kept, as they begin otherwise now; keep them.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full.
+    """
+    recognising.begin(_of_kept(store, recognising.begun))
+    store.keep_statistics(recognising.statistics())
+
+
+def _of_kept(store: ExampleStore, begun: Start | None) -> Statistics:
+    statistics = no_statistics(front_end_of(store.task.front_end), begun)
     for _, frames in store.read(store.kept()):
         statistics.update(frames)
     return statistics

@@ -16,12 +16,14 @@ from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
 from shared.errors import WeightsError
 from shared.features.prior import load_prior
+from shared.features.start_file import kind_of, load_start
 from shared.features.statistics import Start, Statistics, no_statistics
 from shared.features.voice_file import load_voice
 from shared.frames import Frames
 from shared.front_ends import front_end_of
 from shared.model_card import NOT_SPEECH
 from shared.starter import STARTER, STARTER_TASK
+from shared.storage.files import sha256_of
 from shared.training import Examples
 from shared.weights import Weights, another_task
 
@@ -62,11 +64,13 @@ class Recognising:
         self._lock = threading.RLock()
         self._model, self.left_aside = self._first_model(settings)
         self._front_end = front_end_of(self._task.front_end)
+        begins = settings.voice or settings.prior
         self.begun: Start | None = None
         if settings.voice:
             self.begun = load_voice(settings.voice, self._task)
         elif settings.prior:
             self.begun = load_prior(settings.prior, self._task)
+        self._begun_digest = sha256_of(begins) if begins else None
         self._statistics = no_statistics(self._front_end, self.begun)
         self._generation = 0
 
@@ -190,7 +194,9 @@ class Recognising:
         self._check_task(architecture)
         self._use(Model.keep(self._state.model, weights, digest, architecture))
 
-    def use_model(self, file: Path, digest: str, architecture: Architecture) -> None:
+    def use_model(
+        self, file: Path, digest: str, architecture: Architecture, begun: Path | None = None
+    ) -> bool:
         """Take a new global model from a file, which is copied as it is.
 
         Parameters
@@ -201,14 +207,37 @@ class Recognising:
             Its SHA-256, in hexadecimal.
         architecture
             What its weights must belong to.
+        begun
+            The file of what statistics begin with beside it, which is kept with it; as they began
+            before, if not given.
+
+        Returns
+        -------
+        bool
+            Whether the statistics begin otherwise now, having heard nothing: :meth:`begin` gives
+            them what was heard.
 
         Raises
         ------
         WeightsError
-            If it is missing, another file, of another task, or holds no such weights.
+            If it is missing, another file, of another task, or holds no such weights; or what
+            statistics begin with cannot be used.
         """
         self._check_task(architecture)
-        self._use(Model.copy(self._state.model, file, digest, architecture))
+        start = load_start(begun, self._task) if begun else None
+        model = Model.copy(self._state.model, file, digest, architecture)
+        if begun is None or start is None:
+            self._use(model)
+            return False
+        keep_beside(self._state.model, {kind_of(begun): begun})
+        named = sha256_of(begun)
+        with self._lock:
+            changed = named != self._begun_digest or not self._normalises
+            if changed:
+                self.begun, self._begun_digest, self._normalises = start, named, True
+                self._statistics = no_statistics(self._front_end, start)
+            self._use(model)
+        return changed
 
     def _check_task(self, architecture: Architecture) -> None:
         if error := another_task(architecture.task, self._task, "The new model"):

@@ -271,6 +271,11 @@ class ExampleStore:
         """Read this front end's running statistics that were kept last; ``None`` if none were."""
         return self._database.fact(self._statistics_name)
 
+    def keep_statistics(self, statistics: dict[str, Any]) -> None:
+        """Keep running statistics that did not come with an utterance."""
+        with self._database.writing() as connection:
+            set_fact(connection, self._statistics_name, statistics)
+
     def remember_task(self) -> None:
         """Keep what the store is used for: for who opens it without a task."""
         if self._database.fact("task") != self.task.to_dict():

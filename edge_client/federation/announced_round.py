@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from shared.architectures import architecture_of
 from shared.errors import ProtocolError
+from shared.features.start_file import LARGEST_START
 from shared.protocol.messages import Announcement, File
 from shared.storage.tensor_file import HEADER_LIMIT
 
@@ -41,9 +42,10 @@ class AnnouncedRound:
 
     def files(self, *, training: bool) -> list[File]:
         """List the files this client needs: to recognise and, if it takes part, to train."""
-        if not training:
-            return [self.recognises]
-        files = [self.announcement.model, self.announcement.control, self.recognises]
+        announced = self.announcement
+        files = [self.recognises, announced.statistics]
+        if training:
+            files = [announced.model, announced.control, *files]
         return list({file.digest: file for file in files if file}.values())
 
     def check(self, federation: str) -> None:
@@ -65,3 +67,8 @@ class AnnouncedRound:
                     f"An announcement names a file of {file.size} bytes; "
                     f"a model of {announcement.architecture} has {largest} at most."
                 )
+        if (start := announcement.statistics) and start.size > LARGEST_START:
+            raise ProtocolError(
+                f"An announcement names a file of {start.size} bytes for statistics to begin with; "
+                f"{LARGEST_START} are taken at most."
+            )

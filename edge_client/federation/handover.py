@@ -9,8 +9,12 @@ from shared.errors import ChorusError, StorageError
 from shared.loop import Worker
 from shared.protocol.messages import Announcement
 
-OnModel = Callable[[Path, Announcement], None]
-"""Told of a new global model: its file, and the announcement. May take its time."""
+OnModel = Callable[[Path, Announcement, Path | None], None]
+"""Told of a new global model: its file, the announcement, and the file of what statistics begin
+with, if the federation hands one out. May take its time."""
+
+_Digests = tuple[str, str | None]
+"""Of a model, and of what statistics begin with."""
 
 
 class Handover:
@@ -22,48 +26,76 @@ class Handover:
         Told of each; called in the worker's thread, as it reads the file.
     worker
         Where it is done.
+    ended
+        Told that one was handed over.
     remark
         Told of a model that cannot be used.
     """
 
     def __init__(
-        self, on_model: OnModel, worker: Worker, remark: Callable[[ChorusError], None]
+        self,
+        on_model: OnModel,
+        worker: Worker,
+        *,
+        ended: Callable[[], None],
+        remark: Callable[[ChorusError], None],
     ) -> None:
         self._on_model = on_model
         self._worker = worker
+        self._ended = ended
         self._remark = remark
-        self._used: str | None = None
-        self._under_way: str | None = None
-        self._unusable: str | None = None
+        self._used: _Digests | None = None
+        self._under_way: _Digests | None = None
+        self._unusable: _Digests | None = None
 
     def announced(self) -> None:
         """Learn that a round was announced: what could not be used may be tried again."""
         self._unusable = None
 
-    def give(self, announced: AnnouncedRound, path: Path) -> None:
-        """Hand over a round's model, whose file is there, unless it was done or is being done.
+    def has_begun(self, announced: AnnouncedRound) -> bool:
+        """Say whether whoever recognises has what statistics begin with, if that is announced."""
+        return announced.announcement.statistics is None or self._used == _digests(announced)
+
+    def give(self, announced: AnnouncedRound, path: Callable[[str], Path]) -> None:
+        """Hand over a round's model, whose files are there, unless it was done or is being done.
+
+        Parameters
+        ----------
+        announced
+            The round.
+        path
+            Names the file with a digest.
 
         Raises
         ------
         StorageError
             Later, in the loop, if the disk is full: to be called again.
         """
-        digest = announced.recognises.digest
-        if digest not in (self._used, self._under_way, self._unusable):
-            self._under_way = digest
-            work = partial(self._on_model, path, announced.announcement)
-            self._worker.do(work, partial(self._done, digest), partial(self._failed, digest))
+        digests = _digests(announced)
+        if digests not in (self._used, self._under_way, self._unusable):
+            self._under_way = digests
+            model, start = digests
+            work = partial(
+                self._on_model, path(model), announced.announcement, path(start) if start else None
+            )
+            self._worker.do(work, partial(self._done, digests), partial(self._failed, digests))
 
-    def _done(self, digest: str, _: None) -> None:
-        self._used = digest
-        if self._under_way == digest:
+    def _done(self, digests: _Digests, _: None) -> None:
+        self._used = digests
+        if self._under_way == digests:
             self._under_way = None
+        self._ended()
 
-    def _failed(self, digest: str, error: ChorusError) -> None:
-        if self._under_way != digest:
+    def _failed(self, digests: _Digests, error: ChorusError) -> None:
+        if self._under_way != digests:
             return  # another one is current, and this one's file may be gone
         self._under_way = None
         if isinstance(error, StorageError):
             raise error
-        self._unusable = digest
+        self._unusable = digests
         self._remark(error)
+
+
+def _digests(announced: AnnouncedRound) -> _Digests:
+    start = announced.announcement.statistics
+    return announced.recognises.digest, start.digest if start else None

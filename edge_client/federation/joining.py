@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from edge_client.device.model import keep_beside
 from edge_client.device.state import DeviceFolder
 from edge_client.federation.client_state import remembered
+from edge_client.federation.own_clips import OwnClips
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
-from edge_client.federation.taking_part import as_member, make_engines, normalised_clips
+from edge_client.federation.taking_part import as_member, make_engines
 from shared.corpora.corpus import AudioFile, Clip
 from shared.corpora.labels import label_of
 from shared.corpora.manifest import UNKNOWN
 from shared.errors import CorpusError, WeightsError
+from shared.features.start_file import kind_of
 from shared.front_ends import WHISPER
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement
@@ -36,7 +39,8 @@ class GlobalModel:
     ----------
     path
         Its file, which :class:`~edge_client.recogniser.Recogniser` reads: ``model.safetensors`` in
-        the part's folder, as long as no newer one is there.
+        the part's folder, as long as no newer one is there. What statistics begin with lies beside
+        it, if the federation hands that out.
     rounds
         How many rounds have made it.
     final
@@ -46,6 +50,16 @@ class GlobalModel:
     path: Path
     rounds: int
     final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _AsGiven:
+    """Examples that a program has normalised itself."""
+
+    examples: Examples
+
+    def begin(self, _: Path) -> None:
+        """Leave them as they are, whatever statistics begin with."""
 
 
 class Participation:
@@ -138,8 +152,9 @@ def take_part(
     ----------
     examples
         What to train on. Clips with their labels are normalised by the statistics of all of them,
-        as a device's own are, and one that cannot be read is left out; features are taken as they
-        are (:class:`~shared.training.Examples`: features, frames, labels).
+        as a device's own are, which begin as the federation says, and one that cannot be read is
+        left out; features are taken as they are (:class:`~shared.training.Examples`: features,
+        frames, labels).
     folder
         Where the part is kept, so that the same call goes on with it after any end: a state folder
         as that of ``edge-client run``, and of ``edge-client status --state``.
@@ -179,16 +194,22 @@ def take_part(
     if not isinstance(examples, Examples):
         given.setdefault("front_end", WHISPER.name)  # as `edge-client run --clips DIR` does
     parsed = FederationSettings.parse({n: v for n, v in given.items() if v is not None})
-    if not isinstance(examples, Examples):
-        examples = normalised_clips(_clips(examples, parsed.task), parsed.task)
-    examples.check(parsed.task)
+    own: OwnClips | _AsGiven
+    if isinstance(examples, Examples):
+        own = _AsGiven(examples)
+    else:
+        own = OwnClips(_clips(examples, parsed.task), parsed.task)
+    own.examples.check(parsed.task)
     state = DeviceFolder(Path(folder))
     parsed, membership = as_member(parsed, state)
     part = state.federations / parsed.federation
 
-    def told(path: Path, announcement: Announcement) -> None:
+    def told(path: Path, announcement: Announcement, start: Path | None) -> None:
         final = announcement.state == "finished"
         _copy(path, state.model)
+        if start:
+            keep_beside(state.model, {kind_of(start): start})
+            own.begin(start)
         if on_model is not None:
             on_model(GlobalModel(state.model, announcement.round - (not final), final))
         if final and until_final:
@@ -199,8 +220,8 @@ def take_part(
         participant = Participant(
             parsed,
             part,
-            examples=lambda: examples,
-            keys=examples.numbers.tolist,
+            examples=lambda: own.examples,
+            keys=own.examples.numbers.tolist,
             engines=make_engines(parsed.threads, parsed.task),
             on_model=told,
             membership=membership,

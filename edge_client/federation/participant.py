@@ -149,7 +149,9 @@ class Participant:
         self._delivery = Delivery(
             client_state, connection, topics, loop=loop, in_vain=self._in_vain
         )
-        self._handover = Handover(on_model, self._files, self._remark)
+        self._handover = Handover(
+            on_model, self._files, ended=self._handed_over, remark=self._remark
+        )
         self._worker = RoundWorker(
             settings,
             client_state,
@@ -358,10 +360,17 @@ class Participant:
         if not self._fetching.gather(announced.files(training=mine), announcement.chunk):
             self._tell("fetching", "")
             return
-        self._handover.give(announced, self._client_state.path(announced.recognises.digest))
-        self._tell("training" if mine else "waiting", self._readiness.objection)
-        if mine and self._worker.on is None:
+        self._handover.give(announced, self._client_state.path)
+        # What it trains on is normalised as what it recognises.
+        trains = mine and self._handover.has_begun(announced)
+        self._tell("training" if trains else "waiting", self._readiness.objection)
+        if trains and self._worker.on is None:
             self._worker.begin(announcement)
+
+    def _handed_over(self) -> None:
+        """Train, if that has waited for what statistics begin with."""
+        if self._round and self._round.announcement.statistics:
+            self._consider()
 
     def _fetched(self, whole: bool) -> None:  # noqa: FBT001 -- Fetching's call
         if whole:

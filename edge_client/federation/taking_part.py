@@ -4,29 +4,26 @@ import functools
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
-
-import numpy as np
 
 from edge_client.device.state import DeviceFolder
 from edge_client.enrolment.membership import Membership
 from edge_client.federation.client_state import remembered
+from edge_client.federation.own_clips import OwnClips
 from edge_client.federation.participant import Participant
 from edge_client.federation.round_work import MakeEngine
 from edge_client.federation.settings import FederationSettings, NameSettings
 from edge_client.learning.training import Engine
 from shared.architectures import architecture_of
 from shared.command import log_to_stderr
-from shared.corpora import Clip, load_corpus
+from shared.corpora import load_corpus
 from shared.errors import ChorusError, SettingsError
-from shared.features.cache import extract_features
-from shared.front_ends import FRONT_ENDS, front_end_of
-from shared.labelled_clips import normalised_by_owner
+from shared.features.start_file import load_start
+from shared.front_ends import FRONT_ENDS
 from shared.protocol.messages import Announcement
 from shared.task import Task
-from shared.training import Examples
 from shared.weights import digest as weights_digest
 from shared.weights import fresh_weights
 
@@ -81,6 +78,8 @@ def take_part_with_clips(
     *,
     membership: Membership | None = None,
     follows: bool = False,
+    begun: Path | None = None,
+    as_told: bool = True,
     make: Callable[..., Participant] = Participant,
 ) -> None:
     """Take part with clips that are labelled already, until stopped.
@@ -97,6 +96,10 @@ def take_part_with_clips(
         What it signs with, if it has joined by invitation.
     follows
         Whether it takes the federation's front end, if that is another than in the settings.
+    begun
+        The file of what the clips' statistics begin with, until the federation says it.
+    as_told
+        Whether they begin as the federation says, if it does.
     make
         Makes the participant.
 
@@ -104,15 +107,24 @@ def take_part_with_clips(
     ------
     CorpusError
         If there are no such clips.
+    WeightsError
+        If what their statistics begin with cannot be used.
     BrokerError
         If the broker does not let this device in.
     """
     log_to_stderr()
     make_part = functools.partial(make, membership=membership)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def read(task: Task) -> OwnClips:
+        log.info("Reading the clips in %s ...", clips)
+        labelled = load_corpus("manifest", clips, task).labelled
+        start = load_start(begun, task) if begun else None
+        return OwnClips(labelled, task, start, as_told=as_told)
+
     chosen: FederationSettings | None = settings
     while chosen is not None:
-        chosen = _take_part_once(chosen, clips, folder, follows, make_part)
+        chosen = _take_part_once(chosen, read, folder, follows, make_part)
         for number, handler in handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
     found = remembered(folder)
@@ -126,7 +138,7 @@ def take_part_with_clips(
 
 def _take_part_once(
     settings: FederationSettings,
-    clips: Path,
+    read: Callable[[Task], OwnClips],
     folder: Path,
     follows: bool,  # noqa: FBT001 -- its caller's own
     make: Callable[..., Participant],
@@ -138,12 +150,10 @@ def _take_part_once(
     FederationSettings or None
         With the federation's front end, where that is to be followed; ``None`` if stopped.
     """
-    log.info("Reading the clips in %s ...", clips)
-    corpus = load_corpus("manifest", clips, settings.task)
-    examples = normalised_clips(corpus.labelled, settings.task)
+    own = read(settings.task)
     log.info(
         "%d labelled clips; this device is %s in the federation %s.",
-        len(examples),
+        len(own.examples),
         settings.name,
         settings.federation,
     )
@@ -157,45 +167,30 @@ def _take_part_once(
         followed.append(other)
         return True
 
+    def use(path: Path, announcement: Announcement, begun: Path | None = None) -> None:
+        if begun:
+            own.begin(begun)
+        if announcement.state == "finished":
+            log.info(
+                "Round %d was the last; the model is in %s. This device waits for further rounds; "
+                "Ctrl-C ends it.",
+                announcement.round,
+                path,
+            )
+
     participant = make(
         settings,
         folder,
-        examples=lambda: examples,
-        keys=examples.numbers.tolist,
+        examples=lambda: own.examples,
+        keys=own.examples.numbers.tolist,
         engines=make_engines(settings.threads, settings.task),
-        on_model=_last_model,
+        on_model=use,
         follow=follow,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: participant.stop())
     participant.run()
     return followed[-1] if followed else None
-
-
-def _last_model(path: Path, announcement: Announcement) -> None:
-    if announcement.state == "finished":
-        log.info(
-            "Round %d was the last; the model is in %s. This device waits for further rounds; "
-            "Ctrl-C ends it.",
-            announcement.round,
-            path,
-        )
-
-
-def normalised_clips(clips: Sequence[Clip], task: Task) -> Examples:
-    """Read labelled clips, normalised by the statistics of all of them, as a device's own are.
-
-    Raises
-    ------
-    CorpusError
-        If none of them can be used.
-    """
-    front_end = front_end_of(task.front_end)
-    found = extract_features(clips, front_end)
-    for skipped in found.skipped:
-        log.warning("%s is left out: %s", skipped.clip.identifier, skipped.reason)
-    raw = Examples(found.features, found.frames, found.labels(task))
-    return normalised_by_owner(raw, np.repeat("this device", len(raw)), front_end)
 
 
 class Companion:
@@ -211,6 +206,8 @@ class Companion:
         Where its part is kept.
     membership
         What it signs with, if it has joined by invitation.
+    follows
+        Whether the device's statistics begin as the federation says, if it does.
     make
         Makes the participant.
     """
@@ -222,10 +219,12 @@ class Companion:
         folder: Path,
         *,
         membership: Membership | None = None,
+        follows: bool = True,
         make: Callable[..., Participant] = Participant,
     ) -> None:
         self._device = device
         self._membership = membership
+        self._follows = follows
         self._make = make
         self._settings = settings
         self._folder = folder
@@ -285,7 +284,7 @@ class Companion:
             case "changed":
                 self._participant.examples_changed()
 
-    def _use(self, file: Path, announcement: Announcement) -> None:
+    def _use(self, file: Path, announcement: Announcement, begun: Path | None = None) -> None:
         """Recognise with a new global model from now on, under the name it is announced by.
 
         One that nobody has taught anything takes no other's place.
@@ -301,7 +300,7 @@ class Companion:
             )
             return
         self._device.say("untaught", None)
-        self._device.use_model(file, digest, architecture)
+        self._device.use_model(file, digest, architecture, begun if self._follows else None)
 
 
 def make_engines(threads: int | None, task: Task) -> MakeEngine:

@@ -190,6 +190,9 @@ class Announcement(Message):
     """The running average of the rounds' models, which recognises better, if one is kept."""
     control: File | None = None
     """The strategy's control variate (SCAFFOLD), as safetensors with the names of the weights."""
+    statistics: File | None = None
+    """What devices' statistics begin with (a voice model, or those of other people), as
+    safetensors, where it belongs to the model; since 1.2."""
     training: Annotated[TrainingSettings, BeforeValidator(_known_settings)]
     """How clients train in this round."""
     strategy: Annotated[str, Field(max_length=LONGEST_NAME)] = "fedavg"

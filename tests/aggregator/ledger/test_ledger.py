@@ -216,6 +216,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE charges")
         connection.execute("ALTER TABLE clients DROP COLUMN supply")
+        connection.execute("ALTER TABLE versions DROP COLUMN statistics")
         connection.execute("PRAGMA user_version = 1")
     with pytest.raises(FederationError, match="older version"):
         History(path)

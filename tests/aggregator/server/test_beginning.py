@@ -6,17 +6,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aggregator.ledger.folder import FederationFolder
 from aggregator.rounds.federation import Federation
+from aggregator.server.announcer import Announcer
 from aggregator.server.settings import ServeSettings
 from aggregator.settings import FRESH, PACKAGED, AggregatorSettings
 from edge_client.settings import RunSettings
 from shared.architectures import architecture_of
 from shared.errors import FederationError, SettingsError, WeightsError
+from shared.features.prior import Prior, save_prior
 from shared.model_card import ModelCard, Teaching, card_of
 from shared.model_notes import ModelNotes
-from shared.starter import STARTER, STARTER_TASK
+from shared.protocol.messages import Announcement
+from shared.starter import STARTER, STARTER_PRIOR, STARTER_TASK, beside
 from shared.storage.tensor_file import TensorFile
-from shared.task import DEFAULT_TASK
+from shared.task import DEFAULT_TASK, Task, labels_of
 from shared.weights import fresh_weights, load_weights, save_weights
 
 HEAD = architecture_of("head", STARTER_TASK)
@@ -116,3 +120,51 @@ def test_models_of_random_weights_say_nothing(tmp_path: Path) -> None:
     with Federation(begun(tmp_path, initial="fresh")) as federation:
         path = federation.files.path(federation.current.digest)
         assert card_of(TensorFile(path).metadata) is None
+
+
+def announced(federation: Federation) -> Announcement:
+    """Give what the federation announces now."""
+    said: list[Announcement] = []
+
+    def publish(announcement: Announcement) -> bool:
+        said.append(announcement)
+        return True
+
+    Announcer(federation, publish, clock=lambda: 0.0).announce()
+    return said[-1]
+
+
+def test_what_belongs_to_the_first_model_is_handed_out_with_every_model(tmp_path: Path) -> None:
+    prior = STARTER_PRIOR.read_bytes()
+    with Federation(begun(tmp_path)) as federation:
+        said = announced(federation).statistics
+        assert said
+        assert said.size == len(prior)
+        assert federation.files.path(said.digest).read_bytes() == prior
+    with Federation(begun(tmp_path)) as federation:  # another process, which tidies
+        assert announced(federation).statistics == said
+        federation.rounds.start(0)
+        assert federation.roll_back(0).statistics == said.digest
+        out = tmp_path / "out.safetensors"
+        assert federation.files.export_start(federation.current, out) == beside(out, "prior")
+        assert beside(out, "prior").read_bytes() == prior
+    with Federation(begun(tmp_path / "fresh", initial="fresh")) as federation:
+        assert announced(federation).statistics is None
+        stale = beside(out, "prior")
+        assert federation.files.export_start(federation.current, out) is None
+        assert not stale.exists()
+
+
+def test_what_lies_beside_the_weights_to_start_from_is_taken_and_checked(tmp_path: Path) -> None:
+    initial = tmp_path / "initial.safetensors"
+    save_weights(initial, fresh_weights(HEAD, 1), HEAD)
+    features = STARTER_TASK.front_end.features
+    other = Task(labels_of(["laughing", "crying"]), STARTER_TASK.front_end)
+    prior = Prior(np.zeros(features), np.ones(features), 4)
+    save_prior(beside(initial, "prior"), prior, other)
+    with pytest.raises(WeightsError, match="of another task"):
+        Federation(begun(tmp_path / "state", initial=initial))
+    assert not FederationFolder(tmp_path / "state").models.exists()
+    save_prior(beside(initial, "prior"), prior, STARTER_TASK)
+    with Federation(begun(tmp_path / "state", initial=initial)) as federation:
+        assert announced(federation).statistics

@@ -7,10 +7,17 @@ import pytest
 
 from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
+from edge_client.device.state import DeviceFolder
+from edge_client.settings import RunSettings
+from shared.architectures import Architecture, architecture_of
 from shared.errors import SettingsError, WeightsError
+from shared.features.prior import Prior, save_prior
 from shared.features.voice import VoiceModel, VoiceStatistics
 from shared.features.voice_file import load_voice, save_voice
+from shared.starter import beside
+from shared.storage.files import sha256_of
 from shared.task import DEFAULT_TASK, Task
+from shared.weights import fresh_weights, save_weights
 from tests.edge_client.device.heard import Open, hear, utterance
 from tests.edge_client.device.pooled import NAME, POOLED
 from tests.shared.features.voice_models import voice_model
@@ -81,3 +88,67 @@ def test_a_voice_model_of_another_task_is_refused(start: Open, file: Path) -> No
 def test_the_normalisation_and_its_model_go_together(given: dict[str, object]) -> None:
     with pytest.raises(SettingsError, match="go together"):
         DeviceSettings.parse(given)
+
+
+def given_model(tmp_path: Path) -> tuple[Path, str, Architecture]:
+    """Write a model of the task; give what :meth:`Device.use_model` takes."""
+    head = architecture_of("head", TASK)
+    path = tmp_path / "given.safetensors"
+    save_weights(path, fresh_weights(head, 1), head)
+    return path, sha256_of(path), head
+
+
+def test_a_voice_model_that_comes_with_a_model_is_used_and_kept(
+    start: Open, tmp_path: Path, file: Path
+) -> None:
+    device = start(model=False, front_end=NAME)
+    hear(device, 0)
+    device.use_model(*given_model(tmp_path), begun=file)
+    hear(device, 1)
+    expected = heard(load_voice(file, TASK), 0, 1).to_dict()
+    assert device.recognising.statistics() == expected, "what was heard before counts, too"
+    device.close()
+    kept = DeviceFolder(tmp_path / "state").model
+    assert beside(kept, "voice").read_bytes() == file.read_bytes()
+    settings = RunSettings.parse(
+        {"mic": True, "state": tmp_path / "state", "front_end": NAME}
+    ).begun()
+    with Device(settings.part(DeviceSettings)) as again:
+        assert again.recognising.statistics() == expected
+
+
+def test_the_same_voice_model_again_changes_nothing(
+    start: Open, tmp_path: Path, file: Path
+) -> None:
+    device = start(model=False, front_end=NAME)
+    model = given_model(tmp_path)
+    device.use_model(*model, begun=file)
+    hear(device, 0)
+    before = device.recognising.normalising()
+    device.use_model(*model, begun=file)
+    assert device.recognising.statistics() == heard(load_voice(file, TASK), 0).to_dict()
+    assert type(device.recognising.normalising()) is type(before)
+
+
+def test_a_prior_takes_the_place_of_a_voice_model(start: Open, tmp_path: Path, file: Path) -> None:
+    device = start(model=False, front_end=NAME)
+    model = given_model(tmp_path)
+    device.use_model(*model, begun=file)
+    prior = tmp_path / "prior.safetensors"
+    save_prior(prior, Prior(np.ones(6), np.ones(6), 4), TASK)
+    hear(device, 0)
+    device.use_model(*model, begun=prior)
+    assert device.recognising.statistics()["count"] == 5
+    kept = DeviceFolder(tmp_path / "state").model
+    assert beside(kept, "prior").exists()
+    assert not beside(kept, "voice").exists()
+
+
+def test_statistics_of_another_task_leave_all_as_it_was(start: Open, tmp_path: Path) -> None:
+    device = start(model=False, front_end=NAME)
+    other = tmp_path / "other.safetensors"
+    save_prior(other, Prior(np.ones(34), np.ones(34), 4), DEFAULT_TASK)
+    with pytest.raises(WeightsError, match="of another task"):
+        device.use_model(*given_model(tmp_path), begun=other)
+    assert device.recognising.digest is None
+    assert not DeviceFolder(tmp_path / "state").model.exists()

@@ -6,6 +6,7 @@ import pytest
 
 from edge_client.federation.announced_round import AnnouncedRound
 from shared.errors import ProtocolError
+from shared.features.start_file import LARGEST_START
 from shared.protocol.messages import File
 from tests.edge_client.federation.announcements import RUN, announcement
 
@@ -43,6 +44,18 @@ def test_who_trains_needs_each_file_once() -> None:
     everything = read(averaged=AVERAGED, control=CONTROL)
     assert everything.files(training=True) == [MODEL, CONTROL, AVERAGED]
     assert everything.key == (RUN, 1)
+
+
+def test_everybody_needs_what_statistics_begin_with() -> None:
+    begun = File(digest="4" * 64, size=1000)
+    assert read(statistics=begun).files(training=False) == [MODEL, begun]
+    assert read(statistics=begun).files(training=True) == [MODEL, begun]
+
+
+def test_what_statistics_begin_with_is_bounded() -> None:
+    read(statistics=File(digest="4" * 64, size=LARGEST_START)).check("chorus")
+    with pytest.raises(ProtocolError, match="statistics to begin with; 16777216 are taken at most"):
+        read(statistics=File(digest="4" * 64, size=LARGEST_START + 1)).check("chorus")
 
 
 @pytest.mark.parametrize("which", ["model", "averaged", "control"])

@@ -11,7 +11,7 @@ import soundfile
 
 from edge_client import Participation, take_part
 from edge_client.federation.joining import _clips
-from edge_client.federation.taking_part import normalised_clips
+from edge_client.federation.own_clips import OwnClips
 from shared.audio import RATE
 from shared.corpora import load_corpus
 from shared.errors import (
@@ -58,9 +58,9 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, s
 def test_clips_are_read_as_those_of_a_folder_are(
     clips: list[tuple[Path, str]], tmp_path: Path
 ) -> None:
-    own = normalised_clips(_clips(clips, DEFAULT_TASK), DEFAULT_TASK)
+    own = OwnClips(_clips(clips, DEFAULT_TASK), DEFAULT_TASK).examples
     folder = load_corpus("manifest", tmp_path / "clips")
-    expected = normalised_clips(folder.labelled, DEFAULT_TASK)
+    expected = OwnClips(folder.labelled, DEFAULT_TASK).examples
     assert np.array_equal(own.features, expected.features)
     assert own.labels.tolist() == expected.labels.tolist() == [0, 1, 2, 3]
 

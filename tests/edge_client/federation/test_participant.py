@@ -6,18 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aggregator.enrolment.members import Members
 from aggregator.enrolment.voice import Voice
 from aggregator.ledger.folder import FederationFolder
 from edge_client.enrolment.membership import Membership
+from edge_client.federation.client_state import ClientState
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
 from shared.errors import BrokerError, ChorusError, StorageError, WeightsError
+from shared.features.prior import Prior, save_prior
 from shared.protocol.messages import Accepted, Announcement, File, Offer, Presence, Refused, Want
 from shared.protocol.topics import Topics
-from shared.task import PAPER34, Task, labels_of
+from shared.storage.files import sha256_of
+from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from shared.training import Examples
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.signing import counter_of, signed
@@ -47,6 +51,7 @@ class Alone:
         self.folder = folder
         self.driver = LoopDriver(at_once=at_once)
         self.used: list[str] = []
+        self.begun: Path | None = None
         self.trouble: list[ChorusError] = []
         self.reports: list[dict[str, Any]] = []
         self.data: Callable[[], Examples] = lambda: examples(8)
@@ -71,9 +76,10 @@ class Alone:
     def _examples(self) -> Examples:
         return self.data()
 
-    def _use(self, path: Path, _: Announcement) -> None:
+    def _use(self, path: Path, _: Announcement, begun: Path | None) -> None:
         if self.trouble:
             raise self.trouble.pop()
+        self.begun = begun
         self.used.append(path.stem)
 
     def announce(self, model: File, **values: Any) -> Callable[[], None]:
@@ -441,3 +447,48 @@ def test_once_it_has_joined_it_believes_nobody_but_its_aggregator(
 def key_of(state: Path, name: str) -> PublicKey:
     with Members(FederationFolder(state).members) as members:
         return members.joined()[name].key
+
+
+def start_of(folder: Path) -> File:
+    """Put what statistics begin with where an earlier process of the client would have left it."""
+    path = folder / "prior"
+    save_prior(path, Prior(np.zeros(34), np.ones(34), 4), DEFAULT_TASK)
+    file = File(digest=sha256_of(path), size=path.stat().st_size)
+    path.rename(ClientState(folder).path(file.digest))
+    return file
+
+
+def test_it_trains_once_what_statistics_begin_with_was_handed_over(it: Alone) -> None:
+    model, start = model_of(it.folder), start_of(it.folder)
+    begun: list[Path | None] = []
+
+    def data() -> Examples:
+        begun.append(it.begun)
+        return examples(8)
+
+    it.data = data
+    it.play(it.connection.connect, it.announce(model, statistics=start))
+    assert it.used == [model.digest]
+    assert begun == [ClientState(it.folder).path(start.digest)]
+    assert "sending" in it.states
+
+
+def test_it_does_not_train_while_what_statistics_begin_with_cannot_be_used(it: Alone) -> None:
+    model, start = model_of(it.folder), start_of(it.folder)
+    it.trouble = [WeightsError("It is of another task.")]
+    it.play(it.connection.connect, it.announce(model, statistics=start))
+    assert not it.used
+    assert "training" not in it.states
+    assert "sending" not in it.states
+
+
+def test_other_statistics_to_begin_with_are_handed_over_with_the_same_model(it: Alone) -> None:
+    model, start = model_of(it.folder), start_of(it.folder)
+    it.play(
+        it.connection.connect,
+        it.announce(model, state="waiting"),
+        lambda: start_of(it.folder),  # it was removed, as nobody had announced it
+        it.announce(model, state="waiting", statistics=start),
+    )
+    assert it.used == [model.digest, model.digest]
+    assert it.begun == ClientState(it.folder).path(start.digest)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge_client.device.events import DeviceEvent
@@ -16,6 +17,7 @@ from edge_client.federation.taking_part import Companion, take_part_with_clips
 from edge_client.federation.unannounced import Unannounced
 from shared.architectures import architecture_of
 from shared.errors import BrokerError
+from shared.features.prior import Prior, save_prior
 from shared.protocol.messages import File
 from shared.task import DEFAULT_TASK
 from shared.task_settings import TaskSettings
@@ -36,6 +38,7 @@ class FakeDevice:
         self.said: dict[str, str | None] = {}
         self.recognising = SimpleNamespace(digest="0" * 64)
         self.listener: Callable[[DeviceEvent], None] | None = None
+        self.begun: Path | None = None
 
     def subscribe(self, listener: Callable[[DeviceEvent], None]) -> Callable[[], None]:
         self.listener = listener
@@ -50,7 +53,10 @@ class FakeDevice:
     def say(self, about: str, sentence: str | None) -> None:
         self.said[about] = sentence
 
-    def use_model(self, file: Path, digest: str, architecture: Any) -> None:
+    def use_model(
+        self, file: Path, digest: str, architecture: Any, begun: Path | None = None
+    ) -> None:
+        self.begun = begun
         self.models.append((file, digest, architecture.name))
 
     def examples(self) -> None:
@@ -122,6 +128,17 @@ def test_a_companion_uses_a_model_under_the_name_it_is_announced_by(tmp_path: Pa
         (tmp_path / "file", model.digest, architecture_of("conv", DEFAULT_TASK).name),
         (tmp_path / "file", averaged.digest, architecture_of("conv", DEFAULT_TASK).name),
     ]
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_statistics_begin_as_the_federation_says_unless_a_person_said_how(
+    tmp_path: Path, *, follows: bool
+) -> None:
+    device, makes = FakeDevice(), Makes()
+    begun = tmp_path / "begun"
+    with Companion(device, SETTINGS, tmp_path, follows=follows, make=makes):  # type: ignore[arg-type] # it stands in
+        makes.made[0].given["on_model"](tmp_path / "file", announcement(model_of(tmp_path)), begun)
+    assert device.begun == (begun if follows else None)
 
 
 def test_a_model_that_nobody_has_taught_takes_no_other_s_place(tmp_path: Path) -> None:
@@ -209,6 +226,30 @@ def test_clips_follow_a_federation_to_its_front_end(
 
 
 @pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("as_told", [True, False])
+def test_clips_are_normalised_as_the_federation_says_unless_a_person_said_how(
+    tmp_path: Path, clips: Path, *, as_told: bool
+) -> None:
+    makes = Makes()
+    prior = tmp_path / "prior.safetensors"
+    save_prior(prior, Prior(np.full(34, 9.0), np.ones(34), 1000), DEFAULT_TASK)
+
+    def make(*arguments: Any, **given: Any) -> Any:
+        participant = makes(*arguments, **given)
+        participant.run = lambda: None
+        return participant
+
+    take_part_with_clips(SETTINGS, clips, tmp_path / "state", as_told=as_told, make=make)
+    take_part_with_clips(SETTINGS, clips, tmp_path / "own", begun=prior, make=make)
+    announced, own = (participant.given for participant in makes.made)
+    before = announced["examples"]().features
+    announced["on_model"](tmp_path / "file", announcement(model_of(tmp_path)), prior)
+    after, expected = announced["examples"]().features, own["examples"]().features
+    assert not np.array_equal(before, expected)
+    np.testing.assert_array_equal(after, expected if as_told else before)
+
+
+@pytest.mark.usefixtures("handlers")
 def test_clips_whose_front_end_was_chosen_follow_nobody(tmp_path: Path, clips: Path) -> None:
     makes = Makes()
     follows = []
@@ -225,7 +266,6 @@ def test_clips_whose_front_end_was_chosen_follow_nobody(tmp_path: Path, clips: P
 
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    import numpy as np
     import soundfile
 
     monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))

@@ -1,0 +1,84 @@
+"""Labelled clips to train on, normalised as a device's own utterances are."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from shared.corpora import Clip
+from shared.features.cache import extract_features
+from shared.features.start_file import load_start
+from shared.features.statistics import Start
+from shared.front_ends import front_end_of
+from shared.labelled_clips import normalised_by_owner
+from shared.task import Task
+from shared.training import Examples
+
+log = logging.getLogger(__name__)
+
+
+class OwnClips:
+    """The clips of one client.
+
+    Parameters
+    ----------
+    clips
+        All of them have a label of the task.
+    task
+        What is recognised.
+    begun
+        What statistics begin with; nothing, if not given.
+    as_told
+        Whether they begin otherwise when that is said.
+
+    Attributes
+    ----------
+    examples
+        What to train on.
+
+    Raises
+    ------
+    CorpusError
+        If none of them can be used.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        task: Task,
+        begun: Start | None = None,
+        *,
+        as_told: bool = True,
+    ) -> None:
+        self._as_told = as_told
+        self._task = task
+        self._front_end = front_end_of(task.front_end)
+        found = extract_features(clips, self._front_end)
+        for skipped in found.skipped:
+            log.warning("%s is left out: %s", skipped.clip.identifier, skipped.reason)
+        self._raw = Examples(found.features, found.frames, found.labels(task))
+        self._file = ""
+        self.examples = self._normalised(begun)
+
+    def begin(self, file: Path) -> None:
+        """Normalise them by statistics that begin with what a file holds, if they may.
+
+        Parameters
+        ----------
+        file
+            Named by its digest.
+
+        Raises
+        ------
+        WeightsError
+            If it cannot be used.
+        """
+        if self._as_told and file.name != self._file:
+            self.examples = self._normalised(load_start(file, self._task))
+            self._file = file.name
+
+    def _normalised(self, begun: Start | None) -> Examples:
+        """Normalise by the statistics of all of them, as a device's own are."""
+        owners = np.repeat("this device", len(self._raw))
+        return normalised_by_owner(self._raw, owners, self._front_end, begun=begun)

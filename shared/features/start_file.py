@@ -1,0 +1,69 @@
+"""Files of what statistics begin with, of either kind: found beside a model, and read."""
+
+from pathlib import Path
+from typing import Final
+
+from shared.errors import WeightsError
+from shared.features.prior import load_prior
+from shared.features.statistics import Start
+from shared.features.task_file import Kind
+from shared.features.voice_file import load_voice
+from shared.starter import beside
+from shared.storage.tensor_file import TensorFile
+from shared.task import Task
+
+KINDS: Final[tuple[Kind, ...]] = ("prior", "voice")
+"""What such a file may hold, in the order in which it is looked for."""
+
+LARGEST_START: Final = 1 << 24
+"""Bytes of such a file that a federation hands out: one for the largest Whisper has 6 MB."""
+
+
+def start_beside(model: Path) -> Path | None:
+    """Find what statistics begin with beside the file of a model; ``None`` if nothing is there."""
+    return next((path for kind in KINDS if (path := beside(model, kind)).exists()), None)
+
+
+def kind_of(path: Path) -> Kind:
+    """Read which kind a file is of.
+
+    Raises
+    ------
+    WeightsError
+        If it is missing, damaged, or of neither.
+    """
+    named = TensorFile(path).metadata.get("kind")
+    for kind in KINDS:
+        if kind == named:
+            return kind
+    raise WeightsError(
+        f"{path} is neither a voice model nor statistics to begin with.",
+        "Give what `edge-client starter` wrote beside the model.",
+    )
+
+
+def check_start(path: Path, task: Task) -> None:
+    """Check that a file can be handed out to devices.
+
+    Raises
+    ------
+    WeightsError
+        As :func:`load_start`; or it is too large.
+    """
+    load_start(path, task)
+    if (size := path.stat().st_size) > LARGEST_START:
+        raise WeightsError(
+            f"{path} has {size} bytes; devices take {LARGEST_START} of what statistics begin with.",
+            "Fit a voice model with fewer coordinates.",
+        )
+
+
+def load_start(path: Path, task: Task) -> Start:
+    """Read what statistics begin with, checked as :func:`load_prior` and :func:`load_voice` do.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, of another task, or of neither kind.
+    """
+    return load_voice(path, task) if kind_of(path) == "voice" else load_prior(path, task)
