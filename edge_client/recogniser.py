@@ -12,9 +12,13 @@ from edge_client.device.model import Model
 from edge_client.device.settings import UNSURE_BELOW
 from shared.audio import to_utterance
 from shared.errors import SettingsError
-from shared.features.normalisation import RunningStatistics
+from shared.features.prior import load_prior
+from shared.features.statistics import Start, Statistics, no_statistics
+from shared.features.voice_file import load_voice
 from shared.front_ends import front_end_of
 from shared.front_ends.clips import clip_features
+from shared.starter import beside
+from shared.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Recogniser:
     model
         A ``model.safetensors``: of a simulation, an aggregator or a device, whatever its task.
     normalisation
-        As the model was trained; the file does not say it.
+        As the model was trained; the file does not say it, but for what lies beside it.
 
         ``device`` (the default of simulations and devices)
             By the mean and deviation of every feature over all that this recogniser has heard, the
@@ -53,8 +57,19 @@ class Recogniser:
             itself alone. So a clip that comes first is recognised worse, and otherwise than the
             same clip later. Use a recogniser for each speaker, and let it hear a few clips, of
             several labels, before you count on it.
+        ``voice``
+            The same, but the voice is told from the mood, by a voice model.
         ``none``
             Not at all: each clip is recognised for itself.
+
+        If it is not given: ``voice`` where a voice model is given or lies beside the model, else
+        ``device``.
+    voice
+        The voice model's file; if not given, the one that lies beside the model
+        (``model.voice.safetensors``).
+    prior
+        What the statistics of ``device`` begin with; if not given, what lies beside the model
+        (``model.prior.safetensors``), if anything does.
     unsure_below
         Answers of a lower probability are unsure.
 
@@ -81,21 +96,24 @@ class Recogniser:
         self,
         model: str | Path,
         *,
-        normalisation: Literal["none", "device"] = "device",
+        normalisation: Literal["none", "device", "voice"] | None = None,
+        voice: str | Path | None = None,
+        prior: str | Path | None = None,
         unsure_below: float = UNSURE_BELOW,
     ) -> None:
-        if normalisation not in ("none", "device"):
+        if normalisation not in (None, "none", "device", "voice"):
             raise SettingsError(
-                f"There is no normalisation {normalisation!r}.", "There are none and device."
+                f"There is no normalisation {normalisation!r}.", "There are none, device and voice."
             )
         self._model = Model.load(Path(model))
         self._unsure_below = unsure_below
         self.calibration = self._model.notes.calibration
         self.task = self._model.architecture.task
         self._front_end = front_end_of(self.task.front_end)
-        self._statistics: RunningStatistics | None = None
-        if normalisation == "device":
-            self._statistics = RunningStatistics(self._front_end)
+        begun = _begun(Path(model), self.task, normalisation, voice=voice, prior=prior)
+        self._statistics: Statistics | None = None
+        if normalisation != "none":
+            self._statistics = no_statistics(self._front_end, begun)
 
     def recognise(
         self, clip: str | Path | tuple[NDArray[Any] | Sequence[float], float]
@@ -130,3 +148,37 @@ class Recogniser:
         probabilities = dict(zip(self.task.names, found, strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         return Recognised(label, probabilities, probabilities[label] < self._unsure_below)
+
+
+def _begun(
+    model: Path,
+    task: Task,
+    normalisation: str | None,
+    *,
+    voice: str | Path | None,
+    prior: str | Path | None,
+) -> Start | None:
+    """Read what statistics begin with: what was given, or what lies beside the model.
+
+    Raises
+    ------
+    SettingsError
+        If what was given does not go with the normalisation, or a voice model is missing.
+    WeightsError
+        If a file cannot be used.
+    """
+    if (voice and prior) or (voice and normalisation not in (None, "voice")):
+        raise SettingsError(f"{voice} is a voice model: it is for normalisation voice alone.")
+    if prior and normalisation not in (None, "device"):
+        raise SettingsError(f"{prior} is for normalisation device, not {normalisation}.")
+    if normalisation == "none":
+        return None
+    told = Path(voice) if voice else beside(model, "voice")
+    if voice or normalisation == "voice" or (not (prior or normalisation) and told.exists()):
+        if not told.exists():
+            raise SettingsError(
+                f"Normalisation voice needs a voice model; there is no {told}.", "Name it: voice."
+            )
+        return load_voice(told, task)
+    begins = Path(prior) if prior else beside(model, "prior")
+    return load_prior(begins, task) if prior or begins.exists() else None

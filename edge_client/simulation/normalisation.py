@@ -1,6 +1,7 @@
 """Normalisation of a corpus: by its own statistics, each speaker's, or a voice model."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -8,8 +9,10 @@ from edge_client.learning.voice_fitting import fit_voice
 from edge_client.simulation.utterances import Indices, Utterances, together
 from shared.errors import SettingsError
 from shared.features.voice import VoiceModel
-from shared.front_ends import FrontEnd
+from shared.features.voice_file import save_voice
+from shared.front_ends import FrontEnd, front_end_of
 from shared.labelled_clips import normalised_by_owner
+from shared.task import Task
 from shared.training import Examples
 
 
@@ -42,6 +45,17 @@ def normalise(utterances: Utterances, train: Indices, how: str, front_end: Front
         known[train] = True
         speakers = np.repeat("the server", len(raw))
     return normalised_by_owner(raw, speakers, front_end, known, voice)
+
+
+def write_voice_model(path: Path, utterances: Utterances, train: Indices, task: Task) -> None:
+    """Write the voice model of a run: what a device needs beside the run's model.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder cannot be written.
+    """
+    save_voice(path, _voice_model(utterances, train, front_end_of(task.front_end)), task)
 
 
 def _voice_model(utterances: Utterances, train: Indices, front_end: FrontEnd) -> VoiceModel:

@@ -28,6 +28,7 @@ from edge_client.simulation.federation import (
     clients_of_round,
 )
 from edge_client.simulation.known import document_of, score_by_known
+from edge_client.simulation.normalisation import write_voice_model
 from edge_client.simulation.own_model import OwnModel, model_of
 from edge_client.simulation.partition_file import SUFFIX
 from edge_client.simulation.partitions import PARTITIONS
@@ -251,9 +252,12 @@ class Run:
         records, task, engine = reached.records, self.settings.task, self.engines[0]
         calibration = calibrate(engine, reached.best, data.validation, self.settings.initial)
         self._write_model(reached, calibration)
+        parts = split(self.utterances, self.settings)
+        if self.settings.normalisation == "voice":
+            write_voice_model(self.folder.voice, self.utterances, parts.train, task)
         found = score_by_known(
             self.utterances,
-            split(self.utterances, self.settings),
+            parts,
             data.test,
             self.settings,
             partial(self._evaluate, reached.best, calibration),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edge_client.simulation.summary import SCHEMA
 from shared.errors import RunError, SettingsError
 from shared.settings import Settings, read_toml
+from shared.starter import beside
 from shared.storage.files import leftovers, lock, storage_errors, write_atomically
 
 _SUMMARY: Final = "summary"
@@ -82,6 +83,7 @@ class RunFolder:
         self.confusion = path / "confusion.png"
         self.history = path / "history.png"
         self.model = path / "model.safetensors"
+        self.voice = beside(self.model, "voice")
         self.partition = path / "partition.png"
         self.reliability = path / "reliability.png"
         self.result = path / "result.json"
@@ -170,7 +172,7 @@ class RunFolder:
             self.check(settings, resume=resume, overwrite=overwrite)
             if overwrite:
                 self._clear()
-            for name in self.FILES:
+            for name in (*self.FILES, self.voice.name):
                 for leftover in leftovers(self.path / name):
                     leftover.unlink(missing_ok=True)
             if not self.config.exists():
@@ -287,7 +289,7 @@ class RunFolder:
     def _clear(self) -> None:
         self.drop_state()
         with storage_errors(self.path):
-            for name in self.FILES:
+            for name in (*self.FILES, self.voice.name):
                 if name != self.config.name:
                     (self.path / name).unlink(missing_ok=True)
             # Last: what is left without it, if this is interrupted, would be nobody's.

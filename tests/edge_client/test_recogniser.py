@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +17,17 @@ from edge_client.hearing.utterance import Utterance
 from shared.architectures import architecture_of
 from shared.audio import RATE, read_clip
 from shared.errors import AudioError, SettingsError, WeightsError
+from shared.features.prior import Prior, save_prior
+from shared.features.voice_file import save_voice
 from shared.front_ends import MFCC40
+from shared.starter import beside
 from shared.task import DEFAULT_TASK, Task, labels_of
+from shared.task_settings import TaskSettings
 from shared.weights import initial_weights, save_weights
 from tests.edge_client.device.calibrated import CALIBRATION, CONV, calibrated, weights
 from tests.edge_client.device.heard import utterance
+from tests.edge_client.device.pooled import NAME
+from tests.shared.features.voice_models import voice_model
 
 EIGHT = Task(
     labels_of(("angry", "happy", "neutral", "sad", "fearful", "disgusted", "surprised", "calm")),
@@ -136,3 +143,48 @@ def test_it_is_as_sure_as_was_measured(clips: list[Path], tmp_path: Path) -> Non
     cooler = np.log(list(raw.probabilities.values())) / CALIBRATION.temperature
     expected = np.exp(cooler) / np.exp(cooler).sum()
     np.testing.assert_allclose(list(found.probabilities.values()), expected, rtol=1e-4)
+
+
+POOLED_TASK = TaskSettings.parse({"front_end": NAME}).task
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Path:
+    """Write a model of a front end that gives one vector an utterance."""
+    return written(tmp_path / "head.safetensors", "head", POOLED_TASK)
+
+
+@pytest.mark.parametrize("kind", ["voice", "prior"])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_recogniser_normalises_by_what_lies_beside_the_model_as_a_device_does(
+    head: Path, clips: list[Path], tmp_path: Path, kind: Literal["voice", "prior"], *, given: bool
+) -> None:
+    begun = tmp_path / "elsewhere" if given else beside(head, kind)
+    if kind == "voice":
+        save_voice(begun, voice_model(labels=4), POOLED_TASK)
+    else:
+        save_prior(begun, Prior(np.ones(6), np.ones(6), 4), POOLED_TASK)
+    voice, prior = (begun, None) if kind == "voice" else (None, begun)
+    recogniser = Recogniser(head, voice=voice, prior=prior) if given else Recogniser(head)
+    settings = {"state": tmp_path / "state", "weights": head, "front_end": NAME, kind: begun}
+    settings["normalisation"] = "voice" if voice else "device"
+    with Device(DeviceSettings.parse(settings)) as device:
+        for path in clips:
+            heard = device.hear(Utterance(read_clip(path), 0.0))
+            assert heard
+            found = recogniser.recognise(path)
+            assert tuple(found.probabilities.values()) == heard.probabilities
+
+
+def test_a_voice_model_goes_with_its_normalisation_alone(head: Path, tmp_path: Path) -> None:
+    voice, prior = tmp_path / "voice", tmp_path / "prior"
+    for wrong in (
+        partial(Recogniser, normalisation="device", voice=voice),
+        partial(Recogniser, normalisation="none", voice=voice),
+        partial(Recogniser, voice=voice, prior=prior),
+        partial(Recogniser, normalisation="voice", prior=prior),
+        partial(Recogniser, normalisation="none", prior=prior),
+        partial(Recogniser, normalisation="voice"),
+    ):
+        with pytest.raises(SettingsError, match=r"for normalisation|needs a voice model"):
+            wrong(head)

@@ -16,6 +16,8 @@ from edge_client.simulation.run import Run, Stopped
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.summary import METRICS
+from edge_client.tflite.engine import TfliteEngine
+from shared.architectures import architecture_of
 from shared.calibration import Calibration, Reliability, load_calibration
 from shared.errors import (
     ChorusError,
@@ -24,11 +26,16 @@ from shared.errors import (
     TrainingError,
     WeightsError,
 )
+from shared.features.voice_file import load_voice
+from shared.labelled_clips import normalised_by_owner
 from shared.metrics import confusion
 from shared.model_card import ModelCard, Teaching, card_of
 from shared.model_notes import ModelNotes
+from shared.starter import beside
 from shared.storage.tensor_file import TensorFile
+from shared.training import Examples
 from shared.weights import initial_weights, load_weights, save_weights
+from tests.edge_client.device.pooled import NAME, POOLED
 from tests.edge_client.tiny import TINY, NumpyEngine, utterances
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -450,3 +457,30 @@ def test_a_stopped_average_goes_on_bit_for_bit(tmp_path: Path) -> None:
     execute(tmp_path / "stopped", averaging=0.9, choose="last")
     models = [tmp_path / name / "model.safetensors" for name in ("whole", "stopped")]
     assert models[0].read_bytes() == models[1].read_bytes()
+
+
+POOLED_UTTERANCES = replace(
+    UTTERANCES,
+    examples=Examples(
+        UTTERANCES.examples.features[:, :1, :6],
+        np.ones(len(UTTERANCES.examples), np.int32),
+        UTTERANCES.examples.labels,
+    ),
+)
+
+
+def test_with_voice_a_device_recognises_by_its_files_what_it_has_recognised(tmp_path: Path) -> None:
+    settings = simulation(front_end=NAME, model="head", normalisation="voice", baseline=True)
+    folder, head = RunFolder(tmp_path), architecture_of("head", settings.task)
+    folder.claim(settings, resume=True, overwrite=False)
+    engine = TfliteEngine(head, threads=1)
+    result = Run(settings, folder, POOLED_UTTERANCES, [engine]).execute(Watcher())
+    voice = load_voice(beside(folder.model, "voice"), settings.task)
+    raw, speakers = POOLED_UTTERANCES.examples, POOLED_UTTERANCES.speakers
+    own = normalised_by_owner(raw, speakers, POOLED, begun=voice)
+    test = own.take(np.flatnonzero(speakers == speakers[0]))
+    logits = engine.logits(load_weights(folder.model, head), test.features, test.frames)
+    assert result["confusion"] == confusion(test.labels, logits.argmax(1), 4).tolist()
+    other = settings.model_copy(update={"normalisation": "device"})
+    folder.claim(other, resume=False, overwrite=True)
+    assert not beside(folder.model, "voice").exists()
