@@ -22,7 +22,8 @@ from aggregator.strategies.settings import private_mean_of, strategy_of
 from shared.architectures import architecture_of
 from shared.codecs import make_codec
 from shared.errors import TrainingError, WeightsError
-from shared.features.start_file import check_start, start_beside
+from shared.features.start_file import check_start, load_start, start_beside
+from shared.features.statistics import Start
 from shared.model_notes import NO_NOTES, ModelNotes, load_notes
 from shared.starter import STARTER
 from shared.weights import Weights, fresh_weights, load_weights
@@ -51,6 +52,8 @@ class Federation:
         What it is.
     private
         What averages updates with noise, where there is a privacy budget.
+    validate
+        As given; it may be another one.
     extra_vectors
         What the strategy asks clients to send besides the difference of their weights.
     ledger, files
@@ -94,7 +97,7 @@ class Federation:
             self.private.check_can_learn()
         self.folder = FederationFolder(settings.folder)
         self.files = ModelFiles(self.folder.models, self.architecture)
-        self._validate = validate
+        self.validate = validate
         self._clock = clock
         self.ledger = Ledger(self.folder.ledger, clock)
         try:
@@ -122,6 +125,12 @@ class Federation:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def start(self) -> Start | None:
+        """What devices' statistics begin with, if the federation hands that out."""
+        named = self.current.statistics
+        return load_start(self.files.path(named), self.architecture.task) if named else None
 
     def close(self) -> None:
         """Write what is left and let go of the folder."""
@@ -296,9 +305,9 @@ class Federation:
 
     def _validated(self, model: Model) -> Model:
         """Score a new model on the validation corpus, if there is one."""
-        if self._validate is None:
+        if self.validate is None:
             return model
-        counts = self._validate(self.files.weights(model.average or model.digest))
+        counts = self.validate(self.files.weights(model.average or model.digest))
         return replace(model, validation=counts)
 
     def _tidy(self) -> None:

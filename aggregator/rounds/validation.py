@@ -10,6 +10,7 @@ from aggregator.ledger import Counts
 from aggregator.settings import ValidationSettings
 from shared.corpora import load_corpus
 from shared.features.cache import extract_features
+from shared.features.statistics import Start
 from shared.front_ends import front_end_of
 from shared.labelled_clips import normalised_by_owner
 from shared.metrics import confusion, predicted
@@ -64,10 +65,21 @@ class Validation:
         return counts
 
 
-def validation_examples(settings: ValidationSettings, task: Task) -> Examples | None:
+def validation_examples(
+    settings: ValidationSettings, task: Task, begun: Start | None = None
+) -> Examples | None:
     """Load the validation corpus, with features normalised as devices do.
 
     With ``device``, each speaker's by the statistics of that speaker's own utterances.
+
+    Parameters
+    ----------
+    settings
+        Which corpus.
+    task
+        What is recognised.
+    begun
+        What devices' statistics begin with; nothing, if not given.
 
     Returns
     -------
@@ -90,4 +102,4 @@ def validation_examples(settings: ValidationSettings, task: Task) -> Examples | 
     if settings.validation_normalisation == "none":
         return raw
     speakers = np.array([clip.speaker for clip in found.clips])
-    return normalised_by_owner(raw, speakers, front_end)
+    return normalised_by_owner(raw, speakers, front_end, begun=begun)

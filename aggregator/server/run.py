@@ -22,6 +22,7 @@ from aggregator.settings import FRESH, PACKAGED, is_name_of
 from shared.architectures import architecture_of
 from shared.command import log_to_stderr, progress_console
 from shared.errors import StorageError
+from shared.features.statistics import Start
 from shared.inference import Inference
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import BrokerSettings
@@ -65,6 +66,8 @@ def serve(
     with ExitStack() as stack:
         log_to_stderr()
         federation = stack.enter_context(_opened(settings, sleep))
+        if start := federation.start:
+            federation.validate = _validation(settings, start)
         entrance = prepare(settings, federation.folder) if settings.by_invitation else None
         if entrance:
             stack.enter_context(entrance.members)
@@ -111,9 +114,9 @@ def _opened(settings: ServeSettings, sleep: Callable[[float], object]) -> Federa
         sleep(STORAGE_RETRY)
 
 
-def _validation(settings: ServeSettings) -> Validate | None:
+def _validation(settings: ServeSettings, begun: Start | None = None) -> Validate | None:
     """Prepare to score each new model, if there is a corpus to do it with."""
-    examples = validation_examples(settings, settings.task)
+    examples = validation_examples(settings, settings.task, begun)
     if examples is None:
         return None
     architecture = architecture_of(settings.model, settings.task)

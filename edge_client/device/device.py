@@ -341,10 +341,7 @@ class Device:
     def use_model(
         self, file: Path, digest: str, architecture: Architecture, begun: Path | None = None
     ) -> None:
-        """Take a new global model from a file; see :meth:`Recognising.use_model`.
-
-        Where statistics begin otherwise with it, they are made again of what is kept.
-        """
+        """Take a new global model from a file; see :meth:`Recognising.use_model`."""
         if self.recognising.use_model(file, digest, architecture, begun):
             with self._lock:  # nothing is heard meanwhile that they would miss
                 opening.begin_again(self._store, self.recognising)

@@ -13,7 +13,9 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.utterances import load_utterances
 from shared.corpora import load_corpus
 from shared.errors import CorpusError
+from shared.features.prior import Prior
 from shared.front_ends import FRONT_ENDS
+from shared.labelled_clips import normalised_by_owner
 from shared.task import DEFAULT_TASK
 from shared.weights import Weights
 from tests.edge_client.tiny import TINY, activations
@@ -57,6 +59,19 @@ def test_a_corpus_is_normalised_as_in_a_simulation(corpus: Path, how: str) -> No
     found = activations(weights, examples.features)[-1].argmax(1)
     assert counts.sum(1).tolist() == np.bincount(examples.labels, minlength=4).tolist()
     assert counts.sum(0).tolist() == np.bincount(found, minlength=4).tolist()
+
+
+def test_a_corpus_is_normalised_from_where_devices_statistics_begin(corpus: Path) -> None:
+    given = {"validation_corpus": "manifest", "validation_data": corpus}
+    settings = ValidationSettings.parse(given)
+    begun = Prior(np.full(34, 9.0), np.ones(34), 1000)
+    examples = validation_examples(settings, DEFAULT_TASK, begun)
+    assert examples
+    simulated = load_utterances(SimulationSettings(corpus="manifest", data=corpus))
+    expected = normalised_by_owner(
+        simulated.examples, simulated.speakers, FRONT_ENDS.get("paper34"), begun=begun
+    )
+    np.testing.assert_array_equal(examples.features, expected.features)
 
 
 def test_without_a_corpus_there_is_none(tmp_path: Path) -> None:
