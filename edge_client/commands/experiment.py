@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_client.commands.experiment_place import ExperimentPlace
+from edge_client.commands.experiment_starters import starters
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from shared.settings import options_of, separated
 
@@ -341,6 +342,9 @@ def baselines(
     for summary in summaries:
         _draw_confusion(summary, out)
     place.answer_cells(summaries, as_json=json_)
+
+
+experiment.command()(starters)
 
 
 def _numbers(texts: list[str]) -> list[int]:

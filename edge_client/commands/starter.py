@@ -1,7 +1,7 @@
 """``edge-client starter``: a model to begin with, of the corpora that one has."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 from pydantic import Field
@@ -10,6 +10,10 @@ from shared.environment import Prefix
 from shared.errors import SettingsError
 from shared.settings import options_of
 from shared.task_settings import TaskSettings
+
+if TYPE_CHECKING:
+    from shared.corpora import Corpus
+    from shared.task import Task
 
 
 class StarterSettings(TaskSettings):
@@ -54,9 +58,9 @@ def starter(
     Example: edge-client starter --corpus emodb=PATH --output starter.safetensors
     """
     from edge_client.device.settings import UNSURE_BELOW
-    from edge_client.learning.starter import card_for, make_starter, reached_on, speakers_of
+    from edge_client.learning.starter import card_for, make_starter, reached_on
     from edge_client.simulation.degradations import copies_in_conditions
-    from shared.corpora import Clip, load_corpus
+    from shared.corpora import Clip
     from shared.features.prior import Prior, save_prior
     from shared.features.voice_file import save_voice
     from shared.model_notes import ModelNotes
@@ -65,14 +69,7 @@ def starter(
 
     settings = StarterSettings.collect(given)
     task = settings.task
-    corpora = [load_corpus(name, path, task) for name, path in map(_place, corpus)]
-    tests = [load_corpus(name, path, task) for name, path in map(_place, test)]
-    for own in tests:
-        if speakers_of([own]) & speakers_of(corpora):
-            raise SettingsError(
-                f"Some speakers of {own.info.title} have taught the starter: they test nothing.",
-                "Test it on other people.",
-            )
+    corpora, tests = corpora_of(corpus, test, task)
 
     def vary(clip: Clip) -> list[Clip]:
         return copies_in_conditions([clip], settings.copies, seed=0)
@@ -109,6 +106,32 @@ def starter(
             f"answers below {UNSURE_BELOW:.0%} {wrong} were wrong."
         )
     typer.echo(f"The starter is {output}, what its statistics begin with {begins}{left}.")
+
+
+def corpora_of(
+    corpus: list[str], test: list[str], task: "Task"
+) -> "tuple[list[Corpus], list[Corpus]]":
+    """Load the corpora that teach, and those to test on, each named as NAME=PATH.
+
+    Raises
+    ------
+    SettingsError
+        If one is not named so, or a speaker of a test teaches, too.
+    CorpusError
+        If one is not there.
+    """
+    from edge_client.learning.starter import speakers_of
+    from shared.corpora import load_corpus
+
+    corpora = [load_corpus(name, path, task) for name, path in map(_place, corpus)]
+    tests = [load_corpus(name, path, task) for name, path in map(_place, test)]
+    for own in tests:
+        if speakers_of([own]) & speakers_of(corpora):
+            raise SettingsError(
+                f"Some speakers of {own.info.title} have taught the starter: they test nothing.",
+                "Test it on other people.",
+            )
+    return corpora, tests
 
 
 def _place(text: str) -> tuple[str, Path | None]:

@@ -100,6 +100,7 @@ def make_starter(
     how: Normalisation,
     vary: Vary = lambda _: (),
     *,
+    measured: bool = True,
     progress: bool = True,
 ) -> Starter:
     """Fit a head, and what statistics begin with, to the labelled clips of corpora.
@@ -117,6 +118,8 @@ def make_starter(
         How devices will normalise.
     vary
         Gives copies of each clip that teach, too; none, if not given.
+    measured
+        Whether to measure how sure its answers may be: that takes four times as long again.
     progress
         Whether to show how far it is, on standard error.
 
@@ -148,7 +151,9 @@ def make_starter(
     _check(heard, task)
     architecture = architecture_of("head", task)
     weights, begun = _fit(heard, front_end, architecture, how)
-    calibration = _calibrated(heard, front_end, architecture, how)
+    calibration = UNMEASURED
+    if measured:
+        calibration = _calibrated(heard, front_end, architecture, how)
     return Starter(weights, architecture, begun, calibration, skipped)
 
 

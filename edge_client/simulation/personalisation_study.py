@@ -18,7 +18,7 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines, execute
 from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.errors import SettingsError
-from shared.features.normalisation import RunningStatistics
+from shared.features.statistics import Start, no_statistics
 from shared.front_ends import FrontEnd, front_end_of
 from shared.metrics import Scores, confusion, predicted
 from shared.randomness import stream
@@ -59,7 +59,9 @@ class Heard:
     remembered: Mapping[int, Examples]
 
 
-def hear(clips: Examples, order: NDArray[np.int64], front_end: FrontEnd) -> Heard:
+def hear(
+    clips: Examples, order: NDArray[np.int64], front_end: FrontEnd, begun: Start | None = None
+) -> Heard:
     """Let a device that knows nothing of its user hear all of the user's clips.
 
     Parameters
@@ -70,8 +72,10 @@ def hear(clips: Examples, order: NDArray[np.int64], front_end: FrontEnd) -> Hear
         Indices of the clips.
     front_end
         What computed their features.
+    begun
+        What the device's statistics begin with; nothing, if not given.
     """
-    raw, statistics = clips.take(order), RunningStatistics(front_end)
+    raw, statistics = clips.take(order), no_statistics(front_end, begun)
     fresh = np.empty_like(raw.features)
     remembered = {}
     for place, frames in enumerate(raw.frames):
@@ -140,7 +144,7 @@ def study(
         weights = load_weights(planned.folder / "model.safetensors", engine.architecture)
         for name, clips in _users(utterances, planned.settings):
             seeds = partial(stream, planned.settings.seed, "personalisation", name)
-            users.append(_study_user(engine, weights, clips, seeds, orders, min(tuned, orders)))
+            users.append(study_user(engine, weights, clips, seeds, orders, min(tuned, orders)))
             names.append(name)
             console.print(f"{name}: {len(clips)} clips in {orders} orders", markup=False)
     return names, {method: np.stack([user[method] for user in users]) for method in users[0]}
@@ -158,14 +162,35 @@ def _users(utterances: Utterances, settings: SimulationSettings) -> Iterator[tup
         yield str(name), clips
 
 
-def _study_user(
+def study_user(
     engine: Engine,
     weights: Weights,
     clips: Examples,
     seeds: Callable[..., np.random.Generator],
     orders: int,
-    tuned: int,
+    tuned: int = 0,
+    begun: Start | None = None,
 ) -> dict[str, Counts]:
+    """Let one person, whom a model never heard, correct it.
+
+    Parameters
+    ----------
+    engine, weights
+        The model.
+    clips
+        The person's, not normalised; more than the largest of :data:`CORRECTIONS`.
+    seeds
+        Gives a stream by its names.
+    orders, tuned
+        As for :func:`study`.
+    begun
+        What the device's statistics begin with; nothing, if not given.
+
+    Returns
+    -------
+    dict
+        The confusions of each method, shape ``(orders, len(CORRECTIONS), labels, labels)``.
+    """
     task = engine.architecture.task
     labels, front_end = len(task.labels), front_end_of(task.front_end)
     shape = (len(CORRECTIONS), labels, labels)
@@ -173,7 +198,8 @@ def _study_user(
     if tuned:
         counts[TUNED] = np.zeros((tuned, *shape), np.int64)
     for number in range(orders):
-        heard = hear(clips, seeds("order", number).permutation(len(clips)), front_end)
+        order = seeds("order", number).permutation(len(clips))
+        heard = hear(clips, order, front_end, begun)
         logits = engine.logits(weights, heard.fresh.features, heard.fresh.frames)
         for row, count in enumerate(CORRECTIONS):
             coming = heard.fresh.take(np.arange(count, len(clips)))
