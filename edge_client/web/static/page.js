@@ -248,13 +248,15 @@ function toast(text, undoable = true) {
 // ---- what its user wants ----
 
 async function want(name, content, done) {
+  const isAnswer = ["confirm", "correct", "discard"].includes(name);
+  const before = answered;
+  const given = { id: content.id, newest: state.recent[0]?.id };
+  // At once: the device may tell what has changed before it says that all is well.
+  if (isAnswer) answered = given;
   const { problem, id } = await order(name, content);
   if (problem || !troubled) notify(problem);
-  const isAnswer = ["confirm", "correct", "discard"].includes(name);
-  if (!problem && isAnswer) {
-    answered = { id: content.id, newest: state.recent[0]?.id };
-    if (chosen === NEWEST) chosen = null;
-  }
+  if (problem && answered === given) answered = before;
+  if (!problem && isAnswer && chosen === NEWEST) chosen = null;
   if (!problem && done) toast(done, isAnswer);
   return id;
 }

@@ -1,8 +1,13 @@
 """What the page asks about, in real Chromium: what the device was unsure of comes first."""
 
+from typing import TYPE_CHECKING
+
 from tests.browser import Open, text
 from tests.edge_client.web.browser import row, shown
 from tests.edge_client.web.stand_in import StandIn
+
+if TYPE_CHECKING:
+    from playwright.sync_api import APIResponse, Route
 
 
 def test_it_asks_about_what_it_was_unsure_of_first(open_page: Open, device: StandIn) -> None:
@@ -46,6 +51,24 @@ def test_the_next_one_it_was_unsure_of_comes_with_what_is_heard_next(
     shown(page, earlier)
     page.tap("#newest")
     text(page, "#word", "Angry")
+
+
+def test_what_was_said_stays_to_be_seen_if_the_device_tells_of_it_before_it_answers(
+    open_page: Open, device: StandIn
+) -> None:
+    device.hear(0.3, 0.4, 0.2, 0.1, unsure=True)
+    later = device.hear(0.2, 0.2, 0.45, 0.15, unsure=True)
+    page = open_page()
+    held = list[tuple["Route", "APIResponse"]]()
+    page.route("**/do/confirm", lambda route: held.append((route, route.fetch())))
+    shown(page, later)
+    page.tap(row("neutral"))
+    text(page, "#answer", "You confirmed it.")
+    shown(page, later)
+    [(route, answer)] = held
+    route.fulfill(response=answer)
+    text(page, "#toast", "You confirmed it.")
+    shown(page, later)
 
 
 def test_whoever_wants_to_see_the_newest_sees_it(open_page: Open, device: StandIn) -> None:
