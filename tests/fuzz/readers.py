@@ -46,7 +46,8 @@ from shared.secure import masked_update
 from shared.task import DEFAULT_TASK
 from shared.trust.keys import SecretKey
 from shared.trust.link import Link
-from shared.trust.signing import counter_of, signed
+from shared.trust.signing import signed
+from shared.trust.succession import hand_over, signer_of
 from shared.update_file import UpdateFile, encode_update
 from shared.weights import load_weights, save_weights
 from tests.edge_client.device.calibrated import CALIBRATION
@@ -125,7 +126,7 @@ def read_trust(data: bytes) -> None:
         link = Link.of(rest.decode("latin-1"))
         assert Link.of(str(link)) == link
     elif kind == 1:
-        counter_of(_KEY.public, "topic", rest)
+        signer_of(_KEY.public, "topic", rest)
     else:
         message = _JOINING[kind - 2].decode(rest)
         assert type(message).decode(message.encode()) == message
@@ -135,9 +136,12 @@ def trust_inputs() -> list[bytes]:
     """Make one of each."""
     link = Link("hub.local", 8883, "chorus", "kitchen", _KEY.public, bytes(16))
     request = JoinRequest(key=DIGEST, half=DIGEST, nonce=DIGEST[:32], proof=DIGEST)
+    new = SecretKey(bytes([1] * 32))
+    handed_over = JoinAnswer(nonce=DIGEST[:32], succession=[hand_over(_KEY, new.public)])
     return [
         b"\0" + str(link).encode(),
         b"\1" + signed(_KEY, "topic", request.encode(), 7),
+        b"\1" + signed(new, "topic", handed_over.encode(), 7),
         b"\2" + request.encode(),
         b"\3" + JoinAnswer(nonce=DIGEST[:32], half=DIGEST, sentence="Ask again.").encode(),
     ]

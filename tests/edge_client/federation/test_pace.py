@@ -175,3 +175,15 @@ def older(payload: bytes) -> bytes:
     facts = json.loads(payload)
     del facts["least_examples"], facts["new_examples"]
     return json.dumps({**facts, "protocol": "1.1"}).encode()
+
+
+def test_what_a_rollback_took_from_the_model_is_new_again(tmp_path: Path) -> None:
+    it = Paced(tmp_path, 3)
+    model = model_of(tmp_path)
+    it.play(
+        *(it.connection.connect, it.asks(model), it.accept, it.look),
+        *(it.asks(model, round=2, state="waiting", forgotten=[(3, 4)]), it.look),
+        *(it.asks(model, round=2, state="waiting", forgotten=[(1, 2)]), it.look),
+    )
+    assert it.supplies == [None, "new", "enough", "new"]
+    assert len(it.offers) == 1, "its update of that round is not sent again"
