@@ -1,0 +1,74 @@
+"""What docs/deploy.md tells to type is there: commands, options, scripts, settings, packages."""
+
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from aggregator.server.settings import ServeSettings
+from tests.end_to_end.federation.processes import BIN
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "deploy.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+LINES = [line for block in BLOCKS for line in block.replace("\\\n", "").splitlines()]
+OURS = [line for line in LINES if re.search(r"bin/(aggregator|edge-client) ", line)]
+SCRIPTS = [line for line in LINES if re.search(r"(install-device|make-credentials)\.sh", line)]
+
+
+def words_after(line: str, program: str) -> list[str]:
+    words = shlex.split(line, comments=True)
+    (place,) = (number for number, word in enumerate(words) if Path(word).name == program)
+    return words[place + 1 :]
+
+
+def options(words: list[str]) -> set[str]:
+    return {word for word in words if word.startswith("--")}
+
+
+@pytest.mark.parametrize("line", OURS)
+def test_commands_have_the_options_that_they_are_given(line: str) -> None:
+    program = "aggregator" if "bin/aggregator" in line else "edge-client"
+    words = words_after(line, program)
+    named = words[:2] if words[0] in ("keys", "models", "examples") else words[:1]
+    shown = subprocess.run(
+        [BIN / program, *named, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"COLUMNS": "200", "PATH": "/usr/bin:/bin"},
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert f"{program} {' '.join(named)}" in " ".join(shown.stdout.split())
+    for option in options(words):
+        assert option in shown.stdout
+
+
+@pytest.mark.parametrize("line", SCRIPTS)
+def test_scripts_have_the_options_that_they_are_given(line: str) -> None:
+    name = "install-device.sh" if "install-device" in line else "make-credentials.sh"
+    (script,) = (ROOT / "deploy").rglob(name)
+    known = set(re.findall(r"--[a-z-]+", script.read_text().partition("set -eu")[0]))
+    assert options(words_after(line, name)) <= known
+
+
+def test_settings_of_the_aggregator_are_some() -> None:
+    found = re.findall(r"aggregator\.toml <<END\n(.*?)^END$", PAGE, re.DOTALL | re.MULTILINE)
+    assert len(found) == 2
+    for text in found:
+        ServeSettings.parse(tomllib.loads(text))
+
+
+def test_files_that_are_copied_are_there() -> None:
+    for place in re.findall(r"\bdeploy/[a-z/.-]*[a-z]", "\n".join(LINES)):
+        assert (ROOT / place).exists(), place
+
+
+def test_what_the_steps_use_is_installed_by_them_before() -> None:
+    whole = "\n".join(LINES)
+    for package, program in (("mosquitto-clients", "mosquitto_sub"), ("mosquitto ", "mosquitto_c")):
+        assert -1 < whole.index(package) < whole.index(program)
+    assert whole.index("python3-venv") < whole.index("make wheel")
