@@ -1,5 +1,6 @@
 """``edge-client simulate``: a federation, or its baseline, on a workstation."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,11 @@ from shared.settings import options_of
 
 _SUMMARY = "simulate"
 """What the summary of several runs is of."""
+
+Tensorboard = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Show the runs in TensorBoard, which is given this folder."),
+]
 
 
 @options_of(SimulationSettings)
@@ -40,6 +46,7 @@ def simulate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the run that is in the folder.")
     ] = False,
+    tensorboard: Tensorboard = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON on standard output.")
     ] = False,
@@ -49,6 +56,7 @@ def simulate(
     Example: edge-client simulate --partition random --model conv --clients 4 --rounds 20
     --corpus ravdess --data PATH --seed 0 --out runs/ravdess
     """
+    from edge_client.simulation.board import check_tensorboard, watched
     from edge_client.simulation.comparison_pictures import draw_together
     from edge_client.simulation.presets import completed
     from edge_client.simulation.report import print_result, print_summary
@@ -65,7 +73,15 @@ def simulate(
     for name, changed in seeds_and_folds(settings, seeds, every_fold=every_fold):
         folder, title = (out / name, name) if several else (out, "")
         plan.append(Planned(folder, changed, title))
-    results = execute(plan, progress_console(), resume=resume, overwrite=overwrite)
+    if tensorboard:
+        check_tensorboard()
+    results = execute(
+        plan,
+        progress_console(),
+        resume=resume,
+        overwrite=overwrite,
+        watch=partial(watched, board=tensorboard),
+    )
     if several:
         summary = summarise(results)
         RunFolder(out).write_summary(_SUMMARY, summary)

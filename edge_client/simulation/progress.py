@@ -1,8 +1,8 @@
 """Shows how long work is going: a live line in a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from edge_client.simulation.federation import clients_of_round
 from edge_client.simulation.run_folder import RoundRow
@@ -144,6 +144,9 @@ class WatchedRun:
         often = max(1, self._rounds // _PLAIN_LINES)
         text = f"{self._title}round {record.round}/{self._rounds}  {loss}"
         self._progress.show(text, lasting=record.round % often == 0)
+
+    def end(self, result: Mapping[str, Any]) -> None:
+        """Learn what a finished run came to; its files are written."""
 
 
 def duration(seconds: float) -> str:

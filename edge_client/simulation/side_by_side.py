@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from edge_client.simulation.progress import RunProgress, WatchedRun
 from edge_client.simulation.run import Stopped
-from edge_client.simulation.run_folder import RoundRow
-from edge_client.simulation.study import Corpora, Engines, Planned, finish, take
+from edge_client.simulation.run_folder import RoundRow, RunFolder
+from edge_client.simulation.study import Corpora, Engines, Planned, Watch, finish, take
 from shared.errors import ChorusError, RunError, reason_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,12 @@ class _Ended:
 
 
 def execute_side_by_side(
-    plan: Sequence[Planned], console: "Console", *, jobs: int, overwrite: bool = False
+    plan: Sequence[Planned],
+    console: "Console",
+    *,
+    jobs: int,
+    overwrite: bool = False,
+    watch: Watch = lambda run, _: run,
 ) -> dict[str, str]:
     """Make all runs of a plan but those that are finished, several at a time.
 
@@ -53,6 +58,8 @@ def execute_side_by_side(
         How many at a time.
     overwrite
         Begin anew, and do not go on with what is there.
+    watch
+        Gives what watches a run, in this process.
 
     Returns
     -------
@@ -69,7 +76,7 @@ def execute_side_by_side(
     works = take(plan, Corpora(console), resume=not overwrite, overwrite=overwrite)
     with RunProgress(console, sum(works)) as progress:
         watched = [
-            progress.run(planned.heading, its_work)
+            watch(progress.run(planned.heading, its_work), planned)
             for planned, its_work in zip(plan, works, strict=True)
         ]
         pool = _Pool(plan, watched, console)
@@ -157,6 +164,8 @@ class _Pool:
                     title = self._plan[number].title
                     self._failures[title] = said.failure
                     self._console.print(f"{title}  failed: {said.failure}", markup=False)
+                elif result := RunFolder(self._plan[number].folder).read_result():
+                    self._watched[number].end(result)
 
 
 @contextmanager

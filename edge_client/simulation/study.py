@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edge_client.learning.training import Engine
 from edge_client.simulation.own_model import model_of
-from edge_client.simulation.progress import RunProgress, work
+from edge_client.simulation.progress import RunProgress, WatchedRun, work
 from edge_client.simulation.run import Run, Watcher, check_can_start, check_parts, privacy_of
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings, SimulationSettings
@@ -109,6 +109,10 @@ Select = Callable[[Utterances, SimulationSettings], Utterances]
 """Gives what a run works on, of the whole corpus."""
 
 
+Watch = Callable[[WatchedRun, Planned], WatchedRun]
+"""Gives what watches a run, of what shows its progress."""
+
+
 def whole_corpus(utterances: Utterances, _: SimulationSettings) -> Utterances:
     """Let a run work on all there is."""
     return utterances
@@ -121,6 +125,7 @@ def execute(
     resume: bool = False,
     overwrite: bool = False,
     select: Select = whole_corpus,
+    watch: Watch = lambda run, _: run,
 ) -> list[dict[str, Any]]:
     """Make all runs of a plan, one after the other, and give their results in its order.
 
@@ -136,8 +141,9 @@ def execute(
     works = take(plan, corpora, resume=resume, overwrite=overwrite, select=select)
     with RunProgress(console, sum(works)) as progress:
         for planned, its_work in zip(plan, works, strict=True):
-            watcher = progress.run(planned.heading, its_work)
+            watcher = watch(progress.run(planned.heading, its_work), planned)
             results.append(finish(planned, corpora, engines, watcher, select))
+            watcher.end(results[-1])
     return results
 
 
