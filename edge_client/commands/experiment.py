@@ -111,7 +111,9 @@ def two(
         for score in summary["each"]["macro_f1"]
     ]
     remark = report.remark_on_steps(summaries)
-    draw_sweep(sweep, out / "macro-f1.png", "not with the same steps a client" if remark else "")
+    draw_sweep(
+        sweep, out / "macro-f1.png", "the more, the fewer steps each takes" if remark else ""
+    )
     known = report.rows_of_known(summaries)
     text = report.markdown_table(rows) + (f"\n{remark}\n" if remark else "")
     text += "\n" + report.markdown_table(known)
