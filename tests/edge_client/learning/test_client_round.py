@@ -182,3 +182,12 @@ def serve() -> None:
 
 if __name__ == "__main__":
     serve()
+
+
+@pytest.mark.parametrize("codec", ["float32", "int8", "sign", "top5-int8"])
+def test_an_update_is_no_longer_than_the_round_allows(codec: str) -> None:
+    free = done(client_round(assignment(codec), NumpyEngine()))
+    most = 0.5 * float(np.linalg.norm(free.encoded.delta))
+    bounded = SGD.model_copy(update={"clip_norm": most})
+    outcome = done(client_round(assignment(codec, settings=bounded), NumpyEngine()))
+    assert 0.5 * most < np.linalg.norm(outcome.encoded.delta) <= most
