@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
-from shared.codecs.ring import Numbers, Ring
+from shared.codecs.ring import Ring
+from shared.secure.masks import Numbers
 
 _MOST_LOSS: Final = 64
 """A client's mean loss counts up to this."""

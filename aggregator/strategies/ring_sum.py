@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
-from shared.codecs.ring import Numbers, Ring
+from shared.codecs.ring import Ring
+from shared.secure.masks import Numbers, reduced
 from shared.tally import Tally, ring_size
 from shared.weights import Vector, Weights, pieces
 
@@ -47,7 +48,7 @@ class RingSum:
 def add(total: Numbers, numbers: Numbers, ring: Ring) -> None:
     """Add numbers to a sum, in place; the order does not matter."""
     total += numbers
-    total &= np.uint32(ring.mask)
+    reduced(total, ring.bits)
 
 
 def read_sum(total: Numbers, clients: int, ring: Ring, architecture: Architecture) -> RingSum:

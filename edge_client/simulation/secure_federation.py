@@ -12,8 +12,9 @@ from aggregator.strategies.strategy import State
 from edge_client.learning.summand import summand
 from edge_client.learning.training import Engine
 from edge_client.simulation.federation import SimulatedFederation
-from shared.codecs.ring import Numbers, Ring, RingCodec, packed
+from shared.codecs.ring import Ring, RingCodec
 from shared.round_settings import SecureSettings
+from shared.secure.masks import Numbers, packed_size
 from shared.tally import ring_size
 from shared.weights import Weights
 
@@ -67,7 +68,7 @@ class SecureFederation(SimulatedFederation):
         total = np.zeros(ring_size(ring, architecture), np.uint32)
         for numbers in self._side_by_side(work, answering):
             add(total, numbers, ring)
-        self._update_bytes = len(packed(total, ring.bits))
+        self._update_bytes = packed_size(len(total), ring.bits)
         found = read_sum(total, len(answering), ring, architecture)
         length = self._settings.step_length(number)
         result = self._strategy.follow(weights, found.direction, length=length)

@@ -19,13 +19,7 @@ from shared.architectures import Architecture
 from shared.codecs.every_value import EveryValue
 from shared.codecs.scales import Scales
 from shared.errors import SettingsError
-from shared.weights import PIECE, Weights, pieces
-
-Numbers = NDArray[np.uint32]
-"""Elements of a ring: each below ``2 ** bits``; the upper half stands for negative numbers."""
-
-MOST_BITS: Final = 16
-"""Of a ring: its numbers fit into two bytes."""
+from shared.weights import Weights
 
 _TENSORS: Final = Scales(per_channel=False)
 
@@ -131,35 +125,3 @@ class RingCodec(EveryValue):
     def read(self, numbers: NDArray[Any], along: Weights) -> Weights:
         """See :class:`EveryValue`."""
         return np.multiply(self.ring.signed(numbers), along, dtype=np.float32)
-
-
-def packed(numbers: Numbers, bits: int) -> NDArray[np.uint8]:
-    """Lay numbers out as they are sent: ``bits`` each, the lowest first, without gaps.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(ceil(n * bits / 8),)``, uint8.
-    """
-    # A piece's bits are whole bytes: pieces are a multiple of eight numbers.
-    parts = []
-    for piece in pieces(len(numbers), PIECE):
-        two = numbers[piece].astype("<u2").view(np.uint8).reshape(-1, 2)
-        parts.append(
-            np.packbits(
-                np.unpackbits(two, axis=1, bitorder="little")[:, :bits].ravel(), bitorder="little"
-            )
-        )
-    return np.concatenate(parts)
-
-
-def unpacked(sent: NDArray[np.uint8], bits: int, count: int) -> Numbers:
-    """Read ``count`` numbers that :func:`packed` laid out: shape ``(count,)``, uint32."""
-    numbers = np.empty(count, np.uint32)
-    for piece in pieces(count, PIECE):
-        own = sent[piece.start * bits // 8 : -(-piece.stop * bits // 8)]
-        size = piece.stop - piece.start
-        wide = np.zeros((size, MOST_BITS), np.uint8)
-        wide[:, :bits] = np.unpackbits(own, count=size * bits, bitorder="little").reshape(-1, bits)
-        numbers[piece] = np.packbits(wide, axis=1, bitorder="little").view("<u2").ravel()
-    return numbers

@@ -17,8 +17,9 @@ from edge_client.simulation.checkpoint import Checkpoint
 from edge_client.simulation.federation import RoundOutcome, client_name
 from edge_client.simulation.run import check_parts
 from edge_client.simulation.secure_federation import SecureFederation, round_ring
-from shared.codecs.ring import Numbers, Ring, RingCodec
+from shared.codecs.ring import Ring, RingCodec
 from shared.errors import SettingsError
+from shared.secure.masks import Numbers
 from shared.tally import ring_size
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights

@@ -1,12 +1,10 @@
-"""Whole numbers in a ring: what a client writes, how it is packed, when a ring is too small."""
+"""Whole numbers in a ring: what a client writes, when a ring is too small."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shared.codecs.codec import VALUES
-from shared.codecs.ring import Ring, RingCodec, packed, unpacked
+from shared.codecs.ring import Ring, RingCodec
 from shared.errors import SettingsError
 from shared.update_file import DELTA, encode_update
 from tests.shared.codecs.models import MIDDLE, SMALL, update
@@ -16,19 +14,6 @@ OCTAVES = tuple([0] * len(SMALL.manifest))
 
 def ring(bits: int = 13, clients: int = 8, octaves: tuple[int, ...] = OCTAVES) -> Ring:
     return Ring(bits, clients, 100, octaves)
-
-
-@given(st.integers(8, 16), st.integers(0, 99), st.integers(0, 1000))
-def test_packed_numbers_come_back(bits: int, count: int, seed: int) -> None:
-    numbers = np.random.default_rng(seed).integers(0, 1 << bits, count + 1).astype(np.uint32)
-    sent = packed(numbers, bits)
-    assert len(sent) == -(-(count + 1) * bits // 8)
-    np.testing.assert_array_equal(unpacked(sent, bits, count + 1), numbers)
-
-
-def test_packed_numbers_of_several_pieces_come_back() -> None:
-    numbers = np.arange(100_001, dtype=np.uint32) & np.uint32(0x1FFF)
-    np.testing.assert_array_equal(unpacked(packed(numbers, 13), 13, len(numbers)), numbers)
 
 
 @pytest.mark.parametrize(("bits", "clients"), [(8, 127), (13, 100), (16, 10_000)])
