@@ -132,7 +132,7 @@ def take_part(port: int, name: str, folder: str, rounds: int) -> None:
         settings,
         Path(folder),
         examples=lambda: nothing,
-        keys=list,
+        keys=nothing.numbers.tolist,
         engines=engine,
     )
     print("ready", flush=True)

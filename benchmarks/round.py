@@ -9,7 +9,8 @@ measured from the end of the one before it to its own end.
 
 - seconds: of each round; the median counts;
 - processor: seconds that each kind of process has used for one round, all clients together;
-- memory: the peak of each kind of process, the largest client's.
+- memory: the peak of each kind of process, the largest client's;
+- down: bytes of models that the aggregator has sent in all, each once for all clients.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from typing import Any
 
 import peers
 
+from aggregator.ledger import History
+from aggregator.ledger.folder import FederationFolder
 from shared.architectures import MODELS
 
 
@@ -39,11 +42,14 @@ class Cost:
         Seconds of the processor for one round, by the kind of process.
     memory
         Peak in MB, by the kind of process.
+    down
+        MB of models that the aggregator has sent.
     """
 
     rounds: list[float]
     processor: dict[str, float]
     memory: dict[str, float]
+    down: float
 
 
 def settings_of(given: argparse.Namespace, state: Path) -> dict[str, Any]:
@@ -52,6 +58,7 @@ def settings_of(given: argparse.Namespace, state: Path) -> dict[str, Any]:
         "state": str(state),
         "model": given.model,
         "codecs": given.codec,
+        "download_codec": given.download_codec,
         "quorum": given.clients,
         "min_updates": given.clients,
         "rounds": given.rounds + 1,
@@ -77,11 +84,16 @@ def play(given: argparse.Namespace, folder: Path) -> Cost:
         peers.go(clients)
         processes = [broker, peers.Process("aggregator", aggregator.pid)]
         processes += [peers.Process("clients", client.pid) for client in clients]
-        return follow(given, news, processes)
+        rounds, used, memory = follow(given, news, processes)
+    with History(FederationFolder(folder / "aggregator").ledger) as history:
+        down = sum(client.bytes_down for client in history.clients())
+    return Cost(rounds, used, memory, down / 1e6)
 
 
-def follow(given: argparse.Namespace, news: Any, processes: list[peers.Process]) -> Cost:
-    """Look at the processes after each round."""
+def follow(
+    given: argparse.Namespace, news: Any, processes: list[peers.Process]
+) -> tuple[list[float], dict[str, float], dict[str, float]]:
+    """Look at the processes after each round; give what :class:`Cost` has of it."""
     ended: list[float] = []
     used: dict[str, float] = {}
     memory: dict[str, float] = {}
@@ -101,7 +113,7 @@ def follow(given: argparse.Namespace, news: Any, processes: list[peers.Process])
         raise SystemExit("The aggregator has ended before the last round.")
     seconds = [after - before for before, after in pairwise(ended)]
     measured = max(1, given.rounds - 1)
-    return Cost(seconds, {name: value / measured for name, value in used.items()}, memory)
+    return seconds, {name: value / measured for name, value in used.items()}, memory
 
 
 def _used(processes: list[peers.Process]) -> dict[str, float]:
@@ -117,6 +129,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--model", choices=MODELS, default="dense")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--codec", default="float32")
+    parser.add_argument("--download-codec", default="none")
     parser.add_argument("--rounds", type=int, default=3, help="at least 2 are measured")
     parser.add_argument("--embedded-broker", action="store_true", help="instead of Mosquitto")
     parser.add_argument("--folder", type=Path, help="where files go, instead of the usual one")
@@ -133,6 +146,7 @@ def main() -> None:
     print(f"  seconds a round: {median(cost.rounds):.2f} (of {each})")
     for name, seconds in cost.processor.items():
         print(f"  {name:10} {seconds:6.2f} s of the processor, {cost.memory[name]:5.0f} MB")
+    print(f"  models down: {cost.down:.1f} MB for {given.rounds + 2} models")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ MOST_ASKED: Final = 1000
 LONGEST_ROUND: Final = 31_536_000.0
 """Seconds of a round, a year, until its deadline."""
 
+DOWNLOAD_CODECS: Final = ("float16", "int8")
+"""What the difference between two global models may be written in."""
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -58,6 +61,10 @@ class RoundSettings(Settings):
     """First moment's decay in fedadam, fedyogi and fedadagrad."""
     beta2: Share | None = None
     """Second moment's decay in fedadam and fedyogi."""
+    download_codec: Literal["none", "float16", "int8"] = "none"
+    """How a new model travels to devices that have the one before: whole (none), or as the
+    difference to it with 2 bytes a value (float16) or 1 (int8); what that loses comes with the
+    next."""
     tau: Positive | None = None
     """Adaptivity of fedadam, fedyogi and fedadagrad."""
     bias_correction: bool | None = None

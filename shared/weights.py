@@ -93,6 +93,25 @@ def norm(vector: Vector) -> float:
     return math.sqrt(squares)
 
 
+def added(before: Vector, difference: Vector) -> Weights:
+    """Add a difference to a model, as the aggregator and each device do it.
+
+    Parameters
+    ----------
+    before, difference
+        Of the same length.
+
+    Returns
+    -------
+    Weights
+        Shape ``(parameters,)``.
+    """
+    sum_ = np.empty(len(before), np.float32)
+    for where in pieces(len(sum_)):
+        np.add(before[where], difference[where], out=sum_[where])
+    return sum_
+
+
 def split(vector: Weights, architecture: Architecture) -> dict[str, NDArray[np.float32]]:
     """View a flat vector as the named tensors of its architecture, without copying."""
     return {spec.name: vector[spec.where].reshape(spec.shape) for spec in architecture.manifest}

@@ -92,7 +92,12 @@ _STATISTICS: Final = """
     ALTER TABLE versions ADD COLUMN statistics TEXT;
 """
 
-_MIGRATIONS: Final = (_FIRST, _SUPPLY, _BUDGET, _STATISTICS)
+_DIFFERENCE: Final = """
+    -- The file of a model's difference to that of its parent.
+    ALTER TABLE versions ADD COLUMN difference TEXT;
+"""
+
+_MIGRATIONS: Final = (_FIRST, _SUPPLY, _BUDGET, _STATISTICS, _DIFFERENCE)
 """What makes each version of the tables of the one before; never changed, only added to."""
 
 

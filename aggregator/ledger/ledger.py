@@ -361,8 +361,9 @@ class Ledger(History):
         model: Model,
     ) -> Version:
         row = connection.execute(
-            "INSERT INTO versions (origin, round, parent, digest, bytes, average, control, memory, "
-            "statistics, validation, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "INSERT INTO versions (origin, round, parent, digest, bytes, difference, average, "
+            "control, memory, statistics, validation, created) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "RETURNING number",
             (
                 origin,
@@ -370,6 +371,7 @@ class Ledger(History):
                 parent,
                 model.digest,
                 model.bytes,
+                model.difference,
                 model.average,
                 model.control,
                 model.memory,

@@ -19,6 +19,7 @@ from shared.model_notes import NO_NOTES, ModelNotes
 from shared.starter import beside
 from shared.storage.files import replacing, sha256_of, storage_errors
 from shared.storage.tensor_file import TensorFile, write_tensors
+from shared.update_file import EncodedUpdate
 from shared.weights import StoredVector, Vector, Weights, load_weights, save_weights
 
 _NEW: Final = "new.safetensors"
@@ -135,6 +136,11 @@ class ModelFiles:
         """Copy a file as it is; give its digest."""
         with replacing(self.folder / _NEW) as aside:
             shutil.copyfile(path, aside)
+        return self._named()
+
+    def add_difference(self, difference: EncodedUpdate) -> str:
+        """Write the difference between two models; give the file's digest."""
+        difference.write(self.folder / _NEW)
         return self._named()
 
     def weights(self, digest: str) -> Weights:

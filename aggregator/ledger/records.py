@@ -21,6 +21,9 @@ class Model:
     ----------
     digest, bytes
         Of its file.
+    difference
+        Digest of the file with its difference to the model that its round began with, if it
+        travels as that.
     average
         Digest of the running average's file, if one is kept.
     control
@@ -35,6 +38,7 @@ class Model:
 
     digest: str
     bytes: int
+    difference: str | None = None
     average: str | None = None
     control: str | None = None
     memory: str | None = None
@@ -44,8 +48,8 @@ class Model:
     @property
     def files(self) -> set[str]:
         """Digests of all its files."""
-        named = (self.digest, self.average, self.control, self.memory, self.statistics)
-        return {name for name in named if name}
+        beside = (self.difference, self.average, self.control, self.memory, self.statistics)
+        return {self.digest, *(name for name in beside if name)}
 
     @property
     def exported(self) -> str:

@@ -12,6 +12,7 @@ from aggregator.strategies.privacy import PrivateMean
 from aggregator.strategies.settings import strategy_of
 from shared.architectures import Architecture
 from shared.codecs import make_codec
+from shared.randomness import stream
 from shared.update_file import UpdateFile
 
 
@@ -59,7 +60,8 @@ def next_model(
     """Aggregate a round as the simulator does, but from files to files.
 
     Between rounds nothing is held in memory. While a round is aggregated, it is the direction,
-    which becomes the new weights, and what the strategy remembers: three models at most.
+    which becomes the new weights, and what the strategy remembers: three models at most; where
+    models travel as differences, two more.
 
     Parameters
     ----------
@@ -97,13 +99,17 @@ def next_model(
     strategy = strategy_of(settings, settings.clients)
     if base.memory:
         strategy.restore(files.arrays(base.memory))
-    weights, length = files.vector(base.digest), settings.step_length(number)
+    before, length = files.vector(base.digest), settings.step_length(number)
     if private:
-        result = strategy.follow(weights, private.mean(updates), length=length)
+        computed = strategy.follow(before, private.mean(updates), length=length)
     else:
-        result = strategy.aggregate(weights, updates, length=length, examples=examples)
-    digest = files.add_weights(result)
-    del result  # or it would live while the average is made
+        computed = strategy.aggregate(before, updates, length=length, examples=examples)
+    weights, difference = strategy.download.publish(
+        before, computed, files.architecture, stream(settings.seed, "download", number)
+    )
+    del computed  # its memory is the residual's now, or the weights'
+    digest = files.add_weights(weights)
+    del weights
     average = None
     if settings.averaging:
         average = _average(settings.averaging, base, digest, files)
@@ -111,6 +117,7 @@ def next_model(
     model = Model(
         digest=digest,
         bytes=files.size(digest),
+        difference=files.add_difference(difference) if difference else None,
         average=average,
         control=control,
         memory=memory,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from aggregator.rounds.federation import Federation
-from shared.protocol.messages import MOST_FORGOTTEN, Announcement, File
+from shared.protocol.messages import MOST_FORGOTTEN, Announcement, Difference, File
 
 
 class Announcer:
@@ -70,6 +70,7 @@ class Announcer:
             architecture=settings.model,
             task=self._federation.architecture.task,
             model=self._file(current.digest),
+            difference=self._difference(),
             averaged=self._file(current.average) if current.average else None,
             control=self._file(current.control) if current.control else None,
             statistics=self._file(current.statistics) if current.statistics else None,
@@ -86,6 +87,16 @@ class Announcer:
             closes_at=None if left is None else datetime.now(UTC) + timedelta(seconds=left),
             chunk=settings.chunk,
             succession=self._federation.voice.succession,
+        )
+
+    def _difference(self) -> Difference | None:
+        """Name the difference to the model before; after a rollback there is none."""
+        current, settings = self._federation.current, self._federation.settings
+        if current.difference is None or current.origin != "round" or current.parent is None:
+            return None
+        base = self._federation.ledger.version(current.parent).digest
+        return Difference(
+            base=base, file=self._file(current.difference), codec=settings.download_codec
         )
 
     def _file(self, digest: str) -> File:

@@ -64,7 +64,8 @@ class Sending:
     def serve(self) -> None:
         """Let the files of the current version be had, and no others."""
         current, files = self._federation.current, self._federation.files
-        served = (current.digest, current.average, current.control, current.statistics)
+        beside = (current.difference, current.average, current.control, current.statistics)
+        served = (current.digest, *beside)
         self._distribution.serve({digest: files.path(digest) for digest in served if digest})
 
     def want(self, client: str, want: Want) -> None:

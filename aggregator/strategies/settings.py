@@ -2,15 +2,17 @@
 
 from aggregator.strategies import STRATEGIES, Strategy, make_strategy, strategy_options
 from aggregator.strategies.bounds import Bounds
+from aggregator.strategies.download import Download
 from aggregator.strategies.privacy import Budget, PrivateMean
 from shared.architectures import Architecture
+from shared.codecs import make_codec
 from shared.errors import SettingsError
 from shared.round_settings import STRATEGY_OPTIONS, FederatedSettings, RoundSettings
 from shared.training import TrainingSettings
 
 
 def strategy_of(settings: FederatedSettings, clients: int | None = None) -> Strategy:
-    """Make the strategy that the settings name, with its options, and the bounds of one client.
+    """Make the strategy that the settings name, with its options, bounds and way of models down.
 
     Parameters
     ----------
@@ -31,6 +33,8 @@ def strategy_of(settings: FederatedSettings, clients: int | None = None) -> Stra
         given["clients"] = clients
     strategy = make_strategy(settings.strategy, **given)
     strategy.bounds = Bounds(norm=settings.bound_norm, weight=settings.bound_weight)
+    if settings.download_codec != "none":
+        strategy.download = Download(make_codec(settings.download_codec))
     return strategy
 
 

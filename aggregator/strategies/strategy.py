@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from aggregator.strategies.arithmetic import check_bounded
 from aggregator.strategies.bounds import Bounds
+from aggregator.strategies.download import Download
 from aggregator.strategies.options import positive
 from aggregator.strategies.update import Update
 from shared.errors import TrainingError
@@ -36,6 +37,8 @@ class Strategy(ABC):
     ----------
     bounds
         What one client can do to a round; none, unless settings made the strategy.
+    download
+        How the next model travels down; whole, unless settings made the strategy.
     """
 
     name: ClassVar[str]
@@ -72,6 +75,7 @@ class Strategy(ABC):
         self.server_learning_rate = positive("server_learning_rate", server_learning_rate)
         self._memory: dict[str, NDArray[Any]] = {}
         self.bounds = Bounds()
+        self.download = Download()
 
     @abstractmethod
     def combine(self, updates: Iterable[Update]) -> Weights:
@@ -188,7 +192,7 @@ class Strategy(ABC):
     @property
     def memory(self) -> Mapping[str, State]:
         """What must be remembered between rounds; the next round changes it."""
-        return {**self._memory, **self.bounds.memory}
+        return {**self._memory, **self.bounds.memory, **self.download.memory}
 
     def state(self) -> dict[str, State]:
         """Copy out what must be remembered between rounds."""
@@ -204,11 +208,17 @@ class Strategy(ABC):
         ValueError
             If it is the state of another strategy.
         """
-        own = {name: array for name, array in state.items() if not self.bounds.owns(name)}
+        others = (self.bounds, self.download)
+        own = {
+            name: array
+            for name, array in state.items()
+            if not any(other.owns(name) for other in others)
+        }
         if own and own.keys() != set(self.remembers):
             raise ValueError(f"this is not the state of {self.name}: {', '.join(own)}")
         self._memory = own
         self.bounds.restore(state)
+        self.download.restore(state)
 
 
 def _checked(updates: Iterable[Update], parameters: int) -> Iterator[Update]:

@@ -61,7 +61,9 @@ class AnnouncedRound:
             raise ProtocolError("An announcement is of another federation.")
         parameters = architecture_of(announcement.architecture, announcement.task).parameters
         largest = 8 + HEADER_LIMIT + 4 * parameters
-        for file in (announcement.model, announcement.averaged, announcement.control):
+        difference = announcement.difference.file if announcement.difference else None
+        known = (announcement.model, difference, announcement.averaged, announcement.control)
+        for file in known:
             if file is not None and file.size > largest:
                 raise ProtocolError(
                     f"An announcement names a file of {file.size} bytes; "

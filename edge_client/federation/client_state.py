@@ -107,6 +107,8 @@ class ClientState:
         self.sent = Sent(folder)
         # The work of a round ends in a thread of its own.
         self._lock = threading.RLock()
+        for path in folder.glob(".*.safetensors"):
+            path.unlink(missing_ok=True)  # a model that a killed process was making
         self._sweep()
 
     @property

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from edge_client.federation.client_state import ClientState
+from edge_client.federation.shortcut import Shortcut
 from edge_client.federation.transfers import FRUITLESS, Download, stalled
 from shared.errors import ChorusError, StorageError
 from shared.loop import Loop, Worker
@@ -68,6 +69,9 @@ class Fetching:
         self._left: str | None = None
         """What an earlier process left, and the worker reads."""
         self._whole: set[str] = set()
+        self._useless: set[str] = set()
+        """Differences that did not lead to their models."""
+        self._making = False
         loop.watch(lambda: self._again_at, self._ask_again)
 
     @property
@@ -87,7 +91,7 @@ class Fetching:
         """Say whether a file is there, and known to be whole."""
         return file.digest in self._whole and self._client_state.path(file.digest).exists()
 
-    def gather(self, files: list[File], chunk: int) -> bool:
+    def gather(self, files: list[File], chunk: int, shortcut: Shortcut | None = None) -> bool:
         """Say whether all files are there; else get on with the first that is not.
 
         All others are removed. Files wait for no disk when they come, so one that an earlier
@@ -99,19 +103,27 @@ class Fetching:
             What is needed.
         chunk
             Bytes of the chunks they come in.
+        shortcut
+            What leads to one of them; it is fetched whole if this leads nowhere.
 
         Raises
         ------
         StorageError
             If the disk is full; so do the methods that write.
         """
-        self._keep_only(files)
+        if self._making:
+            return False  # what it is made of may not be removed now
+        way = shortcut if shortcut and self._leads_on(shortcut, files) else None
+        self._keep_only([*files, *([way.file] if way else [])], way.base if way else None)
         missing = [file for file in files if not self.has(file)]
         if missing and self._download is None and self._left is None:
-            if self._client_state.path(missing[0].digest).exists():
-                self._look_at(missing[0].digest)
+            wanted = way.file if way and missing[0] == way.model else missing[0]
+            if way and wanted == way.file and self.has(wanted):
+                self._make(way)
+            elif self._client_state.path(wanted.digest).exists():
+                self._look_at(wanted.digest)
             else:
-                self.begin(missing[0], chunk)
+                self.begin(wanted, chunk)
         return not missing
 
     def begin(self, file: File, chunk: int) -> None:
@@ -186,10 +198,37 @@ class Fetching:
         if download is self._download:
             download.part.flush()
 
-    def _keep_only(self, files: list[File]) -> None:
+    def _leads_on(self, way: Shortcut, files: list[File]) -> bool:
+        """Say whether a shortcut leads from what is there to what is needed and is not there."""
+        path = self._client_state.path
+        self._useless.intersection_update([way.file.digest])
+        needed = way.model in files and not path(way.model.digest).exists()
+        return needed and path(way.base).exists() and not self._useless
+
+    def _make(self, way: Shortcut) -> None:
+        """Make a model of the one that is there."""
+        self._making = True
+        paths = map(self._client_state.path, (way.base, way.file.digest, way.model.digest))
+        made = partial(self._made, way)
+        self._worker.do(partial(way.take, *paths), made, partial(self._not_made, way))
+
+    def _made(self, way: Shortcut, _: None) -> None:
+        self._making = False
+        self._whole.add(way.model.digest)
+        self._ended(True)
+
+    def _not_made(self, way: Shortcut, error: ChorusError) -> None:
+        self._making = False
+        if isinstance(error, StorageError):
+            raise error
+        log.warning("A model is fetched whole: %s", error.message)
+        self._useless.add(way.file.digest)
+        self._ended(True)
+
+    def _keep_only(self, files: list[File], base: str | None) -> None:
         """Remove what is not current any more, and give it up if it is being fetched."""
         digests = [file.digest for file in files]
-        self._client_state.keep_only(*digests)
+        self._client_state.keep_only(*digests, *([base] if base else []))
         self._whole.intersection_update(digests)
         if self.digest not in digests:
             self.drop()
@@ -226,6 +265,7 @@ class Fetching:
             self._whole.add(part.digest)
         else:
             self._discard(part)
+            self._useless.add(part.digest)
             log.warning("A model arrived damaged; it is fetched again.")
         self._ended(whole)
 

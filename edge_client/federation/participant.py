@@ -22,6 +22,7 @@ from edge_client.federation.readiness import Readiness
 from edge_client.federation.round_work import MakeEngine
 from edge_client.federation.round_worker import Outcome, RoundWorker
 from edge_client.federation.settings import FederationSettings, PermissionSettings
+from edge_client.federation.shortcut import Shortcut
 from edge_client.federation.transfers import PATIENCE
 from edge_client.federation.unannounced import Unannounced
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError, TrustError
@@ -357,7 +358,8 @@ class Participant:
             return
         mine = announced.invites and self._readiness.trains
         mine &= not self._client_state.is_done(*announced.key)
-        if not self._fetching.gather(announced.files(training=mine), announcement.chunk):
+        files, shortcut = announced.files(training=mine), Shortcut.announced(announcement)
+        if not self._fetching.gather(files, announcement.chunk, shortcut):
             self._tell("fetching", "")
             return
         self._handover.give(announced, self._client_state.path)

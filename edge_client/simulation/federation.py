@@ -29,7 +29,7 @@ from shared.codecs import Codec, make_codec
 from shared.randomness import stream
 from shared.storage.files import storage_errors
 from shared.training import Examples
-from shared.update_file import EncodedUpdate
+from shared.update_file import EncodedUpdate, encode_update
 from shared.vector_file import VectorFile
 from shared.weights import Weights
 
@@ -140,22 +140,25 @@ class SimulatedFederation:
         if self._loses_something:
             self._residuals = ClientVectors(folder, "residual", self._architecture.parameters)
         self._update_bytes = 0
+        self._difference_bytes = 0
         self._measuring = Lock()
 
     def run(self, number: int, weights: Weights) -> RoundOutcome:
         """Run one round; see :class:`Trainer`."""
         sampled = self._sample(number)
         answering = self._answering(number, sampled)
-        vectors = 2 if self._controls else 1
-        size = vectors * BYTES_PER_WEIGHT * len(weights)
         next_weights, loss = weights, math.nan
         if answering:
-            next_weights, loss = self._next(number, weights, len(sampled), answering)
+            computed, loss = self._next(number, weights, len(sampled), answering)
+            rng = stream(self._settings.seed, "download", number)
+            next_weights, _ = self._strategy.download.publish(
+                weights, computed, self._architecture, rng
+            )
         return RoundOutcome(
             weights=next_weights,
             loss=loss,
             clients=len(answering),
-            bytes_down=size * len(sampled),
+            bytes_down=self._size_down(number) * len(sampled),
             bytes_up=self._update_bytes * len(answering),
         )
 
@@ -295,13 +298,26 @@ class SimulatedFederation:
             self._residuals.keep(name, number, encoded.residual)
         return outcome
 
+    def _size_down(self, number: int) -> int:
+        """Count what a participant receives that has had the model of the round before."""
+        codec, parameters = self._strategy.download.codec, self._architecture.parameters
+        whole = BYTES_PER_WEIGHT * parameters
+        control = whole if self._controls else 0
+        if codec is None or number == 1:
+            return whole + control
+        if not self._difference_bytes:
+            rng = stream(0, "download", 0)
+            zeros = np.zeros(parameters, np.float32)
+            self._difference_bytes = _file_size(
+                encode_update(zeros, self._architecture, codec, rng)
+            )
+        return self._difference_bytes + control
+
     def _measure(self, encoded: EncodedUpdate) -> None:
         """Learn the bytes of an update's file, once: all have the same size."""
         with self._measuring:
             if not self._update_bytes:
-                with tempfile.TemporaryDirectory() as folder:
-                    encoded.write(Path(folder, "update"))
-                    self._update_bytes = Path(folder, "update").stat().st_size
+                self._update_bytes = _file_size(encoded)
 
     def _side_by_side(
         self, work: Callable[[Engine, Callable[[int], bool], int], Outcome], indices: list[int]
@@ -375,6 +391,12 @@ class CentralTraining:
 
     def settle(self, number: int) -> None:
         """Do nothing: the checkpoint holds it all."""
+
+
+def _file_size(encoded: EncodedUpdate) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        encoded.write(Path(folder, "update"))
+        return Path(folder, "update").stat().st_size
 
 
 def _spooled(update: Update, folder: Path) -> Update:

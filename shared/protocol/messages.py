@@ -171,6 +171,18 @@ Succession = Annotated[list[Successor], Field(max_length=MOST_HANDED_OVER)]
 """The keys that the aggregator has had, the oldest first; since 1.2."""
 
 
+class Difference(BaseModel):
+    """A model's difference to another one, as a file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    base: Digest
+    """The other model: who has its file adds the difference to it."""
+    file: File
+    """Written as updates are, by the aggregator."""
+    codec: CodecName
+
+
 class Announcement(Message):
     """The current round, retained: all that a client which comes late or back needs to know."""
 
@@ -186,6 +198,8 @@ class Announcement(Message):
     """What is recognised; since 1.1, and the default task where it is not given."""
     model: File
     """The round's global weights, as safetensors."""
+    difference: Difference | None = None
+    """The difference of ``model`` to the model before, if there is such a file; since 1.2."""
     averaged: File | None = None
     """The running average of the rounds' models, which recognises better, if one is kept."""
     control: File | None = None

@@ -8,7 +8,7 @@ from aggregator.settings import AggregatorSettings
 from shared.front_ends import WHISPER, front_end_named
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from tests.brokers import Mosquitto
-from tests.end_to_end.federation.processes import Clips, Processes, simulated
+from tests.end_to_end.federation.processes import ROUNDS, Clips, Processes, simulated
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -28,6 +28,20 @@ def test_a_federation_ends_in_the_weights_of_its_simulation(
         them.run(0, mosquitto.port, threads=1)
         them.run(1, mosquitto.port, threads=2 if model == "conv" else 1)
         them.finish(expected)
+
+
+def test_models_that_travel_as_differences_end_in_the_weights_of_the_simulation(
+    tmp_path: Path, clips: Clips, mosquitto: Mosquitto
+) -> None:
+    expected = simulated(clips.whole, strategy="fedadam", codec="int8", download="int8")
+    more = ("--strategy", "fedadam", "--codecs", "int8", "--download-codec", "int8")
+    with Processes(tmp_path, clips, "conv", *more) as them:
+        them.serve(mosquitto.port)
+        them.run(0, mosquitto.port, threads=1)
+        them.run(1, mosquitto.port, threads=1)
+        them.finish(expected)
+        versions = them.read(lambda history: history.versions())
+        assert [version.difference is None for version in versions] == [*[False] * ROUNDS, True]
 
 
 EIGHT = labels_of(("angry", "happy", "neutral", "sad", "fearful", "disgusted", "surprised", "calm"))

@@ -217,12 +217,14 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(
         connection.execute("DROP TABLE charges")
         connection.execute("ALTER TABLE clients DROP COLUMN supply")
         connection.execute("ALTER TABLE versions DROP COLUMN statistics")
+        connection.execute("ALTER TABLE versions DROP COLUMN difference")
         connection.execute("PRAGMA user_version = 1")
     with pytest.raises(FederationError, match="older version"):
         History(path)
     Ledger(path).close()
     with History(path) as history:
         (desk,) = history.clients()
+        assert {version.difference for version in history.versions()} == {None}
     assert (desk.examples, desk.supply) == (28, "")
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Opened, Step
 from aggregator.server.announcer import Announcer
 from aggregator.server.farewell import Farewell
 from shared.protocol.messages import Announcement
-from tests.aggregator.driver import come, settings
+from tests.aggregator.driver import come, play, settings
 from tests.loop_driver import LoopDriver
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -87,3 +88,32 @@ def test_who_is_there_has_time_to_fetch_the_last_model() -> None:
     assert farewell.leave_at == driver.now + 10
     there.clear()
     assert farewell.leave_at == driver.now - 6, "the broker has told by then that nobody is there"
+
+
+def test_the_difference_to_the_model_before_is_announced_and_after_a_rollback_none(
+    tmp_path: Path,
+) -> None:
+    with Federation(settings(tmp_path, rounds=4, download_codec="int8")) as federation:
+        said: list[Announcement] = []
+
+        def publish(announcement: Announcement) -> bool:
+            said.append(announcement)
+            return True
+
+        announcer = Announcer(federation, publish, clock=lambda: 20.0)
+        federation.rounds.start(0)
+        announcer.announce()
+        step: Step = come(federation, ["anna", "ben"])
+        for _ in range(2):
+            assert isinstance(step, Opened)
+            step = play(federation, step)
+            announcer.announce()
+        federation.roll_back(1)
+        announcer.announce()
+    first, second, third, back = said
+    assert first.difference is None
+    for before, after in ((first, second), (second, third)):
+        assert after.difference
+        assert (after.difference.base, after.difference.codec) == (before.model.digest, "int8")
+        assert after.difference.file.size < after.model.size
+    assert (back.model, back.difference) == (second.model, None)

@@ -68,6 +68,7 @@ def test_a_round_is_what_devices_and_files_make_of_it(codec: str, tmp_path: Path
         {"codec": "top10-sign", "fraction": 0.5},
         {"codec": "int8", **SCAFFOLD},
         {"codec": "top5-int8", "strategy": "median"},
+        {"codec": "int8", "download_codec": "int8", "strategy": "fedadam"},
     ],
 )
 def test_going_on_after_any_round_ends_in_the_same(tmp_path: Path, values: dict[str, Any]) -> None:
@@ -92,3 +93,20 @@ def test_the_control_variates_of_clients_and_server_stay_together() -> None:
     assert rounds._controls is not None
     own = [rounds._controls.of(client_name(index)) for index in range(len(CLIENTS))]
     np.testing.assert_allclose(rounds._strategy.broadcast()["control"], np.mean(own, 0), atol=1e-5)
+
+
+@pytest.mark.parametrize("codec", ["float16", "int8"])
+def test_models_that_travel_as_differences_learn_and_are_counted(
+    codec: str, tmp_path: Path
+) -> None:
+    whole, outcomes = (
+        run(federation(download_codec=name), range(1, 5)) for name in ("none", codec)
+    )
+    assert outcomes[-1].loss < outcomes[0].loss
+    np.testing.assert_allclose(outcomes[-1].weights, whole[-1].weights, atol=0.02)
+    encode_update(START.copy(), TINY, make_codec(codec), np.random.default_rng(0)).write(
+        tmp_path / "difference"
+    )
+    size = (tmp_path / "difference").stat().st_size
+    down = [outcome.bytes_down for outcome in outcomes]
+    assert down == [4 * 4 * TINY.parameters, *[4 * size] * 3]

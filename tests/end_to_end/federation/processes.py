@@ -129,9 +129,12 @@ def simulated(
     devices: int = DEVICES,
     task: Task = DEFAULT_TASK,
     rounds: int = ROUNDS,
+    download: str = "none",
 ) -> Weights:
     """Give the weights that the simulation of the same federation ends in."""
-    settings = _settings(whole, task, model=model, strategy=strategy, codec=codec)
+    settings = _settings(
+        whole, task, model=model, strategy=strategy, codec=codec, download_codec=download
+    )
     clients = prepare(load_utterances(settings), settings).clients[:devices]
     architecture = architecture_of(settings.model, task)
     simulation = Simulation(settings, [TfliteEngine(architecture, threads=1)], clients)

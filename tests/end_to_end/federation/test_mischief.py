@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from edge_client.simulation.federation import client_name
 from tests.end_to_end.federation.mischief import Mischief, mischiefs
+from tests.end_to_end.federation.network import Link, Message
 from tests.end_to_end.federation.world import CLIENTS, ROUNDS, VARIANTS, World, simulated, world
+
+MODELS = "chorus/chorus/models/"
 
 EXAMPLES = int(os.environ.get("CHORUS_MISCHIEF", "25"))
 """More are for who looks for bugs."""
@@ -91,3 +94,23 @@ def reached(it: World, number: int, state: str) -> bool:
 def uploading(it: World, number: int) -> bool:
     parts = it.settings.folder.glob(f"uploads/{client_name(number)}-*.part")
     return any(path.stat().st_size for path in parts)
+
+
+@pytest.mark.parametrize("codec", ["none", "int8"])
+def test_who_has_the_model_before_is_sent_the_difference(codec: str) -> None:
+    with world(download_codec=codec) as it:
+        sent: set[str] = set()
+
+        def note(_: Link, message: Message) -> list[Message]:
+            topic = message[0]
+            if topic.startswith(MODELS):
+                sent.add(topic.removeprefix(MODELS))
+            return [message]
+
+        it.fate = note
+        it.settle()
+        it.check(simulated(download_codec=codec))
+        assert it.server
+        first, *later = reversed(it.server.federation.ledger.versions())
+        assert sent - {"probe"} == {first.digest, *(one.difference or one.digest for one in later)}
+        assert all((one.difference is None) == (codec == "none") for one in later)

@@ -75,6 +75,11 @@ VARIANTS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "float32": ({"codecs": "float32"}, {"codec": "float32"}),
     "by invitation": ({"by_invitation": True}, {}),
+    "differences down": ({"download_codec": "int8"}, {"download_codec": "int8"}),
+    "differences down, and a memory": (
+        {"download_codec": "float16", "strategy": "fedadam"},
+        {"download_codec": "float16", "strategy": "fedadam"},
+    ),
     "top five of a hundred": ({"codecs": "top5-int8"}, {"codec": "top5-int8"}),
 }
 """What the aggregator is given, and what the simulation is, for the same federation."""
