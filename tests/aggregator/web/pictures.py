@@ -9,7 +9,7 @@ from typing import Literal
 from aggregator.rounds.federation import Federation
 from aggregator.server.screen import look
 from aggregator.web.server import serve
-from tests.aggregator.web.staged import enter, settings_of, stage
+from tests.aggregator.web.staged import NAMES, enrol, enter, settings_of, stage
 from tests.browser import DESKTOP, PHONE, chromium
 
 
@@ -22,12 +22,14 @@ def take(folder: Path, *, everything: bool = False) -> None:
         with Federation(settings_of(Path(state), 5)) as federation:
             federation.rounds.start(time.monotonic())
             enter(federation)
+            enrol(federation.folder, NAMES)
             server = serve(
                 federation.folder,
                 lambda: look(federation, time.monotonic()),
                 federation,
                 "127.0.0.1",
                 0,
+                by_invitation=True,
             )
             for scheme in schemes:
                 for name, screen in (("phone", PHONE), ("desktop", DESKTOP)):

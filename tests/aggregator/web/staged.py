@@ -1,16 +1,21 @@
 """A federation with a past, made up, in a real ledger with real models' files."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.enrolment.members import Members
 from aggregator.ledger import CheckedUpdate, Model
+from aggregator.ledger.folder import FederationFolder
 from aggregator.rounds.federation import Federation
 from aggregator.settings import AggregatorSettings
+from shared.mqtt.broker_settings import BrokerSettings
 from shared.randomness import stream
+from shared.trust.keys import SecretKey
 from shared.weights import initial_weights
 
 NAMES = ("kitchen", "desk", "hall", "workshop", "attic")
@@ -93,6 +98,21 @@ def stage(folder: Path, devices: int = 5, rounds: int = 12, *, answered: int = 2
             )
             if number == rounds - 3 > 2:
                 ledger.roll_back(ledger.find(number - 1))
+
+
+def enrol(folder: FederationFolder, names: Sequence[str]) -> None:
+    """Make it a federation by invitation, in which these have joined."""
+    SecretKey.kept(folder.key)
+    broker = BrokerSettings(host="192.0.2.7", tls=True, fingerprint="ab" * 32)
+    with Members(folder.members) as members:
+        members.note(
+            federation="chorus",
+            accounts="embedded",
+            broker=broker.model_dump_json(),
+            host=broker.host,
+        )
+        for number, name in enumerate(names):
+            members.add(name, SecretKey(bytes([number]) * 32).public)
 
 
 def enter(federation: Federation, devices: int = 5) -> None:

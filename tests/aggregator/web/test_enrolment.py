@@ -4,6 +4,7 @@ import io
 import logging
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal
 
 import pytest
@@ -13,28 +14,18 @@ from PIL import Image
 from aggregator.enrolment.invitations import invite
 from aggregator.enrolment.members import Members
 from shared.protocol.topics import Topics
-from shared.trust.keys import SecretKey
 from shared.trust.link import Link
 from tests.aggregator.web.conftest import Serve, Served
+from tests.aggregator.web.staged import enrol
 from tests.aggregator.web.test_page import HOSTILE
 from tests.browser import CONTRASTS, DESKTOP, PHONE, Open, text
 from tests.shared.web.client import Client
-
-BROKER = '{"host": "192.0.2.7", "port": 8883, "tls": true, "fingerprint": "%s"}' % ("ab" * 32)
 
 
 @pytest.fixture
 def members(serve_staged: Serve) -> Iterator[tuple[Served, Members]]:
     """Serve a federation of five by invitation; kitchen and desk have joined."""
-
-    def begin(folder: Any) -> None:
-        SecretKey.kept(folder.key)
-        with Members(folder.members) as kept:
-            kept.note(federation="chorus", accounts="embedded", broker=BROKER, host="192.0.2.7")
-            for number, name in enumerate(("kitchen", "desk")):
-                kept.add(name, SecretKey(bytes([number]) * 32).public)
-
-    served = serve_staged(before=begin, by_invitation=True)
+    served = serve_staged(before=partial(enrol, names=("kitchen", "desk")), by_invitation=True)
     with Members(served.federation.folder.members) as kept:
         yield served, kept
 
