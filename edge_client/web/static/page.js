@@ -249,14 +249,19 @@ function toast(text, undoable = true) {
 
 async function want(name, content, done) {
   const isAnswer = ["confirm", "correct", "discard"].includes(name);
-  const before = answered;
+  const before = { answered, chosen };
   const given = { id: content.id, newest: state.recent[0]?.id };
-  // At once: the device may tell what has changed before it says that all is well.
-  if (isAnswer) answered = given;
+  if (isAnswer) {
+    // At once: the device may tell what has changed before it says that all is well.
+    answered = given;
+    if (chosen === NEWEST) chosen = null;
+  }
   const { problem, id } = await order(name, content);
   if (problem || !troubled) notify(problem);
-  if (problem && answered === given) answered = before;
-  if (!problem && isAnswer && chosen === NEWEST) chosen = null;
+  if (problem && answered === given) {
+    answered = before.answered;
+    chosen ??= before.chosen;
+  }
   if (!problem && done) toast(done, isAnswer);
   return id;
 }

@@ -56,7 +56,7 @@ def test_the_next_one_it_was_unsure_of_comes_with_what_is_heard_next(
 def test_what_was_said_stays_to_be_seen_if_the_device_tells_of_it_before_it_answers(
     open_page: Open, device: StandIn
 ) -> None:
-    device.hear(0.3, 0.4, 0.2, 0.1, unsure=True)
+    earlier = device.hear(0.3, 0.4, 0.2, 0.1, unsure=True)
     later = device.hear(0.2, 0.2, 0.45, 0.15, unsure=True)
     page = open_page()
     held = list[tuple["Route", "APIResponse"]]()
@@ -65,10 +65,13 @@ def test_what_was_said_stays_to_be_seen_if_the_device_tells_of_it_before_it_answ
     page.tap(row("neutral"))
     text(page, "#answer", "You confirmed it.")
     shown(page, later)
+    device.hear(0.7, 0.1, 0.1, 0.1)
+    shown(page, earlier)
+    page.tap("#newest")
     [(route, answer)] = held
     route.fulfill(response=answer)
     text(page, "#toast", "You confirmed it.")
-    shown(page, later)
+    text(page, "#word", "Angry")
 
 
 def test_whoever_wants_to_see_the_newest_sees_it(open_page: Open, device: StandIn) -> None:
