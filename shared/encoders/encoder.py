@@ -63,7 +63,7 @@ class Encoder:
     pool
         The layers whose outputs are pooled, from 1; there are as many layers as the last says.
     pooling
-        ``mean`` over time, or ``mean+std``: mean and standard deviation.
+        ``mean`` over the frames of speech, or ``mean+std``: mean and standard deviation.
     tensors
         See above.
     origin

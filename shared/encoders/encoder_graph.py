@@ -57,13 +57,15 @@ def encoder_file(encoder: Encoder, *, gelu_op: bool) -> bytes:
     bytes
         Inputs ``mel`` ``(1, n + 2, 1, mels)``, the spectrum between two rows of zeros, and
         ``positions`` ``(t, 1, 1, width)`` (:func:`shared.front_ends.whisper.positions`), t half of
-        n, rounded up. Outputs ``vector`` ``(features,)``, and of each layer that is pooled
-        ``layer1`` and so on, ``(t, 1, 1, width)``.
+        n, rounded up, and ``shares`` ``(1, t)``, how much each frame counts when pooled, of sum 1.
+        Outputs ``vector`` ``(features,)``, and of each layer that is pooled ``layer1`` and so on,
+        ``(t, 1, 1, width)``.
     """
     g = Graph(SIGNATURE)
     width = encoder.width
     mel = g.input("mel", (1, 2 * _FRAMES + 2, 1, encoder.mels))
     positions = g.input("positions", (_FRAMES, 1, 1, width))
+    shares = g.input("shares", (1, _FRAMES))
     layers = _Layers(g, encoder, gelu_op)
     x = layers.gelu(layers.convolution("conv1", mel, stride=1))
     x = g.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0)])
@@ -74,9 +76,9 @@ def encoder_file(encoder: Encoder, *, gelu_op: bool) -> bytes:
         x = layers.attention(f"layer{layer}", x)
         x = layers.feed_forward(f"layer{layer}", x)
         if layer in encoder.pool:
-            pooled += layers.statistics(x)
+            pooled += layers.statistics(x, shares)
             g.output(f"layer{layer}", x)
-    g.output("vector", g.reshape(g.joined(pooled, 3), (encoder.features,)))
+    g.output("vector", g.reshape(g.joined(pooled, 1), (encoder.features,)))
     return serialise([g])
 
 
@@ -136,14 +138,16 @@ class _Layers:
         half = g.mul(x, g.constant(np.float32(0.5)))
         return g.add(half, g.mul(half, g.unary("TANH", g.mul(x, p))))
 
-    def statistics(self, x: Tensor) -> Iterable[Tensor]:
-        """Add the mean over time, and the standard deviation if wanted: ``(1, 1, 1, width)``."""
+    def statistics(self, x: Tensor, shares: Tensor) -> Iterable[Tensor]:
+        """Add the mean over time, and the standard deviation if wanted, shape ``(1, width)``."""
         g = self.g
-        mean = g.mean(x, 0)
+        rows = g.reshape(x, (-1, self.encoder.width))
+        # By a product of matrices: MUL with broadcasting is a plain loop in 2.14, too.
+        mean = g.matmul(shares, rows)
         yield mean
         if self.encoder.pooling == "mean+std":
-            off = self._less(x, mean)
-            yield g.unary("SQRT", g.mean(g.mul(off, off), 0))
+            off = self._less(rows, mean)
+            yield g.unary("SQRT", g.matmul(shares, g.mul(off, off)))
 
     def _normalised(self, x: Tensor) -> Tensor:
         """Bring each row to mean 0 and variance 1."""

@@ -140,14 +140,17 @@ MFCC40: Final = FrontEndShape("mfcc40", version=1, frames=1000, features=40, var
 LARGEST_OUTPUT: Final = 1e4
 """What no output of a Whisper's layers goes beyond, either way."""
 
+POOLING: Final = 2
+"""Version of how an encoder's outputs become a vector."""
+
 WHISPER: Final = FrontEndShape(
     "whisper",
-    version=1,
+    version=POOLING,
     frames=1,
     features=1536,
     weights="cf0582b4744a1479f707f681b53329719210420463f121dd40ed522720c0712a",
 )
-"""Mean and standard deviation over time of both layers of the encoder in the package."""
+"""Mean and standard deviation over the speech of both layers of the encoder in the package."""
 
 TINY_EN: Final = Path(__file__).parents[1] / "encoders" / "tiny-en.safetensors"
 """That encoder's file."""
@@ -234,7 +237,7 @@ def _encoder_front_end(path: Path) -> FrontEnd:
     if digest == WHISPER.weights:
         return FRONT_ENDS.get(WHISPER.name)
     shape = FrontEndShape(
-        f"{WHISPER.name}-{digest[:8]}", 1, 1, read_encoder(path).features, weights=digest
+        f"{WHISPER.name}-{digest[:8]}", POOLING, 1, read_encoder(path).features, weights=digest
     )
     made = FrontEnd(shape, None, EncoderFeatures(path.resolve(), digest), largest=LARGEST_OUTPUT)
     FRONT_ENDS.put(shape.name, made)

@@ -22,6 +22,19 @@ LONGEST: Final = 10 * RATE
 _KEPT: Final = 2
 """Encoders kept ready; one of tiny.en takes some 10 MB."""
 
+_DECIBEL: Final = 1 / 40
+"""Of the spectrum's values."""
+
+SPEECH: Final = 35 * _DECIBEL
+"""How far below the loudest frame of an utterance speech may be: chosen by validation speakers
+among 25 and 35 dB."""
+
+ABOVE_NOISE: Final = 6 * _DECIBEL
+"""How far above the softest tenth of an utterance speech is, where the loudest is far above it."""
+
+SURELY: Final = 15 * _DECIBEL
+"""What is no further below the loudest frame is speech, whatever the noise."""
+
 _SLOWEST: Final = 10_000.0
 """Frames in which the slowest of the sinusoids turns once, divided by 2 pi."""
 
@@ -88,11 +101,13 @@ class Encoding:
             session.resize(
                 mel=(1, len(mel) + 2, 1, self._mels),
                 positions=(frames, 1, 1, self._positions.shape[1]),
+                shares=(1, frames),
             )
             heard = session.view("mel")[0, :, 0]
             heard[0] = heard[-1] = 0
             heard[1:-1] = mel
             session.view("positions")[:, 0, 0] = self._positions[:frames]
+            session.view("shares")[0] = speech_shares(mel)
             del heard
             session.run()
             vector: NDArray[np.float32] = session.view("vector").copy()
@@ -102,6 +117,31 @@ class Encoding:
         """Give the output of a layer that is pooled, of the last utterance: ``(t, width)``."""
         output: NDArray[np.float32] = self._session.view(f"layer{number}")[:, 0, 0].copy()
         return output
+
+
+def speech_shares(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give how much each frame of the layers counts in an utterance's vector.
+
+    Frames of speech count alike, and those of pauses not at all: how long somebody is silent before
+    and after they speak, and what noise is heard then, says nothing of them. Speech is told by its
+    loudest band. Layers hear all of the utterance.
+
+    Parameters
+    ----------
+    mel
+        The utterance's spectrum, shape ``(n, mels)``; two of its frames make one of the layers'.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(t,)``, t half of n, rounded up; its sum is 1.
+    """
+    loud = np.maximum.reduceat(mel.max(axis=1), np.arange(0, len(mel), 2)).astype(np.float64)
+    most = loud.max()
+    noise = np.quantile(loud, 0.1) + ABOVE_NOISE
+    speech = loud >= max(most - SPEECH, min(noise, most - SURELY))
+    shares: NDArray[np.float32] = (speech / speech.sum()).astype(np.float32)
+    return shares
 
 
 def positions(frames: int, width: int) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from shared.audio import RATE, Samples
 from shared.errors import AudioError
 from shared.front_ends import FRONT_ENDS
 from shared.front_ends.log_mel import log_mel
-from shared.front_ends.whisper import Encoding
+from shared.front_ends.whisper import Encoding, speech_shares
 from tests.converters.layouts import small_encoder
 from tests.shared.encoders.whisper import MELS, WIDTH, layer_outputs, small
 
@@ -48,6 +48,19 @@ def test_only_the_mean_is_pooled_if_that_is_asked_for(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         mean, np.concatenate([whole[:WIDTH], whole[2 * WIDTH : 3 * WIDTH]]), atol=1e-5
     )
+
+
+def test_only_speech_is_pooled(tmp_path: Path) -> None:
+    encoding = Encoding(small_encoder(tmp_path, int8=False), threads=1)
+    samples = SOUND[: 2 * RATE].copy()
+    samples[: RATE // 2] *= 1e-3
+    samples[-RATE // 2 :] *= 1e-3
+    vector = encoding.vector(samples)
+    heard = speech_shares(log_mel(samples, MELS)) > 0
+    assert 0.48 < heard.mean() < 0.55
+    layers = [encoding.layer(layer)[heard] for layer in (1, 3)]
+    wanted = np.concatenate([part for own in layers for part in (own.mean(0), own.std(0))])
+    assert np.abs(vector - wanted).max() <= 1e-4 * np.abs(wanted).max()
 
 
 def test_what_was_heard_before_changes_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from shared.encoders.encoder import read_encoder
 from shared.errors import SettingsError, WeightsError
 from shared.front_ends import FRONT_ENDS, TINY_EN, WHISPER, front_end_named, front_end_of
 from shared.front_ends.log_mel import log_mel
+from shared.front_ends.whisper import SURELY, speech_shares
 from shared.task import DEFAULT_TASK, Task
 from tests.converters.layouts import small_encoder
 from tests.shared.encoders.whisper import WIDTH
@@ -30,6 +31,24 @@ def test_the_spectrum_is_that_of_whisper(seconds: float) -> None:
     level = np.log10(np.maximum(level, 1e-10))
     wanted = (np.maximum(level, level.max() - 8) + 4) / 4
     np.testing.assert_allclose(log_mel(samples, 80), wanted.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_silence_and_an_even_sound_are_pooled_whole(frames: int) -> None:
+    even = [np.float32(1 / -(-frames // 2))] * -(-frames // 2)
+    spectrum = np.zeros((frames, 3), np.float32)
+    assert speech_shares(spectrum).tolist() == even
+    spectrum[::2, 1] = np.linspace(0, SURELY, len(even))
+    assert speech_shares(spectrum).tolist() == even
+
+
+@pytest.mark.parametrize("pauses", [0.0, 1.2, 1.5])  # silence, and noise 32 and 20 dB below
+def test_pauses_do_not_count_be_they_silent_or_noisy(pauses: float) -> None:
+    spectrum = np.full((20, 3), pauses, np.float32)
+    spectrum[3:9, 2] = 2.0
+    shares = speech_shares(spectrum)
+    assert np.flatnonzero(shares).tolist() == [1, 2, 3, 4]
+    assert shares.sum() == 1
 
 
 def test_it_travels_to_other_processes() -> None:
