@@ -195,7 +195,7 @@ class AggregatorSettings(
     the ledger keeps digest and ancestry."""
     initial: Path | None = None
     """Weights to start from (safetensors); `starter` is the model that comes with the package, for
-    `--front-end whisper --model head`, and `fresh` means random weights."""
+    `--front-end whisper-speech --model head`, and `fresh` means random weights."""
     seed: Seed = 0
     """Seed of everything random: fresh weights, who is invited, the clients' shuffling."""
 

@@ -75,7 +75,7 @@ def main() -> None:
 
 def measure(model: str, repeats: int) -> list[dict[str, Any]]:
     """Let a device hear utterances of each length."""
-    front_end = FRONT_ENDS.get("whisper" if model == "head" else "paper34")
+    front_end = FRONT_ENDS.get("whisper-speech" if model == "head" else "paper34")
     task = Task(DEFAULT_TASK.labels, front_end.shape)
     architecture = architecture_of(model, task)
     rng = np.random.default_rng(0)

@@ -57,10 +57,10 @@ class RunSettings(HearingSettings, DeviceSettings, FederationSettings, HomeSetti
     panel: ClassVar[str] = "Running"
 
     front_end: str = WHISPER.name
-    """What computes the features: whisper (a vector of a speech encoder), paper34 (Chau & Garces,
-    2021), mfcc40 (40 coefficients each 10 ms), an encoder's file (FILE.safetensors), that of an
-    installed package, or package.module:Name. Where it is not given, the model that is given says
-    it, or what the state folder was used with; so it is with the labels."""
+    """What computes the features: whisper-speech (a vector of a speech encoder), paper34 (Chau &
+    Garces, 2021), mfcc40 (40 coefficients each 10 ms), an encoder's file (FILE.safetensors), that
+    of an installed package, or package.module:Name. Where it is not given, the model that is given
+    says it, or what the state folder was used with; so it is with the labels."""
     mic: bool = False
     """Listen to the microphone."""
     wav: Path | None = None

@@ -46,7 +46,7 @@ def compute(out: Path) -> None:
         sound = np.sin(2 * np.pi * 220 * times * (1 + times / 9)) + rng.normal(0, 0.1, times.size)
         soundfile.write(clip, sound / 4, 16_000)
         frames = clip_features(clip, FRONT_ENDS.get("paper34"))
-        vector = clip_features(clip, FRONT_ENDS.get("whisper"))
+        vector = clip_features(clip, FRONT_ENDS.get("whisper-speech"))
     features = pad(frames, PAPER34)
     found = {"features": features, "encoder vector": vector}
     for name in ("dense", "conv", "lstm", "tdnn"):

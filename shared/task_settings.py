@@ -19,8 +19,8 @@ class TaskSettings(Settings):
     """What is recognised: 2 to 32 names of small letters, digits, hyphens and underscores."""
     front_end: str = PAPER34.name
     """What computes the features: paper34 (Chau & Garces, 2021), mfcc40 (40 coefficients each
-    10 ms), whisper (a vector of a speech encoder), an encoder's file (FILE.safetensors), that of
-    an installed package, or package.module:Name."""
+    10 ms), whisper-speech (a vector of a speech encoder; whisper: pauses count, too), an encoder's
+    file (FILE.safetensors), that of an installed package, or package.module:Name."""
 
     @property
     def task(self) -> Task:

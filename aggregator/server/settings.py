@@ -22,10 +22,10 @@ class ServeSettings(AggregatorSettings, EmbeddedBrokerSettings):
     panel: ClassVar[str] = "Serving"
 
     front_end: str = WHISPER.name
-    """What computes the features: whisper (a vector of a speech encoder), paper34 (Chau & Garces,
-    2021; what --model conv, dense, lstm and tdnn stand for where no front end is given), mfcc40 (40
-    coefficients each 10 ms), an encoder's file (FILE.safetensors), or that of an installed
-    package."""
+    """What computes the features: whisper-speech (a vector of a speech encoder), paper34 (Chau &
+    Garces, 2021; what --model conv, dense, lstm and tdnn stand for where no front end is given),
+    mfcc40 (40 coefficients each 10 ms), an encoder's file (FILE.safetensors), or that of an
+    installed package."""
     model: str = STARTER_MODEL
     """The architecture: head for vectors of an encoder, or dense, conv, lstm, tdnn for frames (conv
     where their front end is given alone); or one that a package offers, on the devices too."""

@@ -144,8 +144,8 @@ class PrivateMean:
             raise SettingsError(
                 f"{self.said} Over all rounds it is {drowned:.3g} times as long as all that "
                 f"{self._clients} clients can teach {trained} weights, which learn nothing then.",
-                "Train fewer weights (--front-end whisper --model head has 6,148), let at least "
-                f"{enough} clients take part in a round, or give a larger --dp-epsilon.",
+                "Train fewer weights (--front-end whisper-speech --model head has 6,148), let at "
+                f"least {enough} clients take part in a round, or give a larger --dp-epsilon.",
             )
 
     def mean(self, updates: Iterable[Update], normal: Normal = system_normal) -> Weights:

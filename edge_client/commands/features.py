@@ -27,8 +27,8 @@ def features(
     front_end: Annotated[
         str,
         typer.Option(
-            help="paper34, mfcc40, whisper, an encoder's FILE.safetensors, that of an installed "
-            "package, or package.module:Name."
+            help="paper34, mfcc40, whisper-speech, an encoder's FILE.safetensors, that of an "
+            "installed package, or package.module:Name."
         ),
     ] = "paper34",
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,

@@ -22,7 +22,7 @@ class StarterSettings(TaskSettings):
     environment: ClassVar[Prefix] = "CHORUS_EDGE_"
     panel: ClassVar[str] = "Task"
 
-    front_end: str = "whisper"
+    front_end: str = "whisper-speech"
     """What makes one vector of an utterance."""
     normalisation: Literal["device", "voice"] = "device"
     """How its devices will normalise: device, which holds for people of other rooms and languages

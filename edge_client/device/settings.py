@@ -42,7 +42,7 @@ class DeviceSettings(StateSettings, TaskSettings):
     weights: Path | None = None
     """A model to begin with (safetensors); kept in the state folder, so it is given once."""
     starter: bool = False
-    """Recognise with the model that comes with the package, through the front end whisper, until
+    """Recognise with the model that comes with the package, through whisper-speech, until
     there is another; so does a device for which nobody chose labels, front end or model, and whose
     state folder was used with no other."""
     normalisation: Literal["none", "device", "voice"] = "device"

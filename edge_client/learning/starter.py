@@ -133,7 +133,7 @@ def make_starter(
     if task.front_end.frames != 1:
         raise SettingsError(
             f"A starter is made of one vector an utterance; {task.front_end.name} gives frames.",
-            "Give --front-end whisper.",
+            "Give --front-end whisper-speech.",
         )
     front_end = front_end_of(task.front_end)
     parts, skipped = [], 0

@@ -4,7 +4,7 @@ One of your own is a :class:`FrontEnd`, named by ``package.module:Name``, by an 
 ``chorus.front_ends``, or added by ``FRONT_ENDS.add``. See ``docs/features.md``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -140,17 +140,18 @@ MFCC40: Final = FrontEndShape("mfcc40", version=1, frames=1000, features=40, var
 LARGEST_OUTPUT: Final = 1e4
 """What no output of a Whisper's layers goes beyond, either way."""
 
-POOLING: Final = 2
-"""Version of how an encoder's outputs become a vector."""
-
 WHISPER: Final = FrontEndShape(
-    "whisper",
-    version=POOLING,
+    "whisper-speech",
+    version=1,
     frames=1,
     features=1536,
     weights="cf0582b4744a1479f707f681b53329719210420463f121dd40ed522720c0712a",
 )
 """Mean and standard deviation over the speech of both layers of the encoder in the package."""
+
+WHISPER_WHOLE: Final = replace(WHISPER, name="whisper")
+"""The same over all of an utterance, its pauses too: models and federations that began with it go
+on."""
 
 TINY_EN: Final = Path(__file__).parents[1] / "encoders" / "tiny-en.safetensors"
 """That encoder's file."""
@@ -162,12 +163,14 @@ class EncoderFeatures:
 
     path: Path
     digest: str
+    speech: bool = True
+    """Whether it pools over the speech alone, and not over pauses."""
 
     def __call__(self, samples: "Samples") -> "Frames":
         """Compute it, shape ``(1, features)``; the encoder is read at the first time."""
         from shared.front_ends.whisper import encoding_of
 
-        return encoding_of(self.path, self.digest).vector(samples)[None]
+        return encoding_of(self.path, self.digest).vector(samples, speech=self.speech)[None]
 
 
 def _paper34(samples: "Samples") -> "Frames":
@@ -193,8 +196,14 @@ FRONT_ENDS: Final = Registry(
     {
         "paper34": FrontEnd(PAPER34, 0.1, _paper34, largest=1e3),
         "mfcc40": FrontEnd(MFCC40, 0.01, _mfcc40, largest=1e4),
-        "whisper": FrontEnd(
+        WHISPER.name: FrontEnd(
             WHISPER, None, EncoderFeatures(TINY_EN, WHISPER.weights), largest=LARGEST_OUTPUT
+        ),
+        WHISPER_WHOLE.name: FrontEnd(
+            WHISPER_WHOLE,
+            None,
+            EncoderFeatures(TINY_EN, WHISPER.weights, speech=False),
+            largest=LARGEST_OUTPUT,
         ),
     },
     _check,
@@ -230,17 +239,21 @@ def front_end_named(name: str) -> FrontEnd:
 
 
 def _encoder_front_end(path: Path) -> FrontEnd:
-    """Make the front end of an encoder's file, named after its digest; or find it again."""
+    """Make the front end of an encoder's file, named after its digest; or find it again.
+
+    The one that pools over all of an utterance is made beside it, for models that began with it.
+    """
     from shared.encoders.encoder import file_digest, read_encoder
 
     digest = file_digest(path)
     if digest == WHISPER.weights:
         return FRONT_ENDS.get(WHISPER.name)
-    shape = FrontEndShape(
-        f"{WHISPER.name}-{digest[:8]}", POOLING, 1, read_encoder(path).features, weights=digest
-    )
-    made = FrontEnd(shape, None, EncoderFeatures(path.resolve(), digest), largest=LARGEST_OUTPUT)
-    FRONT_ENDS.put(shape.name, made)
+    features = read_encoder(path).features
+    for shape in (WHISPER_WHOLE, WHISPER):
+        own = FrontEndShape(f"{shape.name}-{digest[:8]}", 1, 1, features, weights=digest)
+        compute = EncoderFeatures(path.resolve(), digest, speech=shape is WHISPER)
+        made = FrontEnd(own, None, compute, largest=LARGEST_OUTPUT)
+        FRONT_ENDS.put(own.name, made)
     return made
 
 

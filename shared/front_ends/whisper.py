@@ -76,13 +76,15 @@ class Encoding:
         self._session = Session(content, SIGNATURE, threads)
         self._lock = Lock()
 
-    def vector(self, samples: Samples) -> NDArray[np.float32]:
+    def vector(self, samples: Samples, *, speech: bool = True) -> NDArray[np.float32]:
         """Compute the vector of an utterance.
 
         Parameters
         ----------
         samples
             Shape ``(samples,)``, float32, 16 kHz; the first 10 s are used.
+        speech
+            Whether to pool over the speech alone; else pauses count as speech does.
 
         Returns
         -------
@@ -107,7 +109,7 @@ class Encoding:
             heard[0] = heard[-1] = 0
             heard[1:-1] = mel
             session.view("positions")[:, 0, 0] = self._positions[:frames]
-            session.view("shares")[0] = speech_shares(mel)
+            session.view("shares")[0] = speech_shares(mel) if speech else 1 / frames
             del heard
             session.run()
             vector: NDArray[np.float32] = session.view("vector").copy()

@@ -105,4 +105,4 @@ def test_a_new_store_takes_its_front_end_from_what_is_taken_in(tmp_path: Path) -
     run(tmp_path / "new", "examples", "import", tmp_path / "mine.npz")
     assert asked(tmp_path / "new", "status")["labelled"]["sad"] == 1
     settings = RunSettings.parse({"mic": True, "state": tmp_path / "new"})
-    assert settings.begun().front_end == "whisper"
+    assert settings.begun().front_end == "whisper-speech"

@@ -51,13 +51,13 @@ def test_a_device_and_an_aggregator_of_which_nothing_was_said_go_together(tmp_pa
 @pytest.mark.parametrize(
     ("given", "front_end", "model", "initial"),
     [
-        ({}, "whisper", "head", PACKAGED),
-        ({"model": "head"}, "whisper", "head", PACKAGED),
-        ({"front_end": "whisper"}, "whisper", "head", PACKAGED),
-        ({"front_end": "whisper", "model": "head"}, "whisper", "head", PACKAGED),
-        ({"initial": "starter"}, "whisper", "head", PACKAGED),
-        ({"initial": "fresh"}, "whisper", "head", FRESH),
-        ({"labels": "laughing,crying"}, "whisper", "head", None),
+        ({}, "whisper-speech", "head", PACKAGED),
+        ({"model": "head"}, "whisper-speech", "head", PACKAGED),
+        ({"front_end": "whisper-speech"}, "whisper-speech", "head", PACKAGED),
+        ({"front_end": "whisper-speech", "model": "head"}, "whisper-speech", "head", PACKAGED),
+        ({"initial": "starter"}, "whisper-speech", "head", PACKAGED),
+        ({"initial": "fresh"}, "whisper-speech", "head", FRESH),
+        ({"labels": "laughing,crying"}, "whisper-speech", "head", None),
         ({"model": "conv"}, "paper34", "conv", None),
         ({"model": "lstm"}, "paper34", "lstm", None),
         ({"front_end": "paper34"}, "paper34", "conv", None),
@@ -96,7 +96,7 @@ def test_a_federation_that_was_begun_before_goes_on_as_it_was(tmp_path: Path) ->
     assert (settings.task, settings.model, settings.initial) == (DEFAULT_TASK, "conv", None)
     np.testing.assert_array_equal(first(settings), before)
     with pytest.raises(FederationError, match="was begun with"):
-        first(begun(tmp_path, front_end="whisper", model="head"))
+        first(begun(tmp_path, front_end="whisper-speech", model="head"))
 
 
 def test_its_models_say_what_taught_the_first_one(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_what_cannot_learn_is_refused_with_what_would() -> None:
     assert private.noise_over_clip == pytest.approx(179, abs=1)
     with pytest.raises(SettingsError, match="learn nothing") as refused:
         private.check_can_learn()
-    assert "whisper --model head" in refused.value.remedy
+    assert "whisper-speech --model head" in refused.value.remedy
     assert "let at least 82 clients take part" in refused.value.remedy
     many = private_mean_of(settings, 82, conv)
     assert many

@@ -138,7 +138,7 @@ def test_what_was_taken_in_from_elsewhere_changes_no_task(tmp_path: Path) -> Non
 
 def test_what_is_given_comes_before_what_was_used(tmp_path: Path) -> None:
     used_before(tmp_path)
-    assert begun(tmp_path, front_end="whisper").task == STARTER_TASK
+    assert begun(tmp_path, front_end="whisper-speech").task == STARTER_TASK
     assert begun(tmp_path, starter=True).task == STARTER_TASK
     other = begun(tmp_path, labels=("laughing", "crying"))
     assert (other.task.names, other.front_end) == (("laughing", "crying"), "paper34")
@@ -161,7 +161,7 @@ def test_a_model_that_is_given_says_the_task(tmp_path: Path, weights: Weights) -
         assert device.task == DEFAULT_TASK
         assert hear(device).probabilities is not None
     with pytest.raises(WeightsError, match="is of another task"):
-        opened(tmp_path / "state", weights=file, front_end="whisper")
+        opened(tmp_path / "state", weights=file, front_end="whisper-speech")
     with pytest.raises(WeightsError, match="There is no file"):
         begun(tmp_path / "state", weights=tmp_path / "none.safetensors")
 

@@ -165,7 +165,7 @@ def test_what_is_announced_for_others_is_a_remark(
 def test_a_device_of_the_starter_s_task_says_what_to_do_in_a_federation_of_another(
     tmp_path: Path,
 ) -> None:
-    it = Alone(tmp_path, front_end="whisper")
+    it = Alone(tmp_path, front_end="whisper-speech")
     it.play(it.connection.connect, it.announce(model_of(it.folder)))
     (remark,) = {report["remark"] for report in it.reports if report["state"] == "troubled"}
     assert "The federation chorus is of another task: its features are paper34 1" in remark
@@ -173,7 +173,7 @@ def test_a_device_of_the_starter_s_task_says_what_to_do_in_a_federation_of_anoth
 
 
 def test_a_part_that_is_to_follow_the_task_ends_without_trouble(tmp_path: Path) -> None:
-    it = Alone(tmp_path, front_end="whisper")
+    it = Alone(tmp_path, front_end="whisper-speech")
     it.follows = True
     it.play(it.connection.connect, it.announce(model_of(it.folder)))
     assert it.connection.closed

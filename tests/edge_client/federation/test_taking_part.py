@@ -195,7 +195,7 @@ def test_with_clips_a_signal_ends_it_and_it_says_what_counted(
     assert "accepted updates of this device: 0." in said
 
 
-WHISPER = SETTINGS.model_copy(update={"front_end": "whisper"})
+WHISPER = SETTINGS.model_copy(update={"front_end": "whisper-speech"})
 
 
 @pytest.mark.usefixtures("handlers")
@@ -219,7 +219,7 @@ def test_clips_follow_a_federation_to_its_front_end(
     settings_of: list[FederationSettings] = []
     take_part_with_clips(WHISPER, clips, tmp_path / "state", follows=True, make=make)
     assert answers == [False, True], "it has no clips of other labels"
-    assert [settings.front_end for settings in settings_of] == ["whisper", "paper34"]
+    assert [settings.front_end for settings in settings_of] == ["whisper-speech", "paper34"]
     _, second = makes.made
     assert second.given["examples"]().features.shape[1:] == (100, 34)
     assert "The federation hears through paper34 1: so does this device." in capfd.readouterr().err

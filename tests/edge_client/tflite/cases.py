@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_client.tflite import engine
 from shared.architectures import Architecture, architecture_of
-from shared.front_ends import FRONT_ENDS
+from shared.front_ends import FRONT_ENDS, WHISPER
 from shared.graphs.files import graph_file
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from shared.tflite import Session, mask_inputs
@@ -27,7 +27,7 @@ MODELS: Final[dict[str, Architecture]] = {
     **{name: architecture_of(name, DEFAULT_TASK) for name in ("conv", "dense", "lstm", "tdnn")},
     "conv of another task": architecture_of("conv", ANOTHER),
     "tdnn of another task": architecture_of("tdnn", VARYING).at(150),
-    "head": architecture_of("head", Task(DEFAULT_TASK.labels, FRONT_ENDS.get("whisper").shape)),
+    "head": architecture_of("head", Task(DEFAULT_TASK.labels, WHISPER)),
 }
 """What is compared, by the name of its reference."""
 

@@ -61,6 +61,11 @@ def test_only_speech_is_pooled(tmp_path: Path) -> None:
     layers = [encoding.layer(layer)[heard] for layer in (1, 3)]
     wanted = np.concatenate([part for own in layers for part in (own.mean(0), own.std(0))])
     assert np.abs(vector - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    whole = encoding.vector(samples, speech=False)
+    layers = [encoding.layer(layer) for layer in (1, 3)]
+    wanted = np.concatenate([part for own in layers for part in (own.mean(0), own.std(0))])
+    assert np.abs(whole - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    assert np.abs(whole - vector).max() > 0.1 * np.abs(wanted).max()
 
 
 def test_what_was_heard_before_changes_nothing(tmp_path: Path) -> None:
@@ -75,7 +80,7 @@ def test_what_was_heard_before_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_an_utterance_is_one_row_whatever_its_length() -> None:
-    whisper = FRONT_ENDS.get("whisper")
+    whisper = FRONT_ENDS.get("whisper-speech")
     assert whisper.frames_of(1.0) == 0
     for samples in (SOUND[:400], SOUND[:1600], SOUND, np.zeros(RATE, np.float32)):
         assert whisper.compute(samples).shape == (1, 1536)

@@ -15,7 +15,8 @@ from aggregator.ledger.folder import FederationFolder
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from edge_client.federation.client_state import remembered
-from shared.starter import STARTER_TASK
+from shared.front_ends import WHISPER_WHOLE
+from shared.task import DEFAULT_TASK, Task
 from tests.brokers import BOUND, free_port
 from tests.end_to_end.federation.processes import BIN, Process
 from tests.end_to_end.upgrade import MADE_IN, PORT, STATES
@@ -24,6 +25,9 @@ from tests.end_to_end.upgrade.make import write_clips
 VERSIONS = sorted(path.parent.name for path in STATES.glob("*/aggregator"))
 
 pytestmark = pytest.mark.usefixtures("environment")
+
+TASK = Task(DEFAULT_TASK.labels, WHISPER_WHOLE)
+"""What both sides recognised then."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def test_both_sides_go_on_where_they_were(kept: Kept, tmp_path: Path) -> None:
     with Members(kept.aggregator.members) as members:
         assert members.joined() == joined
     assert remembered(kept.device.federations / "chorus")["accepted"] == 3
-    with ExampleStore(kept.device.examples, limit_mb=10, task=STARTER_TASK) as store:
+    with ExampleStore(kept.device.examples, limit_mb=10, task=TASK) as store:
         assert store.counts()["unlabelled"] == 1
 
 

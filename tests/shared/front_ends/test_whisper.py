@@ -52,8 +52,8 @@ def test_pauses_do_not_count_be_they_silent_or_noisy(pauses: float) -> None:
 
 
 def test_it_travels_to_other_processes() -> None:
-    there = pickle.loads(pickle.dumps(FRONT_ENDS.get("whisper")))  # noqa: S301 - our own
-    assert there == FRONT_ENDS.get("whisper")
+    there = pickle.loads(pickle.dumps(FRONT_ENDS.get("whisper-speech")))  # noqa: S301 - our own
+    assert there == FRONT_ENDS.get("whisper-speech")
 
 
 def test_an_encoder_of_one_s_own_is_named_by_its_file(tmp_path: Path) -> None:
@@ -61,10 +61,12 @@ def test_an_encoder_of_one_s_own_is_named_by_its_file(tmp_path: Path) -> None:
     small_encoder(tmp_path, int8=True).write(path)
     found = front_end_named(str(path))
     assert found.shape.features == 4 * WIDTH
-    assert found.shape.name == f"whisper-{found.shape.weights[:8]}"
+    assert found.shape.name == f"whisper-speech-{found.shape.weights[:8]}"
     assert front_end_of(found.shape) == front_end_named(str(path)) == found
     assert found.compute(SOUND[:RATE]).shape == (1, 4 * WIDTH)
-    assert front_end_named(str(TINY_EN)) is FRONT_ENDS.get("whisper")
+    before = replace(found.shape, name=f"whisper-{found.shape.weights[:8]}")
+    assert front_end_of(before).compute(SOUND[:RATE]).shape == (1, 4 * WIDTH)
+    assert front_end_named(str(TINY_EN)) is FRONT_ENDS.get("whisper-speech")
 
 
 def test_an_encoder_that_was_changed_is_told(tmp_path: Path) -> None:
