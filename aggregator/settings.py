@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from shared.architectures import MODELS, architecture_of
 from shared.environment import Prefix
+from shared.protocol.secure_offer import MOST_SECURE
 from shared.protocol.topics import Name
 from shared.round_settings import (
     LONGEST_NAME,
@@ -15,6 +16,7 @@ from shared.round_settings import (
     MOST_ASKED,
     MOST_CLIENTS,
     FederatedSettings,
+    SecureSettings,
 )
 from shared.settings import Settings, Several
 from shared.storage.folders import state_folder
@@ -130,6 +132,15 @@ class UpdateSettings(Settings):
         return self
 
 
+class SecureRoundsSettings(SecureSettings):
+    """How devices add their updates up so that the aggregator learns their sum alone."""
+
+    panel: ClassVar[str] = "Secure aggregation"
+
+    at_least: Annotated[int, Field(ge=3, le=MOST_SECURE)] = 3
+    """Fewest devices in the sum of a secure round; with fewer the round is abandoned."""
+
+
 class ValidationSettings(Settings):
     """What new models are scored on."""
 
@@ -167,6 +178,7 @@ _FIXED: Final = (
     "clients_per_round",
     "fraction",
     "over_selection",
+    *SecureSettings.model_fields,
     *(name for name in FederatedSettings.model_fields if name != "rounds"),
 )
 """Settings that the result depends on, besides which updates come in time."""
@@ -177,6 +189,7 @@ class AggregatorSettings(
     ParticipationSettings,
     PaceSettings,
     UpdateSettings,
+    SecureRoundsSettings,
     ValidationSettings,
     TaskSettings,
     StateSettings,
@@ -198,6 +211,33 @@ class AggregatorSettings(
     `--front-end whisper-speech --model head`, and `fresh` means random weights."""
     seed: Seed = 0
     """Seed of everything random: fresh weights, who is invited, the clients' shuffling."""
+
+    @property
+    def enough(self) -> int:
+        """Clients that must be present for a round to open: a secure one is of some at least."""
+        return max(self.quorum, self.at_least) if self.secure else self.quorum
+
+    @model_validator(mode="after")
+    def _check_secure(self) -> Self:
+        from aggregator.strategies.settings import check_sum_is_enough
+
+        if not self.secure:
+            return self
+        if not self.by_invitation:
+            raise ValueError(
+                "secure needs by_invitation: devices have to know whose keys the others' are"
+            )
+        if self.dp_epsilon is not None:
+            raise ValueError("secure and dp_epsilon do not go together yet: leave one out")
+        if self.codecs != UpdateSettings.model_fields["codecs"].default:
+            raise ValueError("secure rounds have a codec of their own: leave out codecs")
+        if self.clients_per_round and not self.at_least <= self.clients_per_round <= MOST_SECURE:
+            raise ValueError(
+                f"a secure round is of {self.at_least} to {MOST_SECURE} clients_per_round, not "
+                f"{self.clients_per_round}"
+            )
+        check_sum_is_enough(self)
+        return self
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -9,6 +9,7 @@ from aggregator.ledger import History, RoundRecord, UpdateRecord, Version
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.rounds.scoring import scores_of, summed_confusion
 from shared.metrics import Scores
+from shared.secure_round import CODEC
 from shared.task import Task
 
 if TYPE_CHECKING:
@@ -311,13 +312,14 @@ def _round(record: RoundRecord, history: History, task: Task) -> dict[str, Any]:
 
 
 def _update(update: UpdateRecord) -> dict[str, Any]:
+    masked = update.codec == CODEC  # then nobody knows anything of this one
     return {
         "client": update.client,
         "digest": update.digest,
         "bytes": update.bytes,
         "codec": update.codec,
-        "examples": update.examples,
-        "norm": update.norm,
+        "examples": None if masked else update.examples,
+        "norm": None if masked else update.norm,
         "loss": update.loss,
         "accepted": _iso(update.accepted),
     }

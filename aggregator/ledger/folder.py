@@ -71,6 +71,15 @@ class FederationFolder:
         """Accepted updates of the round that is not aggregated yet."""
         return self.path / "updates"
 
+    @property
+    def secure(self) -> Path:
+        """Journals of secure rounds."""
+        return self.path / "secure"
+
+    def secure_round(self, number: int) -> Path:
+        """Name the journal of a secure round."""
+        return self.secure / str(number)
+
     def round_updates(self, number: int) -> Path:
         """Name the folder of a round's accepted updates."""
         return self.updates / str(number)

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from aggregator.ledger import Model, UpdateRecord
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
+from aggregator.rounds.secure_rounds import with_octaves, without_octaves
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies import Strategy, Update
 from aggregator.strategies.averaging import averaged
 from aggregator.strategies.privacy import PrivateMean
+from aggregator.strategies.ring_sum import RingSum
 from aggregator.strategies.settings import strategy_of
 from shared.architectures import Architecture
 from shared.codecs import make_codec
@@ -56,6 +58,7 @@ def next_model(
     examples: Sequence[int],
     files: ModelFiles,
     private: PrivateMean | None = None,
+    found: RingSum | None = None,
 ) -> tuple[Model, list[str]]:
     """Aggregate a round as the simulator does, but from files to files.
 
@@ -79,6 +82,8 @@ def next_model(
         Where models lie; the new ones are safe there on return.
     private
         What averages them with noise, where the federation has a privacy budget.
+    found
+        What the sum of a secure round says; then there are no updates.
 
     Returns
     -------
@@ -98,9 +103,11 @@ def next_model(
     """
     strategy = strategy_of(settings, settings.clients)
     if base.memory:
-        strategy.restore(files.arrays(base.memory))
+        strategy.restore(without_octaves(files.arrays(base.memory)))
     before, length = files.vector(base.digest), settings.step_length(number)
-    if private:
+    if found:
+        computed = strategy.follow(before, found.direction, length=length)
+    elif private:
         computed = strategy.follow(before, private.mean(updates), length=length)
     else:
         computed = strategy.aggregate(before, updates, length=length, examples=examples)
@@ -113,7 +120,7 @@ def next_model(
     average = None
     if settings.averaging:
         average = _average(settings.averaging, base, digest, files)
-    control, memory = _remembered(strategy, files)
+    control, memory = _remembered(strategy, files, found)
     model = Model(
         digest=digest,
         bytes=files.size(digest),
@@ -134,10 +141,12 @@ def _average(decay: float, base: Model, digest: str, files: ModelFiles) -> str:
     return files.add_weights(average)
 
 
-def _remembered(strategy: Strategy, files: ModelFiles) -> tuple[str | None, str | None]:
-    """Write what clients get besides the weights, and what the strategy remembers."""
+def _remembered(
+    strategy: Strategy, files: ModelFiles, found: RingSum | None
+) -> tuple[str | None, str | None]:
+    """Write what clients get besides the weights, and what the next round has to know."""
     control = strategy.broadcast().get("control")
-    memory = strategy.memory
+    memory = with_octaves(strategy.memory, found)
     return (
         None if control is None else files.add_weights(control),
         files.add_arrays(memory) if memory else None,

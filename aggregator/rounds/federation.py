@@ -4,20 +4,23 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from aggregator.enrolment.voice import Voice
-from aggregator.ledger import Counts, Ledger, Model, Version
+from aggregator.ledger import CheckedUpdate, Counts, Ledger, Model, UpdateRecord, Version
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.ledger.rollback import kept_model
 from aggregator.rounds.aggregation import next_model, read_updates
 from aggregator.rounds.scoring import mean_training_loss, summed_confusion
+from aggregator.rounds.secure_rounds import SecureRounds
 from aggregator.rounds.synchronous import Closed, Interrupted, Opened, Step, SynchronousRounds
+from aggregator.secure.round import SecureRound
 from aggregator.settings import FRESH, PACKAGED, AggregatorSettings, is_name_of
+from aggregator.strategies.ring_sum import RingSum
 from aggregator.strategies.settings import private_mean_of, strategy_of
 from shared.architectures import architecture_of
 from shared.codecs import make_codec
@@ -25,7 +28,9 @@ from shared.errors import TrainingError, WeightsError
 from shared.features.start_file import check_start, load_start, start_beside
 from shared.features.statistics import Start
 from shared.model_notes import NO_NOTES, ModelNotes, load_notes
+from shared.secure_round import CODEC
 from shared.starter import STARTER
+from shared.trust.keys import PublicKey
 from shared.weights import Weights, fresh_weights, load_weights
 
 log = logging.getLogger(__name__)
@@ -50,6 +55,8 @@ class Federation:
     ----------
     settings, folder, architecture
         What it is.
+    secure
+        Its secure rounds, where it has such.
     private
         What averages updates with noise, where there is a privacy budget.
     validate
@@ -97,6 +104,9 @@ class Federation:
             self.private.check_can_learn()
         self.folder = FederationFolder(settings.folder)
         self.files = ModelFiles(self.folder.models, self.architecture)
+        self.secure: SecureRounds | None = None
+        if settings.secure:
+            self.secure = SecureRounds(settings, self.folder, self.files, self.architecture)
         self.validate = validate
         self._clock = clock
         self.ledger = Ledger(self.folder.ledger, clock)
@@ -134,6 +144,8 @@ class Federation:
 
     def close(self) -> None:
         """Write what is left and let go of the folder."""
+        if self.secure:
+            self.secure.end()()
         self.ledger.close()
 
     def open_round(self, opened: Opened) -> None:
@@ -162,11 +174,15 @@ class Federation:
         """
         number = closed.number
         begun = time.perf_counter()
+        if self.secure and not self._enter_masked(self.secure, number):
+            self.ledger.abandon_round(number, "The journal of its secure round is gone.")
+            return None
         self.ledger.close_round(number)
         updates = self.ledger.updates(number)
         if tuple(update.client for update in updates) != closed.counted:
             raise ValueError(f"round {number}: the ledger has other updates than were counted")
         vectors = read_updates(updates, self.folder, self.architecture, self.extra_vectors)
+        found = self.secure.sum() if self.secure else None
         try:
             model, remarks = next_model(
                 self.settings,
@@ -176,6 +192,7 @@ class Federation:
                 [update.examples for update in updates],
                 self.files,
                 self.private,
+                found,
             )
             model = self._validated(model)
         except (TrainingError, WeightsError) as error:
@@ -185,8 +202,8 @@ class Federation:
         self.current = self.ledger.finish_round(
             number,
             model,
-            loss=mean_training_loss(updates),
-            confusion=summed_confusion(updates, self.settings.most_examples),
+            loss=found.loss if found else mean_training_loss(updates),
+            confusion=self._confusion(updates, found),
             seconds=time.perf_counter() - begun,
             note=" ".join(remarks),
             spent=self._spent(),
@@ -195,6 +212,20 @@ class Federation:
             log.warning("Round %d: %s", number, remark)
         self._tidy()
         return self.current
+
+    def open_secure(self, number: int, keys: Mapping[str, PublicKey]) -> SecureRound | None:
+        """Open the secure part of a round that was entered, or take it up; ``None``: it has none.
+
+        Raises
+        ------
+        FederationError
+            If its journal, or a model's file, is damaged.
+        StorageError
+            If the disk is full.
+        """
+        if self.secure is None:
+            return None
+        return self.secure.open(self.ledger.run, number, self.current, keys)
 
     def withdraw(self, client: str) -> Step:
         """Let a client take part in the open round no more; safe on return.
@@ -298,6 +329,34 @@ class Federation:
         )
         return SynchronousRounds(self.settings, last.number - 1, interrupted, since_opened)
 
+    def _enter_masked(self, secure: SecureRounds, number: int) -> bool:
+        """Enter whose masked updates are in the sum, if there is one; nothing is known of each."""
+        if secure.round is None:  # it was closed by an earlier process
+            secure.open(self.ledger.run, number, self.current, {})
+        masked = secure.round
+        if masked is None or not secure.summed:
+            return False
+        for client in masked.survivors:
+            if self.ledger.update(number, client) is None:
+                self.ledger.accept(
+                    CheckedUpdate(
+                        round=number,
+                        client=client,
+                        digest=masked.masked[client],
+                        bytes=masked.size,
+                        codec=CODEC,
+                        examples=0,
+                        norm=0.0,
+                    )
+                )
+        return True
+
+    def _confusion(self, updates: Sequence[UpdateRecord], found: RingSum | None) -> Counts | None:
+        if found is None:
+            return summed_confusion(updates, self.settings.most_examples)
+        counts: Counts = found.confusion.tolist()
+        return counts if found.confusion.any() else None
+
     def _spent(self) -> float | None:
         """Say what the privacy budget will have been spent of with one more model."""
         charged, _ = self.ledger.charges()
@@ -322,3 +381,7 @@ class Federation:
             for path in self.folder.updates.iterdir():
                 if path.name != under_way:
                     shutil.rmtree(path, ignore_errors=True)
+        if self.folder.secure.exists():
+            for path in self.folder.secure.iterdir():
+                if path.name != under_way:
+                    path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ seconds of a clock that only goes forward; whatever the calendar does, a deadlin
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ import numpy as np
 from aggregator.rounds.roster import Roster
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.sampling import sample
+from shared.protocol.secure_offer import MOST_SECURE
 from shared.randomness import stream
 
 Phase = Literal["waiting", "open", "aggregating", "finished"]
@@ -92,6 +94,8 @@ class SynchronousRounds:
     deadline the round stays open for as long again; what was accepted stays, who was invited stays
     invited, and as many others are invited as have not answered.
 
+    A secure round is closed by :meth:`close` alone: its deadlines are those of its stages.
+
     Parameters
     ----------
     settings
@@ -161,7 +165,7 @@ class SynchronousRounds:
     @property
     def awaits_its_time(self) -> bool:
         """Whether the next round waits for nothing but its time."""
-        quorum = self.ready >= self._settings.quorum and not self.paused
+        quorum = self.ready >= self._settings.enough and not self.paused
         return self.phase == "waiting" and quorum and self.has_news
 
     @property
@@ -218,6 +222,10 @@ class SynchronousRounds:
             return self._open_if_due(now)
         if now < self.deadline:
             return None
+        if self._settings.secure:
+            # It goes on by its stages, each with a time of its own, and nobody comes to it later.
+            self.go_on(now)
+            return None
         if len(self.counted) >= self._settings.min_updates:
             return self._closed()
         self.deadline = now + self._settings.round_seconds
@@ -238,6 +246,26 @@ class SynchronousRounds:
         if not self.invited:
             return None
         return self._close_if_answered() or self._opened()
+
+    def go_on(self, now: float) -> None:
+        """Learn that an open round is at another stage, whose time begins."""
+        if self.phase == "open":
+            self.deadline = now + self._settings.round_seconds
+
+    def close(self, clients: Iterable[str]) -> Closed:
+        """Count these clients alone, and take no more: the stages of a secure round are over.
+
+        Raises
+        ------
+        ValueError
+            If no round is open.
+        """
+        if self.phase != "open":
+            raise ValueError(f"no round is open: {self.phase}")
+        self.counted = frozenset(clients)
+        for client in self.counted:
+            self.roster.learned(client)
+        return self._closed()
 
     def abandon(self) -> None:
         """Take no more updates of the open round, which gets no model; :meth:`end` comes next.
@@ -281,6 +309,8 @@ class SynchronousRounds:
         self.wanted = self._wanted()
         # The small number keeps 10 * 1.1, which is 11 and a rounding error, from becoming 12.
         invitations = math.ceil(self.wanted * (1 + self._settings.over_selection) - 1e-9)
+        if self._settings.secure:
+            invitations = min(invitations, MOST_SECURE)
         self.invited = self._drawn(invitations)
         self.phase = "open"
         self.deadline = now + self._settings.round_seconds
@@ -306,7 +336,8 @@ class SynchronousRounds:
         return stream(self._settings.seed, "sampling", self.ended + 1, *names)
 
     def _close_if_answered(self) -> Closed | None:
-        return self._closed() if len(self.counted) >= self.wanted else None
+        answered = len(self.counted) >= self.wanted and not self._settings.secure
+        return self._closed() if answered else None
 
     def _opened(self) -> Opened:
         return Opened(self.number, tuple(sorted(self.invited)), self.wanted)

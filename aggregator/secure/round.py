@@ -1,7 +1,9 @@
 """One secure round on the aggregator (Bonawitz et al., 2017, figure 4, with its signatures)."""
 
+import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -9,8 +11,9 @@ import numpy as np
 from aggregator.secure.journal import Journal
 from aggregator.secure.reading import Reading
 from aggregator.secure.unmasking import unmasked
-from shared.errors import FederationError, ProtocolError, SecureError
+from shared.errors import FederationError, ProtocolError, SecureError, TrustError
 from shared.protocol.secure import Consents, Roster, SealedShares, Survivors
+from shared.secure import masked_update
 from shared.secure.masks import Numbers
 from shared.secure.terms import Stage, Terms, threshold_of
 from shared.trust.keys import PublicKey
@@ -56,6 +59,10 @@ class SecureRound:
         What is waited for.
     abandoned
         Why the round was given up, if it was.
+    members
+        The lasting keys of the devices that may take part.
+    masked
+        SHA-256 of each masked update that was taken, in hexadecimal, by device.
 
     Raises
     ------
@@ -74,6 +81,7 @@ class SecureRound:
         self._consents: dict[str, bytes] = {}
         self._total: Numbers = np.zeros(terms.length, np.uint32)
         self._heard: dict[str, Any] = {}
+        self.masked: dict[str, str] = {}
         self._take_up(members)
 
     @property
@@ -93,6 +101,11 @@ class SecureRound:
         """The devices whose updates are in the sum; none before they are settled."""
         return tuple(self._told.survivors)
 
+    @property
+    def size(self) -> int:
+        """Bytes of each masked update."""
+        return masked_update.size(self._terms)
+
     def take(self, name: str, message: bytes) -> None:
         """Take what a device says; whoever carries it knows that this device has said it.
 
@@ -107,7 +120,7 @@ class SecureRound:
         """
         value = self._checked(name, message)
         self._journal.append(name, message)
-        self._apply(name, value)
+        self._apply(name, value, message)
 
     def close(self) -> None:
         """End the stage with those who are there; with too few of them, abandon the round.
@@ -157,7 +170,7 @@ class SecureRound:
             self._journal.append("", _beginning(self._terms, members))
         else:
             members = self._begun_with(beginning[1])
-        self._members = members
+        self.members = members
         self._speakers = set(members)
         try:
             for name, message in entries:
@@ -167,7 +180,7 @@ class SecureRound:
 
     def _repeat(self, name: str, message: bytes) -> None:
         if name:
-            self._apply(name, self._checked(name, message))
+            self._apply(name, self._checked(name, message), message)
         elif message == self._closing():
             self._close()
         else:
@@ -175,9 +188,8 @@ class SecureRound:
 
     def _begun_with(self, beginning: bytes) -> dict[str, PublicKey]:
         try:
-            found = json.loads(beginning)
-            members = {name: PublicKey.of(key) for name, key in found["members"].items()}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            members = _members(beginning)
+        except (ValueError, TypeError, KeyError, AttributeError, TrustError) as error:
             raise self._unusable("is damaged") from error
         if beginning != _beginning(self._terms, members):
             raise self._unusable("is of another round")
@@ -199,7 +211,7 @@ class SecureRound:
             raise SecureError(
                 f"{name} has no part in this stage of the secure round ({self.stage}).",
                 "It came too late before, or was not invited; it takes part in the next round.",
-                reason="late" if name in self._members else "uninvited",
+                reason="late" if name in self.members else "uninvited",
             )
 
     def _checked(self, name: str, message: bytes) -> Any:
@@ -208,11 +220,12 @@ class SecureRound:
             raise SecureError(
                 f"{name} has {_HAVE[self.stage]} in this secure round already.", reason="twice"
             )
-        reading = Reading(self._terms, self._members, self._roster, self._told)
+        reading = Reading(self._terms, self.members, self._roster, self._told)
         return reading.of(self.stage, name, message, self._heard)
 
-    def _apply(self, name: str, value: Any) -> None:
+    def _apply(self, name: str, value: Any, message: bytes) -> None:
         if self.stage is Stage.MASKED:
+            self.masked[name] = hashlib.sha256(message).hexdigest()
             # Only their sum is kept; the single ones are in the journal.
             self._total += value
             value = None
@@ -270,6 +283,25 @@ class SecureRound:
         self.stage = Stage.ABANDONED
         self._speakers, self._heard = set(), {}
         self._total = np.zeros(0, np.uint32)
+
+
+def members_in(path: Path) -> dict[str, PublicKey]:
+    """Give the members that the round of a journal was begun with; nobody without one."""
+    if not path.exists():
+        return {}
+    journal = Journal(path)
+    try:
+        _, beginning = next(journal.entries(), ("", b""))
+        return _members(beginning)
+    except (ValueError, TypeError, KeyError, AttributeError, TrustError):
+        return {}  # making the round says what is wrong with it
+    finally:
+        journal.close()
+
+
+def _members(beginning: bytes) -> dict[str, PublicKey]:
+    found = json.loads(beginning)
+    return {name: PublicKey.of(key) for name, key in found["members"].items()}
 
 
 def _beginning(terms: Terms, members: Mapping[str, PublicKey]) -> bytes:

@@ -6,6 +6,7 @@ from typing import Final, Literal, NamedTuple
 from aggregator.rounds.federation import Federation
 from shared.codecs import make_codec
 from shared.protocol.messages import Offer, Refused
+from shared.secure_round import CODEC
 from shared.task import Task
 from shared.update_file import largest_file
 
@@ -62,6 +63,8 @@ def _named(task: Task) -> str:
 def _out_of_bounds(federation: Federation, offer: Offer) -> _Why | None:
     """Look at what it claims to be."""
     settings = federation.settings
+    if federation.secure:
+        return _not_masked(federation, offer)
     if offer.codec not in settings.codecs:
         welcome = ", ".join(settings.codecs)
         return _Why("unwelcome", f"Its codec is not accepted here: give one of {welcome}.")
@@ -72,4 +75,14 @@ def _out_of_bounds(federation: Federation, offer: Offer) -> _Why | None:
     codec, extra = make_codec(offer.codec), federation.extra_vectors
     if offer.size > largest_file(codec, federation.architecture, extra):
         return _Why("too-large", "It is larger than an update of its model and codec.")
+    return None
+
+
+def _not_masked(federation: Federation, offer: Offer) -> _Why | None:
+    """Look whether it may be a masked update of the open secure round."""
+    if offer.codec != CODEC:
+        return _Why("unwelcome", f"Only masked updates are taken here: its codec is not {CODEC}.")
+    found = federation.secure.round if federation.secure else None
+    if found is None or offer.size != found.size:
+        return _Why("invalid", "It has not the length of a masked update of this round.")
     return None

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from aggregator.rounds.federation import Federation
 from shared.protocol.messages import MOST_FORGOTTEN, Announcement, Difference, File
+from shared.secure_round import CODEC
 
 
 class Announcer:
@@ -77,7 +78,7 @@ class Announcer:
             training=settings.announced(max(1, rounds.number)),
             strategy=settings.strategy,
             vectors=list(self._federation.extra_vectors),
-            codecs=list(settings.codecs),
+            codecs=[CODEC] if settings.secure else list(settings.codecs),
             seed=settings.seed,
             least_examples=settings.least_examples,
             new_examples=settings.new_examples,
@@ -87,6 +88,7 @@ class Announcer:
             closes_at=None if left is None else datetime.now(UTC) + timedelta(seconds=left),
             chunk=settings.chunk,
             succession=self._federation.voice.succession,
+            secure=self._federation.secure.offer if self._federation.secure else None,
         )
 
     def _difference(self) -> Difference | None:

@@ -18,6 +18,10 @@ _WRITE_SEEN: Final = 5.0
 disk."""
 
 
+_SECURE_SINCE: Final = 3
+"""The protocol's minor version that has secure rounds."""
+
+
 class Attendance:
     """Takes note of who is there, and of when clients were last seen.
 
@@ -59,7 +63,11 @@ class Attendance:
         # A client of 1.0 does not say its task: it learns from a refusal whether it fits.
         fits = presence.task in (None, self._federation.architecture.task.digest)
         enough, news = self._supply(client, presence)
-        trains = there and presence.trains and fits and enough
+        adds = self._federation.secure is None or presence.minor >= _SECURE_SINCE
+        trains = there and presence.trains and fits and enough and adds
+        if there and not adds:
+            sentence = "It knows no secure rounds, and is not invited: it needs a newer version."
+            self._rejections.about(client, sentence)
         if there and not fits:
             sentence = "It is of another task, and not invited to rounds."
             self._rejections.about(client, sentence)

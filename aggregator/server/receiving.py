@@ -15,11 +15,13 @@ from aggregator.rounds.synchronous import Step
 from aggregator.server.admission import refusal
 from aggregator.server.inbox import Inbox
 from aggregator.server.rejections import Rejections
+from aggregator.server.secure_stages import SecureStages
 from aggregator.server.upload import SLOWEST, SOON, Upload, check_update
 from shared.errors import ChorusError, ProtocolError, StorageError
 from shared.loop import Action, Loop, Worker
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Accepted, Message, Offer, Received, Refused
+from shared.protocol.part_file import PartFile
 from shared.protocol.ranges import Ranges
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,8 @@ class Receiving:
         Told what the rules say after an update has counted.
     later
         Does something again when a full disk may have room.
+    stages
+        Takes masked updates, where rounds are secure.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Receiving:
         reply: Callable[[str, Message], None],
         counted: Callable[[Step], None],
         later: Callable[[Action], None],
+        stages: SecureStages | None = None,
     ) -> None:
         self._federation = federation
         self._rejections = rejections
@@ -74,6 +79,7 @@ class Receiving:
         self._reply = reply
         self._counted = counted
         self._later = later
+        self._stages = stages
         self._inbox = Inbox(federation.folder.uploads, federation.settings.chunk, self._disk.submit)
         self._looked = self._clock()
         self._flush_all = loop.deadline(partial(self._flush, everything=True))
@@ -98,6 +104,8 @@ class Receiving:
             self._reply(client, Accepted(update=offer.update))
         elif offer.counted:
             self._refuse(client, offer, _forgotten(offer))
+        elif self._stages and self._stages.received(client, offer):
+            pass
         elif refused := refusal(self._federation, client, offer):
             self._refuse(client, offer, refused)
         elif self._inbox.tires(client, offer.update):
@@ -215,6 +223,12 @@ class Receiving:
         if part is None:
             raise ValueError("an upload that is complete has a file")
         self._inbox.check(upload)
+        if self._stages:
+            take = partial(_take_masked, self._stages, upload, part)
+            self._arithmetic.do(
+                take, partial(self._masked, upload), partial(self._not_checked, upload)
+            )
+            return
         check = partial(
             check_update,
             part,
@@ -225,6 +239,19 @@ class Receiving:
         )
         done, failed = partial(self._checked, upload), partial(self._not_checked, upload)
         self._arithmetic.do(check, done, failed)
+
+    def _masked(self, upload: Upload, refused: Refused | None) -> None:
+        """Learn what became of a masked update: it is in the round's journal, or was refused."""
+        client, offer = upload.client, upload.offer
+        if upload.state == "checking":
+            if refused:
+                self._refuse(client, offer, refused)
+            else:
+                self._inbox.end(upload, "dropped")
+                ranges = [(0, offer.size)]
+                self._reply(client, Received(update=offer.update, ranges=ranges, window=0))
+        self._inbox.let_go(upload)
+        self.admit()
 
     def _not_checked(self, upload: Upload, error: ChorusError) -> None:
         """Keep what the disk did not let be read; it is checked when the client asks again."""
@@ -294,6 +321,16 @@ class Receiving:
                 client, refused.reason, refused.sentence, offer.round, offer.update
             )
         self.admit()
+
+
+def _take_masked(stages: SecureStages, upload: Upload, part: PartFile) -> Refused | None:
+    """Give a masked update that has arrived whole to its round, in the worker."""
+    update = upload.offer.update
+    if not part.matches():
+        sentence = "What arrived is not what was offered: its SHA-256 is another."
+        return Refused(update=update, reason="damaged", sentence=sentence)
+    refused = stages.take(upload.client, part.path)
+    return refused and refused.model_copy(update={"update": update})
 
 
 def _forgotten(offer: Offer) -> Refused:

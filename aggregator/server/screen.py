@@ -108,7 +108,7 @@ def look(federation: Federation, now: float) -> State:
         phase=rounds.phase,
         number=rounds.number,
         ready=rounds.ready,
-        quorum=settings.quorum,
+        quorum=settings.enough,
         invited=len(rounds.invited),
         counted=len(rounds.counted),
         wanted=rounds.wanted,

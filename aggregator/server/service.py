@@ -25,6 +25,7 @@ from aggregator.server.probe import Probe
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
 from aggregator.server.rival import Rival
+from aggregator.server.secure_stages import SecureStages
 from aggregator.server.sending import Sending
 from aggregator.server.speech import Speech
 from shared.errors import BrokerError, ChorusError, FederationError, ProtocolError, StorageError
@@ -98,6 +99,7 @@ class Service:
         self._arithmetic = loop.worker("arithmetic")
         self._speech = speech = Speech(topics)
         self._rejections = Rejections()
+        self._stages = self._secure_stages(members) if members and federation.secure else None
         self._receiving = Receiving(
             federation,
             self._rejections,
@@ -106,6 +108,7 @@ class Service:
             reply=speech.reply,
             counted=self._follow,
             later=self._later,
+            stages=self._stages,
         )
         self._attendance = Attendance(federation, self._rejections, loop, self._follow)
         self._sending = Sending(
@@ -153,6 +156,20 @@ class Service:
         )
         self._probe = Probe(loop, settings.chunk + OVERHEAD, speech.probe)
         self._rival = Rival(settings.federation, loop, speech.probe, self._begin)
+
+    def _secure_stages(self, members: Members) -> SecureStages:
+        return SecureStages(
+            self._federation,
+            lambda: {name: member.key for name, member in members.joined().items()},
+            loop=self._loop,
+            worker=self._arithmetic,
+            tell=self._speech.tell,
+            reply=self._speech.reply,
+            reject=self._rejections.about,
+            done=lambda survivors: self._follow(self._rounds.close(survivors)),
+            given_up=self._give_up,
+            later=self._later,
+        )
 
     def run(self, *, forever: bool = False) -> None:
         """Serve until the last round has ended, or for ever, for clients that come later.
@@ -329,6 +346,8 @@ class Service:
         if self._entrance and payload and not self._entrance.lets_pass(client, kind, payload):
             return
         try:
+            if kind == "requests" and self._stages and self._stages.hear(client, payload):
+                return
             if kind == "requests":
                 self._request(client, decode_request(payload))
             elif kind == "presence" and payload:
@@ -372,6 +391,9 @@ class Service:
         rounds = self._rounds
         was_open = rounds.phase == "open"
         step = rounds.tick(self._loop.clock())
+        if was_open and self._stages:
+            self._stages.time_is_up()
+            return
         if was_open and rounds.phase == "open":
             missing = sorted(rounds.invited - rounds.counted)
             log.warning(
@@ -390,6 +412,8 @@ class Service:
         """Write down a round, or its further invitations, and announce it."""
         try:
             self._federation.open_round(opened)
+            if self._stages:
+                self._stages.open(opened.number, opened.invited)
         except StorageError:
             self._unwritten = True
             self._later(partial(self._open, opened))
@@ -410,6 +434,8 @@ class Service:
         self._arithmetic.do(work, partial(self._aggregated, closed.number), failed)
 
     def _aggregated(self, number: int, version: Version | None) -> None:
+        if self._stages:
+            self._stages.end(summed=version is not None)
         self._receiving.clear()
         self._rejections.forget()
         self._sending.round_ended()
@@ -426,12 +452,31 @@ class Service:
         """Drop what a client has under way, and what counts of it in the open round."""
         self._attendance.shut_out(client)
         self._receiving.drop(client)
+        if self._stages:
+            if client in self._rounds.invited:
+                self._give_up(f"{client} was shut out, or has another key.")
+            self._changed()
+            return
         step = self._federation.withdraw(client)
         if self._rounds.phase == "open" and not self._rounds.invited:
             self._rounds.abandon()
             self._aggregated(self._rounds.number, None)
         self._follow(step)
         self._changed()
+
+    def _give_up(self, reason: str) -> None:
+        """Give the open secure round up: nothing of it is unmasked; the next has a new number."""
+        if self._rounds.phase != "open":
+            return
+        number = self._rounds.number
+        try:
+            self._federation.ledger.abandon_round(number, reason)
+        except StorageError:
+            self._later(partial(self._give_up, reason))
+            raise
+        log.warning("Round %d is abandoned: %s", number, reason)
+        self._rounds.abandon()
+        self._aggregated(number, None)
 
     def _roll_back(self, number: int) -> Version:
         rounds = self._rounds

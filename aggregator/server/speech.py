@@ -34,6 +34,10 @@ class Speech:
         """Answer a client."""
         self._say(self._topics.replies(client), message)
 
+    def tell(self, client: str, message: bytes) -> None:
+        """Send a client a message that is made already."""
+        self.connection.publish(self._topics.replies(client), message, wait=False)
+
     def answer(self, name: str, answer: JoinAnswer) -> None:
         """Answer a device that asks to join."""
         self._say(self._topics.joined(name), answer)

@@ -5,11 +5,14 @@ stays when that is deleted.
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge_client.enrolment.acquaintances import Acquaintances
+from edge_client.secure.client import Identity
 from shared.errors import TrustError
 from shared.protocol.topics import Name, Topics
 from shared.storage.files import replacing
@@ -74,6 +77,8 @@ class MembershipFolder:
         Numbers used in signatures; the highest of the aggregator's announcements.
     password, authority
         What it reaches the broker with.
+    others, given
+        Whose keys it knows of other devices; in which secure rounds it has given an update.
     pending, guest
         What it asks to join with, and the password for that, until it is answered.
     """
@@ -86,6 +91,8 @@ class MembershipFolder:
         self.heard = path / "heard"
         self.password = path / "password"
         self.authority = path / "ca.crt"
+        self.others = path / "others.json"
+        self.given = path / "given.json"
         self.pending = path / "pending.json"
         self.guest = path / "guest"
 
@@ -123,6 +130,39 @@ class Membership:
         """Give the membership that is kept in a folder; ``None`` if the device has not joined."""
         place = MembershipFolder(folder)
         return cls(place) if place.joined.exists() else None
+
+    @property
+    def given(self) -> Path:
+        """The file of the secure rounds that it has given an update in."""
+        return self._folder.given
+
+    def among(
+        self, invited: Mapping[str, PublicKey], at_least: int, most_new: int | None
+    ) -> Identity:
+        """Give who this device is among those invited to a secure round.
+
+        Parameters
+        ----------
+        invited
+            The lasting keys of all of them, by the aggregator's word.
+        at_least
+            Fewest others that its update is summed with.
+        most_new
+            How many of them it may know by that word alone; ``None``: any number.
+
+        Raises
+        ------
+        SecureError
+            If it knows one of them by another key, or too few of them.
+        TrustError
+            If what it knows cannot be read.
+        StorageError
+            If the disk is full.
+        """
+        name = self.joined.name
+        others = {other: key for other, key in invited.items() if other != name}
+        known = Acquaintances(self._folder.others).meet(others, most_new)
+        return Identity(name, self._key, {**known, name: self._key.public}, at_least)
 
     def sign(self, topic: str, message: bytes) -> bytes:
         """Sign a message for a topic.

@@ -19,8 +19,9 @@ from edge_client.federation.delivery import Delivery
 from edge_client.federation.fetching import Fetching
 from edge_client.federation.handover import Handover, OnModel
 from edge_client.federation.readiness import Readiness
-from edge_client.federation.round_work import MakeEngine
+from edge_client.federation.round_work import MakeEngine, Trained
 from edge_client.federation.round_worker import Outcome, RoundWorker
+from edge_client.federation.secure_part import SecurePart
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from edge_client.federation.shortcut import Shortcut
 from edge_client.federation.transfers import PATIENCE
@@ -153,6 +154,16 @@ class Participant:
         self._handover = Handover(
             on_model, self._files, ended=self._handed_over, remark=self._remark
         )
+        self._secure = SecurePart(
+            membership,
+            settings.terms,
+            client_state,
+            loop=loop,
+            worker=self._files,
+            say=lambda word: connection.publish(topics.requests(name), word, wait=False),
+            remark=self._in_vain,
+            masked=self._look,
+        )
         self._worker = RoundWorker(
             settings,
             client_state,
@@ -211,6 +222,7 @@ class Participant:
         self._look()
         self._fetching.restart()
         self._delivery.restart()
+        self._secure.say_again()
 
     def _send(self) -> None:
         self._delivery.go_on()
@@ -244,6 +256,8 @@ class Participant:
         try:
             if self._membership and payload:
                 self._membership.check(topic, payload)
+            if topic != self._topics.round and self._secure.hear(payload):
+                return
             if topic != self._topics.round:
                 self._reply(decode_reply(payload))
             elif payload:
@@ -310,6 +324,7 @@ class Participant:
                 return
             raise self._of_another_task(announcement, difference)
         self._round = announced
+        self._secure.announced(announced)
         if self._client_state.enter(announcement.run) or self._client_state.offer is None:
             self._delivery.end()
         # The aggregator may be another process, or the round over: then it hears of this update.
@@ -366,7 +381,7 @@ class Participant:
         # What it trains on is normalised as what it recognises.
         trains = mine and self._handover.has_begun(announced)
         self._tell("training" if trains else "waiting", self._readiness.objection)
-        if trains and self._worker.on is None:
+        if trains and self._worker.on is None and self._secure.takes(announced):
             self._worker.begin(announcement)
 
     def _handed_over(self) -> None:
@@ -386,6 +401,9 @@ class Participant:
             self._remark(outcome)
             self._tell("troubled", outcome.problem)
             self._try_again.within(_AGAIN)
+            return
+        if isinstance(outcome, Trained):
+            self._secure.trained(outcome)
             return
         if outcome:
             ready = f"{outcome.size} bytes in {outcome.codec}"

@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge_client.federation import permission
 from edge_client.federation.settings import PermissionSettings
 from edge_client.federation.terms import TermsSettings
 from shared.protocol.messages import Announcement, Presence, Supply
 from shared.training import TrainingSettings
+
+if TYPE_CHECKING:
+    from shared.protocol.secure_offer import SecureOffer
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +79,7 @@ class Readiness:
         self._looked = 0.0
         self._asked: tuple[int, int] | None = None
         self._training = TrainingSettings()
+        self._secure: "SecureOffer | None" = None
         self.lacks: int | None = None
         self.trains = True
         self.objection = ""
@@ -89,7 +93,7 @@ class Readiness:
         """Learn what the federation asks of a device."""
         least = max(announcement.least_examples, self._terms.fewest_examples)
         self._asked = least, announcement.new_examples
-        self._training = announcement.training
+        self._training, self._secure = announcement.training, announcement.secure
 
     def say_again(self) -> None:
         """Let the next look say what there is, also if that was said before."""
@@ -117,7 +121,7 @@ class Readiness:
         elif len(labelled) < least:
             why_not = f"it has {len(labelled)} of the {least} labelled examples that it needs"
         elif self._asked:
-            objection = self._terms.objection(self._training, len(labelled))
+            objection = self._terms.objection(self._training, len(labelled), self._secure)
             self.objection = _sentence(objection) if objection else ""
             why_not = objection or why_not
         if why_not and self.trains:

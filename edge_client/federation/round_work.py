@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,14 +13,19 @@ from numpy.typing import NDArray
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.terms import TermsSettings
-from edge_client.learning.client_round import Assignment, client_round
+from edge_client.learning.client_round import Assignment, Contribution, client_round
+from edge_client.learning.summand import summand
 from edge_client.learning.training import Engine, Progress
 from edge_client.learning.training_file import load_progress, save_progress
 from shared.codecs import CODECS, Codec, make_codec
+from shared.codecs.ring import RingCodec
 from shared.errors import RunError, SettingsError, TrainingError
 from shared.protocol.messages import Announcement, Offer
+from shared.secure.masks import Numbers
+from shared.secure_round import ring_of
+from shared.storage.files import storage_errors
 from shared.training import Examples
-from shared.update_file import EXTRA_VECTORS, EncodedUpdate
+from shared.update_file import EXTRA_VECTORS
 from shared.weights import Weights, load_weights
 
 log = logging.getLogger(__name__)
@@ -35,6 +40,29 @@ class MakeEngine(Protocol):
     def __call__(self, architecture: str) -> Engine:
         """Give the engine of this architecture, made once."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a device adds to the sum of a secure round, before it is masked.
+
+    Attributes
+    ----------
+    run, round
+        Which round it is of.
+    numbers
+        Shape ``(ring_size,)``, uint32.
+    residual
+        What was left out of it; takes effect when it counts.
+    learned
+        Keys of the examples that it was made of.
+    """
+
+    run: str
+    round: int
+    numbers: Numbers
+    residual: Weights | None
+    learned: list[int]
 
 
 @dataclass(frozen=True)
@@ -70,14 +98,14 @@ class RoundWork:
     stop: Callable[[int], bool]
     terms: TermsSettings
 
-    def run(self) -> Offer | None:
-        """Train, and keep the finished update.
+    def run(self) -> Offer | Trained | None:
+        """Train, and keep the finished update; that of a secure round is not masked yet.
 
         Returns
         -------
-        Offer or None
-            What to offer; ``None`` if it was stopped: what was reached is kept, and the next
-            :meth:`run` of the same round goes on to the same update.
+        Offer, Trained or None
+            What to offer, or to mask; ``None`` if it was stopped: what was reached is kept, and
+            the next :meth:`run` of the same round goes on to the same update.
 
         Raises
         ------
@@ -88,12 +116,17 @@ class RoundWork:
         StorageError
             If the disk is full.
         """
-        codec = _known_codec(self.announcement.codecs)
         trained_on, held_out = hold_out(self.examples, self.holdout)
+        secure = self.announcement.secure
+        codec: Codec
+        if secure:
+            codec = RingCodec(ring_of(secure), self.terms.told(len(trained_on)))
+        else:
+            codec = make_codec(_known_codec(self.announcement.codecs))
         log.info("Round %d: training on %d examples.", self.announcement.round, len(trained_on))
         # Nothing here keeps what it is given: the memory of the global weights is needed again.
         outcome = client_round(
-            self._assignment(trained_on, held_out, make_codec(codec)),
+            self._assignment(trained_on, held_out, codec),
             self.engine,
             self.stop,
             release=True,
@@ -101,8 +134,10 @@ class RoundWork:
         if isinstance(outcome, Progress):
             save_progress(self._progress_file(), outcome, self.engine.architecture)
             return None
+        if isinstance(codec, RingCodec):
+            return self._trained(outcome, codec)
         announcement = self.announcement
-        digest, size = self._write(outcome.encoded)
+        digest, size = written(self.client_state.folder, outcome.encoded.write)
         offer = Offer(
             update=digest,
             size=size,
@@ -110,7 +145,7 @@ class RoundWork:
             round=announcement.round,
             model=announcement.model.digest,
             task=self.engine.architecture.task.digest,
-            codec=codec,
+            codec=codec.name,
             examples=self.terms.told(outcome.examples),
             loss=outcome.loss,
             confusion=None if self.terms.most_counted else outcome.confusion,
@@ -142,15 +177,21 @@ class RoundWork:
             progress=self._stopped_before(),
         )
 
-    def _write(self, encoded: EncodedUpdate) -> tuple[str, int]:
-        """Write an update to the file that is named by its SHA-256; give that, and its bytes."""
-        written = self.client_state.folder / "new.update.part"
-        encoded.write(written)
-        with written.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size = written.stat().st_size
-        written.replace(self.client_state.folder / f"{digest}.update")
-        return digest, size
+    def _trained(self, outcome: Contribution, codec: RingCodec) -> Trained:
+        """Put together what this device adds to a secure round's sum, within its terms."""
+        told = replace(
+            outcome,
+            examples=self.terms.told(outcome.examples),
+            confusion=None if self.terms.most_counted else outcome.confusion,
+        )
+        self._progress_file().unlink(missing_ok=True)
+        return Trained(
+            run=self.announcement.run,
+            round=self.announcement.round,
+            numbers=summand(told, codec, self.engine.architecture),
+            residual=outcome.encoded.residual,
+            learned=self.examples.numbers.tolist(),
+        )
 
     def _stopped_before(self) -> Progress | None:
         """Load the progress of this very round, if there is one; others are removed."""
@@ -185,6 +226,31 @@ class RoundWork:
         if announcement.control is None:
             return np.zeros(architecture.parameters, np.float32)
         return load_weights(self.client_state.path(announcement.control.digest), architecture)
+
+
+def written(folder: Path, write: Callable[[Path], object]) -> tuple[str, int]:
+    """Write an update to the file that is named by its SHA-256; give that, and its bytes.
+
+    Parameters
+    ----------
+    folder
+        Where it goes.
+    write
+        Writes the file.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full.
+    """
+    path = folder / "new.update.part"
+    with storage_errors(path):
+        write(path)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = path.stat().st_size
+        path.replace(folder / f"{digest}.update")
+    return digest, size
 
 
 def hold_out(examples: Examples, share: float) -> tuple[Examples, Examples]:

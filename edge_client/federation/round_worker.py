@@ -5,15 +5,16 @@ from collections.abc import Callable
 from functools import partial
 
 from edge_client.federation.client_state import ClientState
-from edge_client.federation.round_work import MakeEngine, RoundWork
+from edge_client.federation.round_work import MakeEngine, RoundWork, Trained
 from edge_client.federation.settings import FederationSettings
 from shared.errors import ChorusError
 from shared.loop import Worker
 from shared.protocol.messages import Announcement, Offer
 from shared.training import Examples
 
-Outcome = Offer | ChorusError | None
-"""What came of it: an update to be offered, what went wrong, or nothing, as it was given up."""
+Outcome = Offer | Trained | ChorusError | None
+"""What came of it: an update to be offered, or one to be masked, what went wrong, or nothing, as it
+was given up."""
 
 
 class RoundWorker:
@@ -65,7 +66,7 @@ class RoundWorker:
         """Stop at the next step, if something is under way; may be called from any thread."""
         self._abandon.set()
 
-    def _work(self, announcement: Announcement) -> Offer | None:
+    def _work(self, announcement: Announcement) -> Offer | Trained | None:
         examples = self._examples()
         if self._abandon.is_set():
             return None  # the files of its round may be gone

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from shared.protocol.messages import MOST_EXAMPLES
+from shared.protocol.secure_offer import MOST_SECURE, SecureOffer
 from shared.round_settings import MOST_ASKED
 from shared.settings import Settings
 from shared.training import TrainingSettings
@@ -31,8 +32,17 @@ class TermsSettings(Settings):
     of what was recognised is sent then."""
     signed: bool = False
     """Take part only in federations that this device has joined by invitation."""
+    secure_only: bool = False
+    """Take part only in secure rounds, in which nobody sees a single update."""
+    fewest_others: Annotated[int, Field(ge=2, le=MOST_SECURE - 1)] = 2
+    """Take part only in secure rounds whose sum has updates of so many other devices or more."""
+    most_strangers: Annotated[int, Field(ge=0, le=MOST_SECURE)] | None = None
+    """Take part only in secure rounds with so many devices at most that this one has never been
+    invited with before, by the aggregator's word alone; any number if not given."""
 
-    def objection(self, training: TrainingSettings, examples: int) -> str | None:
+    def objection(
+        self, training: TrainingSettings, examples: int, secure: SecureOffer | None = None
+    ) -> str | None:
         """Say what a round asks for that these terms do not allow; ``None`` if they allow it.
 
         Parameters
@@ -42,7 +52,19 @@ class TermsSettings(Settings):
         examples
             How many labelled examples the device has; :attr:`fewest_examples` is looked at where
             the federation's own least is.
+        secure
+            What was announced of secure rounds; ``None`` if rounds are not secure.
         """
+        if secure is None and self.secure_only:
+            return (
+                "the aggregator of the federation would see this device's update, and the "
+                "device's terms ask for secure rounds"
+            )
+        if secure and secure.fewest <= self.fewest_others:
+            return (
+                f"the sum of a secure round may be of {secure.fewest} devices, and this device's "
+                f"terms ask for {self.fewest_others} others or more"
+            )
         if training.batch_size < self.smallest_batch:
             return (
                 f"the federation asks for a batch size of {training.batch_size}, and this "

@@ -23,7 +23,7 @@ def check_terms(terms: Terms, at_least: int) -> None:
         raise SecureError(
             f"The sum of this secure round may be of {terms.fewest} devices; this device wants "
             f"at least {at_least} others in it.",
-            "Lower --at-least on the device, or raise it on the aggregator.",
+            "Raise --at-least on the aggregator, or lower --terms-fewest-others on the device.",
             reason="too-few",
         )
 

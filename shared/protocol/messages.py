@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from shared.errors import ProtocolError, shown
+from shared.protocol.secure_offer import SecureOffer
 from shared.protocol.topics import Name
 from shared.round_settings import (
     LONGEST_NAME,
@@ -37,7 +38,7 @@ from shared.validation import what_is_wrong
 T = TypeVar("T")
 
 MAJOR: Final = 1
-MINOR: Final = 2
+MINOR: Final = 3
 VERSION: Final = f"{MAJOR}.{MINOR}"
 
 LARGEST_MESSAGE: Final = 1 << 20
@@ -240,6 +241,9 @@ class Announcement(Message):
     """Bytes of a chunk, but for a file's last."""
     succession: Succession | None = None
     """How the key that signs this came to be the federation's; since 1.2."""
+    secure: SecureOffer | None = None
+    """That the open round is a secure one, and how (docs/secure.md); since 1.3. Its only codec is
+    ``ring``, which clients before 1.3 do not know: they send nothing."""
 
     @property
     def extra_vectors(self) -> list[str]:
@@ -260,6 +264,11 @@ class Presence(Message):
     task: Digest | None = None
     """Digest of the task that it recognises; since 1.1."""
     software: Annotated[str, Field(max_length=100)] = ""
+
+    @property
+    def minor(self) -> int:
+        """The minor version of the protocol that it speaks."""
+        return int(self.protocol.partition(".")[2])
 
 
 class Offer(Message):
@@ -329,8 +338,9 @@ class Refused(Message):
     kind: Literal["refused"] = "refused"
     update: Digest
     reason: Annotated[str, Field(pattern=r"^[a-z][a-z-]{0,31}$")]
-    """late, duplicate, uninvited, foreign, damaged, invalid, too-large, unwelcome or forgotten; a
-    newer minor version may have others, which are as final."""
+    """late, duplicate, uninvited, foreign, damaged, invalid, too-large, unwelcome, forgotten or,
+    since 1.3, abandoned and those of docs/secure.md; a newer minor version may have others, which
+    are as final."""
     sentence: Sentence
 
 

@@ -4,14 +4,16 @@ All but the masked update are such messages. Bytes are in base64 (RFC 4648, with
 """
 
 import base64
+import json
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from shared.protocol.messages import Message
+from shared.protocol.messages import LARGEST_MESSAGE, Message
+from shared.protocol.secure_offer import MOST_SECURE
 from shared.protocol.topics import Name
 
-MOST_DEVICES: Final = 100
+MOST_DEVICES: Final = MOST_SECURE
 """Devices of a secure round."""
 
 SHARE_BYTES: Final = 33
@@ -131,3 +133,18 @@ class Revealed(_OfRound):
     """Of the seeds of survivors' own masks."""
     keys: Annotated[dict[Name, Share], Field(max_length=MOST_DEVICES)]
     """Of the mask keys of sharers that are gone."""
+
+
+def kind_of(payload: bytes) -> str:
+    """Say which kind of message in words this is; empty if it is none.
+
+    Nothing else of it is looked at.
+    """
+    if len(payload) > LARGEST_MESSAGE:
+        return ""
+    try:
+        values = json.loads(payload)
+    except (ValueError, RecursionError):
+        return ""
+    kind = values.get("kind") if isinstance(values, dict) else None
+    return kind if isinstance(kind, str) else ""

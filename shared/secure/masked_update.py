@@ -1,7 +1,7 @@
 """The message of a masked update: what names the round, and the packed values behind it."""
 
 from shared.errors import SecureError
-from shared.secure.masks import Numbers, packed, unpacked
+from shared.secure.masks import Numbers, packed, packed_size, unpacked
 from shared.secure.terms import Terms
 
 
@@ -29,3 +29,8 @@ def decoded(terms: Terms, message: bytes) -> Numbers:
             "Use the same version of chorus-edge on all machines.",
             reason="damaged",
         ) from error
+
+
+def size(terms: Terms) -> int:
+    """Give the bytes of a masked update."""
+    return len(terms.identity) + packed_size(terms.length, terms.bits)

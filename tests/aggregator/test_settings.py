@@ -73,6 +73,7 @@ def test_settings_of_the_federation_are_fixed_and_others_are_not() -> None:
         "largest_norm": 5.0,
         "most_examples": 5,
         "by_invitation": True,
+        "at_least": 4,
         "codecs": "int8",
         "chunk": 2048,
         "keep_models": 1,

@@ -45,7 +45,7 @@ def test_it_asks_clients_for_what_its_settings_say(tmp_path: Path) -> None:
     announced: list[Announcement] = []
     it.play(it.connection.connect, lambda: announced.extend(it.connection.take()))
     assert (announced[0].least_examples, announced[0].new_examples) == (8, 5)
-    assert announced[0].protocol == "1.2"
+    assert announced[0].protocol == "1.3"
 
 
 def test_a_round_opens_when_one_of_the_quorum_has_something_new(tmp_path: Path) -> None:

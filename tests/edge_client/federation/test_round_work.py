@@ -19,7 +19,7 @@ from edge_client.learning.client_round import Assignment, Contribution, client_r
 from shared.codecs import Codec, make_codec
 from shared.codecs.every_value import EveryValue
 from shared.errors import SettingsError, TrainingError
-from shared.protocol.messages import Announcement
+from shared.protocol.messages import Announcement, Offer
 from shared.training import Examples, TrainingSettings
 from shared.update_file import UpdateFile
 from shared.weights import Weights, initial_weights, save_weights
@@ -126,7 +126,7 @@ def work(folder: Path, **fields: Any) -> RoundWork:
 def sent(it: RoundWork, *, control: bool = False) -> UpdateFile:
     """Do the work; open the update."""
     offer = it.run()
-    assert offer
+    assert isinstance(offer, Offer)
     path = it.client_state.folder / f"{offer.update}.update"
     return UpdateFile(path, make_codec(offer.codec), TINY, ["control"] if control else ())
 
@@ -162,7 +162,7 @@ def test_a_device_tells_of_no_more_examples_than_its_terms_let_it(
     del tiny
     it = replace(work(tmp_path), terms=TermsSettings(most_counted=5))
     offer = it.run()
-    assert offer
+    assert isinstance(offer, Offer)
     assert (offer.examples, offer.confusion) == (5, None)
 
 
@@ -212,7 +212,7 @@ def test_the_first_codec_that_is_there_is_taken(
     tmp_path: Path, codecs: list[str], taken: str
 ) -> None:
     offer = work(tmp_path, codecs=codecs).run()
-    assert offer
+    assert isinstance(offer, Offer)
     assert offer.codec == taken
 
 

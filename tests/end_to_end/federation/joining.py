@@ -19,6 +19,8 @@ class ByInvitation(Processes):
         What devices train on.
     more
         Further words for ``aggregator serve``.
+    model
+        The architecture.
 
     Attributes
     ----------
@@ -26,8 +28,8 @@ class ByInvitation(Processes):
         Of the broker.
     """
 
-    def __init__(self, folder: Path, clips: Clips, *more: str) -> None:
-        super().__init__(folder, clips, "conv", "--embedded-broker", "--by-invitation", *more)
+    def __init__(self, folder: Path, clips: Clips, *more: str, model: str = "conv") -> None:
+        super().__init__(folder, clips, model, "--embedded-broker", "--by-invitation", *more)
         self.port = free_port()
         self.access = self._settings
 

@@ -23,6 +23,7 @@ from edge_client.federation.client_state import remembered
 from edge_client.simulation.data import prepare
 from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.federation import client_name
+from edge_client.simulation.secure_federation import SecureFederation
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.utterances import load_utterances
 from edge_client.tflite.engine import TfliteEngine
@@ -43,6 +44,10 @@ SPEAKERS, EACH = 3, 8
 """One speaker is the simulation's test; each of the others has a device."""
 
 DEVICES = SPEAKERS - 1
+
+MORE_SPEAKERS = 5
+"""Where a federation needs more devices: four of them."""
+
 ROUNDS = 2
 
 PATIENCE = 300.0
@@ -68,16 +73,16 @@ class Clips:
     task: Task = DEFAULT_TASK
 
     @classmethod
-    def write(cls, folder: Path, task: Task = DEFAULT_TASK) -> "Clips":
+    def write(cls, folder: Path, task: Task = DEFAULT_TASK, speakers: int = SPEAKERS) -> "Clips":
         clips = load_corpus(
-            "synthetic", None, task, speakers=SPEAKERS, clips_per_speaker=EACH
+            "synthetic", None, task, speakers=speakers, clips_per_speaker=EACH
         ).clips
         rows = []
         for number, clip in enumerate(clips):
             soundfile.write(folder / f"{number:02}.wav", clip.read(), 16_000)
             rows.append([f"{number:02}.wav", str(clip.label), clip.speaker])
         whole = _manifest(folder / "whole.csv", rows)
-        places = _clients(whole, task)
+        places = _clients(whole, task, speakers)
         files = [
             _manifest(folder / f"{client_name(number)}.csv", [rows[place] for place in places])
             for number, places in enumerate(places)
@@ -114,8 +119,8 @@ def _settings(whole: Path, task: Task, **values: Any) -> SimulationSettings:
     )
 
 
-def _clients(whole: Path, task: Task) -> list[list[int]]:
-    settings = _settings(whole, task)
+def _clients(whole: Path, task: Task, speakers: int) -> list[list[int]]:
+    settings = _settings(whole, task, folds=speakers)
     clients = prepare(load_utterances(settings), settings).clients
     return [[int(index) for index in place] for place in clients.places]
 
@@ -141,6 +146,29 @@ def simulated(
     weights = initial_weights(architecture, stream(settings.seed, "initial weights"))
     for number in range(1, rounds + 1):
         weights = simulation.run(number, weights).weights
+    return weights
+
+
+def simulated_securely(whole: Path, task: Task, rounds: Sequence[Sequence[int]]) -> Weights:
+    """Give the weights after secure rounds, each with the updates of these devices.
+
+    Parameters
+    ----------
+    whole
+        The manifest of all speakers.
+    task
+        What they are clips of.
+    rounds
+        Numbers of the devices whose updates are in each round's sum.
+    """
+    settings = _settings(whole, task, secure=True, folds=MORE_SPEAKERS, rounds=len(rounds))
+    clients = prepare(load_utterances(settings), settings).clients
+    architecture = architecture_of(settings.model, task)
+    engines = [TfliteEngine(architecture, threads=1)]
+    simulation = SecureFederation(settings, engines, clients)
+    weights = initial_weights(architecture, stream(settings.seed, "initial weights"))
+    for number, devices in enumerate(rounds, 1):
+        weights, _ = simulation._next(number, weights, len(clients), list(devices))
     return weights
 
 
@@ -260,7 +288,8 @@ class Processes(ExitStack):
         words = f"serve --rounds {ROUNDS} --quorum {DEVICES} --model {self.model} --port {port}"
         words += "".join(f" --{name.replace('_', '-')} {value}" for name, value in UNPACED.items())
         words += " --initial fresh"  # as a simulation begins
-        if "--codecs" not in self.more:  # given twice, both would be welcome
+        # Given twice, both would be welcome; secure rounds have their own.
+        if not {"--codecs", "--secure"}.intersection(self.more):
             words += " --codecs float32"
         log = self.folder / "aggregator.log"
         self.aggregator = self._start(

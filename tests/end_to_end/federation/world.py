@@ -159,11 +159,13 @@ class World:
     folder
         Where all state lies.
     **values
-        Settings of the aggregator.
+        Settings of the aggregator; and ``data``, what the clients train on, if not
+        :func:`data_of` the task.
     """
 
     def __init__(self, folder: Path, **values: Any) -> None:
         self.folder = folder
+        data = values.pop("data", None)
         self.settings = AggregatorSettings.parse(
             {"state": folder / "aggregator", "quorum": CLIENTS, **SETTINGS, **values}
         )
@@ -172,7 +174,7 @@ class World:
         self.server: Server | None = None
         self.clients: dict[int, Client] = {}
         self.client_labels = self.settings.labels
-        self.data = data_of(self.settings.task)
+        self.data = data or data_of(self.settings.task)
         for number in range(len(self.data)):
             self.membership(number)  # they have joined before the aggregator starts
         self.ended = False

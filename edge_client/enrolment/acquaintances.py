@@ -1,0 +1,112 @@
+"""The keys of other devices that this one has met in secure rounds."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from shared.errors import SecureError, TrustError
+from shared.protocol.topics import is_name
+from shared.storage.files import replacing
+from shared.trust.keys import PublicKey
+
+log = logging.getLogger(__name__)
+
+MOST_KNOWN: Final = 10_000
+"""Devices that are remembered; no more are met."""
+
+
+class Acquaintances:
+    """Remembers by which key this device has met each other one.
+
+    The first time it is the aggregator's signed word. From then on the key stays: whoever says
+    another one is not believed, until the person has removed the old one.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    TrustError
+        If what is there cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = _read(path)
+
+    def meet(
+        self, told: Mapping[str, PublicKey], most_new: int | None = None
+    ) -> dict[str, PublicKey]:
+        """Compare keys with those known, and remember new ones; give them all.
+
+        Parameters
+        ----------
+        told
+            The key of each device, by the aggregator's word.
+        most_new
+            How many of them may be new; ``None``: all.
+
+        Raises
+        ------
+        SecureError
+            If one has another key than before, or too many are new; then nothing is remembered.
+        StorageError
+            If the disk is full.
+        """
+        for name, key in sorted(told.items()):
+            if self._known.get(name, key) != key:
+                raise SecureError(
+                    f"The aggregator says that {name} has another key ({key.short}) than this "
+                    f"device knows ({self._known[name].short}).",
+                    f"If its owner says the same, remove the line of {name} from {self._path}; "
+                    "else do not trust this aggregator.",
+                    reason="contradiction",
+                )
+        new = {name: key for name, key in told.items() if name not in self._known}
+        if len(new) > (len(told) if most_new is None else most_new):
+            raise SecureError(
+                f"{len(new)} devices of this secure round are new to this one; its terms allow "
+                f"{most_new}.",
+                "Raise --terms-most-strangers if so many have joined.",
+                reason="strangers",
+            )
+        if len(self._known) + len(new) > MOST_KNOWN:
+            raise SecureError(
+                f"This device knows {len(self._known)} others already, and meets no more.",
+                f"Remove {self._path} if there were so many.",
+                reason="strangers",
+            )
+        if new:
+            self._remember({**self._known, **new})
+            log.info("Met for the first time: %s.", ", ".join(sorted(new)))
+        return dict(told)
+
+    def _remember(self, known: dict[str, PublicKey]) -> None:
+        lines = {name: str(key) for name, key in sorted(known.items())}
+        with replacing(self._path, 0o600) as aside:
+            aside.write_text(json.dumps(lines, indent=0) + "\n")
+        self._known = known
+
+
+def _read(path: Path) -> dict[str, PublicKey]:
+    try:
+        found = json.loads(path.read_bytes())
+        known = {name: PublicKey.of(key) for name, key in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError, TrustError) as error:
+        raise _unreadable(path) from error
+    if not all(map(is_name, known)):
+        raise _unreadable(path)
+    return known
+
+
+def _unreadable(path: Path) -> TrustError:
+    return TrustError(
+        f"What this device knows of other devices' keys cannot be read: {path}.",
+        "Bring the file back from a copy. Without it, an aggregator could name other keys.",
+    )

@@ -1,0 +1,212 @@
+"""A device's part in the open secure round: what it is told, what it says, its masked update."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from edge_client.enrolment.membership import Membership
+from edge_client.federation.announced_round import AnnouncedRound
+from edge_client.federation.client_state import ClientState
+from edge_client.federation.round_work import Trained, written
+from edge_client.federation.terms import TermsSettings
+from edge_client.secure.client import SecureClient
+from edge_client.secure.given import GivenRounds
+from shared.architectures import architecture_of
+from shared.errors import ChorusError, SecureError, StorageError
+from shared.loop import Loop, Worker
+from shared.protocol.messages import Announcement, Offer
+from shared.protocol.secure import kind_of
+from shared.secure.terms import Stage
+from shared.secure_round import AGGREGATOR_SAYS, CODEC, terms_of
+from shared.trust.keys import PublicKey
+from shared.trust.signing import unsigned
+
+log = logging.getLogger(__name__)
+
+_AGAIN: Final = 10.0
+"""Seconds until the last word is said again: it, or the answer, may have been lost."""
+
+
+class SecurePart:
+    """Takes this device through one secure round at a time.
+
+    Parameters
+    ----------
+    membership
+        Who it is, and whom it knows; ``None`` if it has not joined by invitation.
+    terms
+        Its owner's.
+    client_state
+        Where the masked update is kept until the aggregator has decided on it.
+    loop, worker
+        What it stands on, and where updates are masked.
+    say
+        Says a word to the aggregator.
+    remark
+        Told what is wrong.
+    masked
+        Told that the masked update is there, to be offered.
+    """
+
+    def __init__(
+        self,
+        membership: Membership | None,
+        terms: TermsSettings,
+        client_state: ClientState,
+        *,
+        loop: Loop,
+        worker: Worker,
+        say: Callable[[bytes], object],
+        remark: Callable[[ChorusError], None],
+        masked: Callable[[], None],
+    ) -> None:
+        self._membership = membership
+        self._terms = terms
+        self._client_state = client_state
+        self._clock = loop.clock
+        self._worker = worker
+        self._say = say
+        self._remark = remark
+        self._masked = masked
+        self._announcement: Announcement | None = None
+        self._client: SecureClient | None = None
+        self._word = b""
+        self._again_at: float | None = None
+        self._delivery = b""
+        self._trained: Trained | None = None
+        self._over: tuple[str, int] | None = None
+        loop.watch(lambda: self._again_at, self.say_again)
+
+    def announced(self, announced: AnnouncedRound) -> None:
+        """Learn what is announced: the part in any other round is over."""
+        mine = self._announcement
+        if mine and (announced.key != (mine.run, mine.round) or not announced.invites):
+            self._forget()
+
+    def takes(self, announced: AnnouncedRound) -> bool:
+        """Say whether this device is to train in a round now; in a secure one, begin its part."""
+        announcement = announced.announcement
+        if announcement.secure is None:
+            return True
+        if self._over == announced.key:
+            return False
+        if self._announcement is None:
+            self._begin(announced)
+        return self._announcement is not None and self._trained is None
+
+    def hear(self, payload: bytes) -> bool:
+        """Take what the aggregator says, if it is of a stage; say whether it is."""
+        message = unsigned(payload)
+        stage = AGGREGATOR_SAYS.get(kind_of(message))
+        if stage is None:
+            return False
+        client = self._client
+        if client and client.stage is stage and not (stage is Stage.MASKED and self._delivery):
+            try:
+                self._answer(client, stage, message)
+            except ChorusError as error:
+                self._give_up(error)
+        return True
+
+    def trained(self, trained: Trained) -> None:
+        """Learn what this device adds; it is masked as soon as the others' shares are there."""
+        mine = self._announcement
+        if mine and (mine.run, mine.round) == (trained.run, trained.round):
+            self._trained = trained
+            self._mask()
+
+    def say_again(self) -> None:
+        """Say the last word again."""
+        if self._word:
+            self._say(self._word)
+            self._again_at = self._clock() + _AGAIN
+
+    def _begin(self, announced: AnnouncedRound) -> None:
+        announcement = announced.announcement
+        offer = announcement.secure
+        try:
+            if offer is None or self._membership is None:
+                raise SecureError(
+                    "This device has not joined by invitation, and secure rounds are for members.",
+                    "Join with a link of `aggregator invite NAME`.",
+                    reason="uninvited",
+                )
+            invited = {name: PublicKey.of(key) for name, key in offer.devices.items()}
+            terms = self._terms
+            me = self._membership.among(invited, terms.fewest_others, terms.most_strangers)
+            architecture = architecture_of(announcement.architecture, announcement.task)
+            round_terms = terms_of(offer, announcement.federation, *announced.key, architecture)
+            client = SecureClient(round_terms, me, GivenRounds(self._membership.given))
+            self._announcement, self._client = announcement, client
+            self._tell(client.keys())
+        except StorageError:
+            raise  # it is tried again when there is room
+        except ChorusError as error:
+            self._forget()
+            self._over = announced.key
+            self._remark(error)
+
+    def _answer(self, client: SecureClient, stage: Stage, message: bytes) -> None:
+        match stage:
+            case Stage.SHARES:
+                self._tell(client.shares(message))
+            case Stage.MASKED:
+                self._delivery = message
+                self._mask()
+            case Stage.CONSENT:
+                self._tell(client.consent(message))
+            case _:
+                self._tell(client.reveal(message))
+
+    def _mask(self) -> None:
+        """Mask the update, if it and the others' shares are there."""
+        client, trained, announcement = self._client, self._trained, self._announcement
+        if client and announcement and trained and self._delivery:
+            work = partial(self._finish, client, announcement, trained, self._delivery)
+            self._worker.do(work, partial(self._finished, client), partial(self._failed, client))
+
+    def _finish(
+        self, client: SecureClient, announcement: Announcement, trained: Trained, delivery: bytes
+    ) -> None:
+        """Mask, and keep what is to be offered; in the worker."""
+        message = client.masked(delivery, trained.numbers)
+        digest, size = written(self._client_state.folder, lambda path: path.write_bytes(message))
+        offer = Offer(
+            update=digest,
+            size=size,
+            run=announcement.run,
+            round=announcement.round,
+            model=announcement.model.digest,
+            task=announcement.task.digest,
+            codec=CODEC,
+            examples=1,  # how many there were is in the sum
+        )
+        self._client_state.finish(
+            offer, residual=trained.residual, control=None, learned=trained.learned
+        )
+
+    def _finished(self, client: SecureClient, _: None) -> None:
+        if client is self._client:
+            log.info("The update is masked.")
+        self._masked()
+
+    def _failed(self, client: SecureClient, error: ChorusError) -> None:
+        if client is self._client:
+            self._give_up(error)
+
+    def _give_up(self, error: ChorusError) -> None:
+        """End this device's part: the others go on without it."""
+        mine = self._announcement
+        self._forget()
+        if mine:
+            self._over = (mine.run, mine.round)
+        self._remark(error)
+
+    def _tell(self, word: bytes) -> None:
+        self._word = word
+        self.say_again()
+
+    def _forget(self) -> None:
+        self._announcement = self._client = self._trained = self._again_at = None
+        self._word = self._delivery = b""

@@ -1,0 +1,31 @@
+"""What an announcement says of secure rounds."""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.protocol.topics import Name
+from shared.round_settings import MOST_ASKED
+
+MOST_SECURE: Final = 100
+"""Devices of a secure round."""
+
+_Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Octave = Annotated[int, Field(ge=-64, le=64)]
+
+
+class SecureOffer(BaseModel):
+    """What a secure round is: its ring, and who takes part."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    bits: Annotated[int, Field(ge=8, le=16)]
+    """Numbers are added modulo ``2 ** bits``."""
+    examples: Annotated[int, Field(ge=1, le=MOST_ASKED)]
+    """Examples of a client that count, at most."""
+    octaves: Annotated[list[_Octave], Field(max_length=1024)]
+    """For each tensor, the power of two that a value may reach."""
+    fewest: Annotated[int, Field(ge=3, le=MOST_SECURE)]
+    """Fewest devices in the sum."""
+    devices: Annotated[dict[Name, _Key], Field(max_length=MOST_SECURE)]
+    """Who is invited, and the lasting key of each, in hexadecimal; nobody between rounds."""

@@ -1,0 +1,65 @@
+"""Secure rounds between real processes, by invitation, at the aggregator's own broker."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_client.simulation.federation import client_name
+from shared.architectures import architecture_of
+from shared.front_ends import WHISPER
+from shared.task import DEFAULT_TASK, Task
+from shared.weights import load_weights
+from tests.end_to_end.federation.joining import ByInvitation
+from tests.end_to_end.federation.processes import (
+    MORE_SPEAKERS,
+    ROUNDS,
+    Clips,
+    simulated_securely,
+)
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+DEVICES = MORE_SPEAKERS - 1
+TASK = Task(DEFAULT_TASK.labels, WHISPER)
+EVERYBODY = range(DEVICES)
+
+
+@pytest.fixture
+def it(tmp_path: Path, environment: None) -> Iterator[ByInvitation]:
+    del environment
+    clips = Clips.write(tmp_path, TASK, MORE_SPEAKERS)
+    words = ("--secure", "--quorum", str(DEVICES), "--round-seconds", "20")
+    with ByInvitation(tmp_path, clips, *words, model="head") as them:
+        them.start()
+        them.all_join(DEVICES)
+        yield them
+
+
+def test_they_end_in_the_bits_of_the_simulation(it: ByInvitation) -> None:
+    for number in EVERYBODY:
+        it.run(number, it.port)
+    it.finish(simulated_securely(it.clips.whole, TASK, [EVERYBODY] * ROUNDS), DEVICES)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["before SecureClient.shares", "before SecureClient.masked", "before SecureClient.reveal"],
+)
+def test_with_a_device_killed_on_the_way_the_others_end_in_the_bits_of_their_simulation(
+    it: ByInvitation, place: str
+) -> None:
+    when, method = place.split()
+    for number in EVERYBODY[1:]:
+        it.run(number, it.port)
+    stands = it.run(0, it.port, still=f"{when} edge_client.secure.client:{method}")
+    it.wait(lambda: stands.said("It stands still"), "it is at that stage")
+    stands.kill()
+    it.wait(lambda: it.reached(1, "done"), "the round is done")
+    survivors = EVERYBODY if "reveal" in method else EVERYBODY[1:]
+    assert it.clients(1) == [client_name(number) for number in survivors]
+    expected = simulated_securely(it.clips.whole, TASK, [survivors])
+    version = it.read(lambda history: history.version(2))
+    path = it.state.models / f"{version.digest}.safetensors"
+    assert load_weights(path, architecture_of("head", TASK)).tobytes() == expected.tobytes()
+    assert "Traceback" not in it.said
