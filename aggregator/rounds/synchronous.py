@@ -252,6 +252,11 @@ class SynchronousRounds:
         if self.phase == "open":
             self.deadline = now + self._settings.round_seconds
 
+    def hold(self, clients: Iterable[str]) -> None:
+        """Learn whose masked updates of the open round are there; they count once it is closed."""
+        if self.phase == "open":
+            self.counted = frozenset(clients)
+
     def close(self, clients: Iterable[str]) -> Closed:
         """Count these clients alone, and take no more: the stages of a secure round are over.
 

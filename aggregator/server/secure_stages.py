@@ -26,6 +26,14 @@ log = logging.getLogger(__name__)
 
 _ORDER: Final = tuple(Stage)
 
+_FOR: Final = {
+    Stage.KEYS: "keys",
+    Stage.SHARES: "shares of their secrets",
+    Stage.MASKED: "masked updates",
+    Stage.CONSENT: "a signature over whose updates are in the sum",
+    Stage.UNMASKING: "what takes the masks off the sum",
+}
+
 _NO_SUM: Final = "Its masked update counts in no sum: the secure round was abandoned."
 
 
@@ -208,6 +216,8 @@ class SecureStages:
         if found is not self._round:
             return  # it was given up meanwhile
         self._masked = now.masked
+        rounds = self._federation.rounds
+        rounds.hold(now.masked)
         for client, message in now.told.items():
             self._tell(client, message)
         if now.stage is self._stage and not now.moved:
@@ -219,8 +229,11 @@ class SecureStages:
             reason = found.abandoned
             self._given_up(reason.message if reason else "")
         else:
-            log.info("Secure round: %s of %d devices.", now.stage, len(found.awaited))
-            self._federation.rounds.go_on(self._loop.clock())
+            asked = len(found.awaited)
+            log.info(
+                "Round %d: %d devices are asked for %s.", rounds.number, asked, _FOR[now.stage]
+            )
+            rounds.go_on(self._loop.clock())
 
 
 def _heard(found: SecureRound, client: str, due: Stage, message: bytes) -> _Now:

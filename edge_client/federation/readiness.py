@@ -79,7 +79,7 @@ class Readiness:
         self._looked = 0.0
         self._asked: tuple[int, int] | None = None
         self._training = TrainingSettings()
-        self._secure: "SecureOffer | None" = None
+        self._secure: SecureOffer | None = None
         self.lacks: int | None = None
         self.trains = True
         self.objection = ""

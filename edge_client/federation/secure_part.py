@@ -81,8 +81,18 @@ class SecurePart:
     def announced(self, announced: AnnouncedRound) -> None:
         """Learn what is announced: the part in any other round is over."""
         mine = self._announcement
-        if mine and (announced.key != (mine.run, mine.round) or not announced.invites):
+        if mine is None:
+            return
+        if announced.key != (mine.run, mine.round) or not announced.invites:
             self._forget()
+        elif announced.announcement.secure != mine.secure:
+            self._give_up(
+                SecureError(
+                    "What was announced of this secure round has changed.",
+                    "This device goes on with the next round.",
+                    reason="contradiction",
+                )
+            )
 
     def takes(self, announced: AnnouncedRound) -> bool:
         """Say whether this device is to train in a round now; in a secure one, begin its part."""

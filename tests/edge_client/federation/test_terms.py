@@ -9,6 +9,7 @@ from edge_client.federation.settings import FederationSettings
 from edge_client.federation.taking_part import as_member
 from edge_client.federation.terms import TermsSettings
 from shared.errors import SettingsError
+from shared.protocol.secure_offer import SecureOffer
 from shared.training import TrainingSettings
 
 
@@ -36,3 +37,21 @@ def test_terms_stand_in_a_table_of_their_own() -> None:
     values = {"terms": {"fewest_examples": 30, "signed": True}}
     terms = FederationSettings.parse(values).terms
     assert (terms.fewest_examples, terms.smallest_batch, terms.signed) == (30, 4, True)
+
+
+def test_a_device_that_wants_secure_rounds_trains_in_no_other() -> None:
+    secure = SecureOffer(bits=13, examples=100, octaves=[], fewest=3, devices={})
+    terms = TermsSettings(secure_only=True)
+    assert "ask for secure rounds" in (terms.objection(TrainingSettings(), 20) or "")
+    assert terms.objection(TrainingSettings(), 20, secure) is None
+    assert TermsSettings().objection(TrainingSettings(), 20, secure) is None
+
+
+def test_a_device_trains_only_where_the_sum_is_of_enough_others() -> None:
+    secure = SecureOffer(bits=13, examples=100, octaves=[], fewest=4, devices={})
+    assert TermsSettings(fewest_others=3).objection(TrainingSettings(), 20, secure) is None
+    said = TermsSettings(fewest_others=4).objection(TrainingSettings(), 20, secure)
+    assert said == (
+        "the sum of a secure round may be of 4 devices, and this device's terms ask for 4 others "
+        "or more"
+    )

@@ -1,45 +1,68 @@
 """Secure rounds of a federation end in the simulation's bits, whoever is killed on the way."""
 
+import os
+import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 
+from aggregator.server.admission import refusal
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.secure_federation import SecureFederation
 from edge_client.simulation.settings import SimulationSettings
-from shared.protocol.messages import Announcement
+from shared.protocol.messages import Announcement, Offer, Presence
 from shared.randomness import stream
 from shared.secure.terms import Stage
 from shared.weights import Weights, initial_weights
 from tests.edge_client.tiny import TINY, NumpyEngine, examples
+from tests.end_to_end.federation.mischief import Mischief, mischiefs
 from tests.end_to_end.federation.world import SETTINGS, TOPICS, World, world
+
+EXAMPLES = int(os.environ.get("CHORUS_MISCHIEF", "10"))
 
 DATA = [examples(count, number) for number, count in enumerate((24, 8, 12, 16))]
 EVERYBODY = tuple(range(len(DATA)))
 STAGES = (Stage.KEYS, Stage.SHARES, Stage.MASKED, Stage.CONSENT, Stage.UNMASKING)
 
 
-def secure_world(rounds: int) -> AbstractContextManager[World]:
+def secure_world(rounds: int, seconds: float = 60) -> AbstractContextManager[World]:
     return world(
         data=DATA,
         by_invitation=True,
         secure=True,
         quorum=len(DATA),
         rounds=rounds,
-        round_seconds=60,
+        round_seconds=seconds,
         every=0,
     )
+
+
+def check(it: World) -> int:
+    """Check that it ended in the simulation's bits of who is in its sums; count its rounds."""
+    assert it.server
+    ledger, done = it.server.federation.ledger, []
+    for number in range(1, (it.settings.rounds or 0) + 1):
+        record = ledger.round(number)
+        assert record
+        if record.state == "done":
+            done.append((number, tuple(int(name[-5:]) for name in counted(it, number))))
+        else:
+            assert record.state == "abandoned"
+            assert record.note
+    np.testing.assert_array_equal(it.weights, simulated(*done))
+    return len(done)
 
 
 @cache
 def simulated(*rounds: tuple[int, tuple[int, ...]]) -> Weights:
     """Give the weights after rounds, each with a number and those whose updates are in its sum."""
-    settings = SimulationSettings.parse({"rounds": 9, "seed": SETTINGS["seed"], "secure": True})
-    simulation = SecureFederation(settings, [NumpyEngine()], DATA)
-    weights = initial_weights(TINY, stream(settings.seed, "initial weights"))
+    same = SimulationSettings.parse({"rounds": 9, "seed": SETTINGS["seed"], "secure": True})
+    simulation = SecureFederation(same, [NumpyEngine()], DATA)
+    weights = initial_weights(TINY, stream(same.seed, "initial weights"))
     for number, survivors in rounds:
         weights, _ = simulation._next(number, weights, len(DATA), list(survivors))
     return weights
@@ -93,9 +116,8 @@ def test_with_a_device_killed_in_a_stage_it_ends_in_the_bits_of_those_who_surviv
         record = it.server.federation.ledger.round(1)
         assert record
         assert record.state == "done"
-        survivors = [int(name[-2:]) for name in counted(it, 1)]
-        assert set(survivors) >= {0, 1, 2}
-        np.testing.assert_array_equal(it.weights, simulated((1, tuple(sorted(survivors)))))
+        assert set(counted(it, 1)) >= set(names((0, 1, 2)))
+        assert check(it) == 1
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -122,3 +144,84 @@ def test_a_round_of_too_few_is_abandoned_and_the_next_has_a_new_number() -> None
         it.settle()
         assert counted(it, 1) == []
         np.testing.assert_array_equal(it.weights, simulated((2, EVERYBODY)))
+
+
+@settings(
+    max_examples=EXAMPLES,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(what_happens=mischiefs())
+def test_whatever_happens_it_ends_in_the_bits_of_those_in_its_sums(
+    what_happens: list[Mischief],
+) -> None:
+    with secure_world(rounds=2, seconds=20) as it:
+        it.start()
+        for mischief in what_happens:
+            mischief.happen(it)
+        it.settle()
+        check(it)
+
+
+def test_devices_take_no_part_with_a_known_name_that_has_another_key() -> None:
+    with secure_world(rounds=2) as it:
+        it.settle(until=lambda: stage_of(it) is Stage.KEYS)
+        assert it.server
+        it.server.federation.pause(paused=True)
+        it.settle(until=lambda: it.server and it.server.federation.rounds.ended)
+        it.kill_server()
+        it.kill_client(3)
+        shutil.rmtree(it.folder / client_name(3) / "membership")  # so it joins with a new key
+        it.start()
+        assert it.server
+        it.server.federation.pause(paused=False)
+        it.settle()
+        record = it.server.federation.ledger.round(2)
+        assert record
+        assert record.note.startswith("Only 1 devices have sent keys in this secure round; 3 are")
+        assert check(it) == 1
+
+
+def test_a_client_that_knows_no_secure_rounds_is_not_invited() -> None:
+    with secure_world(rounds=1) as it:
+        it.settle(until=lambda: stage_of(it) is Stage.KEYS)
+        announced = Announcement.decode(it.network.retained[TOPICS.round])
+        assert announced.codecs == ["ring"]
+        assert announced.secure
+        assert list(announced.secure.devices) == names(EVERYBODY)
+        old = Presence(protocol="1.2", state="online", supply="new", task=announced.task.digest)
+        assert it.server
+        it.server.service._attendance.take(client_name(2), old)
+        assert client_name(2) not in it.server.federation.rounds.roster.ready
+        sentences = [said.sentence for said in it.server.federation.ledger.refusals()]
+        assert not sentences
+
+
+def test_a_plain_update_is_refused_in_a_secure_round() -> None:
+    with secure_world(rounds=1) as it:
+        it.settle(until=lambda: stage_of(it) is Stage.MASKED)
+        assert it.server
+        federation = it.server.federation
+        secure = federation.secure and federation.secure.round
+        assert secure
+        offer = Offer(
+            update="0" * 64,
+            size=secure.size,
+            run=federation.ledger.run,
+            round=1,
+            model=federation.current.digest,
+            codec="int8",
+            examples=9,
+        )
+        refused = refusal(federation, client_name(0), offer)
+        assert refused
+        assert (refused.reason, refused.sentence) == (
+            "unwelcome",
+            "Only masked updates are taken here: its codec is not ring.",
+        )
+        longer = offer.model_copy(update={"codec": "ring", "size": secure.size + 1})
+        refused = refusal(federation, client_name(0), longer)
+        assert refused
+        assert refused.reason == "invalid"
+        right = offer.model_copy(update={"codec": "ring"})
+        assert refusal(federation, client_name(0), right) is None

@@ -42,21 +42,30 @@ def test_they_end_in_the_bits_of_the_simulation(it: ByInvitation) -> None:
     it.finish(simulated_securely(it.clips.whole, TASK, [EVERYBODY] * ROUNDS), DEVICES)
 
 
-@pytest.mark.parametrize(
-    "place",
-    ["before SecureClient.shares", "before SecureClient.masked", "before SecureClient.reveal"],
-)
-def test_with_a_device_killed_on_the_way_the_others_end_in_the_bits_of_their_simulation(
-    it: ByInvitation, place: str
+def test_an_aggregator_that_is_killed_before_it_uses_the_sum_goes_on_to_the_same_bits(
+    it: ByInvitation,
 ) -> None:
-    when, method = place.split()
+    assert it.aggregator
+    it.aggregator.kill()
+    still = it.start("before aggregator.rounds.secure_rounds:SecureRounds.sum")
+    for number in EVERYBODY:
+        it.run(number, it.port)
+    it.wait(lambda: still.said("It stands still"), "the sum is there")
+    still.kill()
+    it.start()
+    it.finish(simulated_securely(it.clips.whole, TASK, [EVERYBODY] * ROUNDS), DEVICES)
+
+
+def test_with_a_device_killed_on_the_way_the_others_end_in_the_bits_of_their_simulation(
+    it: ByInvitation,
+) -> None:
     for number in EVERYBODY[1:]:
         it.run(number, it.port)
-    stands = it.run(0, it.port, still=f"{when} edge_client.secure.client:{method}")
+    stands = it.run(0, it.port, still="before edge_client.secure.client:SecureClient.masked")
     it.wait(lambda: stands.said("It stands still"), "it is at that stage")
     stands.kill()
     it.wait(lambda: it.reached(1, "done"), "the round is done")
-    survivors = EVERYBODY if "reveal" in method else EVERYBODY[1:]
+    survivors = EVERYBODY[1:]
     assert it.clients(1) == [client_name(number) for number in survivors]
     expected = simulated_securely(it.clips.whole, TASK, [survivors])
     version = it.read(lambda history: history.version(2))
