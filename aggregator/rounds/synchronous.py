@@ -265,8 +265,7 @@ class SynchronousRounds:
         ValueError
             If no round is open.
         """
-        if self.phase != "open":
-            raise ValueError(f"no round is open: {self.phase}")
+        self._check_open()
         self.counted = frozenset(clients)
         for client in self.counted:
             self.roster.learned(client)
@@ -280,8 +279,7 @@ class SynchronousRounds:
         ValueError
             If no round is open.
         """
-        if self.phase != "open":
-            raise ValueError(f"no round is open: {self.phase}")
+        self._check_open()
         self.phase = "aggregating"
         self.deadline = None
 
@@ -299,6 +297,10 @@ class SynchronousRounds:
         self.phase = self._between_rounds()
         self.invited = self.counted = frozenset()
         return self._open_if_due(now)
+
+    def _check_open(self) -> None:
+        if self.phase != "open":
+            raise ValueError(f"no round is open: {self.phase}")
 
     def _between_rounds(self) -> Phase:
         last = self._settings.rounds

@@ -201,6 +201,8 @@ def _begins(settings: ServeSettings, federation: Federation) -> str:
     what = f"Federation {settings.federation}: {settings.model}, {settings.strategy}, "
     what += f"round {of_last(rounds.number, settings.rounds)}; "
     what += f"everything is kept in {settings.folder}."
+    if settings.secure:
+        what += f" Its rounds are secure: it learns sums of {settings.at_least} updates or more."
     if federation.private:
         _, spent = federation.ledger.charges()
         what += f" {federation.private.said} Spent: epsilon {spent:.3g}."

@@ -5,7 +5,9 @@ function line({ round, at, bytes, codec, examples, scored }, texts, { decimals, 
   const parts = [
     say(texts.round_number, { number: decimals.format(round) }),
     dates.format(Date.parse(at)),
-    say(texts.sent_update, { bytes: decimals.format(bytes), codec, examples: decimals.format(examples) }),
+    codec === "ring"
+      ? say(texts.sent_masked, { bytes: decimals.format(bytes) })
+      : say(texts.sent_update, { bytes: decimals.format(bytes), codec, examples: decimals.format(examples) }),
     scored && say(texts.sent_table, { examples: decimals.format(scored) }),
   ];
   return make("li", { textContent: parts.filter(Boolean).join(" · ") });
@@ -13,12 +15,16 @@ function line({ round, at, bytes, codec, examples, scored }, texts, { decimals, 
 
 function words(terms, texts, { decimals }) {
   const { fewest_examples, smallest_batch, fewest_steps, most_counted, signed } = terms;
+  const { secure_only, fewest_others, most_strangers } = terms;
   const asked = [
     say(texts.terms_examples, { examples: decimals.format(fewest_examples) }),
     say(texts.terms_batch, { examples: decimals.format(smallest_batch) }),
     fewest_steps > 1 && say(texts.terms_steps, { steps: decimals.format(fewest_steps) }),
     most_counted && say(texts.terms_counted, { examples: decimals.format(most_counted) }),
     signed && texts.terms_signed,
+    secure_only && texts.terms_secure,
+    fewest_others > 2 && say(texts.terms_others, { others: decimals.format(fewest_others) }),
+    Number.isInteger(most_strangers) && say(texts.terms_strangers, { strangers: decimals.format(most_strangers) }),
   ];
   return say(texts.terms, { asked: asked.filter(Boolean).join("; ") });
 }

@@ -355,6 +355,27 @@ def test_what_has_left_the_device_is_shown_in_words_and_bytes(
     text(page, "#sent", "it tells of 50 at most; only federations that it was invited to.")
 
 
+def test_of_a_masked_update_no_number_is_shown_but_its_bytes(
+    open_page: Open, device: StandIn
+) -> None:
+    page = open_page()
+    terms = TermsSettings(secure_only=True, fewest_others=4, most_strangers=0).model_dump()
+    one = SentUpdate(
+        update="0" * 64,
+        round=12,
+        at=datetime(2026, 11, 28, tzinfo=UTC),
+        bytes=10023,
+        codec="ring",
+        examples=1,
+        scored=0,
+    )
+    sent = SentUpdates(updates=1, bytes=10023, latest=(one,))
+    device.facts["round"] = {"state": "waiting", "terms": terms, "sent": sent.to_dict()}
+    text(page, "#sent", "10,023 bytes, masked: only the sum of many can be read")
+    assert "of 1 answers" not in page.inner_text("#sent")
+    text(page, "#sent", "only masked updates; together with 4 others at least; 0 of them at most")
+
+
 def test_without_a_model_it_still_asks(open_page: Open, device: StandIn) -> None:
     page = open_page()
     device.facts["model"] = None

@@ -163,6 +163,30 @@ def test_whatever_happens_it_ends_in_the_bits_of_those_in_its_sums(
         check(it)
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_round_that_loses_a_member_is_abandoned(stage: Stage) -> None:
+    with secure_world(rounds=1) as it:
+        it.settle(until=lambda: stage_of(it) is stage)
+        assert it.server
+        it.server.service._shut_out(client_name(0))
+        it.settle()
+        assert check(it) == 0
+        record = it.server.federation.ledger.round(1)
+        assert record
+        assert record.note == "client-00000 was shut out, or has another key."
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_rollback_in_a_stage_lets_the_next_round_begin_anew(stage: Stage) -> None:
+    with secure_world(rounds=2) as it:
+        it.settle(until=lambda: stage_of(it) is stage)
+        assert it.server
+        it.server.service._roll_back(0)
+        it.settle()
+        assert counted(it, 2) == names(EVERYBODY)
+        assert check(it) == 1
+
+
 def test_devices_take_no_part_with_a_known_name_that_has_another_key() -> None:
     with secure_world(rounds=2) as it:
         it.settle(until=lambda: stage_of(it) is Stage.KEYS)
