@@ -1,11 +1,14 @@
 """What an announced secure round means: its ring, its terms, and the messages of its stages."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Final
 
 from shared.architectures import Architecture
 from shared.codecs.ring import Ring
 from shared.errors import SecureError
+from shared.protocol.messages import Announcement
 from shared.protocol.secure_offer import SecureOffer
 from shared.secure.terms import Stage, Terms
 from shared.tally import ring_size
@@ -35,17 +38,15 @@ def ring_of(offer: SecureOffer) -> Ring:
     return Ring(offer.bits, len(offer.devices), offer.examples, tuple(offer.octaves))
 
 
-def terms_of(
-    offer: SecureOffer, federation: str, run: str, number: int, architecture: Architecture
-) -> Terms:
-    """Make the terms of a round, which name it.
+def terms_of(announced: Announcement, offer: SecureOffer, architecture: Architecture) -> Terms:
+    """Make the terms of a round, which name it: other ones for who was told anything else of it.
 
     Parameters
     ----------
+    announced
+        The round.
     offer
-        What was announced.
-    federation, run, number
-        Which round it is.
+        What it says of its being secure.
     architecture
         The model.
 
@@ -60,5 +61,27 @@ def terms_of(
             "Install the same version of chorus-edge on both sides.",
             reason="damaged",
         )
-    length = ring_size(ring_of(offer), architecture)
-    return Terms(federation, run, number, length, offer.bits, offer.fewest)
+    return Terms(
+        announced.federation,
+        announced.run,
+        announced.round,
+        ring_size(ring_of(offer), architecture),
+        offer.bits,
+        offer.fewest,
+        _asked(announced),
+    )
+
+
+def _asked(announced: Announcement) -> str:
+    """Hash what the devices' updates follow from, besides their examples."""
+    facts = {
+        "architecture": announced.architecture,
+        "control": announced.control and announced.control.digest,
+        "model": announced.model.digest,
+        "secure": announced.secure and announced.secure.model_dump(mode="json"),
+        "seed": announced.seed,
+        "task": announced.task.digest,
+        "training": announced.training.model_dump(mode="json"),
+    }
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

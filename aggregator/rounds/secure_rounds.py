@@ -14,9 +14,10 @@ from aggregator.secure.round import SecureRound, members_in
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.ring_sum import RingSum, first_octaves, read_sum
 from shared.architectures import Architecture
+from shared.protocol.messages import Announcement, File
 from shared.protocol.secure_offer import SecureOffer
 from shared.secure.terms import Stage
-from shared.secure_round import ring_of, terms_of
+from shared.secure_round import CODEC, ring_of, terms_of
 from shared.trust.keys import PublicKey
 
 _OCTAVES: Final = "ring.octaves"
@@ -86,7 +87,7 @@ class SecureRounds:
         """
         path = self._folder.secure_round(number)
         self.offer = self._offer(self._octaves(base), members_in(path) or keys)
-        terms = terms_of(self.offer, self._settings.federation, run, number, self._architecture)
+        terms = terms_of(self._announced(run, number, base), self.offer, self._architecture)
         self._journal = Journal(path)
         try:
             self.round = SecureRound(terms, keys, self._journal)
@@ -122,6 +123,28 @@ class SecureRounds:
             octaves=list(octaves),
             fewest=settings.at_least,
             devices={name: str(key) for name, key in sorted(keys.items())},
+        )
+
+    def _announced(self, run: str, number: int, base: Model) -> Announcement:
+        """Give what of the round's announcement its terms are made of."""
+        settings = self._settings
+
+        def file(digest: str) -> File:
+            return File(digest=digest, size=self._files.size(digest))
+
+        return Announcement(
+            federation=settings.federation,
+            run=run,
+            state="open",
+            round=number,
+            architecture=settings.model,
+            task=self._architecture.task,
+            model=file(base.digest),
+            control=file(base.control) if base.control else None,
+            training=settings.announced(number),
+            codecs=[CODEC],
+            seed=settings.seed,
+            secure=self.offer,
         )
 
     def _octaves(self, base: Model) -> tuple[int, ...]:

@@ -146,7 +146,7 @@ class SecurePart:
             terms = self._terms
             me = self._membership.among(invited, terms.fewest_others, terms.most_strangers)
             architecture = architecture_of(announcement.architecture, announcement.task)
-            round_terms = terms_of(offer, announcement.federation, *announced.key, architecture)
+            round_terms = terms_of(announcement, offer, architecture)
             client = SecureClient(round_terms, me, GivenRounds(self._membership.given))
             self._announcement, self._client = announcement, client
             self._tell(client.keys())

@@ -44,6 +44,10 @@ class Terms:
         The b of sums modulo 2^b, 8 to 32.
     fewest
         Fewest devices in the sum, 3 to 100.
+    asked
+        SHA-256, in hexadecimal, of all else that devices are asked for: what makes up an update and
+        what its values mean. If some could be asked for updates of nothing, the sum would be
+        another's alone.
 
     Raises
     ------
@@ -57,6 +61,7 @@ class Terms:
     length: int
     bits: int
     fewest: int = FEWEST_DEVICES
+    asked: str = ""
 
     def __post_init__(self) -> None:
         if self.length < 1:

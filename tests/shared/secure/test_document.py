@@ -29,7 +29,7 @@ FIRST, SECOND, THIRD, GONE = names(4)
 
 def round_name(terms: Terms) -> bytes:
     text = (
-        f'{{"bits":{terms.bits},"federation":"{terms.federation}","fewest":{terms.fewest},'
+        f'{{"asked":"{terms.asked}","bits":{terms.bits},"federation":"{terms.federation}","fewest":{terms.fewest},'
         f'"length":{terms.length},"number":{terms.number},"run":"{terms.run}"}}'
     )
     assert json.loads(text)
