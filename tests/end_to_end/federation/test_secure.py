@@ -176,6 +176,34 @@ def test_a_round_that_loses_a_member_is_abandoned(stage: Stage) -> None:
         assert record.note == "client-00000 was shut out, or has another key."
 
 
+@pytest.mark.parametrize(
+    ("lost", "changes", "said"),
+    [
+        (True, {}, "Only 0 devices have sent keys"),
+        (False, {"at_least": 4}, "is of another round"),
+    ],
+)
+def test_a_round_whose_journal_is_of_no_use_is_abandoned(
+    lost: bool,  # noqa: FBT001 -- a case
+    changes: dict[str, int],
+    said: str,
+) -> None:
+    with secure_world(rounds=2) as it:
+        it.settle(until=lambda: stage_of(it) is Stage.MASKED)
+        assert it.server
+        journal = it.server.federation.folder.secure_round(1)
+        it.kill_server()
+        if lost:
+            journal.unlink()
+        it.settings = it.settings.model_copy(update=changes)
+        it.settle()
+        record = it.server.federation.ledger.round(1)
+        assert record
+        assert said in record.note
+        assert counted(it, 2) == names(EVERYBODY)
+        assert check(it) == 1
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_rollback_in_a_stage_lets_the_next_round_begin_anew(stage: Stage) -> None:
     with secure_world(rounds=2) as it:
