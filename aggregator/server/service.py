@@ -15,10 +15,11 @@ from aggregator.enrolment.members import Members
 from aggregator.enrolment.mosquitto import RESPONSE
 from aggregator.ledger import Version
 from aggregator.rounds.federation import Federation
-from aggregator.rounds.synchronous import Closed, Opened, Step
+from aggregator.rounds.synchronous import Step
 from aggregator.server.announcer import Announcer
 from aggregator.server.attendance import Attendance
 from aggregator.server.contradiction import Contradiction
+from aggregator.server.course import Course
 from aggregator.server.farewell import Farewell
 from aggregator.server.flood_gate import FloodGate
 from aggregator.server.probe import Probe
@@ -28,7 +29,7 @@ from aggregator.server.rival import Rival
 from aggregator.server.secure_stages import SecureStages
 from aggregator.server.sending import Sending
 from aggregator.server.speech import Speech
-from shared.errors import BrokerError, ChorusError, FederationError, ProtocolError, StorageError
+from shared.errors import BrokerError, FederationError, ProtocolError, StorageError
 from shared.loop import Action, Loop
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.connection import Connection
@@ -49,9 +50,6 @@ T = TypeVar("T")
 
 STORAGE_RETRY: Final = 10.0
 """Seconds until something is tried again that a full disk has prevented."""
-
-_NAMED: Final = 10
-"""Clients that a sentence names."""
 
 _SAY_AGAIN: Final = 1.0
 """Seconds between two sentences on who is online: five hundred devices come one after the other."""
@@ -92,7 +90,6 @@ class Service:
         settings = federation.settings
         self._federation = federation
         self._rounds = rounds = federation.rounds
-        self._on_round = on_round
         self._on_change = on_change
         self._loop = loop = loop or Loop()
         self._topics = topics = Topics(settings.federation)
@@ -100,17 +97,21 @@ class Service:
         self._speech = speech = Speech(topics)
         self._rejections = Rejections()
         self._stages = self._secure_stages(members) if members and federation.secure else None
+
+        def follow(step: Step) -> None:
+            self._course.follow(step)
+
         self._receiving = Receiving(
             federation,
             self._rejections,
             loop=loop,
             arithmetic=self._arithmetic,
             reply=speech.reply,
-            counted=self._follow,
+            counted=follow,
             later=self._later,
             stages=self._stages,
         )
-        self._attendance = Attendance(federation, self._rejections, loop, self._follow)
+        self._attendance = Attendance(federation, self._rejections, loop, follow)
         self._sending = Sending(
             federation,
             self._rejections,
@@ -121,11 +122,25 @@ class Service:
         )
         self._announcer = Announcer(federation, speech.announce, loop.clock)
         self._farewell = Farewell(lambda: rounds.ready, loop.clock)
+        self._course = Course(
+            federation,
+            receiving=self._receiving,
+            sending=self._sending,
+            attendance=self._attendance,
+            rejections=self._rejections,
+            farewell=self._farewell,
+            stages=self._stages,
+            loop=loop,
+            arithmetic=self._arithmetic,
+            announce=self._announce,
+            changed=self._changed,
+            later=self._later,
+            on_round=on_round,
+        )
         self._forever = False
-        self._unwritten = False
         self._say = loop.deadline(self._say_change)
         self._said_at = -_SAY_AGAIN
-        loop.watch(lambda: rounds.wake_at, self._deadline_passed)
+        loop.watch(lambda: rounds.wake_at, self._course.deadline_passed)
         self._contradiction = Contradiction(self._announcer, loop, self._announce, topics.round)
         loop.watch(lambda: self._leave_at, loop.stop)
         self._entrance = members and Entrance(
@@ -137,7 +152,7 @@ class Service:
             answer=speech.answer,
             tell_broker=speech.to_broker,
             announce=self._announce,
-            gone=self._shut_out,
+            gone=self._course.shut_out,
         )
         name = aggregator_name(settings.federation)
         own = [topics.round, *(self._entrance.hears if self._entrance else [])]
@@ -158,6 +173,9 @@ class Service:
         self._rival = Rival(settings.federation, loop, speech.probe, self._begin)
 
     def _secure_stages(self, members: Members) -> SecureStages:
+        def give_up(reason: str) -> None:
+            self._course.give_up(reason)
+
         return SecureStages(
             self._federation,
             lambda: {name: member.key for name, member in members.joined().items()},
@@ -166,8 +184,8 @@ class Service:
             tell=self._speech.tell,
             reply=self._speech.reply,
             reject=self._rejections.about,
-            done=lambda survivors: self._follow(self._rounds.close(survivors)),
-            given_up=self._give_up,
+            done=lambda survivors: self._course.follow(self._rounds.close(survivors)),
+            given_up=give_up,
             later=self._later,
         )
 
@@ -186,7 +204,7 @@ class Service:
         self._forever = forever
         self._sending.serve()
         # Before anything that the network brings.
-        self._loop.put(lambda: self._follow(self._rounds.start(self._loop.clock())))
+        self._loop.put(lambda: self._course.follow(self._rounds.start(self._loop.clock())))
         if entrance := self._entrance:
             self._loop.put(lambda: entrance.begin(self._rounds.invited))
         self._loop.put(self._changed)
@@ -225,7 +243,7 @@ class Service:
         StorageError
             If the disk is full.
         """
-        return self._ask(partial(self._roll_back, number), patience)
+        return self._ask(partial(self._course.roll_back, number), patience)
 
     def pause(self, *, paused: bool, patience: float = 20.0) -> None:
         """Let no round open, or let them open again; called from any other thread.
@@ -246,7 +264,7 @@ class Service:
         StorageError
             If the disk is full.
         """
-        self._ask(partial(self._pause, paused=paused), patience)
+        self._ask(partial(self._course.pause, paused=paused), patience)
 
     def _ask(self, do: Callable[[], T], patience: float) -> T:
         try:
@@ -365,7 +383,7 @@ class Service:
         if isinstance(request, Want):
             self._farewell.asked()
             self._sending.want(client, request)
-        elif not self._unwritten:
+        elif not self._course.unwritten:
             # Else nobody was told of this round yet: an honest client will offer it again.
             self._receiving.offer(client, request)
 
@@ -375,134 +393,10 @@ class Service:
             self._receiving.suspend(client)
         self._changed()
 
-    # ------------------------------------------------------------------ rounds
-
-    def _follow(self, step: Step) -> None:
-        """Do what the rules say."""
-        match step:
-            case Opened():
-                self._open(step)
-            case Closed():
-                log.info("Round %d: its updates are aggregated.", step.number)
-                self._aggregate(step)
-
-    def _deadline_passed(self) -> None:
-        """Open the next round, close this one, or say that it goes on, and for whom it waits."""
-        rounds = self._rounds
-        was_open = rounds.phase == "open"
-        step = rounds.tick(self._loop.clock())
-        if was_open and self._stages:
-            self._stages.time_is_up()
-            return
-        if was_open and rounds.phase == "open":
-            missing = sorted(rounds.invited - rounds.counted)
-            log.warning(
-                "Round %d has %d updates at its deadline, which is too few: it stays open for as "
-                "long again. It waits for %s%s.",
-                rounds.number,
-                len(rounds.counted),
-                ", ".join(missing[:_NAMED]),
-                f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "",
-            )
-            if step is None:
-                self._announce()
-        self._follow(step)
-
-    def _open(self, opened: Opened) -> None:
-        """Write down a round, or its further invitations, and announce it."""
-        try:
-            self._federation.open_round(opened)
-            if self._stages:
-                self._stages.open(opened.number, opened.invited)
-        except StorageError:
-            self._unwritten = True
-            self._later(partial(self._open, opened))
-            raise
-        self._unwritten = False
-        clients = "1 client" if len(opened.invited) == 1 else f"{len(opened.invited)} clients"
-        log.info("Round %d is open for %s.", opened.number, clients)
-        self._announce()
-        self._changed()
-
-    def _aggregate(self, closed: Closed) -> None:
-        def failed(error: ChorusError) -> None:
-            if isinstance(error, StorageError):
-                self._later(partial(self._aggregate, closed))
-            raise error
-
-        work = partial(self._federation.close_round, closed)
-        self._arithmetic.do(work, partial(self._aggregated, closed.number), failed)
-
-    def _aggregated(self, number: int, version: Version | None) -> None:
-        if self._stages:
-            self._stages.end(summed=version is not None)
-        self._receiving.clear()
-        self._rejections.forget()
-        self._sending.round_ended()
-        self._sending.serve()
-        step = self._rounds.end(self._loop.clock())
-        self._on_round(number, version)
-        self._farewell.asked()
-        if step is None:
-            self._announce()
-        self._follow(step)
-        self._changed()
-
-    def _shut_out(self, client: str) -> None:
-        """Drop what a client has under way, and what counts of it in the open round."""
-        self._attendance.shut_out(client)
-        self._receiving.drop(client)
-        if self._stages:
-            if client in self._rounds.invited:
-                self._give_up(f"{client} was shut out, or has another key.")
-            self._changed()
-            return
-        step = self._federation.withdraw(client)
-        if self._rounds.phase == "open" and not self._rounds.invited:
-            self._rounds.abandon()
-            self._aggregated(self._rounds.number, None)
-        self._follow(step)
-        self._changed()
-
-    def _give_up(self, reason: str) -> None:
-        """Give the open secure round up: nothing of it is unmasked; the next has a new number."""
-        if self._rounds.phase != "open":
-            return
-        number = self._rounds.number
-        try:
-            self._federation.ledger.abandon_round(number, reason)
-        except StorageError:
-            self._later(partial(self._give_up, reason))
-            raise
-        log.warning("Round %d is abandoned: %s", number, reason)
-        self._rounds.abandon()
-        self._aggregated(number, None)
-
-    def _roll_back(self, number: int) -> Version:
-        rounds = self._rounds
-        if rounds.phase == "aggregating" or self._unwritten:
-            raise FederationError(
-                f"Round {rounds.number} is being written down.", "Try again in a moment."
-            )
-        version = self._federation.roll_back(number)
-        if rounds.phase == "open":
-            rounds.abandon()
-            self._aggregated(rounds.number, None)
-        else:
-            self._sending.serve()
-            self._announce()
-            self._changed()
-        return version
-
-    def _pause(self, *, paused: bool) -> None:
-        self._federation.pause(paused=paused)
-        self._follow(self._rounds.look(self._loop.clock()))
-        self._changed()
-
     def _announce(self) -> None:
         """Tell everybody where the federation stands; again whenever the connection is back."""
         # No update can count in a round that the ledger does not have.
-        if self._unwritten or not self._rival.serves:
+        if self._course.unwritten or not self._rival.serves:
             return
         if not self._announcer.announce() and self._connection.connected:
             self._later(self._announce)

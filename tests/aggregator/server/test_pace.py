@@ -97,7 +97,7 @@ def test_a_pause_ends_by_itself_and_is_no_deadline(
     it = Paced(tmp_path, quorum=1, round_seconds=5000)
 
     def give_up() -> None:
-        it.service._roll_back(0)
+        it.service._course.roll_back(0)
 
     it.play(
         it.connection.connect,
@@ -115,8 +115,8 @@ def test_while_it_is_paused_nothing_opens_and_the_next_opens_when_it_goes_on(
     it = Paced(tmp_path, quorum=1)
     it.play(
         it.connection.connect,
-        *(partial(it.service._pause, paused=True), it.told("anna", "new"), 1000.0, it.look),
-        *(partial(it.service._pause, paused=False), it.look),
+        *(partial(it.service._course.pause, paused=True), it.told("anna", "new"), 1000.0, it.look),
+        *(partial(it.service._course.pause, paused=False), it.look),
     )
     assert it.announced == [("waiting", 1), ("open", 1)]
 

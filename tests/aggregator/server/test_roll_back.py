@@ -153,7 +153,7 @@ def test_devices_go_on_with_the_model_and_the_federation_ends() -> None:
         initial = ledger.find(0)
 
         def go_back() -> None:
-            service._roll_back(0)
+            service._course.roll_back(0)
 
         service._loop.put(go_back)
         it.settle()

@@ -168,7 +168,7 @@ def test_a_round_that_loses_a_member_is_abandoned(stage: Stage) -> None:
     with secure_world(rounds=1) as it:
         it.settle(until=lambda: stage_of(it) is stage)
         assert it.server
-        it.server.service._shut_out(client_name(0))
+        it.server.service._course.shut_out(client_name(0))
         it.settle()
         assert check(it) == 0
         record = it.server.federation.ledger.round(1)
@@ -209,7 +209,7 @@ def test_a_rollback_in_a_stage_lets_the_next_round_begin_anew(stage: Stage) -> N
     with secure_world(rounds=2) as it:
         it.settle(until=lambda: stage_of(it) is stage)
         assert it.server
-        it.server.service._roll_back(0)
+        it.server.service._course.roll_back(0)
         it.settle()
         assert counted(it, 2) == names(EVERYBODY)
         assert check(it) == 1

@@ -1,0 +1,217 @@
+"""The course of the rounds: what follows from their rules, on the disk and for the clients."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from aggregator.ledger import Version
+from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Closed, Opened, Step
+from aggregator.server.attendance import Attendance
+from aggregator.server.farewell import Farewell
+from aggregator.server.receiving import Receiving
+from aggregator.server.rejections import Rejections
+from aggregator.server.secure_stages import SecureStages
+from aggregator.server.sending import Sending
+from shared.errors import ChorusError, FederationError, StorageError
+from shared.loop import Action, Loop, Worker
+
+log = logging.getLogger(__name__)
+
+_NAMED: Final = 10
+"""Clients that a sentence names."""
+
+
+class Course:
+    """Does what the rules of rounds say; all of it in the loop's thread.
+
+    Parameters
+    ----------
+    federation
+        What lies on the disk, and the rules.
+    receiving, sending, attendance, rejections, farewell
+        Parts of the service that a round's beginning or end concerns.
+    stages
+        What secure rounds go through, where they are secure.
+    loop, arithmetic
+        What it stands on, and the worker for what takes long.
+    announce
+        Tells everybody where the federation stands.
+    changed
+        Takes note that there is something new to show.
+    later
+        Does something again after a while.
+    on_round
+        Told of each round that has ended, with the new version or ``None`` if it was abandoned.
+
+    Attributes
+    ----------
+    unwritten
+        Whether the open round is not written down yet, as the disk is full: nobody is told of it.
+    """
+
+    def __init__(  # noqa: PLR0913 -- the parts of the service
+        self,
+        federation: Federation,
+        *,
+        receiving: Receiving,
+        sending: Sending,
+        attendance: Attendance,
+        rejections: Rejections,
+        farewell: Farewell,
+        stages: SecureStages | None,
+        loop: Loop,
+        arithmetic: Worker,
+        announce: Callable[[], None],
+        changed: Callable[[], None],
+        later: Callable[[Action], None],
+        on_round: Callable[[int, Version | None], None],
+    ) -> None:
+        self._federation = federation
+        self._rounds = federation.rounds
+        self._receiving = receiving
+        self._sending = sending
+        self._attendance = attendance
+        self._rejections = rejections
+        self._farewell = farewell
+        self._stages = stages
+        self._loop = loop
+        self._arithmetic = arithmetic
+        self._announce = announce
+        self._changed = changed
+        self._later = later
+        self._on_round = on_round
+        self.unwritten = False
+
+    def follow(self, step: Step) -> None:
+        """Do what the rules say."""
+        match step:
+            case Opened():
+                self._open(step)
+            case Closed():
+                log.info("Round %d: its updates are aggregated.", step.number)
+                self._aggregate(step)
+
+    def deadline_passed(self) -> None:
+        """Open the next round, close this one, or say that it goes on, and for whom it waits."""
+        rounds = self._rounds
+        was_open = rounds.phase == "open"
+        step = rounds.tick(self._loop.clock())
+        if was_open and self._stages:
+            self._stages.time_is_up()
+            return
+        if was_open and rounds.phase == "open":
+            missing = sorted(rounds.invited - rounds.counted)
+            log.warning(
+                "Round %d has %d updates at its deadline, which is too few: it stays open for as "
+                "long again. It waits for %s%s.",
+                rounds.number,
+                len(rounds.counted),
+                ", ".join(missing[:_NAMED]),
+                f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "",
+            )
+            if step is None:
+                self._announce()
+        self.follow(step)
+
+    def _open(self, opened: Opened) -> None:
+        """Write down a round, or its further invitations, and announce it."""
+        try:
+            self._federation.open_round(opened)
+            if self._stages:
+                self._stages.open(opened.number, opened.invited)
+        except StorageError:
+            self.unwritten = True
+            self._later(partial(self._open, opened))
+            raise
+        self.unwritten = False
+        clients = "1 client" if len(opened.invited) == 1 else f"{len(opened.invited)} clients"
+        log.info("Round %d is open for %s.", opened.number, clients)
+        self._announce()
+        self._changed()
+
+    def _aggregate(self, closed: Closed) -> None:
+        def failed(error: ChorusError) -> None:
+            if isinstance(error, StorageError):
+                self._later(partial(self._aggregate, closed))
+            raise error
+
+        work = partial(self._federation.close_round, closed)
+        self._arithmetic.do(work, partial(self._aggregated, closed.number), failed)
+
+    def _aggregated(self, number: int, version: Version | None) -> None:
+        if self._stages:
+            self._stages.end(summed=version is not None)
+        self._receiving.clear()
+        self._rejections.forget()
+        self._sending.round_ended()
+        self._sending.serve()
+        step = self._rounds.end(self._loop.clock())
+        self._on_round(number, version)
+        self._farewell.asked()
+        if step is None:
+            self._announce()
+        self.follow(step)
+        self._changed()
+
+    def shut_out(self, client: str) -> None:
+        """Drop what a client has under way, and what counts of it in the open round."""
+        self._attendance.shut_out(client)
+        self._receiving.drop(client)
+        if self._stages:
+            if client in self._rounds.invited:
+                self.give_up(f"{client} was shut out, or has another key.")
+            self._changed()
+            return
+        step = self._federation.withdraw(client)
+        if self._rounds.phase == "open" and not self._rounds.invited:
+            self._rounds.abandon()
+            self._aggregated(self._rounds.number, None)
+        self.follow(step)
+        self._changed()
+
+    def give_up(self, reason: str) -> None:
+        """Give the open secure round up: nothing of it is unmasked; the next has a new number."""
+        if self._rounds.phase != "open":
+            return
+        number = self._rounds.number
+        try:
+            self._federation.ledger.abandon_round(number, reason)
+        except StorageError:
+            self._later(partial(self.give_up, reason))
+            raise
+        log.warning("Round %d is abandoned: %s", number, reason)
+        self._rounds.abandon()
+        self._aggregated(number, None)
+
+    def roll_back(self, number: int) -> Version:
+        """Make the model after a round current again; an open round is abandoned.
+
+        Raises
+        ------
+        FederationError
+            If there is no such model, its files are no longer kept, or a round is being aggregated.
+        StorageError
+            If the disk is full.
+        """
+        rounds = self._rounds
+        if rounds.phase == "aggregating" or self.unwritten:
+            raise FederationError(
+                f"Round {rounds.number} is being written down.", "Try again in a moment."
+            )
+        version = self._federation.roll_back(number)
+        if rounds.phase == "open":
+            rounds.abandon()
+            self._aggregated(rounds.number, None)
+        else:
+            self._sending.serve()
+            self._announce()
+            self._changed()
+        return version
+
+    def pause(self, *, paused: bool) -> None:
+        """Let no round open, or let them open again; an open one goes on to its end."""
+        self._federation.pause(paused=paused)
+        self.follow(self._rounds.look(self._loop.clock()))
+        self._changed()
