@@ -63,7 +63,7 @@ def test_settings_of_the_aggregator_are_some() -> None:
 
 
 def test_files_that_are_copied_are_there() -> None:
-    for place in re.findall(r"\bdeploy/[a-z/.-]*[a-z]", "\n".join(LINES)):
+    for place in re.findall(r"\bdeploy/[a-z/.@-]*[a-z]", "\n".join(LINES)):
         assert (ROOT / place).exists(), place
 
 
