@@ -19,9 +19,9 @@ from edge_client.simulation.data import split
 from edge_client.simulation.experiments import BASELINE
 from edge_client.simulation.known import document_of, score_by_known
 from edge_client.simulation.normalisation import normalise
-from edge_client.simulation.run import check_installed
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings
+from edge_client.simulation.start_checks import check_installed
 from edge_client.simulation.study import Corpora
 from edge_client.simulation.summary import summarise
 from edge_client.simulation.utterances import Utterances

@@ -8,53 +8,37 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
-from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
 from aggregator.strategies.averaging import averaged
-from aggregator.strategies.privacy import PrivateMean
-from aggregator.strategies.settings import (
-    check_sum_is_enough,
-    private_mean_of,
-    strategy_of,
-)
 from edge_client.learning.training import Engine
 from edge_client.simulation.checkpoint import Checkpoint, damaged
-from edge_client.simulation.data import Data, divide, prepare, split
+from edge_client.simulation.data import Data, prepare, split
 from edge_client.simulation.federation import (
     CentralTraining,
     SimulatedFederation,
     Trainer,
-    clients_of_round,
 )
+from edge_client.simulation.first_weights import first_weights
 from edge_client.simulation.known import document_of, score_by_known
 from edge_client.simulation.normalisation import write_voice_model
-from edge_client.simulation.own_model import OwnModel, model_of
-from edge_client.simulation.partition_file import SUFFIX
-from edge_client.simulation.partitions import PARTITIONS
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
 from edge_client.simulation.reliability_picture import draw_reliability
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.scoring import Tested, calibrate, score
-from edge_client.simulation.secure_federation import SecureFederation, round_ring
+from edge_client.simulation.secure_federation import SecureFederation
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.summary import summarise
 from edge_client.simulation.teaching import card_of_run
 from edge_client.simulation.utterances import Utterances
-from shared.architectures import Architecture
 from shared.calibration import UNMEASURED, Calibration
 from shared.errors import (
     ChorusError,
-    MissingPartError,
-    SettingsError,
     StorageError,
-    WeightsError,
 )
 from shared.model_notes import ModelNotes
-from shared.randomness import stream
-from shared.tflite import find_runtime
 from shared.training import Examples
-from shared.weights import Weights, initial_weights, load_weights, save_weights
+from shared.weights import Weights, save_weights
 
 _CHECKPOINT_EVERY: Final = 2.0
 """Seconds between checkpoints, at least: a crash costs no more than this."""
@@ -154,7 +138,7 @@ class Run:
             reached = Checkpoint.load(self.folder.checkpoint, self.engines[0].architecture)
             self.folder.check_clips(reached.clips, self.utterances.digest)
             return reached
-        weights = _initial_weights(self.settings, self.engines[0].architecture)
+        weights = first_weights(self.settings, self.engines[0].architecture)
         task, clips = self.settings.task.digest, self.utterances.digest
         return Checkpoint(0, weights, weights, weights, {}, task=task, clips=clips)
 
@@ -304,109 +288,6 @@ class Run:
         result = {**summarise([result]), **result}
         self.folder.write_result(result)
         return result
-
-
-def check_parts(settings: SimulationSettings) -> None:
-    """Raise what would keep a run from its first round, whatever its utterances.
-
-    Raises
-    ------
-    SettingsError
-        If the strategy or its options are wrong, there is no such partition, or the model is none
-        that can be simulated.
-    MissingPartError
-        If what trains or draws is not installed.
-    WeightsError
-        If the weights to start from cannot be read.
-    """
-    if not settings.baseline:
-        strategy_of(settings, clients=1)
-        if settings.secure:
-            check_sum_is_enough(settings)
-        if not settings.partition.endswith(SUFFIX):
-            PARTITIONS.get(settings.partition)
-    if settings.engine == "tflite":
-        find_runtime()
-    check_installed(
-        "matplotlib",
-        *(["tensorflow"] if settings.engine == "keras" else []),
-        *(["librosa"] if settings.augment_waveforms else []),
-    )
-    architecture = model_of(settings.model, settings.task)
-    if settings.initial:
-        _initial_weights(settings, architecture)
-
-
-def check_installed(*packages: str) -> None:
-    """Raise :class:`MissingPartError` if a package of the workstation's is not installed."""
-    for package in packages:
-        if find_spec(package) is None:
-            raise MissingPartError(
-                f"Simulations need {package}, which is not installed.",
-                "Install it with: pip install 'chorus-edge[workstation]'",
-            )
-
-
-def check_can_start(settings: SimulationSettings, utterances: Utterances) -> list[int]:
-    """Raise what would keep a run from its first round, before anything is written.
-
-    Returns
-    -------
-    list of int
-        How many examples each client has; in the baseline one has all.
-
-    Raises
-    ------
-    SettingsError
-        If there are too few utterances, speakers or labels for the folds or the clients, or too
-        few clients for a round or its strategy.
-    """
-    _, places = divide(utterances, settings)
-    if not settings.baseline:
-        _check_round(settings, len(places))
-    return [len(place) for place in places]
-
-
-def privacy_of(settings: SimulationSettings, clients: int) -> PrivateMean | None:
-    """Give what averages the updates of so many clients with noise, if there is a budget."""
-    architecture = model_of(settings.model, settings.task)
-    return private_mean_of(settings, clients_of_round(settings, clients), architecture)
-
-
-def _check_round(settings: SimulationSettings, clients: int) -> None:
-    """Raise :class:`SettingsError` if no round can be what the settings say."""
-    if (settings.clients_per_round or 0) > clients:
-        raise SettingsError(
-            f"{settings.clients_per_round} clients a round are more than all {clients}.",
-            "Give smaller --clients-per-round, or more --clients.",
-        )
-    most = clients_of_round(settings, clients)
-    if settings.secure:
-        round_ring(settings, most, ())
-    if private := privacy_of(settings, clients):
-        private.check_can_learn()
-    fewest = 1 if settings.client_dropout else most
-    strategy = strategy_of(settings, clients)
-    if not any(strategy.enough(arriving) for arriving in range(fewest, most + 1)):
-        raise SettingsError(
-            f"The strategy {settings.strategy} cannot combine the updates of {most} clients.",
-            "Let more take part in a round, or give it other options; docs/strategies.md has them.",
-        )
-
-
-def _initial_weights(settings: SimulationSettings, architecture: Architecture) -> Weights:
-    if settings.initial:
-        try:
-            return load_weights(settings.initial, architecture)
-        except WeightsError as error:
-            error.remedy = (
-                f"Give --initial the model.safetensors of a {settings.model} run of this task."
-            )
-            raise
-    rng = stream(settings.seed, "initial weights")
-    if isinstance(architecture, OwnModel):
-        return architecture.initial(rng)
-    return initial_weights(architecture, rng)
 
 
 def _versions() -> dict[str, str]:

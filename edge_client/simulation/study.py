@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_client.learning.training import Engine
 from edge_client.simulation.own_model import model_of
 from edge_client.simulation.progress import RunProgress, WatchedRun, work
-from edge_client.simulation.run import Run, Watcher, check_can_start, check_parts, privacy_of
+from edge_client.simulation.run import Run, Watcher
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings, SimulationSettings
+from edge_client.simulation.start_checks import check_can_start, check_parts, privacy_of
 from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.architectures import Architecture
 from shared.errors import ChorusError, SettingsError

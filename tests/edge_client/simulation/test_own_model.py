@@ -11,9 +11,10 @@ from aggregator.settings import AggregatorSettings
 from converters.export import Job
 from converters.keras_import import import_tensorflow
 from edge_client.learning.training import Trained, train
+from edge_client.simulation.first_weights import first_weights
 from edge_client.simulation.keras_engine import KerasEngine
 from edge_client.simulation.own_model import OwnModel, model_of
-from edge_client.simulation.run import Run, _initial_weights
+from edge_client.simulation.run import Run
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from shared.architectures import MODELS, KerasModel, architecture_of
@@ -163,7 +164,7 @@ def test_a_run_with_it_begins_and_goes_on_with_its_weights(tmp_path: Path) -> No
     result = Run(settings, folder, utterances(6, 8), [engine], lambda: 0.0).execute(Watcher())
     assert 0 <= result["uar"] <= 1
     kept = load_weights(folder.model, engine.architecture)
-    assert not np.array_equal(kept, _initial_weights(settings, engine.architecture))
+    assert not np.array_equal(kept, first_weights(settings, engine.architecture))
 
 
 def test_it_is_said_that_it_runs_on_no_device() -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_client.simulation.federation import SimulatedFederation
-from edge_client.simulation.run import check_can_start
+from edge_client.simulation.start_checks import check_can_start
 from shared.errors import SettingsError
 from tests.edge_client.simulation.test_federation import CLIENTS, START, run, simulation
 from tests.edge_client.tiny import NumpyEngine, utterances

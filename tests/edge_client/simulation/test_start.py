@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 import pytest
 
-from edge_client.simulation.run import check_can_start, check_parts
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.start_checks import check_can_start, check_parts
 from shared.errors import (
     ChorusError,
     MissingPartError,
@@ -89,9 +89,9 @@ def test_parts_that_are_wrong_are_known_before(
 def test_a_package_that_is_missing_is_known_before(
     monkeypatch: pytest.MonkeyPatch, engine: Literal["keras", "tflite"], missing: str
 ) -> None:
-    monkeypatch.setattr("edge_client.simulation.run.find_runtime", lambda: None)
+    monkeypatch.setattr("edge_client.simulation.start_checks.find_runtime", lambda: None)
     monkeypatch.setattr(
-        "edge_client.simulation.run.find_spec", lambda name: name != missing or None
+        "edge_client.simulation.start_checks.find_spec", lambda name: name != missing or None
     )
     with pytest.raises(MissingPartError, match=f"need {missing}, which is not") as caught:
         check_parts(SimulationSettings(engine=engine))
@@ -102,7 +102,7 @@ def test_a_runtime_that_is_missing_is_known_before(monkeypatch: pytest.MonkeyPat
     def none() -> None:
         raise MissingPartError("No TFLite runtime is installed.")
 
-    monkeypatch.setattr("edge_client.simulation.run.find_runtime", none)
+    monkeypatch.setattr("edge_client.simulation.start_checks.find_runtime", none)
     check_parts(SimulationSettings())
     with pytest.raises(MissingPartError):
         check_parts(SimulationSettings(engine="tflite"))
