@@ -6,12 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,10 +19,11 @@ from aggregator.strategies.sampling import sample
 from aggregator.strategies.settings import private_mean_of, strategy_of
 from aggregator.strategies.strategy import State
 from edge_client.learning.client_round import Assignment, Contribution, client_round
-from edge_client.learning.training import Engine, OptimizerState, Progress, Trained, train
+from edge_client.learning.training import Engine
 from edge_client.simulation.attacks import Attack
 from edge_client.simulation.client_vectors import ClientVectors
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.trainer import RoundOutcome
 from shared.codecs import Codec, make_codec
 from shared.randomness import stream
 from shared.storage.files import storage_errors
@@ -37,49 +36,6 @@ Outcome = TypeVar("Outcome")
 
 BYTES_PER_WEIGHT = 4
 """On the wire, as float32."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoundOutcome:
-    """What a round came to.
-
-    Attributes
-    ----------
-    weights
-        The next global weights.
-    loss
-        Mean training loss over the participants' examples; NaN if nobody took part.
-    clients
-        Number of clients whose update counted.
-    bytes_down, bytes_up
-        What the participants would receive and send over a network.
-    """
-
-    weights: Weights
-    loss: float
-    clients: int
-    bytes_down: int = 0
-    bytes_up: int = 0
-
-
-class Trainer(Protocol):
-    """What a run repeats: a round of a federation, or an epoch of the baseline."""
-
-    def run(self, number: int, weights: Weights) -> RoundOutcome:
-        """Run round ``number`` (from 1) from these global weights."""
-        ...
-
-    def state(self) -> dict[str, State]:
-        """Give what must be remembered between rounds besides the weights."""
-        ...
-
-    def restore(self, number: int, state: dict[str, State]) -> None:
-        """Go on after round ``number`` with what :meth:`state` gave then."""
-        ...
-
-    def settle(self, number: int) -> None:
-        """Drop what only a resumption from before round ``number`` would need."""
-        ...
 
 
 def client_name(index: int) -> str:
@@ -351,46 +307,6 @@ class SimulatedFederation:
                 # After Ctrl-C or an error the others stop at their next step.
                 abandoned.set()
                 pool.shutdown(cancel_futures=True)
-
-
-class CentralTraining:
-    """The baseline: one model, all training data, an optimiser that lives on between epochs."""
-
-    def __init__(self, settings: SimulationSettings, engine: Engine, examples: Examples) -> None:
-        self._settings = settings
-        self._engine = engine
-        self._examples = examples
-        self._optimizer = OptimizerState()
-
-    def run(self, number: int, weights: Weights) -> RoundOutcome:
-        """Run one epoch (or as many epochs or steps as a client would in a round)."""
-        streams: Callable[..., np.random.Generator]
-        streams = partial(stream, self._settings.seed, "training", "baseline", number)
-        outcome = train(
-            self._engine,
-            Progress(0, weights, self._optimizer),
-            self._examples,
-            self._settings.announced(number),
-            streams,
-            anchor=weights,
-        )
-        if not isinstance(outcome, Trained):
-            raise TypeError("the baseline is never stopped between steps")
-        self._optimizer = self._engine.optimizer()
-        return RoundOutcome(outcome.weights, outcome.loss, 1)
-
-    def state(self) -> dict[str, State]:
-        """Give the optimiser's state."""
-        return {"step": np.array(self._optimizer.step), **self._optimizer.slots}
-
-    def restore(self, number: int, state: dict[str, State]) -> None:
-        """Take the optimiser's state back."""
-        del number  # it is the optimiser's step that counts
-        slots = {name: value.astype(np.float32) for name, value in state.items() if name != "step"}
-        self._optimizer = OptimizerState(int(state.get("step", 0)), slots)
-
-    def settle(self, number: int) -> None:
-        """Do nothing: the checkpoint holds it all."""
 
 
 def _file_size(encoded: EncodedUpdate) -> int:

@@ -12,13 +12,10 @@ from typing import Any, Final, Protocol
 
 from aggregator.strategies.averaging import averaged
 from edge_client.learning.training import Engine
+from edge_client.simulation.central_training import CentralTraining
 from edge_client.simulation.checkpoint import Checkpoint, damaged
 from edge_client.simulation.data import Data, prepare, split
-from edge_client.simulation.federation import (
-    CentralTraining,
-    SimulatedFederation,
-    Trainer,
-)
+from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.first_weights import first_weights
 from edge_client.simulation.known import document_of, score_by_known
 from edge_client.simulation.normalisation import write_voice_model
@@ -30,6 +27,7 @@ from edge_client.simulation.secure_federation import SecureFederation
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.summary import summarise
 from edge_client.simulation.teaching import card_of_run
+from edge_client.simulation.trainer import Trainer
 from edge_client.simulation.utterances import Utterances
 from shared.calibration import UNMEASURED, Calibration
 from shared.errors import (

@@ -10,14 +10,10 @@ import numpy as np
 import pytest
 
 from edge_client.learning.training import Trained, train
-from edge_client.simulation.federation import (
-    CentralTraining,
-    RoundOutcome,
-    SimulatedFederation,
-    Trainer,
-    client_name,
-)
+from edge_client.simulation.central_training import CentralTraining
+from edge_client.simulation.federation import SimulatedFederation, client_name
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.trainer import RoundOutcome, Trainer
 from shared.errors import SettingsError
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings

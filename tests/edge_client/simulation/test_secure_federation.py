@@ -14,9 +14,10 @@ from aggregator.strategies.settings import check_sum_is_enough
 from edge_client.learning.client_round import Assignment, Contribution, client_round
 from edge_client.learning.summand import summand
 from edge_client.simulation.checkpoint import Checkpoint
-from edge_client.simulation.federation import RoundOutcome, client_name
+from edge_client.simulation.federation import client_name
 from edge_client.simulation.secure_federation import SecureFederation, round_ring
 from edge_client.simulation.start_checks import check_parts
+from edge_client.simulation.trainer import RoundOutcome
 from shared.codecs.ring import Ring, RingCodec
 from shared.errors import SettingsError
 from shared.secure.masks import Numbers
