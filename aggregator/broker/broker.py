@@ -30,6 +30,7 @@ from aggregator.broker.packets import (
     take,
 )
 from aggregator.broker.retained import Retained
+from aggregator.broker.subscribers import Subscribers
 
 MOST_SESSIONS: Final = 1000
 """Clients at a time."""
@@ -99,8 +100,7 @@ class Broker:
         self.held = 0
         self._wills: deque[tuple[Message, str]] = deque()
         self._telling = False
-        self._exact: dict[str, dict[Session, int]] = {}
-        self._patterns: dict[Session, dict[str, tuple[list[str], int]]] = {}
+        self._subscribers = Subscribers[Session]()
 
     async def serve(self) -> None:
         """Look after time and memory, for ever."""
@@ -138,33 +138,20 @@ class Broker:
 
     def subscribe(self, session: "Session", name: str, qos: int) -> None:
         """Let a client hear a topic, or those of a filter."""
-        if "+" in name or "#" in name:
-            self._patterns.setdefault(session, {})[name] = (name.split("/"), qos)
-        else:
-            self._exact.setdefault(name, {})[session] = qos
+        self._subscribers.add(session, name, qos)
         session.filters.add(name)
 
     def unsubscribe(self, session: "Session", name: str) -> None:
         """Let a client no longer hear a topic, or those of a filter."""
         session.filters.discard(name)
-        hear, patterns = self._exact.get(name), self._patterns.get(session)
-        if hear and hear.pop(session, None) is not None and not hear:
-            del self._exact[name]
-        if patterns and patterns.pop(name, None) and not patterns:
-            del self._patterns[session]
+        self._subscribers.remove(session, name)
 
     def publish(self, message: Message, writer: str) -> None:
         """Send a message to those who hear its topic, once to each; keep what is to be kept."""
         if message.retain:
             self.retained.put(message, writer)
-        hear = dict(self._exact.get(message.topic, {}))
-        levels = message.topic.split("/")
-        for session, patterns in self._patterns.items():
-            for pattern, qos in patterns.values():
-                if matches(pattern, levels):
-                    hear[session] = max(qos, hear.get(session, 0))
         chunk = message.encode(0, 0, retain=False)
-        for session, qos in hear.items():
+        for session, qos in self._subscribers.of(message.topic).items():
             if min(qos, message.qos):
                 session.send(message.encode(1, session.number(), retain=False))
             else:
