@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from aggregator.ledger import sightings
 from aggregator.ledger.database import database_errors, open_for_writing
 from aggregator.ledger.history import History
 from aggregator.ledger.records import CheckedUpdate, Counts, Model, Origin, Version
@@ -23,9 +24,6 @@ log = logging.getLogger(__name__)
 
 MOST_REFUSALS: Final = 1000
 """Refusals kept; the oldest make way."""
-
-MOST_CLIENTS: Final = 100_000
-"""Clients remembered; of further ones, those not seen for longest are forgotten."""
 
 
 class Ledger(History):
@@ -181,7 +179,8 @@ class Ledger(History):
                 )
             except sqlite3.IntegrityError as error:
                 raise ValueError(f"{update.client} has an update in this round") from error
-            self._enter_seen(connection, update.client, {"updates": 1, "examples": update.examples})
+            seen = {"updates": 1, "examples": update.examples}
+            sightings.enter(connection, update.client, seen, self._clock())
 
     def withdraw(self, number: int, client: str, invited: Sequence[str]) -> None:
         """Enter that a client was shut out of an open round, whose update counts no more.
@@ -292,11 +291,7 @@ class Ledger(History):
             ``bytes_down`` are added to it.
         """
         with self._mutex:
-            _merge(self._seen.setdefault(client, {}), facts)
-            # When it was last seen; the column is older than the word.
-            self._seen[client]["heard"] = self._clock()
-            if len(self._seen) > MOST_CLIENTS:
-                del self._seen[next(iter(self._seen))]
+            sightings.note(self._seen, client, facts, self._clock())
 
     def refuse(
         self, client: str, reason: str, sentence: str, number: int | None, digest: str | None
@@ -328,29 +323,15 @@ class Ledger(History):
             try:
                 yield connection
                 for client, facts in self._seen.items():
-                    self._enter_seen(connection, client, facts)
+                    sightings.enter(connection, client, facts, self._clock())
                 if self._seen:
-                    _forget(connection)
+                    sightings.forget(connection)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
             self._seen.clear()
-
-    def _enter_seen(
-        self, connection: sqlite3.Connection, client: str, facts: dict[str, Any]
-    ) -> None:
-        connection.execute(
-            "INSERT OR IGNORE INTO clients (name, heard) VALUES (?, ?)", (client, self._clock())
-        )
-        for name, value in facts.items():
-            change = f"{name} + ?" if name in _ADDED else "?"
-            # The name is one of ours, never a client's.
-            connection.execute(
-                f"UPDATE clients SET {name} = {change} WHERE name = ?",  # noqa: S608 - as above
-                (value, client),
-            )
 
     def _add_version(
         self,
@@ -388,23 +369,6 @@ def _new_run() -> str:
 
 
 _NOBODY_THERE: Final = "UPDATE clients SET present = 0"
-
-_ADDED: Final = ("bytes_up", "bytes_down", "updates")
-"""What is seen of a client and added up."""
-
-
-def _merge(known: dict[str, Any], facts: dict[str, Any]) -> None:
-    for name, value in facts.items():
-        known[name] = known.get(name, 0) + value if name in _ADDED else value
-
-
-def _forget(connection: sqlite3.Connection) -> None:
-    """Forget clients beyond the bound."""
-    connection.execute(
-        "DELETE FROM clients WHERE name IN "
-        "(SELECT name FROM clients ORDER BY heard DESC LIMIT -1 OFFSET ?)",
-        (MOST_CLIENTS,),
-    )
 
 
 def _json(value: Any) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.ledger import CheckedUpdate, History, Ledger, Model
+from aggregator.ledger import CheckedUpdate, History, Ledger, Model, sightings
 from aggregator.ledger import ledger as module
 from aggregator.settings import AggregatorSettings
 from shared.errors import FederationError, StorageError
@@ -126,7 +126,7 @@ def test_refusals_and_clients_are_bounded(
     ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_REFUSALS", 5)
-    monkeypatch.setattr(module, "MOST_CLIENTS", 3)
+    monkeypatch.setattr(sightings, "MOST_CLIENTS", 3)
     for number in range(8):
         clock.now += 1
         ledger.see(f"client-{number}")
