@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from aggregator.broker.accounts import Accounts, AccountsAt
-from aggregator.broker.broker import CONNECT_SECONDS, Broker, Session
+from aggregator.broker.bounds import CONNECT_SECONDS
+from aggregator.broker.broker import Broker, Session
 
 _BACKLOG: Final = 512
 """Connections that wait while the broker is busy: a shelf of devices comes back at once."""

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from aggregator.broker import broker as bounds
-from aggregator.broker.broker import CONNECT_SECONDS, STUCK_SECONDS, Broker, Session
+from aggregator.broker import bounds
+from aggregator.broker.bounds import CONNECT_SECONDS, STUCK_SECONDS
+from aggregator.broker.broker import Broker, Session
 from aggregator.broker.embedded import EmbeddedBroker
 from aggregator.broker.packets import MOST_FILTERS, Kind, Message, encode
 from aggregator.broker.retained import MOST, OVERHEAD, Retained
