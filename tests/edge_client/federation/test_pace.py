@@ -10,8 +10,8 @@ import pytest
 from edge_client.federation.client_state import remembered
 from shared.errors import StorageError
 from shared.protocol.messages import Accepted, File, Offer, Presence, Refused
+from tests.edge_client.federation.alone import Alone
 from tests.edge_client.federation.announcements import model_of
-from tests.edge_client.federation.test_participant import Alone
 from tests.edge_client.tiny import examples
 
 pytestmark = pytest.mark.usefixtures("tiny")

@@ -1,148 +1,29 @@
-"""A participant alone with a test: models that cannot be used, full disks, what runs where."""
+"""A participant alone with a test: rounds, offers, what it believes, what runs where."""
 
 import re
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from aggregator.enrolment.members import Members
 from aggregator.enrolment.voice import Voice
 from aggregator.ledger.folder import FederationFolder
-from edge_client.enrolment.membership import Membership
-from edge_client.federation.client_state import ClientState
-from edge_client.federation.participant import Participant
-from edge_client.federation.settings import FederationSettings
-from shared.errors import BrokerError, ChorusError, StorageError, WeightsError
-from shared.features.prior import Prior, save_prior
-from shared.protocol.messages import Accepted, Announcement, File, Offer, Presence, Refused, Want
-from shared.protocol.topics import Topics
-from shared.storage.files import sha256_of
-from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
+from shared.errors import BrokerError
+from shared.protocol.messages import Accepted, File, Offer, Presence, Refused, Want
+from shared.task import PAPER34, Task, labels_of
 from shared.training import Examples
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.signing import counter_of, signed
+from tests.edge_client.federation.alone import TOPICS, Alone
 from tests.edge_client.federation.announcements import announcement, model_of
-from tests.edge_client.tiny import NumpyEngine, examples
-from tests.loop_driver import LoopDriver
+from tests.edge_client.tiny import examples
 from tests.memberships import member
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
-TOPICS = Topics("chorus")
-
 EIGHT = Task(labels_of(f"label{number}" for number in range(8)), PAPER34)
-
-
-class Alone:
-    """A participant, its connection and its loop."""
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        at_once: bool = True,
-        membership: Membership | None = None,
-        **values: Any,
-    ) -> None:
-        self.folder = folder
-        self.driver = LoopDriver(at_once=at_once)
-        self.used: list[str] = []
-        self.begun: Path | None = None
-        self.trouble: list[ChorusError] = []
-        self.reports: list[dict[str, Any]] = []
-        self.data: Callable[[], Examples] = lambda: examples(8)
-        self.keys = list(range(8))
-        self.follows = False
-        self.participant = Participant(
-            FederationSettings.parse({"client": "kitchen", "holdout": 0, **values}),
-            folder,
-            examples=self._examples,
-            keys=lambda: self.keys,
-            engines=lambda _: NumpyEngine(),
-            on_model=self._use,
-            report=self.reports.append,
-            why_not=lambda *_, **__: None,
-            membership=membership,
-            follow=lambda _: self.follows,
-            loop=self.driver.loop,
-            connect=self.driver.connect,
-        )
-        self.connection = self.driver.connection
-
-    def _examples(self) -> Examples:
-        return self.data()
-
-    def _use(self, path: Path, _: Announcement, begun: Path | None) -> None:
-        if self.trouble:
-            raise self.trouble.pop()
-        self.begun = begun
-        self.used.append(path.stem)
-
-    def announce(self, model: File, **values: Any) -> Callable[[], None]:
-        payload = announcement(model, **values).encode()
-        return lambda: self.connection.on_message(TOPICS.round, payload)
-
-    def reply(self, message: Any) -> None:
-        self.connection.on_message(TOPICS.replies("kitchen"), message.encode())
-
-    def play(self, *scenes: Callable[[], object] | float) -> None:
-        self.driver.play(self.participant.run, *scenes)
-
-    @property
-    def states(self) -> list[str]:
-        return [report["state"] for report in self.reports]
-
-
-@pytest.fixture
-def it(tmp_path: Path) -> Alone:
-    return Alone(tmp_path)
-
-
-def test_a_model_that_cannot_be_used_is_a_remark_and_is_tried_again_when_announced_anew(
-    it: Alone, caplog: pytest.LogCaptureFixture
-) -> None:
-    model = model_of(it.folder)
-    it.trouble = [WeightsError("It holds no such weights.")]
-    tried: list[int] = []
-    it.play(
-        it.connection.connect,
-        it.announce(model, state="waiting"),
-        it.participant.examples_changed,
-        100.0,
-        lambda: tried.append(len(it.trouble) + len(it.used)),
-        it.announce(model, state="waiting"),
-        it.announce(model, state="waiting"),
-    )
-    assert tried == [0], "once an announcement"
-    assert it.used == [model.digest], "and never again when it was used"
-    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == [
-        "It holds no such weights."
-    ]
-
-
-def test_a_remark_about_one_model_is_none_about_the_next(it: Alone) -> None:
-    first, second = model_of(it.folder), model_of(it.folder, 1.0)
-    it.trouble = [WeightsError("It holds no such weights.")]
-    it.play(
-        it.connection.connect,
-        it.announce(first, state="waiting"),
-        it.announce(first, averaged=second, state="waiting"),
-    )
-    # The second was removed with the first announcement, and is being fetched.
-    assert it.used == []
-    assert it.states[-1] == "fetching"
-
-
-def test_a_model_that_a_full_disk_kept_out_is_tried_again_after_a_while(it: Alone) -> None:
-    model = model_of(it.folder)
-    it.trouble = [StorageError("The disk is full.")]
-    it.play(it.connection.connect, it.announce(model, state="waiting"), 29.0, 2.0)
-    assert it.used == [model.digest]
-    assert "troubled" in it.states
 
 
 @pytest.mark.parametrize(
@@ -178,18 +59,6 @@ def test_a_part_that_is_to_follow_the_task_ends_without_trouble(tmp_path: Path) 
     it.play(it.connection.connect, it.announce(model_of(it.folder)))
     assert it.connection.closed
     assert "troubled" not in it.states
-
-
-def test_what_is_nobodys_to_fix_ends_it(it: Alone) -> None:
-    model = model_of(it.folder)
-
-    def odd(*_: object) -> None:
-        raise KeyError("odd")
-
-    it.participant._handover._on_model = odd
-    with pytest.raises(KeyError, match="odd"):
-        it.play(it.connection.connect, it.announce(model, state="waiting"))
-    assert it.connection.closed
 
 
 def test_examples_are_read_and_files_hashed_in_workers(tmp_path: Path) -> None:
@@ -447,48 +316,3 @@ def test_once_it_has_joined_it_believes_nobody_but_its_aggregator(
 def key_of(state: Path, name: str) -> PublicKey:
     with Members(FederationFolder(state).members) as members:
         return members.joined()[name].key
-
-
-def start_of(folder: Path) -> File:
-    """Put what statistics begin with where an earlier process of the client would have left it."""
-    path = folder / "prior"
-    save_prior(path, Prior(np.zeros(34), np.ones(34), 4), DEFAULT_TASK)
-    file = File(digest=sha256_of(path), size=path.stat().st_size)
-    path.rename(ClientState(folder).path(file.digest))
-    return file
-
-
-def test_it_trains_once_what_statistics_begin_with_was_handed_over(it: Alone) -> None:
-    model, start = model_of(it.folder), start_of(it.folder)
-    begun: list[Path | None] = []
-
-    def data() -> Examples:
-        begun.append(it.begun)
-        return examples(8)
-
-    it.data = data
-    it.play(it.connection.connect, it.announce(model, statistics=start))
-    assert it.used == [model.digest]
-    assert begun == [ClientState(it.folder).path(start.digest)]
-    assert "sending" in it.states
-
-
-def test_it_does_not_train_while_what_statistics_begin_with_cannot_be_used(it: Alone) -> None:
-    model, start = model_of(it.folder), start_of(it.folder)
-    it.trouble = [WeightsError("It is of another task.")]
-    it.play(it.connection.connect, it.announce(model, statistics=start))
-    assert not it.used
-    assert "training" not in it.states
-    assert "sending" not in it.states
-
-
-def test_other_statistics_to_begin_with_are_handed_over_with_the_same_model(it: Alone) -> None:
-    model, start = model_of(it.folder), start_of(it.folder)
-    it.play(
-        it.connection.connect,
-        it.announce(model, state="waiting"),
-        lambda: start_of(it.folder),  # it was removed, as nobody had announced it
-        it.announce(model, state="waiting", statistics=start),
-    )
-    assert it.used == [model.digest, model.digest]
-    assert it.begun == ClientState(it.folder).path(start.digest)
