@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -22,6 +21,7 @@ from shared.mqtt import socket_options
 from shared.mqtt.backoff import Backoff
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.outbox import Outbox
+from shared.mqtt.paho_client import new_client, username_of
 from shared.mqtt.subscriptions import Subscriptions
 from shared.mqtt.troubles import (
     Trouble,
@@ -32,19 +32,12 @@ from shared.mqtt.troubles import (
     unreachable,
     unsubscribable,
 )
-from shared.mqtt.websocket_client import WebsocketClient
 
 log = logging.getLogger(__name__)
-
-_INFLIGHT: Final = 64
-"""Messages sent and not acknowledged; paho's own 20 leave the line empty on a long way."""
 
 UNACKNOWLEDGED: Final = 60.0
 """Seconds that the broker has for an acknowledgement. Before the message the system may hold half a
 megabyte, which takes as long on a line of 64 kbit/s."""
-
-_CONNECT_TIMEOUT: Final = 20.0
-"""Seconds for TCP and TLS each; a Raspberry Pi Zero takes a few for its first handshake."""
 
 _CLOSE_TIMEOUT: Final = 3.0
 """Seconds that :meth:`Connection.close` waits for what is under way: on a slow line it is chunks,
@@ -301,27 +294,10 @@ class Connection:
         return stuck
 
     def _new_client(self) -> mqtt.Client:
-        """Prepare one connection; files are read anew, so that they can be replaced meanwhile."""
-        password, context = self.settings.password(), self.settings.tls_context()
-        kind = WebsocketClient if self.settings.transport == "websockets" else mqtt.Client
-        client = kind(
-            CallbackAPIVersion.VERSION2,
-            self._identifier,
-            transport=self.settings.transport,
-            reconnect_on_failure=False,
-        )
-        client.ws_set_options(self.settings.path)
-        client.connect_timeout = _CONNECT_TIMEOUT
-        client.max_inflight_messages_set(_INFLIGHT)
-        if self._username:
-            client.username_pw_set(self._username, password)
-        if context:
-            client.tls_set_context(context)
+        """Prepare one connection, with the will signed anew."""
+        client = new_client(self.settings, self._identifier)
         if self._will and (will := self._outbox.signed(*self._will)):
             client.will_set(self._will[0], will, qos=1, retain=True)
-        client.on_socket_open = lambda _client, _data, sock: socket_options.set_up(sock)
-        # With this set, threads that publish leave the writing to the network thread.
-        client.on_socket_register_write = _leave_to_loop
         client.on_connect = self._acknowledged
         client.on_subscribe = self._subscribed
         client.on_message = self._received
@@ -330,7 +306,7 @@ class Connection:
 
     @property
     def _username(self) -> str | None:
-        return self.settings.username or (self._identifier if self.settings.password_file else None)
+        return username_of(self.settings, self._identifier)
 
     def _acknowledged(
         self, client: mqtt.Client, _: Any, __: mqtt.ConnectFlags, code: ReasonCode, ___: Any
@@ -401,7 +377,3 @@ class Connection:
             self._on_change(connected, sentence)
         except Exception:
             log.exception("The connection's change could not be handled.")
-
-
-def _leave_to_loop(_: mqtt.Client, __: Any, ___: Any) -> None:
-    return
