@@ -17,7 +17,7 @@ from edge_client.simulation.summary import summarise
 from shared.errors import SettingsError
 from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FRONT_ENDS
-from tests.edge_client.simulation.test_run import Watcher
+from tests.edge_client.simulation.runs import Watcher
 from tests.edge_client.tiny import NumpyEngine, utterances
 
 pytestmark = pytest.mark.usefixtures("tiny")

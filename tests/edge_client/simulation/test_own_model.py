@@ -24,7 +24,7 @@ from shared.randomness import stream
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from shared.training import TrainingSettings
 from shared.weights import load_weights
-from tests.edge_client.simulation.test_run import Watcher
+from tests.edge_client.simulation.runs import Watcher
 from tests.edge_client.tiny import examples, utterances
 
 TASK = Task(labels_of(("laughing", "crying", "shouting")), FrontEndShape("small", 1, 20, 5))
