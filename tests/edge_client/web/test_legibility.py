@@ -130,17 +130,15 @@ def test_every_text_is_used_and_every_used_text_is_there() -> None:
     folder = files("edge_client.web") / "static"
     common = files("shared.web") / "static"
     texts = json.loads((folder / "texts.json").read_text())
+    scripts = [file for file in folder.iterdir() if file.name.endswith(".js")]
     source = "".join(
-        (place / name).read_text()
-        for place, name in (
-            (folder, "page.html"),
-            (folder, "page.js"),
-            (folder, "facts.js"),
-            (folder, "questions.js"),
-            (folder, "sounds.js"),
-            (common, "refused.html"),
-            (common, "listen.js"),
-            (common, "pieces.js"),
+        file.read_text()
+        for file in (
+            folder / "page.html",
+            *scripts,
+            common / "refused.html",
+            common / "listen.js",
+            common / "pieces.js",
         )
     )
     python = "".join(
