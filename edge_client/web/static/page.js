@@ -2,7 +2,9 @@
 import { play, stop } from "./sounds.js";
 import { listen, order } from "./listen.js";
 import { describe, showFirstMinute } from "./facts.js";
+import { offerKeys } from "./keys.js";
 import { showSent } from "./sent.js";
+import { showWeeks } from "./weeks.js";
 import { asked, following, isOpen, NEWEST } from "./questions.js";
 import { ago, make, say, select as $ } from "./pieces.js";
 
@@ -123,7 +125,7 @@ function show() {
   if (before && shown && before.id !== shown.id && shown.id !== chosen) settle();
   showList();
   showDevice();
-  showWeeks();
+  showLearning();
   $("h1").textContent = state.name ? `${texts.title} · ${state.name}` : texts.title;
   document.title = shown ? `${word(newest.predicted)} · ${$("h1").textContent}` : $("h1").textContent;
 }
@@ -213,17 +215,8 @@ function showDevice() {
   $("#pause span").textContent = state.paused ? texts.resume : texts.pause;
 }
 
-// Weeks begin on Mondays, by the device's clock.
-function showWeeks() {
-  const weeks = state.weeks.map(({ begins, answered, right }) => {
-    const monday = Date.parse(begins);
-    const title = Date.now() + clockOffset - monday < 7 * 86_400_000 ? texts.this_week : say(texts.week, { date: dates.format(monday) });
-    const bar = make("i", {}, make("i"));
-    bar.firstChild.style.setProperty("--share", right / answered);
-    const told = `${say(texts.week_right, { right: decimals.format(right), answered: decimals.format(answered) })} · ${percents.format(right / answered)}`;
-    return make("li", {}, make("span", { textContent: title }), make("b", { textContent: told }), bar);
-  });
-  $("#weeks").replaceChildren(...(weeks.length ? weeks : [make("li", { className: "hint", textContent: texts.no_weeks })]));
+function showLearning() {
+  showWeeks($("#weeks"), state.weeks, Date.now() + clockOffset, texts, { dates, decimals, percents });
   const examples = state.labels.reduce((sum, { name }) => sum + (state.counts[name] ?? 0), 0);
   $("#guide").hidden = away || examples >= GUIDED;
   showFirstMinute($("#minute"), state.status.first_minute, texts, word);
@@ -385,23 +378,6 @@ listen(told, (reason) => {
   showDevice();
 });
 
-// Who speaks to a computer, or types what was meant for elsewhere, can do without single keys.
-function useKeys(on) {
-  $("#keys-on").checked = on;
-  document.body.classList.toggle("without-keys", !on);
-}
-
-$("#keys-on").addEventListener("change", ({ target }) => {
-  useKeys(target.checked);
-  localStorage.setItem("keys", target.checked ? "on" : "off");
-});
-
-try {
-  useKeys(localStorage.getItem("keys") !== "off");
-} catch {
-  // This browser keeps nothing: the choice lasts as long as the page.
-}
-
-$("#keys").open = matchMedia("(min-width: 760px)").matches;
+offerKeys();
 setInterval(show, 20_000); // "2 min ago" grows older
 history.replaceState(null, "", "./"); // the token is in the cookie now, and need not be seen

@@ -1,0 +1,14 @@
+// How often the device was right. Weeks begin on Mondays, by the device's clock.
+import { make, say } from "./pieces.js";
+
+export function showWeeks(place, weeks, now, texts, { dates, decimals, percents }) {
+  const items = weeks.map(({ begins, answered, right }) => {
+    const monday = Date.parse(begins);
+    const title = now - monday < 7 * 86_400_000 ? texts.this_week : say(texts.week, { date: dates.format(monday) });
+    const bar = make("i", {}, make("i"));
+    bar.firstChild.style.setProperty("--share", right / answered);
+    const told = `${say(texts.week_right, { right: decimals.format(right), answered: decimals.format(answered) })} · ${percents.format(right / answered)}`;
+    return make("li", {}, make("span", { textContent: title }), make("b", { textContent: told }), bar);
+  });
+  place.replaceChildren(...(items.length ? items : [make("li", { className: "hint", textContent: texts.no_weeks })]));
+}
