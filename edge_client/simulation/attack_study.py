@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from edge_client.simulation.drawing import (
+    LINE_COLOURS,
+    make_axes,
+    make_figure,
+    mark_chance,
+    percents,
+    save_figure,
+)
 from edge_client.simulation.experiments import Collect, settings_of_cell
-from edge_client.simulation.pictures import LINE_COLOURS, _axes, _chance, _figure, _percent, _save
 from edge_client.simulation.presets import preset_for
 from edge_client.simulation.report import spread
 from edge_client.simulation.study import Planned, execute
@@ -132,8 +139,8 @@ def draw_attacks(summaries: Sequence[dict[str, Any]], path: Path) -> None:
     columns = list(dict.fromkeys(map(_column, summaries)))
     strategies = list(dict.fromkeys(summary["strategy"] for summary in summaries))
     width = 0.8 / len(strategies)
-    figure = _figure(11, 4.4)
-    axes = _axes(figure, "", "UAR on speakers nobody has heard")
+    figure = make_figure(11, 4.4)
+    axes = make_axes(figure, "", "UAR on speakers nobody has heard")
     for index, strategy in enumerate(strategies):
         colour = LINE_COLOURS[index % len(LINE_COLOURS)]
         own = [summary for summary in summaries if summary["strategy"] == strategy]
@@ -146,10 +153,10 @@ def draw_attacks(summaries: Sequence[dict[str, Any]], path: Path) -> None:
     axes.set_xticks(range(len(columns)), [column.replace(", ", "\n") for column in columns])
     axes.set_xlim(-0.6, len(columns) - 0.1)  # room for a word behind the last bar
     axes.set_ylim(0, 1)
-    axes.yaxis.set_major_formatter(_percent())
-    _chance(axes, 1 / len(summaries[0]["labels"]))
+    axes.yaxis.set_major_formatter(percents())
+    mark_chance(axes, 1 / len(summaries[0]["labels"]))
     figure.legend(loc="outside upper center", ncols=len(strategies), frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _column(summary: dict[str, Any]) -> str:

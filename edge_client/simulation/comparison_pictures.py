@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.simulation.comparison import Group
-from edge_client.simulation.pictures import (
+from edge_client.simulation.drawing import (
     LINE_COLOURS,
-    _axes,
-    _chance,
-    _figure,
-    _line,
-    _percent,
-    _save,
-    _style,
-    _whole_numbers,
-    draw_confusion,
+    draw_line,
+    make_axes,
+    make_figure,
+    mark_chance,
+    number_in_whole,
+    percents,
+    save_figure,
+    style_axes,
 )
+from edge_client.simulation.pictures import draw_confusion
 from edge_client.simulation.reliability_picture import draw_reliability
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.study import Planned
@@ -51,30 +51,30 @@ def draw_rounds(groups: Sequence[Group], path: Path) -> None:
         If a table of rounds is damaged.
     """
     rows = -(-len(groups) // _COLUMNS)
-    figure = _figure(9, 3.8 + 0.25 * rows)
+    figure = make_figure(9, 3.8 + 0.25 * rows)
     left, right = figure.subplots(1, 2)
-    _style(left, "Round", "Training loss (nats)")
-    _style(right, "Round", "Validation UAR")
+    style_axes(left, "Round", "Training loss (nats)")
+    style_axes(right, "Round", "Validation UAR")
     for index, group in enumerate(groups):
         folders = map(RunFolder, group.folders)
         histories = [folder.read_rounds() for folder in folders if folder.rounds.exists()]
         for axes, key in ((left, "loss"), (right, "validation_uar")):
             _curve(axes, [own[key] for own in histories], index, group.name)
     if right.lines:
-        _chance(right, 1 / len(groups[0].results[0]["confusion"]))
+        mark_chance(right, 1 / len(groups[0].results[0]["confusion"]))
     else:
         right.text(0.5, 0.5, "no validation split", ha="center", transform=right.transAxes)
     right.set_ylim(0, 1)
-    right.yaxis.set_major_formatter(_percent())
+    right.yaxis.set_major_formatter(percents())
     for axes in (left, right):
-        _whole_numbers(axes)
+        number_in_whole(axes)
     if len(groups) > 1 and left.lines:
         handles = left.get_legend_handles_labels()
         columns = min(len(groups), _COLUMNS)
         figure.legend(*handles, loc="outside upper center", ncols=columns, frameon=False)
     if any(len(group.folders) > 1 for group in groups):
         left.set_title("mean over runs, ± one standard deviation", fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_together(
@@ -114,7 +114,7 @@ def _curve(axes: "Axes", runs: Sequence[NDArray[np.float64]], index: int, label:
     values = np.array([own[:length] for own in runs])
     colour, rounds = LINE_COLOURS[index % len(LINE_COLOURS)], range(1, length + 1)
     mean = values.mean(axis=0)
-    _line(axes, rounds, mean, colour, _MARKERS[index % len(_MARKERS)], label)
+    draw_line(axes, rounds, mean, colour, _MARKERS[index % len(_MARKERS)], label)
     if len(values) > 1:
         spread = values.std(axis=0, ddof=1)
         axes.fill_between(
@@ -139,8 +139,8 @@ def draw_scores(cells: Sequence[dict[str, Any]], metric: str, title: str, path: 
     StorageError
         If it cannot be written.
     """
-    figure = _figure(7, 1.3 + 0.4 * len(cells))
-    axes = _axes(figure, f"{title} on the test", "")
+    figure = make_figure(7, 1.3 + 0.4 * len(cells))
+    axes = make_axes(figure, f"{title} on the test", "")
     places = np.arange(len(cells))
     colours = [LINE_COLOURS[index % len(LINE_COLOURS)] for index in range(len(cells))]
     axes.barh(places, [cell["mean"][metric] for cell in cells], 0.7, color=colours, alpha=0.75)
@@ -156,9 +156,9 @@ def draw_scores(cells: Sequence[dict[str, Any]], metric: str, title: str, path: 
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(_percent())
+    axes.xaxis.set_major_formatter(percents())
     notes = ["dots: runs"] if any(cell["runs"] > 1 for cell in cells) else []
     if any(cell["std"][metric] is not None for cell in cells):
         notes.append("lines: one standard deviation over seeds")
     axes.set_title("; ".join(notes), fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.simulation.pictures import (
+from edge_client.simulation.drawing import (
     LINE_COLOURS,
-    _axes,
-    _figure,
-    _line,
-    _percent,
-    _save,
+    draw_line,
+    make_axes,
+    make_figure,
+    percents,
+    save_figure,
 )
 
 _MARKERS = "osD^v"
@@ -46,18 +46,18 @@ def draw_curves(curves: Sequence[Curve], path: Path, x_label: str, y_label: str)
     StorageError
         If the PNG cannot be written.
     """
-    figure = _figure(7, 4.4)
-    axes = _axes(figure, x_label, y_label)
+    figure = make_figure(7, 4.4)
+    axes = make_axes(figure, x_label, y_label)
     for index, curve in enumerate(curves):
         colour = LINE_COLOURS[index % len(LINE_COLOURS)]
         mean = np.nanmean(curve.y, axis=0)
-        _line(axes, curve.x, mean, colour, _MARKERS[index % len(_MARKERS)], curve.label)
+        draw_line(axes, curve.x, mean, colour, _MARKERS[index % len(_MARKERS)], curve.label)
         if len(curve.y) > 1:
             spread = np.nanstd(curve.y, axis=0, ddof=1)
             band = (mean - spread, mean + spread)
             axes.fill_between(curve.x, *band, color=colour, alpha=0.12, linewidth=0)
     axes.set_xticks(curves[0].x)
-    axes.yaxis.set_major_formatter(_percent())
+    axes.yaxis.set_major_formatter(percents())
     if len(curves) > 1:
         axes.legend(frameon=False, loc="best")
-    _save(figure, path)
+    save_figure(figure, path)

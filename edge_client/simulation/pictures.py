@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.simulation.drawing import (
+    INK,
+    LINE_COLOURS,
+    draw_line,
+    make_axes,
+    make_figure,
+    mark_chance,
+    number_in_whole,
+    percents,
+    save_figure,
+    style_axes,
+)
 from shared.metrics import Scores
-from shared.storage.files import replacing
 from shared.task import COLOURS, Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 SHADES: Final = {
     "red": "#c1440e",
@@ -35,10 +45,7 @@ _HATCHES: Final = ("", "////", "....", "xxxx")
 _CELLS: Final = 4
 """More labels than this make a larger picture of their confusion."""
 
-LINE_COLOURS: Final = ("#1f5a96", "#c1440e", "#2a9d8f", "#8e5ea2", "#b8860b")
 _LINE_MARKERS: Final = "osD^v"
-_INK: Final = "#2b2f33"
-_GRID: Final = "#dfe3e6"
 _PLAIN: Final = "#7d8a94"
 
 _BARS: Final = 60
@@ -94,24 +101,24 @@ def draw_partition(counts: NDArray[np.int64], path: Path, task: Task) -> None:
     clients = len(counts)
     legend = 0.25 * ((len(task.labels) - 1) // _LEGEND)  # inches of its further rows
     if clients <= _BARS:
-        figure = _figure(min(11.0, 4.4 + 0.16 * clients), 4.2 + legend)
-        axes = _axes(figure, "Client", "Training examples")
+        figure = make_figure(min(11.0, 4.4 + 0.16 * clients), 4.2 + legend)
+        axes = make_axes(figure, "Client", "Training examples")
         _bars(axes, counts, _paints(task))
     else:
-        figure = _figure(8, 6 + legend)
+        figure = make_figure(8, 6 + legend)
         upper, lower = figure.subplots(2, 1)
-        _style(upper, f"{clients:,} clients, most examples first", "Training examples")
+        style_axes(upper, f"{clients:,} clients, most examples first", "Training examples")
         _areas(upper, np.sort(counts.sum(axis=1))[::-1, np.newaxis], [_Paint("", _PLAIN)])
-        _style(lower, f"{clients:,} clients, by main label", "Mix of labels")
+        style_axes(lower, f"{clients:,} clients, by main label", "Mix of labels")
         shares = counts / counts.sum(axis=1, keepdims=True)
         main = shares.argmax(axis=1)
         _areas(lower, shares[np.lexsort((-shares.max(axis=1), main))], _paints(task))
-        lower.yaxis.set_major_formatter(_percent())
+        lower.yaxis.set_major_formatter(percents())
     handles = figure.axes[-1].get_legend_handles_labels()
     figure.legend(
         *handles, loc="outside upper center", ncols=min(len(task.labels), _LEGEND), frameon=False
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _bars(axes: "Axes", counts: NDArray[np.int64], paints: Sequence[_Paint]) -> None:
@@ -123,12 +130,12 @@ def _bars(axes: "Axes", counts: NDArray[np.int64], paints: Sequence[_Paint]) -> 
             places, heights, 0.8, bottom, color=paint.colour, label=paint.label, zorder=2
         )
         for bar in bars if paint.hatch else ():
-            bar.set(hatch=paint.hatch, edgecolor=_INK, linewidth=0)
+            bar.set(hatch=paint.hatch, edgecolor=INK, linewidth=0)
         bottom += heights
     if clients <= _LABELS:
         axes.set_xticks(places)
     else:
-        _whole_numbers(axes)
+        number_in_whole(axes)
     axes.set_xlim(-0.7, clients - 0.3)
     axes.set_ylim(0, 1.04 * bottom.max())
 
@@ -149,7 +156,7 @@ def _areas(axes: "Axes", values: NDArray[Any], paints: Sequence[_Paint]) -> None
             top,
             label=paint.label,
             facecolor=paint.colour,
-            edgecolor=_INK if paint.hatch else paint.colour,
+            edgecolor=INK if paint.hatch else paint.colour,
             linewidth=0.4,
             hatch=paint.hatch or None,
         )
@@ -177,8 +184,8 @@ def draw_confusion(scores: Scores, path: Path) -> None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = list(scores.classes)
     side = 5 + 0.8 * max(0, len(names) - _CELLS)
-    figure = _figure(side, side)
-    axes = _axes(figure, "Predicted", "True label")
+    figure = make_figure(side, side)
+    axes = make_axes(figure, "Predicted", "True label")
     axes.imshow(shares, cmap="Blues", vmin=-0.08, vmax=1)  # 0 % is not quite white
     places = range(len(names))
     axes.set_xticks(places, names, rotation=0 if len(names) <= _CELLS else 45)
@@ -192,7 +199,7 @@ def draw_confusion(scores: Scores, path: Path) -> None:
     for row in places:
         for column in places:
             share, count = shares[row, column], counts[row, column]
-            colour = "white" if share > 0.5 else _INK  # noqa: PLR2004 -- half of the scale
+            colour = "white" if share > 0.5 else INK  # noqa: PLR2004 -- half of the scale
             percent = f"{share:.0%}" if counts[row].any() else "-"
             axes.text(column, row - 0.08, percent, ha="center", color=colour, fontsize=14)
             axes.text(column, row + 0.24, f"{count:,}", ha="center", color=colour, fontsize=9)
@@ -201,7 +208,7 @@ def draw_confusion(scores: Scores, path: Path) -> None:
         fontsize=11,
         pad=12,
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path, task: Task, chosen: int) -> None:
@@ -225,36 +232,36 @@ def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path, task: Task, ch
         If it cannot be written.
     """
     numbers = [record["round"] for record in rounds]
-    figure = _figure(9, 3.8)
+    figure = make_figure(9, 3.8)
     left, right = figure.subplots(1, 2)
-    _style(left, "Round", "Cross-entropy (nats)")
-    _style(right, "Round", "Validation UAR")
+    style_axes(left, "Round", "Cross-entropy (nats)")
+    style_axes(right, "Round", "Validation UAR")
     for key, label, colour, marker in (
         ("loss", "training, on the clients", LINE_COLOURS[0], "o"),
         ("validation_loss", "validation", LINE_COLOURS[1], "s"),
     ):
-        _line(left, numbers, _column(rounds, key), colour, marker, label)
+        draw_line(left, numbers, _column(rounds, key), colour, marker, label)
     uar = _column(rounds, "validation_uar")
-    _line(right, numbers, uar, LINE_COLOURS[1], "s", "validation")
+    draw_line(right, numbers, uar, LINE_COLOURS[1], "s", "validation")
     if left.lines:
         left.legend(frameon=False)
     if np.isfinite(uar).any():
-        _chance(right, 1 / len(task.labels))
+        mark_chance(right, 1 / len(task.labels))
         _mark_chosen(right, dict(zip(numbers, uar, strict=True)).get(chosen, np.nan), chosen)
     else:
         right.set_xlim(left.get_xlim())
         right.text(0.5, 0.5, "no validation split", ha="center", transform=right.transAxes)
     right.set_ylim(0, 1)
-    right.yaxis.set_major_formatter(_percent())
+    right.yaxis.set_major_formatter(percents())
     for axes in (left, right):
-        _whole_numbers(axes)
-    _save(figure, path)
+        number_in_whole(axes)
+    save_figure(figure, path)
 
 
 def _mark_chosen(axes: "Axes", uar: float, chosen: int) -> None:
     """Mark the round whose model is the result."""
-    axes.axvline(chosen, color=_INK, linewidth=1, alpha=0.6)
-    axes.plot([chosen], [uar], "o", color=_INK, markersize=9, fillstyle="none", zorder=3)
+    axes.axvline(chosen, color=INK, linewidth=1, alpha=0.6)
+    axes.plot([chosen], [uar], "o", color=INK, markersize=9, fillstyle="none", zorder=3)
     axes.set_title(f"kept: the model of round {chosen}, {uar:.1%}", fontsize=11)
 
 
@@ -276,8 +283,8 @@ def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path, note: str = "")
     StorageError
         If it cannot be written.
     """
-    figure = _figure(7, 4.4)
-    axes = _axes(figure, f"Clients ({note})" if note else "Clients", "Macro-F1 on the test")
+    figure = make_figure(7, 4.4)
+    axes = make_axes(figure, f"Clients ({note})" if note else "Clients", "Macro-F1 on the test")
     models = list(dict.fromkeys(result["model"] for result in results))
     for index, model in enumerate(models):
         colour = LINE_COLOURS[index % len(LINE_COLOURS)]
@@ -288,7 +295,7 @@ def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path, note: str = "")
         clients = sorted(runs)
         mean = np.array([np.mean(runs[k]) for k in clients])
         spread = np.array([np.std(runs[k], ddof=1) if len(runs[k]) > 1 else 0.0 for k in clients])
-        _line(axes, clients, mean, colour, _LINE_MARKERS[index % len(_LINE_MARKERS)], model)
+        draw_line(axes, clients, mean, colour, _LINE_MARKERS[index % len(_LINE_MARKERS)], model)
         if spread.any():
             axes.fill_between(
                 clients, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
@@ -296,12 +303,12 @@ def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path, note: str = "")
             for k in clients:
                 axes.plot([k] * len(runs[k]), runs[k], ".", color=colour, alpha=0.5, markersize=4)
     axes.set_ylim(0, 1)
-    _whole_numbers(axes)
+    number_in_whole(axes)
     if len(results) > len({(result["model"], result["clients"]) for result in results}):
         axes.set_title("mean over seeds, ± one standard deviation; dots: runs", fontsize=10)
     if models:
         axes.legend(frameon=False, ncols=len(models), loc="best")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_bars(bars: Mapping[str, float], path: Path, x_label: str, chance: float) -> None:
@@ -312,89 +319,19 @@ def draw_bars(bars: Mapping[str, float], path: Path, x_label: str, chance: float
     StorageError
         If the PNG cannot be written.
     """
-    figure = _figure(7, 1.2 + 0.22 * len(bars))
-    axes = _axes(figure, x_label, "")
+    figure = make_figure(7, 1.2 + 0.22 * len(bars))
+    axes = make_axes(figure, x_label, "")
     first, *rest = bars.values()
-    axes.barh(list(bars), [first, *rest], color=[_INK, *[LINE_COLOURS[0]] * len(rest)], height=0.7)
+    axes.barh(list(bars), [first, *rest], color=[INK, *[LINE_COLOURS[0]] * len(rest)], height=0.7)
     for share in (first, chance):
-        axes.axvline(share, color=_INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
+        axes.axvline(share, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(_percent())
-    _save(figure, path)
+    axes.xaxis.set_major_formatter(percents())
+    save_figure(figure, path)
 
 
 def _column(rounds: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
     values = [record.get(key) for record in rounds]
     return np.array([np.nan if value is None else value for value in values], np.float64)
-
-
-def _line(
-    axes: "Axes", x: Sequence[int], y: NDArray[np.float64], colour: str, marker: str, label: str
-) -> None:
-    """Draw a line through the values that are there."""
-    there = np.isfinite(y)
-    if there.any():
-        dense = len(x) > 40  # noqa: PLR2004 -- markers would touch
-        axes.plot(
-            np.asarray(x)[there],
-            y[there],
-            color=colour,
-            marker="" if dense and there.sum() > 1 else marker,
-            markersize=5,
-            linewidth=1.8,
-            label=label,
-        )
-
-
-def _chance(axes: "Axes", chance: float) -> None:
-    """Mark what guessing would reach."""
-    axes.axhline(chance, color=_INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
-    label = axes.text(0.99, chance + 0.01, "chance", transform=axes.get_yaxis_transform())
-    label.set(ha="right", va="bottom", color=_INK, fontsize=9)
-
-
-def _whole_numbers(axes: "Axes") -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-
-
-def _percent() -> Any:
-    from matplotlib.ticker import PercentFormatter
-
-    return PercentFormatter(1, decimals=0)
-
-
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    margins = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)  # inches
-    return Figure((width, height), dpi=150, layout=margins)
-
-
-def _axes(figure: "Figure", x_label: str, y_label: str) -> "Axes":
-    axes = figure.subplots()
-    _style(axes, x_label, y_label)
-    return axes
-
-
-def _style(axes: "Axes", x_label: str, y_label: str) -> None:
-    """Make axes look like those of all other pictures."""
-    axes.set_xlabel(x_label, color=_INK)
-    axes.set_ylabel(y_label, color=_INK)
-    axes.tick_params(colors=_INK, length=3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_INK)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    from matplotlib import rc_context
-
-    # Journals take no Type 3 fonts, which are matplotlib's own choice.
-    with replacing(path) as aside, rc_context({"pdf.fonttype": 42}):
-        figure.savefig(aside, format=path.suffix.removeprefix("."))

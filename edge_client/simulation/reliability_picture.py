@@ -6,7 +6,13 @@ from typing import Final
 import numpy as np
 
 from edge_client.device.settings import UNSURE_BELOW
-from edge_client.simulation.pictures import LINE_COLOURS, _axes, _figure, _percent, _save
+from edge_client.simulation.drawing import (
+    LINE_COLOURS,
+    make_axes,
+    make_figure,
+    percents,
+    save_figure,
+)
 from shared.calibration import BINS, Reliability
 
 _LEAST: Final = 10
@@ -30,8 +36,8 @@ def draw_reliability(reliability: Reliability, path: Path) -> None:
     StorageError
         If it cannot be written.
     """
-    figure = _figure(5, 4.6)
-    axes = _axes(figure, "Probability of the answer", "Answers that were right")
+    figure = make_figure(5, 4.6)
+    axes = make_axes(figure, "Probability of the answer", "Answers that were right")
     answers = np.array(reliability.answers)
     shares = np.array(reliability.right) / np.maximum(answers, 1)
     middles = (np.arange(BINS) + 0.5) / BINS
@@ -46,10 +52,10 @@ def draw_reliability(reliability: Reliability, path: Path) -> None:
     axes.text(UNSURE_BELOW - 0.01, 1.02, "unsure", ha="right", fontsize=9, color=LINE_COLOURS[4])
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.08)
-    axes.xaxis.set_major_formatter(_percent())
-    axes.yaxis.set_major_formatter(_percent())
+    axes.xaxis.set_major_formatter(percents())
+    axes.yaxis.set_major_formatter(percents())
     axes.set_title(
         f"{answers.sum():,} answers; expected calibration error {reliability.error:.3f}",
         fontsize=11,
     )
-    _save(figure, path)
+    save_figure(figure, path)

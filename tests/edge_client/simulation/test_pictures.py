@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_client.simulation.drawing import LINE_COLOURS
 from edge_client.simulation.pictures import (
-    LINE_COLOURS,
     SHADES,
     draw_bars,
     draw_confusion,

@@ -1,0 +1,103 @@
+"""What all pictures have in common: their look, lines, axes and files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.storage.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LINE_COLOURS: Final = ("#1f5a96", "#c1440e", "#2a9d8f", "#8e5ea2", "#b8860b")
+"""Of lines, in their order."""
+
+INK: Final = "#2b2f33"
+"""The colour of words, ticks and marks."""
+
+_GRID: Final = "#dfe3e6"
+
+
+def draw_line(
+    axes: "Axes", x: Sequence[int], y: NDArray[np.float64], colour: str, marker: str, label: str
+) -> None:
+    """Draw a line through the values that are there."""
+    there = np.isfinite(y)
+    if there.any():
+        dense = len(x) > 40  # noqa: PLR2004 -- markers would touch
+        axes.plot(
+            np.asarray(x)[there],
+            y[there],
+            color=colour,
+            marker="" if dense and there.sum() > 1 else marker,
+            markersize=5,
+            linewidth=1.8,
+            label=label,
+        )
+
+
+def mark_chance(axes: "Axes", chance: float) -> None:
+    """Mark what guessing would reach."""
+    axes.axhline(chance, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
+    label = axes.text(0.99, chance + 0.01, "chance", transform=axes.get_yaxis_transform())
+    label.set(ha="right", va="bottom", color=INK, fontsize=9)
+
+
+def number_in_whole(axes: "Axes") -> None:
+    """Let the x axis have whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+
+
+def percents() -> Any:
+    """Give what writes an axis' shares in percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(1, decimals=0)
+
+
+def make_figure(width: float, height: float) -> "Figure":
+    """Make an empty picture of so many inches."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    margins = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)  # inches
+    return Figure((width, height), dpi=150, layout=margins)
+
+
+def make_axes(figure: "Figure", x_label: str, y_label: str) -> "Axes":
+    """Give a picture its only axes."""
+    axes = figure.subplots()
+    style_axes(axes, x_label, y_label)
+    return axes
+
+
+def style_axes(axes: "Axes", x_label: str, y_label: str) -> None:
+    """Make axes look like those of all other pictures."""
+    axes.set_xlabel(x_label, color=INK)
+    axes.set_ylabel(y_label, color=INK)
+    axes.tick_params(colors=INK, length=3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a picture, in the format that its file's name ends with.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    from matplotlib import rc_context
+
+    # Journals take no Type 3 fonts, which are matplotlib's own choice.
+    with replacing(path) as aside, rc_context({"pdf.fonttype": 42}):
+        figure.savefig(aside, format=path.suffix.removeprefix("."))
