@@ -5,7 +5,6 @@
 >>> device.correct(recognition.identifier, "happy")   # doctest: +SKIP
 """
 
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
@@ -19,6 +18,7 @@ from edge_client.device.events import Audience, DeviceEvent
 from edge_client.device.lately import Week, by_week
 from edge_client.device.latest import SOUNDS, Latest
 from edge_client.device.recognising import Recognising
+from edge_client.device.reports import Reports
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder, each
 from edge_client.device.stored_utterance import Origin, StoredUtterance
@@ -33,8 +33,6 @@ from shared.training import Examples
 from shared.weights import Weights
 
 __all__ = ["Device", "DeviceEvent"]  # whoever looks on needs both
-
-_log = logging.getLogger(__name__)
 
 _MOST_ANSWERS: Final = 2000
 """Answers, the newest, that are looked at to say how the device has done."""
@@ -92,18 +90,16 @@ class Device:
         self._resumed.set()
         self._audience = Audience()
         self._latest = Latest()
-        reported = ("source", "round", "first_minute")
-        self._parts: dict[str, dict[str, Any] | None] = dict.fromkeys(reported)
-        self._said: dict[str, str] = {}
+        self._reports = Reports()
         self._state = DeviceFolder(settings.folder)
         with ExitStack() as stack:
             stack.enter_context(self._state.taken())
             self.recognising = Recognising(self._state, settings, self._audience)
             self._store, damage = opening.open_store(self._state, settings, clock())
             stack.enter_context(self._store)
-            self._note("damage", damage)
-            self._note("store of another task", opening.not_learned_from(self._store))
-            self._note("model of another task", self.recognising.left_aside)
+            self._reports.note("damage", damage)
+            self._reports.note("store of another task", opening.not_learned_from(self._store))
+            self._reports.note("model of another task", self.recognising.left_aside)
             self.recognising.begin(opening.read_statistics(self._store, self.recognising.begun))
             self._closing = stack.pop_all()
 
@@ -247,7 +243,7 @@ class Device:
         self._latest.clear()
         self.recognising.forget()
         for about in ("damage", "store", "store of another task"):
-            self._note(about, None)
+            self._reports.note(about, None)
         # At last the empty folder, as closed as before, for whoever begins anew.
         each(self._store.delete_all, self._state.delete_personal, self._state.make)
 
@@ -261,8 +257,7 @@ class Device:
     def problem(self) -> str | None:
         """What the person should know now, a line for each; ``None`` if all is well."""
         with self._lock:
-            remarks = [(part or {}).get("remark") for part in self._parts.values()]
-            said = [self.recognising.remark, *self._said.values(), *remarks]
+            said = [self.recognising.remark, *self._reports.remarks]
             return "\n".join(filter(None, said)) or None
 
     def say(self, about: str, sentence: str | None) -> None:
@@ -270,7 +265,7 @@ class Device:
 
         It is the ``problem`` of :meth:`status`, and a line of the log.
         """
-        self._note(about, sentence)
+        self._reports.note(about, sentence)
         self._audience.tell(DeviceEvent("status"))
 
     def status(self) -> dict[str, Any]:
@@ -291,7 +286,7 @@ class Device:
                 "counts": self.counts(),
                 "problem": self.problem,
                 **self.recognising.status(),
-                **self._parts,
+                **self._reports.parts,
             }
 
     def report(self, part: str, facts: dict[str, Any] | None) -> None:
@@ -299,8 +294,7 @@ class Device:
 
         A ``remark`` among the facts is something the person should know.
         """
-        with self._lock:
-            self._parts[part] = facts
+        self._reports.report(part, facts)
         self._audience.tell(DeviceEvent("status"))
 
     def subscribe(self, callback: Callable[[DeviceEvent], None]) -> Callable[[], None]:
@@ -348,8 +342,8 @@ class Device:
         self._has_model()
 
     def _has_model(self) -> None:
-        self._note("model", None)
-        self._note("model of another task", None)
+        self._reports.note("model", None)
+        self._reports.note("model of another task", None)
         self._audience.tell(DeviceEvent("status"))
 
     def _recognise(self, frames: Frames) -> tuple[float, ...] | None:
@@ -357,9 +351,9 @@ class Device:
         try:
             found = self.recognising.recognise(frames)
         except WeightsError as error:
-            self._note("overflow", error.message)
+            self._reports.note("overflow", error.message)
             return None
-        self._note("overflow", None)
+        self._reports.note("overflow", None)
         return found
 
     def _keep(self, heard: StoredUtterance, frames: Frames, samples: Samples) -> StoredUtterance:
@@ -367,27 +361,19 @@ class Device:
         try:
             number = self._store.add(heard, frames, statistics=self.recognising.statistics())
         except StorageError as error:
-            self._note("store", error.message)
+            self._reports.note("store", error.message)
             return self._latest.unkept(heard)
         self._latest.kept(number, samples)
         try:
             if self._settings.keep_audio:
                 self._store.keep_sound(number, samples)
-            self._note("store", None)
+            self._reports.note("store", None)
         except StorageError as error:
-            self._note("store", error.message)
+            self._reports.note("store", error.message)
         return replace(heard, identifier=number)
 
-    def _note(self, about: str, sentence: str | None) -> None:
-        with self._lock:
-            before = self._said.pop(about, None)
-            if sentence:
-                self._said[about] = sentence
-        if sentence and sentence != before:
-            _log.info("%s", sentence)
-
     def _listening_state(self) -> str:
-        source = self._parts["source"]
+        source = self._reports.parts["source"]
         if self.paused:
             return "paused"
         if source is None:
