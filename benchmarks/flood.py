@@ -29,8 +29,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.end_to_end.federation.attacker import NAME, Attacker
+from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
 from tests.end_to_end.federation.place import PLACES, Place
-from tests.end_to_end.federation.processes import DEVICES, Clips, Processes, simulated
+from tests.end_to_end.federation.processes import Processes
 
 STEPS: Final = 100
 """Pieces in which a flood is sent, so that it lasts as long as it shall."""

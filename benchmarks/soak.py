@@ -33,8 +33,9 @@ from typing import Any, Final
 
 from edge_client.simulation.federation import client_name
 from tests.end_to_end.federation.attacker import NAME, Attacker
+from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
 from tests.end_to_end.federation.place import PLACES, Place
-from tests.end_to_end.federation.processes import DEVICES, Clips, Processes, simulated
+from tests.end_to_end.federation.processes import Processes
 from tests.proxy import Proxy, proxy_to
 
 LOOK: Final = 0.5

@@ -13,7 +13,7 @@ from edge_client.cli import main
 from shared.corpora import load_corpus
 from tests.architectures import replace_model
 from tests.edge_client.tiny import TINY
-from tests.end_to_end.federation.processes import Clips
+from tests.end_to_end.federation.clips import Clips
 
 EDGE_CLIENT = Path(sys.executable).with_name("edge-client")
 """The installed command."""

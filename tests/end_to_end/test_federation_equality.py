@@ -8,7 +8,8 @@ from aggregator.settings import AggregatorSettings
 from shared.front_ends import WHISPER, front_end_named
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from tests.brokers import Mosquitto
-from tests.end_to_end.federation.processes import ROUNDS, Clips, Processes, simulated
+from tests.end_to_end.federation.clips import ROUNDS, Clips, simulated
+from tests.end_to_end.federation.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("environment")
 

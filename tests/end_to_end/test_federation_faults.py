@@ -16,8 +16,14 @@ import pytest
 
 from edge_client.simulation.federation import client_name
 from tests.brokers import Mosquitto
+from tests.end_to_end.federation.clips import (
+    DEVICES,
+    ROUNDS,
+    Clips,
+    simulated,
+)
 from tests.end_to_end.federation.fates import CHUNK, first, without
-from tests.end_to_end.federation.processes import DEVICES, ROUNDS, Clips, Processes, simulated
+from tests.end_to_end.federation.processes import Processes
 from tests.proxy import Proxy, proxy_to
 
 pytestmark = pytest.mark.usefixtures("environment")

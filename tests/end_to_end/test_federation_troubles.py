@@ -13,8 +13,9 @@ import pytest
 
 from edge_client.federation.transfers import PATIENCE
 from tests.brokers import Mosquitto
+from tests.end_to_end.federation.clips import Clips, simulated
 from tests.end_to_end.federation.fates import CHUNK, KINDS, Mischief
-from tests.end_to_end.federation.processes import Clips, Processes, simulated
+from tests.end_to_end.federation.processes import Processes
 from tests.proxy import proxy_to
 
 pytestmark = pytest.mark.usefixtures("environment")

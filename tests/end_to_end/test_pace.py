@@ -11,7 +11,8 @@ import pytest
 from edge_client.device.store import ExampleStore
 from tests.brokers import Mosquitto
 from tests.end_to_end.conftest import EDGE_CLIENT
-from tests.end_to_end.federation.processes import Clips, Process, Processes
+from tests.end_to_end.federation.clips import Clips
+from tests.end_to_end.federation.processes import Process, Processes
 from tests.end_to_end.listening import model, recording
 
 __all__ = ["model", "recording"]

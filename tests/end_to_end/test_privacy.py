@@ -24,7 +24,8 @@ from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FRONT_ENDS
 from tests.brokers import Mosquitto
 from tests.end_to_end.conftest import EDGE_CLIENT
-from tests.end_to_end.federation.processes import Clips, Processes
+from tests.end_to_end.federation.clips import Clips
+from tests.end_to_end.federation.processes import Processes
 from tests.end_to_end.listening import BOUND, model, recording
 
 __all__ = ["model", "recording"]

@@ -7,7 +7,8 @@ import pytest
 from shared.front_ends import WHISPER
 from shared.task import DEFAULT_TASK, Task
 from tests.brokers import WebMosquitto, free_port
-from tests.end_to_end.federation.processes import Clips, Processes, simulated
+from tests.end_to_end.federation.clips import Clips, simulated
+from tests.end_to_end.federation.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("environment")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from edge_client.simulation.federation import client_name
 from tests.brokers import BOUND, free_port
-from tests.end_to_end.federation.processes import BIN, Clips, Process, Processes, _command
+from tests.end_to_end.federation.clips import Clips
+from tests.end_to_end.federation.processes import BIN, Process, Processes, _command
 
 
 class ByInvitation(Processes):

@@ -11,7 +11,7 @@ from shared.mqtt.broker_settings import BrokerSettings
 from tests.brokers import Mosquitto, peak_memory
 from tests.deployed import Deployed, make_credentials
 from tests.end_to_end.federation.attacker import NAME
-from tests.end_to_end.federation.processes import DEVICES
+from tests.end_to_end.federation.clips import DEVICES
 
 
 @dataclass(frozen=True)

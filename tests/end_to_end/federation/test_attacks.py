@@ -9,15 +9,15 @@ from aggregator.strategies import Update
 from edge_client.simulation.federation import client_name
 from shared.weights import norm
 from tests.end_to_end.federation.attacker import NAME, Attacker, delta_of
-from tests.end_to_end.federation.place import PLACES, Place
-from tests.end_to_end.federation.processes import (
+from tests.end_to_end.federation.clips import (
     DEVICES,
     ROUNDS,
     Clips,
-    Processes,
     simulated,
     simulated_with,
 )
+from tests.end_to_end.federation.place import PLACES, Place
+from tests.end_to_end.federation.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("environment")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import Mosquitto, leave_out_without_mosquitto
-from tests.end_to_end.federation.processes import Clips, Processes
+from tests.end_to_end.federation.clips import Clips
+from tests.end_to_end.federation.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("environment")
 

@@ -8,8 +8,9 @@ from aggregator.server.distribution import TIMES
 from shared.protocol.messages import Presence, Want
 from shared.protocol.topics import Topics
 from tests.brokers import Mosquitto
+from tests.end_to_end.federation.clips import Clips, simulated
 from tests.end_to_end.federation.flood import Flood, of_wants
-from tests.end_to_end.federation.processes import Clips, Processes, simulated
+from tests.end_to_end.federation.processes import Processes
 from tests.peers import Peers
 
 pytestmark = pytest.mark.usefixtures("environment")

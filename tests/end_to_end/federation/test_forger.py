@@ -7,7 +7,8 @@ import pytest
 from shared.protocol.messages import Announcement
 from shared.protocol.topics import Topics
 from tests.brokers import Mosquitto
-from tests.end_to_end.federation.processes import ROUNDS, Clips, Processes, simulated
+from tests.end_to_end.federation.clips import ROUNDS, Clips, simulated
+from tests.end_to_end.federation.processes import Processes
 from tests.peers import Peers
 from tests.proxy import proxy_to
 

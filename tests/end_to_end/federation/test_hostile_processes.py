@@ -9,7 +9,8 @@ import pytest
 from edge_client.simulation.federation import client_name
 from shared.protocol.topics import Topics
 from tests.brokers import Mosquitto
-from tests.end_to_end.federation.processes import DEVICES, Clips, Processes, simulated
+from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
+from tests.end_to_end.federation.processes import Processes
 from tests.end_to_end.federation.test_hostile_broker import Hostile, in_words
 from tests.memberships import member
 from tests.peers import Peer, Peers

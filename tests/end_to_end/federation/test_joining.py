@@ -17,8 +17,13 @@ from edge_client.join import join_and_start
 from edge_client.simulation.federation import client_name
 from shared.errors import MissingPartError
 from shared.trust.link import Link
+from tests.end_to_end.federation.clips import (
+    DEVICES,
+    ROUNDS,
+    Clips,
+    simulated,
+)
 from tests.end_to_end.federation.joining import ByInvitation
-from tests.end_to_end.federation.processes import DEVICES, ROUNDS, Clips, simulated
 
 pytestmark = pytest.mark.usefixtures("environment")
 

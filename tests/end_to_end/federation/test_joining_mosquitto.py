@@ -13,8 +13,8 @@ from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.topics import Topics
 from tests.brokers import Mosquitto
 from tests.deployed import Deployed, make_credentials, user_of
+from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
 from tests.end_to_end.federation.joining import ByInvitation
-from tests.end_to_end.federation.processes import DEVICES, Clips, simulated
 from tests.peers import Peers
 
 PLUGIN = Path("/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so")

@@ -9,8 +9,9 @@ import pytest
 
 from edge_client.simulation.federation import client_name
 from shared.trust.keys import SecretKey
+from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
 from tests.end_to_end.federation.joining import ByInvitation
-from tests.end_to_end.federation.processes import DEVICES, Clips, _command, simulated
+from tests.end_to_end.federation.processes import _command
 
 pytestmark = pytest.mark.usefixtures("environment")
 

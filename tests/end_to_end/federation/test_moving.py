@@ -6,8 +6,8 @@ import pytest
 
 from aggregator.ledger.folder import FederationFolder
 from edge_client.simulation.federation import client_name
+from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
 from tests.end_to_end.federation.joining import ByInvitation
-from tests.end_to_end.federation.processes import DEVICES, Clips, simulated
 
 pytestmark = pytest.mark.usefixtures("environment")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import Mosquitto
-from tests.end_to_end.federation.processes import DEVICES, Clips, Processes, simulated
+from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
+from tests.end_to_end.federation.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("environment")
 

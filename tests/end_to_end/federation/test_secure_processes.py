@@ -10,13 +10,13 @@ from shared.architectures import architecture_of
 from shared.front_ends import WHISPER
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import load_weights
-from tests.end_to_end.federation.joining import ByInvitation
-from tests.end_to_end.federation.processes import (
+from tests.end_to_end.federation.clips import (
     MORE_SPEAKERS,
     ROUNDS,
     Clips,
     simulated_securely,
 )
+from tests.end_to_end.federation.joining import ByInvitation
 
 pytestmark = pytest.mark.usefixtures("environment")
 

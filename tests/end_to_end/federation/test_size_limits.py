@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import Mosquitto, leave_out_without_mosquitto
-from tests.end_to_end.federation.processes import Clips, Processes, simulated
+from tests.end_to_end.federation.clips import Clips, simulated
+from tests.end_to_end.federation.processes import Processes
 
 pytestmark = pytest.mark.usefixtures("environment")
 

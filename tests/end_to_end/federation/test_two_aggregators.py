@@ -7,7 +7,8 @@ import pytest
 from edge_client.simulation.federation import client_name
 from tests.brokers import Mosquitto
 from tests.deployed import user_of
-from tests.end_to_end.federation.processes import DEVICES, Clips, Processes, simulated
+from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
+from tests.end_to_end.federation.processes import Processes
 from tests.end_to_end.federation.test_joining_mosquitto import (
     PLUGIN,
     AtMosquitto,
