@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from aggregator.rounds.federation import Federation
-from shared.protocol.messages import MOST_FORGOTTEN, Announcement, Difference, File
+from shared.protocol.fields import MOST_FORGOTTEN
+from shared.protocol.messages import Announcement, Difference, File
 from shared.secure_round import CODEC
 
 

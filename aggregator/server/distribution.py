@@ -18,8 +18,9 @@ from typing import Final
 
 from aggregator.server.shares import Shares
 from shared.loop import Worker
+from shared.protocol.fields import LAST_SEQUENCE
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import LAST_SEQUENCE, Want
+from shared.protocol.messages import Want
 
 log = logging.getLogger(__name__)
 

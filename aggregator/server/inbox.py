@@ -12,8 +12,9 @@ from typing import Final, get_args
 
 from aggregator.server.upload import End, State, Upload
 from shared.errors import StorageError
+from shared.protocol.fields import MOST_RANGES
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import MOST_RANGES, Offer, Received
+from shared.protocol.messages import Offer, Received
 from shared.protocol.part_file import record_of
 
 WINDOWS: Final = 32 << 20

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from edge_client.federation import permission
 from edge_client.federation.settings import PermissionSettings
 from edge_client.federation.terms import TermsSettings
-from shared.protocol.messages import Announcement, Presence, Supply
+from shared.protocol.fields import Supply
+from shared.protocol.messages import Announcement, Presence
 from shared.training import TrainingSettings
 
 if TYPE_CHECKING:

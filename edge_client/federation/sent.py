@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import FederationError
-from shared.protocol.messages import MOST_EXAMPLES, Offer, RoundNumber, Size
+from shared.protocol.fields import MOST_EXAMPLES, RoundNumber, Size
+from shared.protocol.messages import Offer
 from shared.storage.files import write_atomically
 
 _FILE: Final = "sent.json"

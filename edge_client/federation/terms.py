@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from shared.protocol.messages import MOST_EXAMPLES
+from shared.protocol.fields import MOST_EXAMPLES
 from shared.protocol.secure_offer import MOST_SECURE, SecureOffer
 from shared.round_settings import MOST_ASKED
 from shared.settings import Settings

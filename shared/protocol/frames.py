@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.errors import ProtocolError
-from shared.protocol.messages import LARGEST_FILE, MAJOR
+from shared.protocol.fields import LARGEST_FILE
+from shared.protocol.messages import MAJOR
 
 _HEAD: Final = struct.Struct(">4sB3x32sQI")
 _CHECKSUM: Final = struct.Struct(">I")

@@ -4,7 +4,8 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from shared.protocol.messages import Message, Sentence, Succession
+from shared.protocol.fields import Sentence
+from shared.protocol.messages import Message, Succession
 
 HEX_32: Final = r"^[0-9a-f]{64}$"
 

@@ -8,20 +8,35 @@ import json
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
-    PlainSerializer,
-    PlainValidator,
     TypeAdapter,
     ValidationError,
 )
 
 from shared.errors import ProtocolError, shown
+from shared.protocol.fields import (
+    LARGEST_FILE,
+    LARGEST_LOSS,
+    LAST_SEQUENCE,
+    MOST_EXAMPLES,
+    MOST_FORGOTTEN,
+    MOST_HANDED_OVER,
+    ArchitectureName,
+    CodecName,
+    Confusion,
+    Digest,
+    RangeList,
+    RoundNumber,
+    Sentence,
+    Size,
+    Supply,
+    TaskField,
+)
 from shared.protocol.secure_offer import SecureOffer
 from shared.protocol.topics import Name
 from shared.round_settings import (
@@ -29,9 +44,8 @@ from shared.round_settings import (
     LONGEST_ROUND,
     MOST_ASKED,
     MOST_CLIENTS,
-    MOST_ROUNDS,
 )
-from shared.task import DEFAULT_TASK, FEWEST_LABELS, MOST_LABELS, Task
+from shared.task import DEFAULT_TASK
 from shared.training import Seed, TrainingSettings
 from shared.validation import what_is_wrong
 
@@ -44,69 +58,8 @@ VERSION: Final = f"{MAJOR}.{MINOR}"
 LARGEST_MESSAGE: Final = 1 << 20
 """Bytes of a message in words; one that is longer is refused unread."""
 
-LARGEST_FILE: Final = 1 << 30
-"""Bytes of a model's or an update's file."""
-
-MOST_RANGES: Final = 256
-"""Ranges a message may list; what is left out is told in a later one."""
-
 _ASKED_IN_1_0: Final = {"scaffold": ["control"]}
 """Vectors that clients send for strategies of 1.0, which announced no more than their names."""
-
-LAST_SEQUENCE: Final = (1 << 32) - 1
-"""Largest sequence number of a chunk: a frame has four bytes for it."""
-
-MOST_FORGOTTEN: Final = 64
-"""Rows of rounds that an announcement tells of, the latest."""
-
-MOST_HANDED_OVER: Final = 16
-"""Keys before its newest that the aggregator tells of; who believes an older one joins anew."""
-
-MOST_EXAMPLES: Final = 10**9
-"""Examples that a client may say it has."""
-
-_LARGEST_LOSS: Final = 3.5e38
-"""A mean of float32 losses is below it."""
-
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-"""SHA-256 of a whole file, in hexadecimal."""
-
-Size = Annotated[int, Field(ge=1, le=LARGEST_FILE)]
-
-RoundNumber = Annotated[int, Field(ge=1, le=MOST_ROUNDS)]
-
-Offset = Annotated[int, Field(ge=0, le=LARGEST_FILE)]
-
-CodecName = Annotated[str, Field(max_length=LONGEST_NAME)]
-
-RangeList = Annotated[list[tuple[Offset, Offset]], Field(max_length=MOST_RANGES)]
-"""Half-open ranges of bytes, sorted and apart from each other."""
-
-
-def _square(rows: list[list[int]]) -> list[list[int]]:
-    if any(len(row) != len(rows) for row in rows):
-        raise ValueError("a confusion matrix should have as many columns as rows")
-    return rows
-
-
-_Count = Annotated[int, Field(ge=0, le=10**6)]
-_Row = Annotated[list[_Count], Field(max_length=MOST_LABELS)]
-
-Confusion = Annotated[
-    list[_Row], Field(min_length=FEWEST_LABELS, max_length=MOST_LABELS), AfterValidator(_square)
-]
-"""Counts, as many rows as columns: rows are true labels, columns predicted ones."""
-
-
-def _task(value: Any) -> Task:
-    return value if isinstance(value, Task) else Task.from_dict(value)
-
-
-TaskField = Annotated[Task, PlainValidator(_task), PlainSerializer(Task.to_dict)]
-"""A task as an object: ``labels``, ``front_end``, ``score``."""
-
-ArchitectureName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-"""Name of a model that both sides know; never a module's, which would be imported."""
 
 
 def _known_settings(values: Any) -> Any:
@@ -114,14 +67,6 @@ def _known_settings(values: Any) -> Any:
     if not isinstance(values, dict):
         return values
     return {name: value for name, value in values.items() if name in TrainingSettings.model_fields}
-
-
-Sentence = Annotated[str, Field(max_length=500)]
-
-
-Supply = Literal["none", "some", "enough", "new"]
-"""Labelled examples of a client: none; fewer than it needs to take part; enough; and so many new
-ones, too, that a round may open."""
 
 
 class Message(BaseModel):
@@ -286,7 +231,7 @@ class Offer(Message):
     """The task's digest; since 1.1, and that of the default task where it is not given."""
     codec: CodecName
     examples: Annotated[int, Field(ge=1, le=MOST_EXAMPLES)]
-    loss: Annotated[FiniteFloat, Field(ge=-_LARGEST_LOSS, le=_LARGEST_LOSS)] | None = None
+    loss: Annotated[FiniteFloat, Field(ge=-LARGEST_LOSS, le=LARGEST_LOSS)] | None = None
     """Mean training loss."""
     confusion: Confusion | None = None
     """The round's global model on the client's held-out examples."""

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.server.distribution import MOST_ASKED, PER_SECOND, TIMES, Distribution
+from shared.protocol.fields import LAST_SEQUENCE
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import LAST_SEQUENCE, Want
+from shared.protocol.messages import Want
 from tests.loop_driver import LoopDriver
 
 MODEL, OTHER = "a" * 64, "b" * 64

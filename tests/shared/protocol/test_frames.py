@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ProtocolError
+from shared.protocol.fields import LARGEST_FILE
 from shared.protocol.frames import OVERHEAD, Chunk
-from shared.protocol.messages import LARGEST_FILE
 
 DIGEST = "ab" * 32
 

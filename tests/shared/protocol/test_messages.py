@@ -8,11 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ProtocolError
+from shared.protocol.fields import LARGEST_FILE, LAST_SEQUENCE, MOST_RANGES
 from shared.protocol.messages import (
-    LARGEST_FILE,
     LARGEST_MESSAGE,
-    LAST_SEQUENCE,
-    MOST_RANGES,
     Accepted,
     Announcement,
     File,
