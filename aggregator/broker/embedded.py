@@ -178,10 +178,12 @@ class EmbeddedBroker:
 
     def _new_process(self, listening: socket.socket) -> subprocess.Popen[bytes]:
         # A session of its own keeps Ctrl-C from it: the aggregator takes leave first. It ends when
-        # its standard input does, which this process holds open.
+        # its standard input does, which this process holds open. -P: else Python would look for
+        # modules in the folder one is in first, say in a checkout of another version.
         return subprocess.Popen(  # noqa: S603 - our own module
             [
-                *(sys.executable, "-c", _SERVE, str(listening.fileno()), str(self._largest)),
+                *(sys.executable, "-P", "-c", _SERVE),
+                *(str(listening.fileno()), str(self._largest)),
                 *map(str, self._accounts or ()),
             ],
             stdin=subprocess.PIPE,

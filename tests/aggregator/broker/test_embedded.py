@@ -108,6 +108,16 @@ def test_it_ends_with_the_aggregator_however_that_ends(tmp_path: Path) -> None:
     wait_until(lambda: not listens(port), "the port is free")
 
 
+def test_it_runs_no_code_of_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, peers: Peers
+) -> None:
+    for name in ("aggregator.py", "asyncio.py"):
+        (tmp_path / name).write_text("raise SystemExit(f'{__file__} is not installed')")
+    monkeypatch.chdir(tmp_path)
+    with EmbeddedBroker(OPEN, port=0) as broker:
+        peers.connect(BrokerSettings(port=broker.port), "anna").ready()
+
+
 def test_ctrl_c_in_the_terminal_does_not_reach_it(embedded_broker: EmbeddedBroker) -> None:
     assert os.getpgid(process_of(embedded_broker).pid) != os.getpgid(os.getpid())
 
