@@ -74,7 +74,7 @@ def simulate(
         folder, title = (out / name, name) if several else (out, "")
         plan.append(Planned(folder, changed, title))
     if tensorboard:
-        check_tensorboard()
+        check_tensorboard(tensorboard)
     results = execute(
         plan,
         progress_console(),

@@ -46,7 +46,7 @@ def sweep(
 
     place = out or Path("runs") / study.stem
     if tensorboard:
-        check_tensorboard()
+        check_tensorboard(tensorboard)
     cells = read_study(study, place)
     RunFolder(place).check_above(_SUMMARY)
     cores = physical_cores()

@@ -22,13 +22,23 @@ _SCALARS: Final = ("loss", "validation_loss", "validation_uar", "validation_accu
 """Of each round."""
 
 
-def check_tensorboard() -> None:
-    """Raise :class:`MissingPartError` if TensorBoard's package is not installed."""
+def check_tensorboard(board: Path) -> None:
+    """Make the folder, before a run begins for nothing.
+
+    Raises
+    ------
+    MissingPartError
+        If TensorBoard's package is not installed.
+    StorageError
+        If the folder cannot be made.
+    """
     if find_spec("tensorboard") is None:
         raise MissingPartError(
             "What --tensorboard writes needs tensorboard, which is not installed.",
             "Install it with: pip install 'chorus-edge[tensorboard]'",
         )
+    with storage_errors(board):
+        board.mkdir(parents=True, exist_ok=True)
 
 
 def watched(run: WatchedRun, planned: Planned, board: Path | None) -> WatchedRun:

@@ -11,6 +11,16 @@ from tests.end_to_end.conftest import Command
 ROUNDS = [1, 2, 3]
 
 
+def test_a_folder_that_cannot_be_made_is_named_before_the_run_begins(
+    edge_client: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "board").write_text("a file")
+    refused = edge_client("simulate", "--tensorboard", "board", "--out", "run")
+    assert refused.code == 14
+    assert "Cannot write board" in refused.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_is_seen_in_tensorboard(
     edge_client: Command, small_corpus: Path, tmp_path: Path
 ) -> None:
