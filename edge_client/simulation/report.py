@@ -98,7 +98,9 @@ def known_table(known: dict[str, dict[str, Any]]) -> "Table":
 def _told(reliability: dict[str, Any]) -> str:
     """Say what the threshold of a device means on the test."""
     answers, wrong = Reliability.from_dict(reliability).below(UNSURE_BELOW)
-    return f"{answers} answers had a probability below {UNSURE_BELOW:.0%}; {wrong} were wrong."
+    many = f"{answers} {'answer' if answers == 1 else 'answers'}"
+    were = f"{wrong} {'was' if wrong == 1 else 'were'}"
+    return f"{many} had a probability below {UNSURE_BELOW:.0%}; {were} wrong."
 
 
 def table_of(rows: Sequence[Sequence[str]], title: str = "") -> "Table":

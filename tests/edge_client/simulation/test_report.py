@@ -94,11 +94,11 @@ def test_a_result_says_how_far_its_answers_can_be_relied_on(
     known = {"all": {"uar": 0.5, **told}, "one": {"uar": 0.25, **told}}
     print_result(RESULT | told | {"known": known}, OUT, as_json=False)
     out = capsys.readouterr().out
-    assert "2 answers had a probability below 50%; 1 were wrong." in out
+    assert "2 answers had a probability below 50%; 1 was wrong." in out
     (line,) = (line for line in out.splitlines() if "calibration error" in line)
     assert line.count(f"{reliability.error:.3f}") == 2
     print_summary(SUMMARY | told, OUT, as_json=False)
-    assert "2 answers had a probability below 50%; 1 were wrong." in capsys.readouterr().out
+    assert "2 answers had a probability below 50%; 1 was wrong." in capsys.readouterr().out
 
 
 def test_programs_get_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
