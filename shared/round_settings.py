@@ -131,6 +131,8 @@ class FederatedSettings(TrainingSettings, RoundSettings, PrivacySettings):
     def _check_budget(self) -> Self:
         if self.dp_epsilon is not None and self.rounds is None:
             raise ValueError("dp_epsilon needs rounds: it is a budget for all of them together")
+        if self.dp_epsilon is None and self.dp_delta != type(self).model_fields["dp_delta"].default:
+            raise ValueError("dp_delta adds no noise by itself: give dp_epsilon, too")
         return self
 
     @property

@@ -124,6 +124,11 @@ def test_a_delta_that_is_none_is_refused(delta: float) -> None:
         SimulationSettings.parse({"dp_epsilon": 8, "dp_delta": delta})
 
 
+def test_a_delta_without_an_epsilon_is_refused() -> None:
+    with pytest.raises(SettingsError, match="dp_delta adds no noise by itself"):
+        SimulationSettings.parse({"dp_delta": 1e-6})
+
+
 @pytest.mark.parametrize("strategy", ["median", "krum", "scaffold"])
 def test_strategies_that_need_single_updates_are_refused(strategy: str) -> None:
     settings = SimulationSettings.parse({"dp_epsilon": 8, "strategy": strategy})
