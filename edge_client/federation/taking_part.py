@@ -129,8 +129,7 @@ def take_part_with_clips(
             signal.signal(number, handler or signal.SIG_DFL)
     found = remembered(folder)
     log.info(
-        "Left the federation; accepted updates of this device: %d%s. The same command goes on "
-        "from here.",
+        "Stopped; accepted updates of this device: %d%s. The same command goes on from here.",
         found["accepted"],
         ", one is finished and waits to be sent" if found["waiting"] else "",
     )

@@ -291,7 +291,7 @@ def test_a_devices_disk_is_full(
         device.send(signal.SIGTERM)
         them.wait(lambda: device.ended, "it ends")
         assert device.code == 0
-        assert device.said("Left the federation")
+        assert device.said("Stopped; accepted updates")
         device = them.run(0, mosquitto.port)
         them.wait(lambda: device.said("disk is full"), "the disk is still full")
         filler.unlink()
