@@ -270,7 +270,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError as error:
         raise SettingsError(f"There is no settings file {path}.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"Cannot read the settings file {path}: it is no text.") from error
+    except OSError as error:
+        raise SettingsError(f"Cannot read the settings file {path}: {error.strerror}.") from error
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"Cannot read the settings file {path}: {error}.") from error
 
 

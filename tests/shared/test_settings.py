@@ -313,6 +313,15 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes) -> Non
         Kitchen.collect({}, path)
 
 
+def test_a_settings_file_that_is_no_text_or_a_folder_is_named_in_our_words(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.toml"
+    damaged.write_bytes(b"\xdc\xff")
+    with pytest.raises(SettingsError, match=r"damaged\.toml: it is no text\.$"):
+        read_toml(damaged)
+    with pytest.raises(SettingsError, match=r": Is a directory\.$"):
+        read_toml(tmp_path)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"There is no settings file .*none\.toml"):
         Kitchen.collect({}, tmp_path / "none.toml")
