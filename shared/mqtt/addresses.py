@@ -61,7 +61,7 @@ def split_url(address: str) -> tuple[dict[str, Any], str]:
     Raises
     ------
     ValueError
-        If it is another URL, or holds a user name.
+        If it is another URL, holds a user name, or names no host.
     """
     scheme, found, rest = address.partition("://")
     if not found:
@@ -71,7 +71,9 @@ def split_url(address: str) -> tuple[dict[str, Any], str]:
     transport, tls = _SCHEMES[scheme.lower()]
     host, slash, path = rest.partition("/")
     if "@" in host:
-        raise ValueError("a user name is given by itself, and a password in a file")
+        raise ValueError("give username by itself, and a password in a file (password_file)")
+    if not host or host.startswith(":"):
+        raise ValueError(f"{address} names no host")
     if path and transport == "tcp":
         raise ValueError(f"{address} has a path, which only websockets have")
     told = {"transport": transport, "tls": tls}

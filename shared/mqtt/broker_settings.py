@@ -79,7 +79,8 @@ class BrokerSettings(Settings):
             raise ValueError("the port is given twice, behind the host and by itself")
         for name, value in told.items():
             if str(values.get(name, value)).lower() != str(value).lower():
-                raise ValueError(f"{values['host']} says another {name} than is given by itself")
+                contradicted = f"{name} = {str(values[name]).lower()}"
+                raise ValueError(f"{values['host']} contradicts {contradicted}: leave one out")
         port = values.get("port") if port is None else port
         return {**values, **told, "host": host, "port": port}
 
