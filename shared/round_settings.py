@@ -97,6 +97,13 @@ class SecureSettings(Settings):
     ring_examples: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Count a client's examples up to so many, in a secure round."""
 
+    @model_validator(mode="after")
+    def _check_ring(self) -> Self:
+        for name in ("ring_bits", "ring_examples"):
+            if not self.secure and getattr(self, name) != SecureSettings.model_fields[name].default:
+                raise ValueError(f"{name} is for secure rounds: give secure too")
+        return self
+
 
 class PrivacySettings(Settings):
     """How much the models of a federation may tell of one device."""

@@ -16,6 +16,7 @@ from edge_client.learning.summand import summand
 from edge_client.simulation.checkpoint import Checkpoint
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.secure_federation import SecureFederation, round_ring
+from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.start_checks import check_parts
 from edge_client.simulation.trainer import RoundOutcome
 from shared.codecs.ring import Ring, RingCodec
@@ -175,3 +176,10 @@ def test_too_many_clients_overflow_the_ring() -> None:
     clients = [examples(2, seed) for seed in range(3)] * 43
     with pytest.raises(SettingsError, match="would overflow: the sum of 129 clients"):
         secure(clients, ring_bits=8).run(1, START)
+
+
+@pytest.mark.parametrize("name", ["ring_bits", "ring_examples"])
+def test_what_belongs_to_secure_rounds_is_not_taken_in_silence_without_them(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is for secure rounds: give secure too"):
+        SimulationSettings.parse({name: 9})
+    assert SimulationSettings.parse({name: 9, "secure": True}).secure
