@@ -120,7 +120,8 @@ class Readiness:
         if not labelled:
             why_not = "it has no labelled examples yet"
         elif len(labelled) < least:
-            why_not = f"it has {len(labelled)} of the {least} labelled examples that it needs"
+            asks = "its own terms ask for" if least == self._terms.fewest_examples else "it needs"
+            why_not = f"it has {len(labelled)} of the {least} labelled examples that {asks}"
         elif self._asked:
             objection = self._terms.objection(self._training, len(labelled), self._secure)
             self.objection = _sentence(objection) if objection else ""

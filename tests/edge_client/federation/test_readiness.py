@@ -165,9 +165,13 @@ def test_a_round_outside_of_the_devices_own_terms_is_not_trained_in(
     assert it.readiness.objection == ""
 
 
-def test_it_waits_for_as_many_examples_as_its_own_terms_ask_for() -> None:
+def test_it_waits_for_as_many_examples_as_its_own_terms_ask_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
     it = Ready(terms={"fewest_examples": 7})
     model = File(digest="0" * 64, size=1)
     it.readiness.heed(announcement(model, least_examples=3))
     presence = it.look()
     assert (presence.trains, presence.supply, it.readiness.lacks) == (False, "some", 2)
+    assert "it has 5 of the 7 labelled examples that its own terms ask for." in caplog.text
