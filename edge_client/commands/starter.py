@@ -7,7 +7,7 @@ import typer
 from pydantic import Field
 
 from shared.environment import Prefix
-from shared.errors import SettingsError
+from shared.errors import CorpusError, SettingsError
 from shared.settings import options_of
 from shared.task_settings import TaskSettings
 
@@ -121,10 +121,9 @@ def corpora_of(
         If one is not there.
     """
     from edge_client.learning.starter import speakers_of
-    from shared.corpora import load_corpus
 
-    corpora = [load_corpus(name, path, task) for name, path in map(_place, corpus)]
-    tests = [load_corpus(name, path, task) for name, path in map(_place, test)]
+    corpora = [_load(text, task) for text in corpus]
+    tests = [_load(text, task) for text in test]
     for own in tests:
         if speakers_of([own]) & speakers_of(corpora):
             raise SettingsError(
@@ -132,6 +131,19 @@ def corpora_of(
                 "Test it on other people.",
             )
     return corpora, tests
+
+
+def _load(text: str, task: "Task") -> "Corpus":
+    """Load the corpus of NAME=PATH."""
+    from shared.corpora import load_corpus
+
+    name, path = _place(text)
+    try:
+        return load_corpus(name, path, task)
+    except CorpusError as error:
+        if path is None:  # where this command is told of places
+            error.remedy = error.remedy.replace("--data PATH", f"{name}=PATH")
+        raise
 
 
 def _place(text: str) -> tuple[str, Path | None]:

@@ -252,3 +252,9 @@ def test_what_cannot_be_made_writes_nothing(
     ):
         assert isinstance(run(*arguments, "--output", output).exception, error)
     assert not list(tmp_path.iterdir())
+
+
+def test_who_names_no_folder_is_told_how_this_command_takes_it(tmp_path: Path) -> None:
+    error = run("--corpus", "emodb", "--output", tmp_path / "none.safetensors").exception
+    assert isinstance(error, CorpusError)
+    assert error.remedy.startswith("Name their place with emodb=PATH.")
