@@ -172,9 +172,10 @@ def take_part(
         for.
     **settings
         Any other setting of the part, by its name with underscores: ``labels``, ``front_end``
-        (``whisper-speech`` for clips, ``paper34`` for features, if not given), ``holdout``, ``threads``,
-        ``leave_after``, ... (:class:`~edge_client.federation.settings.FederationSettings`).
-        Neither the environment nor a file is asked.
+        (``whisper-speech`` for clips, ``paper34`` for features, if not given), ``holdout``,
+        ``threads``, ``leave_after``, ``terms``, ...
+        (:class:`~edge_client.federation.settings.FederationSettings`). Neither the environment nor
+        a file is asked.
 
     Raises
     ------
