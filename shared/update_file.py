@@ -111,10 +111,11 @@ def encode_update(
     if residual is not None:
         for piece in pieces(len(total)):
             total[piece] += residual[piece]
-    _shorten(total, norm(total), clip_norm)
+    if clip_norm is not None:
+        _shorten(total, norm(total), clip_norm)
     tensors, decoded = _encoded(DELTA, total, architecture, codec, rng)
     # Rounding may have made it longer.
-    while _shorten(total, norm(decoded), clip_norm):
+    while clip_norm is not None and _shorten(total, norm(decoded), clip_norm):
         tensors, decoded = _encoded(DELTA, total, architecture, codec, rng)
     second: Vector | None = None
     if control is not None:
@@ -128,9 +129,9 @@ def encode_update(
     return EncodedUpdate(tensors, metadata, decoded, second, total)
 
 
-def _shorten(vector: Weights, length: float, most: float | None) -> bool:
+def _shorten(vector: Weights, length: float, most: float) -> bool:
     """Make a vector shorter, in place, if what was made of it is longer than it may be."""
-    if most is None or not length > most:
+    if not length > most:
         return False
     # A little more, so that rounding does not keep it too long for ever.
     vector *= np.float32(most / length * _BELOW)
