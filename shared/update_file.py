@@ -22,7 +22,7 @@ from shared.architectures import Architecture
 from shared.codecs.codec import Codec, InFile, InMemory
 from shared.errors import WeightsError
 from shared.storage.tensor_file import DTYPES, HEADER_LIMIT, TensorFile, write_tensors
-from shared.weights import Vector, Weights, check_task, model_metadata, norm, pieces
+from shared.weights import Vector, Weights, check_task, model_metadata, norm, pieces, shortening
 
 EXTRA_VECTORS: Final = ("control",)
 """What a strategy may ask clients to send besides the difference of their weights: the change of
@@ -32,9 +32,6 @@ DELTA: Final = "delta/"
 """What the names of the difference's arrays begin with."""
 
 _CONTROL: Final = "control/"
-
-_BELOW: Final = 0.9999
-"""Share of the largest norm that an update which is too long is shortened to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +130,7 @@ def _shorten(vector: Weights, length: float, most: float) -> bool:
     """Make a vector shorter, in place, if what was made of it is longer than it may be."""
     if not length > most:
         return False
-    # A little more, so that rounding does not keep it too long for ever.
-    vector *= np.float32(most / length * _BELOW)
+    vector *= shortening(length, most)
     return True
 
 

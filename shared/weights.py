@@ -93,6 +93,14 @@ def norm(vector: Vector) -> float:
     return math.sqrt(squares)
 
 
+def shortening(length: float, most: float) -> np.float32:
+    """Give what a vector of this norm is multiplied by, so that it is at most so long.
+
+    It becomes a little shorter than that: rounding its values must not keep it too long for ever.
+    """
+    return np.float32(most / length * 0.9999)
+
+
 def added(before: Vector, difference: Vector) -> Weights:
     """Add a difference to a model, as the aggregator and each device do it.
 

@@ -24,16 +24,13 @@ from numpy.typing import NDArray
 from aggregator.strategies.arithmetic import WeightedSum
 from aggregator.strategies.update import Update
 from shared.errors import MissingPartError, SettingsError
-from shared.weights import Weights, norm, pieces
+from shared.weights import Weights, norm, pieces, shortening
 
 DROWNED: Final = 10.0
 """How many times longer the noise of all rounds may be than what all updates could add up to."""
 
 _GRID: Final = 1024
 """The result is rounded to a power of two below the noise divided by this."""
-
-_BELOW: Final = 0.9999
-"""Share of the largest norm that an update which is too long is shortened to."""
 
 Normal = Callable[[int], NDArray[np.float64]]
 """Gives so many independent values of the standard normal distribution."""
@@ -168,7 +165,7 @@ class PrivateMean:
             length = norm(update.delta)
             delta = update.delta
             if not length <= self._clip_norm:
-                delta = update.delta[:] * np.float32(self._clip_norm / length * _BELOW)
+                delta = update.delta[:] * shortening(length, self._clip_norm)
             total.add(delta)
             del update, delta  # or its vector would live until the next one is there
         direction = total.divided(self._clients)
