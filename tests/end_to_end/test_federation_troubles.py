@@ -65,7 +65,7 @@ def jump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jump:
     monkeypatch.setenv("LD_PRELOAD", str(LIBFAKETIME))
     monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(ahead))
     monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
-    # A clock that only goes forward is the machine's own; waiting by it needs no mending.
+    # A clock that only goes forward is the machine's own; waiting by it needs no correction.
     monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
     monkeypatch.setenv("FAKETIME_FORCE_MONOTONIC_FIX", "0")
     return ahead.write_text
