@@ -5,6 +5,7 @@ the field of integers modulo 2^256 + 297, the smallest prime above 2^256. Share 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from shared.protocol.secure import SHARE_BYTES
@@ -82,12 +83,19 @@ def evaluated(coefficients: Sequence[int], x: int, prime: int = PRIME) -> int:
 
 def at_zero(points: Mapping[int, int], prime: int = PRIME) -> int:
     """Compute the value at 0 of the polynomial through some points (Lagrange)."""
-    total = 0
-    for x, y in points.items():
+    factors = _lagrange(tuple(points), prime)
+    return sum(y * factor for y, factor in zip(points.values(), factors, strict=True)) % prime
+
+
+@lru_cache(maxsize=1)  # all secrets of a round are combined from the same devices' shares
+def _lagrange(numbers: tuple[int, ...], prime: int) -> tuple[int, ...]:
+    """Compute by what each point's value is multiplied; the sum of all is the value at 0."""
+    factors = []
+    for x in numbers:
         above = below = 1
-        for other in points:
+        for other in numbers:
             if other != x:
                 above = above * other % prime
                 below = below * (other - x) % prime
-        total += y * above * pow(below, -1, prime)
-    return total % prime
+        factors.append(above * pow(below, -1, prime) % prime)
+    return tuple(factors)

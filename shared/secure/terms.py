@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 from shared.protocol.secure import MOST_DEVICES
@@ -27,7 +28,7 @@ class Stage(StrEnum):
     ABANDONED = "abandoned"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Terms:
     """What all who take part know of a round.
 
@@ -73,7 +74,7 @@ class Terms:
                 f"a secure sum is of {FEWEST_DEVICES} to {MOST_DEVICES} devices, not {self.fewest}"
             )
 
-    @property
+    @cached_property
     def identity(self) -> bytes:
         """32 bytes that name the round: who has other terms is in another round."""
         text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
