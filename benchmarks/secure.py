@@ -27,8 +27,9 @@ import numpy as np
 
 from aggregator.secure.journal import Journal
 from aggregator.secure.round import SecureRound
-from edge_client.secure.client import Identity, SecureClient
+from edge_client.secure.client import SecureClient
 from edge_client.secure.given import GivenRounds
+from edge_client.secure.identity import Identity
 from edge_client.simulation.experiment_report import markdown_table, write_section
 from shared.architectures import architecture_of
 from shared.secure.masks import Numbers

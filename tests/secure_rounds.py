@@ -8,8 +8,9 @@ import numpy as np
 
 from aggregator.secure.journal import Journal
 from aggregator.secure.round import SecureRound
-from edge_client.secure.client import Identity, SecureClient
+from edge_client.secure.client import SecureClient
 from edge_client.secure.given import GivenRounds
+from edge_client.secure.identity import Identity
 from shared.secure.masks import Numbers, reduced
 from shared.secure.terms import Stage, Terms
 from shared.trust.keys import SecretKey

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_client.enrolment.acquaintances import Acquaintances
-from edge_client.secure.client import Identity
+from edge_client.secure.identity import Identity
 from shared.errors import TrustError
 from shared.protocol.topics import Name, Topics
 from shared.storage.files import replacing

@@ -1,7 +1,7 @@
 """A device's part in one secure round (Bonawitz et al., 2017, figure 4, with its signatures)."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_client.secure import checks
 from edge_client.secure.given import GivenRounds
+from edge_client.secure.identity import Identity
 from shared.errors import SecureError
 from shared.protocol.secure import (
     SHARE_BYTES,
@@ -28,32 +29,9 @@ from shared.secure.sealing import opened, seal
 from shared.secure.sharing import SECRET_BYTES, Draw, split
 from shared.secure.terms import Stage, Terms, threshold_of
 from shared.trust.exchange import public_half
-from shared.trust.keys import SIGNATURE_BYTES, PublicKey, SecretKey
+from shared.trust.keys import SIGNATURE_BYTES
 
 _UNSIGNED: Final = bytes(SIGNATURE_BYTES)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a device is, and whom it knows.
-
-    Attributes
-    ----------
-    name
-        What it is called in the federation.
-    key
-        What it signs with.
-    known
-        The lasting keys of all devices of the federation, its own among them. They must not be
-        the aggregator's word alone: whoever can make up devices can be all others of a round.
-    at_least
-        Fewest others that its update is summed with.
-    """
-
-    name: str
-    key: SecretKey
-    known: Mapping[str, PublicKey]
-    at_least: int
 
 
 @dataclass(frozen=True, slots=True)
