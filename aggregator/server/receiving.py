@@ -16,7 +16,7 @@ from aggregator.server.admission import refusal
 from aggregator.server.inbox import Inbox
 from aggregator.server.rejections import Rejections
 from aggregator.server.secure_stages import SecureStages
-from aggregator.server.upload import SLOWEST, SOON, Upload, check_update
+from aggregator.server.upload import SLOWEST, SOON, Upload, check_update, damage
 from shared.errors import ChorusError, ProtocolError, StorageError
 from shared.loop import Action, Loop, Worker
 from shared.protocol.frames import Chunk
@@ -325,12 +325,7 @@ class Receiving:
 
 def _take_masked(stages: SecureStages, upload: Upload, part: PartFile) -> Refused | None:
     """Give a masked update that has arrived whole to its round, in the worker."""
-    update = upload.offer.update
-    if not part.matches():
-        sentence = "What arrived is not what was offered: its SHA-256 is another."
-        return Refused(update=update, reason="damaged", sentence=sentence)
-    refused = stages.take(upload.client, part.path)
-    return refused and refused.model_copy(update={"update": update})
+    return damage(part) or stages.take(upload.client, upload.offer.update, part.path)
 
 
 def _forgotten(offer: Offer) -> Refused:

@@ -147,7 +147,7 @@ class SecureStages:
         self._reply(client, Received(update=offer.update, ranges=[(0, offer.size)], window=0))
         return True
 
-    def take(self, client: str, path: Path) -> Refused | None:
+    def take(self, client: str, update: str, path: Path) -> Refused | None:
         """Take a masked update that has arrived, in the worker; say why if it is refused.
 
         Raises
@@ -158,14 +158,14 @@ class SecureStages:
         found = self._round
         if found is None or found.stage is not Stage.MASKED:
             sentence = "Masked updates are not due now."
-            return Refused(update="0" * 64, reason="late", sentence=sentence)
+            return Refused(update=update, reason="late", sentence=sentence)
         with storage_errors(path):
             message = path.read_bytes()
         try:
             now = _heard(found, client, Stage.MASKED, message)
         except (SecureError, ProtocolError) as error:
             reason = error.reason if isinstance(error, SecureError) else "invalid"
-            return Refused(update="0" * 64, reason=reason, sentence=error.message[:500])
+            return Refused(update=update, reason=reason, sentence=error.message[:500])
         self._loop.put(partial(self._went_on, found, now))
         return None
 

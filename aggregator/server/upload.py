@@ -214,6 +214,14 @@ class Upload:
             self.become("receiving")
 
 
+def damage(part: PartFile) -> Refused | None:
+    """Say that what has arrived is not what was offered, if it is not."""
+    if part.matches():
+        return None
+    sentence = "What arrived is not what was offered: its SHA-256 is another."
+    return Refused(update=part.digest, reason="damaged", sentence=sentence)
+
+
 def check_update(
     part: PartFile,
     offer: Offer,
@@ -229,9 +237,8 @@ def check_update(
     float or Refused
         The norm of its difference; or why it does not count.
     """
-    if not part.matches():
-        sentence = "What arrived is not what was offered: its SHA-256 is another."
-        return Refused(update=offer.update, reason="damaged", sentence=sentence)
+    if damaged := damage(part):
+        return damaged
     try:
         # A device is not told where the aggregator keeps what it has sent.
         file = UpdateFile(
