@@ -84,7 +84,7 @@ class Reading:
                 return self._revealed(name, Revealed.decode(message))
 
     def _keys(self, name: str, message: Keys, heard: Mapping[str, DeviceKeys]) -> DeviceKeys:
-        self._check_round(message.secure_round)
+        statements.check_round(self.terms.identity, message.secure_round)
         if len(heard) >= MOST_DEVICES:
             raise SecureError(
                 f"A secure round takes {MOST_DEVICES} devices, which are there already.",
@@ -104,7 +104,7 @@ class Reading:
         return keys
 
     def _shares(self, name: str, message: SealedShares) -> dict[str, bytes]:
-        self._check_round(message.secure_round)
+        statements.check_round(self.terms.identity, message.secure_round)
         if message.sealed.keys() != self.roster.devices.keys() - {name}:
             raise SecureError(
                 f"{name} has not sent shares for each other device.", reason="damaged"
@@ -115,14 +115,14 @@ class Reading:
         return masked_update.decoded(self.terms, message)
 
     def _consent(self, name: str, message: Consent) -> bytes:
-        self._check_round(message.secure_round)
+        statements.check_round(self.terms.identity, message.secure_round)
         statement = statements.survivors_statement(self.terms.identity, self.roster, self.told)
         if not self.members[name].verifies(message.signature, statement):
             raise SecureError(f"{name} has signed other survivors.", reason="contradiction")
         return message.signature
 
     def _revealed(self, name: str, message: Revealed) -> Revealed:
-        self._check_round(message.secure_round)
+        statements.check_round(self.terms.identity, message.secure_round)
         survivors = set(self.told.survivors)
         gone = set(self.told.sharers) - survivors
         if set(message.seeds) != survivors or set(message.keys) != gone:
@@ -133,7 +133,3 @@ class Reading:
         if any(int.from_bytes(share) >= PRIME for share in shares):
             raise SecureError(f"A share from {name} is no number of the field.", reason="damaged")
         return message
-
-    def _check_round(self, identity: bytes) -> None:
-        if identity != self.terms.identity:
-            raise SecureError("This message is of another secure round.", reason="foreign")

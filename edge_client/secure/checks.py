@@ -8,7 +8,7 @@ import numpy as np
 from shared.errors import SecureError
 from shared.protocol.secure import Consents, DeviceKeys, Roster, SealedShares, Survivors
 from shared.secure.masks import Numbers
-from shared.secure.statements import check_keys
+from shared.secure.statements import check_keys, check_round
 from shared.secure.terms import Terms, threshold_of
 from shared.trust.keys import PublicKey
 
@@ -40,8 +40,8 @@ def check_roster(
     terms: Terms, roster: Roster, name: str, mine: DeviceKeys, known: Mapping[str, PublicKey]
 ) -> None:
     """Check that this device knows all others and all have signed; raises :class:`SecureError`."""
-    _check_round(terms, roster.secure_round)
     devices, identity = roster.devices, terms.identity
+    check_round(identity, roster.secure_round)
     _check_enough(len(devices), terms.needed(len(devices)), "take part in this secure round")
     if devices.get(name) != mine:
         raise _lie("The roster of this secure round has other keys of this device, or none.")
@@ -55,7 +55,7 @@ def check_roster(
 
 def check_delivery(terms: Terms, shares: SealedShares, roster: Roster, name: str) -> None:
     """Check from whom shares have come; raises :class:`SecureError`."""
-    _check_round(terms, shares.secure_round)
+    check_round(terms.identity, shares.secure_round)
     if not shares.sealed.keys() <= roster.devices.keys() - {name}:
         raise _lie("Shares have come from devices that are not in this secure round's roster.")
     needed = terms.needed(len(roster.devices))
@@ -66,7 +66,7 @@ def check_survivors(
     terms: Terms, told: Survivors, roster: Roster, name: str, sharers: set[str]
 ) -> None:
     """Check whose updates are to be summed; raises :class:`SecureError`."""
-    _check_round(terms, told.secure_round)
+    check_round(terms.identity, told.secure_round)
     survivors = set(told.survivors)
     if told.sharers != sorted(sharers) or not survivors <= sharers:
         raise _lie("The survivors of this secure round are not of those whose shares have come.")
@@ -91,7 +91,7 @@ def check_consents(
     statement: bytes,
 ) -> None:
     """Check that enough have signed what this device has; raises :class:`SecureError`."""
-    _check_round(terms, consents.secure_round)
+    check_round(terms.identity, consents.secure_round)
     signatures = consents.signatures
     if not signatures.keys() <= set(told.survivors):
         raise _lie("Somebody has signed the survivors of this secure round who is none of them.")
@@ -100,11 +100,6 @@ def check_consents(
             raise _lie(f"{name} was told of other survivors in this secure round than this device.")
     needed = threshold_of(len(roster.devices))
     _check_enough(len(signatures), needed, "have signed the survivors of this secure round")
-
-
-def _check_round(terms: Terms, identity: bytes) -> None:
-    if identity != terms.identity:
-        raise SecureError("This message is of another secure round.", reason="foreign")
 
 
 def _check_enough(there: int, needed: int, what: str) -> None:

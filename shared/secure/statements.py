@@ -56,6 +56,12 @@ def survivors_statement(identity: bytes, roster: Roster, told: Survivors) -> byt
     return _LABEL + b"survivors\0" + identity + hashlib.sha256(entries).digest() + lists
 
 
+def check_round(identity: bytes, named: bytes) -> None:
+    """Check that a message names this round; raises :class:`SecureError`."""
+    if named != identity:
+        raise SecureError("This message is of another secure round.", reason="foreign")
+
+
 def check_keys(identity: bytes, name: str, keys: DeviceKeys, known: PublicKey) -> None:
     """Check that a device has signed its keys of this round.
 
