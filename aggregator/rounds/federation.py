@@ -359,8 +359,10 @@ class Federation:
 
     def _spent(self) -> float | None:
         """Say what the privacy budget will have been spent of with one more model."""
+        if self.private is None:
+            return None
         charged, _ = self.ledger.charges()
-        return self.private.budget.spent(charged + 1) if self.private else None
+        return self.private.budget.spent(charged + 1)
 
     def _validated(self, model: Model) -> Model:
         """Score a new model on the validation corpus, if there is one."""

@@ -4,6 +4,7 @@ import textwrap
 from typing import Final, Literal, NamedTuple
 
 from aggregator.rounds.federation import Federation
+from aggregator.secure.round import SecureRound
 from shared.codecs import make_codec
 from shared.protocol.messages import Offer, Refused
 from shared.secure_round import CODEC
@@ -64,7 +65,7 @@ def _out_of_bounds(federation: Federation, offer: Offer) -> _Why | None:
     """Look at what it claims to be."""
     settings = federation.settings
     if federation.secure:
-        return _not_masked(federation, offer)
+        return _not_masked(federation.secure.round, offer)
     if offer.codec not in settings.codecs:
         welcome = ", ".join(settings.codecs)
         return _Why("unwelcome", f"Its codec is not accepted here: give one of {welcome}.")
@@ -78,11 +79,10 @@ def _out_of_bounds(federation: Federation, offer: Offer) -> _Why | None:
     return None
 
 
-def _not_masked(federation: Federation, offer: Offer) -> _Why | None:
+def _not_masked(found: SecureRound | None, offer: Offer) -> _Why | None:
     """Look whether it may be a masked update of the open secure round."""
     if offer.codec != CODEC:
         return _Why("unwelcome", f"Only masked updates are taken here: its codec is not {CODEC}.")
-    found = federation.secure.round if federation.secure else None
     if found is None or offer.size != found.size:
         return _Why("invalid", "It has not the length of a masked update of this round.")
     return None
