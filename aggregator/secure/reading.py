@@ -6,7 +6,6 @@ from typing import Any
 
 from shared.errors import SecureError, TrustError
 from shared.protocol.secure import (
-    MOST_DEVICES,
     Consent,
     DeviceKeys,
     Keys,
@@ -15,6 +14,7 @@ from shared.protocol.secure import (
     SealedShares,
     Survivors,
 )
+from shared.protocol.secure_offer import MOST_SECURE
 from shared.secure import masked_update, statements
 from shared.secure.masks import Numbers
 from shared.secure.sharing import PRIME
@@ -85,9 +85,9 @@ class Reading:
 
     def _keys(self, name: str, message: Keys, heard: Mapping[str, DeviceKeys]) -> DeviceKeys:
         statements.check_round(self.terms.identity, message.secure_round)
-        if len(heard) >= MOST_DEVICES:
+        if len(heard) >= MOST_SECURE:
             raise SecureError(
-                f"A secure round takes {MOST_DEVICES} devices, which are there already.",
+                f"A secure round takes {MOST_SECURE} devices, which are there already.",
                 "It takes part in another round.",
                 reason="full",
             )

@@ -13,9 +13,6 @@ from shared.protocol.messages import LARGEST_MESSAGE, Message
 from shared.protocol.secure_offer import MOST_SECURE
 from shared.protocol.topics import Name
 
-MOST_DEVICES: Final = MOST_SECURE
-"""Devices of a secure round."""
-
 SHARE_BYTES: Final = 33
 """Bytes of a share of a secret."""
 
@@ -53,7 +50,7 @@ Share = Annotated[bytes, *_In_base64, Field(min_length=SHARE_BYTES, max_length=S
 Sealed = Annotated[bytes, *_In_base64, Field(min_length=_SEALED_BYTES, max_length=_SEALED_BYTES)]
 """Two shares that only their receiver can open."""
 
-_Names = Annotated[list[Name], Field(max_length=MOST_DEVICES)]
+_Names = Annotated[list[Name], Field(max_length=MOST_SECURE)]
 
 
 class _OfRound(Message):
@@ -89,14 +86,14 @@ class Roster(_OfRound):
     """Stage 2, aggregator: who takes part, and the keys of all."""
 
     kind: Literal["secure-roster"] = "secure-roster"
-    devices: Annotated[dict[Name, DeviceKeys], Field(max_length=MOST_DEVICES)]
+    devices: Annotated[dict[Name, DeviceKeys], Field(max_length=MOST_SECURE)]
 
 
 class SealedShares(_OfRound):
     """Stage 2, device: shares for each other device. Stage 3, aggregator: from each for one."""
 
     kind: Literal["secure-shares"] = "secure-shares"
-    sealed: Annotated[dict[Name, Sealed], Field(max_length=MOST_DEVICES)]
+    sealed: Annotated[dict[Name, Sealed], Field(max_length=MOST_SECURE)]
     """By the other device's name."""
 
 
@@ -122,16 +119,16 @@ class Consents(_OfRound):
     """Stage 5, aggregator: who was told the same survivors."""
 
     kind: Literal["secure-consents"] = "secure-consents"
-    signatures: Annotated[dict[Name, Signature], Field(max_length=MOST_DEVICES)]
+    signatures: Annotated[dict[Name, Signature], Field(max_length=MOST_SECURE)]
 
 
 class Revealed(_OfRound):
     """Stage 5, device: its share of one secret of each device, never of both."""
 
     kind: Literal["secure-revealed"] = "secure-revealed"
-    seeds: Annotated[dict[Name, Share], Field(max_length=MOST_DEVICES)]
+    seeds: Annotated[dict[Name, Share], Field(max_length=MOST_SECURE)]
     """Of the seeds of survivors' own masks."""
-    keys: Annotated[dict[Name, Share], Field(max_length=MOST_DEVICES)]
+    keys: Annotated[dict[Name, Share], Field(max_length=MOST_SECURE)]
     """Of the mask keys of sharers that are gone."""
 
 

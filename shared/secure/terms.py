@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
-from shared.protocol.secure import MOST_DEVICES
+from shared.protocol.secure_offer import MOST_SECURE
 
 FEWEST_DEVICES: Final = 3
 """Devices in a sum: of two, each would know the other's update."""
@@ -69,9 +69,9 @@ class Terms:
             raise ValueError("an update has at least one value")
         if not FEWEST_BITS <= self.bits <= MOST_BITS:
             raise ValueError(f"a secure sum has {FEWEST_BITS} to {MOST_BITS} bits, not {self.bits}")
-        if not FEWEST_DEVICES <= self.fewest <= MOST_DEVICES:
+        if not FEWEST_DEVICES <= self.fewest <= MOST_SECURE:
             raise ValueError(
-                f"a secure sum is of {FEWEST_DEVICES} to {MOST_DEVICES} devices, not {self.fewest}"
+                f"a secure sum is of {FEWEST_DEVICES} to {MOST_SECURE} devices, not {self.fewest}"
             )
 
     @cached_property

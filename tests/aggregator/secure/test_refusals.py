@@ -11,13 +11,13 @@ import pytest
 
 from shared.errors import ProtocolError, SecureError, StorageError
 from shared.protocol.secure import (
-    MOST_DEVICES,
     SHARE_BYTES,
     Consent,
     Keys,
     Revealed,
     SealedShares,
 )
+from shared.protocol.secure_offer import MOST_SECURE
 from shared.secure import masked_update
 from shared.secure.sharing import PRIME
 from shared.secure.statements import keys_statement
@@ -150,10 +150,10 @@ def test_keys_that_are_of_no_use_are_refused(change: str, tmp_path: Path) -> Non
 
 
 def test_a_round_takes_so_many_devices_and_no_more(tmp_path: Path) -> None:
-    federation = Federation(tmp_path, MOST_DEVICES + 1)
-    for name in names(MOST_DEVICES):
+    federation = Federation(tmp_path, MOST_SECURE + 1)
+    for name in names(MOST_SECURE):
         federation.round.take(name, federation.clients[name].keys())
-    more = names(MOST_DEVICES + 1)[-1]
+    more = names(MOST_SECURE + 1)[-1]
     with pytest.raises(SecureError, match="100 devices") as error:
         federation.round.take(more, federation.clients[more].keys())
     assert error.value.reason == "full"
