@@ -1,14 +1,13 @@
 """The keys of other devices that this one has met in secure rounds."""
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from edge_client.secure.remembered import read_remembered, write_remembered
 from shared.errors import SecureError, TrustError
 from shared.protocol.topics import is_name
-from shared.storage.files import replacing
 from shared.trust.keys import PublicKey
 
 log = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ class Acquaintances:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known = _read(path)
+        self._known = read_remembered(path, _key, _unreadable(path))
 
     def meet(
         self, told: Mapping[str, PublicKey], most_new: int | None = None
@@ -81,28 +80,17 @@ class Acquaintances:
                 reason="strangers",
             )
         if new:
-            self._remember({**self._known, **new})
+            known = {**self._known, **new}
+            write_remembered(self._path, {name: str(key) for name, key in known.items()})
+            self._known = known
             log.info("Met for the first time: %s.", ", ".join(sorted(new)))
         return dict(told)
 
-    def _remember(self, known: dict[str, PublicKey]) -> None:
-        lines = {name: str(key) for name, key in sorted(known.items())}
-        with replacing(self._path, 0o600) as aside:
-            aside.write_text(json.dumps(lines, indent=0) + "\n")
-        self._known = known
 
-
-def _read(path: Path) -> dict[str, PublicKey]:
-    try:
-        found = json.loads(path.read_bytes())
-        known = {name: PublicKey.of(key) for name, key in found.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, AttributeError, TrustError) as error:
-        raise _unreadable(path) from error
-    if not all(map(is_name, known)):
-        raise _unreadable(path)
-    return known
+def _key(name: str, found: Any) -> PublicKey:
+    if not is_name(name):
+        raise ValueError("no device has this name")
+    return PublicKey.of(found)
 
 
 def _unreadable(path: Path) -> TrustError:

@@ -1,12 +1,11 @@
 """In which rounds a device has given a masked update: what keeps it from giving two."""
 
-import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from edge_client.secure.remembered import read_remembered, write_remembered
 from shared.errors import SecureError, TrustError
 from shared.secure.terms import Terms
-from shared.storage.files import replacing, sync_folder
 
 MOST_RUNS: Final = 1000
 """Runs that are remembered. No more are joined: to forget one would let its rounds be repeated."""
@@ -31,7 +30,7 @@ class GivenRounds:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._last = _read(path)
+        self._last = read_remembered(path, _number, _unreadable(path))
 
     def check(self, terms: Terms) -> None:
         """Check that the device may still give a masked update in a round.
@@ -68,9 +67,7 @@ class GivenRounds:
         """
         self.check(terms)
         last = {**self._last, _run_of(terms): terms.number}
-        with replacing(self._path, 0o600) as aside:
-            aside.write_text(json.dumps(last) + "\n")
-        sync_folder(self._path.parent)
+        write_remembered(self._path, last)
         self._last = last
 
 
@@ -78,15 +75,9 @@ def _run_of(terms: Terms) -> str:
     return f"{terms.federation}/{terms.run}"
 
 
-def _read(path: Path) -> dict[str, int]:
-    try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise _unreadable(path) from error
-    if not isinstance(found, dict) or not all(type(last) is int for last in found.values()):
-        raise _unreadable(path)
+def _number(run: str, found: Any) -> int:
+    if type(found) is not int:
+        raise TypeError(f"what stands beside {run} is no round's number")
     return found
 
 
