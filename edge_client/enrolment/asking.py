@@ -18,7 +18,8 @@ from edge_client.enrolment.membership import Joined, MembershipFolder, write
 from shared.errors import BrokerError, ProtocolError, TrustError
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.connection import Connection
-from shared.protocol.joining import Bytes32, JoinAnswer, JoinRequest, Nonce
+from shared.protocol.fields import Bytes32
+from shared.protocol.joining import JoinAnswer, JoinRequest, Nonce
 from shared.protocol.topics import Topics
 from shared.storage.files import replacing, storage_errors
 from shared.trust.counter import write_number

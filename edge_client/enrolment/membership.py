@@ -7,13 +7,13 @@ stays when that is deleted.
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_client.enrolment.acquaintances import Acquaintances
 from edge_client.secure.identity import Identity
 from shared.errors import TrustError
+from shared.protocol.fields import Bytes32
 from shared.protocol.topics import Name, Topics
 from shared.storage.files import replacing
 from shared.trust.counter import Counter, Highest
@@ -22,8 +22,6 @@ from shared.trust.signing import signed
 from shared.trust.succession import signer_of
 
 log = logging.getLogger(__name__)
-
-_HEX_KEY: Final = r"^[0-9a-f]{64}$"
 
 
 class Joined(BaseModel):
@@ -35,7 +33,7 @@ class Joined(BaseModel):
     """The federation."""
     name: Name
     """What the device is called in it."""
-    aggregator: Annotated[str, Field(pattern=_HEX_KEY)]
+    aggregator: Bytes32
     """The aggregator's public key."""
     link: str = ""
     """SHA-256 of the link that it has joined with."""

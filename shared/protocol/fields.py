@@ -36,7 +36,10 @@ MOST_EXAMPLES: Final = 10**9
 LARGEST_LOSS: Final = 3.5e38
 """A mean of float32 losses is below it."""
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Bytes32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""32 bytes in hexadecimal: a key, a secret, a proof."""
+
+Digest = Bytes32
 """SHA-256 of a whole file, in hexadecimal."""
 
 Size = Annotated[int, Field(ge=1, le=LARGEST_FILE)]

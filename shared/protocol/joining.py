@@ -4,15 +4,10 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from shared.protocol.fields import Sentence
+from shared.protocol.fields import Bytes32, Sentence
 from shared.protocol.messages import Message, Succession
 
-HEX_32: Final = r"^[0-9a-f]{64}$"
-
 _LONGEST_PEM: Final = 1 << 16
-
-Bytes32 = Annotated[str, Field(pattern=HEX_32)]
-"""32 bytes in hexadecimal."""
 
 Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 """16 random bytes in hexadecimal."""

@@ -27,6 +27,7 @@ from shared.protocol.fields import (
     MOST_FORGOTTEN,
     MOST_HANDED_OVER,
     ArchitectureName,
+    Bytes32,
     CodecName,
     Confusion,
     Digest,
@@ -107,7 +108,7 @@ class Successor(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
-    key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    key: Bytes32
     """The new key, in hexadecimal."""
     signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
     """By the old one."""

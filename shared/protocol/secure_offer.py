@@ -4,13 +4,13 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.protocol.fields import Bytes32
 from shared.protocol.topics import Name
 from shared.round_settings import MOST_ASKED
 
 MOST_SECURE: Final = 100
 """Devices of a secure round."""
 
-_Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Octave = Annotated[int, Field(ge=-64, le=64)]
 
 
@@ -27,5 +27,5 @@ class SecureOffer(BaseModel):
     """For each tensor, the power of two that a value may reach."""
     fewest: Annotated[int, Field(ge=3, le=MOST_SECURE)]
     """Fewest devices in the sum."""
-    devices: Annotated[dict[Name, _Key], Field(max_length=MOST_SECURE)]
+    devices: Annotated[dict[Name, Bytes32], Field(max_length=MOST_SECURE)]
     """Who is invited, and the lasting key of each, in hexadecimal; nobody between rounds."""
