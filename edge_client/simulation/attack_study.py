@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from edge_client.simulation.drawing import (
-    LINE_COLOURS,
+    colour_of,
     make_axes,
     make_figure,
     mark_chance,
@@ -142,7 +142,7 @@ def draw_attacks(summaries: Sequence[dict[str, Any]], path: Path) -> None:
     figure = make_figure(11, 4.4)
     axes = make_axes(figure, "", "UAR on speakers nobody has heard")
     for index, strategy in enumerate(strategies):
-        colour = LINE_COLOURS[index % len(LINE_COLOURS)]
+        colour = colour_of(index)
         own = [summary for summary in summaries if summary["strategy"] == strategy]
         places = np.arange(len(own)) + (index + 0.5) * width - 0.4
         heights = [summary["mean"]["uar"] for summary in own]

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from edge_client.simulation.comparison import Group
 from edge_client.simulation.drawing import (
-    LINE_COLOURS,
-    draw_line,
+    colour_of,
+    draw_mean,
     make_axes,
     make_figure,
+    make_round_axes,
     mark_chance,
-    number_in_whole,
-    percents,
+    mark_unvalidated,
     save_figure,
-    style_axes,
+    style_shares,
 )
 from edge_client.simulation.pictures import draw_confusion
 from edge_client.simulation.reliability_picture import draw_reliability
@@ -29,19 +29,18 @@ from shared.metrics import Scores
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MARKERS: Final = "osD^v"
 _COLUMNS: Final = 3
 
 
-def draw_rounds(groups: Sequence[Group], path: Path) -> None:
+def draw_rounds(groups: Sequence[Group], *paths: Path) -> None:
     """Draw loss and validation UAR over the rounds: means of runs, bands of their deviation.
 
     Parameters
     ----------
     groups
         Each a line; of runs that keep no rounds (``rounds.csv``) there is none.
-    path
-        The picture to write; its suffix says of which kind.
+    paths
+        Where to write the picture; a suffix says of which kind.
 
     Raises
     ------
@@ -52,9 +51,7 @@ def draw_rounds(groups: Sequence[Group], path: Path) -> None:
     """
     rows = -(-len(groups) // _COLUMNS)
     figure = make_figure(9, 3.8 + 0.25 * rows)
-    left, right = figure.subplots(1, 2)
-    style_axes(left, "Round", "Training loss (nats)")
-    style_axes(right, "Round", "Validation UAR")
+    left, right = make_round_axes(figure, "Training loss (nats)")
     for index, group in enumerate(groups):
         folders = map(RunFolder, group.folders)
         histories = [folder.read_rounds() for folder in folders if folder.rounds.exists()]
@@ -63,18 +60,14 @@ def draw_rounds(groups: Sequence[Group], path: Path) -> None:
     if right.lines:
         mark_chance(right, 1 / len(groups[0].results[0]["confusion"]))
     else:
-        right.text(0.5, 0.5, "no validation split", ha="center", transform=right.transAxes)
-    right.set_ylim(0, 1)
-    right.yaxis.set_major_formatter(percents())
-    for axes in (left, right):
-        number_in_whole(axes)
+        mark_unvalidated(right)
     if len(groups) > 1 and left.lines:
         handles = left.get_legend_handles_labels()
         columns = min(len(groups), _COLUMNS)
         figure.legend(*handles, loc="outside upper center", ncols=columns, frameon=False)
     if any(len(group.folders) > 1 for group in groups):
         left.set_title("mean over runs, ± one standard deviation", fontsize=10)
-    save_figure(figure, path)
+    save_figure(figure, *paths)
 
 
 def draw_together(
@@ -112,17 +105,11 @@ def _curve(axes: "Axes", runs: Sequence[NDArray[np.float64]], index: int, label:
         return
     length = min(map(len, runs))
     values = np.array([own[:length] for own in runs])
-    colour, rounds = LINE_COLOURS[index % len(LINE_COLOURS)], range(1, length + 1)
-    mean = values.mean(axis=0)
-    draw_line(axes, rounds, mean, colour, _MARKERS[index % len(_MARKERS)], label)
-    if len(values) > 1:
-        spread = values.std(axis=0, ddof=1)
-        axes.fill_between(
-            rounds, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
-        )
+    spread = values.std(axis=0, ddof=1) if len(values) > 1 else None
+    draw_mean(axes, range(1, length + 1), values.mean(axis=0), spread, index, label)
 
 
-def draw_scores(cells: Sequence[dict[str, Any]], metric: str, title: str, path: Path) -> None:
+def draw_scores(cells: Sequence[dict[str, Any]], metric: str, title: str, *paths: Path) -> None:
     """Draw what each group reached on the test: mean, deviation over seeds, a dot a run.
 
     Parameters
@@ -131,8 +118,8 @@ def draw_scores(cells: Sequence[dict[str, Any]], metric: str, title: str, path: 
         As :func:`edge_client.simulation.comparison.compare` gives them.
     metric, title
         The score, and what it is called.
-    path
-        The picture to write; its suffix says of which kind.
+    paths
+        Where to write the picture; a suffix says of which kind.
 
     Raises
     ------
@@ -142,7 +129,7 @@ def draw_scores(cells: Sequence[dict[str, Any]], metric: str, title: str, path: 
     figure = make_figure(7, 1.3 + 0.4 * len(cells))
     axes = make_axes(figure, f"{title} on the test", "")
     places = np.arange(len(cells))
-    colours = [LINE_COLOURS[index % len(LINE_COLOURS)] for index in range(len(cells))]
+    colours = list(map(colour_of, range(len(cells))))
     axes.barh(places, [cell["mean"][metric] for cell in cells], 0.7, color=colours, alpha=0.75)
     for place, cell in zip(places.tolist(), cells, strict=True):
         each = [run[metric] for run in cell["each_run"]]
@@ -153,12 +140,9 @@ def draw_scores(cells: Sequence[dict[str, Any]], metric: str, title: str, path: 
                 cell["mean"][metric], place, xerr=cell["std"][metric], color="black", capsize=3
             )
     axes.set_yticks(places, [cell["name"] for cell in cells])
-    axes.invert_yaxis()
-    axes.grid(visible=False)
-    axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(percents())
+    style_shares(axes)
     notes = ["dots: runs"] if any(cell["runs"] > 1 for cell in cells) else []
     if any(cell["std"][metric] is not None for cell in cells):
         notes.append("lines: one standard deviation over seeds")
     axes.set_title("; ".join(notes), fontsize=10)
-    save_figure(figure, path)
+    save_figure(figure, *paths)

@@ -123,6 +123,5 @@ def write_comparison(
     write_atomically(out / "table.md", markdown_table(rows))
     write_atomically(out / "table.csv", csv_of(cells))
     write_atomically(out / "table.tex", latex_table(rows))
-    for kind in PICTURES:
-        draw_rounds(groups, out / f"rounds.{kind}")
-        draw_scores(cells, metric, TITLES[metric], out / f"scores.{kind}")
+    draw_rounds(groups, *(out / f"rounds.{kind}" for kind in PICTURES))
+    draw_scores(cells, metric, TITLES[metric], *(out / f"scores.{kind}" for kind in PICTURES))

@@ -16,10 +16,18 @@ if TYPE_CHECKING:
 LINE_COLOURS: Final = ("#1f5a96", "#c1440e", "#2a9d8f", "#8e5ea2", "#b8860b")
 """Of lines, in their order."""
 
+_MARKERS: Final = "osD^v"
+"""Of lines, in their order."""
+
 INK: Final = "#2b2f33"
 """The colour of words, ticks and marks."""
 
 _GRID: Final = "#dfe3e6"
+
+
+def colour_of(index: int) -> str:
+    """Give the colour of a line or bar by its place; after the last they come again."""
+    return LINE_COLOURS[index % len(LINE_COLOURS)]
 
 
 def draw_line(
@@ -38,6 +46,21 @@ def draw_line(
             linewidth=1.8,
             label=label,
         )
+
+
+def draw_mean(
+    axes: "Axes",
+    x: Sequence[int],
+    mean: NDArray[np.float64],
+    spread: NDArray[np.float64] | None,
+    index: int,
+    label: str,
+) -> None:
+    """Draw the line of means at this place, with a band of so much to both sides if given."""
+    colour = colour_of(index)
+    draw_line(axes, x, mean, colour, _MARKERS[index % len(_MARKERS)], label)
+    if spread is not None:
+        axes.fill_between(x, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
 
 
 def mark_chance(axes: "Axes", chance: float) -> None:
@@ -77,6 +100,31 @@ def make_axes(figure: "Figure", x_label: str, y_label: str) -> "Axes":
     return axes
 
 
+def make_round_axes(figure: "Figure", loss: str) -> "tuple[Axes, Axes]":
+    """Give a picture axes for the loss, called so, and for the validation UAR over the rounds."""
+    left, right = figure.subplots(1, 2)
+    style_axes(left, "Round", loss)
+    style_axes(right, "Round", "Validation UAR")
+    right.set_ylim(0, 1)
+    right.yaxis.set_major_formatter(percents())
+    for axes in (left, right):
+        number_in_whole(axes)
+    return left, right
+
+
+def mark_unvalidated(axes: "Axes") -> None:
+    """Say that there is no validation UAR to show."""
+    axes.text(0.5, 0.5, "no validation split", ha="center", transform=axes.transAxes)
+
+
+def style_shares(axes: "Axes") -> None:
+    """Let horizontal bars be shares, the first on top."""
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(percents())
+
+
 def style_axes(axes: "Axes", x_label: str, y_label: str) -> None:
     """Make axes look like those of all other pictures."""
     axes.set_xlabel(x_label, color=INK)
@@ -88,16 +136,17 @@ def style_axes(axes: "Axes", x_label: str, y_label: str) -> None:
     axes.set_axisbelow(True)
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a picture, in the format that its file's name ends with.
+def save_figure(figure: "Figure", *paths: Path) -> None:
+    """Write a picture into each of some files, in the format that its name ends with.
 
     Raises
     ------
     StorageError
-        If it cannot be written.
+        If one cannot be written.
     """
     from matplotlib import rc_context
 
-    # Journals take no Type 3 fonts, which are matplotlib's own choice.
-    with replacing(path) as aside, rc_context({"pdf.fonttype": 42}):
-        figure.savefig(aside, format=path.suffix.removeprefix("."))
+    for path in paths:
+        # Journals take no Type 3 fonts, which are matplotlib's own choice.
+        with replacing(path) as aside, rc_context({"pdf.fonttype": 42}):
+            figure.savefig(aside, format=path.suffix.removeprefix("."))

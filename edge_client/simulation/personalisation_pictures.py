@@ -8,15 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.simulation.drawing import (
-    LINE_COLOURS,
-    draw_line,
+    draw_mean,
     make_axes,
     make_figure,
     percents,
     save_figure,
 )
-
-_MARKERS = "osD^v"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +46,9 @@ def draw_curves(curves: Sequence[Curve], path: Path, x_label: str, y_label: str)
     figure = make_figure(7, 4.4)
     axes = make_axes(figure, x_label, y_label)
     for index, curve in enumerate(curves):
-        colour = LINE_COLOURS[index % len(LINE_COLOURS)]
         mean = np.nanmean(curve.y, axis=0)
-        draw_line(axes, curve.x, mean, colour, _MARKERS[index % len(_MARKERS)], curve.label)
-        if len(curve.y) > 1:
-            spread = np.nanstd(curve.y, axis=0, ddof=1)
-            band = (mean - spread, mean + spread)
-            axes.fill_between(curve.x, *band, color=colour, alpha=0.12, linewidth=0)
+        spread = np.nanstd(curve.y, axis=0, ddof=1) if len(curve.y) > 1 else None
+        draw_mean(axes, curve.x, mean, spread, index, curve.label)
     axes.set_xticks(curves[0].x)
     axes.yaxis.set_major_formatter(percents())
     if len(curves) > 1:

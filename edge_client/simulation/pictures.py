@@ -11,14 +11,19 @@ from numpy.typing import NDArray
 from edge_client.simulation.drawing import (
     INK,
     LINE_COLOURS,
+    colour_of,
     draw_line,
+    draw_mean,
     make_axes,
     make_figure,
+    make_round_axes,
     mark_chance,
+    mark_unvalidated,
     number_in_whole,
     percents,
     save_figure,
     style_axes,
+    style_shares,
 )
 from shared.metrics import Scores
 from shared.task import COLOURS, Task
@@ -45,7 +50,6 @@ _HATCHES: Final = ("", "////", "....", "xxxx")
 _CELLS: Final = 4
 """More labels than this make a larger picture of their confusion."""
 
-_LINE_MARKERS: Final = "osD^v"
 _PLAIN: Final = "#7d8a94"
 
 _BARS: Final = 60
@@ -233,9 +237,7 @@ def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path, task: Task, ch
     """
     numbers = [record["round"] for record in rounds]
     figure = make_figure(9, 3.8)
-    left, right = figure.subplots(1, 2)
-    style_axes(left, "Round", "Cross-entropy (nats)")
-    style_axes(right, "Round", "Validation UAR")
+    left, right = make_round_axes(figure, "Cross-entropy (nats)")
     for key, label, colour, marker in (
         ("loss", "training, on the clients", LINE_COLOURS[0], "o"),
         ("validation_loss", "validation", LINE_COLOURS[1], "s"),
@@ -250,11 +252,7 @@ def draw_history(rounds: Sequence[Mapping[str, Any]], path: Path, task: Task, ch
         _mark_chosen(right, dict(zip(numbers, uar, strict=True)).get(chosen, np.nan), chosen)
     else:
         right.set_xlim(left.get_xlim())
-        right.text(0.5, 0.5, "no validation split", ha="center", transform=right.transAxes)
-    right.set_ylim(0, 1)
-    right.yaxis.set_major_formatter(percents())
-    for axes in (left, right):
-        number_in_whole(axes)
+        mark_unvalidated(right)
     save_figure(figure, path)
 
 
@@ -287,7 +285,6 @@ def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path, note: str = "")
     axes = make_axes(figure, f"Clients ({note})" if note else "Clients", "Macro-F1 on the test")
     models = list(dict.fromkeys(result["model"] for result in results))
     for index, model in enumerate(models):
-        colour = LINE_COLOURS[index % len(LINE_COLOURS)]
         runs: dict[int, list[float]] = {}
         for result in results:
             if result["model"] == model:
@@ -295,13 +292,10 @@ def draw_sweep(results: Sequence[Mapping[str, Any]], path: Path, note: str = "")
         clients = sorted(runs)
         mean = np.array([np.mean(runs[k]) for k in clients])
         spread = np.array([np.std(runs[k], ddof=1) if len(runs[k]) > 1 else 0.0 for k in clients])
-        draw_line(axes, clients, mean, colour, _LINE_MARKERS[index % len(_LINE_MARKERS)], model)
-        if spread.any():
-            axes.fill_between(
-                clients, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
-            )
-            for k in clients:
-                axes.plot([k] * len(runs[k]), runs[k], ".", color=colour, alpha=0.5, markersize=4)
+        draw_mean(axes, clients, mean, spread if spread.any() else None, index, model)
+        for k in clients if spread.any() else ():
+            dots = axes.plot([k] * len(runs[k]), runs[k], ".", color=colour_of(index))
+            dots[0].set(alpha=0.5, markersize=4)
     axes.set_ylim(0, 1)
     number_in_whole(axes)
     if len(results) > len({(result["model"], result["clients"]) for result in results}):
@@ -325,10 +319,7 @@ def draw_bars(bars: Mapping[str, float], path: Path, x_label: str, chance: float
     axes.barh(list(bars), [first, *rest], color=[INK, *[LINE_COLOURS[0]] * len(rest)], height=0.7)
     for share in (first, chance):
         axes.axvline(share, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
-    axes.invert_yaxis()
-    axes.grid(visible=False)
-    axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(percents())
+    style_shares(axes)
     save_figure(figure, path)
 
 
