@@ -83,6 +83,27 @@ def devices(known: str, utterances: Utterances, test: Indices, seed: int) -> Ite
                 yield Device(np.append(drawn, index), np.array([len(drawn)]))
 
 
+def joined(some: Sequence[Device]) -> tuple[Indices, Indices, Indices]:
+    """Put together what devices have heard, one device after the other.
+
+    Returns
+    -------
+    heard : numpy.ndarray
+        Indices of the utterances, shape ``(n,)``.
+    owners : numpy.ndarray
+        Which of the devices heard each, shape ``(n,)``.
+    tested : numpy.ndarray
+        Which of those are scored, as places in ``heard``.
+    """
+    counts = [len(device.heard) for device in some]
+    begins = np.cumsum([0, *counts[:-1]])
+    return (
+        np.concatenate([device.heard for device in some]),
+        np.repeat(np.arange(len(some)), counts),
+        np.concatenate([b + device.tested for b, device in zip(begins, some, strict=True)]),
+    )
+
+
 def examples_of(
     some: Sequence[Device],
     utterances: Utterances,
@@ -106,19 +127,16 @@ def examples_of(
     front_end
         What computed the features.
     """
-    counts = [len(device.heard) for device in some]
-    begins = len(train) + np.cumsum([0, *counts[:-1]])
-    heard = np.concatenate([train, *(device.heard for device in some)])
-    names = np.repeat([f"device {number}" for number in range(len(some))], counts)
+    heard, owners, tested = joined(some)
+    names = np.array([f"device {number}" for number in range(len(some))])
     whole = Utterances(
-        utterances.examples.take(heard),
-        np.concatenate([utterances.speakers[train], names]),
+        utterances.examples.take(np.concatenate([train, heard])),
+        np.concatenate([utterances.speakers[train], names[owners]]),
         (),
         copies=utterances.take(train).copies,
     )
-    tested = [begin + device.tested for begin, device in zip(begins, some, strict=True)]
     normal = normalise(whole, np.arange(len(train)), how, front_end)
-    return normal.take(np.concatenate(tested))
+    return normal.take(len(train) + tested)
 
 
 def score_by_known(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_client.learning.starter import Normalisation, Starter, make_starter
 from edge_client.simulation.degradations import copies_in_conditions
-from edge_client.simulation.known import devices
+from edge_client.simulation.known import devices, joined
 from edge_client.simulation.personalisation_study import (
     CORRECTIONS,
     PERSONAL,
@@ -171,10 +171,7 @@ def _heard(made: Starter, corpus: Corpus, seed: int, orders: int) -> _Heard:
     known: dict[str, dict[str, Counts]] = {}
     for name in _KNOWN:
         some = list(devices(name, utterances, np.arange(len(raw)), seed))
-        where = np.concatenate([device.heard for device in some])
-        owners = np.repeat(np.arange(len(some)), [len(device.heard) for device in some])
-        begins = np.searchsorted(owners, np.arange(len(some)))
-        tested = np.concatenate([b + d.tested for b, d in zip(begins, some, strict=True)])
+        where, owners, tested = joined(some)
         normal = normalised_by_owner(
             raw.take(where), owners.astype(np.str_), front_end, begun=made.begun
         )
