@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from edge_client.simulation.personalisation_study import (
 )
 from edge_client.simulation.report import spread
 from edge_client.simulation.settings import KNOWN
+from edge_client.simulation.summary import deviation
 from edge_client.simulation.utterances import Utterances
 from edge_client.tflite.engine import TfliteEngine
 from shared.corpora import Clip, Corpus
@@ -247,4 +248,4 @@ def _cell(values: Sequence[float]) -> str:
     """Write mean ± standard deviation over seeds."""
     if not values:
         return "-"
-    return spread(fmean(values), stdev(values) if len(values) > 1 else None)
+    return spread(fmean(values), deviation(values))

@@ -50,11 +50,11 @@ def summarise(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "mean": {metric: fmean(values) for metric, values in each.items()},
-        "std": {metric: _deviation(values) for metric, values in each.items()},
+        "std": {metric: deviation(values) for metric, values in each.items()},
         "each": each,
         "each_run": [_run_of(result) for result in results],
         "known": {
-            name: {"uar": fmean(values), "std": _deviation(values), **relied[name]}
+            name: {"uar": fmean(values), "std": deviation(values), **relied[name]}
             for name, values in known.items()
         },
         **_relied(results),
@@ -120,5 +120,6 @@ def _relied(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"calibration_error": whole.error, "reliability": whole.to_dict()}
 
 
-def _deviation(values: Sequence[float]) -> float | None:
+def deviation(values: Sequence[float]) -> float | None:
+    """Give the standard deviation (n - 1); ``None`` of a single value."""
     return stdev(values) if len(values) > 1 else None
