@@ -1,12 +1,11 @@
 """Compares runs: which belong together, what each comes to, and how they differ, pair by pair."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
-
-import numpy as np
 
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
@@ -68,6 +67,7 @@ def groups_of(places: Sequence[Path]) -> tuple[list[Group], list[Path]]:
         damaged, or a newer version has written it.
     """
     found: dict[str, dict[Path, Result]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     origins: dict[str, set[Path]] = {}
     unfinished = []
     for place in places:
@@ -77,7 +77,9 @@ def groups_of(places: Sequence[Path]) -> tuple[list[Group], list[Path]]:
             if result is None:
                 unfinished.append(folder)
                 continue
-            key = repr(sorted(_settings_of(folder, result).items()))
+            own = _settings_of(folder, result)
+            key = repr(sorted(own.items()))
+            settings.setdefault(key, own)
             found.setdefault(key, {})[folder] = result
             origins.setdefault(key, set()).add(place)
             any_here = True
@@ -86,10 +88,10 @@ def groups_of(places: Sequence[Path]) -> tuple[list[Group], list[Path]]:
                 f"{place} holds no finished run.", "Name the folder of one, or of several."
             )
     groups = [(tuple(runs), tuple(runs.values())) for runs in found.values()]
-    for own in groups:
-        _check_different(*own)
-    names = _names([results[0] for _, results in groups], [*origins.values()])
-    return [Group(name, *own) for name, own in zip(names, groups, strict=True)], unfinished
+    for folders, results in groups:
+        _check_different(folders, results)
+    names = _names([*settings.values()], [*origins.values()])
+    return [Group(name, *runs) for name, runs in zip(names, groups, strict=True)], unfinished
 
 
 def compare(groups: Sequence[Group]) -> list[dict[str, Any]]:
@@ -167,7 +169,7 @@ def _half_width(values: Sequence[float]) -> float:
     from scipy.stats import t
 
     quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    return quantile * stdev(values) / float(np.sqrt(len(values)))
+    return quantile * stdev(values) / math.sqrt(len(values))
 
 
 def _by_seed(results: Iterable[Result]) -> dict[int, dict[Any, Result]]:
@@ -223,12 +225,11 @@ def _check_different(folders: Sequence[Path], results: Sequence[Result]) -> None
         seen[key] = folder
 
 
-def _names(results: Sequence[Result], origins: Sequence[set[Path]]) -> list[str]:
+def _names(settings: Sequence[Mapping[str, Any]], origins: Sequence[set[Path]]) -> list[str]:
     """Name groups: by the folder that was named, if that tells them apart, else by settings."""
-    folders = [min(own).resolve().name for own in origins]
+    folders = [min(places).resolve().name for places in origins]
     if len(set(folders)) == len(folders):
         return folders
-    settings = [_settings_of(Path(), result) for result in results]
     keys = list(dict.fromkeys(key for own in settings for key in own))
     differing = [key for key in keys if len({repr(own.get(key)) for own in settings}) > 1]
     return [name_of({key: own.get(key) for key in differing}) for own in settings]
