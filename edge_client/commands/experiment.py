@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from edge_client.simulation.experiments import Cell
 
 _MODELS_OF_ONE = ["dense", "conv", "lstm"]
-_PARTITIONS_OF_ONE = [
-    *("baseline", "random", "single-emotion", "speaker", "dirichlet", "quantity"),
-]
+_PARTITIONS_OF_ONE = ["baseline", "random", "single-emotion", "speaker", "dirichlet", "quantity"]
 _MODELS_OF_TWO = ["dense", "conv"]
 _DEFENCES = ["fedavg-unbounded", "fedavg", "trimmed-mean", "median", "multi-krum"]
 _BASELINES = ["svm", "logistic"]

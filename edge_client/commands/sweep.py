@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edge_client.commands.compare import Metric
+from edge_client.commands.compare import Metric, answer
 from edge_client.commands.simulate import Tensorboard
 
 _SUMMARY = "sweep"
@@ -35,7 +35,6 @@ def sweep(
 
     Example: edge-client sweep study.toml --out runs/strategies
     """
-    from edge_client.commands.compare import answer
     from edge_client.simulation.board import check_tensorboard, watched
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.side_by_side import execute_side_by_side, failed
