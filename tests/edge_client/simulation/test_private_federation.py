@@ -14,7 +14,7 @@ from tests.edge_client.tiny import NumpyEngine, utterances
 
 
 def private(seed: int | None = 0, **values: Any) -> SimulatedFederation:
-    """Make a federation whose noise a test can predict; without a seed it is the system's."""
+    """Make a federation whose noise comes from a seed; without one it is the system's."""
     settings = simulation(**{"dp_epsilon": 8, **values})
     engines = [NumpyEngine(), NumpyEngine()]
     if seed is None:
