@@ -129,15 +129,12 @@ def test_more_than_there_are_cannot_join() -> None:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, tiny: object) -> None:
+def small(monkeypatch: pytest.MonkeyPatch, tiny: object, undrawn: None) -> None:
     assert tiny
+    del undrawn
     loaded: Utterances = SIX
     monkeypatch.setattr(study, "load_utterances", lambda _, **__: loaded)
     monkeypatch.setattr(Engines, "get", lambda *_: [NumpyEngine()])
-    for name in ("confusion", "history", "partition"):
-        monkeypatch.setattr(
-            f"edge_client.simulation.run.draw_{name}", lambda _, path, *__: path.touch()
-        )
 
 
 def execute(cells: list[Cell], *, overwrite: bool = False) -> list[dict[str, Any]]:

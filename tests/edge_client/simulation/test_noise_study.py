@@ -29,15 +29,12 @@ from shared.metrics import Scores
 from shared.task import DEFAULT_TASK
 from tests.edge_client.tiny import NumpyEngine
 
-pytestmark = pytest.mark.usefixtures("tiny")
+pytestmark = pytest.mark.usefixtures("tiny", "undrawn")
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
-    for name in ("confusion", "history", "partition"):
-        target = f"edge_client.simulation.run.draw_{name}"
-        monkeypatch.setattr(target, lambda _, path, *__: path.touch())
     monkeypatch.setattr(
         studies, "_make_engine", lambda _, architecture, __: NumpyEngine(architecture)
     )

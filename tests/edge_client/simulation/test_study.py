@@ -47,15 +47,12 @@ class Loaded:
 
 
 @pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch, tiny: object) -> Loaded:
+def loaded(monkeypatch: pytest.MonkeyPatch, tiny: object, undrawn: None) -> Loaded:
     assert tiny
+    del undrawn
     loaded = Loaded()
     monkeypatch.setattr(study, "load_utterances", loaded.utterances)
     monkeypatch.setattr(Engines, "get", lambda _, settings: loaded.engine(settings))
-    for name in ("confusion", "history", "partition"):
-        monkeypatch.setattr(
-            f"edge_client.simulation.run.draw_{name}", lambda _, path, *__: path.touch()
-        )
     return loaded
 
 
