@@ -1,9 +1,12 @@
 """From the raw features of labelled clips to examples: normalised as devices do theirs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.features.statistics import Start, no_statistics
+from shared.frames import joined
 from shared.front_ends import FrontEnd
 from shared.training import Examples
 
@@ -41,3 +44,12 @@ def normalised_by_owner(
             statistics.update(raw.features[index, : raw.frames[index]])
         features[own] = statistics.normalise(raw.features[own], raw.frames[own])
     return Examples(features, raw.frames, raw.labels)
+
+
+def together(parts: Sequence[Examples]) -> Examples:
+    """Join examples, those of the first part first."""
+    return Examples(
+        joined([part.features for part in parts]),
+        np.concatenate([part.frames for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+    )

@@ -17,7 +17,7 @@ from shared.features.cache import ClipFeatures, extract_features
 from shared.features.prior import Prior
 from shared.features.statistics import Start
 from shared.front_ends import FrontEnd, front_end_of
-from shared.labelled_clips import normalised_by_owner
+from shared.labelled_clips import normalised_by_owner, together
 from shared.metrics import Scores, confusion, predicted
 from shared.model_card import ModelCard, Teaching
 from shared.task import Task
@@ -301,15 +301,12 @@ def _by_known(
 def _as_devices_hear(heard: _Heard, front_end: FrontEnd, prior: Prior) -> Examples:
     """Normalise all utterances three times: for devices that know all, one or none of the moods."""
     raw, nobody = heard.raw, np.zeros(len(heard.raw), bool)
-    views = [
-        normalised_by_owner(raw, heard.devices, front_end, begun=prior),
-        normalised_by_owner(raw, _one_mood_each(heard), front_end, begun=prior),
-        normalised_by_owner(raw, heard.devices, front_end, nobody, prior),
-    ]
-    return Examples(
-        np.concatenate([view.features for view in views]),
-        np.concatenate([view.frames for view in views]),
-        np.concatenate([view.labels for view in views]),
+    return together(
+        [
+            normalised_by_owner(raw, heard.devices, front_end, begun=prior),
+            normalised_by_owner(raw, _one_mood_each(heard), front_end, begun=prior),
+            normalised_by_owner(raw, heard.devices, front_end, nobody, prior),
+        ]
     )
 
 
@@ -331,13 +328,8 @@ def _heard(features: ClipFeatures, task: Task, where: str, of: Mapping[str, str]
 
 def _joined(parts: Sequence[_Heard]) -> _Heard:
     """Put utterances together."""
-    raw = Examples(
-        np.concatenate([part.raw.features for part in parts]),
-        np.concatenate([part.raw.frames for part in parts]),
-        np.concatenate([part.raw.labels for part in parts]),
-    )
     return _Heard(
-        raw,
+        together([part.raw for part in parts]),
         np.concatenate([part.devices for part in parts]),
         np.concatenate([part.people for part in parts]),
     )

@@ -17,11 +17,12 @@ from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.simulating import SimulationResult
 from edge_client.simulation.study import Corpora, Engines, execute
-from edge_client.simulation.utterances import Utterances, clips_of, together
+from edge_client.simulation.utterances import Utterances, clips_of
 from shared.corpora import Clip
 from shared.errors import SettingsError
 from shared.features.cache import extract_features
 from shared.front_ends import front_end_of
+from shared.labelled_clips import together
 from shared.metrics import Scores, confusion
 from shared.training import Examples
 

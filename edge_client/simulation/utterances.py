@@ -17,8 +17,8 @@ from edge_client.simulation.waveforms import varied_clips
 from shared.corpora import Clip, load_corpus
 from shared.errors import CorpusError
 from shared.features.cache import SkippedClip, extract_features
-from shared.frames import joined
 from shared.front_ends import front_end_of
+from shared.labelled_clips import together
 from shared.training import Examples
 
 Indices = NDArray[np.int64]
@@ -198,12 +198,3 @@ def clips_of(settings: DataSettings, corpus: str, data: Path | None) -> tuple[Cl
     """
     options = {"happy": settings.happy} if corpus == "iemocap" else {}
     return load_corpus(corpus, data, settings.task, **options).labelled
-
-
-def together(parts: Sequence[Examples]) -> Examples:
-    """Join examples, those of the first part first."""
-    return Examples(
-        joined([part.features for part in parts]),
-        np.concatenate([part.frames for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-    )
