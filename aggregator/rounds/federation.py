@@ -46,8 +46,6 @@ class Federation:
     ----------
     settings
         What it is begun, or gone on, with.
-    validate
-        Scores each new model, if given.
     clock
         Gives the time, in seconds since 1970; for tests.
 
@@ -60,7 +58,7 @@ class Federation:
     private
         What averages updates with noise, where there is a privacy budget.
     validate
-        As given; it may be another one.
+        Scores each new model; ``None``, unless somebody sets it, if there is nothing to do it with.
     extra_vectors
         What the strategy asks clients to send besides the difference of their weights.
     ledger, files
@@ -90,7 +88,6 @@ class Federation:
     def __init__(
         self,
         settings: AggregatorSettings,
-        validate: Validate | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         # Without what a class that combines settings has besides, such as the broker's.
@@ -107,7 +104,7 @@ class Federation:
         self.secure: SecureRounds | None = None
         if settings.secure:
             self.secure = SecureRounds(settings, self.folder, self.files, self.architecture)
-        self.validate = validate
+        self.validate: Validate | None = None
         self._clock = clock
         self.ledger = Ledger(self.folder.ledger, clock)
         try:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from aggregator.ledger import Counts
 from aggregator.settings import ValidationSettings
 from shared.corpora import load_corpus
-from shared.features.cache import extract_features
+from shared.features.cache import ClipFeatures, extract_features
 from shared.features.statistics import Start
 from shared.front_ends import front_end_of
 from shared.labelled_clips import normalised_by_owner
@@ -65,26 +65,8 @@ class Validation:
         return counts
 
 
-def validation_examples(
-    settings: ValidationSettings, task: Task, begun: Start | None = None
-) -> Examples | None:
-    """Load the validation corpus, with features normalised as devices do.
-
-    With ``device``, each speaker's by the statistics of that speaker's own utterances.
-
-    Parameters
-    ----------
-    settings
-        Which corpus.
-    task
-        What is recognised.
-    begun
-        What devices' statistics begin with; nothing, if not given.
-
-    Returns
-    -------
-    Examples or None
-        ``None`` if the settings name no corpus.
+def validation_clips(settings: ValidationSettings, task: Task) -> ClipFeatures | None:
+    """Load the validation corpus; ``None`` if the settings name none.
 
     Raises
     ------
@@ -96,10 +78,29 @@ def validation_examples(
     if settings.validation_corpus is None:
         return None
     corpus = load_corpus(settings.validation_corpus, settings.validation_data, task)
-    front_end = front_end_of(task.front_end)
-    found = extract_features(corpus.labelled, front_end)
+    return extract_features(corpus.labelled, front_end_of(task.front_end))
+
+
+def validation_examples(
+    found: ClipFeatures, settings: ValidationSettings, task: Task, begun: Start | None = None
+) -> Examples:
+    """Normalise the features of the validation corpus as devices do.
+
+    With ``device``, each speaker's by the statistics of that speaker's own utterances.
+
+    Parameters
+    ----------
+    found
+        What :func:`validation_clips` gives.
+    settings
+        How it is normalised.
+    task
+        What is recognised.
+    begun
+        What devices' statistics begin with; nothing, if not given.
+    """
     raw = Examples(found.features, found.frames, found.labels(task))
     if settings.validation_normalisation == "none":
         return raw
     speakers = np.array([clip.speaker for clip in found.clips])
-    return normalised_by_owner(raw, speakers, front_end, begun=begun)
+    return normalised_by_owner(raw, speakers, front_end_of(task.front_end), begun=begun)

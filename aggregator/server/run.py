@@ -11,18 +11,16 @@ from typing import Final
 
 from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
 from aggregator.ledger import Version
-from aggregator.rounds.federation import Federation, Validate
+from aggregator.rounds.federation import Federation
 from aggregator.rounds.scoring import scores_of
-from aggregator.rounds.validation import Validation, validation_examples
+from aggregator.rounds.validation import Validation, validation_clips, validation_examples
 from aggregator.server.by_invitation import ByInvitation, port_of, prepare
 from aggregator.server.screen import Screen, ended, look, of_last
 from aggregator.server.service import STORAGE_RETRY, Service
 from aggregator.server.settings import ServeSettings
 from aggregator.settings import FRESH, PACKAGED, is_name_of
-from shared.architectures import architecture_of
 from shared.command import log_to_stderr, progress_console
 from shared.errors import StorageError
-from shared.features.statistics import Start
 from shared.inference import Inference
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import BrokerSettings
@@ -65,9 +63,7 @@ def serve(
     console = progress_console()
     with ExitStack() as stack:
         log_to_stderr()
-        federation = stack.enter_context(_opened(settings, sleep))
-        if start := federation.start:
-            federation.validate = _validation(settings, start)
+        federation = _opened(settings, sleep, stack)
         entrance = prepare(settings, federation.folder) if settings.by_invitation else None
         if entrance:
             stack.enter_context(entrance.members)
@@ -99,12 +95,26 @@ def serve(
         log.info("%s", after)
 
 
-def _opened(settings: ServeSettings, sleep: Callable[[float], object]) -> Federation:
+def _opened(
+    settings: ServeSettings, sleep: Callable[[float], object], stack: ExitStack
+) -> Federation:
+    """Open the federation, with what scores each new model if there is a corpus to do it with."""
+    clips = validation_clips(settings, settings.task)  # before anything is begun: it may be missing
+    federation = stack.enter_context(_once_there_is_room(settings, sleep))
+    if clips:
+        examples = validation_examples(clips, settings, settings.task, federation.start)
+        architecture = federation.architecture
+        inference = Inference(architecture, fresh_weights(architecture, settings.seed))
+        federation.validate = Validation(examples, inference, settings.task)
+    return federation
+
+
+def _once_there_is_room(settings: ServeSettings, sleep: Callable[[float], object]) -> Federation:
     """Open the federation; while the disk is full, wait until there is room."""
-    validate, said = _validation(settings), False
+    said = False
     while True:
         try:
-            return Federation(settings, validate)
+            return Federation(settings)
         except StorageError as error:
             if not error.full:
                 raise
@@ -112,16 +122,6 @@ def _opened(settings: ServeSettings, sleep: Callable[[float], object]) -> Federa
                 log.error("%s", error.awaited)  # noqa: TRY400 -- a full disk
             said = True
         sleep(STORAGE_RETRY)
-
-
-def _validation(settings: ServeSettings, begun: Start | None = None) -> Validate | None:
-    """Prepare to score each new model, if there is a corpus to do it with."""
-    examples = validation_examples(settings, settings.task, begun)
-    if examples is None:
-        return None
-    architecture = architecture_of(settings.model, settings.task)
-    first = fresh_weights(architecture, settings.seed)
-    return Validation(examples, Inference(architecture, first), settings.task)
 
 
 class _Serving:

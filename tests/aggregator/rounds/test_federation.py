@@ -342,7 +342,8 @@ def test_models_may_be_scored_on_a_validation_corpus(tmp_path: Path) -> None:
         seen.append(weights)
         return counts
 
-    federation = Federation(settings(tmp_path, quorum=4, averaging=0.5), validate)
+    federation = Federation(settings(tmp_path, quorum=4, averaging=0.5))
+    federation.validate = validate
     step = come(federation)
     for _ in range(2):
         assert isinstance(step, Opened)
@@ -357,7 +358,8 @@ def test_a_round_whose_model_overflows_is_given_up(tmp_path: Path) -> None:
         assert len(weights) == TINY.parameters
         raise WeightsError("What the model computes is not finite.")
 
-    federation = Federation(settings(tmp_path, quorum=4), validate)
+    federation = Federation(settings(tmp_path, quorum=4))
+    federation.validate = validate
     step = come(federation)
     assert isinstance(step, Opened)
     assert isinstance(play(federation, step), Opened)

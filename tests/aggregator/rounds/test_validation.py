@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aggregator.rounds.validation import Validation, validation_examples
+from aggregator.rounds.validation import Validation, validation_clips, validation_examples
 from aggregator.settings import ValidationSettings
 from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import SimulationSettings
@@ -48,8 +48,9 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_corpus_is_normalised_as_in_a_simulation(corpus: Path, how: str) -> None:
     given = {"validation_corpus": "manifest", "validation_data": corpus}
     settings = ValidationSettings.parse({**given, "validation_normalisation": how})
-    examples = validation_examples(settings, DEFAULT_TASK)
-    assert examples
+    clips = validation_clips(settings, DEFAULT_TASK)
+    assert clips
+    examples = validation_examples(clips, settings, DEFAULT_TASK)
     simulated = load_utterances(SimulationSettings(corpus="manifest", data=corpus))
     expected = normalise(simulated, np.arange(8), how, FRONT_ENDS.get("paper34"))
     np.testing.assert_array_equal(examples.features, expected.features)
@@ -65,8 +66,9 @@ def test_a_corpus_is_normalised_from_where_devices_statistics_begin(corpus: Path
     given = {"validation_corpus": "manifest", "validation_data": corpus}
     settings = ValidationSettings.parse(given)
     begun = Prior(np.full(34, 9.0), np.ones(34), 1000)
-    examples = validation_examples(settings, DEFAULT_TASK, begun)
-    assert examples
+    clips = validation_clips(settings, DEFAULT_TASK)
+    assert clips
+    examples = validation_examples(clips, settings, DEFAULT_TASK, begun)
     simulated = load_utterances(SimulationSettings(corpus="manifest", data=corpus))
     expected = normalised_by_owner(
         simulated.examples, simulated.speakers, FRONT_ENDS.get("paper34"), begun=begun
@@ -75,7 +77,7 @@ def test_a_corpus_is_normalised_from_where_devices_statistics_begin(corpus: Path
 
 
 def test_without_a_corpus_there_is_none(tmp_path: Path) -> None:
-    assert validation_examples(ValidationSettings(), DEFAULT_TASK) is None
+    assert validation_clips(ValidationSettings(), DEFAULT_TASK) is None
     missing = ValidationSettings(validation_corpus="ravdess", validation_data=tmp_path / "x")
     with pytest.raises(CorpusError):
-        validation_examples(missing, DEFAULT_TASK)
+        validation_clips(missing, DEFAULT_TASK)
