@@ -2,11 +2,9 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import Annotated, Any, Final, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import to_json
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,9 +12,8 @@ from starlette.routing import Route
 
 from aggregator.ledger import Version
 from aggregator.web.enrolled import Enrolled
-from shared.errors import ChorusError
 from shared.web.link import qr_path
-from shared.web.policy import error_response
+from shared.web.orders import Given, Order, carried_out
 from shared.web.site import read_body
 
 log = logging.getLogger(__name__)
@@ -33,12 +30,6 @@ class Steered(Protocol):
 
     def pause(self, *, paused: bool) -> None:
         """Let no round open, or let them open again."""
-
-
-class Order(BaseModel):
-    """What a page sends, checked."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class RollBack(Order):
@@ -69,9 +60,6 @@ class Revoke(Order):
 
     name: Annotated[str, Field(max_length=_LONGEST)]
     """Which."""
-
-
-Given = TypeVar("Given", bound=Order)
 
 
 def orders(service: Steered, enrolled: Enrolled | None) -> list[Route]:
@@ -117,23 +105,7 @@ def _enrolling(enrolled: Enrolled) -> list[Route]:
 
 
 def _route(name: str, kind: type[Given], do: Callable[[Given], Mapping[str, Any]]) -> Route:
-    """Answer an order with what comes of it, or with the sentence of what is in its way."""
-
-    def answer(body: bytes) -> Response:
-        try:
-            given = kind.model_validate_json(body)
-        except ValidationError:
-            return error_response(HTTPStatus.BAD_REQUEST)
-        try:
-            return _json(do(given))
-        except ChorusError as error:
-            return _json({"problem": error.message}, HTTPStatus.CONFLICT)
-
     async def take(request: Request) -> Response:
-        return await run_in_threadpool(answer, await read_body(request))
+        return await run_in_threadpool(carried_out, kind, await read_body(request), do)
 
     return Route(f"/do/{name}", take, methods=["POST"])
-
-
-def _json(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(to_json(content), status, media_type="application/json")

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_core import to_json
+from pydantic import Field, ValidationInfo, field_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,14 +21,8 @@ from edge_client.web.feed import Feed
 from shared.audio import RATE
 from shared.errors import ChorusError
 from shared.web.events import EventStream
-from shared.web.policy import error_response
+from shared.web.orders import Order, carried_out
 from shared.web.site import read_body
-
-
-class Order(BaseModel):
-    """An order of the page that needs to say nothing more."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class ExampleOrder(Order):
@@ -110,18 +103,12 @@ def routes(device: DeviceLike, feed: Feed, files: Mapping[str, Response]) -> lis
 
 def _carry_out(device: DeviceLike, name: str, body: bytes) -> Response:
     kind, action = ORDERS[name]
-    try:
-        outcome = action(device, kind.model_validate_json(body, context=device.task.names))
-    except ValidationError:
-        return error_response(HTTPStatus.BAD_REQUEST)
-    except ChorusError as error:
-        sentence = error.message
-        return _json({"problem": sentence}, HTTPStatus.CONFLICT)
-    return _json(outcome if name == "undo" else {})
 
+    def do(order: Order) -> object:
+        outcome = action(device, order)
+        return outcome if name == "undo" else {}
 
-def _json(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(to_json(content), status, media_type="application/json")
+    return carried_out(kind, body, do, device.task.names)
 
 
 def wav(samples: NDArray[np.float32]) -> bytes:
