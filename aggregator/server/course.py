@@ -155,20 +155,22 @@ class Course:
         self.follow(step)
         self._changed()
 
+    def _abandoned(self) -> None:
+        """Go on after the open round, which the ledger has as abandoned."""
+        self._rounds.abandon()
+        self._aggregated(self._rounds.number, None)
+
     def shut_out(self, client: str) -> None:
         """Drop what a client has under way, and what counts of it in the open round."""
         self._attendance.shut_out(client)
         self._receiving.drop(client)
-        if self._stages:
-            if client in self._rounds.invited:
-                self.give_up(f"{client} was shut out, or has another key.")
-            self._changed()
-            return
-        step = self._federation.withdraw(client)
-        if self._rounds.phase == "open" and not self._rounds.invited:
-            self._rounds.abandon()
-            self._aggregated(self._rounds.number, None)
-        self.follow(step)
+        if not self._stages:
+            step = self._federation.withdraw(client)
+            if self._rounds.phase == "open" and not self._rounds.invited:
+                self._abandoned()
+            self.follow(step)
+        elif client in self._rounds.invited:
+            self.give_up(f"{client} was shut out, or has another key.")
         self._changed()
 
     def give_up(self, reason: str) -> None:
@@ -182,8 +184,7 @@ class Course:
             self._later(partial(self.give_up, reason))
             raise
         log.warning("Round %d is abandoned: %s", number, reason)
-        self._rounds.abandon()
-        self._aggregated(number, None)
+        self._abandoned()
 
     def roll_back(self, number: int) -> Version:
         """Make the model after a round current again; an open round is abandoned.
@@ -202,8 +203,7 @@ class Course:
             )
         version = self._federation.roll_back(number)
         if rounds.phase == "open":
-            rounds.abandon()
-            self._aggregated(rounds.number, None)
+            self._abandoned()
         else:
             self._sending.serve()
             self._announce()
