@@ -51,6 +51,9 @@ T = TypeVar("T")
 STORAGE_RETRY: Final = 10.0
 """Seconds until something is tried again that a full disk has prevented."""
 
+_PATIENCE: Final = 20.0
+"""Seconds that another thread waits until the service comes to what it asks for."""
+
 _SAY_AGAIN: Final = 1.0
 """Seconds between two sentences on who is online: five hundred devices come one after the other."""
 
@@ -223,7 +226,7 @@ class Service:
         """End :meth:`run` soon; may be called from any thread, and in a signal's handler."""
         self._loop.stop()
 
-    def roll_back(self, number: int, patience: float = 20.0) -> Version:
+    def roll_back(self, number: int, patience: float = _PATIENCE) -> Version:
         """Make the model after a round current again; called from any other thread.
 
         An open round is abandoned, and the next one begins with that model.
@@ -245,7 +248,7 @@ class Service:
         """
         return self._ask(partial(self._course.roll_back, number), patience)
 
-    def pause(self, *, paused: bool, patience: float = 20.0) -> None:
+    def pause(self, *, paused: bool) -> None:
         """Let no round open, or let them open again; called from any other thread.
 
         An open round goes on to its end.
@@ -254,8 +257,6 @@ class Service:
         ----------
         paused
             Whether no round opens from now on, also after a restart.
-        patience
-            Seconds to wait until the service comes to it.
 
         Raises
         ------
@@ -264,7 +265,7 @@ class Service:
         StorageError
             If the disk is full.
         """
-        self._ask(partial(self._course.pause, paused=paused), patience)
+        self._ask(partial(self._course.pause, paused=paused), _PATIENCE)
 
     def _ask(self, do: Callable[[], T], patience: float) -> T:
         try:
