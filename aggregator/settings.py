@@ -8,13 +8,13 @@ from pydantic import Field, model_validator
 
 from shared.architectures import MODELS, architecture_of
 from shared.environment import Prefix
-from shared.protocol.secure_offer import MOST_SECURE
 from shared.protocol.topics import Name
 from shared.round_settings import (
     LONGEST_NAME,
     LONGEST_ROUND,
     MOST_ASKED,
     MOST_CLIENTS,
+    MOST_SECURE,
     FederatedSettings,
     SecureSettings,
 )

@@ -18,6 +18,9 @@ MOST_CLIENTS: Final = 10_000
 """Clients that may be present at once; further ones are not invited. Their names must fit into an
 announcement."""
 
+MOST_SECURE: Final = 100
+"""Devices of a secure round."""
+
 MOST_ASKED: Final = 1000
 """Labelled examples that a federation may ask a device for. A listening device trains on its newest
 2,000 at most: more might never be there."""

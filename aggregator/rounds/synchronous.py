@@ -14,8 +14,8 @@ import numpy as np
 from aggregator.rounds.roster import Roster
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.sampling import sample
-from shared.protocol.secure_offer import MOST_SECURE
 from shared.randomness import stream
+from shared.round_settings import MOST_SECURE
 
 Phase = Literal["waiting", "open", "aggregating", "finished"]
 """Waiting for a quorum; open for updates; closed and being aggregated; no further round."""

@@ -14,7 +14,7 @@ from shared.protocol.secure import (
     SealedShares,
     Survivors,
 )
-from shared.protocol.secure_offer import MOST_SECURE
+from shared.round_settings import MOST_SECURE
 from shared.secure import masked_update, statements
 from shared.secure.masks import Numbers
 from shared.secure.sharing import PRIME

@@ -1,14 +1,16 @@
 """A device's own terms: what a federation may ask of it, whatever is announced."""
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from shared.protocol.fields import MOST_EXAMPLES
-from shared.protocol.secure_offer import MOST_SECURE, SecureOffer
-from shared.round_settings import MOST_ASKED
+from shared.round_settings import MOST_ASKED, MOST_SECURE
 from shared.settings import Settings
 from shared.training import TrainingSettings
+
+if TYPE_CHECKING:  # --help does without messages
+    from shared.protocol.secure_offer import SecureOffer
 
 
 class TermsSettings(Settings):
@@ -41,7 +43,7 @@ class TermsSettings(Settings):
     invited with before, by the aggregator's word alone; any number if not given."""
 
     def objection(
-        self, training: TrainingSettings, examples: int, secure: SecureOffer | None = None
+        self, training: TrainingSettings, examples: int, secure: "SecureOffer | None" = None
     ) -> str | None:
         """Say what a round asks for that these terms do not allow; ``None`` if they allow it.
 

@@ -10,8 +10,8 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from shared.protocol.messages import LARGEST_MESSAGE, Message
-from shared.protocol.secure_offer import MOST_SECURE
 from shared.protocol.topics import Name
+from shared.round_settings import MOST_SECURE
 
 SHARE_BYTES: Final = 33
 """Bytes of a share of a secret."""

@@ -1,15 +1,12 @@
 """What an announcement says of secure rounds."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.protocol.fields import Bytes32
 from shared.protocol.topics import Name
-from shared.round_settings import MOST_ASKED
-
-MOST_SECURE: Final = 100
-"""Devices of a secure round."""
+from shared.round_settings import MOST_ASKED, MOST_SECURE
 
 _Octave = Annotated[int, Field(ge=-64, le=64)]
 

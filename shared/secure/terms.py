@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
-from shared.protocol.secure_offer import MOST_SECURE
+from shared.round_settings import MOST_SECURE
 
 FEWEST_DEVICES: Final = 3
 """Devices in a sum: of two, each would know the other's update."""

@@ -17,7 +17,7 @@ from shared.protocol.secure import (
     Revealed,
     SealedShares,
 )
-from shared.protocol.secure_offer import MOST_SECURE
+from shared.round_settings import MOST_SECURE
 from shared.secure import masked_update
 from shared.secure.sharing import PRIME
 from shared.secure.statements import keys_statement
