@@ -1,7 +1,6 @@
 """Files of global models, named by the SHA-256 of their bytes."""
 
 import os
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,10 @@ from aggregator.ledger import History, Model, Version
 from aggregator.ledger.folder import FederationFolder
 from shared.architectures import Architecture, architecture_of
 from shared.errors import FederationError, WeightsError
-from shared.features.start_file import KINDS, kind_of
+from shared.features.start_file import keep_beside, kind_of
 from shared.model_notes import NO_NOTES, ModelNotes
 from shared.starter import beside
-from shared.storage.files import replacing, sha256_of, storage_errors
+from shared.storage.files import copy_atomically, sha256_of, storage_errors
 from shared.storage.tensor_file import TensorFile, write_tensors
 from shared.update_file import EncodedUpdate
 from shared.weights import StoredVector, Vector, Weights, load_weights, save_weights
@@ -134,8 +133,7 @@ class ModelFiles:
 
     def add_copy(self, path: Path) -> str:
         """Copy a file as it is; give its digest."""
-        with replacing(self.folder / _NEW) as aside:
-            shutil.copyfile(path, aside)
+        copy_atomically(path, self.folder / _NEW)
         return self._named()
 
     def add_difference(self, difference: EncodedUpdate) -> str:
@@ -172,8 +170,7 @@ class ModelFiles:
     def export(self, digest: str, out: Path) -> None:
         """Copy a file, whole or not at all."""
         self.check(digest)
-        with replacing(out) as aside:
-            shutil.copyfile(self.path(digest), aside)
+        copy_atomically(self.path(digest), out)
 
     def export_start(self, model: Model, out: Path) -> Path | None:
         """Copy what devices' statistics begin with beside an exported model, and nothing else.
@@ -183,16 +180,14 @@ class ModelFiles:
         Path or None
             Where it is; ``None`` if the model has none.
         """
-        place = None
-        if model.statistics:
-            self.check(model.statistics)
-            place = beside(out, kind_of(self.path(model.statistics)))
-            self.export(model.statistics, place)
-        for kind in KINDS:
-            if (other := beside(out, kind)) != place:
-                with storage_errors(other):
-                    other.unlink(missing_ok=True)
-        return place
+        if model.statistics is None:
+            keep_beside(out, {})
+            return None
+        self.check(model.statistics)
+        start = self.path(model.statistics)
+        kind = kind_of(start)
+        keep_beside(out, {kind: start})
+        return beside(out, kind)
 
     def keep(self, digests: Collection[str]) -> None:
         """Remove all files but these, and what was left by a killed process."""

@@ -1,23 +1,20 @@
 """The model a device recognises with."""
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.errors import WeightsError
-from shared.features.start_file import KINDS
 from shared.features.statistics import Statistics
 from shared.frames import Frames, pad
 from shared.inference import Inference
 from shared.metrics import check_logits
 from shared.model_notes import NO_NOTES, ModelNotes, load_notes
-from shared.starter import beside
-from shared.storage.files import replacing, sha256_of
+from shared.storage.files import copy_atomically, replacing, sha256_of
 from shared.task import Task
 from shared.weights import Weights, another_task, load_weights, save_weights
 from shared.weights import digest as weights_digest
@@ -176,32 +173,7 @@ def keep_given(path: Path, given: Path, task: Task) -> None:
     _, architecture = load_weights(given)
     if error := another_task(architecture.task, task, str(given)):
         raise error
-    _copy(given, path)
-
-
-def keep_beside(model: Path, given: Mapping[Literal["prior", "voice"], Path | None]) -> None:
-    """Keep what statistics begin with beside the model that was given, and no other.
-
-    Parameters
-    ----------
-    model
-        The model's file.
-    given
-        The file of a kind that was given with it, if any.
-    """
-    for kind in KINDS:
-        path, source = beside(model, kind), given.get(kind)
-        if source is None:
-            path.unlink(missing_ok=True)
-        else:
-            _copy(source, path)
-
-
-def _copy(source: Path, path: Path) -> None:
-    """Copy a file, whole or not at all, unless it is there already."""
-    if not (path.exists() and path.samefile(source)):
-        with replacing(path) as aside:
-            shutil.copyfile(source, aside)
+    copy_atomically(given, path)
 
 
 def _check_name(found: str, named: str) -> None:

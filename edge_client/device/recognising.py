@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.events import Audience, DeviceEvent
-from edge_client.device.model import Model, keep_beside, keep_given
+from edge_client.device.model import Model, keep_given
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture, architecture_of
 from shared.errors import WeightsError
 from shared.features.prior import load_prior
-from shared.features.start_file import kind_of, load_start
+from shared.features.start_file import keep_beside, kind_of, load_start
 from shared.features.statistics import Start, Statistics, no_statistics
 from shared.features.voice_file import load_voice
 from shared.frames import Frames

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from edge_client.device.model import keep_beside
 from edge_client.device.state import DeviceFolder
 from edge_client.federation.client_state import remembered
 from edge_client.federation.own_clips import OwnClips
@@ -19,7 +18,7 @@ from shared.corpora.corpus import AudioFile, Clip
 from shared.corpora.labels import label_of
 from shared.corpora.manifest import UNKNOWN
 from shared.errors import CorpusError, WeightsError
-from shared.features.start_file import kind_of
+from shared.features.start_file import keep_beside, kind_of
 from shared.front_ends import WHISPER
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement

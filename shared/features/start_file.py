@@ -1,5 +1,6 @@
 """Files of what statistics begin with, of either kind: found beside a model, and read."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from shared.features.statistics import Start
 from shared.features.task_file import Kind
 from shared.features.voice_file import load_voice
 from shared.starter import beside
+from shared.storage.files import copy_atomically, storage_errors
 from shared.storage.tensor_file import TensorFile
 from shared.task import Task
 
@@ -22,6 +24,30 @@ LARGEST_START: Final = 1 << 24
 def start_beside(model: Path) -> Path | None:
     """Find what statistics begin with beside the file of a model; ``None`` if nothing is there."""
     return next((path for kind in KINDS if (path := beside(model, kind)).exists()), None)
+
+
+def keep_beside(model: Path, given: Mapping[Kind, Path | None]) -> None:
+    """Keep what statistics begin with beside the file of a model, and no other.
+
+    Parameters
+    ----------
+    model
+        The model's file.
+    given
+        The file of a kind that belongs to it, if any.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder cannot be written.
+    """
+    for kind in KINDS:
+        path, source = beside(model, kind), given.get(kind)
+        if source is None:
+            with storage_errors(path):
+                path.unlink(missing_ok=True)
+        else:
+            copy_atomically(source, path)
 
 
 def kind_of(path: Path) -> Kind:

@@ -6,6 +6,7 @@ import fcntl
 import glob
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -89,6 +90,19 @@ def sync_folder(folder: Path) -> None:
 def leftovers(path: Path) -> list[Path]:
     """Find what a process left beside a file when it was killed while replacing it."""
     return list(path.parent.glob(f".{glob.escape(path.stem)}-????????{glob.escape(path.suffix)}"))
+
+
+def copy_atomically(source: Path, path: Path) -> None:
+    """Copy a file, whole or not at all, unless it is there already.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder cannot be written.
+    """
+    if not (path.exists() and path.samefile(source)):
+        with replacing(path) as aside:
+            shutil.copyfile(source, aside)
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
