@@ -24,8 +24,8 @@ from edge_client.federation.round_worker import Outcome, RoundWorker
 from edge_client.federation.secure_part import SecurePart
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from edge_client.federation.shortcut import Shortcut
+from edge_client.federation.telling import Telling
 from edge_client.federation.transfers import PATIENCE
-from edge_client.federation.unannounced import Unannounced
 from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError, TrustError
 from shared.loop import Loop
 from shared.mqtt.connection import Connection
@@ -49,10 +49,6 @@ log = logging.getLogger(__name__)
 
 _AGAIN: Final = 30.0
 """Seconds until what failed, on a full disk for one, is tried again."""
-
-
-_SHOWN: Final = 10
-"""Updates that the page lists of what was sent."""
 
 
 class Participant:
@@ -105,14 +101,19 @@ class Participant:
     ) -> None:
         self._settings = settings
         self._client_state = client_state = ClientState(folder)
-        self._report = report
         self._follow = follow
         self._loop = loop = loop or Loop()
         self._topics = topics = Topics(settings.federation)
         self._files = loop.worker("files")
         self._round: AnnouncedRound | None = None
-        self._remarked = ""
-        self._unannounced = Unannounced(settings.federation, loop)
+        self._telling = telling = Telling(
+            settings,
+            client_state,
+            loop=loop,
+            number=lambda: self._round.announcement.round if self._round else None,
+            lacks=lambda: self._readiness.lacks,
+            report=report,
+        )
         self._try_again = loop.deadline(self._consider)
         name = settings.name
         self._words = [topics.round, topics.replies(name)]
@@ -146,13 +147,13 @@ class Participant:
             loop=loop,
             worker=self._files,
             ended=self._fetched,
-            in_vain=self._in_vain,
+            in_vain=telling.in_vain,
         )
         self._delivery = Delivery(
-            client_state, connection, topics, loop=loop, in_vain=self._in_vain
+            client_state, connection, topics, loop=loop, in_vain=telling.in_vain
         )
         self._handover = Handover(
-            on_model, self._files, ended=self._handed_over, remark=self._remark
+            on_model, self._files, ended=self._handed_over, remark=telling.remark
         )
         self._secure = SecurePart(
             membership,
@@ -161,7 +162,7 @@ class Participant:
             loop=loop,
             worker=self._files,
             say=lambda word: connection.publish(topics.requests(name), word, wait=False),
-            remark=self._in_vain,
+            remark=telling.in_vain,
             masked=self._look,
         )
         self._worker = RoundWorker(
@@ -205,7 +206,7 @@ class Participant:
         """Say that the disk is full, once however many chunks find it so; try again later."""
         if self._try_again.at is None:
             log.error("%s", error.awaited)
-        self._tell("troubled", error.problem)
+        self._telling.tell("troubled", error.problem)
         self._try_again.within(_AGAIN)
 
     # ------------------------------------------------------------------ the network
@@ -215,9 +216,9 @@ class Participant:
         if refused := self._connection.refused:
             raise BrokerError(refused.problem, refused.remedy)
         if not connected:
-            self._tell("away", sentence)
+            self._telling.tell("away", sentence)
             return
-        self._tell("waiting", "")
+        self._telling.tell("waiting", "")
         self._readiness.say_again()
         self._look()
         self._fetching.restart()
@@ -250,7 +251,7 @@ class Participant:
     def _chunk_failed(self, error: ChorusError) -> None:
         if isinstance(error, StorageError):
             raise error
-        self._remark(error)
+        self._telling.remark(error)
 
     def _message(self, topic: str, payload: bytes) -> None:
         try:
@@ -266,21 +267,9 @@ class Participant:
             self._loop.later(_AGAIN, partial(self._message, topic, payload))
             raise
         except TrustError as error:
-            self._in_vain(error)
+            self._telling.in_vain(error)
         except ChorusError as error:
-            self._remark(error)
-
-    def _remark(self, error: ChorusError) -> None:
-        """Log what is wrong, but not again and again."""
-        sentence = error.message
-        if sentence != self._remarked:
-            self._remarked = sentence
-            log.warning("%s", sentence)
-
-    def _in_vain(self, error: ChorusError) -> None:
-        """Say that a transfer goes nowhere; it is tried all the same."""
-        self._remark(error)
-        self._tell("troubled", error.message)
+            self._telling.remark(error)
 
     def _publish(self, topic: str, message: Message, *, retain: bool = False) -> bool:
         try:  # if it is not sent now, it is said again when the connection is back
@@ -355,7 +344,7 @@ class Participant:
             f"The federation {announcement.federation} is of another task: {difference}.",
             f"Start this device with {options} to take part." if options else "",
         )
-        self._tell("troubled", error.message)
+        self._telling.tell("troubled", error.message)
         return error
 
     def _consider(self) -> None:
@@ -367,7 +356,7 @@ class Participant:
         # Here too: a full disk may have prevented it when the announcement came.
         self._client_state.enter(announcement.run)
         if self._client_state.offer is not None:
-            self._tell("sending", "")
+            self._telling.tell("sending", "")
             if self._delivery.chunk != announcement.chunk:
                 self._delivery.begin(announcement.chunk)
             return
@@ -375,12 +364,12 @@ class Participant:
         mine &= not self._client_state.is_done(*announced.key)
         files, shortcut = announced.files(training=mine), Shortcut.announced(announcement)
         if not self._fetching.gather(files, announcement.chunk, shortcut):
-            self._tell("fetching", "")
+            self._telling.tell("fetching", "")
             return
         self._handover.give(announced, self._client_state.path)
         # What it trains on is normalised as what it recognises.
         trains = mine and self._handover.has_begun(announced)
-        self._tell("training" if trains else "waiting", self._readiness.objection)
+        self._telling.tell("training" if trains else "waiting", self._readiness.objection)
         if trains and self._worker.on is None and self._secure.takes(announced):
             self._worker.begin(announcement)
 
@@ -398,8 +387,8 @@ class Participant:
     def _worked(self, outcome: Outcome) -> None:
         """Learn what came of a round's work."""
         if isinstance(outcome, ChorusError):
-            self._remark(outcome)
-            self._tell("troubled", outcome.problem)
+            self._telling.remark(outcome)
+            self._telling.tell("troubled", outcome.problem)
             self._try_again.within(_AGAIN)
             return
         if isinstance(outcome, Trained):
@@ -431,7 +420,7 @@ class Participant:
             log.info("Round %d: the update was accepted.", offer.round)
         self._client_state.decide(refused=refused, foreign=foreign)
         self._delivery.end()
-        self._tell("waiting", refused)
+        self._telling.tell("waiting", refused)
         if refused and self._round:
             self._delivery.ask_what_counts(self._round)
         leave_after = self._settings.leave_after
@@ -441,16 +430,3 @@ class Participant:
             # The aggregator takes nothing for new after an update, until it is told again.
             self._readiness.say_again()
         self._look()
-
-    def _tell(self, state: str, remark: str) -> None:
-        doing = {
-            "state": state,
-            "number": self._round.announcement.round if self._round else None,
-            "accepted": self._client_state.accepted,
-            "lacks": self._readiness.lacks or 0,
-            "remark": remark,
-            "terms": self._settings.terms.model_dump(),
-            "sent": self._client_state.sent.updates.to_dict(_SHOWN),
-        }
-        self._unannounced.report(doing)
-        self._report(doing)

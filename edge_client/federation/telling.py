@@ -1,0 +1,80 @@
+"""What a device tells of its part in a federation: to its screens, and to the log."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from edge_client.federation.client_state import ClientState
+from edge_client.federation.settings import FederationSettings
+from edge_client.federation.unannounced import Unannounced
+from shared.errors import ChorusError
+from shared.loop import Loop
+
+log = logging.getLogger(__name__)
+
+_SHOWN: Final = 10
+"""Updates that the page lists of what was sent."""
+
+
+class Telling:
+    """Says what the device is doing, and what is wrong.
+
+    Parameters
+    ----------
+    settings
+        Which federation, and the owner's terms.
+    client_state
+        What was sent, and how much of it has counted.
+    loop
+        The participant's loop.
+    number
+        Gives the number of the round that was announced last, if one was.
+    lacks
+        Gives how many more examples the device needs, if that is known.
+    report
+        Told what the device is doing, for its screens.
+    """
+
+    def __init__(
+        self,
+        settings: FederationSettings,
+        client_state: ClientState,
+        *,
+        loop: Loop,
+        number: Callable[[], int | None],
+        lacks: Callable[[], int | None],
+        report: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._settings = settings
+        self._client_state = client_state
+        self._number = number
+        self._lacks = lacks
+        self._report = report
+        self._unannounced = Unannounced(settings.federation, loop)
+        self._remarked = ""
+
+    def tell(self, state: str, remark: str) -> None:
+        """Say what the device is doing, and what its person should know of that."""
+        doing = {
+            "state": state,
+            "number": self._number(),
+            "accepted": self._client_state.accepted,
+            "lacks": self._lacks() or 0,
+            "remark": remark,
+            "terms": self._settings.terms.model_dump(),
+            "sent": self._client_state.sent.updates.to_dict(_SHOWN),
+        }
+        self._unannounced.report(doing)
+        self._report(doing)
+
+    def remark(self, error: ChorusError) -> None:
+        """Log what is wrong, but not again and again."""
+        sentence = error.message
+        if sentence != self._remarked:
+            self._remarked = sentence
+            log.warning("%s", sentence)
+
+    def in_vain(self, error: ChorusError) -> None:
+        """Say that a transfer goes nowhere; it is tried all the same."""
+        self.remark(error)
+        self.tell("troubled", error.message)
