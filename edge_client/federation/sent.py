@@ -16,6 +16,9 @@ _FILE: Final = "sent.json"
 LISTED: Final = 100
 """Updates that are listed one by one; older ones are part of the sums alone."""
 
+_SHOWN: Final = 10
+"""Updates that the device's screens list."""
+
 
 class SentUpdate(BaseModel):
     """An update that was sent, or begun to be."""
@@ -68,6 +71,8 @@ class Sent:
     ----------
     updates
         What was sent so far.
+    shown
+        The same for the device's screens, as JSON has it, with the newest updates alone.
 
     Raises
     ------
@@ -77,7 +82,7 @@ class Sent:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _FILE
-        self.updates = sent_updates(folder)
+        self._have(sent_updates(folder))
 
     def note(self, offer: Offer) -> None:
         """Write down that an update is about to be sent, once however often that is.
@@ -105,7 +110,12 @@ class Sent:
             latest=(new, *known.latest)[:LISTED],
         )
         write_atomically(self._path, noted.model_dump_json())
-        self.updates = noted
+        self._have(noted)
+
+    def _have(self, updates: SentUpdates) -> None:
+        self.updates = updates
+        # Made once, and not for every report of what the device is doing.
+        self.shown = updates.to_dict(_SHOWN)
 
 
 def sent_updates(folder: Path) -> SentUpdates:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.settings import FederationSettings
@@ -11,9 +11,6 @@ from shared.errors import ChorusError
 from shared.loop import Loop
 
 log = logging.getLogger(__name__)
-
-_SHOWN: Final = 10
-"""Updates that the page lists of what was sent."""
 
 
 class Telling:
@@ -45,7 +42,7 @@ class Telling:
         lacks: Callable[[], int | None],
         report: Callable[[dict[str, Any]], None],
     ) -> None:
-        self._settings = settings
+        self._terms = settings.terms.model_dump()
         self._client_state = client_state
         self._number = number
         self._lacks = lacks
@@ -61,8 +58,8 @@ class Telling:
             "accepted": self._client_state.accepted,
             "lacks": self._lacks() or 0,
             "remark": remark,
-            "terms": self._settings.terms.model_dump(),
-            "sent": self._client_state.sent.updates.to_dict(_SHOWN),
+            "terms": self._terms,
+            "sent": self._client_state.sent.shown,
         }
         self._unannounced.report(doing)
         self._report(doing)

@@ -45,6 +45,7 @@ def test_the_list_is_bounded_and_the_sums_are_not(tmp_path: Path) -> None:
         sent.note(offer(number))
     assert (sent.updates.updates, len(sent.updates.latest)) == (LISTED + 5, LISTED)
     assert sent.updates.to_dict(1)["latest"][0]["round"] == LISTED + 5
+    assert sent.shown == sent.updates.to_dict(10)
 
 
 def test_what_cannot_be_written_down_is_not_noted(tmp_path: Path) -> None:
