@@ -7,6 +7,7 @@ from shared.errors import ProtocolError
 from shared.features.start_file import LARGEST_START
 from shared.protocol.messages import Announcement, File
 from shared.storage.tensor_file import HEADER_LIMIT
+from shared.task import Task, options_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +75,15 @@ class AnnouncedRound:
                 f"An announcement names a file of {start.size} bytes for statistics to begin with; "
                 f"{LARGEST_START} are taken at most."
             )
+
+    def of_another_task(self, task: Task) -> ProtocolError | None:
+        """Make the error of a federation that a device with this task cannot take part in."""
+        announcement = self.announcement
+        difference = task.difference(announcement.task)
+        if difference is None:
+            return None
+        options = options_for(announcement.task, task)
+        return ProtocolError(
+            f"The federation {announcement.federation} is of another task: {difference}.",
+            f"Start this device with {options} to take part." if options else "",
+        )

@@ -26,7 +26,7 @@ from edge_client.federation.settings import FederationSettings, PermissionSettin
 from edge_client.federation.shortcut import Shortcut
 from edge_client.federation.telling import Telling
 from edge_client.federation.transfers import PATIENCE
-from shared.errors import BrokerError, ChorusError, ProtocolError, StorageError, TrustError
+from shared.errors import BrokerError, ChorusError, StorageError, TrustError
 from shared.loop import Loop
 from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
@@ -42,7 +42,7 @@ from shared.protocol.messages import (
     decode_reply,
 )
 from shared.protocol.topics import Topics
-from shared.task import Task, options_for
+from shared.task import Task
 from shared.training import Examples
 
 log = logging.getLogger(__name__)
@@ -305,13 +305,14 @@ class Participant:
         before = self._round
         announced = AnnouncedRound(announcement, self._connection.name)
         announced.check(self._settings.federation)
-        if difference := self._settings.task.difference(announcement.task):
+        if error := announced.of_another_task(self._settings.task):
             self._round = None
             self._worker.give_up()
             if self._follow(announcement.task):
                 self._loop.stop()
                 return
-            raise self._of_another_task(announcement, difference)
+            self._telling.tell("troubled", error.message)
+            raise error
         self._round = announced
         self._secure.announced(announced)
         if self._client_state.enter(announcement.run) or self._client_state.offer is None:
@@ -336,16 +337,6 @@ class Participant:
         log.warning("%s", sentence)
         self._client_state.do_again()
         self._look()
-
-    def _of_another_task(self, announcement: Announcement, difference: str) -> ProtocolError:
-        """Make, and show, the error of a federation that this device cannot take part in."""
-        options = options_for(announcement.task, self._settings.task)
-        error = ProtocolError(
-            f"The federation {announcement.federation} is of another task: {difference}.",
-            f"Start this device with {options} to take part." if options else "",
-        )
-        self._telling.tell("troubled", error.message)
-        return error
 
     def _consider(self) -> None:
         """Do what comes next: offer a finished update, fetch a file, or train."""
