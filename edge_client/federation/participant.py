@@ -19,6 +19,7 @@ from edge_client.federation.delivery import Delivery
 from edge_client.federation.fetching import Fetching
 from edge_client.federation.handover import Handover, OnModel
 from edge_client.federation.readiness import Readiness
+from edge_client.federation.replies import Replies
 from edge_client.federation.round_work import MakeEngine, Trained
 from edge_client.federation.round_worker import Outcome, RoundWorker
 from edge_client.federation.secure_part import SecurePart
@@ -30,17 +31,7 @@ from shared.errors import BrokerError, ChorusError, StorageError, TrustError
 from shared.loop import Loop
 from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import (
-    Accepted,
-    Announcement,
-    Message,
-    Offer,
-    Presence,
-    Received,
-    Refused,
-    Unavailable,
-    decode_reply,
-)
+from shared.protocol.messages import Announcement, Message, Offer, Presence
 from shared.protocol.topics import Topics
 from shared.task import Task
 from shared.training import Examples
@@ -152,6 +143,15 @@ class Participant:
         self._delivery = Delivery(
             client_state, connection, topics, loop=loop, in_vain=telling.in_vain
         )
+        self._replies = Replies(
+            client_state,
+            self._delivery,
+            self._fetching,
+            worker=self._files,
+            decided=self._decided,
+            forgotten=self._forgotten,
+            failed=self._failed,
+        )
         self._handover = Handover(
             on_model, self._files, ended=self._handed_over, remark=telling.remark
         )
@@ -246,9 +246,9 @@ class Participant:
         try:
             self._fetching.take(Chunk.decode(payload))
         except ChorusError as error:
-            self._loop.put(partial(self._chunk_failed, error))
+            self._loop.put(partial(self._failed, error))
 
-    def _chunk_failed(self, error: ChorusError) -> None:
+    def _failed(self, error: ChorusError) -> None:
         if isinstance(error, StorageError):
             raise error
         self._telling.remark(error)
@@ -260,7 +260,7 @@ class Participant:
             if topic != self._topics.round and self._secure.hear(payload):
                 return
             if topic != self._topics.round:
-                self._reply(decode_reply(payload))
+                self._replies.hear(payload)
             elif payload:
                 self._announced(Announcement.decode(payload))
         except StorageError:
@@ -277,27 +277,6 @@ class Participant:
         except StorageError:
             self._loop.later(_AGAIN, self._look)
             raise
-
-    def _reply(self, reply: Received | Accepted | Refused | Unavailable) -> None:
-        offer, counted = self._client_state.offer, self._client_state.counted
-        match reply:
-            case Unavailable(file=file, sentence=sentence):
-                if self._fetching.digest == file:
-                    log.info("%s", sentence)
-                    self._fetching.drop()
-            case Refused(reason="forgotten") if counted and counted.update == reply.update:
-                self._forgotten(reply.sentence)
-            case _ if offer is None or offer.update != reply.update:
-                pass  # about an update that was decided on before
-            case Received():
-                self._delivery.told(reply)
-            case Accepted():
-                self._decided(offer, "")
-            case Refused(reason="damaged"):
-                looked = partial(self._damaged, offer, reply.sentence)
-                self._files.do(self._client_state.intact, looked, self._chunk_failed)
-            case Refused(reason=reason, sentence=sentence):
-                self._decided(offer, sentence, foreign=reason == "foreign")
 
     # ------------------------------------------------------------------ rounds
 
@@ -389,16 +368,6 @@ class Participant:
             ready = f"{outcome.size} bytes in {outcome.codec}"
             log.info("Round %d: the update is ready, %s.", outcome.round, ready)
         self._consider()
-
-    def _damaged(self, offer: Offer, sentence: str, intact: bool) -> None:  # noqa: FBT001 -- as a worker calls it
-        """Learn whether the update that arrived damaged is so here, too."""
-        if self._client_state.offer != offer:
-            return  # it was decided on meanwhile
-        if intact:
-            log.warning("%s It is sent again.", sentence)
-            self._delivery.arrived_damaged()
-        else:
-            self._decided(offer, sentence)
 
     def _decided(self, offer: Offer, refused: str, *, foreign: bool = False) -> None:
         """Learn what became of the update: it counts, or was refused."""

@@ -1,0 +1,95 @@
+"""What the aggregator answers: how this device's update fares, and what it cannot be sent."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from edge_client.federation.client_state import ClientState
+from edge_client.federation.delivery import Delivery
+from edge_client.federation.fetching import Fetching
+from shared.errors import ChorusError
+from shared.loop import Worker
+from shared.protocol.messages import Accepted, Offer, Received, Refused, Unavailable, decode_reply
+
+log = logging.getLogger(__name__)
+
+
+class Replies:
+    """Takes each reply to what it is about, if that is still under way.
+
+    Parameters
+    ----------
+    client_state
+        Knows which update is finished, and which counted last.
+    delivery, fetching
+        What is under way.
+    worker
+        Where an update that arrived damaged is looked at.
+    decided
+        Told what became of the finished update: what it was offered with, why it does not count
+        (empty if it does), and as ``foreign`` whether it is of no round of the federation.
+    forgotten
+        Told, with a sentence, that the update counts no more that counted last.
+    failed
+        Told why an update could not be looked at.
+    """
+
+    def __init__(
+        self,
+        client_state: ClientState,
+        delivery: Delivery,
+        fetching: Fetching,
+        *,
+        worker: Worker,
+        decided: Callable[..., None],
+        forgotten: Callable[[str], None],
+        failed: Callable[[ChorusError], None],
+    ) -> None:
+        self._client_state = client_state
+        self._delivery = delivery
+        self._fetching = fetching
+        self._worker = worker
+        self._decided = decided
+        self._forgotten = forgotten
+        self._failed = failed
+
+    def hear(self, payload: bytes) -> None:
+        """Take a reply.
+
+        Raises
+        ------
+        ProtocolError
+            If it is none.
+        StorageError
+            If the disk is full: it is to be heard again.
+        """
+        reply = decode_reply(payload)
+        offer, counted = self._client_state.offer, self._client_state.counted
+        match reply:
+            case Unavailable(file=file, sentence=sentence):
+                if self._fetching.digest == file:
+                    log.info("%s", sentence)
+                    self._fetching.drop()
+            case Refused(reason="forgotten") if counted and counted.update == reply.update:
+                self._forgotten(reply.sentence)
+            case _ if offer is None or offer.update != reply.update:
+                pass  # about an update that was decided on before
+            case Received():
+                self._delivery.told(reply)
+            case Accepted():
+                self._decided(offer, "")
+            case Refused(reason="damaged"):
+                looked = partial(self._damaged, offer, reply.sentence)
+                self._worker.do(self._client_state.intact, looked, self._failed)
+            case Refused(reason=reason, sentence=sentence):
+                self._decided(offer, sentence, foreign=reason == "foreign")
+
+    def _damaged(self, offer: Offer, sentence: str, intact: bool) -> None:  # noqa: FBT001 -- as a worker calls it
+        """Learn whether the update that arrived damaged is so here, too."""
+        if self._client_state.offer != offer:
+            return  # it was decided on meanwhile
+        if intact:
+            log.warning("%s It is sent again.", sentence)
+            self._delivery.arrived_damaged()
+        else:
+            self._decided(offer, sentence)
