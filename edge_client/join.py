@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.enrolment.asking import ask_to_join, broker_of
 from edge_client.enrolment.settling import SERVICE, Host, run_command, write_settings
@@ -50,9 +49,7 @@ def join_and_start(
         Whatever keeps it from joining, or from being started.
     """
     told, console, host = Link.of(text), progress_console(), host or Host()
-    service = host.has_service and state is None
-    folder = host.state if service else DeviceSettings.parse({"state": state}).folder
-    config = config or (host.config if service else folder / "edge-client.toml")
+    service, folder, config = host.places(state, config)
     device = DeviceFolder(folder)
     device.make()
     with _alone(device):

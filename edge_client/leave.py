@@ -6,7 +6,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.enrolment.membership import Membership
 from edge_client.enrolment.settling import SERVICE, Host, write_settings
@@ -72,9 +71,7 @@ def leave(
         If something cannot be removed or written.
     """
     host = host or Host()
-    service = host.has_service and state is None
-    folder = host.state if service else DeviceSettings.parse({"state": state}).folder
-    config = config or (host.config if service else folder / "edge-client.toml")
+    service, folder, config = host.places(state, config)
     named = read_toml(config) if config.exists() else {}
     default = str(FederationSettings.model_fields["federation"].default)
     federation = federation or str(named.get("federation", default))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from edge_client.device.settings import DeviceSettings
 from shared.errors import MissingPartError
 from shared.settings import read_toml, toml_of
 from shared.storage.files import replacing, storage_errors
@@ -43,6 +44,19 @@ class Host:
     def has_service(self) -> bool:
         """Whether the device is to be a service: it is installed as one, and this is root."""
         return os.geteuid() == 0 and self.unit.exists()
+
+    def places(self, state: Path | None, config: Path | None) -> tuple[bool, Path, Path]:
+        """Say whether the device is the service, and where its state and its settings are.
+
+        Parameters
+        ----------
+        state, config
+            Where they were said to be; a device with a state of its own is not the service.
+        """
+        if state is None and self.has_service:
+            return True, self.state, config or self.config
+        folder = DeviceSettings.parse({"state": state}).folder
+        return False, folder, config or folder / "edge-client.toml"
 
     def hand_over(self, *places: Path) -> None:
         """Let the service's user have what root has written.
