@@ -134,6 +134,11 @@ class RoundWork:
         if isinstance(outcome, Progress):
             save_progress(self._progress_file(), outcome, self.engine.architecture)
             return None
+        outcome = replace(
+            outcome,
+            examples=self.terms.told(outcome.examples),
+            confusion=None if self.terms.most_counted else outcome.confusion,
+        )
         if isinstance(codec, RingCodec):
             return self._trained(outcome, codec)
         announcement = self.announcement
@@ -146,9 +151,9 @@ class RoundWork:
             model=announcement.model.digest,
             task=self.engine.architecture.task.digest,
             codec=codec.name,
-            examples=self.terms.told(outcome.examples),
+            examples=outcome.examples,
             loss=outcome.loss,
-            confusion=None if self.terms.most_counted else outcome.confusion,
+            confusion=outcome.confusion,
         )
         self.client_state.finish(
             offer,
@@ -178,17 +183,12 @@ class RoundWork:
         )
 
     def _trained(self, outcome: Contribution, codec: RingCodec) -> Trained:
-        """Put together what this device adds to a secure round's sum, within its terms."""
-        told = replace(
-            outcome,
-            examples=self.terms.told(outcome.examples),
-            confusion=None if self.terms.most_counted else outcome.confusion,
-        )
+        """Put together what this device adds to a secure round's sum."""
         self._progress_file().unlink(missing_ok=True)
         return Trained(
             run=self.announcement.run,
             round=self.announcement.round,
-            numbers=summand(told, codec, self.engine.architecture),
+            numbers=summand(outcome, codec, self.engine.architecture),
             residual=outcome.encoded.residual,
             learned=self.examples.numbers.tolist(),
         )
