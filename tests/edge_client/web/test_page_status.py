@@ -1,6 +1,7 @@
 """What the page shows of the device itself, in real Chromium."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,12 @@ from edge_client.federation.terms import TermsSettings
 from shared.errors import StorageError
 from tests.browser import Open, text
 from tests.edge_client.web.stand_in import StandIn
+
+
+def sent_once(**facts: Any) -> SentUpdates:
+    at = datetime(2026, 11, 28, tzinfo=UTC)
+    one = SentUpdate(update="0" * 64, round=12, at=at, **facts)
+    return SentUpdates(updates=1, bytes=one.bytes, latest=(one,))
 
 
 def test_what_the_device_tells_is_shown(open_page: Open, device: StandIn) -> None:
@@ -48,16 +55,7 @@ def test_what_has_left_the_device_is_shown_in_words_and_bytes(
     sent = SentUpdates()
     device.facts["round"] = {"state": "waiting", "terms": terms, "sent": sent.to_dict()}
     text(page, "#sent", "Nothing so far.")
-    one = SentUpdate(
-        update="0" * 64,
-        round=12,
-        at=datetime(2026, 11, 28, tzinfo=UTC),
-        bytes=52104,
-        codec="int8",
-        examples=24,
-        scored=6,
-    )
-    sent = SentUpdates(updates=1, bytes=52104, latest=(one,))
+    sent = sent_once(bytes=52104, codec="int8", examples=24, scored=6)
     device.facts["round"] = {"state": "waiting", "terms": terms, "sent": sent.to_dict()}
     text(page, "#sent", "Updates sent: 1, 52,104 bytes in all.")
     text(page, "#sent", "round 12 · Nov 28 · 52,104 bytes (int8) of 24 answers · counts of how 6")
@@ -70,16 +68,7 @@ def test_of_a_masked_update_no_number_is_shown_but_its_bytes(
 ) -> None:
     page = open_page()
     terms = TermsSettings(secure_only=True, fewest_others=4, most_strangers=0).model_dump()
-    one = SentUpdate(
-        update="0" * 64,
-        round=12,
-        at=datetime(2026, 11, 28, tzinfo=UTC),
-        bytes=10023,
-        codec="ring",
-        examples=1,
-        scored=0,
-    )
-    sent = SentUpdates(updates=1, bytes=10023, latest=(one,))
+    sent = sent_once(bytes=10023, codec="ring", examples=1, scored=0)
     device.facts["round"] = {"state": "waiting", "terms": terms, "sent": sent.to_dict()}
     text(page, "#sent", "10,023 bytes, masked: only the sum of many can be read")
     assert "of 1 answers" not in page.inner_text("#sent")
