@@ -274,11 +274,16 @@ def appearance(
     home: HomeAssistantSettings,
     page: str | None = None,
 ) -> "Appearance":
-    """Say as what a device appears in Home Assistant, where its page is at an address, or none."""
-    from edge_client.faces.home_assistant import Appearance
-    from edge_client.federation.taking_part import called
+    """Say as what a device appears in Home Assistant, where its page is at an address, or none.
 
-    name = called(settings, DeviceFolder(settings.folder))
+    Its name is the one that it has joined its federation with, if it has.
+    """
+    from edge_client.enrolment.membership import Membership
+    from edge_client.faces.home_assistant import Appearance
+
+    place = DeviceFolder(settings.folder).memberships / settings.federation
+    membership = Membership.find(place)
+    name = membership.joined.name if membership else settings.name
     return Appearance(name, settings.federation, home.discovery_prefix, page)
 
 

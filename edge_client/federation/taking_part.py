@@ -14,7 +14,7 @@ from edge_client.federation.client_state import remembered
 from edge_client.federation.own_clips import OwnClips
 from edge_client.federation.participant import Participant
 from edge_client.federation.round_work import MakeEngine
-from edge_client.federation.settings import FederationSettings, NameSettings
+from edge_client.federation.settings import FederationSettings
 from edge_client.learning.training import Engine
 from shared.architectures import architecture_of
 from shared.command import log_to_stderr
@@ -63,12 +63,6 @@ def as_member(
             "Leave out client, or give another --state.",
         )
     return settings.model_copy(update={"client": name}), membership
-
-
-def called(settings: NameSettings, state: DeviceFolder) -> str:
-    """Give a device's name in its federation: the one it has joined with, if it has."""
-    membership = Membership.find(state.memberships / settings.federation)
-    return membership.joined.name if membership else settings.name
 
 
 def take_part_with_clips(
