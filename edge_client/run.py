@@ -74,7 +74,7 @@ def run_device(settings: RunSettings) -> None:
     if clips := _labelled_clips(settings):
         _take_part_with_clips(settings, clips)
         return
-    follows = not CHOSEN & settings.model_fields_set
+    as_told = not CHOSEN & settings.model_fields_set
     settings = settings.begun()
     shown = not settings.headless and sys.stdin.isatty() and sys.stdout.isatty()
     if not (shown and sys.stderr.isatty()):
@@ -88,7 +88,7 @@ def run_device(settings: RunSettings) -> None:
         stack.enter_context(closing(FirstMinute(device)))
         stack.enter_context(closing(Learning(device)))
         if not settings.offline:
-            stack.enter_context(_take_part(device, settings, follows=follows))
+            stack.enter_context(_take_part(device, settings, as_told=as_told))
         page = _serve(device, settings, settings.web, stack) if settings.web else None
         if settings.home_assistant:
             from edge_client.faces.home_assistant import HomeAssistant
@@ -185,14 +185,14 @@ def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
         )
 
 
-def _take_part(device: Device, settings: RunSettings, *, follows: bool) -> "Companion":
+def _take_part(device: Device, settings: RunSettings, *, as_told: bool) -> "Companion":
     """Take part in a federation while listening."""
     from edge_client.federation.taking_part import Companion, as_member
 
     state = DeviceFolder(settings.folder)
     federation, membership = as_member(settings.part(FederationSettings), state)
     folder = state.federations / settings.federation
-    return Companion(device, federation, folder, membership=membership, follows=follows)
+    return Companion(device, federation, folder, membership=membership, as_told=as_told)
 
 
 def _listen(device: Device, settings: RunSettings, stack: ExitStack) -> Listener:

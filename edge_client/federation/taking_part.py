@@ -199,7 +199,7 @@ class Companion:
         Where its part is kept.
     membership
         What it signs with, if it has joined by invitation.
-    follows
+    as_told
         Whether the device's statistics begin as the federation says, if it does.
     make
         Makes the participant.
@@ -212,12 +212,12 @@ class Companion:
         folder: Path,
         *,
         membership: Membership | None = None,
-        follows: bool = True,
+        as_told: bool = True,
         make: Callable[..., Participant] = Participant,
     ) -> None:
         self._device = device
         self._membership = membership
-        self._follows = follows
+        self._as_told = as_told
         self._make = make
         self._settings = settings
         self._folder = folder
@@ -293,7 +293,7 @@ class Companion:
             )
             return
         self._device.say("untaught", None)
-        self._device.use_model(file, digest, architecture, begun if self._follows else None)
+        self._device.use_model(file, digest, architecture, begun if self._as_told else None)
 
 
 def make_engines(threads: int | None, task: Task) -> MakeEngine:

@@ -130,15 +130,15 @@ def test_a_companion_uses_a_model_under_the_name_it_is_announced_by(tmp_path: Pa
     ]
 
 
-@pytest.mark.parametrize("follows", [True, False])
+@pytest.mark.parametrize("as_told", [True, False])
 def test_statistics_begin_as_the_federation_says_unless_a_person_said_how(
-    tmp_path: Path, *, follows: bool
+    tmp_path: Path, *, as_told: bool
 ) -> None:
     device, makes = FakeDevice(), Makes()
     begun = tmp_path / "begun"
-    with Companion(device, SETTINGS, tmp_path, follows=follows, make=makes):  # type: ignore[arg-type] # it stands in
+    with Companion(device, SETTINGS, tmp_path, as_told=as_told, make=makes):  # type: ignore[arg-type] # it stands in
         makes.made[0].given["on_model"](tmp_path / "file", announcement(model_of(tmp_path)), begun)
-    assert device.begun == (begun if follows else None)
+    assert device.begun == (begun if as_told else None)
 
 
 def test_a_model_that_nobody_has_taught_takes_no_other_s_place(tmp_path: Path) -> None:
