@@ -97,8 +97,8 @@ def leave(
             joined = Membership.find(membership)
         sent = [sent_updates(part) for part in parts]
         # The settings go first: a device that is killed here does not ask to be let in again.
-        mine = named.get("federation", default) == federation
-        if mine and config.exists():
+        mine = config.exists() and named.get("federation", default) == federation
+        if mine:
             gone = dict.fromkeys(("federation", "client", "broker"))
             write_settings(config, {**gone, "offline": True})
             if service:
@@ -112,5 +112,5 @@ def leave(
         name=joined.joined.name if joined else None,
         updates=sum(each.updates for each in sent),
         bytes=sum(each.bytes for each in sent),
-        config=config if mine and config.exists() else None,
+        config=config if mine else None,
     )
