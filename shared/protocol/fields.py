@@ -2,17 +2,9 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-)
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
-from shared.round_settings import (
-    LONGEST_NAME,
-    MOST_ROUNDS,
-)
+from shared.round_settings import LONGEST_NAME, MOST_ROUNDS
 from shared.task import FEWEST_LABELS, MOST_LABELS, Task
 
 LARGEST_FILE: Final = 1 << 30
