@@ -129,7 +129,9 @@ def initial_weights(architecture: Architecture, rng: np.random.Generator) -> Wei
     """Draw fresh weights as Keras does by default.
 
     Kernels are Glorot-uniform (Glorot & Bengio, 2010), recurrent kernels orthogonal (Saxe et al.,
-    2014), biases zero but for the LSTM's forget gates, which are one (Jozefowicz et al., 2015).
+    2014), biases zero but for the LSTM's forget gates, which are one (Jozefowicz et al., 2015). One
+    kernel alone is zero: there is no symmetry to break, and what is random in directions that no
+    example shows would stay.
 
     Returns
     -------
@@ -137,6 +139,8 @@ def initial_weights(architecture: Architecture, rng: np.random.Generator) -> Wei
         Shape ``(architecture.parameters,)``.
     """
     vector = np.zeros(architecture.parameters, np.float32)
+    if sum(spec.name.endswith("kernel") for spec in architecture.manifest) == 1:
+        return vector
     recurrent = {spec.layer for spec in architecture.manifest if "recurrent" in spec.name}
     for name, tensor in split(vector, architecture).items():
         spec = next(spec for spec in architecture.manifest if spec.name == name)
