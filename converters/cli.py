@@ -29,8 +29,8 @@ def export_tflite(
     model: Annotated[
         str | None,
         typer.Option(
-            help="dense, conv, lstm, tdnn, one that a package offers, package.module:LAYERS, or "
-            "all of the first; with --inference the weights say it."
+            help="dense, conv, lstm, tdnn, tdnn13, head, one that a package offers, "
+            "package.module:LAYERS, or all of the first; with --inference the weights say it."
         ),
     ] = None,
     inference: Annotated[

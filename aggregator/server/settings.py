@@ -23,12 +23,13 @@ class ServeSettings(AggregatorSettings, EmbeddedBrokerSettings):
 
     front_end: str = WHISPER.name
     """What computes the features: whisper-speech (a vector of a speech encoder), paper34 (Chau &
-    Garces, 2021; what --model conv, dense, lstm and tdnn stand for where no front end is given),
+    Garces, 2021; what a model of frames stands for where no front end is given),
     mfcc40 (40 coefficients each 10 ms), an encoder's file (FILE.safetensors), or that of an
     installed package."""
     model: str = STARTER_MODEL
-    """The architecture: head for vectors of an encoder, or dense, conv, lstm, tdnn for frames (conv
-    where their front end is given alone); or one that a package offers, on the devices too."""
+    """The architecture: head for vectors of an encoder, or dense, conv, lstm, tdnn, tdnn13 for
+    frames (conv where their front end is given alone); or one that a package offers, on the devices
+    too."""
     broker: BrokerSettings = BrokerSettings()
     """Where the federation's broker is."""
     stay: bool = False

@@ -130,7 +130,7 @@ class ModelSettings(Settings):
     panel: ClassVar[str] = "Model"
 
     model: str = "conv"
-    """The architecture: dense, conv, lstm, tdnn or head; one that a package offers; or
+    """The architecture: dense, conv, lstm, tdnn, tdnn13 or head; one that a package offers; or
     package.module:name, which is a tuple of layers, or a function (frames, features, labels) that
     builds a Keras model. See docs/models.md."""
     engine: Literal["keras", "tflite"] = "keras"

@@ -78,6 +78,15 @@ def test_a_tdnn_takes_utterances_of_any_length() -> None:
     assert shapes[f"{HEAD}/kernel"] == (2 * 128, 128)
 
 
+def test_a_tdnn_of_13_layers_embeds_in_the_twelfth() -> None:
+    architecture = architecture_of("tdnn13", VARYING)
+    layers = list(dict.fromkeys(spec.layer for spec in architecture.manifest))
+    assert len(layers) == 13
+    assert layers[11:] == [HEAD, "logits"]
+    assert architecture.reach == 35
+    assert architecture.parameters <= 1_500_000
+
+
 @pytest.mark.parametrize("name", ["dense", "conv", "lstm"])
 def test_models_of_one_length_refuse_others(name: str) -> None:
     with pytest.raises(SettingsError) as caught:
