@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from shared.audio import SUFFIXES, Samples, read_clip
 from shared.clip_search import remark
 from shared.corpora.labels import label_of
+from shared.corpora.motion import MotionSource
 from shared.errors import CorpusError
 from shared.storage.files import open_file, sha256_of
 from shared.task import DEFAULT_TASK, Task
@@ -77,6 +78,8 @@ class Clip:
         ISO 639 code; empty if unknown.
     text
         What is said; empty if unknown.
+    motion
+        Where its motion comes from; ``None`` if nobody captured it.
     """
 
     identifier: str
@@ -86,6 +89,7 @@ class Clip:
     speaker: str
     language: str = ""
     text: str = ""
+    motion: MotionSource | None = None
 
     def read(self) -> Samples:
         """Give the sound: 16 kHz, mono, float32, shape ``(samples,)``.

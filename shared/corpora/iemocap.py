@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from shared.clip_search import remark
 from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, entries, not_there
 from shared.corpora.labels import label_of
+from shared.corpora.motion import MotionFiles
 from shared.errors import CorpusError, SettingsError
 from shared.storage.files import open_file
 from shared.task import DEFAULT_TASK, Task
@@ -24,6 +26,8 @@ INFO: Final = CorpusInfo(
     tree=(
         "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt\n"
         "Session1/dialog/transcriptions/Ses01F_impro01.txt   (optional)\n"
+        "Session1/dialog/MOCAP_rotated/Ses01F_impro01.txt    (optional, as MOCAP_hand\n"
+        "                                                     and MOCAP_head)\n"
         "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav\n"
         "...\n"
         "Session5/..."
@@ -41,8 +45,11 @@ _HAPPY: Final[dict[str, frozenset[str]]] = {
 
 # [start - end] in seconds, dialogue_utterance, label; valence, activation, dominance follow.
 _LABEL: Final = re.compile(
-    r"\[[0-9. -]+\]\s+((Ses[0-9]{2})[FM]_\w+)_(([FM])\w*[0-9]+)\s+([a-z]{3})\b"
+    r"\[([0-9.]+) - ([0-9.]+)\]\s+((Ses[0-9]{2})[FM]_\w+)_(([FM])\w*[0-9]+)\s+([a-z]{3})\b"
 )
+_MOTION: Final = ("MOCAP_rotated", "MOCAP_hand", "MOCAP_head")
+"""Folders of the motion of face, hands and head: 165, 18 and 6 columns."""
+
 _TRANSCRIPT: Final = re.compile(r"(\w+) \[[0-9. -]+\]: ?(.*)")
 
 
@@ -87,10 +94,11 @@ def _session(session: Path, data: Path, task: Task, happy: frozenset[str]) -> It
     for sheet in entries(session / "dialog" / "EmoEvaluation"):
         if sheet.suffix != ".txt":
             continue
+        captured = _captured(session / "dialog", sheet.stem)
         for match in map(_LABEL.match, _lines(sheet)):
             if match is None:
                 continue
-            dialogue, number, utterance, gender, original = match.groups()
+            start, end, dialogue, number, utterance, gender, original = match.groups()
             identifier = f"{dialogue}_{utterance}"
             path = sentences / dialogue / f"{identifier}.wav"
             yield Clip(
@@ -101,6 +109,7 @@ def _session(session: Path, data: Path, task: Task, happy: frozenset[str]) -> It
                 speaker=number + gender,
                 language="en",
                 text=texts.get(identifier, ""),
+                motion=MotionFiles(captured, float(start), float(end)) if captured else None,
             )
 
 
@@ -117,6 +126,24 @@ def _texts(folder: Path) -> dict[str, str]:
     sheets = (path for path in entries(folder) if path.suffix == ".txt")
     matches = (_TRANSCRIPT.match(line) for sheet in sheets for line in _lines(sheet))
     return {match[1]: match[2].strip() for match in matches if match}
+
+
+def _captured(folder: Path, dialogue: str) -> tuple[Path, ...]:
+    """Find the files of a dialogue's motion: of face, hands and head, or none of them.
+
+    One of two actors wears the markers in a dialogue: what the other says has the listener's
+    motion, as in Tripathi et al. (2018). A dialogue whose sound comes in two parts, a and b, has
+    its motion in one file.
+    """
+    for name in (dialogue, dialogue.rstrip("ab")):
+        paths = tuple(folder / part / f"{name}.txt" for part in _MOTION)
+        missing = [path for path in paths if not path.is_file()]
+        if not missing:
+            return paths
+        if len(missing) < len(paths):
+            remark("Motion is left out", {f"as {missing[0]} is missing": [dialogue]})
+            break
+    return ()
 
 
 def _lines(path: Path) -> list[str]:

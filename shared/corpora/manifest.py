@@ -16,6 +16,7 @@ from shared.corpora.corpus import (
     not_there,
 )
 from shared.corpora.labels import emotion_of, label_of
+from shared.corpora.motion import MotionFiles
 from shared.errors import CorpusError
 from shared.storage.files import open_file
 from shared.task import DEFAULT_TASK, Task
@@ -30,8 +31,9 @@ INFO: Final = CorpusInfo(
     licence="yours",
     obtain="record it, or list another corpus's files",
     tree=(
-        "a CSV file with the columns path,label,speaker[,language][,text]\n"
-        "  (paths relative to the CSV; label: one of --labels, or other)\n"
+        "a CSV file with the columns path,label,speaker[,language][,text][,motion]\n"
+        "  (paths relative to the CSV; label: one of --labels, or other; text: what is\n"
+        "   said; motion: the path of a file of captured motion)\n"
         "or a folder: angry/anna/1.wav   (speaker anna)\n"
         "             angry/2.wav        (speaker unknown)"
     ),
@@ -49,7 +51,7 @@ _REQUIRED: Final = ("path", "speaker")
 _LABEL: Final = ("label", "emotion")
 """What the column of the labels may be called."""
 
-_COLUMNS: Final = (*_REQUIRED, *_LABEL, "language", "text")
+_COLUMNS: Final = (*_REQUIRED, *_LABEL, "language", "text", "motion")
 
 
 def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
@@ -160,7 +162,8 @@ def _label_column(file: Path, header: list[str]) -> str:
     columns = [name for name in _LABEL if name in header]
     if missing or odd or len(columns) != 1 or len(set(header)) < len(header):
         raise CorpusError(
-            f"{file}, line 1: the columns should be path,label,speaker[,language][,text], "
+            f"{file}, line 1: the columns should be "
+            "path,label,speaker[,language][,text][,motion], "
             f"they are {','.join(header)[:100] or 'none'}.",
             _MEND,
         )
@@ -180,7 +183,8 @@ def _clip(file: Path, line: int, row: dict[str, str | None], column: str, task: 
     for name in ("path", column, "speaker"):
         if not cells[name]:
             raise CorpusError(f"{where}: the {name} is empty.", _MEND)
-    if "\0" in cells["path"]:
+    motion = cells.get("motion", "")
+    if "\0" in cells["path"] + motion:
         raise CorpusError(f"{where}: the path holds a zero byte.", _MEND)
     word = cells[column]
     label = label_of(word, task)
@@ -198,4 +202,5 @@ def _clip(file: Path, line: int, row: dict[str, str | None], column: str, task: 
         speaker=cells["speaker"],
         language=cells.get("language", ""),
         text=cells.get("text", ""),
+        motion=MotionFiles((file.parent / motion,)) if motion else None,
     )

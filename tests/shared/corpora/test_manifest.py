@@ -12,7 +12,7 @@ from shared.corpora import load_corpus
 from shared.corpora.manifest import labelled_folders
 from shared.errors import CorpusError
 from shared.task import DEFAULT_TASK
-from tests.shared.corpora.trees import write_clip
+from tests.shared.corpora.trees import write_clip, write_motion
 
 
 def manifest(folder: Path, text: str) -> Path:
@@ -60,12 +60,23 @@ def test_a_csv_file(tmp_path: Path) -> None:
         ("path,emotion,speaker\na.wav,sad,x\nb.wav,sad,x\na.wav,sad,y\n", "line 4: .* in line 2"),
         ('path,emotion,speaker\n"a.wav,sad,x\n', "after line 1: unexpected end of data"),
         ("path,emotion,speaker\na\0.wav,sad,x\n", "line 2: "),
+        ("path,emotion,speaker,motion\na.wav,sad,x,a\0\n", "line 2: "),
         ("path,emotion,speaker\na.wav,other,x\n", "none of them labelled"),
     ],
 )
 def test_a_bad_row_is_named_by_its_line(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(CorpusError, match=sentence):
         load_corpus("manifest", manifest(tmp_path, text))
+
+
+def test_what_is_said_and_a_file_of_motion_stand_beside_the_sound(tmp_path: Path) -> None:
+    write_motion(tmp_path / "motion/a.csv", columns=4, seconds=2)
+    table = "path,label,speaker,text,motion\na.wav,sad,x,Oh no.,motion/a.csv\nb.wav,sad,x,,\n"
+    first, second = load_corpus("manifest", manifest(tmp_path, table)).clips
+    assert first.text == "Oh no."
+    assert first.motion is not None
+    assert first.motion.read().shape == (200, 4)
+    assert (second.text, second.motion) == ("", None)
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:

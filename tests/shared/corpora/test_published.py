@@ -86,6 +86,36 @@ def test_iemocap(tmp_path: Path, below: str) -> None:
     assert all(len(clip.read()) == 4800 for clip in corpus.clips)
 
 
+def test_iemocap_has_motion_of_face_hands_and_head_beside_its_sound(tmp_path: Path) -> None:
+    first, *_, last = load_corpus("iemocap", trees.iemocap(tmp_path)).clips
+    assert first.motion is not None
+    motion = first.motion.read()
+    assert motion.shape == (200, 165 + 18 + 6)
+    # The made tree's columns hold the time: the utterance is the part from 6.2901 to 8.2357 s.
+    assert motion[0] == pytest.approx(6.3, abs=0.02)
+    assert motion[-1] == pytest.approx(8.23, abs=0.02)
+    assert last.motion is None, "nobody captured the fifth session of the made tree"
+
+
+def test_iemocap_takes_the_motion_of_a_dialogue_in_two_parts_from_one_file(tmp_path: Path) -> None:
+    dialog = trees.iemocap(tmp_path) / "Session1/dialog"
+    sheet = dialog / "EmoEvaluation/Ses01F_impro01.txt"
+    sheet.with_stem("Ses01F_impro01b").write_text(sheet.read_text().replace("impro01", "impro01b"))
+    clips = load_corpus("iemocap", tmp_path).clips
+    in_parts = [clip for clip in clips if "impro01b" in clip.identifier]
+    assert len(in_parts) == 5
+    assert all(clip.motion for clip in in_parts)
+
+
+def test_iemocap_leaves_out_motion_without_the_hands_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trees.iemocap(tmp_path)
+    (tmp_path / "Session1/dialog/MOCAP_hand/Ses01F_impro01.txt").unlink()
+    assert load_corpus("iemocap", tmp_path).clips[0].motion is None
+    assert "MOCAP_hand/Ses01F_impro01.txt is missing (Ses01F_impro01)" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("happy", "utterances"),
     [("both", {"F001", "M000"}), ("excited", {"F001"}), ("happiness", {"M000"})],

@@ -121,6 +121,17 @@ Ses01F_impro01_M000 [010.0100-011.3925]: Do you have your forms?
 """
 
 
+def write_motion(path: Path, columns: int, seconds: float = 30.0, rate: int = 60) -> Path:
+    """Write a file of captured motion as IEMOCAP's: every column holds the time, in seconds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        f"{n} {n / rate:.6f}" + f" {n / rate:.4f}" * columns for n in range(int(seconds * rate))
+    ]
+    header = ["Frame# Time" + " CH1" * columns, "Frame# Time" + " X" * columns]
+    path.write_text("\n".join([*header, *rows]) + "\n")
+    return path
+
+
 def iemocap(root: Path) -> Path:
     session = root / "Session1"
     sheets = session / "dialog" / "EmoEvaluation"
@@ -130,6 +141,8 @@ def iemocap(root: Path) -> Path:
     transcripts = session / "dialog" / "transcriptions"
     transcripts.mkdir()
     (transcripts / "Ses01F_impro01.txt").write_bytes(IEMOCAP_TRANSCRIPT.encode() + b"\x92\n")
+    for folder, columns in (("MOCAP_rotated", 165), ("MOCAP_hand", 18), ("MOCAP_head", 6)):
+        write_motion(session / "dialog" / folder / "Ses01F_impro01.txt", columns)
     for utterance in ("F000", "M000", "F001", "M001", "F002"):
         write_clip(session / "sentences/wav/Ses01F_impro01" / f"Ses01F_impro01_{utterance}.wav")
     second = root / "Session5"
