@@ -277,10 +277,10 @@ def noise(
 
 @experiment.command()
 @options_of(SimulationSettings)
-def attacks(
+def poisoning(
     *,
     given: dict[str, Any],
-    out: Out = Path("runs/attacks"),
+    out: Out = Path("runs/poisoning"),
     config: Config = None,
     strategies: Annotated[
         list[str],
@@ -291,22 +291,22 @@ def attacks(
     write: Write = None,
     json_: Json = False,
 ) -> None:
-    """Let 1 of 5 and 3 of 10 clients attack: UAR of each strategy, as a table and a picture.
+    """Let 1 of 5 and 3 of 10 clients be dishonest: UAR of each strategy, as a table and a picture.
 
-    Example: edge-client experiment attacks --corpus ravdess --data PATH --seeds 3
+    Example: edge-client experiment poisoning --corpus ravdess --data PATH --seeds 3
     """
-    from edge_client.simulation import attack_study as study
+    from edge_client.simulation import poisoning_study as study
     from edge_client.simulation.experiment_report import markdown_table
     from edge_client.simulation.report import table_of
     from shared.command import progress_console
 
     collect = partial(SimulationSettings.collect, given, config)
-    cells = study.plan_attacks(collect, out, separated(strategies), seeds)
-    place = ExperimentPlace("attacks", out, write)
+    cells = study.plan_poisoning(collect, out, separated(strategies), seeds)
+    place = ExperimentPlace("poisoning", out, write)
     place.check()
-    summaries = study.execute_attacks(cells, progress_console(), overwrite=overwrite)
-    study.draw_attacks(summaries, out / "attacks.png")
-    rows = study.rows_of_attacks(summaries)
+    summaries = study.execute_poisoning(cells, progress_console(), overwrite=overwrite)
+    study.draw_poisoning(summaries, out / "poisoning.png")
+    rows = study.rows_of_poisoning(summaries)
     place.answer({"cells": summaries}, [table_of(rows)], markdown_table(rows), as_json=json_)
 
 

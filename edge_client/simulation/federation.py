@@ -20,8 +20,8 @@ from aggregator.strategies.settings import private_mean_of, strategy_of
 from aggregator.strategies.strategy import State
 from edge_client.learning.client_round import Assignment, Contribution, client_round
 from edge_client.learning.training import Engine
-from edge_client.simulation.attacks import Attack
 from edge_client.simulation.client_vectors import ClientVectors
+from edge_client.simulation.poisoning import Poisoning
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.trainer import RoundOutcome
 from shared.codecs import Codec, make_codec
@@ -87,7 +87,7 @@ class SimulatedFederation:
         self._normal = normal
         wanted = clients_of_round(settings, len(clients))
         self._private = private_mean_of(settings, wanted, self._architecture)
-        self._attack = Attack(settings, len(settings.task.labels))
+        self._poisoning = Poisoning(settings, len(settings.task.labels))
         self._folder = folder
         self._controls: ClientVectors | None = None
         if "control" in self._strategy.extra_vectors:
@@ -160,7 +160,7 @@ class SimulatedFederation:
                     spool = stack.enter_context(self._spool())
                     updates = [_spooled(update, spool) for update in updates]
                 examples = [
-                    self._attack.claim(index, len(self._clients[index])) for index in answering
+                    self._poisoning.claim(index, len(self._clients[index])) for index in answering
                 ]
                 next_weights = self._strategy.aggregate(
                     weights, updates, length=length, examples=examples
@@ -210,7 +210,7 @@ class SimulatedFederation:
             encoded, name = outcome.encoded, client_name(index)
             self._measure(encoded)
             update = Update(name, outcome.examples, encoded.delta, encoded.control)
-            return self._attack.update(index, update), outcome.loss
+            return self._poisoning.update(index, update), outcome.loss
 
         for update, loss in self._side_by_side(work, answering):
             losses.append((loss, update.examples))
@@ -235,7 +235,7 @@ class SimulatedFederation:
                 number=number,
                 seed=self._settings.seed,
                 weights=weights,
-                examples=self._attack.examples(index, self._clients[index]),
+                examples=self._poisoning.examples(index, self._clients[index]),
                 settings=self._settings.announced(number),
                 codec=codec,
                 residual=self._residuals.of(name) if self._residuals else None,

@@ -142,14 +142,14 @@ def test_noise(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None
     assert "There is no condition rain; there are: clean, white:20dB" in refused.err
 
 
-def test_attacks(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
-    out = tmp_path / "attacks"
-    line = ["experiment", "attacks", "--corpus", "manifest", "--data", small_corpus, "--out", out]
+def test_poisoning(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "poisoning"
+    line = ["experiment", "poisoning", "--corpus", "manifest", "--data", small_corpus, "--out", out]
     line += ["--rounds", "1", "--model", "tdnn", "--protocol", "paper"]
     done = edge_client(*line, "--strategies", "fedavg-unbounded,median")
     assert done.code == 0, done.err
     assert "3 of 10, label-flip" in done.out
-    assert (out / "attacks.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "poisoning.png").read_bytes().startswith(b"\x89PNG")
     again = edge_client(*line, "--strategies", "median", "--json")
     assert again.code == 0, again.err
     assert "round 1/1" not in again.err, "finished runs are not made again"

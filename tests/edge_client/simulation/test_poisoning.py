@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from aggregator.strategies import Update
-from edge_client.simulation.attack_study import FEDERATIONS, plan_attacks, rows_of_attacks
-from edge_client.simulation.attacks import CLAIM, SCALE
 from edge_client.simulation.federation import client_name
+from edge_client.simulation.poisoning import CLAIM, SCALE
+from edge_client.simulation.poisoning_study import FEDERATIONS, plan_poisoning, rows_of_poisoning
 from edge_client.simulation.settings import SimulationSettings
 from shared.errors import SettingsError
 from shared.weights import Weights, norm
@@ -76,7 +76,7 @@ def test_the_study_has_each_strategy_under_each_attack(tmp_path: Path) -> None:
     def collect(values: Any) -> SimulationSettings:
         return SimulationSettings.parse(dict(values))
 
-    cells = plan_attacks(collect, tmp_path, ["fedavg-unbounded", "multi-krum", "trimmed-mean"], 3)
+    cells = plan_poisoning(collect, tmp_path, ["fedavg-unbounded", "multi-krum", "trimmed-mean"], 3)
     assert len(cells) == 3 * 4 * len(FEDERATIONS)
     facts, plan = cells[-1]
     assert facts == {"strategy": "trimmed-mean", "attack": "label-flip", "attackers": 3} | {
@@ -88,8 +88,10 @@ def test_the_study_has_each_strategy_under_each_attack(tmp_path: Path) -> None:
     assert cells[0][1][0].settings.bound_norm == 0
     assert cells[12][1][0].settings.bound_norm == SimulationSettings().bound_norm > 0
     score = {"mean": {"uar": 0.5}, "std": {"uar": None}}
-    rows = rows_of_attacks([{**facts, **score} for facts, _ in cells])
+    rows = rows_of_poisoning([{**facts, **score} for facts, _ in cells])
     assert rows[0][:3] == ["strategy", "5 clients, honest", "1 of 5, sign-flip"]
     assert [len(row) for row in rows] == [9] * 4
     with pytest.raises(SettingsError, match="needs attack"):
-        plan_attacks(lambda values: collect({**values, "attack": "scale"}), tmp_path, ["median"], 1)
+        plan_poisoning(
+            lambda values: collect({**values, "attack": "scale"}), tmp_path, ["median"], 1
+        )

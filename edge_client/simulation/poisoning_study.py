@@ -39,7 +39,7 @@ FEDERATIONS: Final = ((5, 1), (10, 3))
 ATTACKS: Final = ("none", "sign-flip", "scale", "label-flip")
 
 
-def plan_attacks(
+def plan_poisoning(
     collect: Collect, out: Path, strategies: Sequence[str], seeds: int
 ) -> list[tuple[dict[str, Any], list[Planned]]]:
     """Plan the runs: each strategy, attack and federation with each seed.
@@ -103,7 +103,7 @@ def _defence(strategy: str, clients: int, attackers: int) -> dict[str, Any]:
     return known.get(strategy, {"strategy": strategy})
 
 
-def execute_attacks(
+def execute_poisoning(
     cells: Sequence[tuple[dict[str, Any], list[Planned]]], console: "Console", *, overwrite: bool
 ) -> list[dict[str, Any]]:
     """Make all runs but those that are finished; summarise each cell.
@@ -118,7 +118,7 @@ def execute_attacks(
     return [{**facts, **summarise(list(islice(results, len(own))))} for facts, own in cells]
 
 
-def rows_of_attacks(summaries: Sequence[dict[str, Any]]) -> list[list[str]]:
+def rows_of_poisoning(summaries: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Lay out the UAR: a row a strategy, a column an attack; the first row is the header."""
     columns = list(dict.fromkeys(map(_column, summaries)))
     rows = [["strategy", *columns]]
@@ -128,7 +128,7 @@ def rows_of_attacks(summaries: Sequence[dict[str, Any]]) -> list[list[str]]:
     return rows
 
 
-def draw_attacks(summaries: Sequence[dict[str, Any]], path: Path) -> None:
+def draw_poisoning(summaries: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the UAR as bars, a group an attack; dots are the runs.
 
     Raises

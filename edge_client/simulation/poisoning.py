@@ -16,7 +16,7 @@ CLAIM: Final = 10_000
 """Examples that ``scale`` says it has: as many as an aggregator takes by default."""
 
 
-class Attack:
+class Poisoning:
     """The dishonest clients: the first ones, as many as the settings say.
 
     Parameters
