@@ -130,7 +130,7 @@ def partition(
         If there are not enough examples, speakers, or examples of a label for the clients.
     """
     rule = PARTITIONS.get(name)
-    _check(len(labels), clients, examples_per_client, alpha)
+    _check(len(labels), clients, examples_per_client, alpha, overlap=name == "random")
     if name == "random" and examples_per_client:
         return _overlapping(len(labels), clients, examples_per_client, rng)
     parts = rule(TrainingSet(labels, np.asarray(speakers), names), clients, alpha, rng)
@@ -166,8 +166,10 @@ def kept(
     return [np.sort(part).astype(np.int64) for part in found]
 
 
-def _check(examples: int, clients: int, examples_per_client: int | None, alpha: float) -> None:
-    """Raise unless every client can have an example."""
+def _check(
+    examples: int, clients: int, examples_per_client: int | None, alpha: float, *, overlap: bool
+) -> None:
+    """Raise unless every client can have an example, one of its own if they do not overlap."""
     if clients < 1:
         raise SettingsError(f"A federation needs at least one client, not {clients}.")
     if examples_per_client is not None and examples_per_client < 1:
@@ -177,7 +179,7 @@ def _check(examples: int, clients: int, examples_per_client: int | None, alpha: 
         )
     if not _ALPHA_RANGE[0] <= alpha <= _ALPHA_RANGE[1]:
         raise SettingsError(f"The concentration alpha should be 1e-6 to 1e6, not {alpha}.")
-    if clients > examples:
+    if clients > examples and not (overlap and examples_per_client):
         raise SettingsError(
             f"{examples} training examples are not enough for {clients} clients.",
             "Give fewer clients, or a larger corpus.",

@@ -92,6 +92,8 @@ def test_samples_of_the_paper_overlap() -> None:
     assert np.array_equal(whole, np.arange(4978)), "there are no more"
     more = PAPER.divide("random", 8, examples_per_client=800)
     assert all(np.array_equal(a, b) for a, b in zip(parts, more, strict=False))
+    many = PAPER.divide("random", 6000, examples_per_client=2)
+    assert {len(set(part.tolist())) for part in many} == {2}, "more clients than there are examples"
 
 
 def test_single_emotion_of_the_paper() -> None:
