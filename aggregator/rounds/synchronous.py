@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from aggregator.rounds.roster import Roster
+from aggregator.rounds.present_clients import PresentClients
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.sampling import sample
 from shared.randomness import stream
@@ -114,7 +114,7 @@ class SynchronousRounds:
         What it is doing.
     ended
         Number of the last round that has ended.
-    roster
+    present
         Who is there; whoever learns it, tells it.
     invited, counted
         Clients of the current round: invited, and those whose update was accepted.
@@ -134,7 +134,7 @@ class SynchronousRounds:
         self._settings = settings
         self._since_opened = since_opened
         self._opens_at = -math.inf
-        self.roster = Roster()
+        self.present = PresentClients()
         self.ended = ended
         self.paused = False
         self.phase: Phase = self._between_rounds()
@@ -155,12 +155,12 @@ class SynchronousRounds:
     @property
     def ready(self) -> int:
         """How many clients are there and allowed to train."""
-        return len(self.roster.ready)
+        return len(self.present.ready)
 
     @property
     def has_news(self) -> bool:
         """Whether there is something new to learn, or there need not be."""
-        return bool(self.roster.news) or self._settings.new_examples == 0
+        return bool(self.present.news) or self._settings.new_examples == 0
 
     @property
     def awaits_its_time(self) -> bool:
@@ -213,7 +213,7 @@ class SynchronousRounds:
         if verdict != "welcome":
             raise ValueError(f"the update of {client} is {verdict}")
         self.counted |= {client}
-        self.roster.learned(client)
+        self.present.learned(client)
         return self._close_if_answered()
 
     def tick(self, now: float) -> Step:
@@ -229,7 +229,7 @@ class SynchronousRounds:
         if len(self.counted) >= self._settings.min_updates:
             return self._closed()
         self.deadline = now + self._settings.round_seconds
-        others = sorted(self.roster.ready - self.invited)
+        others = sorted(self.present.ready - self.invited)
         more = sample(others, len(self.invited) - len(self.counted), self._rng(len(self.invited)))
         if not more:
             return None
@@ -268,7 +268,7 @@ class SynchronousRounds:
         self._check_open()
         self.counted = frozenset(clients)
         for client in self.counted:
-            self.roster.learned(client)
+            self.present.learned(client)
         return self._closed()
 
     def abandon(self) -> None:
@@ -326,7 +326,8 @@ class SynchronousRounds:
 
     def _drawn(self, invitations: int) -> frozenset[str]:
         """Draw who takes part; one with news among them, if that is what the round opens for."""
-        drawn, news = sample(sorted(self.roster.ready), invitations, self._rng()), self.roster.news
+        ready, news = self.present.ready, self.present.news
+        drawn = sample(sorted(ready), invitations, self._rng())
         if self._settings.new_examples and not news.intersection(drawn):
             rng = self._rng(0)
             drawn = sample(drawn, len(drawn) - 1, rng) + sample(sorted(news), 1, rng)
@@ -334,7 +335,7 @@ class SynchronousRounds:
 
     def _wanted(self) -> int:
         """Say how many updates the round that opens wants: as the simulator does."""
-        ready = len(self.roster.ready)
+        ready = len(self.present.ready)
         share = max(1, round(self._settings.fraction * ready))
         wanted = self._settings.clients_per_round or share
         return min(max(wanted, self._settings.min_updates), ready)

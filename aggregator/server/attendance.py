@@ -1,4 +1,4 @@
-"""Who is there: what clients say of themselves, in the roster and in the ledger."""
+"""Who is there: what clients say of themselves, in the rounds and in the ledger."""
 
 import logging
 from collections.abc import Callable
@@ -79,14 +79,14 @@ class Attendance:
             said |= {"examples": presence.examples, "supply": ""}
         self.see(client, present=there, trains=trains, **said)
         if trains:
-            rounds.roster.come(client, news=news)
+            rounds.present.come(client, news=news)
             self._came(rounds.look(self._clock()))
         else:
-            rounds.roster.leave(client)
+            rounds.present.leave(client)
 
     def shut_out(self, client: str) -> None:
         """Learn that a client takes part no more, whatever it says."""
-        self._federation.rounds.roster.leave(client)
+        self._federation.rounds.present.leave(client)
         self.see(client, present=False, trains=False)
 
     def see(self, client: str, **facts: Any) -> None:
@@ -112,7 +112,7 @@ class Attendance:
         enough = max(1, number or 0) >= settings.least_examples
         if number is None:
             return enough, False
-        fresh = self._federation.rounds.roster.fresh(client, number)
+        fresh = self._federation.rounds.present.fresh(client, number)
         return enough, fresh >= settings.new_examples
 
     def _write_seen(self) -> None:

@@ -316,7 +316,7 @@ class Service:
     def _connected(self) -> None:
         self._sending.connected()
         # Who is there the broker tells now; it may have lost wills while it was away.
-        self._rounds.roster.forget()
+        self._rounds.present.forget()
         self._farewell.connected()
         if self._entrance:
             self._entrance.connected()

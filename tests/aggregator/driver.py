@@ -66,7 +66,7 @@ def come(federation: Federation, clients: Sequence[str] = CLIENTS) -> Opened | N
     """Let clients come; open the round that opens."""
     opened = None
     for client in clients:
-        federation.rounds.roster.come(client)
+        federation.rounds.present.come(client)
         step = federation.rounds.look(0)
         if isinstance(step, Opened):
             federation.open_round(step)

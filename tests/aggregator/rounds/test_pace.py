@@ -35,42 +35,42 @@ def play(rounds: SynchronousRounds, now: float) -> None:
 def test_a_quorum_alone_opens_no_round() -> None:
     rounds = SynchronousRounds(rules(quorum=2))
     for client in ("a", "b", "c"):
-        rounds.roster.come(client)
+        rounds.present.come(client)
         assert rounds.look(0) is None
     assert rounds.wake_at is None, "only a label can change it"
-    rounds.roster.come("c", news=True)
+    rounds.present.come("c", news=True)
     assert rounds.look(1) == Opened(1, ("a", "b", "c"), 3), "those with nothing new take part too"
 
 
 def test_what_an_update_holds_is_new_no_more() -> None:
     rounds = SynchronousRounds(rules(every=0))
-    rounds.roster.come("a", news=True)
+    rounds.present.come("a", news=True)
     assert isinstance(rounds.look(0), Opened)
     play(rounds, 1)
     assert (rounds.phase, rounds.look(2)) == ("waiting", None)
-    rounds.roster.come("a", news=True)
+    rounds.present.come("a", news=True)
     assert isinstance(rounds.look(3), Opened)
 
 
 @pytest.mark.parametrize("come", [True, False])
 def test_who_goes_takes_what_is_new_along(*, come: bool) -> None:
     rounds = SynchronousRounds(rules())
-    rounds.roster.come("a", news=True)
-    rounds.roster.leave("a") if come else rounds.roster.forget()
-    rounds.roster.come("b")
+    rounds.present.come("a", news=True)
+    rounds.present.leave("a") if come else rounds.present.forget()
+    rounds.present.come("b")
     assert rounds.look(0) is None
-    rounds.roster.come("a")
+    rounds.present.come("a")
     assert rounds.look(0) is None, "it says anew what it has"
 
 
 def test_rounds_open_no_closer_to_each_other_than_told() -> None:
     rounds = SynchronousRounds(rules(every=100))
     rounds.start(0)
-    rounds.roster.come("a", news=True)
+    rounds.present.come("a", news=True)
     assert isinstance(rounds.look(10), Opened)
     play(rounds, 20)
     assert rounds.wake_at is None, "there is nothing new"
-    rounds.roster.come("a", news=True)
+    rounds.present.come("a", news=True)
     assert rounds.look(30) is None
     assert rounds.awaits_its_time
     assert rounds.wake_at == 110
@@ -88,7 +88,7 @@ def test_whoever_is_drawn_one_of_them_has_what_the_round_opens_for(
 ) -> None:
     rounds = SynchronousRounds(rules(quorum=8, clients_per_round=wanted), ended=number - 1)
     for client in "abcdefgh":
-        rounds.roster.come(client, news=client in news)
+        rounds.present.come(client, news=client in news)
     step = rounds.look(0)
     assert isinstance(step, Opened)
     assert len(step.invited) == wanted
@@ -99,7 +99,7 @@ def test_whoever_is_drawn_one_of_them_has_what_the_round_opens_for(
 
 def test_with_nothing_new_asked_for_rounds_go_on_at_their_pace() -> None:
     rounds = SynchronousRounds(rules(new_examples=0, every=100))
-    rounds.roster.come("a")
+    rounds.present.come("a")
     assert isinstance(rounds.look(0), Opened)
     play(rounds, 5)
     assert rounds.wake_at == 100
@@ -124,7 +124,7 @@ def test_a_killed_aggregator_waits_for_the_rest_of_the_pause_alone(tmp_path: Pat
 
     first = federation()
     first.rounds.start(0)
-    first.rounds.roster.come("anna", news=True)
+    first.rounds.present.come("anna", news=True)
     opened = first.rounds.look(0)
     assert isinstance(opened, Opened)
     first.open_round(opened)
@@ -136,7 +136,7 @@ def test_a_killed_aggregator_waits_for_the_rest_of_the_pause_alone(tmp_path: Pat
     closed = put(second, 1, random_update("anna", 1))
     second.close_round(closed)  # type: ignore[arg-type] # one update closes it
     assert second.rounds.end(8) is None
-    second.rounds.roster.come("anna", news=True)
+    second.rounds.present.come("anna", news=True)
     assert second.rounds.wake_at == 77
     now += 30
     kill(second)
@@ -145,7 +145,7 @@ def test_a_killed_aggregator_waits_for_the_rest_of_the_pause_alone(tmp_path: Pat
         now += by
         with federation() as third:
             third.rounds.start(1)
-            third.rounds.roster.come("anna", news=True)
+            third.rounds.present.come("anna", news=True)
             assert third.rounds.wake_at == pytest.approx(wake_at), "never more than one pause"
 
 
@@ -165,7 +165,7 @@ def test_a_shelf_of_five_devices_learns_a_few_times_a_day() -> None:
                 labelled[client] += 1
             if labelled[client] >= given.least_examples:
                 news = labelled[client] - learned[client] >= given.new_examples
-                rounds.roster.come(client, news=news)
+                rounds.present.come(client, news=news)
         if isinstance(rounds.tick(now), Opened):
             opened.append(now)
             learned.update({client: labelled[client] for client in rounds.invited})
@@ -201,11 +201,11 @@ def test_each_setting_has_its_bounds(name: str, least: float, most: float) -> No
 
 def test_while_it_is_paused_no_round_opens_and_an_open_one_goes_on() -> None:
     rounds = SynchronousRounds(rules(every=0))
-    rounds.roster.come("a", news=True)
+    rounds.present.come("a", news=True)
     assert isinstance(rounds.look(0), Opened)
     rounds.paused = True
     play(rounds, 1)
-    rounds.roster.come("a", news=True)
+    rounds.present.come("a", news=True)
     assert rounds.look(2) is None
     assert rounds.wake_at is None
     assert rounds.tick(DAY) is None

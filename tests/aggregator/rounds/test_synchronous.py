@@ -29,7 +29,7 @@ def rules(**values: Any) -> AggregatorSettings:
 
 
 def come(rounds: SynchronousRounds, client: str, now: float) -> Step:
-    rounds.roster.come(client)
+    rounds.present.come(client)
     return rounds.look(now)
 
 
@@ -68,7 +68,7 @@ def test_a_round_opens_when_the_quorum_is_there() -> None:
     assert come(rounds, "b", 0) is None
     assert come(rounds, "b", 1) is None
     assert come(rounds, "a", 2) is None
-    rounds.roster.leave("a")
+    rounds.present.leave("a")
     assert come(rounds, "c", 3) is None
     assert (rounds.phase, rounds.ready) == ("waiting", 2)
     assert come(rounds, "a", 4) == Opened(1, ("a", "b", "c"), 3)
@@ -101,7 +101,7 @@ def test_without_a_quorum_the_next_round_waits() -> None:
     rounds, _ = opened(rules(quorum=2), ["a", "b"])
     rounds.accept("a")
     rounds.accept("b")
-    rounds.roster.leave("a")
+    rounds.present.leave("a")
     assert rounds.end(0) is None
     assert (rounds.phase, rounds.number) == ("waiting", 2)
     assert come(rounds, "a", 9) == Opened(2, ("a", "b"), 2)
@@ -154,7 +154,7 @@ def test_late_duplicate_uninvited_and_foreign_updates_are_told_apart() -> None:
 def test_an_invited_client_that_leaves_is_waited_for_until_the_deadline() -> None:
     rounds, _ = opened(rules(quorum=2), ["a", "b"])
     rounds.accept("a")
-    rounds.roster.leave("b")
+    rounds.present.leave("b")
     assert rounds.tick(159.9) is None
     assert rounds.judge("b", 1) == "welcome"
     assert rounds.tick(160) == Closed(1, ("a",))
@@ -288,7 +288,7 @@ class AnyCourse(RuleBasedStateMachine):
 
     @rule(client=st.sampled_from(NAMES))
     def leave(self, client: str) -> None:
-        self.rounds.roster.leave(client)
+        self.rounds.present.leave(client)
 
     @rule(client=st.sampled_from(NAMES), number=st.integers(0, 5))
     def offer(self, client: str, number: int) -> None:

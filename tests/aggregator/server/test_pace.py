@@ -125,8 +125,8 @@ def test_the_number_of_examples_comes_with_an_update(tmp_path: Path) -> None:
     it = Paced(tmp_path)
     with it.federation as federation:
         federation.ledger.see("anna", supply="new")
-        federation.rounds.roster.come("anna", news=True)
-        federation.rounds.roster.come("ben")
+        federation.rounds.present.come("anna", news=True)
+        federation.rounds.present.come("ben")
         opened = federation.rounds.look(0)
         assert opened
         federation.open_round(opened)  # type: ignore[arg-type] # it is none that closes one
@@ -138,17 +138,17 @@ def test_the_number_of_examples_comes_with_an_update(tmp_path: Path) -> None:
 def test_a_client_of_1_1_has_news_by_what_it_says_beyond_its_last_update(tmp_path: Path) -> None:
     it = Paced(tmp_path, quorum=1)
     with it.federation as federation:
-        roster, take = federation.rounds.roster, it.service._attendance.take
+        present, take = federation.rounds.present, it.service._attendance.take
 
         def says(number: int) -> bool:
             take("anna", Presence(state="online", examples=number))
-            return "anna" in roster.news
+            return "anna" in present.news
 
         assert not says(4), "fewer than a round asks for"
         assert says(9), "all are new before its first update"
         take("anna", Presence(state="offline"))
         assert says(9), "it was away, and nothing was learned"
-        roster.learned("anna")
+        present.learned("anna")
         assert [says(number) for number in (9, 9, 13, 14)] == [False, False, False, True]
 
 

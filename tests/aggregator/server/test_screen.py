@@ -38,9 +38,9 @@ def test_it_says_who_is_waited_for(federation: Federation) -> None:
     come(federation, ["ben"])
     assert look(federation, 0).waiting == ""
     put(federation, 1, random_update("anna", 1))
-    federation.rounds.roster.leave("anna")
+    federation.rounds.present.leave("anna")
     assert look(federation, 0).waiting == "", "the one that has not answered is there"
-    federation.rounds.roster.leave("ben")
+    federation.rounds.present.leave("ben")
     assert look(federation, 0).waiting == (
         "Round 1 waits for 1 update, but no client is ready to train; at its deadline it goes on "
         "without them."
@@ -54,14 +54,14 @@ def test_it_says_that_it_waits_for_examples_and_then_for_its_time(tmp_path: Path
         come(paced, ["anna"])
         said = "Round 1 waits until one client has 5 new labelled examples, 1 is ready to train."
         assert look(paced, 0).waiting == said
-        paced.rounds.roster.come("anna", news=True)
+        paced.rounds.present.come("anna", news=True)
         opened = paced.rounds.look(0)
         assert isinstance(opened, Opened)
         paced.open_round(opened)
         screen = Screen(paced, Console(), lambda: 60)
         assert re.search(r"│ +1 │ open +│ +0 of 1 │", drawn(screen)), "of no last one"
         play(paced, opened)
-        paced.rounds.roster.come("anna", news=True)
+        paced.rounds.present.come("anna", news=True)
         state = look(paced, 60)
         assert state.opens_in == 3540
         assert state.seconds is None, "that is no deadline"

@@ -131,7 +131,7 @@ def enter(federation: Federation, devices: int = 5) -> None:
             software="chorus-edge 0.2.0",
         )
         if not gone and place != 3:
-            federation.rounds.roster.come(name)
+            federation.rounds.present.come(name)
     federation.ledger.flush()
 
 

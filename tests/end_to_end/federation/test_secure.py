@@ -244,7 +244,7 @@ def test_a_client_that_knows_no_secure_rounds_is_not_invited() -> None:
         old = Presence(protocol="1.2", state="online", supply="new", task=announced.task.digest)
         assert it.server
         it.server.service._attendance.take(client_name(2), old)
-        assert client_name(2) not in it.server.federation.rounds.roster.ready
+        assert client_name(2) not in it.server.federation.rounds.present.ready
         sentences = [said.sentence for said in it.server.federation.ledger.refusals()]
         assert not sentences
 

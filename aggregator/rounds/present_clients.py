@@ -7,7 +7,7 @@ client goes is put aside. Neither is asked who can train.
 from shared.round_settings import MOST_CLIENTS
 
 
-class Roster:
+class PresentClients:
     """The clients that are online and allowed to train.
 
     Attributes
