@@ -24,6 +24,9 @@ DEVICES_SAY: Final[Mapping[str, Stage]] = {
 }
 """At which stage a device says what, but for its masked update, which is a file."""
 
+DECLINES: Final = "secure-declined"
+"""What a device says at any stage, if it takes no part any more."""
+
 AGGREGATOR_SAYS: Final[Mapping[str, Stage]] = {
     "secure-roster": Stage.SHARES,
     "secure-shares": Stage.MASKED,

@@ -252,6 +252,14 @@ class SynchronousRounds:
         if self.phase == "open":
             self.deadline = now + self._settings.round_seconds
 
+    def hold_off(self) -> None:
+        """Let no round open before the open one would have gone on without an answer.
+
+        Else devices that decline one round after the other use them up in a moment.
+        """
+        if self.deadline is not None:
+            self._opens_at = max(self._opens_at, self.deadline)
+
     def hold(self, clients: Iterable[str]) -> None:
         """Learn whose masked updates of the open round are there; they count once it is closed."""
         if self.phase == "open":

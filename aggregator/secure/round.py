@@ -63,6 +63,8 @@ class SecureRound:
         The lasting keys of the devices that may take part.
     masked
         SHA-256 of each masked update that was taken, in hexadecimal, by device.
+    declined
+        Who has said that it takes no part any more, in this process: nobody waits for it.
 
     Raises
     ------
@@ -82,12 +84,13 @@ class SecureRound:
         self._total: Numbers = np.zeros(terms.length, np.uint32)
         self._heard: dict[str, Any] = {}
         self.masked: dict[str, str] = {}
+        self.declined: set[str] = set()
         self._take_up(members)
 
     @property
     def awaited(self) -> frozenset[str]:
-        """The devices that may still say something in this stage."""
-        return frozenset(self._speakers - self._heard.keys())
+        """The devices that this stage waits for."""
+        return frozenset(self._speakers - self._heard.keys() - self.declined)
 
     @property
     def sum(self) -> Numbers:
@@ -121,6 +124,14 @@ class SecureRound:
         value = self._checked(name, message)
         self._journal.append(name, message)
         self._apply(name, value, message)
+
+    def decline(self, name: str) -> None:
+        """Learn that a device says no more in this round; what it has said stays.
+
+        It is not written down: a device says it again to the next process.
+        """
+        if name in self.members:
+            self.declined.add(name)
 
     def close(self) -> None:
         """End the stage with those who are there; with too few of them, abandon the round.

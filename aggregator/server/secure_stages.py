@@ -15,9 +15,9 @@ from aggregator.secure.round import SecureRound
 from shared.errors import ChorusError, FederationError, ProtocolError, SecureError, StorageError
 from shared.loop import Action, Loop, Worker
 from shared.protocol.messages import Accepted, Message, Offer, Received, Refused
-from shared.protocol.secure import kind_of
+from shared.protocol.secure import Declined, kind_of
 from shared.secure.terms import Stage
-from shared.secure_round import DEVICES_SAY
+from shared.secure_round import DECLINES, DEVICES_SAY
 from shared.storage.files import storage_errors
 from shared.trust.keys import PublicKey
 from shared.trust.signing import unsigned
@@ -133,7 +133,11 @@ class SecureStages:
     def hear(self, client: str, payload: bytes) -> bool:
         """Take what a device says in words, if it is of a stage; say whether it is."""
         message = unsigned(payload)
-        due = DEVICES_SAY.get(kind_of(message))
+        kind = kind_of(message)
+        if kind == DECLINES:
+            self._declined(client, Declined.decode(message))
+            return True
+        due = DEVICES_SAY.get(kind)
         if due is None:
             return False
         if found := self._round:
@@ -194,6 +198,21 @@ class SecureStages:
             else:
                 self._reply(client, Refused(update=update, reason="abandoned", sentence=_NO_SUM))
 
+    def _declined(self, client: str, word: Declined) -> None:
+        """Wait for a device no more that says so itself."""
+        found, ledger, rounds = self._round, self._federation.ledger, self._federation.rounds
+        if found is None or (word.run, word.round) != (ledger.run, rounds.number):
+            return
+
+        def decline() -> _Now:
+            stage = found.stage
+            if client in found.awaited:
+                log.info("Round %d: %s takes no part in it.", word.round, client)
+            found.decline(client)
+            return _look(found, stage)
+
+        self._do(found, decline)
+
     def _do(self, found: SecureRound, work: Callable[[], _Now], client: str = "") -> None:
         """Do something to the round in the worker, as long as it is the open one."""
         if found is not self._round:
@@ -227,6 +246,8 @@ class SecureStages:
             self._done(found.survivors)
         elif now.stage is Stage.ABANDONED:
             reason = found.abandoned
+            if found.declined:
+                rounds.hold_off()
             self._given_up(reason.message if reason else "")
         else:
             asked = len(found.awaited)

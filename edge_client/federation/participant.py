@@ -330,6 +330,8 @@ class Participant:
             if self._delivery.chunk != announcement.chunk:
                 self._delivery.begin(announcement.chunk)
             return
+        if announced.invites and self._readiness.objection:
+            self._secure.decline(announced)
         mine = announced.invites and self._readiness.trains
         mine &= not self._client_state.is_done(*announced.key)
         files, shortcut = announced.files(training=mine), Shortcut.announced(announcement)

@@ -16,7 +16,7 @@ from shared.architectures import architecture_of
 from shared.errors import ChorusError, SecureError, StorageError
 from shared.loop import Loop, Worker
 from shared.protocol.messages import Announcement, Offer
-from shared.protocol.secure import kind_of
+from shared.protocol.secure import Declined, kind_of
 from shared.secure.terms import Stage
 from shared.secure_round import AGGREGATOR_SAYS, CODEC, terms_of
 from shared.trust.keys import PublicKey
@@ -80,6 +80,8 @@ class SecurePart:
 
     def announced(self, announced: AnnouncedRound) -> None:
         """Learn what is announced: the part in any other round is over."""
+        if announced.invites and announced.key == self._over:
+            self._say_so()  # it may be announced by a process that has not heard it
         mine = self._announcement
         if mine is None:
             return
@@ -104,6 +106,13 @@ class SecurePart:
         if self._announcement is None:
             self._begin(announced)
         return self._announcement is not None and self._trained is None
+
+    def decline(self, announced: AnnouncedRound) -> None:
+        """Take no part in a round that the owner's terms do not allow."""
+        if announced.announcement.secure and self._over != announced.key:
+            self._forget()
+            self._over = announced.key
+            self._say_so()
 
     def hear(self, payload: bytes) -> bool:
         """Take what the aggregator says, if it is of a stage; say whether it is."""
@@ -153,9 +162,7 @@ class SecurePart:
         except StorageError:
             raise  # it is tried again when there is room
         except ChorusError as error:
-            self._forget()
-            self._over = announced.key
-            self._remark(error)
+            self._end(announced.key, error)
 
     def _answer(self, client: SecureClient, stage: Stage, message: bytes) -> None:
         match stage:
@@ -206,12 +213,21 @@ class SecurePart:
             self._give_up(error)
 
     def _give_up(self, error: ChorusError) -> None:
-        """End this device's part: the others go on without it."""
-        mine = self._announcement
+        """End this device's part in the round that it has begun."""
+        if mine := self._announcement:
+            self._end((mine.run, mine.round), error)
+
+    def _end(self, key: tuple[str, int], error: ChorusError) -> None:
         self._forget()
-        if mine:
-            self._over = (mine.run, mine.round)
+        self._over = key
         self._remark(error)
+        self._say_so()
+
+    def _say_so(self) -> None:
+        """Say that this device's part is over: the others go on without waiting for it."""
+        if self._over:
+            run, number = self._over
+            self._say(Declined(run=run, round=number).encode())
 
     def _tell(self, word: bytes) -> None:
         self._word = word

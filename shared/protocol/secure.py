@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from shared.protocol.fields import RoundNumber
 from shared.protocol.messages import LARGEST_MESSAGE, Message
 from shared.protocol.topics import Name
 from shared.round_settings import MOST_SECURE
@@ -130,6 +131,15 @@ class Revealed(_OfRound):
     """Of the seeds of survivors' own masks."""
     keys: Annotated[dict[Name, Share], Field(max_length=MOST_SECURE)]
     """Of the mask keys of sharers that are gone."""
+
+
+class Declined(Message):
+    """Any stage, device: it says no more in this round. Why is its own affair."""
+
+    kind: Literal["secure-declined"] = "secure-declined"
+    run: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    round: RoundNumber
+    """By its number: a device that could not read the round's terms declines, too."""
 
 
 def kind_of(payload: bytes) -> str:

@@ -13,7 +13,7 @@ from edge_client.federation.secure_part import SecurePart
 from edge_client.federation.terms import TermsSettings
 from shared.errors import ChorusError, SecureError
 from shared.protocol.messages import File
-from shared.protocol.secure import Keys, Roster, SealedShares
+from shared.protocol.secure import Declined, Keys, Roster, SealedShares
 from shared.protocol.secure_offer import SecureOffer
 from shared.trust.keys import SecretKey
 from tests.edge_client.federation.announcements import RUN, announcement
@@ -160,3 +160,26 @@ def test_what_comes_out_of_turn_changes_nothing_and_what_is_wrong_ends_it(tmp_pa
     assert error.problem.startswith("A message is wrong")
     assert not it.part.takes(it.announced())
     assert it.part.takes(it.announced(number=2)), "the next round is another one"
+
+
+def test_what_ends_its_part_it_says_to_the_aggregator_and_no_more_than_that(
+    tmp_path: Path,
+) -> None:
+    it = Part(tmp_path, most_strangers=1)
+    announced = it.announced()
+    assert not it.part.takes(announced)
+    assert it.said == [Declined(run=RUN, round=1).encode()]
+    it.part.announced(announced)  # by a process that may not have heard it
+    assert it.said == [Declined(run=RUN, round=1).encode()] * 2
+    it.part.announced(it.announced(number=2))
+    assert len(it.said) == 2
+
+
+def test_what_its_owner_does_not_allow_it_declines_once(tmp_path: Path) -> None:
+    it = Part(tmp_path)
+    announced = it.announced()
+    it.part.decline(announced)
+    it.part.decline(announced)
+    assert it.said == [Declined(run=RUN, round=1).encode()]
+    assert not it.wrong
+    assert not it.part.takes(announced)

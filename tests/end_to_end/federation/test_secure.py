@@ -1,15 +1,18 @@
 """Secure rounds of a federation end in the simulation's bits, whoever is killed on the way."""
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from aggregator.secure.round import SecureRound
 from aggregator.server.admission import refusal
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.secure_federation import SecureFederation
@@ -17,6 +20,7 @@ from edge_client.simulation.settings import SimulationSettings
 from shared.protocol.messages import Announcement, Offer, Presence
 from shared.randomness import stream
 from shared.secure.terms import Stage
+from shared.trust.keys import SecretKey
 from shared.weights import Weights, initial_weights
 from tests.edge_client.tiny import TINY, NumpyEngine, examples
 from tests.end_to_end.federation.mischief import Mischief, mischiefs
@@ -68,8 +72,13 @@ def simulated(*rounds: tuple[int, tuple[int, ...]]) -> Weights:
     return weights
 
 
+def round_of(it: World) -> SecureRound | None:
+    secure = it.server and it.server.federation.secure
+    return secure.round if secure else None
+
+
 def stage_of(it: World) -> Stage | None:
-    found = it.server and it.server.federation.secure and it.server.federation.secure.round
+    found = round_of(it)
     return found.stage if found else None
 
 
@@ -232,6 +241,52 @@ def test_devices_take_no_part_with_a_known_name_that_has_another_key() -> None:
         assert record
         assert record.note.startswith("Only 1 devices have sent keys in this secure round; 3 are")
         assert check(it) == 1
+
+
+def others_of(it: World, number: int) -> Path:
+    return it.folder / client_name(number) / "membership" / "others.json"
+
+
+def test_nobody_waits_for_a_device_that_refuses_a_round() -> None:
+    with secure_world(rounds=1, seconds=500) as it:
+        # It has met another one by this name, and says that it takes no part.
+        key = str(SecretKey(bytes(32)).public)
+        others_of(it, 3).write_text(json.dumps({client_name(0): key}))
+        it.settle(until=lambda: stage_of(it) is Stage.KEYS)
+        begun = it.stage.now
+        it.settle()
+        assert it.stage.now - begun < 60
+        assert counted(it, 1) == names((0, 1, 2))
+        assert check(it) == 1
+
+
+def test_devices_that_all_refuse_do_not_use_up_the_rounds_in_a_moment() -> None:
+    with secure_world(rounds=9, seconds=500) as it:
+        for number in EVERYBODY[1:]:
+            others_of(it, number).write_text(
+                json.dumps({client_name(0): str(SecretKey(bytes(32)).public)})
+            )
+        it.settle(until=lambda: it.server and it.server.federation.rounds.ended)
+        assert it.server
+        record = it.server.federation.ledger.round(1)
+        assert record
+        assert record.note.startswith("Only 1 devices have sent keys")
+        begun = it.stage.now
+        it.settle(until=lambda: it.server and it.server.federation.rounds.phase == "open")
+        assert it.stage.now - begun > 400
+
+
+def test_a_device_that_refuses_says_so_to_an_aggregator_that_was_killed_meanwhile() -> None:
+    with secure_world(rounds=1, seconds=500) as it:
+        key = str(SecretKey(bytes(32)).public)
+        others_of(it, 3).write_text(json.dumps({client_name(0): key}))
+        it.settle(until=lambda: (found := round_of(it)) and found.declined)
+        assert stage_of(it) is Stage.KEYS
+        begun = it.stage.now
+        it.kill_server()
+        it.settle()
+        assert it.stage.now - begun < 100
+        assert counted(it, 1) == names((0, 1, 2))
 
 
 def test_a_client_that_knows_no_secure_rounds_is_not_invited() -> None:
