@@ -131,7 +131,9 @@ def simulated(
     return weights
 
 
-def simulated_securely(whole: Path, task: Task, rounds: Sequence[Sequence[int]]) -> Weights:
+def simulated_securely(
+    whole: Path, task: Task, rounds: Sequence[Sequence[int]], speakers: int = MORE_SPEAKERS
+) -> Weights:
     """Give the weights after secure rounds, each with the updates of these devices.
 
     Parameters
@@ -142,8 +144,10 @@ def simulated_securely(whole: Path, task: Task, rounds: Sequence[Sequence[int]])
         What they are clips of.
     rounds
         Numbers of the devices whose updates are in each round's sum.
+    speakers
+        How many there are; each but the one of the simulation's test has a device.
     """
-    settings = _settings(whole, task, secure=True, folds=MORE_SPEAKERS, rounds=len(rounds))
+    settings = _settings(whole, task, secure=True, folds=speakers, rounds=len(rounds))
     clients = prepare(load_utterances(settings), settings).clients
     architecture = architecture_of(settings.model, task)
     engines = [TfliteEngine(architecture, threads=1)]
