@@ -1,5 +1,6 @@
 """The settings of a real federation: what the aggregator decides."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -217,6 +218,12 @@ class AggregatorSettings(
         """Clients that must be present for a round to open: a secure one is of some at least."""
         return max(self.quorum, self.at_least) if self.secure else self.quorum
 
+    def invitations(self, wanted: int) -> int:
+        """Say how many clients are invited to a round that wants so many updates."""
+        # The small number keeps 10 * 1.1, which is 11 and a rounding error, from becoming 12.
+        invitations = math.ceil(wanted * (1 + self.over_selection) - 1e-9)
+        return min(invitations, MOST_SECURE) if self.secure else invitations
+
     @model_validator(mode="after")
     def _check_secure(self) -> Self:
         from aggregator.strategies.settings import check_sum_is_enough
@@ -227,8 +234,6 @@ class AggregatorSettings(
             raise ValueError(
                 "secure needs by_invitation: devices have to know whose keys the others' are"
             )
-        if self.dp_epsilon is not None:
-            raise ValueError("secure and dp_epsilon do not go together yet: leave one out")
         if self.codecs != UpdateSettings.model_fields["codecs"].default:
             raise ValueError("secure rounds have a codec of their own: leave out codecs")
         if self.clients_per_round and not self.at_least <= self.clients_per_round <= MOST_SECURE:

@@ -98,13 +98,17 @@ class SecureSettings(Settings):
     """Bits of a number in the ring, of a secure round. All clients' sum has to fit: the more they
     are, the coarser are their numbers."""
     ring_examples: Annotated[int, Field(ge=1, le=10_000)] = 100
-    """Count a client's examples up to so many, in a secure round."""
+    """Count a client's examples up to so many, in a secure round; all weigh the same with a
+    dp_epsilon."""
 
     @model_validator(mode="after")
     def _check_ring(self) -> Self:
         for name in ("ring_bits", "ring_examples"):
             if not self.secure and getattr(self, name) != SecureSettings.model_fields[name].default:
                 raise ValueError(f"{name} is for secure rounds: give secure too")
+        given = self.ring_examples != SecureSettings.model_fields["ring_examples"].default
+        if given and getattr(self, "dp_epsilon", None) is not None:
+            raise ValueError("ring_examples means nothing with dp_epsilon: all weigh the same")
         return self
 
 

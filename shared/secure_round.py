@@ -38,7 +38,8 @@ AGGREGATOR_SAYS: Final[Mapping[str, Stage]] = {
 
 def ring_of(offer: SecureOffer) -> Ring:
     """Make the ring of a round; raise :class:`SettingsError` if so many clients overflow it."""
-    return Ring(offer.bits, len(offer.devices), offer.examples, tuple(offer.octaves))
+    octaves = tuple(offer.octaves)
+    return Ring(offer.bits, len(offer.devices), offer.examples, octaves, offer.noise)
 
 
 def terms_of(announced: Announcement, offer: SecureOffer, architecture: Architecture) -> Terms:

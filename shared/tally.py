@@ -96,8 +96,12 @@ def tally_size(ring: Ring, labels: int) -> int:
 
 
 def ring_size(ring: Ring, architecture: Architecture) -> int:
-    """Count the numbers that a client adds: those of its update, and then those of its tally."""
-    return architecture.parameters + tally_size(ring, architecture.labels)
+    """Count the numbers that a client adds: those of its update, and then those of its tally.
+
+    With noise there is no tally: it would tell what the noise hides.
+    """
+    tally = 0 if ring.noise else tally_size(ring, architecture.labels)
+    return architecture.parameters + tally
 
 
 def _digits(ring: Ring, labels: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:

@@ -236,19 +236,26 @@ class Ledger(History):
             ).fetchone()
             if row is None:
                 raise ValueError(f"round {number} is not closed")
-            if spent is not None:
-                connection.execute(
-                    "INSERT INTO charges VALUES (?, ?, ?)", (number, spent, self._clock())
-                )
+            self._charge(connection, number, spent)
             return self._add_version(connection, "round", number, row["base"], model)
 
-    def abandon_round(self, number: int, note: str) -> None:
-        """Enter that a round was given up, and why; the model stays as it is."""
+    def abandon_round(self, number: int, note: str, *, spent: float | None = None) -> None:
+        """Enter that a round was given up, and why; the model stays as it is.
+
+        ``spent`` is as in :meth:`finish_round`, where it cost something all the same.
+        """
         with self._transaction() as connection:
+            self._charge(connection, number, spent)
             connection.execute(
                 "UPDATE rounds SET state = 'abandoned', ended = ?, note = ? "
                 "WHERE number = ? AND state IN ('open', 'closed')",
                 (self._clock(), note, number),
+            )
+
+    def _charge(self, connection: sqlite3.Connection, number: int, spent: float | None) -> None:
+        if spent is not None:
+            connection.execute(
+                "INSERT INTO charges VALUES (?, ?, ?)", (number, spent, self._clock())
             )
 
     def roll_back(self, to: Version) -> Version:

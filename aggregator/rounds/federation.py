@@ -1,6 +1,7 @@
 """A federation as it lies on the disk, taken up where it was; without network."""
 
 import logging
+import math
 import shutil
 import tempfile
 import time
@@ -16,10 +17,10 @@ from aggregator.ledger.model_files import ModelFiles
 from aggregator.ledger.rollback import kept_model
 from aggregator.rounds.aggregation import next_model, read_updates
 from aggregator.rounds.scoring import mean_training_loss, summed_confusion
-from aggregator.rounds.secure_rounds import SecureRounds
+from aggregator.rounds.secure_rounds import OpenRound, SecureRounds
 from aggregator.rounds.synchronous import Closed, Interrupted, Opened, Step, SynchronousRounds
-from aggregator.secure.round import SecureRound
 from aggregator.settings import FRESH, PACKAGED, AggregatorSettings, is_name_of
+from aggregator.strategies.privacy import Private, PrivateMean
 from aggregator.strategies.ring_sum import RingSum
 from aggregator.strategies.settings import private_mean_of, strategy_of
 from shared.architectures import architecture_of
@@ -55,8 +56,6 @@ class Federation:
         What it is.
     secure
         Its secure rounds, where it has such.
-    private
-        What averages updates with noise, where there is a privacy budget.
     validate
         Scores each new model; ``None``, unless somebody sets it, if there is nothing to do it with.
     extra_vectors
@@ -96,14 +95,17 @@ class Federation:
         for name in settings.codecs:
             make_codec(name)
         self.architecture = architecture_of(settings.model, settings.task)
-        self.private = private_mean_of(settings, settings.clients_per_round or 1, self.architecture)
-        if self.private:
-            self.private.check_can_learn()
         self.folder = FederationFolder(settings.folder)
         self.files = ModelFiles(self.folder.models, self.architecture)
         self.secure: SecureRounds | None = None
+        self._mean: PrivateMean | None = None
         if settings.secure:
-            self.secure = SecureRounds(settings, self.folder, self.files, self.architecture)
+            self.secure = SecureRounds(settings, self.folder, self.files)
+        else:
+            clients = settings.clients_per_round or 1
+            self._mean = private_mean_of(settings, clients, self.architecture)
+        if self.private:
+            self.private.check_can_learn()
         self.validate: Validate | None = None
         self._clock = clock
         self.ledger = Ledger(self.folder.ledger, clock)
@@ -138,6 +140,11 @@ class Federation:
         """What devices' statistics begin with, if the federation hands that out."""
         named = self.current.statistics
         return load_start(self.files.path(named), self.architecture.task) if named else None
+
+    @property
+    def private(self) -> Private | None:
+        """What says how much noise there is, where there is a privacy budget."""
+        return self.secure.noise if self.secure else self._mean
 
     def close(self) -> None:
         """Write what is left and let go of the folder."""
@@ -188,18 +195,20 @@ class Federation:
                 vectors,
                 [update.examples for update in updates],
                 self.files,
-                self.private,
+                self._mean,
                 found,
             )
             model = self._validated(model)
         except (TrainingError, WeightsError) as error:
-            self.ledger.abandon_round(number, error.message)
+            # Who has seen a sum that devices have noised has seen it, with a model or without one.
+            spent = self._spent() if found else None
+            self.ledger.abandon_round(number, error.message, spent=spent)
             self._tidy()
             return None
         self.current = self.ledger.finish_round(
             number,
             model,
-            loss=found.loss if found else mean_training_loss(updates),
+            loss=self._loss(updates, found),
             confusion=self._confusion(updates, found),
             seconds=time.perf_counter() - begun,
             note=" ".join(remarks),
@@ -210,8 +219,8 @@ class Federation:
         self._tidy()
         return self.current
 
-    def open_secure(self, number: int, keys: Mapping[str, PublicKey]) -> SecureRound | None:
-        """Open the secure part of a round that was entered, or take it up; ``None``: it has none.
+    def secure_round(self, number: int, keys: Mapping[str, PublicKey]) -> OpenRound:
+        """Make the secure part of a round that was entered, or make it again, in a worker.
 
         Raises
         ------
@@ -221,8 +230,8 @@ class Federation:
             If the disk is full.
         """
         if self.secure is None:
-            return None
-        return self.secure.open(self.ledger.run, number, self.current, keys)
+            raise ValueError("its rounds are not secure")
+        return self.secure.read(self.ledger.run, number, self.current, keys)
 
     def withdraw(self, client: str) -> Step:
         """Let a client take part in the open round no more; safe on return.
@@ -329,7 +338,7 @@ class Federation:
     def _enter_masked(self, secure: SecureRounds, number: int) -> bool:
         """Enter whose masked updates are in the sum, if there is one; nothing is known of each."""
         if secure.round is None:  # it was closed by an earlier process
-            secure.open(self.ledger.run, number, self.current, {})
+            secure.begin(self.secure_round(number, {}))
         masked = secure.round
         if masked is None or not secure.summed:
             return False
@@ -347,6 +356,11 @@ class Federation:
                     )
                 )
         return True
+
+    def _loss(self, updates: Sequence[UpdateRecord], found: RingSum | None) -> float | None:
+        if found is None:
+            return mean_training_loss(updates)
+        return None if math.isnan(found.loss) else found.loss
 
     def _confusion(self, updates: Sequence[UpdateRecord], found: RingSum | None) -> Counts | None:
         if found is None:

@@ -1,6 +1,7 @@
 """The secure round of a federation: what is announced of it, its journal, and what its sum says."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -9,19 +10,44 @@ from numpy.typing import NDArray
 from aggregator.ledger import Model
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
+from aggregator.rounds.asked import asked
 from aggregator.secure.journal import Journal
 from aggregator.secure.round import SecureRound, members_in
 from aggregator.settings import AggregatorSettings
-from aggregator.strategies.ring_sum import RingSum, first_octaves, read_sum
-from shared.architectures import Architecture
-from shared.protocol.messages import Announcement, File
+from aggregator.strategies.ring_sum import (
+    RingSum,
+    first_octaves,
+    read_private_sum,
+    read_sum,
+)
+from aggregator.strategies.settings import shared_noise_of
+from shared.protocol.messages import Announcement
 from shared.protocol.secure_offer import SecureOffer
 from shared.secure.terms import Stage
-from shared.secure_round import CODEC, ring_of, terms_of
+from shared.secure_round import ring_of, terms_of
 from shared.trust.keys import PublicKey
 
 _OCTAVES: Final = "ring.octaves"
 """What a model's memory calls what the next round announces; the simulation's state, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRound:
+    """A secure round that is open.
+
+    Attributes
+    ----------
+    offer
+        What is announced of it.
+    round
+        Its stages.
+    journal
+        Where it is written down.
+    """
+
+    offer: SecureOffer
+    round: SecureRound
+    journal: Journal
 
 
 class SecureRounds:
@@ -33,41 +59,47 @@ class SecureRounds:
         The federation's.
     folder, files
         Where journals and models lie.
-    architecture
-        The model.
 
     Attributes
     ----------
-    offer
-        What is announced of the open round; without devices while none is open.
-    round
-        The open round; ``None`` if none is.
+    noise
+        How much noise devices add, where there is a privacy budget.
+
+    Raises
+    ------
+    SettingsError
+        If noise is to be added to sums that have no room for it.
     """
 
     def __init__(
-        self,
-        settings: AggregatorSettings,
-        folder: FederationFolder,
-        files: ModelFiles,
-        architecture: Architecture,
+        self, settings: AggregatorSettings, folder: FederationFolder, files: ModelFiles
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._files = files
-        self._architecture = architecture
-        self._journal: Journal | None = None
-        self.round: SecureRound | None = None
-        self.offer = self._offer((), {})
+        self._open: OpenRound | None = None
+        clients = settings.clients_per_round or 1
+        self.noise = shared_noise_of(settings, clients, files.architecture, settings.at_least)
+        if self.noise:
+            self.noise.check_ring(settings.ring_bits, settings.invitations(clients))
+
+    @property
+    def offer(self) -> SecureOffer:
+        """What is announced of the open round; without devices while none is open."""
+        return self._open.offer if self._open else self._offer((), {})
+
+    @property
+    def round(self) -> SecureRound | None:
+        """The open round; ``None`` if none is."""
+        return self._open.round if self._open else None
 
     @property
     def summed(self) -> bool:
         """Whether the sum of the open round is there."""
         return self.round is not None and self.round.stage is Stage.DONE
 
-    def open(
-        self, run: str, number: int, base: Model, keys: Mapping[str, PublicKey]
-    ) -> SecureRound:
-        """Open a round, or take it up as an earlier process has left it.
+    def read(self, run: str, number: int, base: Model, keys: Mapping[str, PublicKey]) -> OpenRound:
+        """Make a round, or make it again as an earlier process has left it; it takes its time.
 
         Parameters
         ----------
@@ -86,22 +118,29 @@ class SecureRounds:
             If the disk is full.
         """
         path = self._folder.secure_round(number)
-        self.offer = self._offer(self._octaves(base), members_in(path) or keys)
-        terms = terms_of(self._announced(run, number, base), self.offer, self._architecture)
-        self._journal = Journal(path)
+        offer = self._offer(self._octaves(base), members_in(path) or keys)
+        told = asked(self._settings, self._files, run, number, base, offer)
+        terms = terms_of(Announcement(**told, state="open"), offer, self._files.architecture)
+        journal = Journal(path)
         try:
-            self.round = SecureRound(terms, keys, self._journal)
+            return OpenRound(offer, SecureRound(terms, keys, journal), journal)
         except BaseException:
-            self.end()()
+            journal.close()
             raise
-        return self.round
+
+    def begin(self, opened: OpenRound) -> None:
+        """Let a round be the open one."""
+        self._open = opened
 
     def sum(self) -> RingSum:
         """Read the sum of the open round, whose stages are over."""
-        if self.round is None:
+        if self._open is None:
             raise ValueError("no secure round is open")
-        clients = len(self.round.survivors)
-        return read_sum(self.round.sum, clients, ring_of(self.offer), self._architecture)
+        ring, architecture = ring_of(self._open.offer), self._files.architecture
+        total = self._open.round.sum
+        if self.noise:
+            return read_private_sum(total, self.noise.clients, ring, architecture)
+        return read_sum(total, len(self._open.round.survivors), ring, architecture)
 
     def end(self) -> Callable[[], None]:
         """Let go of the open round, whose journal stays on the disk.
@@ -111,47 +150,28 @@ class SecureRounds:
         callable
             Closes the journal: to be called after all that is done to the round.
         """
-        journal, self._journal, self.round = self._journal, None, None
-        self.offer = self._offer((), {})
-        return journal.close if journal else lambda: None
+        ended, self._open = self._open, None
+        return ended.journal.close if ended else lambda: None
 
     def _offer(self, octaves: tuple[int, ...], keys: Mapping[str, PublicKey]) -> SecureOffer:
-        settings = self._settings
+        settings, noise = self._settings, self.noise
         return SecureOffer(
             bits=settings.ring_bits,
-            examples=settings.ring_examples,
+            examples=1 if noise else settings.ring_examples,
             octaves=list(octaves),
             fewest=settings.at_least,
             devices={name: str(key) for name, key in sorted(keys.items())},
-        )
-
-    def _announced(self, run: str, number: int, base: Model) -> Announcement:
-        """Give what of the round's announcement its terms are made of."""
-        settings = self._settings
-
-        def file(digest: str) -> File:
-            return File(digest=digest, size=self._files.size(digest))
-
-        return Announcement(
-            federation=settings.federation,
-            run=run,
-            state="open",
-            round=number,
-            architecture=settings.model,
-            task=self._architecture.task,
-            model=file(base.digest),
-            control=file(base.control) if base.control else None,
-            training=settings.announced(number),
-            codecs=[CODEC],
-            seed=settings.seed,
-            secure=self.offer,
+            noise=noise.noise if noise else 0,
         )
 
     def _octaves(self, base: Model) -> tuple[int, ...]:
         """Say what the numbers of a round that begins with this model mean."""
+        architecture = self._files.architecture
+        if self.noise:
+            return self.noise.octaves(architecture)
         found = self._files.arrays(base.memory).get(_OCTAVES) if base.memory else None
         if found is None:
-            return first_octaves(self._files.vector(base.digest), self._architecture)
+            return first_octaves(self._files.vector(base.digest), architecture)
         return tuple(map(int, found.tolist()))
 
 

@@ -15,7 +15,6 @@ from aggregator.rounds.present_clients import PresentClients
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.sampling import sample
 from shared.randomness import stream
-from shared.round_settings import MOST_SECURE
 
 Phase = Literal["waiting", "open", "aggregating", "finished"]
 """Waiting for a quorum; open for updates; closed and being aggregated; no further round."""
@@ -322,11 +321,7 @@ class SynchronousRounds:
         if not self.awaits_its_time or now < self._opens_at:
             return None
         self.wanted = self._wanted()
-        # The small number keeps 10 * 1.1, which is 11 and a rounding error, from becoming 12.
-        invitations = math.ceil(self.wanted * (1 + self._settings.over_selection) - 1e-9)
-        if self._settings.secure:
-            invitations = min(invitations, MOST_SECURE)
-        self.invited = self._drawn(invitations)
+        self.invited = self._drawn(self._settings.invitations(self.wanted))
         self.phase = "open"
         self.deadline = now + self._settings.round_seconds
         self._opens_at = self._earliest(now)

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from aggregator.rounds.asked import asked, file_of
 from aggregator.rounds.federation import Federation
 from shared.protocol.fields import MOST_FORGOTTEN
 from shared.protocol.messages import Announcement, Difference, File
-from shared.secure_round import CODEC
 
 
 class Announcer:
@@ -64,23 +64,22 @@ class Announcer:
         current = self._federation.current
         state = {"waiting": "waiting", "finished": "finished"}.get(rounds.phase, "open")
         left = None if rounds.deadline is None else max(0.0, rounds.deadline - self._clock())
+        secure = self._federation.secure
         return Announcement(
-            federation=settings.federation,
-            run=self._federation.ledger.run,
+            **asked(
+                settings,
+                self._federation.files,
+                self._federation.ledger.run,
+                max(1, rounds.number),
+                current,
+                secure.offer if secure else None,
+            ),
             state=state,  # type: ignore[arg-type] # one of the three, as the dictionary shows
-            round=max(1, rounds.number),
-            architecture=settings.model,
-            task=self._federation.architecture.task,
-            model=self._file(current.digest),
             difference=self._difference(),
             averaged=self._file(current.average) if current.average else None,
-            control=self._file(current.control) if current.control else None,
             statistics=self._file(current.statistics) if current.statistics else None,
-            training=settings.announced(max(1, rounds.number)),
             strategy=settings.strategy,
             vectors=list(self._federation.extra_vectors),
-            codecs=[CODEC] if settings.secure else list(settings.codecs),
-            seed=settings.seed,
             least_examples=settings.least_examples,
             new_examples=settings.new_examples,
             forgotten=self._federation.ledger.forgotten()[-MOST_FORGOTTEN:] or None,
@@ -89,7 +88,6 @@ class Announcer:
             closes_at=None if left is None else datetime.now(UTC) + timedelta(seconds=left),
             chunk=settings.chunk,
             succession=self._federation.voice.succession,
-            secure=self._federation.secure.offer if self._federation.secure else None,
         )
 
     def _difference(self) -> Difference | None:
@@ -103,4 +101,4 @@ class Announcer:
         )
 
     def _file(self, digest: str) -> File:
-        return File(digest=digest, size=self._federation.files.size(digest))
+        return file_of(self._federation.files, digest)

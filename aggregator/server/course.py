@@ -116,15 +116,19 @@ class Course:
         self.follow(step)
 
     def _open(self, opened: Opened) -> None:
-        """Write down a round, or its further invitations, and announce it."""
+        """Write down a round, or its further invitations, before it is announced."""
+        self.unwritten = True
         try:
             self._federation.open_round(opened)
-            if self._stages:
-                self._stages.open(opened.number, opened.invited)
         except StorageError:
-            self.unwritten = True
             self._later(partial(self._open, opened))
             raise
+        if self._stages:
+            self._stages.open(opened, partial(self._opened, opened))
+        else:
+            self._opened(opened)
+
+    def _opened(self, opened: Opened) -> None:
         self.unwritten = False
         clients = "1 client" if len(opened.invited) == 1 else f"{len(opened.invited)} clients"
         log.info("Round %d is open for %s.", opened.number, clients)

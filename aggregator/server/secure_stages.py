@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from aggregator.rounds.federation import Federation
+from aggregator.rounds.secure_rounds import OpenRound
+from aggregator.rounds.synchronous import Opened
 from aggregator.secure.round import SecureRound
 from shared.errors import ChorusError, FederationError, ProtocolError, SecureError, StorageError
 from shared.loop import Action, Loop, Worker
@@ -111,24 +113,43 @@ class SecureStages:
         self._stage = Stage.KEYS
         self._masked: Mapping[str, str] = {}
 
-    def open(self, number: int, invited: tuple[str, ...]) -> None:
+    def open(self, opened: Opened, then: Action) -> None:
         """Open the secure part of a round, or take it up where an earlier process was.
 
-        Raises
-        ------
-        StorageError
-            If the disk is full.
+        It is done in the worker: a journal of many devices is read and checked for seconds.
+
+        Parameters
+        ----------
+        opened
+            The round.
+        then
+            What comes when it is open.
         """
         members = self._keys()
-        keys = {name: members[name] for name in invited if name in members}
-        try:
-            self._round = self._federation.open_secure(number, keys)
-        except FederationError as error:
-            self._loop.put(partial(self._given_up, error.message))
+        keys = {name: members[name] for name in opened.invited if name in members}
+
+        def failed(error: ChorusError) -> None:
+            if isinstance(error, StorageError):
+                self._later(partial(self.open, opened, then))
+            elif isinstance(error, FederationError):
+                then()
+                self._given_up(error.message)
+                return
+            raise error
+
+        make = partial(self._federation.secure_round, opened.number, keys)
+        self._worker.do(make, partial(self._opened, opened.number, then), failed)
+
+    def _opened(self, number: int, then: Action, found: OpenRound) -> None:
+        rounds, secure = self._federation.rounds, self._federation.secure
+        if secure is None or (rounds.phase, rounds.number) != ("open", number):
+            self._worker.submit(found.journal.close)  # it was given up meanwhile
             return
-        if found := self._round:
-            self._stage, self._masked = found.stage, dict(found.masked)
-            self._do(found, lambda: _look(found, found.stage, again=True))
+        secure.begin(found)
+        self._round = round_ = found.round
+        self._stage, self._masked = round_.stage, dict(round_.masked)
+        then()
+        self._do(round_, lambda: _look(round_, round_.stage, again=True))
 
     def hear(self, client: str, payload: bytes) -> bool:
         """Take what a device says in words, if it is of a stage; say whether it is."""

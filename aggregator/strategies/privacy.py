@@ -15,6 +15,7 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType
 from typing import Final
 
@@ -28,6 +29,8 @@ from shared.weights import Weights, norm, pieces, shortening
 
 DROWNED: Final = 10.0
 """How many times longer the noise of all rounds may be than what all updates could add up to."""
+
+_GAUSSIAN: Final = "gaussian_mechanism"
 
 _GRID: Final = 1024
 """The result is rounded to a power of two below the noise divided by this."""
@@ -71,7 +74,7 @@ class Budget:
     @property
     def multiplier(self) -> float:
         """Deviation of a round's noise, as a multiple of the largest norm of an update."""
-        sigma = _accountant().get_sigma_gaussian(self.epsilon, self.delta)
+        sigma = accountant(_GAUSSIAN).get_sigma_gaussian(self.epsilon, self.delta)
         return float(sigma * math.sqrt(self.rounds))
 
     def spent(self, rounds: int) -> float:
@@ -79,18 +82,18 @@ class Budget:
         if not rounds:
             return 0.0
         sigma = self.multiplier / math.sqrt(rounds)
-        return float(_accountant().get_epsilon_gaussian(sigma, self.delta))
+        return float(accountant(_GAUSSIAN).get_epsilon_gaussian(sigma, self.delta))
 
 
-class PrivateMean:
-    """Averages the updates of a round, with noise.
+class Private:
+    """What a federation with a privacy budget trains, and how much noise that takes.
 
     Parameters
     ----------
     budget
         For all rounds.
     clip_norm
-        The Euclidean norm of an update, at most; one that is longer all the same is shortened.
+        The Euclidean norm of an update, at most.
     clients
         What the sum is divided by.
     parameters
@@ -100,7 +103,7 @@ class PrivateMean:
 
     Attributes
     ----------
-    budget
+    budget, clients
         As given.
     """
 
@@ -108,23 +111,28 @@ class PrivateMean:
         self, budget: Budget, clip_norm: float, clients: int, parameters: int, first: int = 0
     ) -> None:
         self.budget = budget
+        self.clients = clients
         self._clip_norm = clip_norm
-        self._clients = clients
         self._trained = slice(first, parameters)
         self._multiplier = budget.multiplier
+
+    @property
+    def deviation(self) -> float:
+        """Deviation of the noise in a round's sum, over the norm of an update at most."""
+        return self._multiplier
 
     @property
     def noise_over_clip(self) -> float:
         """Expected norm of a round's noise over that of the mean of updates, at most."""
         trained = self._trained.stop - self._trained.start
-        return self._multiplier * math.sqrt(trained) / self._clients
+        return self.deviation * math.sqrt(trained) / self.clients
 
     @property
     def said(self) -> str:
         """What the noise does, in a sentence."""
         return (
             f"Differential privacy: epsilon {self.budget.epsilon:g}, delta {self.budget.delta:g} "
-            f"for {self.budget.rounds} rounds of {self._clients} clients. In each round the noise "
+            f"for {self.budget.rounds} rounds of {self.clients} clients. In each round the noise "
             f"is {self.noise_over_clip:.3g} times as long as an update may be "
             f"({self._clip_norm:g})."
         )
@@ -137,13 +145,17 @@ class PrivateMean:
         drowned = self.noise_over_clip / math.sqrt(self.budget.rounds)
         if drowned > DROWNED:
             trained = self._trained.stop - self._trained.start
-            enough = math.ceil(self._clients * drowned / DROWNED)
+            enough = math.ceil(self.clients * drowned / DROWNED)
             raise SettingsError(
                 f"{self.said} Over all rounds it is {drowned:.3g} times as long as all that "
-                f"{self._clients} clients can teach {trained} weights, which learn nothing then.",
+                f"{self.clients} clients can teach {trained} weights, which learn nothing then.",
                 "Train fewer weights (--front-end whisper-speech --model head has 6,148), let at "
                 f"least {enough} clients take part in a round, or give a larger --dp-epsilon.",
             )
+
+
+class PrivateMean(Private):
+    """Averages the updates of a round, with noise; an update that is too long is shortened."""
 
     def mean(self, updates: Iterable[Update], normal: Normal = system_normal) -> Weights:
         """Average updates, each with the same weight, and add the noise.
@@ -168,9 +180,9 @@ class PrivateMean:
                 delta = update.delta[:] * shortening(length, self._clip_norm)
             total.add(delta)
             del update, delta  # or its vector would live until the next one is there
-        direction = total.divided(self._clients)
+        direction = total.divided(self.clients)
         direction[: self._trained.start] = 0
-        deviation = self._multiplier * self._clip_norm / self._clients
+        deviation = self.deviation * self._clip_norm / self.clients
         # The last bits of a sum with noise tell of the sum (Mironov, 2012,
         # https://doi.org/10.1145/2382196.2382264): they are rounded away.
         grid = 2.0 ** math.floor(math.log2(deviation / _GRID))
@@ -180,8 +192,8 @@ class PrivateMean:
         return direction
 
 
-def _accountant() -> ModuleType:
-    """Import what accounts for the budget: it takes seconds.
+def accountant(name: str) -> ModuleType:
+    """Import what accounts for a budget, a module of ``dp_accounting``: it takes seconds.
 
     Raises
     ------
@@ -189,11 +201,9 @@ def _accountant() -> ModuleType:
         If it is not installed.
     """
     try:
-        from dp_accounting import gaussian_mechanism
+        return import_module(f"dp_accounting.{name}")
     except ImportError as error:
         raise MissingPartError(
             "Differential privacy needs dp-accounting, which is not installed.",
             "Install it with: pip install 'chorus-edge[server]' (or [workstation]).",
         ) from error
-    found: ModuleType = gaussian_mechanism
-    return found

@@ -29,11 +29,11 @@ class RingSum:
     direction
         The mean of the updates, weighted by examples: shape ``(parameters,)``, float32.
     weight
-        Examples that count, of all clients together.
+        Examples that count, of all clients together; of a private sum what it is divided by.
     loss
-        Mean training loss over them.
+        Mean training loss over them; NaN of a private sum.
     confusion
-        The clients' counts together: shape ``(labels, labels)``, int64.
+        The clients' counts together: shape ``(labels, labels)``, int64; none of a private sum.
     octaves
         What to announce for the next round.
     """
@@ -74,14 +74,42 @@ def read_sum(total: Numbers, clients: int, ring: Ring, architecture: Architectur
         raise ValueError(f"{len(total)} numbers of {clients} clients are no sum of this round")
     values, counted = np.split(total, [architecture.parameters])
     tally = Tally.read(counted, clients, ring, architecture.labels)
-    direction = np.empty(len(values), np.float32)
     heavy = ring.heaviest / max(1, tally.weight)
-    for spec, step in zip(architecture.manifest, ring.steps, strict=True):
-        factor = float(step) * heavy
-        for piece in pieces(spec.where):
-            direction[piece] = ring.signed(values[piece]) * factor
+    direction = _read(values, ring, architecture, heavy)
     octaves = tuple(min(max(octave, -_EXTREME), _EXTREME) for octave in tally.octaves)
     return RingSum(direction, tally.weight, tally.loss, tally.confusion, octaves)
+
+
+def read_private_sum(
+    total: Numbers, clients: int, ring: Ring, architecture: Architecture
+) -> RingSum:
+    """Read the sum of clients' numbers with their noise, of which nothing else is known.
+
+    Parameters
+    ----------
+    total, ring, architecture
+        As in :func:`read_sum`; the ring has noise.
+    clients
+        What the sum is divided by, whoever added to it.
+    """
+    labels = architecture.labels
+    return RingSum(
+        _read(total, ring, architecture, 1 / clients),
+        weight=clients,
+        loss=math.nan,
+        confusion=np.zeros((labels, labels), np.int64),
+        octaves=ring.octaves,
+    )
+
+
+def _read(values: Numbers, ring: Ring, architecture: Architecture, times: float) -> Weights:
+    """Read numbers as weights, multiplied by something."""
+    direction = np.empty(len(values), np.float32)
+    for spec, step in zip(architecture.manifest, ring.steps, strict=True):
+        factor = float(step) * times
+        for piece in pieces(spec.where):
+            direction[piece] = ring.signed(values[piece]) * factor
+    return direction
 
 
 def first_octaves(weights: Vector, architecture: Architecture) -> tuple[int, ...]:

@@ -4,10 +4,12 @@ from aggregator.strategies import STRATEGIES, Strategy, make_strategy, strategy_
 from aggregator.strategies.bounds import Bounds
 from aggregator.strategies.download import Download
 from aggregator.strategies.privacy import Budget, PrivateMean
+from aggregator.strategies.shared_noise import ConcentratedBudget, SharedNoise
 from shared.architectures import Architecture
 from shared.codecs import make_codec
 from shared.errors import SettingsError
 from shared.round_settings import STRATEGY_OPTIONS, FederatedSettings, RoundSettings
+from shared.secure.terms import FEWEST_DEVICES
 from shared.training import TrainingSettings
 
 
@@ -93,3 +95,23 @@ def private_mean_of(
     budget = Budget(settings.dp_epsilon, settings.dp_delta, settings.rounds)
     first = architecture.head_offset if settings.head_only else 0
     return PrivateMean(budget, settings.largest_update, clients, architecture.parameters, first)
+
+
+def shared_noise_of(
+    settings: FederatedSettings,
+    clients: int,
+    architecture: Architecture,
+    at_least: int = FEWEST_DEVICES,
+) -> SharedNoise | None:
+    """Make what says how much noise the clients of secure rounds add; ``None``: they add none.
+
+    The parameters and what is raised are those of :func:`private_mean_of`; ``at_least`` are the
+    fewest clients in a sum.
+    """
+    if settings.dp_epsilon is None or settings.rounds is None or settings.largest_update is None:
+        return None
+    check_sum_is_enough(settings, "--dp-epsilon")
+    budget = ConcentratedBudget(settings.dp_epsilon, settings.dp_delta, settings.rounds)
+    first = architecture.head_offset if settings.head_only else 0
+    most = settings.largest_update
+    return SharedNoise(budget, most, clients, architecture.parameters, first, at_least)

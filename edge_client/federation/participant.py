@@ -6,6 +6,7 @@ writes to their files. Training, and whatever reads whole files, runs in workers
 """
 
 import logging
+import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Announcement, Message, Offer, Presence
 from shared.protocol.topics import Topics
+from shared.secure.sharing import Draw
 from shared.task import Task
 from shared.training import Examples
 
@@ -72,6 +74,9 @@ class Participant:
         What it stands on; one of its own if not given.
     connect
         Makes the connection to the broker.
+    noise
+        Where the noise of private secure rounds comes from; others than the system's entropy are
+        for tests.
     """
 
     def __init__(  # noqa: PLR0913 -- most are the device's functions
@@ -89,6 +94,7 @@ class Participant:
         follow: Callable[[Task], bool] = lambda _: False,
         loop: Loop | None = None,
         connect: Callable[..., Connection] = Connection,
+        noise: Draw = secrets.token_bytes,
     ) -> None:
         self._settings = settings
         self._client_state = client_state = ClientState(folder)
@@ -164,6 +170,7 @@ class Participant:
             say=lambda word: connection.publish(topics.requests(name), word, wait=False),
             remark=telling.in_vain,
             masked=self._look,
+            noise=noise,
         )
         self._worker = RoundWorker(
             settings,

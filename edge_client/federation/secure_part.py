@@ -1,6 +1,7 @@
 """A device's part in the open secure round: what it is told, what it says, its masked update."""
 
 import logging
+import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -10,6 +11,7 @@ from edge_client.federation.announced_round import AnnouncedRound
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.round_work import Trained, written
 from edge_client.federation.terms import TermsSettings
+from edge_client.learning.shared_noise import with_noise
 from edge_client.secure.client import SecureClient
 from edge_client.secure.given import GivenRounds
 from shared.architectures import architecture_of
@@ -17,8 +19,10 @@ from shared.errors import ChorusError, SecureError, StorageError
 from shared.loop import Loop, Worker
 from shared.protocol.messages import Announcement, Offer
 from shared.protocol.secure import Declined, kind_of
+from shared.secure.masks import Numbers
+from shared.secure.sharing import Draw
 from shared.secure.terms import Stage
-from shared.secure_round import AGGREGATOR_SAYS, CODEC, terms_of
+from shared.secure_round import AGGREGATOR_SAYS, CODEC, ring_of, terms_of
 from shared.trust.keys import PublicKey
 from shared.trust.signing import unsigned
 
@@ -47,9 +51,12 @@ class SecurePart:
         Told what is wrong.
     masked
         Told that the masked update is there, to be offered.
+    noise
+        Where the noise of private rounds comes from; others than the system's entropy are for
+        tests.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- most are the participant's functions
         self,
         membership: Membership | None,
         terms: TermsSettings,
@@ -60,6 +67,7 @@ class SecurePart:
         say: Callable[[bytes], object],
         remark: Callable[[ChorusError], None],
         masked: Callable[[], None],
+        noise: Draw = secrets.token_bytes,
     ) -> None:
         self._membership = membership
         self._terms = terms
@@ -69,6 +77,7 @@ class SecurePart:
         self._say = say
         self._remark = remark
         self._masked = masked
+        self._noise = noise
         self._announcement: Announcement | None = None
         self._client: SecureClient | None = None
         self._word = b""
@@ -187,7 +196,8 @@ class SecurePart:
         self, client: SecureClient, announcement: Announcement, trained: Trained, delivery: bytes
     ) -> None:
         """Mask, and keep what is to be offered; in the worker."""
-        message = client.masked(delivery, trained.numbers)
+        numbers = self._with_noise(client, announcement, trained)
+        message = client.masked(delivery, numbers)
         digest, size = written(self._client_state.folder, lambda path: path.write_bytes(message))
         offer = Offer(
             update=digest,
@@ -201,6 +211,22 @@ class SecurePart:
         )
         self._client_state.finish(
             offer, residual=trained.residual, control=None, learned=trained.learned
+        )
+
+    def _with_noise(
+        self, client: SecureClient, announcement: Announcement, trained: Trained
+    ) -> Numbers:
+        """Add this device's share of the noise, where the round is a private one."""
+        offer = announcement.secure
+        if offer is None or not offer.noise:
+            return trained.numbers
+        architecture = architecture_of(announcement.architecture, announcement.task)
+        return with_noise(
+            trained.numbers,
+            ring_of(offer),
+            client.guaranteed,
+            first=architecture.head_offset if announcement.training.head_only else 0,
+            draw=self._noise,
         )
 
     def _finished(self, client: SecureClient, _: None) -> None:

@@ -29,9 +29,12 @@ def summand(contribution: Contribution, codec: RingCodec, architecture: Architec
     Returns
     -------
     numpy.ndarray
-        Shape ``(ring_size,)``, uint32: the update's numbers, then those of its tally.
+        Shape ``(ring_size,)``, uint32: the update's numbers, then those of its tally; those of a
+        private round lack their noise (:func:`.shared_noise.with_noise`), and there is no tally.
     """
-    ring = codec.ring
+    ring, values = codec.ring, contribution.encoded.tensors[DELTA + VALUES].astype(np.uint32)
+    if ring.noise:
+        return values
     counts = contribution.confusion or np.zeros([architecture.labels] * 2, np.int64)
     tally = Tally(
         ring.weight(contribution.examples),
@@ -39,8 +42,7 @@ def summand(contribution: Contribution, codec: RingCodec, architecture: Architec
         np.array(counts, np.int64),
         _octaves(contribution.encoded, codec, architecture),
     )
-    values = contribution.encoded.tensors[DELTA + VALUES]
-    return np.concatenate([values.astype(np.uint32), tally.numbers(ring)])
+    return np.concatenate([values, tally.numbers(ring)])
 
 
 def _octaves(

@@ -91,6 +91,11 @@ class SecureClient:
         self._shares: dict[str, bytes] = {}
         self._told = Survivors(secure_round=self._round, sharers=[], survivors=[])
 
+    @property
+    def guaranteed(self) -> int:
+        """Devices that are in the sum at least, of those in the roster that it was told."""
+        return self._terms.needed(len(self._roster.devices))
+
     def keys(self) -> bytes:
         """Give the keys of this round, signed (stage 1)."""
         with self._step(Stage.KEYS, Stage.SHARES):

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from aggregator.strategies import Update
-from aggregator.strategies.privacy import Normal, system_normal
+from aggregator.strategies.privacy import Normal, PrivateMean, system_normal
 from aggregator.strategies.sampling import sample
 from aggregator.strategies.settings import private_mean_of, strategy_of
 from aggregator.strategies.strategy import State
@@ -86,7 +86,9 @@ class SimulatedFederation:
         self._strategy = strategy_of(settings, len(clients))
         self._normal = normal
         wanted = clients_of_round(settings, len(clients))
-        self._private = private_mean_of(settings, wanted, self._architecture)
+        self._private: PrivateMean | None = None
+        if not settings.secure:  # else clients add the noise
+            self._private = private_mean_of(settings, wanted, self._architecture)
         self._poisoning = Poisoning(settings, len(settings.task.labels))
         self._folder = folder
         self._controls: ClientVectors | None = None

@@ -3,19 +3,28 @@
 Masks, which take each other away in the sum, are left out: the sum is the same without them.
 """
 
-from collections.abc import Callable
+import math
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from aggregator.strategies.ring_sum import add, first_octaves, read_sum
+from aggregator.strategies.ring_sum import add, first_octaves, read_private_sum, read_sum
+from aggregator.strategies.settings import shared_noise_of
 from aggregator.strategies.strategy import State
+from edge_client.learning.shared_noise import with_noise
 from edge_client.learning.summand import summand
 from edge_client.learning.training import Engine
-from edge_client.simulation.federation import SimulatedFederation
+from edge_client.simulation.federation import SimulatedFederation, clients_of_round
+from edge_client.simulation.settings import SimulationSettings
 from shared.codecs.ring import Ring, RingCodec
 from shared.round_settings import SecureSettings
 from shared.secure.masks import Numbers, packed_size
+from shared.secure.sharing import Draw
+from shared.secure.terms import FEWEST_DEVICES, needed_of
 from shared.tally import ring_size
+from shared.training import Examples
 from shared.weights import Weights
 
 _OCTAVES = "ring.octaves"
@@ -30,10 +39,30 @@ def round_ring(settings: SecureSettings, invited: int, octaves: tuple[int, ...])
 class SecureFederation(SimulatedFederation):
     """A federation whose server knows the sum of a round's updates, and nothing else of them.
 
-    The parameters are those of :class:`SimulatedFederation`.
+    With a privacy budget each client adds its share of the noise. A round in which fewer answer
+    than a sum is of at least is given up then: there would be too little.
+
+    Parameters
+    ----------
+    settings, engines, clients, folder
+        As in :class:`SimulatedFederation`.
+    draw
+        Where noise comes from; others than the system's entropy are for tests.
     """
 
-    _octaves: tuple[int, ...] = ()
+    def __init__(
+        self,
+        settings: SimulationSettings,
+        engines: Sequence[Engine],
+        clients: Sequence[Examples],
+        folder: Path | None = None,
+        draw: Draw = secrets.token_bytes,
+    ) -> None:
+        super().__init__(settings, engines, clients, folder)
+        wanted = clients_of_round(settings, len(clients))
+        self._noise = shared_noise_of(settings, wanted, self._architecture)
+        self._draw = draw
+        self._octaves: tuple[int, ...] = ()
 
     def state(self) -> dict[str, State]:
         """Give the strategy's state, and what the next round announces."""
@@ -56,20 +85,33 @@ class SecureFederation(SimulatedFederation):
         self, number: int, weights: Weights, invited: int, answering: list[int]
     ) -> tuple[Weights, float]:
         """Add up what the clients send; give the next weights, and the mean training loss."""
-        architecture = self._architecture
-        octaves = self._octaves or first_octaves(weights, architecture)
-        ring = round_ring(self._settings, invited, octaves)
+        architecture, noise = self._architecture, self._noise
+        if noise:
+            ring = noise.ring(self._settings.ring_bits, invited, architecture)
+        else:
+            octaves = self._octaves or first_octaves(weights, architecture)
+            ring = round_ring(self._settings, invited, octaves)
+        guaranteed = needed_of(invited, FEWEST_DEVICES)
+        if noise and len(answering) < guaranteed:
+            return weights, math.nan
 
         def work(engine: Engine, stop: Callable[[int], bool], index: int) -> Numbers:
             codec = RingCodec(ring, len(self._clients[index]))
             outcome = self._take_part(number, weights, codec, index, engine, stop)
-            return summand(outcome, codec, architecture)
+            numbers = summand(outcome, codec, architecture)
+            if noise:
+                first = noise.first
+                return with_noise(numbers, ring, guaranteed, first=first, draw=self._draw)
+            return numbers
 
         total = np.zeros(ring_size(ring, architecture), np.uint32)
         for numbers in self._side_by_side(work, answering):
             add(total, numbers, ring)
         self._update_bytes = packed_size(len(total), ring.bits)
-        found = read_sum(total, len(answering), ring, architecture)
+        if noise:
+            found = read_private_sum(total, noise.clients, ring, architecture)
+        else:
+            found = read_sum(total, len(answering), ring, architecture)
         length = self._settings.step_length(number)
         result = self._strategy.follow(weights, found.direction, length=length)
         self._octaves = found.octaves

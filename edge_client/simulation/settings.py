@@ -234,9 +234,8 @@ class SimulationSettings(
             raise ValueError(f"secure rounds have a codec of their own: leave out {self.codec}")
         if self.secure and self.attack in ("sign-flip", "scale"):
             raise ValueError(f"the attack {self.attack} changes single updates: not with secure")
-        if self.dp_epsilon and (self.secure or self.baseline):
-            other = "secure" if self.secure else "baseline"
-            raise ValueError(f"noise is added to a plain mean of updates: not with {other}")
+        if self.dp_epsilon and self.baseline:
+            raise ValueError("noise is added to a sum of updates: not with baseline")
         model = MODELS.get(self.model)
         if self.engine != "keras" or not isinstance(model, KerasModel):
             architecture_of(self.model, self.task)

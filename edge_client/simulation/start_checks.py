@@ -2,12 +2,14 @@
 
 from importlib.util import find_spec
 
-from aggregator.strategies.privacy import PrivateMean
+from aggregator.strategies.privacy import Private
 from aggregator.strategies.settings import (
     check_sum_is_enough,
     private_mean_of,
+    shared_noise_of,
     strategy_of,
 )
+from aggregator.strategies.shared_noise import SharedNoise
 from edge_client.simulation.data import divide
 from edge_client.simulation.federation import clients_of_round
 from edge_client.simulation.first_weights import first_weights
@@ -82,10 +84,11 @@ def check_can_start(settings: SimulationSettings, utterances: Utterances) -> lis
     return [len(place) for place in places]
 
 
-def privacy_of(settings: SimulationSettings, clients: int) -> PrivateMean | None:
-    """Give what averages the updates of so many clients with noise, if there is a budget."""
+def privacy_of(settings: SimulationSettings, clients: int) -> Private | None:
+    """Give what says how much noise there is with so many clients, if there is a budget."""
     architecture = model_of(settings.model, settings.task)
-    return private_mean_of(settings, clients_of_round(settings, clients), architecture)
+    make = shared_noise_of if settings.secure else private_mean_of
+    return make(settings, clients_of_round(settings, clients), architecture)
 
 
 def _check_round(settings: SimulationSettings, clients: int) -> None:
@@ -100,6 +103,8 @@ def _check_round(settings: SimulationSettings, clients: int) -> None:
         round_ring(settings, most, ())
     if private := privacy_of(settings, clients):
         private.check_can_learn()
+        if isinstance(private, SharedNoise):
+            private.check_ring(settings.ring_bits, most)
     fewest = 1 if settings.client_dropout else most
     strategy = strategy_of(settings, clients)
     if not any(strategy.enough(arriving) for arriving in range(fewest, most + 1)):

@@ -9,6 +9,7 @@ A client's weight is in its numbers: they are ``weight / heaviest`` of its updat
 client needs no more bits than a light one, and none can weigh more than ``heaviest``.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ from shared.errors import SettingsError
 from shared.weights import Weights
 
 _TENSORS: Final = Scales(per_channel=False)
+
+_BEYOND: Final = 8
+"""Deviations of noise that fit into a ring: one value in 10 ** 15 is beyond them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,10 @@ class Ring:
     octaves
         For each tensor, in the manifest's order, the power of two that a value times its client's
         share of ``heaviest`` may reach.
+    noise
+        Deviation of the noise that is in the sum of the fewest clients that a sum may be of, as a
+        multiple of the largest number of one; 0: there is none. With it all clients weigh the same,
+        and nothing but their updates is in the sum.
 
     Raises
     ------
@@ -50,19 +58,24 @@ class Ring:
     clients: int
     heaviest: int
     octaves: tuple[int, ...]
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         if self.levels < 1:
             raise SettingsError(
                 f"A ring of {self.bits} bits would overflow: the sum of {self.clients} clients "
-                "does not fit.",
+                f"{'with their noise ' if self.noise else ''}does not fit.",
                 "Give more --ring-bits, up to 16, or let fewer clients take part in a round.",
             )
 
     @property
     def levels(self) -> int:
-        """The largest magnitude of a client's number: that of all of them is no overflow."""
-        return (self.half - 1) // self.clients
+        """The largest magnitude of a client's number: that of all of them is no overflow.
+
+        Nor is it with their noise, of which there may be twice the variance: sums are of more than
+        half of the clients.
+        """
+        return int((self.half - 1) // (self.clients + _BEYOND * math.sqrt(2) * self.noise))
 
     @property
     def half(self) -> int:

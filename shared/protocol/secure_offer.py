@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from shared.protocol.fields import Bytes32
 from shared.protocol.topics import Name
@@ -22,6 +22,9 @@ class SecureOffer(BaseModel):
     """Examples of a client that count, at most."""
     octaves: Annotated[list[_Octave], Field(max_length=1024)]
     """For each tensor, the power of two that a value may reach."""
+    noise: Annotated[FiniteFloat, Field(ge=0, le=1e6)] = 0.0
+    """Deviation of the noise that the fewest devices of a sum add together, as a multiple of what
+    the octaves say; then all devices weigh the same, and only updates are added up."""
     fewest: Annotated[int, Field(ge=3, le=MOST_SECURE)]
     """Fewest devices in the sum."""
     devices: Annotated[dict[Name, Bytes32], Field(max_length=MOST_SECURE)]

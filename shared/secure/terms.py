@@ -82,7 +82,12 @@ class Terms:
 
     def needed(self, devices: int) -> int:
         """Give the devices that a roster of so many needs up to the masked updates."""
-        return max(self.fewest, threshold_of(devices))
+        return needed_of(devices, self.fewest)
+
+
+def needed_of(devices: int, fewest: int) -> int:
+    """Give the devices that are in the sum of a roster of so many at least, or there is none."""
+    return max(fewest, threshold_of(devices))
 
 
 def threshold_of(devices: int) -> int:

@@ -1,14 +1,18 @@
 """Federations with a privacy budget."""
 
+import secrets
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import kstest
 
 from edge_client.simulation.federation import SimulatedFederation
+from edge_client.simulation.secure_federation import SecureFederation
 from edge_client.simulation.start_checks import check_can_start
 from shared.errors import SettingsError
+from shared.secure.sharing import Draw
 from tests.edge_client.simulation.test_federation import CLIENTS, START, run, simulation
 from tests.edge_client.tiny import NumpyEngine, utterances
 
@@ -52,4 +56,52 @@ def test_one_device_changes_the_sum_by_its_clip_at_most() -> None:
 def test_what_would_drown_is_refused_before_the_first_round() -> None:
     settings = simulation(dp_epsilon=0.01, partition="speaker", folds=4)
     with pytest.raises(SettingsError, match="learn nothing"):
+        check_can_start(settings, utterances(8, 4))
+
+
+def private_and_secure(draw: Draw = secrets.token_bytes, **values: Any) -> SecureFederation:
+    given = {"dp_epsilon": 1000, "clip_norm": 0.05, "ring_bits": 16, "secure": True, **values}
+    return SecureFederation(simulation(**given), [NumpyEngine()], CLIENTS, draw=draw)
+
+
+def test_clients_add_noise_of_the_same_law_as_the_server_does() -> None:
+    def step(federation: SimulatedFederation) -> NDArray[np.float64]:
+        return np.asarray(federation.run(1, START).weights - START, np.float64)
+
+    values: dict[str, Any] = {"dp_epsilon": 20, "clip_norm": 1e-6}  # as good as nothing is learned
+    central, shared = step(private(None, **values)), private_and_secure(**values)
+    found = step(shared)
+    assert shared._noise
+    # More than half of four are guaranteed: the noise of three would be enough.
+    assert found.std() == pytest.approx(shared._noise.deviation * 1e-6 / 4, rel=0.05)
+    assert found.std() == pytest.approx(central.std() * np.sqrt(4 / 3), rel=0.2)
+    assert kstest(found / found.std(), "norm").pvalue > 1e-6
+
+
+def test_without_their_noise_the_sum_is_that_of_plain_rounds() -> None:
+    def nothing(size: int) -> bytes:
+        return b"\0\0\0\0\0\0\0\x80" * (size // 8)  # in the middle of all there is
+
+    def quiet(count: int) -> NDArray[np.float64]:
+        return np.zeros(count)
+
+    secure = private_and_secure(nothing)
+    settings = simulation(dp_epsilon=1000, clip_norm=0.05)
+    plain = SimulatedFederation(settings, [NumpyEngine()], CLIENTS, normal=quiet)
+    found, same = secure.run(1, START).weights - START, plain.run(1, START).weights - START
+    assert np.linalg.norm(found - same) < 0.1 * np.linalg.norm(same)
+    assert np.isnan(secure.run(2, START).loss), "the mean loss would tell of one client"
+
+
+def test_a_round_of_fewer_than_are_guaranteed_is_given_up() -> None:
+    rounds = private_and_secure()
+    weights, _ = rounds._next(1, START, 4, [0, 1])
+    assert weights.tobytes() == START.tobytes()
+    weights, _ = rounds._next(1, START, 4, [0, 1, 2])
+    assert weights.tobytes() != START.tobytes()
+
+
+def test_a_ring_without_room_for_noise_is_refused_before_the_first_round() -> None:
+    settings = simulation(dp_epsilon=1000, partition="speaker", folds=4, secure=True)
+    with pytest.raises(SettingsError, match="too coarse for noise"):
         check_can_start(settings, utterances(8, 4))

@@ -1,5 +1,6 @@
 """A whole federation in memory: real service, participants, ledger and files; see ``stage``."""
 
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -7,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -39,6 +40,9 @@ from tests.edge_client.tiny import TINY, NumpyEngine, examples
 from tests.end_to_end.federation.network import Link, Message, Network
 from tests.end_to_end.federation.stage import Actor, Stage
 from tests.memberships import member
+
+if TYPE_CHECKING:
+    from shared.secure.sharing import Draw
 
 ROUNDS = 2
 CLIENTS = 2
@@ -146,6 +150,7 @@ class Client:
             membership=world.membership(number),
             loop=world.stage.loop(),
             connect=world.network.connection,  # type: ignore[arg-type] # it stands in
+            noise=world.noise,
         )
         self.link: Link = self.participant._connection  # type: ignore[assignment] # it stands in
         self.loop = world.stage.begin(self.participant.run, self)
@@ -177,6 +182,8 @@ class World:
         self.data = data or data_of(self.settings.task)
         for number in range(len(self.data)):
             self.membership(number)  # they have joined before the aggregator starts
+        self.noise: Draw = secrets.token_bytes
+        """Where the devices' noise comes from."""
         self.ended = False
         self.limits: list[str] = []
         """Why nobody may train; as long as it is empty, everybody may."""
