@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aggregator.enrolment.members import Members
 from aggregator.ledger import History, RoundRecord, UpdateRecord, Version
+from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.rounds.scoring import scores_of, summed_confusion
+from aggregator.secure.progress import progress_of
 from shared.metrics import Scores
 from shared.secure_round import CODEC
 from shared.task import Task
@@ -41,6 +43,7 @@ def status_of(history: History) -> dict[str, Any]:
         "architecture": settings["model"],
         "task": task.to_dict(),
         "privacy": _privacy(history),
+        "secure": _stage(history),
         "updates": {"accepted": updates, "bytes": bytes_},
         "bytes_up": sum(client.bytes_up for client in clients),
         "bytes_down": sum(client.bytes_down for client in clients),
@@ -77,20 +80,8 @@ def status_of(history: History) -> dict[str, Any]:
 
 def status_tables(status: dict[str, Any]) -> Iterator["Table"]:
     """Lay out what :func:`status_of` gave, for a terminal."""
-    from rich.table import Table
-
-    model, updates, now = status["model"], status["updates"], _now()
-    facts = Table(show_header=False, box=None)
-    facts.add_row("federation", f"{status['federation']} (run {status['run'][:8]})")
-    facts.add_row("served", "now" if status["served"] else "by nobody now")
-    facts.add_row("model", f"{status['architecture']}, {_described(model)}")
-    facts.add_row("labels", ", ".join(label["name"] for label in status["task"]["labels"]))
-    wanted = status["rounds_wanted"]
-    last = "no last one" if wanted is None else f"{wanted} wanted"
-    facts.add_row("rounds", f"{status['strategy']}, {last}")
-    facts.add_row("updates", f"{updates['accepted']} accepted, {updates['bytes'] / _MB:.1f} MB")
-    facts.add_row("privacy", _budget(status["privacy"]))
-    yield facts
+    now = _now()
+    yield _facts(status)
     rounds = _table("round", "state", "updates", "invited", "loss", "UAR before", "seconds")
     for entry in reversed(status["rounds"][:_SHOWN]):
         rounds.add_row(
@@ -246,6 +237,26 @@ def ancestry_table(entries: list[dict[str, Any]]) -> "Table":
     return table
 
 
+def _facts(status: dict[str, Any]) -> "Table":
+    """Lay out what there is one of."""
+    from rich.table import Table
+
+    model, updates = status["model"], status["updates"]
+    facts = Table(show_header=False, box=None)
+    facts.add_row("federation", f"{status['federation']} (run {status['run'][:8]})")
+    facts.add_row("served", "now" if status["served"] else "by nobody now")
+    facts.add_row("model", f"{status['architecture']}, {_described(model)}")
+    facts.add_row("labels", ", ".join(label["name"] for label in status["task"]["labels"]))
+    wanted = status["rounds_wanted"]
+    last = "no last one" if wanted is None else f"{wanted} wanted"
+    facts.add_row("rounds", f"{status['strategy']}, {last}")
+    facts.add_row("updates", f"{updates['accepted']} accepted, {updates['bytes'] / _MB:.1f} MB")
+    facts.add_row("privacy", _budget(status["privacy"]))
+    if secure := status["secure"]:
+        facts.add_row("secure round", secure["sentence"])
+    return facts
+
+
 def _privacy(history: History) -> dict[str, float] | None:
     """Say what the privacy budget is and what of it is spent, if there is one."""
     settings = history.settings
@@ -253,6 +264,17 @@ def _privacy(history: History) -> dict[str, float] | None:
         return None
     _, spent = history.charges()
     return {"epsilon": settings["dp_epsilon"], "delta": settings["dp_delta"], "spent": spent}
+
+
+def _stage(history: History) -> dict[str, Any] | None:
+    """Say where the open secure round is, if there is one."""
+    last = next(iter(history.rounds(1)), None)
+    if last is None or last.state != "open":
+        return None
+    found = progress_of(FederationFolder(history.path.parent).secure_round(last.number))
+    if found is None:
+        return None
+    return {"stage": found.stage, "missing": list(found.missing), "sentence": found.sentence}
 
 
 def _budget(privacy: dict[str, float] | None) -> str:

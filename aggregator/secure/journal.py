@@ -15,7 +15,8 @@ from typing import Final
 
 from shared.storage.files import storage_errors, sync_folder
 
-_HEAD: Final = struct.Struct(">II")
+ENTRY_HEAD: Final = struct.Struct(">II")
+"""Of an entry: its length and checksum."""
 
 
 class Journal:
@@ -50,7 +51,7 @@ class Journal:
     def append(self, name: str, message: bytes) -> None:
         """Add an entry, whole or not at all; it is on the disk when this returns."""
         body = name.encode() + b"\0" + message
-        entry = _HEAD.pack(len(body), zlib.crc32(body)) + body
+        entry = ENTRY_HEAD.pack(len(body), zlib.crc32(body)) + body
         with storage_errors(self.path), contextlib.ExitStack() as undo:
             # What would stand behind half an entry would not be read again.
             undo.callback(self._cut)
@@ -70,16 +71,16 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
     def _entry(self) -> tuple[str, bytes] | None:
-        head = os.pread(self._file, _HEAD.size, self._end)
-        if len(head) < _HEAD.size:
+        head = os.pread(self._file, ENTRY_HEAD.size, self._end)
+        if len(head) < ENTRY_HEAD.size:
             return None
-        length, checksum = _HEAD.unpack(head)
-        left = os.fstat(self._file).st_size - self._end - _HEAD.size
-        body = os.pread(self._file, length, self._end + _HEAD.size) if length <= left else b""
+        length, checksum = ENTRY_HEAD.unpack(head)
+        left = os.fstat(self._file).st_size - self._end - ENTRY_HEAD.size
+        body = os.pread(self._file, length, self._end + ENTRY_HEAD.size) if length <= left else b""
         if len(body) < length or zlib.crc32(body) != checksum:
             return None
         name, _, message = body.partition(b"\0")
-        self._end += _HEAD.size + length
+        self._end += ENTRY_HEAD.size + length
         return name.decode(), message
 
     def _cut(self) -> None:

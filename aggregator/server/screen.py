@@ -16,6 +16,7 @@ from aggregator.ledger import RoundRecord
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.scoring import scores_of
 from aggregator.rounds.synchronous import Phase
+from aggregator.secure.progress import progress_of
 from shared.errors import ChorusError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class State:
         Seconds until the round opens, if it waits for nothing else.
     paused
         Whether no round opens until somebody lets the federation go on.
+    stage
+        Where an open secure round is, in a sentence: its stage, and who is missing there.
     """
 
     phase: Phase
@@ -65,6 +68,7 @@ class State:
     asked: int = 0
     opens_in: float | None = None
     paused: bool = False
+    stage: str = ""
 
     @property
     def waiting(self) -> str:
@@ -116,7 +120,16 @@ def look(federation: Federation, now: float) -> State:
         asked=0 if rounds.has_news else settings.new_examples,
         opens_in=max(0.0, (rounds.wake_at or now) - now) if rounds.awaits_its_time else None,
         paused=rounds.paused,
+        stage=_stage(federation),
     )
+
+
+def _stage(federation: Federation) -> str:
+    rounds = federation.rounds
+    if federation.secure is None or rounds.phase != "open":
+        return ""
+    found = progress_of(federation.folder.secure_round(rounds.number))
+    return found.sentence if found else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +234,7 @@ class Screen:
         from rich.text import Text
 
         state = look(self._federation, self._clock())
-        foot = "\n".join(filter(None, (self._remark, state.waiting)))
+        foot = "\n".join(filter(None, (self._remark, state.waiting, state.stage)))
         return Group(self._table(state), Text(foot))
 
     def _table(self, state: State) -> "Table":

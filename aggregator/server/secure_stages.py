@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.secure_rounds import OpenRound
 from aggregator.rounds.synchronous import Opened
+from aggregator.secure.progress import ASKED_FOR
 from aggregator.secure.round import SecureRound
 from shared.errors import ChorusError, FederationError, ProtocolError, SecureError, StorageError
 from shared.loop import Action, Loop, Worker
@@ -27,14 +28,6 @@ from shared.trust.signing import unsigned
 log = logging.getLogger(__name__)
 
 _ORDER: Final = tuple(Stage)
-
-_FOR: Final = {
-    Stage.KEYS: "keys",
-    Stage.SHARES: "shares of their secrets",
-    Stage.MASKED: "masked updates",
-    Stage.CONSENT: "a signature over whose updates are in the sum",
-    Stage.UNMASKING: "what takes the masks off the sum",
-}
 
 _NO_SUM: Final = "Its masked update counts in no sum: the secure round was abandoned."
 
@@ -273,7 +266,7 @@ class SecureStages:
         else:
             asked = len(found.awaited)
             log.info(
-                "Round %d: %d devices are asked for %s.", rounds.number, asked, _FOR[now.stage]
+                "Round %d: %d devices are asked for %s.", rounds.number, asked, ASKED_FOR[now.stage]
             )
             rounds.go_on(self._loop.clock())
 

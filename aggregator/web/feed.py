@@ -43,7 +43,7 @@ LONGEST: Final = 300
 """Characters of a text from elsewhere."""
 
 _STANDING: Final = (
-    *("phase", "number", "ready", "quorum", "counted", "wanted", "waiting", "paused"),
+    *("phase", "number", "ready", "quorum", "counted", "wanted", "waiting", "paused", "stage"),
 )
 
 _NOBODY: Final[Mapping[str, Enrolment]] = {}

@@ -43,6 +43,10 @@ class Standing(Protocol):
     def waiting(self) -> str:
         """What it waits for, in a sentence; empty if for nothing in particular."""
 
+    @property
+    def stage(self) -> str:
+        """Where an open secure round is, in a sentence; empty if there is none."""
+
 
 Look = Callable[[], Standing]
 """Says where the federation stands now; called from several threads."""

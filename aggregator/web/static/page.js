@@ -64,7 +64,7 @@ function showNow() {
   $("h1").textContent = federation ? `${texts.title} · ${federation.name}` : texts.title;
   document.title = $("h1").textContent;
   if (now) {
-    $("#waiting").textContent = now.waiting;
+    $("#waiting").textContent = [now.waiting, now.stage].filter(Boolean).join(" ");
     $("#progress").hidden = now.phase !== "open" && now.phase !== "aggregating";
     $("#progress").max = Math.max(1, now.wanted);
     $("#progress").value = now.counted;

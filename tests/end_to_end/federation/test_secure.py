@@ -7,16 +7,20 @@ import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from rich.console import Console
 
-from aggregator.ledger import Counts
+from aggregator.commands.report import status_of, status_tables
+from aggregator.ledger import Counts, History
 from aggregator.secure.round import SecureRound
 from aggregator.server.admission import refusal
+from aggregator.server.screen import look
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.secure_federation import SecureFederation
 from edge_client.simulation.settings import SimulationSettings
@@ -292,6 +296,27 @@ def test_a_device_that_refuses_says_so_to_an_aggregator_that_was_killed_meanwhil
         it.settle()
         assert it.stage.now - begun < 100
         assert counted(it, 1) == names((0, 1, 2))
+
+
+def test_status_and_screen_say_at_which_stage_it_is_and_who_is_missing() -> None:
+    with secure_world(rounds=1) as it:
+        it.settle(until=lambda: stage_of(it) is Stage.CONSENT)
+        assert it.server
+        federation = it.server.federation
+        with History(federation.folder.ledger) as history:
+            status = status_of(history)
+        assert status["secure"]["stage"] == "consent"
+        assert status["secure"]["missing"] == names(EVERYBODY)
+        console = Console(file=StringIO(), width=200)
+        for table in status_tables(status):
+            console.print(table)
+        assert isinstance(console.file, StringIO)
+        assert "Stage 4 of 5: it asks for a signature" in console.file.getvalue()
+        assert look(federation, it.stage.now).stage == status["secure"]["sentence"]
+        it.settle()
+        assert look(federation, it.stage.now).stage == ""
+        with History(federation.folder.ledger) as history:
+            assert status_of(history)["secure"] is None
 
 
 PRIVATE = {"dp_epsilon": 1000, "rounds": 2, "clients_per_round": 4, "ring_bits": 16}
