@@ -48,7 +48,8 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         """Say whether there is one of this name, or it names a module's."""
-        return isinstance(name, str) and (":" in name or name in iter(self))
+        # What packages offer is read from the disk each time: our own come first.
+        return isinstance(name, str) and (":" in name or name in self._own or name in iter(self))
 
     def has(self, name: str) -> bool:
         """Say whether it is ours, an installed package's, or a module's that was asked for before.

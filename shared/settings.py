@@ -332,7 +332,7 @@ def _option(name: str, place: Place) -> inspect.Parameter:
     text = inspect.cleandoc(field.description or "").replace("``", "")
     kind = _bare(field.annotation)
     if kind == list[str]:
-        text += f" Default: {','.join(field.default)}."
+        text += f" Default: {','.join(map(str, field.default))}." if field.default else ""
     elif field.default is not None and not field.is_required():
         text += f" Default: {str(field.default).lower()}."
     flag = "--" + name.replace("_", "-")

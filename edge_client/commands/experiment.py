@@ -8,6 +8,7 @@ import typer
 
 from edge_client.commands.experiment_place import ExperimentPlace
 from edge_client.commands.experiment_starters import starters
+from edge_client.commands.experiment_transfer import transfer
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from shared.settings import options_of, separated
 
@@ -345,6 +346,7 @@ def baselines(
 
 
 experiment.command()(starters)
+experiment.command()(transfer)
 
 
 def _numbers(texts: list[str]) -> list[int]:

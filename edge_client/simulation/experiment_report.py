@@ -1,5 +1,6 @@
 """Prints and writes the tables of experiments."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -173,4 +174,6 @@ def command_line(arguments: Sequence[str]) -> str:
     for i, argument in enumerate(shown[:-1]):
         if argument in ("--data", "--test-data"):
             shown[i + 1] = "PATH"
+        if argument in ("--corpus", "--test"):  # NAME=PATH, or LANGUAGE=NAME:PATH
+            shown[i + 1] = re.sub(r"([=:])[^,:=]*/[^,]*", r"\1PATH", shown[i + 1])
     return shlex.join(["edge-client", *shown])

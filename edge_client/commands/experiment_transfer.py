@@ -1,0 +1,72 @@
+"""``edge-client experiment transfer``: what carries over from language to language."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_client.commands.experiment_place import ExperimentPlace
+from edge_client.simulation.transfer_settings import TransferSettings
+from shared.settings import options_of
+
+
+@options_of(TransferSettings)
+def transfer(
+    *,
+    given: dict[str, Any],
+    out: Annotated[
+        Path, typer.Option(help="Folder for all results, the tables and the pictures.")
+    ] = Path("runs/transfer"),
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with any of the settings below.")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="How often all is done, with seeds from --seed on.")
+    ] = 1,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew, do not resume.")
+    ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Document to put the tables in, between its marks."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Teach in one language, test in another: each by each, by all others, fine-tuned, federated.
+
+    Example: edge-client experiment transfer --corpus en=ravdess:PATH --corpus de=emodb:PATH
+    """
+    from edge_client.simulation import transfer_report as report
+    from edge_client.simulation.experiment_report import markdown_table
+    from edge_client.simulation.languages import languages_named, load_languages
+    from edge_client.simulation.report import table_of
+    from edge_client.simulation.run_folder import RunFolder
+    from edge_client.simulation.transfer_study import Transfer, execute_cells, plan_cells
+    from shared.command import progress_console
+
+    settings = TransferSettings.collect(given, config)
+    named = languages_named(settings.corpus)
+    place = ExperimentPlace("transfer", out, write)
+    place.check()
+    console = progress_console()
+    languages = load_languages(named, settings.simulation(), console)
+    names, known = languages.names, settings.known
+    cells = list(plan_cells(settings, names, seeds))
+    study = Transfer(settings, languages)
+    digest = languages.whole.digest
+    results = execute_cells(cells, study, digest, out, console, overwrite=overwrite)
+    if overwrite or not RunFolder(out).model.exists():
+        study.write_model(RunFolder(out).model)
+    report.draw_matrix(results, names, known, out / "matrix.png")
+    report.draw_tuning(results, names, settings.shots, known, out / "tuning.png")
+    rows = {
+        f"UAR, {known} known": report.rows_of_matrix(results, names, known),
+        "All others teach": report.rows_of_left_out(results, names),
+        "Fine-tuned on n clips of each label": report.rows_of_tuning(
+            results, names, settings.shots, known
+        ),
+        "Each language a client": report.rows_of_federation(results, names, known),
+    }
+    text = "\n".join(f"{title}:\n\n{markdown_table(own)}" for title, own in rows.items())
+    tables = [table_of(own, title) for title, own in rows.items()]
+    place.answer({"languages": names, "results": results}, tables, text, as_json=json_)

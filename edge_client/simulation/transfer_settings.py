@@ -1,0 +1,121 @@
+"""The settings of experiments across languages: one field an option of the command."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field
+
+from edge_client.simulation.settings import ModelSettings, SeedSettings, SimulationSettings
+from shared.environment import Prefix
+from shared.round_settings import MOST_ROUNDS
+from shared.settings import Settings, Several, separated
+from shared.task_settings import TaskSettings
+from shared.training import Positive, TrainingSettings
+
+
+class LanguageSettings(Settings):
+    """Which speech, how it is normalised, and who is tested."""
+
+    panel: ClassVar[str] = "Languages"
+
+    corpus: Several = ()
+    """A language, its corpus and its folder, as en=ravdess:PATH: repeated, or separated by
+    commas."""
+    normalisation: Literal["none", "corpus", "device", "voice"] = "device"
+    """none, corpus (statistics of those that teach), device (each speaker's own statistics), or
+    voice (the same, but the voice is told from the mood)."""
+    known: str = "all"
+    """What a device knows of its user in the scores of the tables: all, two, one, none, or a number
+    of clips. result.json has all, two, one and none in any case."""
+    folds: Annotated[int, Field(ge=2, le=1000)] = 3
+    """Groups of each language's speakers: one is tested, by what the others teach."""
+
+
+class TransferSettings(
+    LanguageSettings, ModelSettings, TrainingSettings, TaskSettings, SeedSettings
+):
+    """What determines the transfer between languages."""
+
+    environment: ClassVar[Prefix] = "CHORUS_EDGE_"
+    panel: ClassVar[str] = "Transfer"
+
+    front_end: str = "whisper-speech"
+    """What computes the features: whisper-speech (a vector of a speech encoder), mfcc40, paper34,
+    or one of your own."""
+    model: str = "head"
+    """The architecture: head for an encoder's vectors; dense, conv, lstm or tdnn for frames; or
+    one of your own."""
+    shots: Annotated[tuple[int, ...], BeforeValidator(separated)] = (0, 4, 16, 64)
+    """How many clips of each label of the scarce language a model is fine-tuned on: repeated, or
+    separated by commas."""
+    tuning_epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Passes over these clips."""
+    tuning_rate: Positive = 3e-4
+    """Learning rate of fine-tuning."""
+    strategy: str = "fedavg"
+    """Of the federation in which each language is a client."""
+    rounds: Annotated[int, Field(ge=1, le=MOST_ROUNDS)] = 60
+    """Of that federation."""
+    local_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+    """Steps of a client in each of them."""
+
+    @classmethod
+    def collect(
+        cls, given: Mapping[str, Any], config: Path | None = None, preset: Mapping[str, Any] = {}
+    ) -> Self:
+        """Gather the values as :meth:`shared.settings.Settings.collect` does: 25 epochs if none."""
+        values = cls.gather(given, config)
+        passes = {} if values.get("steps") else {"epochs": 25}
+        return cls.parse({**passes, **preset, **values})
+
+    def simulation(self) -> SimulationSettings:
+        """Give the same as settings of a run without federation.
+
+        Raises
+        ------
+        SettingsError
+            If they do not fit.
+        """
+        names = SimulationSettings.model_fields.keys() & TransferSettings.model_fields.keys()
+        values = {name: getattr(self, name) for name in names - {"corpus"}}
+        return SimulationSettings.parse({**values, "baseline": True, "validation": False})
+
+    def federation(self) -> SimulationSettings:
+        """Give the settings of the federation: its clients are honest, and all examples count."""
+        changed = {"baseline": False, "epochs": None, "steps": self.local_steps}
+        bounds = {"bound_norm": 0.0, "bound_weight": 0.0}
+        return self.simulation().model_copy(update={**changed, **bounds})
+
+    def tuning(self, *, head_only: bool) -> TrainingSettings:
+        """Give how a model is fine-tuned: all of it, or its head alone."""
+        passes = {"epochs": self.tuning_epochs, "steps": None, "learning_rate": self.tuning_rate}
+        own = self.part(TrainingSettings)
+        return own.model_copy(update={**passes, "head_only": head_only or own.head_only})
+
+
+class CellSettings(TransferSettings):
+    """What determines one result: a model, and whom it is tested on."""
+
+    teachers: Several
+    """Languages that teach; if the tested one is among them, each without a fold's speakers."""
+    tested: str
+    """The language whose speakers are tested."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """Which group of them; 0: all."""
+    tuned_on: Annotated[int, Field(ge=0)] | None = None
+    """Clips of each label of the tested language, of speakers of no other fold, that the model is
+    fine-tuned on."""
+    way: Literal["central", "federated", "own-head"] = "central"
+    """central: in one place; federated: each language is a client; own-head: the tested language
+    has then trained the head on all that it may learn from."""
+
+    @property
+    def name(self) -> str:
+        """Name the folder of the result."""
+        parts = ["+".join(self.teachers) or "nothing", "to", self.tested]
+        if self.tuned_on is not None:
+            parts += ["tuned-on", str(self.tuned_on)]
+        if self.way != "central":
+            parts.append(self.way)
+        return "-".join([*parts, "seed", str(self.seed), "fold", str(self.fold)])
