@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "backup": "aggregator.commands.backup:backup",
     "restore": "aggregator.commands.backup:restore",
     "models": "aggregator.commands.models:models",
+    "export": "aggregator.commands.export:export",
 }
 """Where each command is."""
 

@@ -148,6 +148,24 @@ class SecureError(ChorusError):
         self.reason = reason
 
 
+class TrackingError(ChorusError):
+    """A tracker of experiments does not answer, or does not take what it is given.
+
+    Parameters
+    ----------
+    problem, remedy
+        As of every error.
+    away
+        Whether it does not answer: then the same may be tried again later.
+    """
+
+    exit_code = 22
+
+    def __init__(self, problem: str, remedy: str = "", *, away: bool = False) -> None:
+        super().__init__(problem, remedy)
+        self.away = away
+
+
 def reason_of(error: Exception) -> str:
     """Say in a line, for a sentence, why code that is not ours failed: type and first line."""
     return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")

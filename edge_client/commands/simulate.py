@@ -1,6 +1,5 @@
 """``edge-client simulate``: a federation, or its baseline, on a workstation."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,10 @@ _SUMMARY = "simulate"
 Tensorboard = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Show the runs in TensorBoard, which is given this folder."),
+]
+Mlflow = Annotated[
+    str | None,
+    typer.Option(metavar="URI", help="Give the runs to MLflow: a folder, or http://HOST:5000."),
 ]
 
 
@@ -47,6 +50,7 @@ def simulate(
         bool, typer.Option("--overwrite", help="Replace the run that is in the folder.")
     ] = False,
     tensorboard: Tensorboard = None,
+    mlflow: Mlflow = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON on standard output.")
     ] = False,
@@ -56,7 +60,7 @@ def simulate(
     Example: edge-client simulate --partition random --model conv --clients 4 --rounds 20
     --corpus ravdess --data PATH --seed 0 --out runs/ravdess
     """
-    from edge_client.simulation.board import check_tensorboard, watched
+    from edge_client.simulation.board import shown_in
     from edge_client.simulation.comparison_pictures import draw_together
     from edge_client.simulation.presets import completed
     from edge_client.simulation.report import print_result, print_summary
@@ -73,15 +77,9 @@ def simulate(
     for name, changed in seeds_and_folds(settings, seeds, every_fold=every_fold):
         folder, title = (out / name, name) if several else (out, "")
         plan.append(Planned(folder, changed, title))
-    if tensorboard:
-        check_tensorboard(tensorboard)
-    results = execute(
-        plan,
-        progress_console(),
-        resume=resume,
-        overwrite=overwrite,
-        watch=partial(watched, board=tensorboard),
-    )
+    console = progress_console()
+    with shown_in(tensorboard, mlflow, console) as watch:
+        results = execute(plan, console, resume=resume, overwrite=overwrite, watch=watch)
     if several:
         summary = summarise(results)
         RunFolder(out).write_summary(_SUMMARY, summary)

@@ -1,13 +1,12 @@
 """``edge-client sweep``: a study of many runs, on all cores."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edge_client.commands.compare import Metric, answer
-from edge_client.commands.simulate import Tensorboard
+from edge_client.commands.simulate import Mlflow, Tensorboard
 
 _SUMMARY = "sweep"
 """What the summary in the study's folder is of."""
@@ -29,13 +28,14 @@ def sweep(
         bool, typer.Option("--overwrite", help="Begin anew, do not resume.")
     ] = False,
     tensorboard: Tensorboard = None,
+    mlflow: Mlflow = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Make the runs of a study, several at a time, and compare them; goes on where it was.
 
     Example: edge-client sweep study.toml --out runs/strategies
     """
-    from edge_client.simulation.board import check_tensorboard, watched
+    from edge_client.simulation.board import shown_in
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.side_by_side import execute_side_by_side, failed
     from edge_client.simulation.study import with_threads
@@ -44,8 +44,6 @@ def sweep(
     from shared.tflite import physical_cores
 
     place = out or Path("runs") / study.stem
-    if tensorboard:
-        check_tensorboard(tensorboard)
     cells = read_study(study, place)
     RunFolder(place).check_above(_SUMMARY)
     cores = physical_cores()
@@ -54,13 +52,10 @@ def sweep(
     console = progress_console()
     text = f"{len(plan)} runs, {at_once} at a time; stop and start again: {place} keeps them."
     console.print(text, markup=False)
-    failures = execute_side_by_side(
-        plan,
-        console,
-        jobs=at_once,
-        overwrite=overwrite,
-        watch=partial(watched, board=tensorboard),
-    )
+    with shown_in(tensorboard, mlflow, console) as watch:
+        failures = execute_side_by_side(
+            plan, console, jobs=at_once, overwrite=overwrite, watch=watch
+        )
     groups = finished_groups(cells)
     if groups:
         answer(groups, _SUMMARY, place, metric, {"failures": failures}, as_json=json_)

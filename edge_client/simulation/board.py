@@ -1,56 +1,97 @@
-"""Shows runs in TensorBoard while they go: scalars, settings, pictures."""
+"""Shows runs in TensorBoard and MLflow while they go: scalars, settings, pictures."""
 
 import socket
-import struct
 import time
-from collections.abc import Mapping
-from importlib.util import find_spec
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_client.simulation.progress import WatchedRun
 from edge_client.simulation.run_folder import RoundRow, RunFolder
-from edge_client.simulation.study import Planned
+from edge_client.simulation.study import Planned, Watch
 from edge_client.simulation.summary import METRICS
-from shared.errors import MissingPartError
-from shared.storage.files import storage_errors
+from shared.tracking import Delivery, EventsFile, Point, TrackedRun
 
-_OURS: Final = ".chorus"
-"""What the names of our files end with."""
+if TYPE_CHECKING:
+    from rich.console import Console
 
-_SCALARS: Final = ("loss", "validation_loss", "validation_uar", "validation_accuracy", "seconds")
-"""Of each round."""
+_CURVES: Final = {
+    "loss": "round/loss",
+    "validation_loss": "round/validation_loss",
+    "validation_uar": "round/validation_uar",
+    "validation_accuracy": "round/validation_accuracy",
+    "seconds": "round/seconds",
+    "bytes_up": "round/bytes up",
+    "bytes_down": "round/bytes down",
+}
+"""Names of the curves, by column of ``rounds.csv``."""
+
+_ALONE: Final = "chorus"
+"""The experiment of runs that belong to no study."""
 
 
-def check_tensorboard(board: Path) -> None:
-    """Make the folder, before a run begins for nothing.
+@contextmanager
+def shown_in(board: Path | None, mlflow: str | None, console: "Console") -> Iterator[Watch]:
+    """Let runs be seen in TensorBoard and MLflow, where that is asked for.
+
+    Parameters
+    ----------
+    board
+        The folder that ``tensorboard --logdir`` is given.
+    mlflow
+        URI of MLflow.
+    console
+        Where it is said that MLflow is away.
+
+    Yields
+    ------
+    Watch
+        Gives what watches a run.
 
     Raises
     ------
     MissingPartError
-        If TensorBoard's package is not installed.
+        If a package is not installed.
+    SettingsError
+        If MLflow cannot use the URI.
     StorageError
         If the folder cannot be made.
     """
-    if find_spec("tensorboard") is None:
-        raise MissingPartError(
-            "What --tensorboard writes needs tensorboard, which is not installed.",
-            "Install it with: pip install 'chorus-edge[tensorboard]'",
-        )
-    with storage_errors(board):
-        board.mkdir(parents=True, exist_ok=True)
+    delivery: Delivery | None = None
+    if board:
+        from shared.tracking.events_file import check_tensorboard
+
+        check_tensorboard(board)
+    if mlflow:
+        from shared.tracking.mlflow_server import MlflowServer
+
+        def say(sentence: str) -> None:
+            console.print(sentence, soft_wrap=True, markup=False)
+
+        delivery = Delivery(MlflowServer(mlflow).deliver, say)
+
+    def watched(run: WatchedRun, planned: Planned) -> WatchedRun:
+        if board:
+            run = TensorBoardRun(run, planned, board / Path(*_names(planned)))
+        return MlflowRun(run, planned, delivery) if delivery else run
+
+    try:
+        yield watched
+    finally:
+        if delivery:
+            delivery.close()
 
 
-def watched(run: WatchedRun, planned: Planned, board: Path | None) -> WatchedRun:
-    """Let a run be seen in TensorBoard too, if there is a folder for it."""
-    if board is None:
-        return run
-    place = planned.folder
-    name = Path(place.parent.name, place.name) if planned.title else Path(place.name)
-    return Board(run, planned, board / name)
+def _names(planned: Planned) -> tuple[str, ...]:
+    """Name a run, in a study after the study."""
+    place = planned.folder.resolve()
+    return (place.parent.name, place.name) if planned.title else (place.name,)
 
 
-class Board(WatchedRun):
+class TensorBoardRun(WatchedRun):
     """Writes what a run gives as TensorBoard's events, and passes it on to the progress.
 
     Parameters
@@ -71,79 +112,101 @@ class Board(WatchedRun):
     def __init__(self, run: WatchedRun, planned: Planned, folder: Path) -> None:
         self._run = run
         self._planned = planned
-        self._folder = folder
-        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}{_OURS}"
-        self._file = folder / name
+        self._file = EventsFile(folder)
 
     def start(self, done: int, rounds: int) -> None:
         """Learn how many rounds there are; of a run that begins anew, forget those of before."""
         self._run.start(done, rounds)
-        if done == rounds:
-            return  # all is there
-        from tensorboard.compat.proto.event_pb2 import SessionLog
-
-        with storage_errors(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if done == 0:
-                for old in self._folder.glob(f"events.out.tfevents.*{_OURS}"):
-                    old.unlink()
-        self._write(0, file_version="brain.Event:2")
-        # What was shown beyond the checkpoint comes again.
-        self._write(done + 1, session_log=SessionLog(status=SessionLog.START))
-        settings = self._planned.settings.to_toml().replace("\n", "  \n")
-        self._write(0, summary=_text("settings", settings))
+        if done < rounds:  # else all is there
+            self._file.begin(done, self._planned.settings.to_toml())
 
     def round(self, record: RoundRow) -> None:
         """Show a finished round."""
         self._run.round(record)
-        values = {name: getattr(record, name) for name in _SCALARS}
-        values |= {"bytes up": record.bytes_up, "bytes down": record.bytes_down}
-        self._write(record.round, summary=_scalars("round", values))
+        self._file.show(_point(asdict(record)))
 
     def end(self, result: Mapping[str, Any]) -> None:
         """Show the scores on the test, and the pictures of a finished run."""
-        if not self._file.exists():
+        self._run.end(result)
+        if not self._file.begun:
             return
-        rounds, files = result["settings"]["rounds"], RunFolder(self._planned.folder)
-        self._write(rounds, summary=_scalars("test", {name: result[name] for name in METRICS}))
-        for path in (files.confusion, files.history, files.partition, files.reliability):
-            if path.exists():
-                self._write(rounds, summary=_picture(path))
-
-    def _write(self, step: int, **what: Any) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        event = Event(wall_time=time.time(), step=step, **what)
-        # Opened each time: a study has many runs, and a reader sees at once what is there.
-        with storage_errors(self._file), self._file.open("ab") as file:
-            RecordWriter(file).write(event.SerializeToString())
+        rounds = result["settings"]["rounds"]
+        self._file.show(Point(rounds, time.time(), _scores(result)))
+        for path in _pictures(self._planned):
+            self._file.show_picture(rounds, path)
 
 
-def _scalars(group: str, values: Mapping[str, float | None]) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary
+class MlflowRun(WatchedRun):
+    """Gives what a run gives to MLflow, and passes it on to the progress.
 
-    there = {name: value for name, value in values.items() if value is not None}
-    return Summary(
-        value=[Summary.Value(tag=f"{group}/{n}", simple_value=v) for n, v in there.items()]
-    )
+    Parameters
+    ----------
+    run
+        What else watches it.
+    planned
+        Which run.
+    delivery
+        Brings it there.
+    """
+
+    def __init__(self, run: WatchedRun, planned: Planned, delivery: Delivery) -> None:
+        self._run = run
+        self._files = RunFolder(planned.folder)
+        self._planned = planned
+        self._delivery = delivery
+        experiment, name = (_ALONE, *_names(planned))[-2:]
+        settings = planned.settings.model_dump(mode="json")
+        self._tracked = TrackedRun(experiment, name, "", settings)
+
+    def start(self, done: int, rounds: int) -> None:
+        """Learn how many rounds there are, and take those that were done before."""
+        self._run.start(done, rounds)
+        # A run that replaces another in its folder has been begun at another time.
+        begun = datetime.fromtimestamp(self._files.config.stat().st_mtime, UTC)
+        place = self._files.path.resolve()
+        self._tracked.identity = f"{socket.gethostname()}:{place} of {begun.isoformat()}"
+        if done:
+            columns = self._files.read_rounds()
+            for cells in zip(*columns.values(), strict=True):
+                row = dict(zip(columns, cells, strict=True))
+                if row["round"] <= done:
+                    self._tracked.points.append(_point(row))
+        self._delivery.changed(self._tracked)
+
+    def round(self, record: RoundRow) -> None:
+        """Hand on a finished round."""
+        self._run.round(record)
+        self._tracked.points.append(_point(asdict(record)))
+        self._delivery.changed(self._tracked)
+
+    def end(self, result: Mapping[str, Any]) -> None:
+        """Hand on the scores on the test, the pictures and the model of a finished run."""
+        self._run.end(result)
+        files, tracked = self._files, self._tracked
+        models = [path for path in (files.model, files.voice) if path.exists()]
+        tracked.files = {
+            "model": models,
+            "pictures": _pictures(self._planned),
+            "run": [files.config, files.result, files.rounds],
+        }
+        tracked.scores = _scores(result)
+        tracked.ended = True
+        self._delivery.changed(tracked)
 
 
-def _text(tag: str, text: str) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboard.compat.proto.tensor_pb2 import TensorProto
-    from tensorboard.compat.proto.types_pb2 import DT_STRING
-
-    plugin = SummaryMetadata.PluginData(plugin_name="text")
-    tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode()])
-    metadata = SummaryMetadata(plugin_data=plugin)
-    return Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
+def _point(row: Mapping[str, float | None]) -> Point:
+    """Make a point of a line of ``rounds.csv``; NaN is no value."""
+    values = {
+        curve: row[name] if row[name] == row[name] else None for name, curve in _CURVES.items()
+    }
+    return Point(int(row["round"] or 0), time.time(), values)
 
 
-def _picture(path: Path) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary
+def _scores(result: Mapping[str, Any]) -> dict[str, float]:
+    return {f"test/{name}": result[name] for name in METRICS}
 
-    png = path.read_bytes()
-    width, height = struct.unpack(">II", png[16:24])
-    image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png)
-    return Summary(value=[Summary.Value(tag=path.stem, image=image)])
+
+def _pictures(planned: Planned) -> list[Path]:
+    files = RunFolder(planned.folder)
+    drawn = (files.confusion, files.history, files.partition, files.reliability)
+    return [path for path in drawn if path.exists()]
