@@ -22,8 +22,8 @@ def starters(
         list[str],
         typer.Option(
             metavar="NAME=PATH",
-            help="A corpus to test on; repeated. Without one, the speakers of --corpus are tested "
-            "in turn, each fold with a starter of the others.",
+            help="A corpus to test on; repeated. Without one, the speakers of the first --corpus "
+            "are tested in turn, each fold with a starter of all others.",
         ),
     ] = [],  # noqa: B006 -- typer copies it
     folds: Annotated[

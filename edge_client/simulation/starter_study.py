@@ -52,8 +52,8 @@ class Plan:
     corpora
         What starters are made of.
     tests
-        Corpora to test on; none: the speakers of the one corpus are tested in turn, each fold with
-        a starter of the others.
+        Corpora to test on; none: the speakers of the first corpus are tested in turn, each fold
+        with a starter of the others and of the other corpora.
     task
         What is recognised.
     how
@@ -81,10 +81,6 @@ class Plan:
         """Raise :class:`SettingsError` if there is nothing to test on."""
         if self.tests:
             return
-        if len(self.corpora) != 1:
-            raise SettingsError(
-                "Starters of several corpora are tested on another one.", "Give --test NAME=PATH."
-            )
         if (count := len(self.corpora[0].speakers)) < self.folds:
             raise SettingsError(
                 f"{count} speakers cannot be divided into {self.folds} folds.",
@@ -97,13 +93,13 @@ class Plan:
             for test in self.tests:
                 yield self.corpora, test
             return
-        (whole,) = self.corpora
+        whole, *beside = self.corpora
         for fold in np.array_split(whole.speakers, self.folds):
             rest, out = (
                 tuple(clip for clip in whole.labelled if (clip.speaker in fold) == inside)
                 for inside in (False, True)
             )
-            yield [replace(whole, clips=rest)], replace(whole, clips=out)
+            yield [replace(whole, clips=rest), *beside], replace(whole, clips=out)
 
 
 def study(plan: Plan, console: "Console") -> list[dict[str, Any]]:
