@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from shared.errors import ChorusError, StorageError
+from shared.validation import what_is_wrong
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +71,16 @@ def group_of(places: "Mapping[str, str]") -> "type[TyperGroup]":
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
             name, _, rest = super().resolve_command(ctx, args)
             return name, name and self.load(name), rest
+
+        def invoke(self, ctx: Any) -> Any:
+            try:
+                return super().invoke(ctx)
+            except typer.BadParameter as error:
+                from pydantic import ValidationError
+
+                if isinstance(error.__cause__, ValidationError):
+                    error.message = f"{what_is_wrong(error.__cause__.errors()[0])}."
+                raise
 
         def load(self, name: str) -> Any:
             """Import a command, whole."""

@@ -158,3 +158,19 @@ def test_a_misspelt_command_is_told_apart_from_its_like() -> None:
     done = CliRunner().invoke(edge_client.cli.app, ["simulat"])
     assert done.exit_code == 2
     assert "Did you mean 'simulate'?" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["simulate", "--rounds", "abc"], "Invalid value for '--rounds': it should be a whole"),
+        (["simulate", "--learning-rate", "x"], "'--learning-rate': it should be a number."),
+        (["experiment", "one", "--seeds", "0"], "'--seeds': it should be at least 1."),
+    ],
+)
+def test_a_value_that_is_no_such_thing_is_said_in_our_words(
+    arguments: list[str], said: str
+) -> None:
+    done = CliRunner().invoke(edge_client.cli.app, arguments, terminal_width=200)
+    assert done.exit_code == 2
+    assert said in " ".join(re.sub("[│╭╮╰╯─]", " ", done.output).split())
