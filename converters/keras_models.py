@@ -1,6 +1,6 @@
 """Models as Keras models, built from their description in ``shared.architectures``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.architectures import Architecture
@@ -78,8 +78,23 @@ def forward(
     dropout
         Applies the dropout of the layer of this number; there is none if not given.
     """
+    return _through(model.layers, features, shares, dropout)
+
+
+def embed(model: "keras.Model", features: Any, shares: Any = None) -> Any:
+    """Compute what the last hidden layer gives, ``(n, units)``; see :func:`forward`."""
+    return _through(model.layers[:-1], features, shares, None)
+
+
+def _through(
+    layers: Sequence[Any],
+    features: Any,
+    shares: Any,
+    dropout: Callable[[int, Any], Any] | None,
+) -> Any:
+    """Compute what the last of some layers gives."""
     values = features
-    for number, layer in enumerate(model.layers):
+    for number, layer in enumerate(layers):
         kind = type(layer).__name__
         if kind == StatisticsPooling.__name__:
             values = layer(values, shares)

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "compare": "edge_client.commands.compare:compare",
     "home-assistant": "edge_client.commands.home_assistant:home_assistant",
     "starter": "edge_client.commands.starter:starter",
+    "pretrain": "edge_client.commands.pretrain:pretrain",
     "features": "edge_client.commands.features:features",
     "corpora": "edge_client.commands.corpora:corpora",
     "examples": "edge_client.commands.examples:examples",

@@ -194,15 +194,15 @@ OWN: Final[dict[str, Hidden]] = {
     ),
     "tdnn13": (
         Conv1D("frame1", 96, kernel=5),
-        Conv1D("frame2", 96),
+        Conv1D("frame2", 96, dilation=4),
         Conv1D("frame3", 96, kernel=1),
-        Conv1D("frame4", 96, dilation=2),
+        Conv1D("frame4", 96, dilation=4),
         Conv1D("frame5", 96, kernel=1),
-        Conv1D("frame6", 96, dilation=3),
+        Conv1D("frame6", 96, dilation=4),
         Conv1D("frame7", 96, kernel=1),
         Conv1D("frame8", 96, dilation=4),
         Conv1D("frame9", 96, kernel=1),
-        Conv1D("frame10", 96, dilation=5),
+        Conv1D("frame10", 96, dilation=4),
         Conv1D("frame11", 256, kernel=1),
         StatisticsPooling("statistics"),
         Dense(HEAD, 512),
@@ -213,7 +213,7 @@ OWN: Final[dict[str, Hidden]] = {
 
 The first three are those of Chau & Garces (2021). ``tdnn`` is a small x-vector network (Snyder et
 al., 2018): a time-delay neural network, for utterances of any length. ``tdnn13`` is one of 13
-layers with weights, as that of Zhou & Beigi (2020): eleven over frames, of which one sees 0.35 s at
+layers with weights, as that of Zhou & Beigi (2020): eleven over frames, of which one sees 0.45 s at
 a hop of 10 ms, the twelfth an utterance's embedding, the last the logits. ``head`` is the logits
 alone, softmax regression: what a frozen encoder's vectors need.
 """

@@ -44,12 +44,15 @@ class Teaching(BaseModel):
     """How many of its clips taught the model, where that is known."""
     speakers: _Count | None = None
     """Of how many people."""
+    lesson: _Text = ""
+    """What was learnt of it, where that was not its labels."""
 
     def __str__(self) -> str:
         """Name it, with how much of it there was."""
+        lesson = f" ({self.lesson})" if self.lesson else ""
         if self.clips is None or self.speakers is None:
-            return self.title
-        return f"{self.title}: {self.clips} clips of {self.speakers} speakers"
+            return f"{self.title}{lesson}"
+        return f"{self.title}: {self.clips} clips of {self.speakers} speakers{lesson}"
 
 
 DEVICES: Final = Teaching(corpus="federation", title="since then the devices of a federation")

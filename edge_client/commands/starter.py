@@ -122,8 +122,8 @@ def corpora_of(
     """
     from edge_client.learning.starter import speakers_of
 
-    corpora = [_load(text, task) for text in corpus]
-    tests = [_load(text, task) for text in test]
+    corpora = [corpus_at(text, task) for text in corpus]
+    tests = [corpus_at(text, task) for text in test]
     for own in tests:
         if speakers_of([own]) & speakers_of(corpora):
             raise SettingsError(
@@ -133,13 +133,13 @@ def corpora_of(
     return corpora, tests
 
 
-def _load(text: str, task: "Task") -> "Corpus":
-    """Load the corpus of NAME=PATH."""
-    from shared.corpora import load_corpus
+def corpus_at(text: str, task: "Task", *, labelled: bool = True) -> "Corpus":
+    """Load the corpus of NAME=PATH; unless ``labelled``, no clip needs a label of the task."""
+    from shared.corpora import load_corpus, load_speech
 
     name, path = _place(text)
     try:
-        return load_corpus(name, path, task)
+        return (load_corpus if labelled else load_speech)(name, path, task)
     except CorpusError as error:
         if path is None:  # where this command is told of places
             error.remedy = error.remedy.replace("--data PATH", f"{name}=PATH")

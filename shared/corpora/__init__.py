@@ -45,6 +45,7 @@ __all__ = [
     "Loader",
     "label_of",
     "load_corpus",
+    "load_speech",
 ]
 
 
@@ -128,6 +129,19 @@ def load_corpus(
         If it is not at ``data``, is damaged, has no clip with a label of the task, or its loader
         gives clips another label.
     """
+    corpus = load_speech(name, data, task, **options)
+    if not corpus.labelled:
+        raise CorpusError(
+            f"{data or name} holds {len(corpus.clips)} clips, none of them labelled "
+            f"with one of {', '.join(task.names)}."
+        )
+    return corpus
+
+
+def load_speech(
+    name: str, data: Path | None = None, task: Task = DEFAULT_TASK, **options: Any
+) -> Corpus:
+    """Load a corpus as :func:`load_corpus` does, but no clip needs a label of the task."""
     if name not in CORPORA:
         raise SettingsError(
             f"There is no corpus {name!r}.",
@@ -154,10 +168,5 @@ def load_corpus(
             f"The loader of {name} gives clips the label {min(map(str, odd))}, which is none of "
             f"{', '.join(task.names)}.",
             "Let it ask shared.corpora.label_of; clips of no such label have None.",
-        )
-    if not corpus.labelled:
-        raise CorpusError(
-            f"{data or name} holds {len(corpus.clips)} clips, none of them labelled "
-            f"with one of {', '.join(task.names)}."
         )
     return corpus

@@ -83,7 +83,7 @@ def test_a_tdnn_of_13_layers_embeds_in_the_twelfth() -> None:
     layers = list(dict.fromkeys(spec.layer for spec in architecture.manifest))
     assert len(layers) == 13
     assert layers[11:] == [HEAD, "logits"]
-    assert architecture.reach == 35
+    assert architecture.reach == 45
     assert architecture.parameters <= 1_500_000
 
 

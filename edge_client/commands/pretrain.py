@@ -1,0 +1,96 @@
+"""``edge-client pretrain``: what a network learns of speech before it learns emotions."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import typer
+from pydantic import Field
+
+from shared.environment import Prefix
+from shared.settings import options_of
+from shared.task_settings import TaskSettings
+from shared.training import Positive, Seed
+
+if TYPE_CHECKING:
+    from edge_client.simulation.pretraining import Course
+    from shared.model_card import ModelCard
+
+pretrain = typer.Typer(
+    help="Make weights to begin with, of speech that nobody has labelled with emotions.",
+    no_args_is_help=True,
+)
+
+
+class PretrainSettings(TaskSettings):
+    """Which network learns, and how long."""
+
+    environment: ClassVar[Prefix] = "CHORUS_EDGE_"
+    panel: ClassVar[str] = "Network and training"
+
+    front_end: str = "mfcc40"
+    """What the network hears through."""
+    model: str = "tdnn13"
+    """The network: convolutions, pooling over time and one embedding (tdnn13, tdnn)."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 40
+    """Passes over the clips."""
+    batch_size: Annotated[int, Field(ge=2, le=1024)] = 16
+    """Clips a step."""
+    learning_rate: Positive = 2e-3
+    """Adam's, at its highest."""
+    seed: Seed = 0
+    """Of fresh weights and the order of clips."""
+
+    @property
+    def course(self) -> "Course":
+        """How long and how fast is learnt."""
+        from edge_client.simulation.pretraining import Course
+
+        return Course(self.epochs, self.batch_size, self.learning_rate, self.seed)
+
+
+@pretrain.command()
+@options_of(PretrainSettings)
+def distil(
+    *,
+    given: dict[str, Any],
+    corpus: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=PATH",
+            help="Speech, and its folder; repeated. All clips teach, whatever their labels.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Where the weights go (safetensors).")],
+    encoder: Annotated[
+        str, typer.Option(help="What is imitated: a front end that gives one vector an utterance.")
+    ] = "whisper-speech",
+) -> None:
+    """Let a network learn to tell what a speech encoder makes of an utterance.
+
+    The file is for `--initial` of `edge-client simulate` and `aggregator serve`: its layers know
+    speech, its logits nothing yet. It says which corpora taught it. What corpora may be used for,
+    and models made of them, their licences say.
+
+    Example: edge-client pretrain distil --corpus emodb=PATH --out distilled.safetensors
+    """
+    from edge_client.commands.starter import corpus_at
+    from edge_client.simulation.distillation import distil as distilled
+    from edge_client.simulation.pretraining import write_pretrained
+    from shared.architectures import architecture_of
+    from shared.front_ends import front_end_named
+    from shared.progress import tracker
+
+    settings = PretrainSettings.collect(given)
+    corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
+    architecture = architecture_of(settings.model, settings.task)
+    with tracker(shown=True) as bar:
+        weights = distilled(corpora, architecture, front_end_named(encoder), settings.course, bar)
+    card = write_pretrained(out, weights, architecture, corpora, f"distilled from {encoder}")
+    _say(out, card)
+
+
+def _say(out: Path, card: "ModelCard") -> None:
+    """Say what there is now, and what taught it."""
+    for each in card.taught_by:
+        typer.echo(f"{each}; licence: {each.licence}")
+    typer.echo(f"The weights are {out}; begin with them by --initial.")

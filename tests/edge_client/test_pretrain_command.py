@@ -1,0 +1,73 @@
+"""Pretraining from the command line."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+from edge_client.cli import app
+from shared.audio import RATE
+from shared.corpora import load_corpus
+from shared.errors import SettingsError
+from shared.model_card import card_of
+from shared.storage.tensor_file import TensorFile
+from shared.weights import load_weights, split
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["pretrain", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """List clips of voices that nobody has labelled; give the list."""
+    folder = tmp_path_factory.mktemp("speech")
+    with (folder / "speech.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("path", "label", "speaker"))
+        for clip in load_corpus("synthetic", speakers=2, clips_per_speaker=4).clips:
+            name = clip.identifier.replace("/", "-") + ".wav"
+            soundfile.write(folder / name, clip.read(), RATE)
+            rows.writerow((name, "other", clip.speaker))
+    return folder / "speech.csv"
+
+
+def test_speech_without_labels_makes_weights_that_say_what_taught_them(
+    speech: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "distilled.safetensors"
+    given = ("--corpus", f"manifest={speech}", "--model", "tdnn", "--epochs", "1", "--out", out)
+    result = run("distil", *given)
+    assert result.exit_code == 0, result.output
+    assert "of 2 speakers (distilled from whisper-speech); licence: yours" in result.stdout
+    weights, architecture = load_weights(out)
+    assert architecture.name == "tdnn"
+    assert architecture.task.front_end.name == "mfcc40"
+    assert np.isfinite(weights).all()
+    assert not split(weights, architecture)["logits/kernel"].any()
+    card = card_of(TensorFile(out).metadata)
+    assert card is not None
+    assert [each.lesson for each in card.taught_by] == ["distilled from whisper-speech"]
+    assert not card.reached
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("--encoder", "mfcc40"), "mfcc40 is no speech encoder"),
+        (("--front-end", "paper34"), "paper34 does not give a frame every 10 ms"),
+        (("--front-end", "paper34", "--model", "conv"), "conv cannot be pretrained"),
+    ],
+    ids=str,
+)
+def test_what_cannot_teach_or_learn_is_said(
+    speech: Path, tmp_path: Path, given: tuple[str, ...], sentence: str
+) -> None:
+    out = tmp_path / "out.safetensors"
+    result = run("distil", "--corpus", f"manifest={speech}", "--out", out, *given)
+    assert isinstance(result.exception, SettingsError)
+    assert sentence in result.exception.problem
+    assert not out.exists()
