@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_client.commands.experiment_embeddings import embeddings
 from edge_client.commands.experiment_place import ExperimentPlace
 from edge_client.commands.experiment_starters import starters
 from edge_client.commands.experiment_transfer import transfer
@@ -347,6 +348,7 @@ def baselines(
 
 experiment.command()(starters)
 experiment.command()(transfer)
+experiment.command()(embeddings)
 
 
 def _numbers(texts: list[str]) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_client.commands.experiment_place import ExperimentPlace
-from edge_client.simulation.transfer_settings import TransferSettings
+from edge_client.simulation.language_settings import TransferSettings
 from shared.settings import options_of
 
 
@@ -37,11 +37,12 @@ def transfer(
     Example: edge-client experiment transfer --corpus en=ravdess:PATH --corpus de=emodb:PATH
     """
     from edge_client.simulation import transfer_report as report
+    from edge_client.simulation.cells import execute_cells
     from edge_client.simulation.experiment_report import markdown_table
     from edge_client.simulation.languages import languages_named, load_languages
     from edge_client.simulation.report import table_of
     from edge_client.simulation.run_folder import RunFolder
-    from edge_client.simulation.transfer_study import Transfer, execute_cells, plan_cells
+    from edge_client.simulation.transfer_study import Transfer, plan_cells
     from shared.command import progress_console
 
     settings = TransferSettings.collect(given, config)
@@ -51,10 +52,10 @@ def transfer(
     console = progress_console()
     languages = load_languages(named, settings.simulation(), console)
     names, known = languages.names, settings.known
-    cells = list(plan_cells(settings, names, seeds))
+    cells = {cell.name: cell for cell in plan_cells(settings, names, seeds)}
     study = Transfer(settings, languages)
     digest = languages.whole.digest
-    results = execute_cells(cells, study, digest, out, console, overwrite=overwrite)
+    results = execute_cells(cells, study.result, digest, out, console, overwrite=overwrite)
     if overwrite or not RunFolder(out).model.exists():
         study.write_model(RunFolder(out).model)
     report.draw_matrix(results, names, known, out / "matrix.png")

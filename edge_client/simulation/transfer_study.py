@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,11 @@ from edge_client.simulation.data import Split
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.first_weights import first_weights
 from edge_client.simulation.known import document_of, score_by_known
+from edge_client.simulation.language_settings import CellSettings, TransferSettings
 from edge_client.simulation.languages import Languages, languages_named
 from edge_client.simulation.normalisation import normalise, write_voice_model
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.study import Engines
-from edge_client.simulation.transfer_settings import CellSettings, TransferSettings
 from edge_client.simulation.utterances import Indices
 from shared.corpora import CORPORA
 from shared.front_ends import front_end_of
@@ -32,9 +32,6 @@ from shared.model_notes import ModelNotes
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights, save_weights
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _NOBODY = np.empty(0, np.int64)
 
@@ -104,8 +101,9 @@ class Transfer:
         Returns
         -------
         dict
-            ``known`` (the scores by what is known of a speaker, as in other results), how many
-            clips taught (``taught``), tuned (``tuned``) and were tested (``tested``), and
+            ``teachers``, ``tested_on``, ``fold``, ``tuned_on``, ``way`` and ``seed`` of the cell;
+            ``uar`` and ``known`` (the scores by what is known of a speaker, as in other results);
+            how many clips taught (``taught``), tuned (``tuned``) and were tested (``tested``); and
             ``seconds``.
         """
         begun = time.monotonic()
@@ -123,6 +121,8 @@ class Transfer:
         tested = self._languages.tested(cell.tested, cell.fold)
         scores = self._score(weights, heard, tested, cell)
         return {
+            **_described(cell),
+            "uar": scores[cell.known].uar,
             "taught": len(taught),
             "tuned": len(few),
             "tested": len(tested),
@@ -236,68 +236,6 @@ class Transfer:
 
     def _streams(self, cell: CellSettings, *names: str | int) -> Any:
         return partial(stream, cell.seed, "transfer", "+".join(cell.teachers), *names)
-
-
-def execute_cells(
-    cells: Sequence[CellSettings],
-    transfer: Transfer,
-    clips: str,
-    out: Path,
-    console: "Console",
-    *,
-    overwrite: bool,
-) -> list[dict[str, Any]]:
-    """Make all results but those that are there.
-
-    Parameters
-    ----------
-    cells
-        From :func:`plan_cells`.
-    transfer
-        What makes them.
-    clips
-        The digest of all clips.
-    out
-        Folder of the experiment: each result has a folder in it.
-    console
-        For progress.
-    overwrite
-        Whether to begin anew.
-
-    Returns
-    -------
-    list of dict
-        What :meth:`Transfer.result` gives, and ``teachers``, ``tested_on``, ``fold``, ``tuned_on``,
-        ``way`` and ``seed`` of the cell.
-
-    Raises
-    ------
-    ChorusError
-        If one cannot be made; those before it are kept.
-    """
-    from rich.progress import Progress
-
-    folders = [RunFolder(out / cell.name) for cell in cells]
-    for cell, folder in zip(cells, folders, strict=True):
-        folder.check(cell, resume=not overwrite, overwrite=overwrite)
-    for cell, folder in zip(cells, folders, strict=True):
-        folder.claim(cell, resume=not overwrite, overwrite=overwrite)
-    results = []
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        steps = list(zip(cells, folders, strict=True))
-        for cell, folder in bar.track(steps, description="results"):
-            with folder.locked():
-                folder.check_own(cell)
-                result = folder.read_result()
-                if result is not None:
-                    folder.check_clips(result.get("clips", ""), clips)
-                else:
-                    result = _described(cell) | {"clips": clips} | transfer.result(cell)
-                    folder.write_result(result)
-                    uar = result["known"][cell.known]["uar"]
-                    console.print(f"{cell.name}  UAR {uar:.3f}", markup=False)
-            results.append(result)
-    return results
 
 
 def _described(cell: CellSettings) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from edge_client.commands.experiment_transfer import transfer
 from edge_client.learning.training import Trained, train
+from edge_client.simulation.cells import execute_cells
+from edge_client.simulation.language_settings import CellSettings, TransferSettings
 from edge_client.simulation.transfer_report import (
     rows_of_federation,
     rows_of_left_out,
@@ -22,23 +23,20 @@ from edge_client.simulation.transfer_report import (
     rows_of_tuning,
     uars,
 )
-from edge_client.simulation.transfer_settings import CellSettings, TransferSettings
-from edge_client.simulation.transfer_study import Transfer, execute_cells, plan_cells
+from edge_client.simulation.transfer_study import Transfer, plan_cells
 from edge_client.tflite.engine import TfliteEngine
 from shared.architectures import architecture_of
-from shared.audio import RATE
-from shared.corpora import load_corpus
 from shared.errors import RunError
 from shared.labelled_clips import normalised_by_owner
 from shared.metrics import confusion
 from shared.model_card import card_of
 from shared.randomness import stream
 from shared.storage.tensor_file import TensorFile
-from shared.task import Task, labels_of
 from shared.training import TrainingSettings
 from shared.weights import initial_weights
 from tests.edge_client.device.pooled import NAME, POOLED
 from tests.edge_client.simulation.spoken import languages
+from tests.edge_client.simulation.voices import write_voices
 
 NAMES = ("en", "de", "pl")
 SPOKEN = languages()
@@ -68,10 +66,10 @@ def made() -> Transfer:
 
 def execute(out: Path, seeds: int = 1, *, overwrite: bool = False) -> tuple[list[Any], str]:
     said = io.StringIO()
-    cells = list(plan_cells(settings(), NAMES, seeds))
+    cells = {cell.name: cell for cell in plan_cells(settings(), NAMES, seeds)}
     console = Console(file=said, width=100)
     clips = SPOKEN.whole.digest
-    results = execute_cells(cells, made(), clips, out, console, overwrite=overwrite)
+    results = execute_cells(cells, made().result, clips, out, console, overwrite=overwrite)
     return results, said.getvalue()
 
 
@@ -148,9 +146,9 @@ def test_results_are_made_once_and_the_same_again(tmp_path: Path) -> None:
     again, said = execute(tmp_path)
     assert said.count("UAR") == 1
     assert [one["known"] for one in again] == [one["known"] for one in results]
-    cells = list(plan_cells(settings(epochs=5), NAMES, 1))
+    cells = {cell.name: cell for cell in plan_cells(settings(epochs=5), NAMES, 1)}
     with pytest.raises(RunError, match="epochs is 4 there, 5 here"):
-        execute_cells(cells, made(), "", tmp_path, Console(quiet=True), overwrite=False)
+        execute_cells(cells, made().result, "", tmp_path, Console(quiet=True), overwrite=False)
 
 
 def test_tables_pool_folds_and_spread_seeds(tmp_path: Path) -> None:
@@ -182,20 +180,9 @@ def run(out: Path, *arguments: str) -> Result:
     return CliRunner().invoke(app, [*small, *quick, *arguments])
 
 
-def folder(place: Path, speakers: int, loudness: float) -> Path:
-    """Write clips of voices into folders named by label and speaker; give the folder."""
-    task = Task(labels_of(("angry", "sad")), POOLED.shape)
-    corpus = load_corpus("synthetic", task=task, speakers=speakers, clips_per_speaker=8)
-    for number, clip in enumerate(corpus.labelled):
-        own = place / str(clip.label) / clip.speaker
-        own.mkdir(parents=True, exist_ok=True)
-        soundfile.write(own / f"{number}.wav", loudness * clip.read(), RATE)
-    return place
-
-
 def test_the_command_writes_tables_pictures_and_a_model_with_its_card(tmp_path: Path) -> None:
-    one = folder(tmp_path / "one", 4, 1.0)
-    other = folder(tmp_path / "other", 6, 0.5)
+    one = write_voices(tmp_path / "one", 4, 1.0)
+    other = write_voices(tmp_path / "other", 6, 0.5)
     out = tmp_path / "out"
     named = ["--corpus", f"xx=manifest:{one},yy=manifest:{other}"]
     result = run(out, *named, "--json")
@@ -214,8 +201,8 @@ def test_the_command_writes_tables_pictures_and_a_model_with_its_card(tmp_path: 
 
 
 def test_the_command_says_what_is_wrong_in_a_sentence(tmp_path: Path) -> None:
-    alone = folder(tmp_path / "alone", 1, 1.0)
-    one = folder(tmp_path / "one", 4, 1.0)
+    alone = write_voices(tmp_path / "alone", 1, 1.0)
+    one = write_voices(tmp_path / "one", 4, 1.0)
     out = tmp_path / "out"
     found = run(out, "--corpus", f"xx=manifest:{one}", "--corpus", f"yy=manifest:{alone}")
     assert "yy has one speaker" in str(found.exception)

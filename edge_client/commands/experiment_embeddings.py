@@ -1,0 +1,63 @@
+"""``edge-client experiment embeddings``: LDA and pLDA over vectors of whole utterances."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_client.commands.experiment_place import ExperimentPlace
+from edge_client.simulation.language_settings import EmbeddingSettings
+from shared.settings import options_of
+
+
+@options_of(EmbeddingSettings)
+def embeddings(
+    *,
+    given: dict[str, Any],
+    out: Annotated[
+        Path, typer.Option(help="Folder for all results, the tables and the picture.")
+    ] = Path("runs/embeddings"),
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with any of the settings below.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew, do not resume.")
+    ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Document to put the tables in, between its marks."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Compare clips by LDA and pLDA: equal-error rate of pairs, UAR, and a federation of sums.
+
+    Example: edge-client experiment embeddings --corpus en=ravdess:PATH --corpus de=emodb:PATH
+    """
+    from edge_client.simulation import embedding_study as study
+    from edge_client.simulation.cells import execute_cells
+    from edge_client.simulation.experiment_report import markdown_table
+    from edge_client.simulation.languages import languages_named, load_languages
+    from edge_client.simulation.report import table_of
+    from shared.command import progress_console
+
+    settings = EmbeddingSettings.collect(given, config)
+    named = languages_named(settings.corpus, fewest=1)
+    place = ExperimentPlace("embeddings", out, write)
+    place.check()
+    console = progress_console()
+    languages = load_languages(named, settings.data(), console)
+    made = study.Embeddings(settings, languages)
+    cells = study.plan_embeddings(settings, languages.names)
+    clips = languages.whole.digest
+    results = execute_cells(cells, made.result, clips, out, console, overwrite=overwrite)
+    study.draw_embeddings(results, settings.known, out / "embeddings.png")
+    rows = {
+        f"Clips compared, {settings.known} known": study.rows_of_embeddings(
+            results, settings.known
+        ),
+        "LDA, pLDA by what is known of a speaker": study.rows_of_known_moods(results),
+        "Each speaker a client": study.rows_of_sums(results),
+    }
+    text = "\n".join(f"{title}:\n\n{markdown_table(own)}" for title, own in rows.items())
+    tables = [table_of(own, title) for title, own in rows.items()]
+    place.answer({"languages": languages.names, "results": results}, tables, text, as_json=json_)
