@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_client.commands.experiment_embeddings import embeddings
+from edge_client.commands.experiment_fusion import fusion
 from edge_client.commands.experiment_place import ExperimentPlace
 from edge_client.commands.experiment_starters import starters
 from edge_client.commands.experiment_transfer import transfer
@@ -346,6 +347,7 @@ def baselines(
     place.answer_cells(summaries, as_json=json_)
 
 
+experiment.command()(fusion)
 experiment.command()(starters)
 experiment.command()(transfer)
 experiment.command()(embeddings)

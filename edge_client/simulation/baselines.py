@@ -7,7 +7,6 @@ but weigh the labels alike, as UAR does.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -17,12 +16,11 @@ from numpy.typing import NDArray
 
 from edge_client.simulation.data import split
 from edge_client.simulation.experiments import BASELINE
+from edge_client.simulation.folds import PlannedFold, execute_folds, planned_folds
 from edge_client.simulation.known import document_of, score_by_known
 from edge_client.simulation.normalisation import normalise
-from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings
 from edge_client.simulation.start_checks import check_installed
-from edge_client.simulation.study import Corpora
 from edge_client.simulation.summary import summarise
 from edge_client.simulation.utterances import Utterances
 from shared.errors import SettingsError
@@ -47,25 +45,9 @@ class BaselineSettings(DataSettings):
     """What recognises."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedFold:
-    """A fold to be made.
-
-    Attributes
-    ----------
-    folder
-        Where its files go.
-    settings
-        What determines its result.
-    """
-
-    folder: Path
-    settings: BaselineSettings
-
-
 def plan_baselines(
     settings: DataSettings, out: Path, classifiers: Sequence[str]
-) -> list[tuple[PlannedFold, ...]]:
+) -> list[tuple[PlannedFold[BaselineSettings], ...]]:
     """Plan the folds of each classifier.
 
     Parameters
@@ -87,21 +69,17 @@ def plan_baselines(
             raise SettingsError(
                 f"There is no baseline {name}; there are: {', '.join(CLASSIFIERS)}."
             )
-    folds = range(1, settings.folds + 1) if settings.has_folds else [settings.fold]
     return [
-        tuple(
-            PlannedFold(
-                out / f"{name}-{BASELINE}" / (f"fold-{fold}" if settings.has_folds else "run"),
-                BaselineSettings.parse({**settings.model_dump(), "fold": fold, "classifier": name}),
-            )
-            for fold in folds
+        planned_folds(
+            BaselineSettings.parse({**settings.model_dump(), "classifier": name}),
+            out / f"{name}-{BASELINE}",
         )
         for name in dict.fromkeys(classifiers)
     ]
 
 
 def execute_baselines(
-    plan: Sequence[Sequence[PlannedFold]], console: "Console", *, overwrite: bool
+    plan: Sequence[Sequence[PlannedFold[BaselineSettings]]], console: "Console", *, overwrite: bool
 ) -> list[dict[str, Any]]:
     """Make all folds but those that are finished, and summarise each classifier.
 
@@ -115,36 +93,11 @@ def execute_baselines(
     ChorusError
         If a fold cannot be made; those before it are kept.
     """
-    from rich.progress import Progress
-
     folds = [fold for own in plan for fold in own]
     check_installed("matplotlib", "sklearn")
     if any(fold.settings.augment_waveforms for fold in folds):
         check_installed("librosa")
-    folders = [RunFolder(fold.folder) for fold in folds]
-    for fold, folder in zip(folds, folders, strict=True):
-        folder.check(fold.settings, resume=not overwrite, overwrite=overwrite)
-    corpora = Corpora(console)
-    for fold in folds:
-        split(corpora.get(fold.settings), fold.settings)
-    for fold, folder in zip(folds, folders, strict=True):
-        folder.claim(fold.settings, resume=not overwrite, overwrite=overwrite)
-    results = []
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        for fold, folder in bar.track(list(zip(folds, folders, strict=True)), description="folds"):
-            with folder.locked():
-                folder.check_own(fold.settings)
-                result = folder.read_result()
-                utterances = corpora.get(fold.settings)
-                if result is not None:
-                    folder.check_clips(result.get("clips", ""), utterances.digest)
-                else:
-                    result = recognise(utterances, fold.settings) | {"clips": utterances.digest}
-                    result = {**summarise([result]), **result}
-                    folder.write_result(result)
-                    title = f"{fold.settings.classifier}  fold {fold.settings.fold}"
-                    console.print(f"{title}  UAR {result['uar']:.3f}", markup=False)
-            results.append(result)
+    results = execute_folds(folds, _made, console, overwrite=overwrite)
     rest = iter(results)
     return [
         {
@@ -154,6 +107,11 @@ def execute_baselines(
         }
         for own in plan
     ]
+
+
+def _made(utterances: Utterances, fold: PlannedFold[BaselineSettings]) -> dict[str, Any]:
+    result = recognise(utterances, fold.settings)
+    return {**summarise([result]), **result}
 
 
 def recognise(utterances: Utterances, settings: BaselineSettings) -> dict[str, Any]:

@@ -124,6 +124,21 @@ class DataSettings(ProtocolSettings, CorpusSettings, TaskSettings, SeedSettings)
         return self.protocol == "speakers" and self.test_corpus is None
 
 
+class FusionSettings(DataSettings):
+    """What determines the result of one fold of ``edge-client experiment fusion``."""
+
+    panel: ClassVar[str] = "Fusion"
+
+    model: str | None = None
+    """Whose embedding speech has: dense, conv, lstm, tdnn or one of your own. If not given, conv,
+    or for a front end that gives one vector an utterance a dense layer."""
+    sentences: str = "words"
+    """What makes vectors of sentences: words (counted; needs no weights), a folder with model.onnx
+    and tokenizer.json, such as all-MiniLM-L6-v2's, or OWNER/NAME on the Hugging Face hub."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
+    """Passes of each branch over the training set; fusion takes about as many steps."""
+
+
 class ModelSettings(Settings):
     """Which model, and what trains it."""
 

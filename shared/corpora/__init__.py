@@ -28,6 +28,7 @@ from shared.corpora import (
     savee,
     shemo,
     synthetic,
+    synthetic_multimodal,
     tess,
 )
 from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo
@@ -97,6 +98,7 @@ CORPORA: Final[Registry[Loader]] = Registry(
             Loader(meld.INFO, meld.load),
             Loader(manifest.INFO, manifest.load),
             Loader(synthetic.INFO, synthetic.load),
+            Loader(synthetic_multimodal.INFO, synthetic_multimodal.load),
         )
     },
     _check,

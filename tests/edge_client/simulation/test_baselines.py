@@ -15,13 +15,14 @@ from sklearn.preprocessing import StandardScaler
 
 from edge_client.simulation import study
 from edge_client.simulation.baselines import (
-    PlannedFold,
+    BaselineSettings,
     execute_baselines,
     plan_baselines,
     pooled,
     recognise,
 )
 from edge_client.simulation.data import split
+from edge_client.simulation.folds import PlannedFold
 from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import DataSettings
 from shared.errors import RunError, SettingsError
@@ -36,7 +37,7 @@ def settings(**given: Any) -> DataSettings:
     return DataSettings.parse({"folds": 3, "validation": False, **given})
 
 
-def plan(out: Path, *classifiers: str) -> list[tuple[PlannedFold, ...]]:
+def plan(out: Path, *classifiers: str) -> list[tuple[PlannedFold[BaselineSettings], ...]]:
     return plan_baselines(settings(), out, classifiers or ("svm", "logistic"))
 
 
@@ -46,7 +47,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def execute(
-    planned: list[tuple[PlannedFold, ...]], *, overwrite: bool = False
+    planned: list[tuple[PlannedFold[BaselineSettings], ...]], *, overwrite: bool = False
 ) -> tuple[list[dict[str, Any]], str]:
     said = io.StringIO()
     summaries = execute_baselines(planned, Console(file=said, width=100), overwrite=overwrite)
