@@ -8,8 +8,9 @@ import hmac
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from aggregator.enrolment.members import Invitation, Members
+from aggregator.enrolment.members import Invitation, Member, Members
 from shared.errors import SettingsError, TrustError
+from shared.protocol.fields import MOST_HANDED_OVER, Successor
 from shared.protocol.joining import JoinRequest
 from shared.protocol.topics import Topics, aggregator_name, is_name
 from shared.trust.exchange import new_secret, public_half
@@ -21,6 +22,7 @@ from shared.trust.joining import (
 )
 from shared.trust.keys import PublicKey
 from shared.trust.signing import counter_of
+from shared.trust.succession import newest
 
 HOUR: Final = 3600.0
 
@@ -144,7 +146,7 @@ def let_in(
             raise _refused(name, f"the invitation was used already, by the key {by}")
         password = account_password(invitation.code, invitation.secret, half, topic)
         if invitation.used_by is None:
-            members.add(name, device)
+            members.add(name, device, _succession(members.joined().get(name), request, device))
         connection.execute(
             "UPDATE invitations SET used_by = ?, half = ? WHERE name = ?",
             (device.raw, half, name),
@@ -164,6 +166,16 @@ def passwords(members: Members, topics: Topics) -> dict[str, str]:
             password = account_password(code, invitation.secret, half, topic)
             found[topics.identifier(name)] = password
     return found
+
+
+def _succession(
+    known: Member | None, request: JoinRequest, device: PublicKey
+) -> Sequence[Successor]:
+    """Give how a member's new key came after the one it had; nothing if that one has not said."""
+    said = [request.successor] if request.successor else []
+    if known is None or newest(known.key, said) != device:
+        return ()
+    return [*known.succession, *said][-MOST_HANDED_OVER:]
 
 
 def _refused(name: str, why: str) -> TrustError:

@@ -5,14 +5,16 @@ revoke. Each step is one transaction. Who looks at it for long asks :meth:`Membe
 """
 
 import hashlib
+import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from shared.errors import StorageError, TrustError
+from shared.protocol.fields import Successor
 from shared.protocol.rights import AccountKind
 from shared.storage.files import storage_errors
 from shared.storage.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
@@ -44,7 +46,12 @@ _FIRST: Final = """
     );
 """
 
-_MIGRATIONS: Final = (_FIRST,)
+_SUCCESSION: Final = """
+    -- How the key came after those that the member had before: JSON, as messages have it.
+    ALTER TABLE members ADD COLUMN succession TEXT NOT NULL DEFAULT '[]';
+"""
+
+_MIGRATIONS: Final = (_FIRST, _SUCCESSION)
 """What makes each version of the tables of the one before; never changed, only added to."""
 
 
@@ -73,11 +80,14 @@ class Member(NamedTuple):
         Whose messages are signed with which key.
     since
         When it joined, in seconds since 1970.
+    succession
+        What its earlier keys have said of the next ones, the oldest first.
     """
 
     name: str
     key: PublicKey
     since: float
+    succession: tuple[Successor, ...] = ()
 
 
 class Invitation(NamedTuple):
@@ -178,8 +188,11 @@ class Members:
 
     def joined(self) -> dict[str, Member]:
         """Give everybody who has joined, by name."""
-        rows = self._rows("SELECT name, key, since FROM members ORDER BY name")
-        return {name: Member(name, PublicKey(key), since) for name, key, since in rows}
+        rows = self._rows("SELECT name, key, since, succession FROM members ORDER BY name")
+        return {
+            name: Member(name, PublicKey(key), since, _statements(succession))
+            for name, key, since, succession in rows
+        }
 
     def invitations(self) -> dict[str, Invitation]:
         """Give the last invitation of each name."""
@@ -228,12 +241,24 @@ class Members:
                 [(kind, number, name) for (name, kind), number in numbers.items()],
             )
 
-    def add(self, name: str, key: PublicKey) -> None:
-        """Make a device a member, or give a member another key; its old messages are forgotten."""
+    def add(self, name: str, key: PublicKey, succession: Sequence[Successor] = ()) -> None:
+        """Make a device a member, or give a member another key; its old messages are forgotten.
+
+        Parameters
+        ----------
+        name
+            The device.
+        key
+            What it signs with.
+        succession
+            How that came after keys that it had before, the oldest first.
+        """
+        said = json.dumps([statement.model_dump() for statement in succession])
         with self.transaction() as connection:
             connection.execute("DELETE FROM heard WHERE name = ?", (name,))
             connection.execute(
-                "INSERT OR REPLACE INTO members VALUES (?, ?, ?)", (name, key.raw, self.clock())
+                "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?)",
+                (name, key.raw, self.clock(), said),
             )
 
     @contextmanager
@@ -284,6 +309,10 @@ class Members:
                 f"The list of members {self.path} is damaged ({error}).",
                 "Bring the file back from a copy.",
             ) from error
+
+
+def _statements(said: str) -> tuple[Successor, ...]:
+    return tuple(Successor.model_validate(statement) for statement in json.loads(said))
 
 
 def digest_of(password: bytes) -> bytes:

@@ -10,8 +10,7 @@ from typing import Final, NamedTuple
 from aggregator.enrolment.links import members_in
 from aggregator.ledger.folder import FederationFolder
 from shared.errors import TrustError
-from shared.protocol.fields import MOST_HANDED_OVER
-from shared.protocol.messages import Successor
+from shared.protocol.fields import MOST_HANDED_OVER, Successor
 from shared.storage.files import replacing
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.succession import hand_over

@@ -7,7 +7,7 @@ from pathlib import Path
 from aggregator.enrolment.rotation import read_handed_over
 from aggregator.ledger.folder import FederationFolder
 from shared.errors import TrustError
-from shared.protocol.messages import Successor
+from shared.protocol.fields import Successor
 from shared.trust.counter import Counter
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.signing import counter_of, signed, unsigned

@@ -1,11 +1,11 @@
 """What the aggregator tells everybody: where the federation stands; the broker keeps it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from aggregator.rounds.asked import asked, file_of
 from aggregator.rounds.federation import Federation
-from shared.protocol.fields import MOST_FORGOTTEN
+from shared.protocol.fields import MOST_FORGOTTEN, Successor
 from shared.protocol.messages import Announcement, Difference, File
 
 
@@ -20,6 +20,8 @@ class Announcer:
         Publishes an announcement, retained; returns false if it was not sent.
     clock
         The clock that the rounds go by.
+    renewed
+        Gives, of the members that have had other keys, how they came to the newest.
 
     Attributes
     ----------
@@ -32,10 +34,12 @@ class Announcer:
         federation: Federation,
         publish: Callable[[Announcement], bool],
         clock: Callable[[], float],
+        renewed: Callable[[], Mapping[str, Sequence[Successor]]] = dict,
     ) -> None:
         self._federation = federation
         self._publish = publish
         self._clock = clock
+        self._renewed = renewed
         self.told_end = False
         self._said = b""
         self._arrived = False
@@ -88,7 +92,15 @@ class Announcer:
             closes_at=None if left is None else datetime.now(UTC) + timedelta(seconds=left),
             chunk=settings.chunk,
             succession=self._federation.voice.succession,
+            renewed=self._renewed_of(secure.offer.devices) if secure else None,
         )
+
+    def _renewed_of(self, devices: Collection[str]) -> dict[str, list[Successor]] | None:
+        """Say how devices came to their keys, where they have had others."""
+        if not devices:
+            return None
+        renewed = self._renewed()
+        return {name: list(renewed[name]) for name in devices if renewed.get(name)} or None
 
     def _difference(self) -> Difference | None:
         """Name the difference to the model before; after a rollback there is none."""

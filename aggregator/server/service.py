@@ -6,7 +6,7 @@ to their files; what waits for the disk, for the network, and long arithmetic, r
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -33,6 +33,7 @@ from shared.errors import BrokerError, FederationError, ProtocolError, StorageEr
 from shared.loop import Action, Loop
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.connection import Connection
+from shared.protocol.fields import Successor
 from shared.protocol.frames import OVERHEAD
 from shared.protocol.messages import (
     Offer,
@@ -123,7 +124,9 @@ class Service:
             reply=speech.reply,
             attendance=self._attendance,
         )
-        self._announcer = Announcer(federation, speech.announce, loop.clock)
+        self._announcer = Announcer(
+            federation, speech.announce, loop.clock, partial(_renewed, members) if members else dict
+        )
         self._farewell = Farewell(lambda: rounds.ready, loop.clock)
         self._course = Course(
             federation,
@@ -401,6 +404,10 @@ class Service:
             return
         if not self._announcer.announce() and self._connection.connected:
             self._later(self._announce)
+
+
+def _renewed(members: Members) -> Mapping[str, Sequence[Successor]]:
+    return {name: member.succession for name, member in members.joined().items()}
 
 
 def _say_full(error: StorageError) -> None:

@@ -1,14 +1,16 @@
 """The keys of other devices that this one has met in secure rounds."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from edge_client.secure.remembered import read_remembered, write_remembered
 from shared.errors import SecureError, TrustError
+from shared.protocol.fields import Successor
 from shared.protocol.topics import is_name
 from shared.trust.keys import PublicKey
+from shared.trust.succession import newest
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +21,9 @@ MOST_KNOWN: Final = 10_000
 class Acquaintances:
     """Remembers by which key this device has met each other one.
 
-    The first time it is the aggregator's signed word. From then on the key stays: whoever says
-    another one is not believed, until the person has removed the old one.
+    The first time it is the aggregator's signed word. From then on the key stays, until it has
+    itself signed the next one: whoever says another one is not believed, until the person has
+    removed the old one.
 
     Parameters
     ----------
@@ -38,7 +41,10 @@ class Acquaintances:
         self._known = read_remembered(path, _key, _unreadable(path))
 
     def meet(
-        self, told: Mapping[str, PublicKey], most_new: int | None = None
+        self,
+        told: Mapping[str, PublicKey],
+        most_new: int | None = None,
+        renewed: Mapping[str, Sequence[Successor]] = {},
     ) -> dict[str, PublicKey]:
         """Compare keys with those known, and remember new ones; give them all.
 
@@ -48,6 +54,8 @@ class Acquaintances:
             The key of each device, by the aggregator's word.
         most_new
             How many of them may be new; ``None``: all.
+        renewed
+            What earlier keys have said of the next ones, by device.
 
         Raises
         ------
@@ -57,7 +65,8 @@ class Acquaintances:
             If the disk is full.
         """
         for name, key in sorted(told.items()):
-            if self._known.get(name, key) != key:
+            before = self._known.get(name, key)
+            if key not in (before, newest(before, renewed.get(name, ()))):
                 raise SecureError(
                     f"The aggregator says that {name} has another key ({key.short}) than this "
                     f"device knows ({self._known[name].short}).",
@@ -79,12 +88,20 @@ class Acquaintances:
                 f"Remove {self._path} if there were so many.",
                 reason="strangers",
             )
-        if new:
-            known = {**self._known, **new}
+        known = {**self._known, **told}
+        if known != self._known:
             write_remembered(self._path, {name: str(key) for name, key in known.items()})
+            other = sorted(told.keys() - new.keys())
+            again = [name for name in other if told[name] != self._known[name]]
             self._known = known
-            log.info("Met for the first time: %s.", ", ".join(sorted(new)))
+            _say("Met for the first time", sorted(new))
+            _say("Signed a new key with the one it had", again)
         return dict(told)
+
+
+def _say(what: str, names: Sequence[str]) -> None:
+    if names:
+        log.info("%s: %s.", what, ", ".join(names))
 
 
 def _key(name: str, found: Any) -> PublicKey:

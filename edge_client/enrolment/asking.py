@@ -32,7 +32,7 @@ from shared.trust.joining import (
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.link import Link
 from shared.trust.signing import signed
-from shared.trust.succession import signer_of
+from shared.trust.succession import hand_over, signer_of
 
 AGAIN: Final = 5.0
 """Seconds after which it asks again."""
@@ -83,8 +83,13 @@ def ask_to_join(
         return place
     if not _joined_with(new, link):
         pending = _pending(new, link)
-        _keep(new, link, pending, _ask(new, link, pending, connect, patience))
+        old = _key_before(place, link)
+        _keep(new, link, pending, _ask(new, link, pending, old, connect, patience))
     with storage_errors(folder):
+        # Whom it knows, and in which rounds it has given an update, it does not forget.
+        for name in (place.others.name, place.given.name):
+            if (folder / name).exists():
+                shutil.copy2(folder / name, new.path / name)
         before = folder.with_name(f".{folder.name}.before")
         shutil.rmtree(before, ignore_errors=True)
         if folder.exists():
@@ -156,10 +161,20 @@ def _pending(new: MembershipFolder, link: Link) -> Pending:
     return pending
 
 
+def _key_before(place: MembershipFolder, link: Link) -> SecretKey | None:
+    """Give the key that the device has under this name already; ``None`` if there is none."""
+    try:
+        same = place.joined.exists() and Joined.read(place.joined).name == link.name
+        return SecretKey.read(place.key) if same else None
+    except TrustError:
+        return None  # a damaged one is no reason not to join anew
+
+
 def _ask(
     new: MembershipFolder,
     link: Link,
     pending: Pending,
+    before: SecretKey | None,
     connect: Callable[..., Connection],
     patience: float,
 ) -> tuple[JoinAnswer, PublicKey, int]:
@@ -176,7 +191,7 @@ def _ask(
         on_message=lambda _, payload: events.put(payload),
         on_change=lambda _, sentence: events.put(sentence),
     )
-    request, last = _request(new, link, pending, asked), ""
+    request, last = _request(new, link, pending, before, asked), ""
     now = asked_at = time.monotonic()
     end = now + patience
     connection.start()
@@ -213,7 +228,9 @@ def _turned_away(link: Link, refused: BrokerError) -> BrokerError | TrustError:
     )
 
 
-def _request(new: MembershipFolder, link: Link, pending: Pending, topic: str) -> bytes:
+def _request(
+    new: MembershipFolder, link: Link, pending: Pending, before: SecretKey | None, topic: str
+) -> bytes:
     key, half = SecretKey.read(new.key), public_half(bytes.fromhex(pending.secret))
     proof = proof_of(
         link.code,
@@ -224,7 +241,11 @@ def _request(new: MembershipFolder, link: Link, pending: Pending, topic: str) ->
         nonce=bytes.fromhex(pending.nonce),
     )
     request = JoinRequest(
-        key=str(key.public), half=half.hex(), nonce=pending.nonce, proof=proof.hex()
+        key=str(key.public),
+        half=half.hex(),
+        nonce=pending.nonce,
+        proof=proof.hex(),
+        successor=hand_over(before, key.public) if before else None,
     )
     return signed(key, topic, request.encode(), 0)
 

@@ -5,7 +5,7 @@ stays when that is deleted.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge_client.enrolment.acquaintances import Acquaintances
 from edge_client.secure.identity import Identity
 from shared.errors import TrustError
-from shared.protocol.fields import Bytes32
+from shared.protocol.fields import Bytes32, Successor
 from shared.protocol.topics import Name, Topics
 from shared.storage.files import replacing
 from shared.trust.counter import Counter, Highest
@@ -135,7 +135,11 @@ class Membership:
         return self._folder.given
 
     def among(
-        self, invited: Mapping[str, PublicKey], at_least: int, most_new: int | None
+        self,
+        invited: Mapping[str, PublicKey],
+        at_least: int,
+        most_new: int | None,
+        renewed: Mapping[str, Sequence[Successor]],
     ) -> Identity:
         """Give who this device is among those invited to a secure round.
 
@@ -147,6 +151,8 @@ class Membership:
             Fewest others that its update is summed with.
         most_new
             How many of them it may know by that word alone; ``None``: any number.
+        renewed
+            What earlier keys have said of the next ones, by device.
 
         Raises
         ------
@@ -159,7 +165,7 @@ class Membership:
         """
         name = self.joined.name
         others = {other: key for other, key in invited.items() if other != name}
-        known = Acquaintances(self._folder.others).meet(others, most_new)
+        known = Acquaintances(self._folder.others).meet(others, most_new, renewed)
         return Identity(name, self._key, {**known, name: self._key.public}, at_least)
 
     def sign(self, topic: str, message: bytes) -> bytes:

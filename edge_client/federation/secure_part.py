@@ -162,7 +162,9 @@ class SecurePart:
                 )
             invited = {name: PublicKey.of(key) for name, key in offer.devices.items()}
             terms = self._terms
-            me = self._membership.among(invited, terms.fewest_others, terms.most_strangers)
+            me = self._membership.among(
+                invited, terms.fewest_others, terms.most_strangers, announcement.renewed or {}
+            )
             architecture = architecture_of(announcement.architecture, announcement.task)
             round_terms = terms_of(announcement, offer, architecture)
             client = SecureClient(round_terms, me, GivenRounds(self._membership.given))

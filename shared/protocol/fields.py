@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
 from shared.round_settings import LONGEST_NAME, MOST_ROUNDS
 from shared.task import FEWEST_LABELS, MOST_LABELS, Task
@@ -20,7 +20,8 @@ MOST_FORGOTTEN: Final = 64
 """Rows of rounds that an announcement tells of, the latest."""
 
 MOST_HANDED_OVER: Final = 16
-"""Keys before its newest that the aggregator tells of; who believes an older one joins anew."""
+"""Keys before the newest that are told of; who believes an older one of the aggregator joins
+anew."""
 
 MOST_EXAMPLES: Final = 10**9
 """Examples that a client may say it has."""
@@ -30,6 +31,21 @@ LARGEST_LOSS: Final = 3.5e38
 
 Bytes32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """32 bytes in hexadecimal: a key, a secret, a proof."""
+
+
+class Successor(BaseModel):
+    """What an old key says of the next one of the same owner (``shared/trust/succession.py``)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    key: Bytes32
+    """The new key, in hexadecimal."""
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+    """By the old one."""
+
+
+Succession = Annotated[list[Successor], Field(max_length=MOST_HANDED_OVER)]
+"""The keys that somebody has had, the oldest first; since 1.2."""
 
 Digest = Bytes32
 """SHA-256 of a whole file, in hexadecimal."""

@@ -4,8 +4,8 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from shared.protocol.fields import Bytes32, Sentence
-from shared.protocol.messages import Message, Succession
+from shared.protocol.fields import Bytes32, Sentence, Succession, Successor
+from shared.protocol.messages import Message
 
 _LONGEST_PEM: Final = 1 << 16
 
@@ -24,6 +24,8 @@ class JoinRequest(Message):
     """Tells this request from others."""
     proof: Bytes32
     """Proves that it holds the invitation's code."""
+    successor: Successor | None = None
+    """What the key that it had before says of this one, if it still has that; since 1.3."""
 
 
 class JoinAnswer(Message):

@@ -25,9 +25,7 @@ from shared.protocol.fields import (
     LAST_SEQUENCE,
     MOST_EXAMPLES,
     MOST_FORGOTTEN,
-    MOST_HANDED_OVER,
     ArchitectureName,
-    Bytes32,
     CodecName,
     Confusion,
     Digest,
@@ -35,6 +33,7 @@ from shared.protocol.fields import (
     RoundNumber,
     Sentence,
     Size,
+    Succession,
     Supply,
     TaskField,
 )
@@ -45,6 +44,7 @@ from shared.round_settings import (
     LONGEST_ROUND,
     MOST_ASKED,
     MOST_CLIENTS,
+    MOST_SECURE,
 )
 from shared.task import DEFAULT_TASK
 from shared.training import Seed, TrainingSettings
@@ -101,21 +101,6 @@ class File(BaseModel):
 
     digest: Digest
     size: Size
-
-
-class Successor(BaseModel):
-    """What an old key of the aggregator says of the next (``shared/trust/succession.py``)."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
-
-    key: Bytes32
-    """The new key, in hexadecimal."""
-    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
-    """By the old one."""
-
-
-Succession = Annotated[list[Successor], Field(max_length=MOST_HANDED_OVER)]
-"""The keys that the aggregator has had, the oldest first; since 1.2."""
 
 
 class Difference(BaseModel):
@@ -187,6 +172,9 @@ class Announcement(Message):
     """Bytes of a chunk, but for a file's last."""
     succession: Succession | None = None
     """How the key that signs this came to be the federation's; since 1.2."""
+    renewed: Annotated[dict[Name, Succession], Field(max_length=MOST_SECURE)] | None = None
+    """How the keys of devices in a secure round came to be theirs, of those that have had others;
+    since 1.3."""
     secure: SecureOffer | None = None
     """That the open round is a secure one, and how (docs/secure.md); since 1.3. Its only codec is
     ``ring``, which clients before 1.3 do not know: they send nothing."""

@@ -1,4 +1,4 @@
-"""How the aggregator's key hands over to the next one: the old one signs it.
+"""How a key hands over to the next one of the same owner: the old one signs it.
 
 What an old key has signed is ``chorus key 1``, a zero byte, and the 32 bytes of the new one. The
 statements travel in what the aggregator signs with its newest key. So who has missed some of them
@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from shared.errors import ProtocolError, TrustError
-from shared.protocol.messages import Message, Succession, Successor
+from shared.protocol.fields import Succession, Successor
+from shared.protocol.messages import Message
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.signing import counter_of
 

@@ -6,6 +6,7 @@ import pytest
 
 from edge_client.enrolment.acquaintances import Acquaintances
 from shared.errors import SecureError, TrustError
+from shared.trust.succession import hand_over
 from tests.secure_rounds import lasting_key
 
 ANNA, BEN, CLEO = ({name: lasting_key(name).public} for name in ("anna", "ben", "cleo"))
@@ -29,6 +30,25 @@ def test_without_its_line_the_new_key_is_met(tmp_path: Path) -> None:
     Acquaintances(path).meet(ANNA | BEN)
     path.write_text("{" + path.read_text().split(",")[0].strip("{\n") + "}")
     assert Acquaintances(path).meet(OTHER | ANNA, most_new=1) == OTHER | ANNA
+
+
+def test_a_key_is_believed_that_the_one_before_it_has_signed(tmp_path: Path) -> None:
+    old, middle, new, thief = (lasting_key(name) for name in ("ben", "middle", "new", "thief"))
+    path = tmp_path / "others"
+    it = Acquaintances(path)
+    it.meet(ANNA | BEN)
+    told = ANNA | {"ben": new.public}
+    said = [hand_over(old, middle.public), hand_over(middle, new.public)]
+    for wrong in ([], said[1:], said[:1], [hand_over(thief, new.public)]):
+        with pytest.raises(SecureError, match="says that ben has another key"):
+            it.meet(told, renewed={"ben": wrong})
+    with pytest.raises(SecureError, match="says that ben has another key"):
+        it.meet(told, renewed={"anna": said})
+    assert it.meet(told, most_new=0, renewed={"ben": said}) == told, "it is no stranger"
+    again = Acquaintances(path)
+    assert again.meet(told) == told
+    with pytest.raises(SecureError, match="says that ben has another key"):
+        again.meet(ANNA | BEN, renewed={"ben": said})
 
 
 def test_no_more_strangers_are_met_than_the_terms_allow(tmp_path: Path) -> None:

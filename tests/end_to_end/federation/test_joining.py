@@ -16,7 +16,9 @@ from edge_client.enrolment.settling import Host
 from edge_client.join import join_and_start
 from edge_client.simulation.federation import client_name
 from shared.errors import MissingPartError
+from shared.trust.keys import PublicKey
 from shared.trust.link import Link
+from shared.trust.succession import newest
 from tests.end_to_end.federation.clips import (
     DEVICES,
     ROUNDS,
@@ -242,6 +244,26 @@ def test_a_name_that_has_joined_is_invited_again_for_a_new_card(it: ByInvitation
     assert it.join(link, "new-card").returncode == 0
     assert key_of(it, "kitchen") not in (None, first)
     assert aggregator.said("kitchen was shut out, or has another key")
+
+
+def test_a_device_that_joins_again_signs_its_new_key_with_the_one_it_had(
+    it: ByInvitation,
+) -> None:
+    it.start()
+    assert it.join(it.invite("kitchen"), "kitchen").returncode == 0
+    first = key_of(it, "kitchen")
+    assert first
+    place = it.folder / "kitchen" / "memberships" / "chorus"
+    (place / "others.json").write_text(json.dumps({"desk": first}))
+    (place / "given.json").write_text(json.dumps({"chorus/run": 3}))
+    joined = it.join(it.invite("kitchen", "--again"), "kitchen")
+    assert joined.returncode == 0, joined.stderr
+    with Members(it.state.members) as members:
+        member = members.joined()["kitchen"]
+    assert str(member.key) != first
+    assert newest(PublicKey.of(first), member.succession) == member.key
+    assert json.loads((place / "others.json").read_text()) == {"desk": first}
+    assert json.loads((place / "given.json").read_text()) == {"chorus/run": 3}
 
 
 def test_two_federations_have_two_keys(it: ByInvitation, tmp_path: Path, clips: Clips) -> None:

@@ -17,10 +17,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from rich.console import Console
 
 from aggregator.commands.report import status_of, status_tables
+from aggregator.enrolment.members import Members
 from aggregator.ledger import Counts, History
 from aggregator.secure.round import SecureRound
 from aggregator.server.admission import refusal
 from aggregator.server.screen import look
+from edge_client.enrolment.membership import MembershipFolder
 from edge_client.simulation.federation import client_name
 from edge_client.simulation.secure_federation import SecureFederation
 from edge_client.simulation.settings import SimulationSettings
@@ -29,6 +31,7 @@ from shared.protocol.messages import Announcement, Offer, Presence
 from shared.randomness import stream
 from shared.secure.terms import Stage
 from shared.trust.keys import SecretKey
+from shared.trust.succession import hand_over
 from shared.weights import Weights, initial_weights
 from tests.edge_client.tiny import TINY, NumpyEngine, examples
 from tests.end_to_end.federation.mischief import Mischief, mischiefs
@@ -401,6 +404,26 @@ def test_a_sum_of_which_no_model_can_be_made_is_charged_all_the_same() -> None:
         it.settle()
         assert check(it) == 0
         assert it.server.federation.ledger.charges()[0] == 1
+
+
+def test_devices_go_on_with_one_whose_old_key_has_signed_its_new_one() -> None:
+    with secure_world(rounds=2) as it:
+        it.settle(until=lambda: it.server and it.server.federation.rounds.ended)
+        assert it.server
+        it.kill_client(3)
+        folder, name = MembershipFolder(it.folder / client_name(3) / "membership"), client_name(3)
+        before = SecretKey.read(folder.key)
+        folder.key.unlink()
+        key = SecretKey.kept(folder.key).public
+        assert it.server.members
+        it.kill_server()
+        with Members(it.settings.folder / "members.sqlite") as members:
+            members.add(name, key, [hand_over(before, key)])
+        it.settle()
+        done = [number for number in (1, 2) if counted(it, number) == names(EVERYBODY)]
+        assert done
+        assert done[-1] == 2
+        assert json.loads(others_of(it, 0).read_text())[name] == str(key)
 
 
 def test_a_client_that_knows_no_secure_rounds_is_not_invited() -> None:

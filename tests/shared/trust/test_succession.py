@@ -5,8 +5,7 @@ import itertools
 import pytest
 
 from shared.errors import TrustError
-from shared.protocol.fields import MOST_HANDED_OVER
-from shared.protocol.messages import Successor
+from shared.protocol.fields import MOST_HANDED_OVER, Successor
 from shared.trust.keys import SecretKey
 from shared.trust.signing import signed
 from shared.trust.succession import hand_over, newest, signer_of
