@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from importlib.resources import files
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from shared.errors import ChorusError, StorageError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as shells have it."""
+
+_BESIDE_NAMES: Final = 46
+"""Columns that a table of options needs besides their names: for kinds, frames and a text."""
 
 
 def progress_console() -> "Console":
@@ -91,9 +95,23 @@ def group_of(places: "Mapping[str, str]") -> "type[TyperGroup]":
                 own.add_typer(found[attribute], name=name)
             else:
                 own.command(name, cls=found.get("Command"))(found[attribute])
-            return get_group(own).commands[name]
+            command = get_group(own).commands[name]
+            _fit_help(command)
+            return command
 
     return Group
+
+
+def _fit_help(command: Any) -> None:
+    """Let a command's help be a plain list where a table would cut the names of its options."""
+    for below in getattr(command, "commands", {}).values():
+        _fit_help(below)
+    names, contrary = (
+        max((len(name) for option in command.params for name in getattr(option, part)), default=0)
+        for part in ("opts", "secondary_opts")
+    )
+    if names + contrary + _BESIDE_NAMES > get_terminal_size().columns:
+        command.rich_markup_mode = None
 
 
 def _help(place: str) -> str:

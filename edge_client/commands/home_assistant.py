@@ -35,6 +35,7 @@ def remove(
     Example: edge-client home-assistant remove --home-assistant homeassistant.local
     """
     from edge_client.device.state import DeviceFolder
+    from edge_client.faces.home_assistant import PATIENCE
     from edge_client.faces.home_assistant import remove as remove_from
     from edge_client.run import appearance
     from shared.command import progress_console
@@ -47,7 +48,11 @@ def remove(
             "Give it with --home-assistant HOST, or the --config of `edge-client run`.",
         )
     shown_as = appearance(settings, settings.home_assistant)
+    console = progress_console()
+    host, port = settings.home_assistant.address
+    waits = f"Asking the broker {host}:{port} to forget {shown_as.node}; it has {PATIENCE:.0f} s."
     with DeviceFolder(settings.folder).taken():
+        console.print(waits, soft_wrap=True, markup=False)
         remove_from(settings.home_assistant, shown_as)
     said = f"Home Assistant's broker keeps nothing of {shown_as.node} any more."
-    progress_console().print(said, soft_wrap=True, markup=False)
+    console.print(said, soft_wrap=True, markup=False)

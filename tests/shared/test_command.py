@@ -174,3 +174,17 @@ def test_a_value_that_is_no_such_thing_is_said_in_our_words(
     done = CliRunner().invoke(edge_client.cli.app, arguments, terminal_width=200)
     assert done.exit_code == 2
     assert said in " ".join(re.sub("[│╭╮╰╯─]", " ", done.output).split())
+
+
+@pytest.mark.parametrize(
+    "words", [["home-assistant", "remove"], ["run"], ["simulate"], ["status"]], ids=" ".join
+)
+@pytest.mark.parametrize("columns", [80, 200])
+def test_the_help_cuts_no_option_in_a_terminal_of_80_columns(
+    words: list[str], columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = CliRunner().invoke(edge_client.cli.app, [*words, "--help"]).output
+    assert shown.strip()
+    assert not re.findall(r"-\w*…", shown)
+    assert max(map(len, shown.splitlines())) <= columns
