@@ -274,17 +274,19 @@ def appearance(
     home: HomeAssistantSettings,
     page: str | None = None,
 ) -> "Appearance":
-    """Say as what a device appears in Home Assistant, where its page is at an address, or none.
-
-    Its name is the one that it has joined its federation with, if it has.
-    """
-    from edge_client.enrolment.membership import Membership
+    """Say as what a device appears in Home Assistant, where its page is at an address, or none."""
     from edge_client.faces.home_assistant import Appearance
+
+    return Appearance(_name(settings), settings.federation, home.discovery_prefix, page)
+
+
+def _name(settings: RunSettings | AppearanceSettings) -> str:
+    """Give what people see as the device's name: what it has joined its federation with, if so."""
+    from edge_client.enrolment.membership import Membership
 
     place = DeviceFolder(settings.folder).memberships / settings.federation
     membership = Membership.find(place)
-    name = membership.joined.name if membership else settings.name
-    return Appearance(name, settings.federation, home.discovery_prefix, page)
+    return membership.joined.name if membership else settings.name
 
 
 def _serve(device: Device, settings: RunSettings, address: str, stack: ExitStack) -> str | None:
@@ -295,7 +297,7 @@ def _serve(device: Device, settings: RunSettings, address: str, stack: ExitStack
 
     host, port = split_address(address, WEB_PORT)
     token = kept_token(DeviceFolder(settings.folder).token)
-    server = serve(device, host, port, name=settings.part(FederationSettings).name, token=token)
+    server = serve(device, host, port, name=_name(settings), token=token)
     stack.enter_context(closing(server))
     show_link(server.address)
     return None if is_loopback(host) else server.address.partition("?")[0]

@@ -68,8 +68,9 @@ class Voice:
     def _read(self) -> None:
         # First, so that what is written meanwhile is read the next time.
         self._seen = _state_of(self._path)
-        self.key = SecretKey.read(self._path)
-        self._handed_over = read_handed_over(self._path)
+        # Both or neither: a new key is no use without what says that it is the federation's.
+        key, handed_over = SecretKey.read(self._path), read_handed_over(self._path)
+        self.key, self._handed_over = key, handed_over
 
     def sign(self, topic: str, message: bytes) -> bytes:
         """Sign a message for a topic.

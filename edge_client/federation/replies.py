@@ -78,11 +78,14 @@ class Replies:
                 self._delivery.told(reply)
             case Accepted():
                 self._decided(offer, "")
-            case Refused(reason="damaged"):
-                looked = partial(self._damaged, offer, reply.sentence)
-                self._worker.do(self._client_state.intact, looked, self._failed)
             case Refused(reason=reason, sentence=sentence):
-                self._decided(offer, sentence, foreign=reason == "foreign")
+                # Who gives no sentence has refused it all the same.
+                why = sentence or f"The aggregator says no more than: {reason}."
+                if reason == "damaged":
+                    looked = partial(self._damaged, offer, why)
+                    self._worker.do(self._client_state.intact, looked, self._failed)
+                else:
+                    self._decided(offer, why, foreign=reason == "foreign")
 
     def _damaged(self, offer: Offer, sentence: str, intact: bool) -> None:  # noqa: FBT001 -- as a worker calls it
         """Learn whether the update that arrived damaged is so here, too."""

@@ -199,6 +199,19 @@ def test_after_a_round_that_somebody_made_up_the_true_one_is_done(it: Alone) -> 
     assert it.reports[-1]["accepted"] == 1
 
 
+def test_an_update_that_is_refused_without_a_sentence_does_not_count(it: Alone) -> None:
+    model = model_of(it.folder)
+
+    def refuse() -> None:
+        (offer,) = [one for one in it.connection.take() if isinstance(one, Offer)]
+        it.reply(Refused(update=offer.update, reason="late", sentence=""))
+
+    it.play(it.connection.connect, it.announce(model), refuse)
+    assert it.reports[-1]["accepted"] == 0
+    assert it.participant._client_state.accepted == 0
+    assert it.participant._client_state.offer is None
+
+
 @pytest.mark.parametrize("intact", [True, False])
 def test_an_update_that_arrived_damaged_is_sent_again_if_it_is_whole_here(
     it: Alone, *, intact: bool
