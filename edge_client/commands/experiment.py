@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_client.commands.experiment_attacks import attacks
 from edge_client.commands.experiment_embeddings import embeddings
 from edge_client.commands.experiment_fusion import fusion
 from edge_client.commands.experiment_place import ExperimentPlace
@@ -351,6 +352,7 @@ experiment.command()(fusion)
 experiment.command()(starters)
 experiment.command()(transfer)
 experiment.command()(embeddings)
+experiment.command()(attacks)
 
 
 def _numbers(texts: list[str]) -> list[int]:

@@ -154,3 +154,23 @@ def test_poisoning(edge_client: Command, small_corpus: Path, tmp_path: Path) -> 
     assert again.code == 0, again.err
     assert "round 1/1" not in again.err, "finished runs are not made again"
     assert len(json.loads(again.out)["cells"]) == 8
+
+
+def test_attacks(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
+    out, document = tmp_path / "attacks", tmp_path / "privacy.md"
+    document.write_text("# Privacy\n<!-- begin attacks -->\n<!-- end attacks -->\n")
+    line = ["experiment", "attacks", "--corpus", "manifest", "--data", small_corpus, "--out", out]
+    line += ["--model", "tdnn", "--held", "2", "--kinds", "inferences", "--write", document]
+    done = edge_client(*line)
+    assert done.code == 0, done.err
+    assert "secure sum of 8" in done.out
+    assert "secure sum of 32" not in done.out, "there are not so many updates"
+    assert "| guessing | " in document.read_text()
+    assert (out / "attacks.png").read_bytes().startswith(b"\x89PNG")
+    again = edge_client(*line, "--json")
+    assert again.code == 0, again.err
+    gained = json.loads(again.out)["gained"]["inferences"]
+    assert gained["guessing"]["member"] == 0.5
+    refused = edge_client(*line, "--secure")
+    assert refused.code == 2
+    assert "The experiment needs secure = false here" in refused.err
