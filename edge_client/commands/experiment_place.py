@@ -47,10 +47,10 @@ class ExperimentPlace:
         from edge_client.simulation import experiment_report as report
         from edge_client.simulation.report import table_of
 
-        rows, known = report.rows_of_one(summaries), report.rows_of_known(summaries)
-        text = report.markdown_table(rows) + "\n" + report.markdown_table(known)
+        costs, known = report.costs_of_one(summaries), report.rows_of_known(summaries)
+        text = report.markdown_of_one(summaries) + "\n" + report.markdown_table(known)
         text += "\n" + report.markdown_confusions(summaries)
-        tables = [*report.tables_of_one(summaries), table_of(known)]
+        tables = [*report.tables_of_one(summaries), table_of(costs, "Costs"), table_of(known)]
         self.answer({"cells": summaries}, tables, text, as_json=as_json)
 
     def answer(

@@ -62,6 +62,20 @@ def rows_of_one(summaries: Sequence[dict[str, Any]]) -> list[Row]:
     return rows
 
 
+def costs_of_one(summaries: Sequence[dict[str, Any]]) -> list[Row]:
+    """Lay out what experiment one's rounds cost; the first row is the header."""
+    return [[*row[:2], *row[6:9]] for row in rows_of_one(summaries)]
+
+
+def markdown_of_one(summaries: Sequence[dict[str, Any]]) -> str:
+    """Write experiment one as two tables of six columns: scores; costs, and the paper's."""
+    rows = rows_of_one(summaries)
+    return "\n".join(
+        markdown_table([[*row[:2], *some] for row, some in zip(rows, part, strict=True)])
+        for part in ([row[2:6] for row in rows], [row[6:] for row in rows])
+    )
+
+
 def rows_of_known(summaries: Sequence[dict[str, Any]]) -> list[Row]:
     """Lay out each cell's UAR by what a device knows of its user; the first row is the header."""
     names = list(dict.fromkeys(name for summary in summaries for name in summary["known"]))
@@ -74,7 +88,8 @@ def rows_of_known(summaries: Sequence[dict[str, Any]]) -> list[Row]:
 
 def tables_of_one(summaries: Sequence[dict[str, Any]]) -> "list[Table]":
     """Lay out experiment one as the paper does: a table a partition, then confusion matrices."""
-    header, *rows = ([model, *cells] for model, _, *cells in rows_of_one(summaries))
+    # What the rounds cost stands in a table of its own: a terminal holds no ten columns.
+    header, *rows = ([row[0], *row[2:6], row[-1]] for row in rows_of_one(summaries))
     columns = [summary["column"] for summary in summaries]
     tables = []
     for partition in dict.fromkeys(columns):

@@ -10,7 +10,9 @@ from rich.console import Console
 
 from aggregator.strategies.settings import strategy_of
 from edge_client.simulation.experiment_report import (
+    costs_of_one,
     markdown_confusions,
+    markdown_of_one,
     markdown_table,
     remark_on_steps,
     rows_of_one,
@@ -252,6 +254,19 @@ def test_the_terminal_shows_a_table_a_partition_and_the_confusions() -> None:
     assert "0.51 / 0.49 / 0.51 / 0.49 / 10 min" in text
     assert "conv, random: confusion" in text
     assert "8 (80%)" in text
+
+
+def test_no_table_of_experiment_one_is_wider_than_six_columns() -> None:
+    summaries = [summary(model, column, 0.5) for model in ("conv", "dense") for column in COLUMNS]
+    scores, costs = (
+        [line.strip("| ").split(" | ") for line in table.splitlines()]
+        for table in markdown_of_one(summaries).split("\n\n")
+    )
+    assert scores[0] == ["model", "partition", "accuracy", "UAR", "precision", "macro-F1"]
+    assert costs[0][:5] == costs_of_one(summaries)[0]
+    rows = rows_of_one(summaries)[1:]
+    assert [a + b[2:] for a, b in zip(scores[2:], costs[2:], strict=True)] == rows
+    assert {len(table.columns) for table in tables_of_one(summaries)} <= {5, 6}
 
 
 def test_experiment_two_s_table_has_a_row_a_model() -> None:
