@@ -46,7 +46,7 @@ def draw_attacks(found: Mapping[str, Mapping[str, Row]], path: Path) -> None:
     for axes, (kind, key) in zip(every, panels, strict=True):
         _draw_panel(axes, names, found[kind], kind, key)
     every[0].invert_yaxis()
-    figure.text(0.995, 0.01, "dashed: guessing", ha="right", color=INK, fontsize=9)
+    every[-1].set_xlabel("dashed: guessing", color=INK)
     save_figure(figure, path)
 
 
