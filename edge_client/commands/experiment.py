@@ -10,6 +10,7 @@ from edge_client.commands.experiment_attacks import attacks
 from edge_client.commands.experiment_embeddings import embeddings
 from edge_client.commands.experiment_fusion import fusion
 from edge_client.commands.experiment_place import ExperimentPlace
+from edge_client.commands.experiment_pretraining import pretraining
 from edge_client.commands.experiment_starters import starters
 from edge_client.commands.experiment_transfer import transfer
 from edge_client.simulation.settings import DataSettings, SimulationSettings
@@ -353,6 +354,7 @@ experiment.command()(starters)
 experiment.command()(transfer)
 experiment.command()(embeddings)
 experiment.command()(attacks)
+experiment.command()(pretraining)
 
 
 def _numbers(texts: list[str]) -> list[int]:

@@ -13,7 +13,9 @@ from shared.training import Positive, Seed
 
 if TYPE_CHECKING:
     from edge_client.simulation.pretraining import Course
+    from shared.architectures import Architecture
     from shared.model_card import ModelCard
+    from shared.weights import Weights
 
 pretrain = typer.Typer(
     help="Make weights to begin with, of speech that nobody has labelled with emotions.",
@@ -75,7 +77,7 @@ def distil(
     """
     from edge_client.commands.starter import corpus_at
     from edge_client.simulation.distillation import distil as distilled
-    from edge_client.simulation.pretraining import write_pretrained
+    from edge_client.simulation.pretraining import card_of_lesson
     from shared.architectures import architecture_of
     from shared.front_ends import front_end_named
     from shared.progress import tracker
@@ -85,12 +87,16 @@ def distil(
     architecture = architecture_of(settings.model, settings.task)
     with tracker(shown=True) as bar:
         weights = distilled(corpora, architecture, front_end_named(encoder), settings.course, bar)
-    card = write_pretrained(out, weights, architecture, corpora, f"distilled from {encoder}")
-    _say(out, card)
+    lesson = f"distilled from {encoder} in {settings.epochs} epochs"
+    _write(out, weights, architecture, card_of_lesson(corpora, lesson))
 
 
-def _say(out: Path, card: "ModelCard") -> None:
-    """Say what there is now, and what taught it."""
+def _write(out: Path, weights: "Weights", architecture: "Architecture", card: "ModelCard") -> None:
+    """Write the weights with their card, and say what there is now."""
+    from shared.model_notes import ModelNotes
+    from shared.weights import save_weights
+
+    save_weights(out, weights, architecture, ModelNotes(card=card))
     for each in card.taught_by:
         typer.echo(f"{each}; licence: {each.licence}")
     typer.echo(f"The weights are {out}; begin with them by --initial.")

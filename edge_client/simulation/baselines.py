@@ -6,7 +6,7 @@ but weigh the labels alike, as UAR does.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -30,6 +30,9 @@ from shared.training import Examples
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+Answer = Callable[[Examples], NDArray[np.int64]]
+"""Gives the label of each of some normalised utterances, as places: shape ``(n,)``."""
 
 PERCENTILES: Final = (10, 25, 50, 75, 90)
 """Of each feature over an utterance's frames, beside mean and standard deviation."""
@@ -115,7 +118,28 @@ def _made(utterances: Utterances, fold: PlannedFold[BaselineSettings]) -> dict[s
 
 
 def recognise(utterances: Utterances, settings: BaselineSettings) -> dict[str, Any]:
-    """Train a classifier on a fold's training set, and test it on the fold.
+    """Train a classifier on a fold's training set, and test it on the fold."""
+
+    def fitted(train: Examples) -> Answer:
+        classifier = _classifier(settings.classifier).fit(pooled(train), train.labels)
+        return lambda some: classifier.predict(pooled(some))
+
+    return tested(utterances, settings, fitted)
+
+
+def tested(
+    utterances: Utterances, settings: DataSettings, fit: Callable[[Examples], Answer]
+) -> dict[str, Any]:
+    """Fit what recognises to a fold's training set, and test it on the fold.
+
+    Parameters
+    ----------
+    utterances
+        Of all speakers, not normalised.
+    settings
+        Which fold, and how features are normalised.
+    fit
+        Gives, of the training set, what answers.
 
     Returns
     -------
@@ -130,17 +154,13 @@ def recognise(utterances: Utterances, settings: BaselineSettings) -> dict[str, A
         settings.normalisation,
         front_end_of(settings.task.front_end),
     )
-    train = examples.take(utterances.with_copies(parts.train))
-    test = examples.take(parts.test)
-    classifier = _classifier(settings.classifier)
-    classifier.fit(pooled(train), train.labels)
+    answer = fit(examples.take(utterances.with_copies(parts.train)))
     names = settings.task.names
 
     def score(some: Examples) -> Scores:
-        counts = confusion(some.labels, classifier.predict(pooled(some)), len(names))
-        return Scores.from_confusion(counts, names)
+        return Scores.from_confusion(confusion(some.labels, answer(some), len(names)), names)
 
-    found = score_by_known(utterances, parts, test, settings, score)
+    found = score_by_known(utterances, parts, examples.take(parts.test), settings, score)
     return {
         "seed": settings.seed,
         "settings": {**settings.model_dump(mode="json"), "rounds": 1},

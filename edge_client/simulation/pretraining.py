@@ -13,7 +13,6 @@ architecture for efficient modeling of long temporal contexts*, 2015): the rest 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -28,10 +27,9 @@ from shared.errors import SettingsError, TrainingError
 from shared.layers import HEAD, LOGITS, POOLING_EPSILON, Conv1D, StatisticsPooling
 from shared.lengths import model_length, padded, shares
 from shared.model_card import ModelCard, Teaching
-from shared.model_notes import ModelNotes
 from shared.randomness import stream
 from shared.training import Examples
-from shared.weights import Weights, fresh_weights, save_weights, split
+from shared.weights import Weights, fresh_weights, split
 
 if TYPE_CHECKING:
     from shared.progress import Tracker
@@ -187,66 +185,56 @@ def pretrain(
     return network.folded()
 
 
-def embeddings(
-    architecture: Architecture, weights: Weights, examples: Examples
-) -> NDArray[np.float32]:
-    """Compute what a model's last hidden layer gives of utterances, without dropout.
+def embedder(
+    architecture: Architecture, weights: Weights
+) -> Callable[[Examples], NDArray[np.float32]]:
+    """Make what computes a model's embeddings: what its last hidden layer gives, without dropout.
 
     Parameters
     ----------
     architecture, weights
         The model; it pools over time.
-    examples
-        Normalised.
 
     Returns
     -------
-    numpy.ndarray
-        Shape ``(n, units)``.
+    callable
+        Gives of normalised utterances their embeddings, shape ``(n, units)``.
     """
     tf = import_tensorflow()
     model = build(architecture)
     set_weights(model, architecture, weights)
     compiled = tf.function(lambda *arrays: embed(model, *arrays), reduce_retracing=True)
-    order = np.argsort(examples.frames)
-    found: list[NDArray[np.float32]] = []
-    for start in range(0, len(order), _TOGETHER):
-        some = examples.take(order[start : start + _TOGETHER])
-        length = model_length(architecture, some.frames)
-        counting = shares(architecture.at(length), some.frames)
-        found.append(compiled(padded(some.features, some.frames, length), counting).numpy())
-    rows: NDArray[np.float32] = np.concatenate(found)[np.argsort(order)]
-    return rows
+
+    def embeddings(examples: Examples) -> NDArray[np.float32]:
+        order = np.argsort(examples.frames)
+        found: list[NDArray[np.float32]] = []
+        for start in range(0, len(order), _TOGETHER):
+            some = examples.take(order[start : start + _TOGETHER])
+            length = model_length(architecture, some.frames)
+            counting = shares(architecture.at(length), some.frames)
+            features = padded(some.features, some.frames, length)
+            found.append(compiled(tf.constant(features), tf.constant(counting)).numpy())
+        rows: NDArray[np.float32] = np.concatenate(found)[np.argsort(order)]
+        return rows
+
+    return embeddings
 
 
-def write_pretrained(
-    path: Path,
-    weights: Weights,
-    architecture: Architecture,
-    corpora: Sequence[Corpus],
-    lesson: str,
-) -> ModelCard:
-    """Write pretrained weights, with a card that says what was learnt of which corpora.
-
-    Raises
-    ------
-    StorageError
-        If they cannot be written.
-    """
-    taught_by = tuple(
-        Teaching(
-            corpus=own.info.name,
-            title=own.info.title,
-            licence=own.info.licence,
-            clips=len(own.clips),
-            speakers=len(own.speakers),
-            lesson=lesson,
+def card_of_lesson(corpora: Sequence[Corpus], lesson: str) -> ModelCard:
+    """Write down what was learnt of all clips of corpora."""
+    return ModelCard(
+        taught_by=tuple(
+            Teaching(
+                corpus=own.info.name,
+                title=own.info.title,
+                licence=own.info.licence,
+                clips=len(own.clips),
+                speakers=len(own.speakers),
+                lesson=lesson,
+            )
+            for own in corpora
         )
-        for own in corpora
     )
-    card = ModelCard(taught_by=taught_by)
-    save_weights(path, weights, architecture, ModelNotes(card=card))
-    return card
 
 
 def _batches(heard: Examples, course: Course, epoch: int) -> list[Indices]:
@@ -304,7 +292,9 @@ class _Network:
         """Compute what the last convolution and the embedding give, of every few frames."""
         tf, x = self._tf, features
         for number, layer in enumerate(self._convolutions):
-            stride, dilation = (1, layer.dilation // self._apart) if number else (self._apart, 1)
+            stride, dilation = (
+                (1, layer.dilation // self._apart or 1) if number else (self._apart, 1)
+            )
             z = tf.nn.conv1d(x, self._kernels[number], stride, "VALID", dilations=dilation)
             mean, variance = tf.nn.moments(z, [0, 1])
             for kept, now in ((self._means, mean), (self._variances, variance)):

@@ -42,7 +42,9 @@ def test_speech_without_labels_makes_weights_that_say_what_taught_them(
     given = ("--corpus", f"manifest={speech}", "--model", "tdnn", "--epochs", "1", "--out", out)
     result = run("distil", *given)
     assert result.exit_code == 0, result.output
-    assert "of 2 speakers (distilled from whisper-speech); licence: yours" in result.stdout
+    assert (
+        "of 2 speakers (distilled from whisper-speech in 1 epochs); licence: yours" in result.stdout
+    )
     weights, architecture = load_weights(out)
     assert architecture.name == "tdnn"
     assert architecture.task.front_end.name == "mfcc40"
@@ -50,7 +52,7 @@ def test_speech_without_labels_makes_weights_that_say_what_taught_them(
     assert not split(weights, architecture)["logits/kernel"].any()
     card = card_of(TensorFile(out).metadata)
     assert card is not None
-    assert [each.lesson for each in card.taught_by] == ["distilled from whisper-speech"]
+    assert [each.lesson for each in card.taught_by] == ["distilled from whisper-speech in 1 epochs"]
     assert not card.reached
 
 

@@ -14,7 +14,7 @@ from edge_client.simulation.pretraining import (
     Course,
     _Network,
     check_can_learn,
-    embeddings,
+    embedder,
     frames_apart,
     pretrain,
 )
@@ -35,6 +35,7 @@ SMALL = Architecture(
     (
         Conv1D("frame1", 8),
         Conv1D("frame2", 8, dilation=2),
+        Conv1D("frame3", 8, kernel=1),
         StatisticsPooling("statistics"),
         Dense(HEAD, 12),
         Dense(LOGITS, 4, hidden=False),
@@ -87,7 +88,7 @@ def test_plain_layers_compute_what_the_normalised_ones_did() -> None:
     model = build(SMALL)
     set_weights(model, SMALL, network.folded())
     found: Any = features
-    for layer in model.layers[:4]:
+    for layer in model.layers[:6]:
         found = layer(found)
     assert frames_apart(SMALL) == 2
     assert np.abs(wanted.numpy()).max() > 0.1
@@ -97,10 +98,11 @@ def test_plain_layers_compute_what_the_normalised_ones_did() -> None:
 def test_embeddings_do_not_depend_on_what_is_computed_together() -> None:
     some = heard(70)
     weights = fresh_weights(SMALL, 0)
-    whole = embeddings(SMALL, weights, some)
+    embeddings = embedder(SMALL, weights)
+    whole = embeddings(some)
     assert whole.shape == (70, 12)
     few = np.array([3, 64, 9])
-    assert np.abs(whole[few] - embeddings(SMALL, weights, some.take(few))).max() < 1e-5
+    assert np.abs(whole[few] - embeddings(some.take(few))).max() < 1e-5
 
 
 def test_a_lesson_is_learnt_and_the_logits_know_nothing() -> None:
@@ -110,7 +112,7 @@ def test_a_lesson_is_learnt_and_the_logits_know_nothing() -> None:
     with tracker(shown=False) as bar:
         weights = pretrain(SMALL, some, lesson, Course(60, batch=8, rate=1e-2), bar)
     kernel, bias = (variable.numpy() for variable in lesson.variables[2:])
-    told = embeddings(SMALL, weights, some) @ kernel + bias
+    told = embedder(SMALL, weights)(some) @ kernel + bias
     errors = np.square(told - teaching.vectors).mean()
     assert errors < 0.3 * teaching.vectors.var()
     tensors = split(weights, SMALL)

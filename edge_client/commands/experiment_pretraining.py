@@ -1,0 +1,79 @@
+"""``edge-client experiment pretraining``: what pretraining is worth, beside our encoder."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_client.commands.experiment_place import ExperimentPlace
+from edge_client.simulation.settings import SimulationSettings
+from shared.settings import options_of
+
+
+@options_of(SimulationSettings)
+def pretraining(
+    *,
+    given: dict[str, Any],
+    speech: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=PATH",
+            help="Other speech that pretrains, beside the clips of each fold's other speakers.",
+        ),
+    ] = [],  # noqa: B006 -- typer copies it
+    pretrained: Annotated[
+        Path | None,
+        typer.Option(help="Weights of `edge-client pretrain` for all folds, instead of that."),
+    ] = None,
+    pretraining_epochs: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Passes over the clips that pretrain.")
+    ] = 40,
+    only_fold: Annotated[
+        list[int], typer.Option(min=1, help="Test on this fold alone; repeated for several.")
+    ] = [],  # noqa: B006 -- typer copies it
+    out: Annotated[Path, typer.Option(help="Folder for all runs, the table and the picture.")] = (
+        Path("runs/pretraining")
+    ),
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with any of the settings below.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="paper or best: how it is trained.")] = "best",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew, do not resume.")] = (
+        False
+    ),
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Document to put the table in, between its marks (docs/results.md)."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """Compare a TDNN fine-tuned, frozen up to layer 12, and from scratch with our encoder.
+
+    With `--corpus iemocap --folds 5` a session is left out at a time.
+
+    Example: edge-client experiment pretraining --corpus ravdess --data PATH --speech emodb=PATH
+    """
+    from edge_client.commands.starter import corpus_at
+    from edge_client.simulation import pretraining_study as study
+    from edge_client.simulation.pictures import draw_bars
+    from edge_client.simulation.pretraining import Course
+    from shared.command import progress_console
+
+    settings = study.settings_of_study(partial(SimulationSettings.collect, given, config), preset)
+    planned = study.Study(
+        settings,
+        out,
+        study.folds_of(settings, only_fold),
+        [corpus_at(text, settings.task, labelled=False) for text in speech],
+        pretrained,
+        Course(pretraining_epochs, seed=settings.seed),
+    )
+    place = ExperimentPlace("pretraining", out, write)
+    place.check()
+    summaries = study.execute_study(planned, progress_console(), overwrite=overwrite)
+    known = settings.known
+    uars = {summary["model"]: summary["known"][known]["uar"] for summary in summaries}
+    title = f"UAR on speakers nobody has heard, {known} known"
+    draw_bars(uars, out / "pretraining.png", title, 1 / len(settings.task.labels))
+    place.answer_cells(summaries, as_json=json_)
