@@ -91,6 +91,42 @@ def distil(
     _write(out, weights, architecture, card_of_lesson(corpora, lesson))
 
 
+@pretrain.command()
+@options_of(PretrainSettings)
+def ctc(
+    *,
+    given: dict[str, Any],
+    corpus: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=PATH",
+            help="Speech with transcripts, and its folder; repeated. Labels do not matter.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Where the weights go (safetensors).")],
+) -> None:
+    """Let a network learn to write down what is said (connectionist temporal classification).
+
+    Transcripts are those of the corpus, or a manifest's column `text`. The embedding and the logits
+    learn nothing by it. The file is for `--initial`, and says which corpora taught it.
+
+    Example: edge-client pretrain ctc --corpus nemo=PATH --out recogniser.safetensors
+    """
+    from edge_client.commands.starter import corpus_at
+    from edge_client.simulation.pretraining import card_of_lesson
+    from edge_client.simulation.transcription import transcribe
+    from shared.architectures import architecture_of
+    from shared.progress import tracker
+
+    settings = PretrainSettings.collect(given)
+    corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
+    architecture = architecture_of(settings.model, settings.task)
+    with tracker(shown=True) as bar:
+        weights, taught_by = transcribe(corpora, architecture, settings.course, bar)
+    lesson = f"speech recognition (CTC) in {settings.epochs} epochs"
+    _write(out, weights, architecture, card_of_lesson(taught_by, lesson))
+
+
 def _write(out: Path, weights: "Weights", architecture: "Architecture", card: "ModelCard") -> None:
     """Write the weights with their card, and say what there is now."""
     from shared.model_notes import ModelNotes

@@ -265,7 +265,9 @@ def _step(network: "_Network", lesson: Lesson) -> Callable[..., float]:
         with tf.GradientTape() as tape:
             loss = lesson.loss(*network.forward(features, counting), *targets)
         optimiser.learning_rate.assign(rate)
-        optimiser.apply(tape.gradient(loss, variables), variables)
+        zero = tf.UnconnectedGradients.ZERO  # a lesson may leave the embedding as it is
+        gradients = tape.gradient(loss, variables, unconnected_gradients=zero)
+        optimiser.apply(gradients, variables)
         return loss
 
     compiled = tf.function(step, reduce_retracing=True, autograph=False)

@@ -110,7 +110,7 @@ def test_a_lesson_is_learnt_and_the_logits_know_nothing() -> None:
     teaching = taught(some)
     lesson = Distillation(teaching, SMALL)
     with tracker(shown=False) as bar:
-        weights = pretrain(SMALL, some, lesson, Course(60, batch=8, rate=1e-2), bar)
+        weights = pretrain(SMALL, some, lesson, Course(100, batch=8, rate=2e-2), bar)
     kernel, bias = (variable.numpy() for variable in lesson.variables[2:])
     told = embedder(SMALL, weights)(some) @ kernel + bias
     errors = np.square(told - teaching.vectors).mean()
