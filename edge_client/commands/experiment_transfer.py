@@ -23,6 +23,14 @@ def transfer(
     seeds: Annotated[
         int, typer.Option(min=1, max=1000, help="How often all is done, with seeds from --seed on.")
     ] = 1,
+    second_task: Annotated[
+        bool,
+        typer.Option(
+            "--second-task",
+            help="Let models also learn the language, and show both; for a --model with a layer "
+            "before its logits: head has none.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew, do not resume.")
     ] = False,
@@ -52,7 +60,8 @@ def transfer(
     console = progress_console()
     languages = load_languages(named, settings.simulation(), console)
     names, known = languages.names, settings.known
-    cells = {cell.name: cell for cell in plan_cells(settings, names, seeds)}
+    plan = plan_cells(settings, names, seeds, second_task=second_task)
+    cells = {cell.name: cell for cell in plan}
     study = Transfer(settings, languages)
     digest = languages.whole.digest
     results = execute_cells(cells, study.result, digest, out, console, overwrite=overwrite)

@@ -115,6 +115,9 @@ class CellSettings(TransferSettings):
     """central: in one place; federated: each language is a client; own-head: the tested language
     has then trained the head on all that it may learn from."""
 
+    second_task: bool = False
+    """Whether the language was a second task of those that taught."""
+
     @property
     def name(self) -> str:
         """Name the folder of the result."""
@@ -123,6 +126,8 @@ class CellSettings(TransferSettings):
             parts += ["tuned-on", str(self.tuned_on)]
         if self.way != "central":
             parts.append(self.way)
+        if self.second_task:
+            parts.append("second-task")
         return "-".join([*parts, "seed", str(self.seed), "fold", str(self.fold)])
 
 

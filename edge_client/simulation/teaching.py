@@ -1,6 +1,7 @@
 """What a run's model says of what taught it."""
 
 from contextlib import suppress
+from pathlib import Path
 
 from edge_client.simulation.settings import SimulationSettings
 from shared.corpora import CORPORA
@@ -12,10 +13,15 @@ from shared.storage.tensor_file import TensorFile
 def card_of_run(settings: SimulationSettings) -> ModelCard:
     """Name the corpus of a run, and those that taught the weights it began with."""
     info = CORPORA.get(settings.corpus).info
-    taught_by = [Teaching(corpus=info.name, title=info.title, licence=info.licence)]
-    if settings.initial:
+    own = Teaching(corpus=info.name, title=info.title, licence=info.licence)
+    before = (each for each in taught_before(settings.initial) if each.corpus != info.name)
+    return ModelCard(taught_by=(own, *before))
+
+
+def taught_before(initial: Path | None) -> tuple[Teaching, ...]:
+    """Name the corpora that taught the weights a run began with, where their file says it."""
+    if initial:
         with suppress(WeightsError):  # a run that is resumed does not need the file any more
-            before = card_of(TensorFile(settings.initial).metadata)
-            known = before.taught_by if before else ()
-            taught_by += [each for each in known if each.corpus != info.name]
-    return ModelCard(taught_by=tuple(taught_by))
+            if card := card_of(TensorFile(initial).metadata):
+                return card.taught_by
+    return ()

@@ -40,9 +40,9 @@ def uars(results: Results, known: str, **chosen: Any) -> list[float]:
     known
         What is known of a speaker.
     **chosen
-        What the results have: ``teachers``, ``tested_on``, ``tuned_on``, ``way``.
+        What the results have: ``teachers``, ``tested_on``, ``tuned_on``, ``way``, ``second_task``.
     """
-    wanted = {"tuned_on": None, "way": "central", **chosen}
+    wanted = {"tuned_on": None, "way": "central", "second_task": False, **chosen}
     by_seed: dict[int, list[Any]] = {}
     for result in results:
         if all(result[name] == value for name, value in wanted.items()):
@@ -84,12 +84,12 @@ def rows_of_left_out(results: Results, names: Sequence[str]) -> Rows:
 def rows_of_tuning(
     results: Results, names: Sequence[str], shots: Sequence[int], known: str
 ) -> Rows:
-    """Lay out UAR after fine-tuning on so many clips of each label, from the others or nothing."""
+    """Lay out UAR after fine-tuning on so many clips of each label, by what models began with."""
     rows = [["tested on", "begun with", *(f"n = {count}" for count in shots)]]
     for name in names:
-        for begun, teachers in (("all others", _others(names, name)), ("nothing", [])):
-            found = [_tuned(results, known, teachers, name, count) for count in shots]
-            rows.append([name, begun, *map(_cell, found)])
+        for title, begun in _begun(results, names, name).items():
+            found = [_tuned(results, known, begun, name, count) for count in shots]
+            rows.append([name, title, *map(_cell, found)])
     return rows
 
 
@@ -97,8 +97,11 @@ def rows_of_federation(results: Results, names: Sequence[str], known: str) -> Ro
     """Lay out UAR where each language is a client, beside its own model and one of all clips."""
     alone = [uars(results, known, teachers=[name], tested_on=name) for name in names]
     rows = [["taught by", *(f"tested on {name}" for name in names)], ["itself", *map(_cell, alone)]]
-    for way, title in _WAYS.items():
-        found = [uars(results, known, teachers=[*names], tested_on=name, way=way) for name in names]
+    ways: dict[str, dict[str, Any]] = {title: {"way": way} for way, title in _WAYS.items()}
+    if _second_task(results):
+        ways["all, in one place, language a second task"] = {"second_task": True}
+    for title, way in ways.items():
+        found = [uars(results, known, teachers=[*names], tested_on=name, **way) for name in names]
         rows.append([title, *map(_cell, found)])
     return rows
 
@@ -107,12 +110,24 @@ def _others(names: Sequence[str], name: str) -> list[str]:
     return [other for other in names if other != name]
 
 
+def _second_task(results: Results) -> bool:
+    """Say whether models had the language as a second task, too."""
+    return any(result["second_task"] for result in results)
+
+
+def _begun(results: Results, names: Sequence[str], name: str) -> dict[str, dict[str, Any]]:
+    """Give what models of a language began with before they were fine-tuned, by its title."""
+    others = {"teachers": _others(names, name)}
+    begun: dict[str, dict[str, Any]] = {"all others": others, "nothing": {"teachers": []}}
+    if _second_task(results):
+        begun["all others, language a second task"] = {**others, "second_task": True}
+    return begun
+
+
 def _tuned(
-    results: Results, known: str, teachers: list[str], tested: str, count: int
+    results: Results, known: str, begun: dict[str, Any], tested: str, count: int
 ) -> list[float]:
-    if count:
-        return uars(results, known, teachers=teachers, tested_on=tested, tuned_on=count)
-    return uars(results, known, teachers=teachers, tested_on=tested) if teachers else []
+    return uars(results, known, **begun, tested_on=tested, tuned_on=count or None)
 
 
 def draw_matrix(results: Results, names: Sequence[str], known: str, path: Path) -> None:
@@ -156,16 +171,14 @@ def draw_tuning(
     panels = np.atleast_1d(figure.subplots(1, len(names), sharey=True))
     for axes, name in zip(panels, names, strict=True):
         style_axes(axes, f"clips of each label of {name}", "")
-        for line, (begun, teachers) in enumerate(
-            (("all others", _others(names, name)), ("nothing", []))
-        ):
-            there = [place for place, count in enumerate(shots) if count or teachers]
-            found = [_tuned(results, known, teachers, name, shots[place]) for place in there]
+        for line, (title, begun) in enumerate(_begun(results, names, name).items()):
+            there = [place for place, count in enumerate(shots) if count or begun["teachers"]]
+            found = [_tuned(results, known, begun, name, shots[place]) for place in there]
             values = np.array(found)
             deviations = values.std(axis=1, ddof=1) if values.shape[1] > 1 else None
-            draw_mean(axes, there, values.mean(axis=1), deviations, line, f"begun with {begun}")
+            draw_mean(axes, there, values.mean(axis=1), deviations, line, title)
         axes.set_xticks(range(len(shots)), [str(count) for count in shots])
     panels[0].set_ylabel("UAR on speakers nobody has heard", color=INK)
     panels[0].yaxis.set_major_formatter(percents())
-    panels[0].legend(frameon=False, loc="best")
+    panels[0].legend(frameon=False, loc="best", title="begun with")
     save_figure(figure, path)

@@ -8,12 +8,13 @@ few clips of the language that is scarce. Nobody who is tested has taught.
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_client.learning.training import Trained, train
+from edge_client.learning.training import Progress, Streams, Trained, train
 from edge_client.simulation.data import Split
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.first_weights import first_weights
@@ -22,9 +23,13 @@ from edge_client.simulation.language_settings import CellSettings, TransferSetti
 from edge_client.simulation.languages import Languages, languages_named
 from edge_client.simulation.normalisation import normalise, write_voice_model
 from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.second_task import taught_twice, with_languages, without_languages
+from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Engines
+from edge_client.simulation.teaching import taught_before
 from edge_client.simulation.utterances import Indices
 from shared.corpora import CORPORA
+from shared.errors import SettingsError
 from shared.front_ends import front_end_of
 from shared.metrics import Scores, confusion, predicted
 from shared.model_card import ModelCard, Teaching
@@ -37,7 +42,7 @@ _NOBODY = np.empty(0, np.int64)
 
 
 def plan_cells(
-    settings: TransferSettings, names: Sequence[str], seeds: int
+    settings: TransferSettings, names: Sequence[str], seeds: int, *, second_task: bool = False
 ) -> Iterator[CellSettings]:
     """Plan all results: the matrix, each language by the others, fine-tuned, federated.
 
@@ -49,26 +54,59 @@ def plan_cells(
         Of the languages.
     seeds
         How often all is done, with seeds from that of the settings on.
+    second_task
+        Whether several languages also teach models that have the language as a second task.
+
+    Raises
+    ------
+    SettingsError
+        If the second task has nothing to begin with, or no languages to tell.
     """
-    folds = range(1, settings.folds + 1)
+    if second_task:
+        _check_second_task(settings, names)
     for seed in range(settings.seed, settings.seed + seeds):
-        cell = partial(_cell, settings.model_copy(update={"seed": seed}))
+        own = settings.model_copy(update={"seed": seed})
         for tested in names:
-            others = [name for name in names if name != tested]
-            yield from (cell([name], tested) for name in others)
-            yield from (cell([tested], tested, fold=fold) for fold in folds)
-            if len(others) > 1:
-                yield cell(others, tested)
-            for fold in folds:
-                for count in filter(None, settings.shots):
-                    for teachers in (others, []):
-                        yield cell(teachers, tested, fold=fold, tuned_on=count)
-                for way in ("central", "federated", "own-head"):
-                    yield cell(names, tested, fold=fold, way=way)
+            yield from _cells_of(own, names, tested, second_task=second_task)
+
+
+def _check_second_task(settings: TransferSettings, names: Sequence[str]) -> None:
+    if settings.initial:
+        raise SettingsError(
+            "A model of two tasks begins with fresh weights, not with those of one.",
+            "Leave out --initial, or --second-task.",
+        )
+    if len(names) == 2:  # noqa: PLR2004 -- one of two is left to teach
+        raise SettingsError(
+            "The language as a second task needs two that teach and one to test on.",
+            "Give a third --corpus, or leave out --second-task.",
+        )
+
+
+def _cells_of(
+    settings: TransferSettings, names: Sequence[str], tested: str, *, second_task: bool
+) -> Iterator[CellSettings]:
+    """Plan the results of one tested language and one seed."""
+    cell = partial(_cell, settings, tested=tested)
+    folds = range(1, settings.folds + 1)
+    others = [name for name in names if name != tested]
+    tasks = (False, True) if second_task else (False,)
+    yield from (cell([name]) for name in others)
+    yield from (cell([tested], fold=fold) for fold in folds)
+    for second in tasks:
+        if len(others) > 1:
+            yield cell(others, second_task=second)
+        for fold, count in product(folds, filter(None, settings.shots)):
+            yield cell(others, fold=fold, tuned_on=count, second_task=second)
+        yield from (cell(names, fold=fold, second_task=second) for fold in folds)
+    for fold, count in product(folds, filter(None, settings.shots)):
+        yield cell([], fold=fold, tuned_on=count)
+    for fold, way in product(folds, ("federated", "own-head")):
+        yield cell(names, fold=fold, way=way)
 
 
 def _cell(
-    common: TransferSettings, teachers: Sequence[str], tested: str, **own: Any
+    common: TransferSettings, teachers: Sequence[str], *, tested: str, **own: Any
 ) -> CellSettings:
     """Give the settings of a result; what is common was checked already."""
     return CellSettings.model_construct(
@@ -101,10 +139,10 @@ class Transfer:
         Returns
         -------
         dict
-            ``teachers``, ``tested_on``, ``fold``, ``tuned_on``, ``way`` and ``seed`` of the cell;
-            ``uar`` and ``known`` (the scores by what is known of a speaker, as in other results);
-            how many clips taught (``taught``), tuned (``tuned``) and were tested (``tested``); and
-            ``seconds``.
+            Which result it is: ``teachers``, ``tested_on``, ``fold``, ``tuned_on``, ``way``,
+            ``second_task`` and ``seed`` of the cell. ``uar`` and ``known`` (the scores by what is
+            known of a speaker, as in other results), how many clips taught (``taught``), tuned
+            (``tuned``) and were tested (``tested``), and ``seconds``.
         """
         begun = time.monotonic()
         taught = self._taught(cell)
@@ -134,7 +172,7 @@ class Transfer:
         """Teach a cell's model, before it is fine-tuned; the same is made once."""
         own_fold = cell.fold if cell.tested in cell.teachers else 0
         federated = cell.way != "central"
-        key = (*cell.teachers, own_fold, federated, cell.seed)
+        key = (*cell.teachers, own_fold, federated, cell.second_task, cell.seed)
         if key not in self._models:
             self._models[key] = self._federated(cell) if federated else self._central(cell, taught)
         return self._models[key]
@@ -142,10 +180,13 @@ class Transfer:
     def write_model(self, path: Path) -> None:
         """Write a model that all languages have taught, with its card."""
         names = self._languages.names
-        cell = _cell(self._settings, names, names[0])
+        cell = _cell(self._settings, names, tested=names[0])
         taught = self._taught(cell)
         weights, architecture = self.model(cell, taught), self._engine.architecture
-        card = ModelCard(taught_by=tuple(self._teachings()))
+        before = taught_before(self._settings.initial)
+        own = tuple(self._teachings())
+        known = {each.corpus for each in own}
+        card = ModelCard(taught_by=(*own, *(each for each in before if each.corpus not in known)))
         save_weights(path, weights, architecture, ModelNotes(card=card))
         if cell.normalisation == "voice":
             voice = RunFolder(path.parent).voice
@@ -183,7 +224,20 @@ class Transfer:
         if not len(taught):
             return begun
         seeds = self._streams(cell, "teaching", cell.fold if cell.tested in cell.teachers else 0)
+        if cell.second_task:
+            return self._of_two_tasks(cell, taught, seeds)
         return self._train(begun, taught, taught, cell.part(TrainingSettings), seeds)
+
+    def _of_two_tasks(self, cell: CellSettings, taught: Indices, seeds: Streams) -> Weights:
+        """Let clips teach their emotion and their language; keep what recognises emotion."""
+        languages, own = self._languages, self._engine.architecture
+        settings = with_languages(self._seeded(cell), len(languages.names))
+        engine = self._engines.get(settings)[0]
+        begun = first_weights(settings, engine.architecture)
+        normal = self._normalised(taught).take(taught)
+        twice = taught_twice(normal, languages.spoken[taught], own.labels)
+        outcome = train(engine, begun, twice, cell.part(TrainingSettings), seeds)
+        return without_languages(_finished(outcome), engine.architecture, own)
 
     def _federated(self, cell: CellSettings) -> Weights:
         """Let the languages teach a model as a federation, each in its own country."""
@@ -199,13 +253,11 @@ class Transfer:
         return weights
 
     def _train(
-        self, begun: Weights, heard: Indices, own: Indices, how: TrainingSettings, seeds: Any
+        self, begun: Weights, heard: Indices, own: Indices, how: TrainingSettings, seeds: Streams
     ) -> Weights:
         """Train on some of the clips that are heard."""
-        outcome = train(self._engine, begun, self._normalised(heard).take(own), how, seeds)
-        if not isinstance(outcome, Trained):
-            raise TypeError("the training is never stopped between steps")
-        return outcome.weights
+        examples = self._normalised(heard).take(own)
+        return _finished(train(self._engine, begun, examples, how, seeds))
 
     def _normalised(self, heard: Indices) -> Examples:
         """Normalise all clips; where it matters, by the statistics of those that teach."""
@@ -231,11 +283,17 @@ class Transfer:
         normal = self._normalised(heard).take(tested)
         return score_by_known(self._languages.whole, parts, normal, self._seeded(cell), score)
 
-    def _seeded(self, cell: CellSettings) -> Any:
+    def _seeded(self, cell: CellSettings) -> SimulationSettings:
         return self._simulation.model_copy(update={"seed": cell.seed})
 
-    def _streams(self, cell: CellSettings, *names: str | int) -> Any:
+    def _streams(self, cell: CellSettings, *names: str | int) -> Streams:
         return partial(stream, cell.seed, "transfer", "+".join(cell.teachers), *names)
+
+
+def _finished(outcome: Trained | Progress) -> Weights:
+    if not isinstance(outcome, Trained):
+        raise TypeError("the training is never stopped between steps")
+    return outcome.weights
 
 
 def _described(cell: CellSettings) -> dict[str, Any]:
@@ -246,5 +304,6 @@ def _described(cell: CellSettings) -> dict[str, Any]:
         "fold": cell.fold,
         "tuned_on": cell.tuned_on,
         "way": cell.way,
+        "second_task": cell.second_task,
         "seed": cell.seed,
     }

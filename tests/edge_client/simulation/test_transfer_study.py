@@ -16,6 +16,7 @@ from edge_client.commands.experiment_transfer import transfer
 from edge_client.learning.training import Trained, train
 from edge_client.simulation.cells import execute_cells
 from edge_client.simulation.language_settings import CellSettings, TransferSettings
+from edge_client.simulation.second_task import taught_twice, with_languages, without_languages
 from edge_client.simulation.transfer_report import (
     rows_of_federation,
     rows_of_left_out,
@@ -26,14 +27,14 @@ from edge_client.simulation.transfer_report import (
 from edge_client.simulation.transfer_study import Transfer, plan_cells
 from edge_client.tflite.engine import TfliteEngine
 from shared.architectures import architecture_of
-from shared.errors import RunError
+from shared.errors import RunError, SettingsError
 from shared.labelled_clips import normalised_by_owner
 from shared.metrics import confusion
 from shared.model_card import card_of
 from shared.randomness import stream
 from shared.storage.tensor_file import TensorFile
 from shared.training import TrainingSettings
-from shared.weights import initial_weights
+from shared.weights import initial_weights, split
 from tests.edge_client.device.pooled import NAME, POOLED
 from tests.edge_client.simulation.spoken import languages
 from tests.edge_client.simulation.voices import write_voices
@@ -168,6 +169,51 @@ def test_tables_pool_folds_and_spread_seeds(tmp_path: Path) -> None:
     assert tuned[2][:3] == ["en", "nothing", "-"]
     assert tuned[1][2] == matrix[4][1], "tuned on nothing, it is what the others taught"
     assert rows_of_federation(results, NAMES, "all")[1][1:] == [matrix[i][i] for i in (1, 2, 3)]
+
+
+def test_the_language_as_a_second_task_is_taught_and_left_out_again() -> None:
+    wide = with_languages(settings().simulation(), 3)
+    assert wide.labels == ("angry", "sad", "language-0", "language-1", "language-2")
+    own, both = (architecture_of("head", one.task) for one in (settings(), wide))
+    weights = np.arange(both.parameters, dtype=np.float32)
+    kernel, bias = split(weights, both).values()
+    kept = split(without_languages(weights, both, own), own)
+    np.testing.assert_array_equal(kept["logits/kernel"], kernel[:, :2])
+    np.testing.assert_array_equal(kept["logits/bias"], bias[:2])
+    some = SPOKEN.whole.examples
+    twice = taught_twice(some, SPOKEN.spoken, 2)
+    assert len(twice) == 2 * len(some)
+    assert list(np.bincount(twice.labels)) == [72, 72, 48, 48, 48]
+    np.testing.assert_array_equal(twice.features[len(some) :], some.features)
+
+
+def test_models_of_two_tasks_stand_beside_those_of_one(tmp_path: Path) -> None:
+    plan = [one for one in plan_cells(settings(), NAMES, 1, second_task=True) if one.fold < 2]
+    cells = {one.name: one for one in plan}
+    assert "en+de-to-pl-second-task-seed-0-fold-0" in cells
+    results = execute_cells(
+        cells, made().result, "", tmp_path, Console(quiet=True), overwrite=False
+    )
+    by_name = dict(zip(cells, results, strict=True))
+    both = by_name["en+de-to-pl-second-task-seed-0-fold-0"]
+    alone = by_name["en+de-to-pl-seed-0-fold-0"]
+    assert both["second_task"]
+    assert both["known"] != alone["known"], "the second task has a say"
+    assert both["uar"] > 0.7
+    tuned = rows_of_tuning(results, NAMES, (0, 3), "all")
+    assert [row[1] for row in tuned[1:4]] == [
+        "all others",
+        "nothing",
+        "all others, language a second task",
+    ]
+    assert rows_of_federation(results, NAMES, "all")[-1][0].endswith("language a second task")
+
+
+def test_a_second_task_that_cannot_be_is_refused() -> None:
+    with pytest.raises(SettingsError, match="needs two that teach and one to test on"):
+        list(plan_cells(settings(), NAMES[:2], 1, second_task=True))
+    with pytest.raises(SettingsError, match="begins with fresh weights"):
+        list(plan_cells(settings(initial="x.safetensors"), NAMES, 1, second_task=True))
 
 
 app = typer.Typer()
