@@ -161,6 +161,7 @@ class Course:
 
     def _abandoned(self) -> None:
         """Go on after the open round, which the ledger has as abandoned."""
+        self.unwritten = False  # it may be on its way to being opened
         self._rounds.abandon()
         self._aggregated(self._rounds.number, None)
 

@@ -197,6 +197,18 @@ def test_a_round_that_loses_a_member_is_abandoned(stage: Stage) -> None:
         assert record.note == "client-00000 was shut out, or has another key."
 
 
+def test_a_round_that_loses_a_member_while_it_is_opened_is_abandoned() -> None:
+    with secure_world(rounds=1) as it:
+        it.settle(until=lambda: it.server and it.server.federation.rounds.phase == "open")
+        assert round_of(it) is None, "its journal is read"
+        assert it.server
+        it.server.service._course.shut_out(client_name(0))
+        it.settle()
+        assert check(it) == 0
+        assert round_of(it) is None
+        assert Announcement.decode(it.network.retained[TOPICS.round]).state == "finished"
+
+
 @pytest.mark.parametrize(
     ("lost", "changes", "said"),
     [
