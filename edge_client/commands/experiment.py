@@ -9,6 +9,7 @@ import typer
 from edge_client.commands.experiment_attacks import attacks
 from edge_client.commands.experiment_embeddings import embeddings
 from edge_client.commands.experiment_fusion import fusion
+from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Seeds, Write
 from edge_client.commands.experiment_place import ExperimentPlace
 from edge_client.commands.experiment_pretraining import pretraining
 from edge_client.commands.experiment_starters import starters
@@ -33,21 +34,10 @@ experiment = typer.Typer(
     no_args_is_help=True,
 )
 
-Out = Annotated[Path, typer.Option(help="Folder for all runs, the tables and the pictures.")]
-Config = Annotated[Path | None, typer.Option(help="TOML file with any of the settings below.")]
 Preset = Annotated[
     str, typer.Option(help="paper (its protocol, no normalisation) or best (our settings).")
 ]
 Models = Annotated[list[str], typer.Option(help="Models: repeated, or separated by commas.")]
-Seeds = Annotated[
-    int, typer.Option(min=1, max=1000, help="Runs of each cell, with seeds from --seed on.")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew, do not resume.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON.")]
-Write = Annotated[
-    Path | None,
-    typer.Option(help="Document to put the table in, between its marks (docs/results.md)."),
-]
 
 
 @experiment.command()

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Write
 from edge_client.commands.experiment_place import ExperimentPlace
 from edge_client.simulation.attacks.settings import LeakageSettings
 from shared.settings import options_of, separated
@@ -15,12 +16,8 @@ from shared.settings import options_of, separated
 def attacks(
     *,
     given: dict[str, Any],
-    out: Annotated[Path, typer.Option(help="Folder for the tables and the picture.")] = Path(
-        "runs/attacks"
-    ),
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file with any of the settings below.")
-    ] = None,
+    out: Out = Path("runs/attacks"),
+    config: Config = None,
     kinds: Annotated[
         list[str],
         typer.Option(
@@ -28,14 +25,9 @@ def attacks(
             "repeated, or separated by commas."
         ),
     ] = ["inferences", "reconstruction"],  # noqa: B006 -- typer copies it
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Begin anew, do not resume.")
-    ] = False,
-    write: Annotated[
-        Path | None,
-        typer.Option(help="Document to put the tables in, between its marks (docs/privacy.md)."),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
+    overwrite: Overwrite = False,
+    write: Write = None,
+    json_: Json = False,
 ) -> None:
     """Attack updates: what they tell of a person, through each defence, beside guessing.
 

@@ -1,10 +1,9 @@
 """``edge-client experiment embeddings``: LDA and pLDA over vectors of whole utterances."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
+from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Write
 from edge_client.commands.experiment_place import ExperimentPlace
 from edge_client.simulation.language_settings import EmbeddingSettings
 from shared.settings import options_of
@@ -14,20 +13,11 @@ from shared.settings import options_of
 def embeddings(
     *,
     given: dict[str, Any],
-    out: Annotated[
-        Path, typer.Option(help="Folder for all results, the tables and the picture.")
-    ] = Path("runs/embeddings"),
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file with any of the settings below.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Begin anew, do not resume.")
-    ] = False,
-    write: Annotated[
-        Path | None,
-        typer.Option(help="Document to put the tables in, between its marks."),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    out: Out = Path("runs/embeddings"),
+    config: Config = None,
+    overwrite: Overwrite = False,
+    write: Write = None,
+    json_: Json = False,
 ) -> None:
     """Compare clips by LDA and pLDA: equal-error rate of pairs, UAR, and a federation of sums.
 

@@ -1,10 +1,9 @@
 """``edge-client experiment fusion``: what words and motion add to speech."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
+from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Seeds, Write
 from edge_client.commands.experiment_place import ExperimentPlace
 from edge_client.simulation.settings import FusionSettings
 from shared.settings import options_of
@@ -14,23 +13,12 @@ from shared.settings import options_of
 def fusion(
     *,
     given: dict[str, Any],
-    out: Annotated[
-        Path, typer.Option(help="Folder for all folds, their models, the table and the picture.")
-    ] = Path("runs/fusion"),
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file with any of the settings below.")
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, max=1000, help="How often all is done, with seeds from --seed on.")
-    ] = 1,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Begin anew, do not resume.")
-    ] = False,
-    write: Annotated[
-        Path | None,
-        typer.Option(help="Document to put the table in, between its marks (docs/results.md)."),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+    out: Out = Path("runs/fusion"),
+    config: Config = None,
+    seeds: Seeds = 1,
+    overwrite: Overwrite = False,
+    write: Write = None,
+    json_: Json = False,
 ) -> None:
     """Fuse speech, words and motion: UAR of each alone, and fused by what a device has.
 

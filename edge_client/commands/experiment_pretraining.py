@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Write
 from edge_client.commands.experiment_place import ExperimentPlace
 from edge_client.simulation.settings import SimulationSettings
 from shared.settings import options_of
@@ -32,21 +33,12 @@ def pretraining(
     only_fold: Annotated[
         list[int], typer.Option(min=1, help="Test on this fold alone; repeated for several.")
     ] = [],  # noqa: B006 -- typer copies it
-    out: Annotated[Path, typer.Option(help="Folder for all runs, the table and the picture.")] = (
-        Path("runs/pretraining")
-    ),
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file with any of the settings below.")
-    ] = None,
+    out: Out = Path("runs/pretraining"),
+    config: Config = None,
     preset: Annotated[str, typer.Option(help="paper or best: how it is trained.")] = "best",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew, do not resume.")] = (
-        False
-    ),
-    write: Annotated[
-        Path | None,
-        typer.Option(help="Document to put the table in, between its marks (docs/results.md)."),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+    overwrite: Overwrite = False,
+    write: Write = None,
+    json_: Json = False,
 ) -> None:
     """Compare a TDNN fine-tuned, frozen up to layer 12, and from scratch with our encoder.
 

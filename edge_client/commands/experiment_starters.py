@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edge_client.commands.experiment_options import Json, Out, Write
 from edge_client.commands.experiment_place import ExperimentPlace
 from edge_client.commands.starter import StarterSettings, corpora_of
 from shared.settings import options_of
@@ -40,14 +41,9 @@ def starters(
             help="Random orders in which each speaker's clips are heard and corrected; 0: none.",
         ),
     ] = 10,
-    out: Annotated[Path, typer.Option(help="Folder for the table and all scores.")] = Path(
-        "runs/starters"
-    ),
-    write: Annotated[
-        Path | None,
-        typer.Option(help="Document to put the table in, between its marks (docs/results.md)."),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+    out: Out = Path("runs/starters"),
+    write: Write = None,
+    json_: Json = False,
 ) -> None:
     """Test starters on people they never heard: UAR by what is known, worst speakers, corrections.
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Seeds, Write
 from edge_client.commands.experiment_place import ExperimentPlace
 from edge_client.simulation.language_settings import TransferSettings
 from shared.settings import options_of
@@ -14,15 +15,9 @@ from shared.settings import options_of
 def transfer(
     *,
     given: dict[str, Any],
-    out: Annotated[
-        Path, typer.Option(help="Folder for all results, the tables and the pictures.")
-    ] = Path("runs/transfer"),
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file with any of the settings below.")
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, max=1000, help="How often all is done, with seeds from --seed on.")
-    ] = 1,
+    out: Out = Path("runs/transfer"),
+    config: Config = None,
+    seeds: Seeds = 1,
     second_task: Annotated[
         bool,
         typer.Option(
@@ -31,14 +26,9 @@ def transfer(
             "before its logits: head has none.",
         ),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Begin anew, do not resume.")
-    ] = False,
-    write: Annotated[
-        Path | None,
-        typer.Option(help="Document to put the tables in, between its marks."),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    overwrite: Overwrite = False,
+    write: Write = None,
+    json_: Json = False,
 ) -> None:
     """Teach in one language, test in another: each by each, by all others, fine-tuned, federated.
 
