@@ -196,6 +196,12 @@ def _pretrain(
     settings = study.settings.model_copy(update={"fold": fold})
     whole = load_speech(settings.corpus, settings.data, settings.task)
     tested_on = set(utterances.speakers[split(utterances, settings).test])
+    for own in study.speech:
+        if any(f"{own.name} {speaker}" in tested_on for speaker in own.speakers):
+            raise SettingsError(
+                f"Some speakers of {own.info.title} are tested in fold {fold}: they teach nothing.",
+                "Give --speech of other people; the corpus' own other speakers teach anyway.",
+            )
     rest = [clip for clip in whole.clips if f"{settings.corpus} {clip.speaker}" not in tested_on]
     corpora = [replace(whole, clips=tuple(rest)), *study.speech]
     lesson = f"distilled from {WHISPER.name} in {study.course.epochs} epochs"

@@ -74,6 +74,13 @@ def test_four_ways_are_tested_on_speakers_that_none_has_heard(speech: Path, tmp_
     assert "it may have heard who is tested" in heard.exception.problem
 
 
+def test_who_is_tested_teaches_nothing(speech: Path, tmp_path: Path) -> None:
+    corpus = ("--corpus", "manifest", "--data", speech, "--speech", f"manifest={speech}")
+    result = compare(tmp_path / "out", *corpus)
+    assert isinstance(result.exception, SettingsError)
+    assert "are tested in fold 2: they teach nothing" in result.exception.problem
+
+
 def test_a_fold_that_is_not_there(tmp_path: Path) -> None:
     result = compare(tmp_path / "out", "--only-fold", "3")
     assert isinstance(result.exception, SettingsError)
