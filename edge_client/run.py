@@ -56,7 +56,7 @@ _FULL_WAIT: Final = 5.0
 
 _LISTENING: Final = (
     *("fast", "headless", "web", "home_assistant", "weights", "starter"),
-    *("speaker", "keep_audio", "keep_unlabelled"),
+    *("speaker", "keep_audio", "keep_unlabelled", "words"),
 )
 """Settings of a device that listens."""
 
@@ -195,7 +195,22 @@ def _take_part(device: Device, settings: RunSettings, *, as_told: bool) -> "Comp
     return Companion(device, federation, folder, membership=membership, as_told=as_told)
 
 
+def _recognise_words(device: Device, settings: RunSettings, words: str, stack: ExitStack) -> None:
+    """Recognise what is said beside how, or take it from who does."""
+    from edge_client.words.recognising import Words, fused_of, recogniser_of, topic_of
+    from edge_client.words.settings import MQTT
+    from edge_client.words.topic import WordsTopic
+
+    recognised = Words(device, recogniser_of(words), fused_of(settings, device))
+    stack.enter_context(closing(recognised))
+    if words.startswith(MQTT):
+        say = partial(device.say, "words")
+        stack.enter_context(closing(WordsTopic(*topic_of(words), recognised.take, say)))
+
+
 def _listen(device: Device, settings: RunSettings, stack: ExitStack) -> Listener:
+    if settings.words:  # behind whoever looks on: an utterance is told before its words
+        _recognise_words(device, settings, settings.words, stack)
     kind: Literal["mic", "wav"] = "mic" if settings.mic else "wav"
     make_segmenter = partial(Segmenter, settings.part(HearingSettings))
     listener = Listener(device, partial(open_source, settings), make_segmenter, kind)
@@ -219,7 +234,7 @@ def _show(device: Device, settings: RunSettings, stack: ExitStack) -> None:
         listener.wait(0)
         device.look()
 
-    view = TerminalView(device, Console(highlight=False))
+    view = TerminalView(device, Console(highlight=False), words=settings.show_words)
     view.show(stack.enter_context(Keys()), go_on)
 
 
@@ -228,7 +243,7 @@ def _print_all(device: Device, settings: RunSettings, stack: ExitStack) -> None:
     lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
 
     def note(event: DeviceEvent) -> None:
-        if event.kind == "heard" and event.recognition:
+        if event.kind in ("heard", "words") and event.recognition:
             lines.put((event.recognition, device.status()["first_minute"]))
 
     stack.callback(device.subscribe(note))
@@ -236,7 +251,7 @@ def _print_all(device: Device, settings: RunSettings, stack: ExitStack) -> None:
     ended = False
     while not ended or settings.web:
         ended = listener.wait(0 if ended else _LOOK)
-        _print(lines, as_json=settings.headless, wait=_LOOK if ended else 0)
+        _print(device, lines, settings, wait=_LOOK if ended else 0)
         device.look()
 
 
@@ -255,8 +270,10 @@ def open_source(
     return Microphone(settings.device, rate=settings.rate, channel=channel, on_event=on_event)
 
 
-def _print(lines: "queue.SimpleQueue[Line]", *, as_json: bool, wait: float) -> None:
-    """Print what was heard meanwhile, one line each."""
+def _print(
+    device: Device, lines: "queue.SimpleQueue[Line]", settings: RunSettings, *, wait: float
+) -> None:
+    """Print what was heard meanwhile, one line each; and one more when its words are known."""
     from edge_client.faces.terminal import line
 
     while True:
@@ -264,8 +281,10 @@ def _print(lines: "queue.SimpleQueue[Line]", *, as_json: bool, wait: float) -> N
             heard, first_minute = lines.get(timeout=wait) if wait else lines.get_nowait()
         except queue.Empty:
             return
+        words = device.words(heard.identifier) if settings.show_words else None
         facts = {**heard.to_dict(), "first_minute": first_minute}
-        sys.stdout.write((json.dumps(facts) if as_json else line(heard)) + "\n")
+        facts |= {"words": words} if words else {}
+        sys.stdout.write((json.dumps(facts) if settings.headless else line(heard, words)) + "\n")
         sys.stdout.flush()
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from edge_client.device.settings import DeviceSettings, StateSettings
 from edge_client.federation.settings import FederationSettings, NameSettings
 from edge_client.hearing.settings import HearingSettings
+from edge_client.words.settings import WordsSettings
 from shared.front_ends import WHISPER
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import BrokerSettings, HostName
@@ -51,7 +52,7 @@ class AppearanceSettings(HomeSettings, NameSettings, StateSettings):
     """Everything of ``edge-client home-assistant``."""
 
 
-class RunSettings(HearingSettings, DeviceSettings, FederationSettings, HomeSettings):
+class RunSettings(HearingSettings, DeviceSettings, WordsSettings, FederationSettings, HomeSettings):
     """Everything of ``edge-client run``."""
 
     panel: ClassVar[str] = "Running"

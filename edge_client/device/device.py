@@ -13,8 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_client.device import opening, training_set
 from edge_client.device.events import Audience, DeviceEvent
+from edge_client.device.fused import Fused
 from edge_client.device.lately import Week, by_week
 from edge_client.device.latest import SOUNDS, Latest
 from edge_client.device.recognising import Recognising
@@ -178,7 +182,7 @@ class Device:
         """Throw an utterance away; its sound is gone at once, the rest when the device closes."""
         discarded = self._store.discard(identifier)
         with self._lock:
-            self._latest.forget_sound(identifier)
+            self._latest.forget(identifier)
         return self._changed(discarded)
 
     def undo(self) -> StoredUtterance | None:
@@ -204,6 +208,52 @@ class Device:
         """Give an utterance's sound (16 kHz) while it is in memory, that is, for the last 20."""
         with self._lock:
             return self._latest.sound(identifier)
+
+    def words(self, identifier: int) -> str | None:
+        """Give what was said in an utterance, if that was recognised, while its sound is here."""
+        with self._lock:
+            return self._latest.words(identifier)
+
+    def take_words(
+        self, identifier: int, words: str, generation: int, fused: Fused | None = None
+    ) -> bool:
+        """Take in what was said in an utterance; it is kept in memory alone.
+
+        Parameters
+        ----------
+        identifier
+            Of the utterance.
+        words
+            What was said.
+        generation
+            :attr:`Recognising.generation` when it was heard.
+        fused
+            By which words count in what is recognised, if they do.
+
+        Returns
+        -------
+        bool
+            Whether the device still has the utterance's sound; else nothing has changed.
+        """
+        with self._lock:
+            deleted = generation != self.recognising.generation
+            if deleted or not self._latest.say(identifier, words):
+                return False
+            heard = self._store.get(identifier)
+            if fused and heard.probabilities and (features := self._normalised(identifier)):
+                found = fused.recognise(heard.probabilities, features[0], words)
+                unsure = max(found) < self._settings.unsure_below
+                heard = self._store.recognise(identifier, found, unsure=unsure)
+        self._audience.tell(DeviceEvent("words", heard))
+        return True
+
+    def _normalised(self, identifier: int) -> list[NDArray[np.float32]]:
+        """Give the first frame of an utterance that is kept, normalised; nothing if it is not."""
+        statistics = self.recognising.normalising()
+        return [
+            (statistics.normalise(frames, len(frames)) if statistics else frames)[0]
+            for _, frames in self._store.read([identifier])
+        ]
 
     @property
     def paused(self) -> bool:

@@ -19,7 +19,8 @@ class DeviceEvent:
     ----------
     kind
         ``heard``: a new utterance; ``changed``: one was labelled or discarded, that was undone, or
-        another process has changed the store; ``status``: :meth:`Device.status` has changed;
+        another process has changed the store; ``words``: what was said is known, by which an
+        utterance may be recognised anew; ``status``: :meth:`Device.status` has changed;
         ``deleting``: everything is about to be deleted, and whoever keeps something open in the
         personal folder, or has heard what is not kept yet, lets go of it before returning;
         ``deleted``: that is over, and whoever stopped may begin anew.
@@ -27,7 +28,7 @@ class DeviceEvent:
         The utterance it is about.
     """
 
-    kind: Literal["heard", "changed", "status", "deleting", "deleted"]
+    kind: Literal["heard", "changed", "words", "status", "deleting", "deleted"]
     recognition: StoredUtterance | None = None
 
 

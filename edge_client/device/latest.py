@@ -1,4 +1,4 @@
-"""What is in memory of the last utterances: their sound, and those that could not be kept."""
+"""What is in memory of the last utterances: sound, words, and those that could not be kept."""
 
 from collections import OrderedDict, deque
 from dataclasses import replace
@@ -16,6 +16,7 @@ class Latest:
 
     def __init__(self) -> None:
         self._sounds: OrderedDict[int, Samples] = OrderedDict()
+        self._words: dict[int, str] = {}
         self._unkept: deque[tuple[int, StoredUtterance]] = deque(maxlen=SOUNDS)
         self._newest = self._count = 0
 
@@ -24,7 +25,7 @@ class Latest:
         self._newest = identifier
         self._sounds[identifier] = samples
         while len(self._sounds) > SOUNDS:
-            self._sounds.popitem(last=False)
+            self.forget(next(iter(self._sounds)))
 
     def unkept(self, heard: StoredUtterance) -> StoredUtterance:
         """Take in an utterance that the store could not take; give it with a number of its own."""
@@ -45,11 +46,24 @@ class Latest:
         """Give an utterance's sound while it is here."""
         return self._sounds.get(identifier)
 
-    def forget_sound(self, identifier: int) -> None:
-        """Let go of an utterance's sound."""
+    def say(self, identifier: int, words: str) -> bool:
+        """Take in what was said, as long as the sound is here; say whether it is."""
+        known = identifier in self._sounds
+        if known:
+            self._words[identifier] = words
+        return known
+
+    def words(self, identifier: int) -> str | None:
+        """Give what was said while it is here."""
+        return self._words.get(identifier)
+
+    def forget(self, identifier: int) -> None:
+        """Let go of an utterance's sound and words."""
         self._sounds.pop(identifier, None)
+        self._words.pop(identifier, None)
 
     def clear(self) -> None:
         """Let go of everything."""
         self._sounds.clear()
+        self._words.clear()
         self._unkept.clear()

@@ -148,6 +148,15 @@ class ExampleStore:
             )
         return self._change(identifier, label, 0)
 
+    def recognise(
+        self, identifier: int, probabilities: tuple[float, ...], *, unsure: bool
+    ) -> StoredUtterance:
+        """Note what an utterance was recognised as when more was known of it."""
+        query = "UPDATE examples SET probabilities = ?, unsure = ? WHERE id = ?"
+        with self._database.writing() as connection:
+            connection.execute(query, (json.dumps(probabilities), int(unsure), identifier))
+        return self.get(identifier)
+
     def discard(self, identifier: int) -> StoredUtterance:
         """Leave an utterance out of everything; its sound is deleted at once."""
         changed = self._change(identifier, self.get(identifier).label, 1)

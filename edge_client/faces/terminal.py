@@ -9,7 +9,7 @@ from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.faces.keys import Keys
 from edge_client.hearing.segmentation import SILENCE
-from shared.errors import ChorusError
+from shared.errors import ChorusError, shown
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -60,14 +60,22 @@ class TerminalView:
         Where to show it.
     clock
         Seconds that only go forward.
+    words
+        Whether to show what was said in the chosen utterance.
     """
 
     def __init__(
-        self, device: Device, console: "Console", clock: Callable[[], float] = time.monotonic
+        self,
+        device: Device,
+        console: "Console",
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        words: bool = False,
     ) -> None:
         self._device = device
         self._console = console
         self._clock = clock
+        self._words = words
         self._labels = device.task.keys(_TAKEN)
         self._settled = clock()
         self._chosen: int | None = None  # None: always the newest
@@ -116,8 +124,21 @@ class TerminalView:
             self._look()
         problem = Text(self._status["problem"] or "", "yellow")
         return Group(
-            self._head(), self._table(), problem, Text(self._said), Text(self._help(), "dim")
+            self._head(),
+            self._table(),
+            *self._spoken(),
+            problem,
+            Text(self._said),
+            Text(self._help(), "dim"),
         )
+
+    def _spoken(self) -> "list[Text]":
+        """Give the words of the utterance that keys act on, where its person asked for them."""
+        from rich.text import Text
+
+        row = self._row()
+        words = self._device.words(row.identifier) if self._words and row else None
+        return [Text(f"“{shown(words)}”")] if words else []
 
     def _look(self) -> None:
         self._stale = False
@@ -280,13 +301,17 @@ def bar(share: float, width: int) -> str:
     return (_BLOCKS[8] * (eighths // 8) + _BLOCKS[eighths % 8].strip()).ljust(width)
 
 
-def line(heard: StoredUtterance) -> str:
-    """Say an utterance in one line, where there is no terminal to draw in."""
+def line(heard: StoredUtterance, words: str | None = None) -> str:
+    """Say an utterance in one line, where there is no terminal to draw in; with its words, if any.
+
+    Control characters in them come from whoever recognised them, and are not printed.
+    """
     when = f"{heard.heard_at.astimezone():%H:%M:%S}  {heard.seconds:4.1f} s"
     if heard.probabilities is None:
         return f"{when}  no model yet"
     shares = "".join(f"  {name} {share:.0%}" for name, share in heard.shares.items())
-    return f"{when}  {heard.predicted:8}{shares}{'  unsure' if heard.unsure else ''}"
+    said = f"  “{shown(words)}”" if words else ""
+    return f"{when}  {heard.predicted:8}{shares}{'  unsure' if heard.unsure else ''}{said}"
 
 
 def _remark(heard: StoredUtterance) -> str:

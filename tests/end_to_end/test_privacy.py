@@ -1,5 +1,6 @@
 """What a process that listens leaves behind and sends: no sound, and features in the store only."""
 
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from shared.audio import RATE
 from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FRONT_ENDS
 from tests.brokers import Mosquitto
+from tests.edge_client.words.recogniser import OwnRecogniser, transcript
 from tests.end_to_end.conftest import EDGE_CLIENT
 from tests.end_to_end.federation.clips import Clips
 from tests.end_to_end.federation.processes import Processes
@@ -152,6 +154,59 @@ def test_deleting_leaves_nothing_of_the_person(house: Path, recording: Path, mod
         assert not any(piece in content for piece in kept)
 
 
+SAID = (
+    "The silver teapot is under the stairs.",
+    "Nobody told her about Wednesday.",
+    "I have hidden the other key.",
+    "He never came back from Lisbon.",
+)
+"""What the person's own recogniser hears; four sentences that are nowhere else."""
+
+
+def told(text: str | bytes) -> list[str]:
+    """Find which of the sentences stand in something, whole or in part."""
+    content = text.encode() if isinstance(text, str) else text
+    words = ("teapot", "stairs", "Wednesday", "hidden", "Lisbon", "never came")
+    return [word for word in words if word.encode() in content]
+
+
+@pytest.fixture
+def own_recogniser() -> Iterator[OwnRecogniser]:
+    with closing(OwnRecogniser([transcript(sentence) for sentence in SAID])) as own:
+        yield own
+
+
+def hear_words(
+    house: Path, recording: Path, model: Path, *more: str
+) -> subprocess.CompletedProcess[str]:
+    line = [str(EDGE_CLIENT), "run", "--wav", str(recording), "--fast", "--offline", "--headless"]
+    done = subprocess.run(
+        [*line, "--weights", str(model), "--state", str(house / "state" / "chorus"), *more],
+        cwd=house / "work",
+        env={**os.environ, "TMPDIR": str(house / "tmp")},
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_words_are_shown_where_they_were_asked_for_and_kept_nowhere(
+    house: Path, recording: Path, model: Path, own_recogniser: OwnRecogniser
+) -> None:
+    wyoming = f"wyoming://127.0.0.1:{own_recogniser.port}"
+    done = hear_words(house, recording, model, "--words", wyoming, "--show-words")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["words"] for line in lines if "words" in line] == list(SAID)
+    assert [line["identifier"] for line in lines] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert len(own_recogniser.sound) == 4
+    assert not told(done.stderr), "the log"
+    for path, content in files(house).items():
+        assert not told(content), f"words in {path}"
+
+
 BROKER = "127.0.0.2"
 """Another address than that by which the MQTT library's threads wake each other."""
 
@@ -209,7 +264,11 @@ def normalised(store: ExampleStore) -> list[bytes]:
 
 
 def test_a_federation_hears_of_an_update_and_of_counts_alone(
-    house: Path, recording: Path, model: Path, mosquitto: Mosquitto
+    house: Path,
+    recording: Path,
+    model: Path,
+    mosquitto: Mosquitto,
+    own_recogniser: OwnRecogniser,
 ) -> None:
     spoken, state = eight(recording, house), house / "state" / "chorus"
     trace, strace = house / "trace", shutil.which("strace")
@@ -227,7 +286,8 @@ def test_a_federation_hears_of_an_update_and_of_counts_alone(
             *(EDGE_CLIENT, "run", "--wav", spoken, "--fast", "--headless", "--weights", model),
             *("--web", "127.0.0.1:0", "--state", state, "--client", "kitchen"),
             *("--broker", BROKER, "--port", str(recorder.port), "--threads", "1"),
-            *("--speaker", "Ada Lovelace"),
+            *("--speaker", "Ada Lovelace", "--show-words"),
+            *("--words", f"wyoming://127.0.0.1:{own_recogniser.port}"),
         )
         path = state / "examples.sqlite"
         them.wait(path.exists, "it keeps what it hears")
@@ -249,6 +309,11 @@ def test_a_federation_hears_of_an_update_and_of_counts_alone(
     assert len(pieces) > 300
     assert not [piece for piece in pieces if piece in sent]
     assert b"Ada" not in sent
+    assert len(own_recogniser.sound) == 8, "its words were recognised"
+    assert told((house / "device.log").read_bytes()), "and shown"
+    assert not told(sent)
+    for path, content in files(house / "state").items():
+        assert not told(content), f"words in {path}"
     if strace:
         found = re.findall(r"_port=htons\((\d+)\), .*?\"([^\"]+)\"", trace.read_text())
         called = {(address, int(port)) for port, address in found if address != "127.0.0.1"}

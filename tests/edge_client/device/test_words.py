@@ -1,0 +1,216 @@
+"""Words of what a device hears: kept in memory, deleted with the rest, and what they change."""
+
+import json
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_client.device.device import Device
+from edge_client.device.events import DeviceEvent
+from edge_client.device.fused import Fused
+from edge_client.device.latest import SOUNDS
+from edge_client.faces.terminal import TerminalView, line
+from edge_client.words.recognising import Words
+from shared.audio import Samples
+from shared.errors import ChorusError, SettingsError, WeightsError
+from shared.fused_model import FusedModel
+from shared.sentences import sentence_encoder
+from shared.storage.tensor_file import write_tensors
+from shared.task import DEFAULT_TASK, Task, labels_of
+from tests.brokers import BOUND
+from tests.edge_client.device.heard import Open, hear, utterance
+from tests.edge_client.device.pooled import NAME, POOLED
+
+SAID = "The silver teapot is under the stairs."
+
+
+class Fixed:
+    """Recognises what it is told to."""
+
+    def __init__(self, answer: Callable[[Samples], str] = lambda _: SAID) -> None:
+        self._answer = answer
+
+    def words(self, samples: Samples) -> str:
+        return self._answer(samples)
+
+
+def test_words_of_a_recording_are_there_when_it_is_heard(start: Open) -> None:
+    device = start()
+    with closing(Words(device, Fixed())):
+        device.hear(utterance(), "wav")
+        assert device.words(1) == SAID
+
+
+def test_words_of_a_microphone_come_when_they_are_recognised(start: Open) -> None:
+    device, come = start(), threading.Event()
+
+    def note(event: DeviceEvent) -> None:
+        if event.kind == "words":
+            assert event.recognition
+            assert event.recognition.identifier == 1
+            come.set()
+
+    device.subscribe(note)
+    with closing(Words(device, Fixed())):
+        hear(device)
+        assert come.wait(BOUND)
+        assert device.words(1) == SAID
+
+
+def test_words_stay_in_memory_and_go_with_the_sound(start: Open, tmp_path: Path) -> None:
+    device = start(keep_audio=True)
+    with closing(Words(device, Fixed())):
+        for seed in range(SOUNDS + 1):
+            device.hear(utterance(seed, 0.5), "wav")
+    assert device.words(1) is None
+    assert device.words(2) == SAID
+    device.discard(2)
+    assert device.words(2) is None
+    for path in (tmp_path / "state").rglob("*"):
+        assert path.is_dir() or b"teapot" not in path.read_bytes()
+
+
+def test_deleting_everything_deletes_words_and_those_still_to_come(start: Open) -> None:
+    device = start()
+    with closing(Words(device, None)) as words:
+        device.hear(utterance(), "wav")
+        generation = device.recognising.generation
+        words.take(None, SAID)
+        device.delete_everything()
+        assert device.words(1) is None
+        device.hear(utterance(1), "wav")
+        assert not device.take_words(1, SAID, generation), "of what was heard before"
+        assert device.words(1) is None
+
+
+def test_words_of_another_utterance_are_one_sentence(start: Open) -> None:
+    device = start()
+    with closing(Words(device, None)) as words:
+        with pytest.raises(ChorusError, match="came before anything was heard, which this device"):
+            words.take(None, SAID)
+        device.hear(utterance(), "wav")
+        with pytest.raises(ChorusError, match="Words came of utterance 7, which this device does"):
+            words.take(7, SAID)
+        words.take(1, SAID)
+        assert device.words(1) == SAID
+
+
+def test_a_recogniser_that_fails_is_said_until_it_works_again(start: Open) -> None:
+    answers = iter([None, SAID, ""])
+
+    def answer(_: Samples) -> str:
+        found = next(answers)
+        if found is None:
+            raise ChorusError("The recogniser gave no transcript.")
+        return found
+
+    device = start()
+    with closing(Words(device, Fixed(answer))):
+        device.hear(utterance(0), "wav")
+        assert device.problem == "The recogniser gave no transcript."
+        device.hear(utterance(1), "wav")
+        assert device.problem is None
+        device.hear(utterance(2), "wav")
+    assert [device.words(number) for number in (1, 2, 3)] == [None, SAID, None]
+
+
+def test_words_are_shown_only_where_they_were_asked_for(start: Open) -> None:
+    import io
+
+    from rich.console import Console
+
+    device = start()
+    with closing(Words(device, Fixed())):
+        heard = device.hear(utterance(), "wav")
+    assert heard is not None
+
+    def shown(*, words: bool) -> str:
+        file = io.StringIO()
+        view = TerminalView(device, Console(file=file, width=140), words=words)
+        view._console.print(view.picture())
+        return file.getvalue()
+
+    assert SAID in shown(words=True)
+    assert SAID not in shown(words=False)
+    assert line(heard, "a\x1b[2Jb").endswith("  “a?[2Jb”")
+    assert SAID not in json.dumps([device.status(), heard.to_dict()])
+
+
+TASK = Task(DEFAULT_TASK.labels, POOLED.shape)
+
+
+def write_fused(path: Path, task: Task = TASK, sentences: str = "words 1") -> Path:
+    """Write a fused model with weights drawn at random."""
+    rng = np.random.default_rng(0)
+    features = task.front_end.features
+    shapes = {
+        "speech/embedding_layer": (features, 8),
+        "text/embedding_layer": (256, 8),
+        "fusion/embedding_layer": (16, 8),
+        "fusion/logits": (8, len(task.labels)),
+    }
+    tensors = {}
+    for name, shape in shapes.items():
+        tensors[f"{name}/kernel"] = rng.normal(0, 0.5, shape).astype(np.float32)
+        tensors[f"{name}/bias"] = rng.normal(0, 0.1, shape[1]).astype(np.float32)
+    facts = {
+        "task": task.to_dict(),
+        "normalisation": "device",
+        "branches": ["speech", "text"],
+        "sentences": sentences,
+    }
+    write_tensors(path, tensors, {"fusion": json.dumps(facts)})
+    return path
+
+
+@pytest.fixture
+def pooled(start: Open, tmp_path: Path) -> Device:
+    """Start a device with a model on one vector an utterance."""
+    from shared.architectures import architecture_of
+    from shared.weights import fresh_weights, save_weights
+
+    head = architecture_of("head", TASK)
+    save_weights(tmp_path / "head.safetensors", fresh_weights(head, 0), head)
+    return start(model=False, weights=tmp_path / "head.safetensors", front_end=NAME)
+
+
+def test_words_change_an_answer_by_what_the_fused_model_makes_of_them(
+    pooled: Device, tmp_path: Path
+) -> None:
+    fused = Fused.read(write_fused(tmp_path / "fused.safetensors"), "words", pooled.task)
+    for seed in range(3):
+        hear(pooled, seed)
+    told: list[DeviceEvent] = []
+    pooled.subscribe(told.append)
+    with closing(Words(pooled, Fixed(), fused)):
+        heard = pooled.hear(utterance(3), "wav")
+    assert heard is not None
+    assert heard.probabilities
+    features = pooled.recognising.normalising().normalise(  # type: ignore[union-attr] # device statistics
+        POOLED.compute(utterance(3).samples), 1
+    )[0]
+    vector = sentence_encoder("words").vectors([SAID])[0]
+    model = FusedModel.read(tmp_path / "fused.safetensors")
+    ratio = np.array(model.probabilities(features, vector)) / np.array(
+        model.probabilities(features, np.zeros_like(vector))
+    )
+    expected = np.array(heard.probabilities) * ratio
+    (last,) = [event.recognition for event in told if event.kind == "words"]
+    assert last is not None
+    assert last.probabilities == pytest.approx(tuple(expected / expected.sum()))
+    assert pooled.recent(1)[0].probabilities == last.probabilities
+    assert last.probabilities != pytest.approx(heard.probabilities, abs=0.01)
+
+
+def test_a_fused_model_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fused.safetensors"
+    with pytest.raises(WeightsError, match="recognises"):
+        Fused.read(write_fused(path, Task(labels_of(("a", "b")), POOLED.shape)), "words", TASK)
+    with pytest.raises(SettingsError, match="was trained with another encoder of sentences than"):
+        Fused.read(write_fused(path, sentences="onnx 123"), "words", TASK)
+    with pytest.raises(WeightsError, match="a device cannot use it"):
+        Fused.read(write_fused(path, DEFAULT_TASK), "words", DEFAULT_TASK)
