@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from edge_client.faces.home_assistant import Appearance
     from edge_client.federation.taking_part import Companion
 
-    Line = tuple[StoredUtterance, dict[str, Any] | None]
-    """An utterance, and how far the device had got to know its person by it."""
+    Line = tuple[StoredUtterance, dict[str, Any] | None, str | None]
+    """An utterance, how far the device had got to know its person by it, and its words, if this is
+    the line that shows them."""
 
 _log = logging.getLogger(__name__)
 
@@ -244,14 +245,16 @@ def _print_all(device: Device, settings: RunSettings, stack: ExitStack) -> None:
 
     def note(event: DeviceEvent) -> None:
         if event.kind in ("heard", "words") and event.recognition:
-            lines.put((event.recognition, device.status()["first_minute"]))
+            asked = settings.show_words and event.kind == "words"
+            words = device.words(event.recognition.identifier) if asked else None
+            lines.put((event.recognition, device.status()["first_minute"], words))
 
     stack.callback(device.subscribe(note))
     listener = _listen(device, settings, stack)
     ended = False
     while not ended or settings.web:
         ended = listener.wait(0 if ended else _LOOK)
-        _print(device, lines, settings, wait=_LOOK if ended else 0)
+        _print(lines, as_json=settings.headless, wait=_LOOK if ended else 0)
         device.look()
 
 
@@ -270,21 +273,18 @@ def open_source(
     return Microphone(settings.device, rate=settings.rate, channel=channel, on_event=on_event)
 
 
-def _print(
-    device: Device, lines: "queue.SimpleQueue[Line]", settings: RunSettings, *, wait: float
-) -> None:
+def _print(lines: "queue.SimpleQueue[Line]", *, as_json: bool, wait: float) -> None:
     """Print what was heard meanwhile, one line each; and one more when its words are known."""
     from edge_client.faces.terminal import line
 
     while True:
         try:
-            heard, first_minute = lines.get(timeout=wait) if wait else lines.get_nowait()
+            heard, first_minute, words = lines.get(timeout=wait) if wait else lines.get_nowait()
         except queue.Empty:
             return
-        words = device.words(heard.identifier) if settings.show_words else None
         facts = {**heard.to_dict(), "first_minute": first_minute}
         facts |= {"words": words} if words else {}
-        sys.stdout.write((json.dumps(facts) if settings.headless else line(heard, words)) + "\n")
+        sys.stdout.write((json.dumps(facts) if as_json else line(heard, words)) + "\n")
         sys.stdout.flush()
 
 
