@@ -311,9 +311,6 @@ class Participant:
             log.info("Round %d is %s.", announcement.round, state)
         else:
             self._fetching.restart()  # it may not have heard what it was asked for
-        if announcement.state == "waiting":
-            # It may have begun anew, at a broker that gives nobody all that devices have said.
-            self._readiness.say_again()
         if self._worker.on not in (None, announced.key):
             self._worker.give_up()
         self._delivery.ask_what_counts(announced)

@@ -265,19 +265,6 @@ def test_it_says_that_it_is_there_and_that_it_leaves(it: Alone) -> None:
     assert Presence.decode(it.connection.will[1]).state == "offline"
 
 
-def test_it_says_what_it_has_again_to_an_aggregator_that_waits(it: Alone) -> None:
-    """One that has begun anew may not hear of it from its broker."""
-    model = model_of(it.folder)
-    said: list[int] = []
-
-    def look() -> None:
-        said.append(sum(isinstance(one, Presence) for one in it.connection.take()))
-
-    waiting = it.announce(model, state="waiting")
-    it.play(it.connection.connect, waiting, look, waiting, look, waiting, look)
-    assert said[1:] == [1, 1]
-
-
 def test_it_ends_when_the_broker_does_not_let_it_in(it: Alone) -> None:
     def refuse() -> None:
         it.connection.refused = BrokerError("It does not let kitchen in.", "Say who it is.")
