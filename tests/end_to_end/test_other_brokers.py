@@ -37,11 +37,11 @@ def test_a_federation_ends_in_the_weights_of_its_simulation(
         them.finish(simulated(clips.whole))
 
 
-@pytest.mark.parametrize("make", [nats, rabbitmq, ejabberd, aedes])
+@pytest.mark.parametrize("make", [nats, ejabberd, aedes])
 def test_an_aggregator_that_begins_anew_finds_the_devices_that_are_there(
     make: Make, tmp_path: Path, clips: Clips
 ) -> None:
-    """RabbitMQ keeps what devices have said of themselves, and tells nobody who asks for all."""
+    """Not at RabbitMQ, which does not tell what is retained to who asks for all devices'."""
     nodes = make(tmp_path / "broker")
     with running(nodes) as (broker,), Processes(tmp_path, clips) as them:
         if make is ejabberd:
