@@ -6,10 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from edge_client.settings import WEB_ADDRESS, RunSettings
+from shared.lone_option import command_with
 from shared.settings import options_of
-from shared.web.option import command_with_page
 
-Command = command_with_page(WEB_ADDRESS)
+Command = command_with("--web", alone=WEB_ADDRESS)
 """What makes the command, of ``--web`` alone too."""
 
 

@@ -1,15 +1,11 @@
-"""Rounds of a federation in one process: clients train side by side, one on each core."""
+"""Rounds of a simulated federation: who takes part, and what comes of their updates."""
 
 import math
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event, Lock
-from typing import TypeVar
 
 import numpy as np
 
@@ -18,9 +14,11 @@ from aggregator.strategies.privacy import Normal, PrivateMean, system_normal
 from aggregator.strategies.sampling import sample
 from aggregator.strategies.settings import private_mean_of, strategy_of
 from aggregator.strategies.strategy import State
-from edge_client.learning.client_round import Assignment, Contribution, client_round
+from edge_client.learning.client_round import Contribution
 from edge_client.learning.training import Engine
 from edge_client.simulation.client_vectors import ClientVectors
+from edge_client.simulation.client_work import ClientWork, RoundWork, Workers
+from edge_client.simulation.local_workers import LocalWorkers
 from edge_client.simulation.poisoning import Poisoning
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.trainer import RoundOutcome
@@ -31,8 +29,6 @@ from shared.training import Examples
 from shared.update_file import EncodedUpdate, encode_update
 from shared.vector_file import VectorFile
 from shared.weights import Weights
-
-Outcome = TypeVar("Outcome")
 
 BYTES_PER_WEIGHT = 4
 """On the wire, as float32."""
@@ -60,7 +56,7 @@ class SimulatedFederation:
     settings
         Strategy, sampling and training.
     engines
-        What trains: one for each client that is trained at the same time.
+        What trains: one for each client that is trained at the same time in this process.
     clients
         Each client's examples.
     folder
@@ -69,6 +65,8 @@ class SimulatedFederation:
     normal
         Where the noise of differential privacy comes from; others than the system's entropy are for
         tests.
+    workers
+        What trains the clients, if the engines do not.
     """
 
     def __init__(
@@ -78,9 +76,10 @@ class SimulatedFederation:
         clients: Sequence[Examples],
         folder: Path | None = None,
         normal: Normal = system_normal,
+        workers: Workers | None = None,
     ) -> None:
         self._settings = settings
-        self._engines = engines
+        self._workers = workers or LocalWorkers(engines, clients)
         self._architecture = engines[0].architecture
         self._clients = clients
         self._strategy = strategy_of(settings, len(clients))
@@ -99,7 +98,6 @@ class SimulatedFederation:
             self._residuals = ClientVectors(folder, "residual", self._architecture.parameters)
         self._update_bytes = 0
         self._difference_bytes = 0
-        self._measuring = Lock()
 
     def run(self, number: int, weights: Weights) -> RoundOutcome:
         """Run one round; see :class:`Trainer`."""
@@ -206,55 +204,56 @@ class SimulatedFederation:
         if self._controls:
             control = self._strategy.broadcast().get("control", np.zeros_like(weights))
         codec = make_codec(self._settings.codec)
-
-        def work(engine: Engine, stop: Callable[[int], bool], index: int) -> tuple[Update, float]:
-            outcome = self._take_part(number, weights, codec, index, engine, stop, control)
+        outcomes = self._contributions(number, weights, answering, lambda _: codec, control)
+        for index, outcome in outcomes:
             encoded, name = outcome.encoded, client_name(index)
             self._measure(encoded)
             update = Update(name, outcome.examples, encoded.delta, encoded.control)
-            return self._poisoning.update(index, update), outcome.loss
-
-        for update, loss in self._side_by_side(work, answering):
-            losses.append((loss, update.examples))
+            update = self._poisoning.update(index, update)
+            losses.append((outcome.loss, update.examples))
+            del outcome, encoded  # or the vectors would live until the next ones are there
             yield update
-            del update  # or its vector would live until the next one is there
+            del update
 
-    def _take_part(
+    def _contributions(
         self,
         number: int,
         weights: Weights,
-        codec: Codec,
-        index: int,
-        engine: Engine,
-        stop: Callable[[int], bool],
+        answering: Sequence[int],
+        codec_of: Callable[[int], Codec],
         control: Weights | None = None,
-    ) -> Contribution:
-        """Do what a client does in a round, and keep what it remembers."""
-        name = client_name(index)
-        outcome = client_round(
-            Assignment(
-                client=name,
-                number=number,
-                seed=self._settings.seed,
-                weights=weights,
-                examples=self._poisoning.examples(index, self._clients[index]),
-                settings=self._settings.announced(number),
-                codec=codec,
-                residual=self._residuals.of(name) if self._residuals else None,
-                control=control,
-                own_control=self._controls.of(name) if self._controls else None,
-            ),
-            engine,
-            stop,
+    ) -> Iterator[tuple[int, Contribution]]:
+        """Train clients, and keep what each remembers; give what it sends, with its index."""
+        work = RoundWork(
+            number,
+            self._settings.seed,
+            weights,
+            self._settings.announced(number),
+            self._poisoning,
+            control,
         )
-        if not isinstance(outcome, Contribution):
-            raise TypeError("nobody waits for this client any more")
-        encoded = outcome.encoded
-        if self._controls and outcome.own_control is not None:
-            self._controls.keep(name, number, outcome.own_control)
-        if self._residuals and encoded.residual is not None:
-            self._residuals.keep(name, number, encoded.residual)
-        return outcome
+        given = partial(self._given, codec_of)
+        outcomes = self._workers.contributions(work, answering, given)
+        for index, outcome in zip(answering, outcomes, strict=True):
+            name, residual = client_name(index), outcome.encoded.residual
+            if self._controls and outcome.own_control is not None:
+                self._controls.keep(name, number, outcome.own_control)
+            if self._residuals and residual is not None:
+                self._residuals.keep(name, number, residual)
+            del residual
+            yield index, outcome
+            del outcome
+
+    def _given(self, codec_of: Callable[[int], Codec], index: int) -> ClientWork:
+        """Give a client what it remembers."""
+        name = client_name(index)
+        return ClientWork(
+            index,
+            name,
+            codec_of(index),
+            residual=self._residuals.of(name) if self._residuals else None,
+            own_control=self._controls.of(name) if self._controls else None,
+        )
 
     def _size_down(self, number: int) -> int:
         """Count what a participant receives that has had the model of the round before."""
@@ -273,42 +272,8 @@ class SimulatedFederation:
 
     def _measure(self, encoded: EncodedUpdate) -> None:
         """Learn the bytes of an update's file, once: all have the same size."""
-        with self._measuring:
-            if not self._update_bytes:
-                self._update_bytes = _file_size(encoded)
-
-    def _side_by_side(
-        self, work: Callable[[Engine, Callable[[int], bool], int], Outcome], indices: list[int]
-    ) -> Iterator[Outcome]:
-        """Do the work of several clients at a time; give the outcomes in their order."""
-        free: SimpleQueue[Engine] = SimpleQueue()
-        for engine in self._engines:
-            free.put(engine)
-        abandoned = Event()
-
-        def task(index: int) -> Outcome:
-            engine = free.get()
-            try:
-                return work(engine, lambda _: abandoned.is_set(), index)
-            finally:
-                free.put(engine)
-
-        pending: deque[Future[Outcome]] = deque()
-        with ThreadPoolExecutor(len(self._engines), "client") as pool:
-            try:
-                for index in indices:
-                    if len(pending) == len(self._engines):
-                        # The next client begins before what is done with this one's outcome.
-                        wait([pending[0]])
-                    pending.append(pool.submit(task, index))
-                    if len(pending) > len(self._engines):
-                        yield pending.popleft().result()
-                while pending:
-                    yield pending.popleft().result()
-            finally:
-                # After Ctrl-C or an error the others stop at their next step.
-                abandoned.set()
-                pool.shutdown(cancel_futures=True)
+        if not self._update_bytes:
+            self._update_bytes = _file_size(encoded)
 
 
 def _file_size(encoded: EncodedUpdate) -> int:

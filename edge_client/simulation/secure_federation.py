@@ -5,7 +5,7 @@ Masks, which take each other away in the sum, are left out: the sum is the same 
 
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from edge_client.simulation.federation import SimulatedFederation, clients_of_ro
 from edge_client.simulation.settings import SimulationSettings
 from shared.codecs.ring import Ring, RingCodec
 from shared.round_settings import SecureSettings
-from shared.secure.masks import Numbers, packed_size
+from shared.secure.masks import packed_size
 from shared.secure.sharing import Draw
 from shared.secure.terms import FEWEST_DEVICES, needed_of
 from shared.tally import ring_size
@@ -95,17 +95,14 @@ class SecureFederation(SimulatedFederation):
         if noise and len(answering) < guaranteed:
             return weights, math.nan
 
-        def work(engine: Engine, stop: Callable[[int], bool], index: int) -> Numbers:
-            codec = RingCodec(ring, len(self._clients[index]))
-            outcome = self._take_part(number, weights, codec, index, engine, stop)
-            numbers = summand(outcome, codec, architecture)
-            if noise:
-                first = noise.first
-                return with_noise(numbers, ring, guaranteed, first=first, draw=self._draw)
-            return numbers
+        def codec_of(index: int) -> RingCodec:
+            return RingCodec(ring, len(self._clients[index]))
 
         total = np.zeros(ring_size(ring, architecture), np.uint32)
-        for numbers in self._side_by_side(work, answering):
+        for index, outcome in self._contributions(number, weights, answering, codec_of):
+            numbers = summand(outcome, codec_of(index), architecture)
+            if noise:
+                numbers = with_noise(numbers, ring, guaranteed, first=noise.first, draw=self._draw)
             add(total, numbers, ring)
         self._update_bytes = packed_size(len(total), ring.bits)
         if noise:

@@ -10,9 +10,8 @@ request meets it:
   bound; a status, and no traceback, for whatever is sent;
 - :mod:`shared.web.events`: server-sent events to all open pages, with a bounded queue for each.
 
-:mod:`shared.web.link` writes its link and draws it for a phone's camera, :mod:`shared.web.option`
-lets a command's ``--web`` stand alone, and :mod:`shared.web.files` reads a page's own files and
-those of ``static/``, which all pages have.
+:mod:`shared.web.link` writes its link and draws it for a phone's camera, and
+:mod:`shared.web.files` reads a page's own files and those of ``static/``, which all pages have.
 
 A page brings its routes, its files, its texts, and what publishes its events:
 ``edge_client/web/server.py`` puts that of a device together, ``aggregator/web/server.py`` that of
