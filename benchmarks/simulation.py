@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 
 from edge_client.simulation.data import ClientShares
+from edge_client.simulation.engines import Engines
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import Engines
 from shared.architectures import architecture_of
 from shared.randomness import stream
 from shared.task import DEFAULT_TASK

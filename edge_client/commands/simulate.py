@@ -6,10 +6,23 @@ from typing import Annotated, Any
 import typer
 
 from edge_client.simulation.settings import SimulationSettings
+from shared.lone_option import command_with
 from shared.settings import options_of
 
 _SUMMARY = "simulate"
 """What the summary of several runs is of."""
+
+Command = command_with("--ray", alone="local")
+"""What makes the command, of ``--ray`` alone too."""
+
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:PORT]",
+        help="Train the clients on a Ray cluster that this machine belongs to (auto: the one that "
+        "runs here); alone, on a Ray of its own on this machine. The result is the same.",
+    ),
+]
 
 Tensorboard = Annotated[
     Path | None,
@@ -51,6 +64,7 @@ def simulate(
     ] = False,
     tensorboard: Tensorboard = None,
     mlflow: Mlflow = None,
+    ray: Ray = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON on standard output.")
     ] = False,
@@ -63,6 +77,7 @@ def simulate(
     from edge_client.simulation.board import shown_in
     from edge_client.simulation.comparison_pictures import draw_together
     from edge_client.simulation.presets import completed
+    from edge_client.simulation.ray_workers import engines_at
     from edge_client.simulation.report import print_result, print_summary
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.study import Planned, execute, seeds_and_folds
@@ -78,8 +93,10 @@ def simulate(
         folder, title = (out / name, name) if several else (out, "")
         plan.append(Planned(folder, changed, title))
     console = progress_console()
-    with shown_in(tensorboard, mlflow, console) as watch:
-        results = execute(plan, console, resume=resume, overwrite=overwrite, watch=watch)
+    with shown_in(tensorboard, mlflow, console) as watch, engines_at(ray) as engines:
+        results = execute(
+            plan, console, resume=resume, overwrite=overwrite, watch=watch, engines=engines
+        )
     if several:
         summary = summarise(results)
         RunFolder(out).write_summary(_SUMMARY, summary)

@@ -1,12 +1,17 @@
 """``edge-client sweep``: a study of many runs, on all cores."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edge_client.commands.compare import Metric, answer
-from edge_client.commands.simulate import Mlflow, Tensorboard
+from edge_client.commands.simulate import Mlflow, Ray, Tensorboard
+from shared.lone_option import command_with
+
+Command = command_with("--ray", alone="local")
+"""What makes the command, of ``--ray`` alone too."""
 
 _SUMMARY = "sweep"
 """What the summary in the study's folder is of."""
@@ -29,6 +34,7 @@ def sweep(
     ] = False,
     tensorboard: Tensorboard = None,
     mlflow: Mlflow = None,
+    ray: Ray = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Make the runs of a study, several at a time, and compare them; goes on where it was.
@@ -36,6 +42,7 @@ def sweep(
     Example: edge-client sweep study.toml --out runs/strategies
     """
     from edge_client.simulation.board import shown_in
+    from edge_client.simulation.ray_cluster import cluster_cores, connected
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.side_by_side import execute_side_by_side, failed
     from edge_client.simulation.study import with_threads
@@ -46,15 +53,18 @@ def sweep(
     place = out or Path("runs") / study.stem
     cells = read_study(study, place)
     RunFolder(place).check_above(_SUMMARY)
-    cores = physical_cores()
-    at_once = jobs or cores
-    plan = [with_threads(one, max(1, cores // at_once)) for own in cells.values() for one in own]
     console = progress_console()
-    text = f"{len(plan)} runs, {at_once} at a time; stop and start again: {place} keeps them."
-    console.print(text, markup=False)
-    with shown_in(tensorboard, mlflow, console) as watch:
+    with ExitStack() as stack:
+        address = stack.enter_context(connected(ray)) if ray else None
+        cores = cluster_cores() if ray else physical_cores()
+        at_once = jobs or min(cores, physical_cores())
+        threads = max(1, cores // at_once)
+        plan = [with_threads(one, threads) for own in cells.values() for one in own]
+        text = f"{len(plan)} runs, {at_once} at a time; stop and start again: {place} keeps them."
+        console.print(text, markup=False)
+        watch = stack.enter_context(shown_in(tensorboard, mlflow, console))
         failures = execute_side_by_side(
-            plan, console, jobs=at_once, overwrite=overwrite, watch=watch
+            plan, console, jobs=at_once, overwrite=overwrite, watch=watch, ray=address
         )
     groups = finished_groups(cells)
     if groups:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from edge_client.learning.training import Engine
 from edge_client.simulation.data import Split, split
 from edge_client.simulation.degradations import CLEAN, degraded_clips
+from edge_client.simulation.engines import Engines
 from edge_client.simulation.experiments import BASELINE, Collect, experiment_one
 from edge_client.simulation.known import score_by_known
 from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.simulating import SimulationResult
-from edge_client.simulation.study import Corpora, Engines, execute
+from edge_client.simulation.study import Corpora, execute
 from edge_client.simulation.utterances import Utterances, clips_of
 from shared.corpora import Clip
 from shared.errors import SettingsError

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from edge_client.learning.personal_model import PersonalModel
 from edge_client.learning.training import Engine, Trained, train
 from edge_client.simulation.data import split
+from edge_client.simulation.engines import Engines
 from edge_client.simulation.experiments import BASELINE, Cell, Collect, experiment_one
 from edge_client.simulation.personalisation_pictures import Curve, draw_curves
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import Engines, execute
+from edge_client.simulation.study import execute
 from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.errors import SettingsError
 from shared.features.statistics import Start, no_statistics

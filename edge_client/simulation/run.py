@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib import metadata
 from typing import Any, Final, Protocol
 
 from aggregator.strategies.averaging import averaged
 from edge_client.learning.training import Engine
 from edge_client.simulation.central_training import CentralTraining
 from edge_client.simulation.checkpoint import Checkpoint, damaged
-from edge_client.simulation.data import Data, prepare, split
+from edge_client.simulation.client_work import Workers
+from edge_client.simulation.data import ClientShares, Data, prepare, split
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.first_weights import first_weights
 from edge_client.simulation.known import document_of, score_by_known
@@ -29,6 +29,7 @@ from edge_client.simulation.summary import summarise
 from edge_client.simulation.teaching import card_of_run
 from edge_client.simulation.trainer import Trainer
 from edge_client.simulation.utterances import Utterances
+from edge_client.simulation.versions import installed_versions
 from shared.calibration import UNMEASURED, Calibration
 from shared.errors import (
     ChorusError,
@@ -81,6 +82,8 @@ class Run:
         What trains; runs of the same architecture may share them.
     clock
         Gives seconds; for tests.
+    workers
+        Gives what trains the clients, if the engines do not.
     """
 
     settings: SimulationSettings
@@ -88,6 +91,7 @@ class Run:
     utterances: Utterances
     engines: Sequence[Engine]
     clock: Callable[[], float] = time.perf_counter
+    workers: Callable[[ClientShares], Workers | None] = lambda _: None
 
     def execute(self, watcher: Watcher) -> dict[str, Any]:
         """Run to the end, from the checkpoint if there is one.
@@ -128,7 +132,9 @@ class Run:
         if self.settings.baseline:
             return CentralTraining(self.settings, self.engines[0], data.clients[0])
         kind = SecureFederation if self.settings.secure else SimulatedFederation
-        return kind(self.settings, self.engines, data.clients, self.folder.controls)
+        clients = data.clients
+        workers = self.workers(clients)
+        return kind(self.settings, self.engines, clients, self.folder.controls, workers=workers)
 
     def _reached(self) -> Checkpoint:
         """Load the checkpoint; if there is none, begin before the first round."""
@@ -276,7 +282,7 @@ class Run:
             },
             "clips": self.utterances.digest,
             "settings": self.settings.model_dump(mode="json"),
-            "versions": _versions(),
+            "versions": installed_versions(),
         }
         draw_confusion(own.scores, self.folder.confusion)
         draw_reliability(own.reliability, self.folder.reliability)
@@ -286,16 +292,3 @@ class Run:
         result = {**summarise([result]), **result}
         self.folder.write_result(result)
         return result
-
-
-def _versions() -> dict[str, str]:
-    """Give the versions of what computed a result."""
-    import platform
-
-    versions = {"python": platform.python_version()}
-    for name in ("chorus-edge", "numpy", "tensorflow-cpu", "tensorflow", "keras"):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions

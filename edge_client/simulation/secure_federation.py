@@ -16,6 +16,7 @@ from aggregator.strategies.strategy import State
 from edge_client.learning.shared_noise import with_noise
 from edge_client.learning.summand import summand
 from edge_client.learning.training import Engine
+from edge_client.simulation.client_work import Workers
 from edge_client.simulation.federation import SimulatedFederation, clients_of_round
 from edge_client.simulation.settings import SimulationSettings
 from shared.codecs.ring import Ring, RingCodec
@@ -44,7 +45,7 @@ class SecureFederation(SimulatedFederation):
 
     Parameters
     ----------
-    settings, engines, clients, folder
+    settings, engines, clients, folder, workers
         As in :class:`SimulatedFederation`.
     draw
         Where noise comes from; others than the system's entropy are for tests.
@@ -57,8 +58,9 @@ class SecureFederation(SimulatedFederation):
         clients: Sequence[Examples],
         folder: Path | None = None,
         draw: Draw = secrets.token_bytes,
+        workers: Workers | None = None,
     ) -> None:
-        super().__init__(settings, engines, clients, folder)
+        super().__init__(settings, engines, clients, folder, workers=workers)
         wanted = clients_of_round(settings, len(clients))
         self._noise = shared_noise_of(settings, wanted, self._architecture)
         self._draw = draw

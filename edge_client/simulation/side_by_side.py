@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Final
 
+from edge_client.simulation.engines import Engines
 from edge_client.simulation.progress import RunProgress, WatchedRun
+from edge_client.simulation.ray_workers import engines_at
 from edge_client.simulation.run import Stopped
 from edge_client.simulation.run_folder import RoundRow, RunFolder
-from edge_client.simulation.study import Corpora, Engines, Planned, Watch, finish, take
+from edge_client.simulation.study import Corpora, Planned, Watch, finish, take
 from shared.errors import ChorusError, RunError, reason_of
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def execute_side_by_side(
     jobs: int,
     overwrite: bool = False,
     watch: Watch = lambda run, _: run,
+    ray: str | None = None,
 ) -> dict[str, str]:
     """Make all runs of a plan but those that are finished, several at a time.
 
@@ -60,6 +63,8 @@ def execute_side_by_side(
         Begin anew, and do not go on with what is there.
     watch
         Gives what watches a run, in this process.
+    ray
+        Address of the Ray cluster that trains the clients of all runs; ``None`` for this machine.
 
     Returns
     -------
@@ -79,7 +84,7 @@ def execute_side_by_side(
             watch(progress.run(planned.heading, its_work), planned)
             for planned, its_work in zip(plan, works, strict=True)
         ]
-        pool = _Pool(plan, watched, console)
+        pool = _Pool(plan, watched, console, ray)
         try:
             return pool.run(jobs)
         except KeyboardInterrupt:
@@ -95,11 +100,16 @@ class _Pool:
     """The processes, and which run each is at."""
 
     def __init__(
-        self, plan: Sequence[Planned], watched: Sequence[WatchedRun], console: "Console"
+        self,
+        plan: Sequence[Planned],
+        watched: Sequence[WatchedRun],
+        console: "Console",
+        ray: str | None,
     ) -> None:
         self._plan = plan
         self._watched = watched
         self._console = console
+        self._ray = ray
         self._waiting = deque(range(len(plan)))
         self._workers: dict[Connection, multiprocessing.process.BaseProcess] = {}
         self._at: dict[Connection, int] = {}
@@ -137,7 +147,7 @@ class _Pool:
 
     def _start(self) -> Connection:
         ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=_work, args=(theirs,))
+        process = _SPAWN.Process(target=_work, args=(theirs, self._ray))
         with _without_interrupts():
             process.start()
         theirs.close()
@@ -191,17 +201,17 @@ class _Teller:
         self._connection.send(record)
 
 
-def _work(connection: Connection) -> None:
+def _work(connection: Connection, ray: str | None) -> None:
     """Make one run after the other, as they come; runs share corpora and engines."""
     from rich.console import Console
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    corpora, engines = Corpora(Console(quiet=True)), Engines()
-    teller = _Teller(connection)
+    corpora, teller = Corpora(Console(quiet=True)), _Teller(connection)
     try:
-        while True:
-            planned = connection.recv()
-            connection.send(_Ended(_attempt(planned, corpora, engines, teller)))
+        with engines_at(ray) as engines:
+            while True:
+                planned = connection.recv()
+                connection.send(_Ended(_attempt(planned, corpora, engines, teller)))
     except (EOFError, ConnectionError, Stopped, KeyboardInterrupt):
         return  # nobody waits for more
 

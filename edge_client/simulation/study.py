@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_client.learning.training import Engine
-from edge_client.simulation.own_model import model_of
+from edge_client.simulation.engines import Engines
 from edge_client.simulation.progress import RunProgress, WatchedRun, work
 from edge_client.simulation.run import Run, Watcher
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from edge_client.simulation.start_checks import check_can_start, check_parts, privacy_of
 from edge_client.simulation.utterances import Utterances, load_utterances
-from shared.architectures import Architecture
 from shared.errors import ChorusError, SettingsError
-from shared.tflite import physical_cores
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,37 +73,6 @@ def with_threads(planned: Planned, threads: int) -> Planned:
     return replace(planned, settings=planned.settings.model_copy(update={"threads": own}))
 
 
-MOST_SIDE_BY_SIDE: Final = 4
-"""Clients trained at a time unless ``threads`` says more: each takes a model's memory."""
-
-
-class Engines:
-    """Makes engines; runs of the same model share them, so that they are compiled once."""
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[str, Architecture], list[Engine]] = {}
-
-    def get(self, settings: SimulationSettings) -> Sequence[Engine]:
-        """Give the engines that a run's settings ask for: one for the baseline."""
-        threads = settings.threads or min(physical_cores(), MOST_SIDE_BY_SIDE)
-        architecture = model_of(settings.model, settings.task)
-        made = self._made.setdefault((settings.engine, architecture), [])
-        count = 1 if settings.baseline else min(threads, settings.clients or threads)
-        while len(made) < count:
-            made.append(_make_engine(settings.engine, architecture, threads))
-        return made[:count]
-
-
-def _make_engine(engine: str, architecture: Architecture, threads: int) -> Engine:
-    if engine == "keras":
-        from edge_client.simulation.keras_engine import KerasEngine
-
-        return KerasEngine(architecture, threads)
-    from edge_client.tflite.engine import TfliteEngine
-
-    return TfliteEngine(architecture, threads=1)
-
-
 Select = Callable[[Utterances, SimulationSettings], Utterances]
 """Gives what a run works on, of the whole corpus."""
 
@@ -127,6 +94,7 @@ def execute(
     overwrite: bool = False,
     select: Select = whole_corpus,
     watch: Watch = lambda run, _: run,
+    engines: Engines | None = None,
 ) -> list[dict[str, Any]]:
     """Make all runs of a plan, one after the other, and give their results in its order.
 
@@ -138,7 +106,8 @@ def execute(
     ChorusError
         If a run cannot start or go on; those before it are kept.
     """
-    corpora, engines, results = Corpora(console), Engines(), []
+    corpora, results = Corpora(console), []
+    engines = engines or Engines()
     works = take(plan, corpora, resume=resume, overwrite=overwrite, select=select)
     with RunProgress(console, sum(works)) as progress:
         for planned, its_work in zip(plan, works, strict=True):
@@ -212,7 +181,9 @@ def finish(
         result = folder.read_result()
         utterances = select(corpora.get(settings), settings)
         if result is None:
-            return Run(settings, folder, utterances, engines.get(settings)).execute(watcher)
+            workers = partial(engines.workers, settings)
+            run = Run(settings, folder, utterances, engines.get(settings), workers=workers)
+            return run.execute(watcher)
         folder.check_clips(result.get("clips", ""), utterances.digest)
         folder.drop_state()
         watcher.start(settings.rounds, settings.rounds)

@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_client.learning.training import Progress, Streams, Trained, train
 from edge_client.simulation.data import Split
+from edge_client.simulation.engines import Engines
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.first_weights import first_weights
 from edge_client.simulation.known import document_of, score_by_known
@@ -25,7 +26,6 @@ from edge_client.simulation.normalisation import normalise, write_voice_model
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.second_task import taught_twice, with_languages, without_languages
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import Engines
 from edge_client.simulation.teaching import taught_before
 from edge_client.simulation.utterances import Indices
 from shared.corpora import CORPORA

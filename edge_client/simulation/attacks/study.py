@@ -8,9 +8,10 @@ from edge_client.simulation.attacks.rebuilding import SIZES, reconstruct
 from edge_client.simulation.attacks.settings import LeakageSettings
 from edge_client.simulation.attacks.telling import infer
 from edge_client.simulation.attacks.victims import Row, Track, Victims
+from edge_client.simulation.engines import Engines
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.start_checks import check_installed, check_parts
-from edge_client.simulation.study import Corpora, Engines
+from edge_client.simulation.study import Corpora
 from shared.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from rich.console import Console
 from edge_client.commands.experiment import _numbers
 from edge_client.simulation import study
 from edge_client.simulation.data import divide
+from edge_client.simulation.engines import Engines
 from edge_client.simulation.experiments import Cell
 from edge_client.simulation.newcomers import (
     draw_newcomers,
@@ -22,7 +23,6 @@ from edge_client.simulation.newcomers import (
     rows_of_newcomers,
 )
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import Engines
 from shared.errors import RunError, SettingsError
 from tests.edge_client.tiny import NumpyEngine, utterances
 

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from edge_client.simulation import study as studies
+from edge_client.simulation import engines
 from edge_client.simulation.noise_study import (
     finished_run,
     finished_runs,
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("tiny", "undrawn")
 def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        studies, "_make_engine", lambda _, architecture, __: NumpyEngine(architecture)
+        engines, "make_engine", lambda _, architecture, __: NumpyEngine(architecture)
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from edge_client.simulation import personalisation_study as study
+from edge_client.simulation.engines import Engines
 from edge_client.simulation.personalisation_study import (
     CORRECTIONS,
     GLOBAL,
@@ -26,7 +27,6 @@ from edge_client.simulation.personalisation_study import (
     user_uars,
 )
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import Engines
 from shared.architectures import Architecture
 from shared.errors import SettingsError
 from shared.features.normalisation import RunningStatistics

@@ -13,11 +13,11 @@ import pytest
 from aggregator.strategies import STRATEGIES, Strategy, Update
 from aggregator.strategies.fedavg import FedAvg
 from edge_client.simulation import SimulationResult, simulate, study
+from edge_client.simulation.engines import Engines
 from edge_client.simulation.partitions import PARTITIONS, Indices, TrainingSet
 from edge_client.simulation.run import Stopped
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import Engines
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture
 from shared.calibration import load_calibration

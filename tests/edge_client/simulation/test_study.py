@@ -10,10 +10,11 @@ from rich.console import Console
 
 from edge_client.learning.training import Engine
 from edge_client.simulation import study
+from edge_client.simulation.engines import Engines
 from edge_client.simulation.progress import work
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.study import Engines, Planned, execute
+from edge_client.simulation.study import Planned, execute
 from edge_client.simulation.summary import METRICS, summarise
 from edge_client.simulation.utterances import Utterances
 from shared.calibration import Reliability

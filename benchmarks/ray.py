@@ -1,0 +1,136 @@
+"""What the clients of a simulated federation cost on Ray, against the engines of one process.
+
+    python benchmarks/ray.py [--data FOLDER] [--models head conv] [--clients 4 1000 10000]
+
+One run on this machine measures, in processes of their own, the seconds of a round after the first
+(which starts the actors and compiles), and what memory it has at its peak: of the command's process
+and of each actor. Clients of more than four are drawn from RAVDESS by dirichlet, 20 examples each;
+without ``--data``, from the synthetic corpus, which has the same shape. For each it says whether
+the weights are the same.
+"""
+
+import argparse
+import hashlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_client.simulation.data import prepare
+from edge_client.simulation.federation import SimulatedFederation
+from edge_client.simulation.ray_cluster import LOCAL
+from edge_client.simulation.ray_workers import engines_at
+from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.utterances import load_utterances
+from shared.weights import initial_weights
+
+FEW = 4
+"""Clients that are as in the paper: they share all there is."""
+
+
+def settings_of(model: str, clients: int, data: str | None) -> SimulationSettings:
+    """Say what is run."""
+    corpus = {"corpus": "ravdess", "data": data} if data else {}
+    front_end = {"front_end": "whisper-speech"} if model == "head" else {}
+    drawn = {"partition": "dirichlet", "examples_per_client": 20} if clients > FEW else {}
+    given = {"model": model, "clients": clients, **corpus, **front_end, **drawn}
+    return SimulationSettings.parse(given)
+
+
+def measure(model: str, clients: int, data: str | None, rounds: int, address: str | None) -> Any:
+    """Run rounds; give their seconds, the peaks in MB, and the weights' digest."""
+    settings = settings_of(model, clients, data)
+    with engines_at(address) as engines:
+        shares = prepare(load_utterances(settings, progress=False), settings).clients
+        own = engines.get(settings)
+        workers = engines.workers(settings, shares)
+        federation = SimulatedFederation(settings, own, shares, workers=workers)
+        weights = initial_weights(own[0].architecture, np.random.default_rng(0))
+        seconds = []
+        for number in range(1, rounds + 2):
+            begun = time.perf_counter()
+            weights = federation.run(number, weights).weights
+            seconds.append(time.perf_counter() - begun)
+        peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
+        if address:
+            peaks += actors_peaks()
+    digest = hashlib.sha256(weights.tobytes()).hexdigest()
+    return {"seconds": statistics.median(seconds[1:]), "peaks": peaks, "weights": digest}
+
+
+def actors_peaks() -> list[float]:
+    """Read the peak memory of the actors that run on this machine, in MB."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            text, name = status.read_text(), (status.parent / "cmdline").read_bytes()
+        except OSError:
+            continue  # it has ended
+        if name.startswith(b"ray::ClientTrainer"):
+            found += [int(line.split()[1]) / 1024 for line in text.splitlines() if "VmHWM" in line]
+    return found
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    # This script's own name is ray: its folder comes first, and would hide the package.
+    sys.path.remove(str(Path(__file__).parent))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--data", help="where RAVDESS lies")
+    parser.add_argument("--models", nargs="+", default=["head", "conv"])
+    parser.add_argument("--clients", nargs="+", type=int, default=[FEW, 1000, 10_000])
+    parser.add_argument("--rounds", type=int, default=3, help="rounds that count")
+    parser.add_argument("--alone", choices=["here", LOCAL], help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.alone:
+        address = LOCAL if given.alone == LOCAL else None
+        (model,), (clients,) = given.models, given.clients
+        print(json.dumps(measure(model, clients, given.data, given.rounds, address)))
+        return
+    rows = []
+    for model in given.models:
+        for clients in given.clients:
+            here, ray = (
+                json.loads(
+                    subprocess.run(
+                        [
+                            *(sys.executable, __file__, "--alone", where, "--models", model),
+                            *("--clients", str(clients), "--rounds", str(given.rounds)),
+                            *(["--data", given.data] if given.data else []),
+                        ],
+                        check=True,
+                        stdout=subprocess.PIPE,
+                        text=True,
+                    ).stdout
+                )
+                for where in ("here", LOCAL)
+            )
+            rows.append({"model": model, "clients": clients, "here": here, "ray": ray})
+            if not given.json:
+                print(line_of(rows[-1]), flush=True)
+    if given.json:
+        print(json.dumps(rows))
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """Write what was measured of one federation."""
+    here, ray = row["here"], row["ray"]
+    actors = " + ".join(f"{peak:.0f}" for peak in ray["peaks"])
+    bound = "  (at most 1.15)" if row["clients"] == FEW else ""
+    same = "the same weights" if here["weights"] == ray["weights"] else "OTHER WEIGHTS"
+    return (
+        f"{row['model']:5} {row['clients']:6,} clients  here {here['seconds']:.2f} s, "
+        f"{here['peaks'][0]:.0f} MB   Ray {ray['seconds']:.2f} s, {actors} MB   "
+        f"{ray['seconds'] / here['seconds']:.2f}{bound}  {same}"
+    )
+
+
+if __name__ == "__main__":
+    main()

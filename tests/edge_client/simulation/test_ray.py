@@ -1,0 +1,194 @@
+"""Clients trained on a Ray cluster of several nodes: the same bits as in one process."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_client.learning.client_round import Contribution
+from edge_client.simulation.client_work import ClientWork, RoundWork, Workers
+from edge_client.simulation.data import ClientShares
+from edge_client.simulation.engines import make_engine
+from edge_client.simulation.federation import SimulatedFederation
+from edge_client.simulation.own_model import model_of
+from edge_client.simulation.ray_cluster import Crew, check_ray, connected
+from edge_client.simulation.ray_workers import RayWorkers
+from edge_client.simulation.secure_federation import SecureFederation
+from edge_client.simulation.settings import SimulationSettings
+from shared.errors import MissingPartError, SettingsError, TrainingError
+from shared.layers import HEAD, Dense
+from shared.weights import Weights, initial_weights
+from tests.brokers import free_port
+from tests.edge_client.tiny import examples
+
+ROOT = Path(__file__).parents[3]
+
+LAYERS = (Dense("dense1", 3), Dense(HEAD, 4))
+"""The model of the clients."""
+
+CLIENTS = ClientShares(
+    examples(60), [np.arange(start, start + 4 + start % 3) for start in range(0, 48, 4)]
+)
+
+
+def simulation(**values: Any) -> SimulationSettings:
+    given = {"model": f"{__name__}:LAYERS", "engine": "tflite", "learning_rate": 0.01}
+    return SimulationSettings.parse({**given, "rounds": 4, **values})
+
+
+def weights_after(
+    rounds: int, workers: Workers | None, clients: ClientShares = CLIENTS, **values: Any
+) -> Weights:
+    """Run rounds, here or on the cluster."""
+    settings = simulation(**values)
+    architecture = model_of(settings.model, settings.task)
+    kind = SecureFederation if settings.secure else SimulatedFederation
+    engine = make_engine(settings.engine, architecture, 1)
+    federation = kind(settings, [engine], clients, workers=workers)
+    weights = initial_weights(architecture, np.random.default_rng(0))
+    for number in range(1, rounds + 1):
+        weights = federation.run(number, weights).weights
+    return weights
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Start two Ray nodes, each of processes of its own, and connect to them."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'chorus-edge[ray]'")
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        nodes = Cluster()
+        for _ in range(2):
+            nodes.add_node(num_cpus=1, include_dashboard=False, object_store_memory=80 << 20)
+        try:
+            with connected(nodes.address) as address:
+                assert address == nodes.address
+                yield nodes
+        finally:
+            nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def crew(cluster: Any) -> Iterator[Crew]:
+    assert cluster
+    actors = Crew(simulation())
+    actors.resize(2)
+    all_ready(actors, 2)
+    yield actors
+    actors.resize(0)
+
+
+def all_ready(actors: Crew, count: int) -> None:
+    while len(actors.ready) < count:
+        actors.wait([])
+
+
+def workers_of(crew: Crew) -> RayWorkers:
+    return RayWorkers(crew, CLIENTS, 1000)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"clients_per_round": 5, "client_dropout": 0.2},
+        {"codec": "top10-sign", "strategy": "fedadam"},
+        {"strategy": "scaffold", "optimizer": "sgd"},
+        {"attack": "label-flip", "attackers": 3, "strategy": "median"},
+        {"secure": True},
+    ],
+    ids=lambda values: "-".join(values) or "fedavg",
+)
+def test_two_nodes_give_the_bits_of_one_process(crew: Crew, values: dict[str, Any]) -> None:
+    expected = weights_after(2, None, **values)
+    assert weights_after(2, workers_of(crew), **values).tobytes() == expected.tobytes()
+
+
+def test_what_a_client_cannot_train_on_is_said_as_in_one_process(crew: Crew) -> None:
+    whole = examples(60)
+    whole.features[:] = np.nan
+    damaged = ClientShares(whole, CLIENTS.places)
+    with pytest.raises(TrainingError) as here:
+        weights_after(1, None, clients=damaged)
+    with pytest.raises(TrainingError) as there:
+        weights_after(1, RayWorkers(crew, damaged, 1000), clients=damaged)
+    assert there.value.message == here.value.message
+
+
+class Losing:
+    """Has something happen when the first update of the second round has come."""
+
+    def __init__(self, workers: Workers, happens: Callable[[], None]) -> None:
+        self._workers = workers
+        self._happens = happens
+
+    def contributions(
+        self, work: RoundWork, indices: Sequence[int], given: Callable[[int], ClientWork]
+    ) -> Iterator[Contribution]:
+        for place, one in enumerate(self._workers.contributions(work, indices, given)):
+            if work.number == 2 and place == 0:
+                self._happens()
+            yield one
+
+
+def test_an_actor_that_dies_in_a_round_is_replaced_and_the_bits_are_the_same(crew: Crew) -> None:
+    import ray
+
+    all_ready(crew, 2)
+    dead = crew.ready[0]
+    losing = Losing(workers_of(crew), lambda: ray.kill(dead))
+    assert weights_after(3, losing).tobytes() == weights_after(3, None).tobytes()
+    all_ready(crew, 2)
+    assert dead not in crew.ready
+
+
+def test_a_node_killed_in_a_round_of_three_costs_nothing_but_its_work(
+    cluster: Any, crew: Crew
+) -> None:
+    third = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    crew.resize(3)
+    all_ready(crew, 3)
+    before = list(crew.ready)
+    losing = Losing(workers_of(crew), lambda: cluster.remove_node(third, allow_graceful=False))
+    assert weights_after(3, losing).tobytes() == weights_after(3, None).tobytes()
+    assert sum(actor in crew.ready for actor in before) == 2, "it was there"
+
+
+def test_an_address_where_nobody_is_or_that_is_none() -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'chorus-edge[ray]'")
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(MissingPartError, match=f"There is no Ray at {address}"), connected(address):
+        pass
+    for text in ("nonsense", "ray://127.0.0.1:10001", "127.0.0.1:x"):
+        with pytest.raises(SettingsError, match="is no HOST:PORT"), connected(text):
+            pass
+
+
+def test_ray_that_is_missing_is_named() -> None:
+    script = (
+        "import sys; from importlib.machinery import PathFinder\n"
+        "class Without(PathFinder):\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        return None if name == 'ray' else PathFinder.find_spec(name, path, target)\n"
+        "sys.meta_path = [f for f in sys.meta_path if f is not PathFinder] + [Without]\n"
+        "from edge_client.cli import main\n"
+        "sys.argv = ['edge-client', 'simulate', '--ray']\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == MissingPartError.exit_code
+    assert "pip install 'chorus-edge[ray]'" in done.stderr
+
+
+def test_ray_is_found_where_it_is_installed() -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'chorus-edge[ray]'")
+    check_ray()
