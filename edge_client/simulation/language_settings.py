@@ -18,6 +18,9 @@ from shared.settings import Settings, Several, separated
 from shared.task_settings import TaskSettings
 from shared.training import Positive, TrainingSettings
 
+_Shots = Annotated[int, Field(ge=0, le=1_000_000)]
+"""Clips of a label."""
+
 
 class LanguageSettings(Settings):
     """Which speech, how it is normalised, and who is tested."""
@@ -51,7 +54,7 @@ class TransferSettings(
     model: str = "head"
     """The architecture: head for an encoder's vectors; dense, conv, lstm or tdnn for frames; or
     one of your own."""
-    shots: Annotated[tuple[int, ...], BeforeValidator(separated)] = (0, 4, 16, 64)
+    shots: Annotated[tuple[_Shots, ...], BeforeValidator(separated)] = (0, 4, 16, 64)
     """How many clips of each label of the scarce language a model is fine-tuned on: repeated, or
     separated by commas."""
     tuning_epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
@@ -106,9 +109,9 @@ class CellSettings(TransferSettings):
     """Languages that teach; if the tested one is among them, each without a fold's speakers."""
     tested: str
     """The language whose speakers are tested."""
-    fold: Annotated[int, Field(ge=0)] = 0
+    fold: Annotated[int, Field(ge=0, le=1000)] = 0
     """Which group of them; 0: all."""
-    tuned_on: Annotated[int, Field(ge=0)] | None = None
+    tuned_on: _Shots | None = None
     """Clips of each label of the tested language, of speakers of no other fold, that the model is
     fine-tuned on."""
     way: Literal["central", "federated", "own-head"] = "central"

@@ -32,8 +32,8 @@ INFO: Final = CorpusInfo(
     obtain="record it, or list another corpus's files",
     tree=(
         "a CSV file with the columns path,label,speaker[,language][,text][,motion]\n"
-        "  (paths relative to the CSV; label: one of --labels, or other; text: what is\n"
-        "   said; motion: the path of a file of captured motion)\n"
+        "  (paths relative to the CSV; label: one of --labels, or other; text: what\n"
+        "   is said; motion: the path of a file of captured motion)\n"
         "or a folder: angry/anna/1.wav   (speaker anna)\n"
         "             angry/2.wav        (speaker unknown)"
     ),
