@@ -4,7 +4,7 @@
 
 One run on this machine measures, in processes of their own, the seconds of a round after the first
 (which starts the actors and compiles), and what memory it has at its peak: of the command's process
-and of each actor. Clients of more than four are drawn from RAVDESS by dirichlet, 20 examples each;
+and of each actor. Clients of more than four each draw 20 examples of RAVDESS at random;
 without ``--data``, from the synthetic corpus, which has the same shape. For each it says whether
 the weights are the same.
 """
