@@ -1,6 +1,8 @@
 """Results that an experiment makes one after the other, each kept in a folder of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +13,31 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Cell = TypeVar("Cell", bound=Settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A result to be made.
+
+    Attributes
+    ----------
+    title
+        What progress calls it.
+    folder
+        Where it is kept.
+    settings
+        What determines it.
+    clips
+        Gives the digest of all clips; raises what keeps the result from being made.
+    make
+        Makes it: a document with ``uar``.
+    """
+
+    title: str
+    folder: RunFolder
+    settings: Settings
+    clips: Callable[[], str]
+    make: Callable[[], dict[str, Any]]
 
 
 def execute_cells(
@@ -44,24 +71,50 @@ def execute_cells(
     ChorusError
         If one cannot be made, or is of other settings or clips; those before it are kept.
     """
+    steps = [
+        Step(name, RunFolder(out / name), cell, lambda: clips, partial(make, cell))
+        for name, cell in cells.items()
+    ]
+    return execute_steps(steps, console, overwrite=overwrite)
+
+
+def execute_steps(
+    steps: Sequence[Step], console: "Console", *, overwrite: bool
+) -> list[dict[str, Any]]:
+    """Make all results but those that are there; nothing is written before all can start.
+
+    Parameters
+    ----------
+    steps
+        What to make, in order.
+    console
+        For progress.
+    overwrite
+        Whether to begin anew.
+
+    Raises
+    ------
+    ChorusError
+        If one cannot be made, or is of other settings or clips; those before it are kept.
+    """
     from rich.progress import Progress
 
-    steps = [(name, cell, RunFolder(out / name)) for name, cell in cells.items()]
-    for _, cell, folder in steps:
-        folder.check(cell, resume=not overwrite, overwrite=overwrite)
-    for _, cell, folder in steps:
-        folder.claim(cell, resume=not overwrite, overwrite=overwrite)
+    for step in steps:
+        step.folder.check(step.settings, resume=not overwrite, overwrite=overwrite)
+    digests = [step.clips() for step in steps]
+    for step in steps:
+        step.folder.claim(step.settings, resume=not overwrite, overwrite=overwrite)
     results = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        for name, cell, folder in bar.track(steps, description="results"):
-            with folder.locked():
-                folder.check_own(cell)
-                result = folder.read_result()
+        for step, clips in bar.track(list(zip(steps, digests, strict=True)), description="results"):
+            with step.folder.locked():
+                step.folder.check_own(step.settings)
+                result = step.folder.read_result()
                 if result is None:
-                    result = {"clips": clips, **make(cell)}
-                    folder.write_result(result)
-                    console.print(f"{name}  UAR {result['uar']:.3f}", markup=False)
+                    result = step.make() | {"clips": clips}
+                    step.folder.write_result(result)
+                    console.print(f"{step.title}  UAR {result['uar']:.3f}", markup=False)
                 else:
-                    folder.check_clips(result.get("clips", ""), clips)
+                    step.folder.check_clips(result.get("clips", ""), clips)
             results.append(result)
     return results

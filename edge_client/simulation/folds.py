@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from edge_client.simulation.cells import Step, execute_steps
 from edge_client.simulation.data import split
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import DataSettings
@@ -76,29 +78,24 @@ def execute_folds(
     ChorusError
         If a fold cannot be made; those before it are kept. Nothing is written before all can start.
     """
-    from rich.progress import Progress
-
-    folders = [RunFolder(fold.folder) for fold in folds]
-    for fold, folder in zip(folds, folders, strict=True):
-        folder.check(fold.settings, resume=not overwrite, overwrite=overwrite)
     corpora = Corpora(console)
-    for fold in folds:
-        split(corpora.get(fold.settings), fold.settings)
-    for fold, folder in zip(folds, folders, strict=True):
-        folder.claim(fold.settings, resume=not overwrite, overwrite=overwrite)
-    results = []
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        for fold, folder in bar.track(list(zip(folds, folders, strict=True)), description="folds"):
-            with folder.locked():
-                folder.check_own(fold.settings)
-                result = folder.read_result()
-                utterances = corpora.get(fold.settings)
-                if result is not None:
-                    folder.check_clips(result.get("clips", ""), utterances.digest)
-                else:
-                    result = make(utterances, fold) | {"clips": utterances.digest}
-                    folder.write_result(result)
-                    title = f"{fold.folder.parent.name}  fold {fold.settings.fold}"
-                    console.print(f"{title}  UAR {result['uar']:.3f}", markup=False)
-            results.append(result)
-    return results
+
+    def clips(fold: PlannedFold[S]) -> str:
+        utterances = corpora.get(fold.settings)
+        split(utterances, fold.settings)
+        return utterances.digest
+
+    def made(fold: PlannedFold[S]) -> dict[str, Any]:
+        return make(corpora.get(fold.settings), fold)
+
+    steps = [
+        Step(
+            f"{fold.folder.parent.name}  fold {fold.settings.fold}",
+            RunFolder(fold.folder),
+            fold.settings,
+            partial(clips, fold),
+            partial(made, fold),
+        )
+        for fold in folds
+    ]
+    return execute_steps(steps, console, overwrite=overwrite)
