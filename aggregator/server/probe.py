@@ -1,7 +1,7 @@
 """Whether the broker passes on what the aggregator sends: a message as large as a chunk, to itself.
 
 A broker with a limit on messages takes a chunk, acknowledges it, and drops it; or it ends the
-connection. In MQTT 3.1.1 it says nothing of either. Without this, a round would stay open for ever.
+connection. MQTT 3.1.1 says nothing of either. Without this, a round would stay open for ever.
 """
 
 import logging

@@ -1,13 +1,11 @@
 """The connection to the MQTT broker: kept up for ever, with bounded memory.
 
-MQTT 3.1.1 with a clean session: after a break nothing is left of the old connection, neither here
-nor at the broker. What was not acknowledged is sent again by the protocol above, which knows what
-still matters.
+MQTT 5, or 3.1.1 where the broker has no other, with a clean session: after a break nothing is left
+of the old connection, neither here nor at the broker. What was not acknowledged is sent again by
+the protocol above, which knows what still matters.
 """
 
-import contextlib
 import logging
-import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -21,17 +19,21 @@ from shared.mqtt import socket_options
 from shared.mqtt.backoff import Backoff
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.outbox import Outbox
-from shared.mqtt.paho_client import new_client, username_of
+from shared.mqtt.paho_client import keep_within, new_client, username_of
 from shared.mqtt.subscriptions import Subscriptions
 from shared.mqtt.troubles import (
     Trouble,
+    ended,
+    garbled,
     left,
     lost,
     refused,
     unacknowledged,
+    unpublishable,
     unreachable,
     unsubscribable,
 )
+from shared.mqtt.version import Version
 
 log = logging.getLogger(__name__)
 
@@ -130,12 +132,14 @@ class Connection:
         self._closing = threading.Event()
         self._worked = False
         self._told = ""
+        self._version = Version()
         self._outbox = Outbox(sign)
         self._client: mqtt.Client | None = None
         self._trouble: Trouble | None = None
         # Of the present connection, for the network thread alone.
         self._first_subscribe: int | None = None
         self._held_back: list[mqtt.MQTTMessage] = []
+        self._refusals: set[int] = set()
 
     def start(self) -> None:
         """Begin to connect, in the network thread; a broker that is away is waited for.
@@ -223,10 +227,7 @@ class Connection:
         self._subscriptions.replace(subscriptions)
         if (client := self._client) and (sock := client.socket()) is not None:
             self._trouble = left(self.settings)
-            # Unless it was lost meanwhile.
-            with contextlib.suppress(OSError), socket_options.system_socket(sock) as own:
-                # The system's own: a TLS socket would forget its keys before it is read to its end.
-                socket.socket.shutdown(own, socket.SHUT_RDWR)
+            socket_options.shut_down(sock)
 
     def close(self) -> None:
         """Wait, bounded, until all that was published is acknowledged; then take leave.
@@ -247,6 +248,8 @@ class Connection:
             trouble = self._one_connection()
             if self._closing.is_set():
                 return
+            if self._version.gives_way(trouble):
+                continue
             if trouble.lasting and not self._worked:
                 self.refused = trouble.error
             sentence = trouble.error.message
@@ -260,6 +263,7 @@ class Connection:
         """Connect once, and stay until it is over; say why."""
         self._trouble = None
         self._held_back = []
+        self._refusals = set()
         try:
             client = self._new_client()
             client.connect(*self.settings.address, keepalive=self.settings.keepalive)
@@ -269,8 +273,13 @@ class Connection:
             return unreachable(self.settings, error)
         try:
             look = min(self.settings.keepalive / 4, self._patience / 2)
-            while client.loop(look) == mqtt.MQTT_ERR_SUCCESS and not self._is_stuck(client):
+            while (result := client.loop(look)) == mqtt.MQTT_ERR_SUCCESS and not self._is_stuck(
+                client
+            ):
                 socket_options.acknowledge_at_once(client.socket())
+            if result == mqtt.MQTT_ERR_PROTOCOL and self.connected and self._version.is_5:
+                self._version.step_down()
+                self._trouble = garbled(self.settings)
         except Exception:  # whatever a broker sends must not end the thread
             log.exception("The connection failed in a way that it should not.")
         finally:
@@ -280,6 +289,7 @@ class Connection:
             self.name,
             was_connected=was_connected,
             again=self._backoff.lost_again,
+            worked=self._worked,
         )
 
     def _is_stuck(self, client: mqtt.Client) -> bool:
@@ -295,13 +305,14 @@ class Connection:
 
     def _new_client(self) -> mqtt.Client:
         """Prepare one connection, with the will signed anew."""
-        client = new_client(self.settings, self._identifier)
+        client = new_client(self.settings, self._identifier, self._version)
         if self._will and (will := self._outbox.signed(*self._will)):
             client.will_set(self._will[0], will, qos=1, retain=True)
         client.on_connect = self._acknowledged
         client.on_subscribe = self._subscribed
         client.on_message = self._received
         client.on_publish = self._published
+        client.on_disconnect = self._ended
         return client
 
     @property
@@ -309,11 +320,12 @@ class Connection:
         return username_of(self.settings, self._identifier)
 
     def _acknowledged(
-        self, client: mqtt.Client, _: Any, __: mqtt.ConnectFlags, code: ReasonCode, ___: Any
+        self, client: mqtt.Client, _: Any, __: Any, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
             self._trouble = refused(self.settings, self._username, code)
             return
+        keep_within(client, properties)
         # From here on, other threads subscribe by themselves what they add.
         self._client = client
         if self._closing.is_set():
@@ -360,9 +372,16 @@ class Connection:
         except Exception:
             log.exception("A message to %s could not be handled.", topic)
 
-    def _published(
-        self, _: mqtt.Client, __: Any, mid: int, ___: ReasonCode, ____: Properties
+    def _ended(
+        self, _: mqtt.Client, __: Any, flags: mqtt.DisconnectFlags, code: ReasonCode, ___: Any
     ) -> None:
+        if flags.is_disconnect_packet_from_server and not self._trouble:
+            self._trouble = ended(self.settings, self.name, code)
+
+    def _published(self, _: mqtt.Client, __: Any, mid: int, code: ReasonCode, ___: Any) -> None:
+        if code.is_failure and code.value not in self._refusals:
+            self._refusals.add(code.value)
+            log.warning("%s", unpublishable(self.settings, self._username, code).error)
         if self._outbox.arrive(mid):
             self._on_room()
 

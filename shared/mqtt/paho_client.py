@@ -4,9 +4,11 @@ from typing import Any, Final
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
 
 from shared.mqtt import socket_options
 from shared.mqtt.broker_settings import BrokerSettings
+from shared.mqtt.version import Version
 from shared.mqtt.websocket_client import WebsocketClient
 
 _INFLIGHT: Final = 64
@@ -16,7 +18,7 @@ _CONNECT_TIMEOUT: Final = 20.0
 """Seconds for TCP and TLS each; a Raspberry Pi Zero takes a few for its first handshake."""
 
 
-def new_client(settings: BrokerSettings, identifier: str) -> mqtt.Client:
+def new_client(settings: BrokerSettings, identifier: str, version: Version) -> mqtt.Client:
     """Prepare one connection; files are read anew, so that they can be replaced meanwhile.
 
     Raises
@@ -29,6 +31,7 @@ def new_client(settings: BrokerSettings, identifier: str) -> mqtt.Client:
     client = kind(
         CallbackAPIVersion.VERSION2,
         identifier,
+        protocol=version.spoken,
         transport=settings.transport,
         reconnect_on_failure=False,
     )
@@ -43,6 +46,13 @@ def new_client(settings: BrokerSettings, identifier: str) -> mqtt.Client:
     # With this set, threads that publish leave the writing to the network thread.
     client.on_socket_register_write = _leave_to_loop
     return client
+
+
+def keep_within(client: mqtt.Client, properties: Properties | None) -> None:
+    """Send no more messages at once than the broker has just said that it takes."""
+    most = min(client.max_inflight_messages, getattr(properties, "ReceiveMaximum", _INFLIGHT))
+    # Paho's own way is closed while there is a connection; nothing has been published over it yet.
+    client._max_inflight_messages = most  # noqa: SLF001
 
 
 def username_of(settings: BrokerSettings, identifier: str) -> str | None:

@@ -57,3 +57,10 @@ def acknowledge_at_once(sock: Any) -> None:
             system_socket(sock) as own,
         ):  # if it was not lost meanwhile
             own.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+
+def shut_down(sock: Any) -> None:
+    """End a connection from another thread than the one that reads it, unless it was lost."""
+    with contextlib.suppress(OSError), system_socket(sock) as own:
+        # The system's own: a TLS socket would forget its keys before it is read to its end.
+        socket.socket.shutdown(own, socket.SHUT_RDWR)

@@ -18,6 +18,11 @@ _NOT_YET_VALID, _EXPIRED = 9, 10
 _BAD_PASSWORD, _NOT_AUTHORISED, _BAD_IDENTIFIER, _BAD_PROTOCOL = 134, 135, 133, 132
 """MQTT 5's reason codes, into which paho translates the return codes of 3.1.1."""
 
+_TAKEN_OVER, _TOO_LARGE, _QUOTA, _ENDED_BY_HAND = 142, 149, 151, 152
+"""Reason codes that only MQTT 5 has."""
+
+_SMALLER: Final = "Give the aggregator a smaller --chunk, or the broker a larger limit."
+
 _SPEAKS_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF")
 
 
@@ -31,10 +36,13 @@ class Trouble:
         What is wrong and what to do.
     lasting
         Whether it stays so until somebody changes a setting, here or at the broker.
+    unspoken
+        Whether the reason may be that the broker does not speak this version of MQTT.
     """
 
     error: BrokerError
     lasting: bool = False
+    unspoken: bool = False
 
 
 def unreachable(settings: BrokerSettings, error: OSError | ValueError) -> Trouble:
@@ -108,7 +116,9 @@ def refused(settings: BrokerSettings, username: str | None, code: ReasonCode) ->
             )
         case value if value in (_BAD_IDENTIFIER, _BAD_PROTOCOL):
             return _trouble(
-                f"The broker {place} refuses the client: {str(code).lower()}.", lasting=True
+                f"The broker {place} refuses the client: {str(code).lower()}.",
+                lasting=True,
+                unspoken=value == _BAD_PROTOCOL,
             )
     return _trouble(f"The broker {place} takes no clients now: {str(code).lower()}.")
 
@@ -123,8 +133,24 @@ def unsubscribable(settings: BrokerSettings, username: str | None) -> Trouble:
     )
 
 
-def lost(settings: BrokerSettings, name: str, *, was_connected: bool, again: bool) -> Trouble:
-    """Explain that an established connection ended; ``again``: as the one before, at once."""
+def lost(
+    settings: BrokerSettings, name: str, *, was_connected: bool, again: bool, worked: bool
+) -> Trouble:
+    """Explain that a connection ended.
+
+    Parameters
+    ----------
+    settings
+        Where the broker is.
+    name
+        The client's.
+    was_connected
+        Whether it was established.
+    again
+        Whether it ended as the one before, at once.
+    worked
+        Whether one has been established before.
+    """
     place = _place(settings)
     if was_connected:
         look = f"; look whether a second client is called {name}" if again else ""
@@ -134,7 +160,50 @@ def lost(settings: BrokerSettings, name: str, *, was_connected: bool, again: boo
     hint = "" if settings.tls else "If it speaks TLS there, give --tls."
     if settings.transport == "tcp":
         hint = f"{hint} If it speaks websockets there, give --transport websockets.".strip()
-    return _trouble(f"{place} ended the connection without an answer.", hint)
+    return _trouble(f"{place} ended the connection without an answer.", hint, unspoken=not worked)
+
+
+def ended(settings: BrokerSettings, name: str, code: ReasonCode) -> Trouble:
+    """Explain why the broker ended an established connection, which only MQTT 5 tells."""
+    why, remedy = str(code).lower(), "It is made anew."
+    match code.value:
+        case value if value == _TAKEN_OVER:
+            why = "another client has come in its place"
+            remedy = f"It is made anew; look whether a second client is called {name}."
+        case value if value == _TOO_LARGE:
+            why, remedy = "a message was larger than the broker takes", _SMALLER
+        case value if value in (_NOT_AUTHORISED, _ENDED_BY_HAND):
+            why = f"the broker has ended it ({why})"
+            remedy = f"It is made anew; if this repeats, {name}'s account may have been taken away."
+    return _trouble(f"The connection to the broker {_place(settings)} was lost: {why}.", remedy)
+
+
+def garbled(settings: BrokerSettings) -> Trouble:
+    """Explain that the broker says what MQTT 5 does not have.
+
+    Mosquitto 2.0 answers so to a message beyond its ``message_size_limit``.
+    """
+    return _trouble(
+        f"The broker {_place(settings)} answers as MQTT 5 does not allow.",
+        "The connection is made anew, with MQTT 3.1.1.",
+    )
+
+
+def unpublishable(settings: BrokerSettings, username: str | None, code: ReasonCode) -> Trouble:
+    """Explain why the broker refused a message, which only MQTT 5 tells."""
+    place, who = _place(settings), f"the user {username}" if username else "anonymous clients"
+    match code.value:
+        case value if value == _NOT_AUTHORISED:
+            return _trouble(
+                f"The broker {place} does not allow {who} to publish there; the message is lost.",
+                "Look at the broker's access rules (deploy/mosquitto/acl).",
+            )
+        case value if value == _QUOTA:
+            return _trouble(
+                f"The broker {place} has no room for a message; it is lost.",
+                "Look at the broker's limits of memory and of messages that wait.",
+            )
+    return _trouble(f"The broker {place} refuses a message: {str(code).lower()}; it is lost.")
 
 
 def unacknowledged(settings: BrokerSettings) -> Trouble:
@@ -157,5 +226,7 @@ def _place(settings: BrokerSettings) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _trouble(problem: str, remedy: str = "", *, lasting: bool = False) -> Trouble:
-    return Trouble(BrokerError(problem, remedy), lasting)
+def _trouble(
+    problem: str, remedy: str = "", *, lasting: bool = False, unspoken: bool = False
+) -> Trouble:
+    return Trouble(BrokerError(problem, remedy), lasting, unspoken)
