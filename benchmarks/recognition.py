@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from shared.front_ends import FRONT_ENDS, TINY_EN  # noqa: E402
 from shared.front_ends.log_mel import log_mel  # noqa: E402
 from shared.front_ends.whisper import Encoding  # noqa: E402
 from shared.task import DEFAULT_TASK, Task  # noqa: E402
-from shared.weights import digest, initial_weights  # noqa: E402
+from shared.weights import initial_weights, save_weights  # noqa: E402
 
 LIMIT = 40.0
 """Milliseconds that 9 of 10 utterances may take, with `conv`."""
@@ -81,11 +82,13 @@ def measure(model: str, repeats: int) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     weights = initial_weights(architecture, rng)
     rows = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Device(DeviceSettings(state=Path(folder), front_end=front_end.shape.name)) as device,
-    ):
-        device.use_weights(weights, digest(weights, architecture), architecture)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        file = Path(folder, "given.safetensors")
+        save_weights(file, weights, architecture)
+        settings = DeviceSettings(
+            state=Path(folder, "state"), weights=file, front_end=front_end.shape.name
+        )
+        device = stack.enter_context(Device(settings))
         for seconds in SECONDS:
             sound = 0.1 * rng.standard_normal(seconds * RATE, np.float32)
             utterance = Utterance(sound.clip(-1, 1), 0.0)

@@ -11,19 +11,17 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Self
 
 from edge_client.device import opening, training_set
 from edge_client.device.events import Audience, DeviceEvent
 from edge_client.device.fused import Fused
-from edge_client.device.lately import Week, by_week
+from edge_client.device.lately import MOST_ANSWERS, Week, by_week
 from edge_client.device.latest import SOUNDS, Latest
 from edge_client.device.recognising import Recognising
 from edge_client.device.reports import Reports
 from edge_client.device.settings import DeviceSettings
+from edge_client.device.spoken_words import SpokenWords
 from edge_client.device.state import DeviceFolder, each
 from edge_client.device.stored_utterance import Origin, StoredUtterance
 from edge_client.hearing.segmentation import SILENCE
@@ -34,12 +32,8 @@ from shared.errors import AudioError, ChorusError, StorageError, WeightsError
 from shared.frames import Frames
 from shared.front_ends import front_end_of
 from shared.training import Examples
-from shared.weights import Weights
 
 __all__ = ["Device", "DeviceEvent"]  # whoever looks on needs both
-
-_MOST_ANSWERS: Final = 2000
-"""Answers, the newest, that are looked at to say how the device has done."""
 
 
 class Device:
@@ -105,6 +99,9 @@ class Device:
             self._reports.note("store of another task", opening.not_learned_from(self._store))
             self._reports.note("model of another task", self.recognising.left_aside)
             self.recognising.begin(opening.read_statistics(self._store, self.recognising.begun))
+            self._words = SpokenWords(
+                self._latest, self._store, self.recognising, settings.unsure_below, self._lock
+            )
             self._closing = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -202,7 +199,7 @@ class Device:
 
     def lately(self) -> list[Week]:
         """Count by week how many answers said that the device was right."""
-        return by_week(self._store.answered(_MOST_ANSWERS))
+        return by_week(self._store.answered(MOST_ANSWERS))
 
     def sound(self, identifier: int) -> Samples | None:
         """Give an utterance's sound (16 kHz) while it is in memory, that is, for the last 20."""
@@ -211,8 +208,7 @@ class Device:
 
     def words(self, identifier: int) -> str | None:
         """Give what was said in an utterance, if that was recognised, while its sound is here."""
-        with self._lock:
-            return self._latest.words(identifier)
+        return self._words.of(identifier)
 
     def take_words(
         self, identifier: int, words: str, generation: int, fused: Fused | None = None
@@ -235,25 +231,10 @@ class Device:
         bool
             Whether the device still has the utterance's sound; else nothing has changed.
         """
-        with self._lock:
-            deleted = generation != self.recognising.generation
-            if deleted or not self._latest.say(identifier, words):
-                return False
-            heard = self._store.get(identifier)
-            if fused and heard.probabilities and (features := self._normalised(identifier)):
-                found = fused.recognise(heard.probabilities, features[0], words)
-                unsure = max(found) < self._settings.unsure_below
-                heard = self._store.recognise(identifier, found, unsure=unsure)
-        self._audience.tell(DeviceEvent("words", heard))
-        return True
-
-    def _normalised(self, identifier: int) -> list[NDArray[np.float32]]:
-        """Give the first frame of an utterance that is kept, normalised; nothing if it is not."""
-        statistics = self.recognising.normalising()
-        return [
-            (statistics.normalise(frames, len(frames)) if statistics else frames)[0]
-            for _, frames in self._store.read([identifier])
-        ]
+        heard = self._words.take(identifier, words, generation, fused)
+        if heard:
+            self._audience.tell(DeviceEvent("words", heard))
+        return heard is not None
 
     @property
     def paused(self) -> bool:
@@ -331,7 +312,7 @@ class Device:
         """
         with self._lock:
             return {
-                "state": self._listening_state(),
+                "state": self._reports.listening(paused=self.paused, speaking=self.speaking),
                 "level": self.level,
                 "counts": self.counts(),
                 "problem": self.problem,
@@ -375,13 +356,6 @@ class Device:
         """Give the newest that the person has labelled, normalised, the oldest first."""
         return training_set.gather(self._store, self.recognising.normalising(), most=most)
 
-    def use_weights(
-        self, weights: Weights, digest: str, architecture: Architecture | None = None
-    ) -> None:
-        """Take a new global model; see :meth:`Recognising.use_weights`."""
-        self.recognising.use_weights(weights, digest, architecture)
-        self._has_model()
-
     def use_model(
         self, file: Path, digest: str, architecture: Architecture, begun: Path | None = None
     ) -> None:
@@ -389,9 +363,6 @@ class Device:
         if self.recognising.use_model(file, digest, architecture, begun):
             with self._lock:  # nothing is heard meanwhile that they would miss
                 opening.begin_again(self._store, self.recognising)
-        self._has_model()
-
-    def _has_model(self) -> None:
         self._reports.note("model", None)
         self._reports.note("model of another task", None)
         self._audience.tell(DeviceEvent("status"))
@@ -421,16 +392,6 @@ class Device:
         except StorageError as error:
             self._reports.note("store", error.message)
         return replace(heard, identifier=number)
-
-    def _listening_state(self) -> str:
-        source = self._reports.parts["source"]
-        if self.paused:
-            return "paused"
-        if source is None:
-            return "idle"
-        if source.get("lost"):
-            return "waiting"
-        return "speaking" if self.speaking else "listening"
 
     def _changed(self, recognition: StoredUtterance) -> StoredUtterance:
         self._audience.tell(DeviceEvent("changed", recognition))

@@ -10,6 +10,9 @@ from edge_client.device.stored_utterance import StoredUtterance
 WEEKS: Final = 8
 """Weeks that are told."""
 
+MOST_ANSWERS: Final = 2000
+"""Answers that are looked at, the newest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Week:

@@ -17,6 +17,7 @@ class Latest:
     def __init__(self) -> None:
         self._sounds: OrderedDict[int, Samples] = OrderedDict()
         self._words: dict[int, str] = {}
+        self._without_words: dict[int, tuple[float, ...] | None] = {}
         self._unkept: deque[tuple[int, StoredUtterance]] = deque(maxlen=SOUNDS)
         self._newest = self._count = 0
 
@@ -46,24 +47,28 @@ class Latest:
         """Give an utterance's sound while it is here."""
         return self._sounds.get(identifier)
 
-    def say(self, identifier: int, words: str) -> bool:
-        """Take in what was said, as long as the sound is here; say whether it is."""
-        known = identifier in self._sounds
-        if known:
-            self._words[identifier] = words
-        return known
+    def say(self, identifier: int, words: str, without: tuple[float, ...] | None) -> None:
+        """Take in what was said, and what was recognised ``without`` it; the sound must be here."""
+        self._words[identifier] = words
+        self._without_words[identifier] = without
 
     def words(self, identifier: int) -> str | None:
         """Give what was said while it is here."""
         return self._words.get(identifier)
 
+    def without_words(self, identifier: int) -> tuple[float, ...] | None:
+        """Give what was recognised before there were words; ``None`` as long as there are none."""
+        return self._without_words.get(identifier)
+
     def forget(self, identifier: int) -> None:
         """Let go of an utterance's sound and words."""
         self._sounds.pop(identifier, None)
         self._words.pop(identifier, None)
+        self._without_words.pop(identifier, None)
 
     def clear(self) -> None:
         """Let go of everything."""
         self._sounds.clear()
         self._words.clear()
+        self._without_words.clear()
         self._unkept.clear()

@@ -16,8 +16,7 @@ from shared.metrics import check_logits
 from shared.model_notes import NO_NOTES, ModelNotes, load_notes
 from shared.storage.files import copy_atomically, replacing, sha256_of
 from shared.task import Task
-from shared.weights import Weights, another_task, load_weights, save_weights
-from shared.weights import digest as weights_digest
+from shared.weights import Weights, another_task, load_weights
 
 if TYPE_CHECKING:
     from edge_client.learning.personal_model import PersonalModel
@@ -75,20 +74,6 @@ class Model:
         else:
             weights = load_weights(path, architecture)
         return cls(weights, architecture, sha256_of(path), load_notes(path))
-
-    @classmethod
-    def keep(cls, path: Path, weights: Weights, named: str, architecture: Architecture) -> Self:
-        """Check new weights, and write them to the file.
-
-        Raises
-        ------
-        WeightsError
-            Also if the file's digest would not be the one they were ``named`` by.
-        """
-        model = cls(weights, architecture, weights_digest(weights, architecture))
-        _check_name(model.digest, named)
-        save_weights(path, weights, architecture)
-        return model
 
     @classmethod
     def copy(cls, path: Path, source: Path, named: str, architecture: Architecture) -> Self:

@@ -13,7 +13,7 @@ from edge_client.device.model import Model, keep_given
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
-from shared.architectures import Architecture, architecture_of
+from shared.architectures import Architecture
 from shared.errors import WeightsError
 from shared.features.prior import load_prior
 from shared.features.start_file import keep_beside, kind_of, load_start
@@ -25,7 +25,7 @@ from shared.model_card import NOT_SPEECH
 from shared.starter import STARTER, STARTER_TASK
 from shared.storage.files import sha256_of
 from shared.training import Examples
-from shared.weights import Weights, another_task
+from shared.weights import another_task
 
 
 class Recognising:
@@ -167,32 +167,6 @@ class Recognising:
         """Give a copy of what features are normalised by; ``None`` if they are not."""
         with self._lock:  # a copy, so that hearing need not wait
             return copy(self._statistics) if self._normalises else None
-
-    def use_weights(
-        self, weights: Weights, digest: str, architecture: Architecture | None = None
-    ) -> None:
-        """Take a new global model: keep it, and recognise with it from now on.
-
-        Parameters
-        ----------
-        weights
-            Shape ``(parameters,)``.
-        digest
-            As :func:`shared.weights.digest` gives it.
-        architecture
-            That of the model in use, or ``conv``, if not given.
-
-        Raises
-        ------
-        WeightsError
-            If they are of another task, do not belong to the architecture, are not finite, or have
-            another digest.
-        """
-        if architecture is None:
-            used = self._model
-            architecture = used.architecture if used else architecture_of("conv", self._task)
-        self._check_task(architecture)
-        self._use(Model.keep(self._state.model, weights, digest, architecture))
 
     def use_model(
         self, file: Path, digest: str, architecture: Architecture, begun: Path | None = None

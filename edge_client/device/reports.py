@@ -25,6 +25,17 @@ class Reports:
         with self._lock:
             return dict(self._parts)
 
+    def listening(self, *, paused: bool, speaking: bool) -> str:
+        """Say in a word how the listening is; see :meth:`Device.status`."""
+        source = self.parts["source"]
+        if paused:
+            return "paused"
+        if source is None:
+            return "idle"
+        if source.get("lost"):
+            return "waiting"
+        return "speaking" if speaking else "listening"
+
     @property
     def remarks(self) -> list[str]:
         """What the person should know, a sentence each."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from edge_client.device.store import ExampleStore
 from edge_client.device.stored import Stored
 from edge_client.device.stored_utterance import StoredUtterance
 from edge_client.hearing.utterance import Utterance
-from shared.architectures import architecture_of
+from shared.architectures import Architecture, architecture_of
 from shared.audio import RATE
 from shared.features.normalisation import RunningStatistics
 from shared.frames import pad
@@ -19,7 +21,7 @@ from shared.front_ends import FRONT_ENDS
 from shared.front_ends.paper34 import frame_features
 from shared.inference import Inference
 from shared.task import DEFAULT_TASK, PAPER34, Task
-from shared.weights import Weights
+from shared.weights import Weights, save_weights
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -62,6 +64,17 @@ def hear(device: Device, seed: int = 0, seconds: float = 2.0) -> StoredUtterance
     recognition = device.hear(utterance(seed, seconds))
     assert recognition is not None
     return recognition
+
+
+def use_weights(
+    device: Device, weights: Weights, named: str, architecture: Architecture | None = None
+) -> None:
+    """Give a device a new global model of ``conv``, or another one, in a file."""
+    architecture = architecture or architecture_of("conv", device.task)
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "new.safetensors")
+        save_weights(file, weights, architecture)
+        device.use_model(file, named, architecture)
 
 
 def expected(weights: Weights, seeds: list[int]) -> tuple[float, ...]:

@@ -37,6 +37,7 @@ from tests.edge_client.device.heard import (
     frames,
     hear,
     recognised,
+    use_weights,
     utterance,
 )
 
@@ -74,10 +75,10 @@ def test_without_a_model_everything_is_kept(start: Open, weights: Weights, tmp_p
         device.confirm(first.identifier)
     assert device.correct(first.identifier, "sad").label == "sad"
     with pytest.raises(WeightsError, match="digest"):
-        device.use_weights(weights, "0" * 64)
+        use_weights(device, weights, "0" * 64)
     assert device.recognising.digest is None
     device.say("model", "There is no model yet.")
-    device.use_weights(weights, digest(weights, CONV))
+    use_weights(device, weights, digest(weights, CONV))
     assert hear(device, 1).probabilities is not None
     assert device.confirm(2).label == device.recent()[0].predicted
     assert device.problem is None
@@ -111,7 +112,7 @@ def test_a_model_that_cannot_be_used_takes_no_remark_away(start: Open, weights: 
     device = start(model=False)
     device.say("model", "There is no model yet.")
     with pytest.raises(WeightsError):
-        device.use_weights(weights, "0" * 64)
+        use_weights(device, weights, "0" * 64)
     assert device.problem == "There is no model yet."
 
 
@@ -189,7 +190,7 @@ def test_guesses_are_trained_on_only_if_asked_for(start: Open, weights: Weights)
     sure = weights.copy()
     sure[-len(DEFAULT_TASK.labels) :] = 9 * np.array([0, 1, 0, 0])
     device = start()
-    device.use_weights(sure, digest(sure, CONV))
+    use_weights(device, sure, digest(sure, CONV))
     hear(device, 1)
     hear(device, 2)
     device.correct(2, "sad")
@@ -314,7 +315,7 @@ def test_a_kept_model_that_is_cut_short_is_said_and_another_waited_for(
     assert again.recognising.digest is None
     assert str(kept) in (again.problem or "")
     assert hear(again).probabilities is None
-    again.use_weights(weights, digest(weights, CONV))
+    use_weights(again, weights, digest(weights, CONV))
     assert again.problem is None
     assert hear(again, 1).probabilities is not None
 
@@ -325,7 +326,7 @@ def test_a_model_that_overflows_recognises_nothing_and_says_so(
     device = start()
     assert hear(device).probabilities is not None
     huge = weights * np.float32(1e30)
-    device.use_weights(huge, digest(huge, CONV))
+    use_weights(device, huge, digest(huge, CONV))
     heard = hear(device, 1)
     assert heard.predicted is None
     assert json.loads(json.dumps(heard.to_dict(), allow_nan=False))["emotion"] is None
@@ -333,7 +334,7 @@ def test_a_model_that_overflows_recognises_nothing_and_says_so(
     assert device.recognising.logits(device.examples()) is not None, "there are none"
     device.correct(heard.identifier, "sad")
     assert device.recognising.logits(device.examples()) is None
-    device.use_weights(weights, digest(weights, CONV))
+    use_weights(device, weights, digest(weights, CONV))
     assert hear(device, 2).probabilities is not None
     assert device.problem is None
 

@@ -7,7 +7,7 @@ from edge_client.device.personalising import Learning
 from edge_client.learning.personal_model import PersonalModel
 from shared.weights import Weights, digest
 from tests.brokers import wait_until
-from tests.edge_client.device.heard import CONV, Open, hear
+from tests.edge_client.device.heard import CONV, Open, hear, use_weights
 
 UNDECIDED = PersonalModel(np.zeros((1, 34)), np.zeros(1), np.zeros((1, 1, 4)), np.ones(1))
 """A personal model that knows nothing."""
@@ -29,7 +29,7 @@ def test_a_personal_model_recognises_until_another_global_one_comes(
     assert use_personal(None, named, 0)
     assert hear(device).probabilities == pytest.approx(with_global, abs=1e-6)
     assert use_personal(UNDECIDED, named, 0)
-    device.use_weights(weights, named)
+    use_weights(device, weights, named)
     assert not device.status()["model"]["personal"]
 
 
@@ -43,7 +43,7 @@ def test_the_device_learns_from_each_correction(start: Open, weights: Weights) -
     assert again.probabilities is not None
     assert first.probabilities is not None
     assert again.probabilities[3] > first.probabilities[3]
-    device.use_weights(-weights, digest(-weights, CONV))  # another model: it learns anew
+    use_weights(device, -weights, digest(-weights, CONV))  # another model: it learns anew
     wait_until(lambda: device.status()["model"]["personal"], "it has learned with the new model")
     device.delete_everything()
     assert not device.status()["model"]["personal"]

@@ -17,7 +17,15 @@ from shared.weights import (
     digest,
     initial_weights,
 )
-from tests.edge_client.device.heard import CONV, Open, frames, hear, recognised, utterance
+from tests.edge_client.device.heard import (
+    CONV,
+    Open,
+    frames,
+    hear,
+    recognised,
+    use_weights,
+    utterance,
+)
 
 EIGHT = "angry,happy,neutral,sad,fearful,disgusted,surprised,calm"
 
@@ -34,7 +42,7 @@ def test_a_device_with_other_labels_waits_for_a_model_of_them(
     assert "is of another task: it recognises angry, happy, neutral, sad instead" in device.problem
     assert "This device waits for one of its own task." in device.problem
     with pytest.raises(WeightsError, match="The new model is of another task"):
-        device.use_weights(weights, digest(weights, CONV), CONV)
+        use_weights(device, weights, digest(weights, CONV), CONV)
     assert device.recognising.digest is None
     found = hear(device)
     assert device.correct(found.identifier, "calm").label == "calm"
@@ -47,7 +55,7 @@ def test_a_device_recognises_eight_labels(start: Open) -> None:
     device = start(model=False, labels=EIGHT)
     eight = architecture_of("conv", device.task)
     own = initial_weights(eight, np.random.default_rng(1))
-    device.use_weights(own, digest(own, eight))
+    use_weights(device, own, digest(own, eight))
     assert device.problem is None
     found = hear(device)
     assert len(found.probabilities or ()) == 8

@@ -13,7 +13,7 @@ from shared.storage.files import sha256_of
 from shared.weights import digest
 from tests.brokers import wait_until
 from tests.edge_client.device.calibrated import CALIBRATION, CONV, calibrated, weights
-from tests.edge_client.device.heard import expected, hear
+from tests.edge_client.device.heard import expected, hear, use_weights
 
 
 def settings(folder: Path, **values: object) -> DeviceSettings:
@@ -66,7 +66,7 @@ def test_the_device_knows_what_its_threshold_means(tmp_path: Path) -> None:
     with Device(settings(tmp_path, weights=calibrated(tmp_path))) as device:
         meaning = device.status()["model"]["unsure"]
         assert meaning == {"below": 0.5, "answers": 4, "wrong": 2}
-        device.use_weights(weights(), digest(weights(), CONV))
+        use_weights(device, weights(), digest(weights(), CONV))
         meaning = device.status()["model"]["unsure"]
         assert meaning == {"below": 0.5, "answers": None, "wrong": None}, "nobody measured this one"
 

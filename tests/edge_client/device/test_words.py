@@ -2,12 +2,13 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge_client.device.device import Device
 from edge_client.device.events import DeviceEvent
@@ -204,6 +205,54 @@ def test_words_change_an_answer_by_what_the_fused_model_makes_of_them(
     assert last.probabilities == pytest.approx(tuple(expected / expected.sum()))
     assert pooled.recent(1)[0].probabilities == last.probabilities
     assert last.probabilities != pytest.approx(heard.probabilities, abs=0.01)
+
+
+def test_words_that_come_twice_count_once(pooled: Device, tmp_path: Path) -> None:
+    fused = Fused.read(write_fused(tmp_path / "fused.safetensors"), "words", pooled.task)
+    hear(pooled)
+    generation = pooled.recognising.generation
+    said = []
+    for words in ("It is late.", SAID, SAID, "It is late."):
+        assert pooled.take_words(1, words, generation, fused)
+        said.append(pooled.recent(1)[0].probabilities)
+    assert said[1] == said[2]
+    assert said[0] == said[3] != said[1]
+
+
+class Elsewhere:
+    """Makes vectors of sentences, and does something in another thread meanwhile."""
+
+    name, width = "words 1", 256
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do = do
+        self.done = False
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        meanwhile = threading.Thread(target=self._do, daemon=True)
+        meanwhile.start()
+        meanwhile.join(BOUND)
+        self.done = not meanwhile.is_alive()
+        return sentence_encoder("words").vectors(texts)
+
+
+def test_the_device_hears_while_a_sentence_becomes_a_vector(pooled: Device, tmp_path: Path) -> None:
+    model = FusedModel.read(write_fused(tmp_path / "fused.safetensors"))
+    hear(pooled)
+    encoder = Elsewhere(lambda: hear(pooled, 1))
+    assert pooled.take_words(1, SAID, 0, Fused(model, encoder))
+    assert encoder.done
+    assert pooled.words(1) == SAID
+
+
+def test_words_of_what_is_deleted_while_they_become_a_vector_change_nothing(
+    pooled: Device, tmp_path: Path
+) -> None:
+    model = FusedModel.read(write_fused(tmp_path / "fused.safetensors"))
+    hear(pooled)
+    gone = Elsewhere(lambda: pooled.discard(1))
+    assert not pooled.take_words(1, SAID, 0, Fused(model, gone))
+    assert pooled.words(1) is None
 
 
 def test_a_fused_model_of_something_else_is_refused(tmp_path: Path) -> None:

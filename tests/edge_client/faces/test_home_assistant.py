@@ -27,7 +27,7 @@ from shared.mqtt.connection import Connection
 from shared.task import DEFAULT_TASK, PAPER34, Task, labels_of
 from shared.weights import digest, initial_weights
 from tests.brokers import Mosquitto, mosquitto, needs_mosquitto, wait_until
-from tests.edge_client.device.heard import recognised, utterance
+from tests.edge_client.device.heard import recognised, use_weights, utterance
 from tests.edge_client.faces.documented import COMPONENTS, TOPIC
 
 __all__ = ["mosquitto", "needs_mosquitto"]
@@ -139,7 +139,7 @@ def test_it_appears_and_goes_by_itself(mosquitto: Mosquitto, tmp_path: Path) -> 
     with Device(DeviceSettings(state=tmp_path / "state")) as device:
         conv = architecture_of("conv", DEFAULT_TASK)
         weights = initial_weights(conv, np.random.default_rng(0))
-        device.use_weights(weights, digest(weights, conv))
+        use_weights(device, weights, digest(weights, conv))
         publisher = HomeAssistant(device, mosquitto.settings, KITCHEN)
         available, told = KITCHEN.topic("availability"), KITCHEN.topic("state")
         wait_until(lambda: messages.get(available) == b"online", "it is there")

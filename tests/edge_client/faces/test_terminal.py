@@ -20,7 +20,7 @@ from shared.errors import StorageError
 from shared.task import DEFAULT_TASK
 from shared.weights import digest, initial_weights
 from tests.edge_client.device.calibrated import calibrated
-from tests.edge_client.device.heard import frames, hear, recognised, utterance
+from tests.edge_client.device.heard import frames, hear, recognised, use_weights, utterance
 
 CONV = architecture_of("conv", DEFAULT_TASK)
 
@@ -29,7 +29,7 @@ CONV = architecture_of("conv", DEFAULT_TASK)
 def device(tmp_path: Path) -> Iterator[Device]:
     with Device(DeviceSettings(state=tmp_path / "state")) as device:
         weights = initial_weights(CONV, np.random.default_rng(0))
-        device.use_weights(weights, digest(weights, CONV))
+        use_weights(device, weights, digest(weights, CONV))
         for seed in range(3):
             device.hear(utterance(seed))
         yield device
