@@ -70,13 +70,14 @@ def export(
     """
     import json
 
+    from edge_client.device import archive
     from shared.errors import CorpusError
 
     settings = _settings(state, config)
     if not _path(settings).exists():
         raise CorpusError(f"There are no examples in {settings.folder}.")
     with _open(settings) as store:
-        count, elsewhere = store.export(out), store.counts_elsewhere()
+        count, elsewhere = archive.export(store, out), store.counts_elsewhere()
     if json_:
         typer.echo(json.dumps({"exported": count, "other_front_ends": elsewhere}))
         return
@@ -99,16 +100,16 @@ def import_(
     """
     import json
 
-    from edge_client.device.archive import read
+    from edge_client.device import archive
     from edge_client.device.beginning import following
     from edge_client.device.opening import not_learned_from
     from shared.task import Task
 
     settings = _settings(state, config)
     if not _path(settings).exists():
-        settings = following(settings, Task(settings.task.labels, read(source).front_end))
+        settings = following(settings, Task(settings.task.labels, archive.read(source).front_end))
     with _open(settings) as store:
-        count, left = store.import_(source), not_learned_from(store)
+        count, left = archive.import_(store, source), not_learned_from(store)
         store.remember_task()
     typer.echo(json.dumps({"imported": count}) if json_ else f"{count} new examples.")
     if left and not json_:

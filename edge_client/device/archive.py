@@ -13,7 +13,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from edge_client.device.stored import Stored, check, check_names
+from edge_client.device.store import ExampleStore
+from edge_client.device.stored import Stored, check, check_names, encode
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.errors import CorpusError, shown
 from shared.front_ends import front_end_of
@@ -28,6 +29,40 @@ _LARGEST: Final = 1 << 30
 """Bytes of an archive when it is unpacked. What is not compressed may be larger."""
 
 _Arrays = dict[str, NDArray[Any]]
+
+
+def export(store: ExampleStore, path: Path) -> int:
+    """Write all that a store keeps of its front end to a file, as :func:`write` does.
+
+    Returns
+    -------
+    int
+        How many utterances.
+    """
+    stored = store.everything()
+    write(path, stored)
+    return len(stored.recognitions)
+
+
+def import_(store: ExampleStore, path: Path) -> int:
+    """Take the examples of such a file into a store, but for those that are there already.
+
+    Returns
+    -------
+    int
+        How many were new.
+
+    Raises
+    ------
+    CorpusError
+        If the file holds no examples, or none of this front end.
+    SettingsError
+        If this program does not have the front end.
+    """
+    stored = read_for(path, store.task.front_end)
+    places = zip(stored.features, stored.frames, strict=True)
+    frames = (encode(features[:count]) for features, count in places)
+    return store.take(zip(stored.recognitions, frames, strict=True))
 
 
 def write(path: Path, stored: Stored) -> None:

@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from edge_client.device.store import ExampleStore
+from edge_client.device.stored import is_whole, plausible, recognition_of
 from shared.storage.files import storage_errors
 from shared.storage.write_ahead import BUSY_SECONDS
 
@@ -60,6 +62,12 @@ def set_aside(path: Path, now: datetime) -> Path:
             if log.exists():
                 log.replace(aside.with_name(aside.name + end))
     return aside
+
+
+def salvage(store: ExampleStore, damaged: Path) -> int:
+    """Take over what can still be read of a damaged file; give how many utterances."""
+    rows = (row for row in readable_rows(damaged) if plausible(row) and is_whole(row))
+    return store.take((recognition_of(row), row["frames"]) for row in rows)
 
 
 def readable_rows(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from datetime import datetime
 
-from edge_client.device.damage import damage, is_new, set_aside
+from edge_client.device.damage import damage, is_new, salvage, set_aside
 from edge_client.device.recognising import Recognising
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.sounds import SoundFolder
@@ -47,7 +47,7 @@ def open_store(
             store.remember_task()
         return store, _lost(state) if lost else None
     try:
-        taken = store.salvage(aside)
+        taken = salvage(store, aside)
     except BaseException:
         store.close()
         raise

@@ -9,8 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self
 
-from edge_client.device import archive
-from edge_client.device.damage import readable_rows
 from edge_client.device.database import Database, set_fact
 from edge_client.device.sounds import SoundFolder
 from edge_client.device.stored import (
@@ -18,8 +16,6 @@ from edge_client.device.stored import (
     Stored,
     decode,
     encode,
-    is_whole,
-    plausible,
     recognition_of,
     row_of,
     stacked,
@@ -291,33 +287,7 @@ class ExampleStore:
             with self._database.writing() as connection:
                 set_fact(connection, "task", self.task.to_dict())
 
-    def export(self, path: Path) -> int:
-        """Write all that :meth:`kept` lists to a file; see :mod:`edge_client.device.archive`."""
-        stored = self.everything()
-        archive.write(path, stored)
-        return len(stored.recognitions)
-
-    def import_(self, path: Path) -> int:
-        """Take in the examples of such a file, but for those that are there already.
-
-        Raises
-        ------
-        CorpusError
-            If the file holds no examples, or none of this front end.
-        SettingsError
-            If this program does not have the front end.
-        """
-        stored = archive.read_for(path, self.task.front_end)
-        places = zip(stored.features, stored.frames, strict=True)
-        frames = (encode(features[:count]) for features, count in places)
-        return self._take(zip(stored.recognitions, frames, strict=True))
-
-    def salvage(self, damaged: Path) -> int:
-        """Take over what can still be read of a damaged file; give how many utterances."""
-        rows = (row for row in readable_rows(damaged) if plausible(row) and is_whole(row))
-        return self._take((recognition_of(row), row["frames"]) for row in rows)
-
-    def _take(self, found: Iterable[tuple[StoredUtterance, bytes]]) -> int:
+    def take(self, found: Iterable[tuple[StoredUtterance, bytes]]) -> int:
         """Take in utterances and their frames, but for those that are there already.
 
         Returns

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from edge_client.commands.examples import examples
 from edge_client.commands.status import status
+from edge_client.device import archive
 from edge_client.device.store import ExampleStore
 from edge_client.settings import RunSettings
 from shared.errors import CorpusError
@@ -79,7 +80,7 @@ def test_what_is_exported_is_said_and_taken_in_elsewhere(state: Path, tmp_path: 
 def test_a_store_is_shown_as_its_device_used_it_last(state: Path, tmp_path: Path) -> None:
     with ExampleStore(state / "examples.sqlite", limit_mb=10, task=LOUD) as store:
         store.remember_task()
-        store.export(tmp_path / "loud.npz")
+        archive.export(store, tmp_path / "loud.npz")
     assert asked(state, "status")["other_front_ends"] == {"paper34 1": 2}
     with pytest.raises(CorpusError, match="holds features of loudness 3") as raised:
         run(tmp_path / "other", "examples", "import", tmp_path / "loud.npz")
@@ -101,7 +102,7 @@ def test_a_new_store_takes_its_front_end_from_what_is_taken_in(tmp_path: Path) -
     with ExampleStore(tmp_path / "one.sqlite", limit_mb=10, task=task) as store:
         vector = np.ones((1, WHISPER.features), np.float32)
         store.label(store.add(recognised(task=task), vector), "sad")
-        store.export(tmp_path / "mine.npz")
+        archive.export(store, tmp_path / "mine.npz")
     run(tmp_path / "new", "examples", "import", tmp_path / "mine.npz")
     assert asked(tmp_path / "new", "status")["labelled"]["sad"] == 1
     settings = RunSettings.parse({"mic": True, "state": tmp_path / "new"})

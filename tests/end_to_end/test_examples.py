@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_client.device import archive
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from tests.edge_client.device.heard import frames, recognised
@@ -41,7 +42,7 @@ def test_what_is_imported_beside_it_is_learned_from(
     with ExampleStore(tmp_path / "other.sqlite", limit_mb=10) as store:
         for seed in range(3):
             store.label(store.add(recognised(), frames(seed)), "sad")
-        store.export(tmp_path / "three.npz")
+        archive.export(store, tmp_path / "three.npz")
     terminal = at_terminal(
         command("--wav", recording, "--fast", "--weights", model, "--state", state)
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_client.device.damage import damage
+from edge_client.device.damage import damage, salvage
 from edge_client.device.database import store_errors
 from edge_client.device.device import Device
 from edge_client.device.migrations import migrate, version_of
@@ -159,6 +159,6 @@ def test_what_a_damaged_old_store_still_holds_is_taken_over(path: Path) -> None:
         connection.execute("DROP INDEX examples_same")
         connection.execute("DROP VIEW recognitions")
     with ExampleStore(path.with_name("new.sqlite"), limit_mb=1) as store:
-        assert store.salvage(path) == 4
+        assert salvage(store, path) == 4
         assert store.labelled(9) == [2, 3]
         assert [known.predicted for known in store.recent(9)] == [*["happy"] * 3, None]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.device.damage import damage, set_aside
+from edge_client.device.damage import damage, salvage, set_aside
 from edge_client.device.store import ExampleStore
 from shared.errors import StorageError
 from tests.edge_client.device.heard import NOON, add_labelled, frames, labelled, recognised
@@ -29,7 +29,7 @@ def test_what_a_damaged_file_still_holds_is_taken_over(tmp_path: Path) -> None:
     assert aside.read_bytes() == data
     assert not path.exists()
     with ExampleStore(path, limit_mb=10) as store:
-        assert 30 <= store.salvage(aside) < 40
+        assert 30 <= salvage(store, aside) < 40
         stored = labelled(store)
         drawn = {frames(seed, 100).tobytes() for seed in range(40)}
         assert {features.tobytes() for features in stored.features} <= drawn
