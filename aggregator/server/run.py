@@ -18,6 +18,7 @@ from aggregator.server.by_invitation import ByInvitation, port_of, prepare
 from aggregator.server.screen import Screen, ended, look, of_last
 from aggregator.server.service import STORAGE_RETRY, Service
 from aggregator.server.settings import ServeSettings
+from aggregator.server.steering import Steering
 from aggregator.settings import FRESH, PACKAGED, is_name_of
 from shared.command import log_to_stderr, progress_console
 from shared.errors import StorageError
@@ -79,7 +80,7 @@ def serve(
         serving = _Serving(settings, federation, make, entrance)
         if settings.web:
             # Before the screen, which would be drawn over the link.
-            _serve_page(settings, federation, serving.service, stack)
+            _serve_page(settings, federation, serving.service.steering, stack)
         if console.is_terminal and not console.is_dumb_terminal:
             console.print(_begins(settings, federation), soft_wrap=True, markup=False)
             serving.screen = stack.enter_context(Screen(federation, console))
@@ -176,7 +177,7 @@ class _Serving:
 def _serve_page(
     settings: ServeSettings,
     federation: Federation,
-    service: Service,
+    steering: Steering,
     stack: ExitStack,
 ) -> None:
     """Serve the operator's page until the federation is served no more."""
@@ -186,7 +187,7 @@ def _serve_page(
     page = serve_page(
         federation.folder,
         lambda: look(federation, time.monotonic()),
-        service,
+        steering,
         *split_address(settings.web or "", _WEB_PORT),
         by_invitation=settings.by_invitation,
         name_devices=settings.metrics_devices,

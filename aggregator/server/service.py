@@ -8,7 +8,7 @@ to their files; what waits for the disk, for the network, and long arithmetic, r
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from aggregator.enrolment.entrance import Entrance
 from aggregator.enrolment.members import Members
@@ -29,7 +29,8 @@ from aggregator.server.rival import Rival
 from aggregator.server.secure_stages import SecureStages
 from aggregator.server.sending import Sending
 from aggregator.server.speech import Speech
-from shared.errors import BrokerError, FederationError, ProtocolError, StorageError
+from aggregator.server.steering import Steering
+from shared.errors import BrokerError, ProtocolError, StorageError
 from shared.loop import Action, Loop
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.connection import Connection
@@ -47,13 +48,8 @@ from shared.protocol.topics import Topics, aggregator_name
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 STORAGE_RETRY: Final = 10.0
 """Seconds until something is tried again that a full disk has prevented."""
-
-_PATIENCE: Final = 20.0
-"""Seconds that another thread waits until the service comes to what it asks for."""
 
 _SAY_AGAIN: Final = 1.0
 """Seconds between two sentences on who is online: five hundred devices come one after the other."""
@@ -78,6 +74,11 @@ class Service:
         What it stands on; one of its own if not given.
     connect
         Makes the connection to the broker.
+
+    Attributes
+    ----------
+    steering
+        What a person may order while it runs.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class Service:
             later=self._later,
             on_round=on_round,
         )
+        self.steering = Steering(loop, self._course)
         self._forever = False
         self._say = loop.deadline(self._say_change)
         self._said_at = -_SAY_AGAIN
@@ -228,53 +230,6 @@ class Service:
     def stop(self) -> None:
         """End :meth:`run` soon; may be called from any thread, and in a signal's handler."""
         self._loop.stop()
-
-    def roll_back(self, number: int, patience: float = _PATIENCE) -> Version:
-        """Make the model after a round current again; called from any other thread.
-
-        An open round is abandoned, and the next one begins with that model.
-
-        Parameters
-        ----------
-        number
-            The round.
-        patience
-            Seconds to wait until the service comes to it.
-
-        Raises
-        ------
-        FederationError
-            If there is no such model or its files are no longer kept, if a round is being
-            aggregated, or the service does not come to it.
-        StorageError
-            If the disk is full.
-        """
-        return self._ask(partial(self._course.roll_back, number), patience)
-
-    def pause(self, *, paused: bool) -> None:
-        """Let no round open, or let them open again; called from any other thread.
-
-        An open round goes on to its end.
-
-        Parameters
-        ----------
-        paused
-            Whether no round opens from now on, also after a restart.
-
-        Raises
-        ------
-        FederationError
-            If the service does not come to it.
-        StorageError
-            If the disk is full.
-        """
-        self._ask(partial(self._course.pause, paused=paused), _PATIENCE)
-
-    def _ask(self, do: Callable[[], T], patience: float) -> T:
-        try:
-            return self._loop.ask(do, patience)
-        except TimeoutError:
-            raise FederationError("The aggregator is too busy.", "Try again later.") from None
 
     @property
     def _leave_at(self) -> float | None:

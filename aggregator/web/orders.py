@@ -23,7 +23,7 @@ _LONGEST: Final = 64
 
 
 class Steered(Protocol):
-    """What does the orders; :class:`aggregator.server.service.Service` is one."""
+    """What does the orders; :class:`aggregator.server.steering.Steering` is one."""
 
     def roll_back(self, number: int) -> Version:
         """Make the model after a round current again."""
@@ -62,24 +62,24 @@ class Revoke(Order):
     """Which."""
 
 
-def orders(service: Steered, enrolled: Enrolled | None) -> list[Route]:
+def orders(steered: Steered, enrolled: Enrolled | None) -> list[Route]:
     """List the routes of what the page may order.
 
     Parameters
     ----------
-    service
+    steered
         Does what concerns rounds.
     enrolled
         Invites and shuts out, in a federation by invitation.
     """
 
     def roll_back(order: RollBack) -> dict[str, Any]:
-        version = service.roll_back(order.round)
+        version = steered.roll_back(order.round)
         log.info("The page went back to the model of round %d.", version.round)
         return {}
 
     def pause(order: Pause) -> dict[str, Any]:
-        service.pause(paused=order.paused)
+        steered.pause(paused=order.paused)
         done = "paused the federation" if order.paused else "let the federation go on"
         log.info("The page %s.", done)
         return {}

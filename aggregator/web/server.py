@@ -20,7 +20,7 @@ from shared.web.server import WebServer, listen
 def serve(
     folder: FederationFolder,
     look: Look,
-    service: Steered,
+    steered: Steered,
     host: str,
     port: int,
     *,
@@ -35,7 +35,7 @@ def serve(
         Where the federation lies; its ledger has been begun.
     look
         Says where it stands.
-    service
+    steered
         Does what the page orders.
     host
         Name or address to listen at: ``127.0.0.1`` for this machine only, ``0.0.0.0`` for its
@@ -71,7 +71,7 @@ def serve(
     page = PageFiles(files("aggregator.web") / "static")
     served = [
         *routes(overview, feed, metrics, page.answers),
-        *orders(service, enrolled),
+        *orders(steered, enrolled),
     ]
     site = page.site(served, access)
 

@@ -41,7 +41,7 @@ class Asks:
 
     def _ask(self) -> None:
         try:
-            self.outcome.set_result(self._serves.service.roll_back(self._number))
+            self.outcome.set_result(self._serves.service.steering.roll_back(self._number))
         except ChorusError as error:
             self.outcome.set_exception(error)
 
@@ -137,7 +137,7 @@ def test_not_while_a_round_is_aggregated(third: Serves) -> None:
 
 def test_who_gave_up_waiting_changes_nothing_later(third: Serves) -> None:
     with pytest.raises(FederationError, match="too busy"):
-        third.service.roll_back(1, patience=0)
+        third.service.steering.roll_back(1, patience=0)
     before, seen = third.federation.current, list[Version]()
     third.play(third.connection.connect, lambda: seen.append(third.federation.current))
     assert seen == [before]
