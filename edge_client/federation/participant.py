@@ -373,9 +373,6 @@ class Participant:
         if isinstance(outcome, Trained):
             self._secure.trained(outcome)
             return
-        if outcome:
-            ready = f"{outcome.size} bytes in {outcome.codec}"
-            log.info("Round %d: the update is ready, %s.", outcome.round, ready)
         self._consider()
 
     def _decided(self, offer: Offer, refused: str, *, foreign: bool = False) -> None:

@@ -162,6 +162,8 @@ class RoundWork:
             learned=self.examples.numbers.tolist(),
         )
         self._progress_file().unlink(missing_ok=True)
+        ready = f"{size} bytes in {codec.name}"
+        log.info("Round %d: the update is ready, %s.", announcement.round, ready)
         return offer
 
     def _assignment(self, trained_on: Examples, held_out: Examples, codec: Codec) -> Assignment:
