@@ -3,93 +3,21 @@
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import pytest
-import typer
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, model_validator
-from typer.testing import CliRunner
 
 from edge_client.simulation.settings import SimulationSettings
 from shared.environment import remark_once
 from shared.errors import SettingsError
-from shared.settings import Settings, Several, options_of, places, read_toml
+from shared.settings import places, read_toml
 from shared.training import TrainingSettings
+from tests.shared.dinner import Bakery, Dinner, Kitchen, Shop, cook
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 finite = st.floats(allow_nan=False, allow_infinity=False)
-
-
-class Kitchen(Settings):
-    """A small class of every kind of field."""
-
-    environment = "CHORUS_EDGE_"
-    panel = "Kitchen"
-    gone = {"stove": "Induction it is now."}  # noqa: RUF012 - as a class of settings has it
-
-    name: str = "soup"
-    """What to cook."""
-    salt: Annotated[float, Field(ge=0)] = 0.5
-    """Grams of ``salt``."""
-    guests: Annotated[int, Field(ge=1)] | None = None
-    """How many come."""
-    book: Path | None = None
-    """Where the recipe is."""
-    heat: Literal["low", "high"] = "low"
-    """How hot."""
-    lid: bool = True
-    """With the lid on."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.lid and self.heat == "high":
-            raise ValueError("it boils over")
-        return self
-
-
-class Shop(Settings):
-    """A table."""
-
-    panel = "Shop"
-    own_option = "street"
-
-    street: str = "Market"
-    """Where it is."""
-    open_at: Annotated[int, Field(ge=0, le=23)] | None = None
-    """From which hour on."""
-
-    @model_validator(mode="after")
-    def _check_hour(self) -> Self:
-        if self.street == "Closed" and self.open_at:
-            raise ValueError("it never opens")
-        return self
-
-
-class Bakery(Shop):
-    """Another table, with names of its own."""
-
-    panel = "Bakery"
-    option_prefix = "bakery_"
-
-    street: str
-    """Where bread is."""
-
-
-class Dinner(Kitchen):
-    """Adds parts of its own."""
-
-    panel = "Dinner"
-
-    candles: int = 0
-    """On the table."""
-    drinks: Several = ("water", "wine")
-    """What there is."""
-    shop: Shop = Shop()
-    """Where it is bought."""
-    bakery: Bakery | None = None
-    """Where bread is bought."""
 
 
 kitchens = st.builds(
@@ -330,74 +258,3 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_part_is_taken_out() -> None:
     settings = SimulationSettings(learning_rate=0.5, batch_size=7, rounds=3)
     assert settings.part(TrainingSettings) == TrainingSettings(learning_rate=0.5, batch_size=7)
-
-
-def cook(arguments: list[str]) -> tuple[int, dict[str, Any], str]:
-    """Run a command with these options: exit code, what was given, what it printed."""
-    seen: dict[str, Any] = {}
-    app = typer.Typer(rich_markup_mode=None)
-
-    @app.command()
-    @options_of(Dinner)
-    def dinner(*, given: dict[str, Any], quick: bool = False) -> None:
-        """Cook."""
-        seen.update(given, quick=quick)
-
-    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
-    return result.exit_code, seen, result.output
-
-
-def test_each_field_is_an_option() -> None:
-    line = "--name pie --salt 1.5 --guests 4 --book a.md --no-lid --heat high --candles 2 --quick"
-    code, seen, _ = cook(line.split())
-    assert code == 0
-    assert {name: value for name, value in seen.items() if value is not None} == {
-        "name": "pie",
-        "salt": 1.5,
-        "guests": 4,
-        "book": Path("a.md"),
-        "heat": "high",
-        "lid": False,
-        "candles": 2,
-        "quick": True,
-    }
-
-
-def test_options_that_were_not_used_are_none() -> None:
-    code, seen, _ = cook([])
-    assert code == 0
-    assert {seen[name] for name in (*places(Dinner), "stove")} == {None}
-
-
-def test_a_list_is_repeated_or_separated_by_commas() -> None:
-    for line in ("--drinks tea --drinks milk", "--drinks tea,milk"):
-        code, seen, _ = cook(line.split())
-        assert code == 0
-        assert Dinner.collect({"drinks": seen["drinks"]}).drinks == ("tea", "milk")
-
-
-def test_tables_are_options_too() -> None:
-    line = "--shop Market --open-at 8 --bakery-open-at 6 --stove gas"
-    code, seen, _ = cook(line.split())
-    assert code == 0
-    used = {name: value for name, value in seen.items() if value}
-    assert used == {"shop": "Market", "open_at": 8, "bakery_open_at": 6, "stove": "gas"}
-
-
-def test_an_unknown_choice_is_refused_with_what_there_is() -> None:
-    code, _, output = cook(["--heat", "warm"])
-    assert code == 2
-    assert "low" in output
-    assert "high" in output
-
-
-def test_help_has_the_docstrings_and_defaults() -> None:
-    code, _, output = cook(["--help"])
-    assert code == 0
-    assert "Grams of salt." in output
-    assert "Default: 0.5." in output
-    assert "--lid" in output
-    assert "--no-lid" in output
-    assert "Default: water,wine." in output
-    assert "Where bread is." in output
-    assert "stove" not in output

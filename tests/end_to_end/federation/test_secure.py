@@ -1,15 +1,10 @@
 """Secure rounds of a federation end in the simulation's bits, whoever is killed on the way."""
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,89 +13,30 @@ from rich.console import Console
 
 from aggregator.commands.report import status_of, status_tables
 from aggregator.enrolment.members import Members
-from aggregator.ledger import Counts, History
-from aggregator.secure.round import SecureRound
+from aggregator.ledger import History
 from aggregator.server.admission import refusal
 from aggregator.server.screen import look
 from edge_client.enrolment.membership import MembershipFolder
 from edge_client.simulation.federation import client_name
-from edge_client.simulation.secure_federation import SecureFederation
-from edge_client.simulation.settings import SimulationSettings
-from shared.errors import TrainingError
 from shared.protocol.messages import Announcement, Offer, Presence
-from shared.randomness import stream
 from shared.secure.terms import Stage
 from shared.trust.keys import SecretKey
 from shared.trust.succession import hand_over
-from shared.weights import Weights, initial_weights
-from tests.edge_client.tiny import TINY, NumpyEngine, examples
 from tests.end_to_end.federation.mischief import Mischief, mischiefs
-from tests.end_to_end.federation.world import SETTINGS, TOPICS, World, world
+from tests.end_to_end.federation.secure_world import (
+    EVERYBODY,
+    STAGES,
+    check,
+    counted,
+    names,
+    round_of,
+    secure_world,
+    simulated,
+    stage_of,
+)
+from tests.end_to_end.federation.world import TOPICS, World
 
 EXAMPLES = int(os.environ.get("CHORUS_MISCHIEF", "10"))
-
-DATA = [examples(count, number) for number, count in enumerate((24, 8, 12, 16))]
-EVERYBODY = tuple(range(len(DATA)))
-STAGES = (Stage.KEYS, Stage.SHARES, Stage.MASKED, Stage.CONSENT, Stage.UNMASKING)
-
-
-def secure_world(rounds: int, seconds: float = 60, **values: Any) -> AbstractContextManager[World]:
-    return world(
-        data=DATA,
-        by_invitation=True,
-        secure=True,
-        quorum=len(DATA),
-        rounds=rounds,
-        round_seconds=seconds,
-        every=0,
-        **values,
-    )
-
-
-def check(it: World) -> int:
-    """Check that it ended in the simulation's bits of who is in its sums; count its rounds."""
-    assert it.server
-    ledger, done = it.server.federation.ledger, []
-    for number in range(1, (it.settings.rounds or 0) + 1):
-        record = ledger.round(number)
-        assert record
-        if record.state == "done":
-            done.append((number, tuple(int(name[-5:]) for name in counted(it, number))))
-        else:
-            assert record.state == "abandoned"
-            assert record.note
-    np.testing.assert_array_equal(it.weights, simulated(*done))
-    return len(done)
-
-
-@cache
-def simulated(*rounds: tuple[int, tuple[int, ...]]) -> Weights:
-    """Give the weights after rounds, each with a number and those whose updates are in its sum."""
-    same = SimulationSettings.parse({"rounds": 9, "seed": SETTINGS["seed"], "secure": True})
-    simulation = SecureFederation(same, [NumpyEngine()], DATA)
-    weights = initial_weights(TINY, stream(same.seed, "initial weights"))
-    for number, survivors in rounds:
-        weights, _ = simulation._next(number, weights, len(DATA), list(survivors))
-    return weights
-
-
-def round_of(it: World) -> SecureRound | None:
-    secure = it.server and it.server.federation.secure
-    return secure.round if secure else None
-
-
-def stage_of(it: World) -> Stage | None:
-    found = round_of(it)
-    return found.stage if found else None
-
-
-def counted(it: World, number: int) -> list[str]:
-    assert it.server
-    return [update.client for update in it.server.federation.ledger.updates(number)]
-
-
-def names(clients: Sequence[int]) -> list[str]:
-    return [client_name(number) for number in clients]
 
 
 def test_it_ends_in_the_bits_of_the_simulation() -> None:
@@ -332,90 +268,6 @@ def test_status_and_screen_say_at_which_stage_it_is_and_who_is_missing() -> None
         assert look(federation, it.stage.now).stage == ""
         with History(federation.folder.ledger) as history:
             assert status_of(history)["secure"] is None
-
-
-PRIVATE = {"dp_epsilon": 1000, "rounds": 2, "clients_per_round": 4, "ring_bits": 16}
-
-
-def the_same_noise(size: int) -> bytes:
-    """Give what looks random, and is the same whoever asks when."""
-    return hashlib.shake_256(b"noise").digest(size)
-
-
-def simulated_privately(*rounds: tuple[int, ...]) -> Weights:
-    values = {**PRIVATE, "rounds": len(rounds), "seed": SETTINGS["seed"], "secure": True}
-    same = SimulationSettings.parse(values)
-    simulation = SecureFederation(same, [NumpyEngine()], DATA, draw=the_same_noise)
-    weights = initial_weights(TINY, stream(same.seed, "initial weights"))
-    for number, survivors in enumerate(rounds, 1):
-        weights, _ = simulation._next(number, weights, len(DATA), list(survivors))
-    return weights
-
-
-def test_with_noise_of_their_own_they_end_in_the_bits_of_the_simulation_with_the_same() -> None:
-    with secure_world(**PRIVATE) as it:
-        it.noise = the_same_noise
-        it.settle()
-        np.testing.assert_array_equal(it.weights, simulated_privately(EVERYBODY, EVERYBODY))
-        assert it.server
-        ledger = it.server.federation.ledger
-        rounds, spent = ledger.charges()
-        assert rounds == 2
-        assert spent == pytest.approx(1000)
-        record = ledger.round(2)
-        assert record
-        assert (record.loss, record.confusion) == (None, None)
-
-
-def test_noise_of_the_system_is_in_the_sum_that_the_aggregator_sees() -> None:
-    with secure_world(**PRIVATE) as it:
-        it.settle()
-        assert not np.array_equal(it.weights, simulated_privately(EVERYBODY, EVERYBODY))
-
-
-def test_with_a_device_killed_the_noise_of_the_others_is_in_the_sum() -> None:
-    with secure_world(**{**PRIVATE, "rounds": 1}) as it:
-        it.noise = the_same_noise
-        it.settle(until=lambda: stage_of(it) is Stage.MASKED)
-        it.kill_client(3)
-        while not it.ended:
-            it.step()
-        assert counted(it, 1) == names((0, 1, 2))
-        np.testing.assert_array_equal(it.weights, simulated_privately((0, 1, 2)))
-
-
-def test_a_private_round_that_is_abandoned_before_its_sum_costs_nothing() -> None:
-    with secure_world(**PRIVATE) as it:
-        it.settle(until=lambda: stage_of(it) is Stage.CONSENT)
-        assert it.server
-        it.server.service._course.shut_out(client_name(0))
-        it.settle(until=lambda: it.server and it.server.federation.rounds.ended)
-        assert it.server.federation.ledger.charges() == (0, 0.0)
-
-
-def test_an_aggregator_killed_with_the_sum_charges_it_once_with_the_model() -> None:
-    with secure_world(**PRIVATE) as it:
-        it.noise = the_same_noise
-        it.settle(until=lambda: stage_of(it) is Stage.DONE)
-        it.kill_server()
-        it.settle()
-        np.testing.assert_array_equal(it.weights, simulated_privately(EVERYBODY, EVERYBODY))
-        assert it.server
-        assert it.server.federation.ledger.charges()[0] == 2
-
-
-def test_a_sum_of_which_no_model_can_be_made_is_charged_all_the_same() -> None:
-    with secure_world(**{**PRIVATE, "rounds": 1}) as it:
-        it.settle(until=lambda: stage_of(it) is Stage.UNMASKING)
-        assert it.server
-
-        def nonsense(_: Weights) -> Counts:
-            raise TrainingError("They combine into nonsense.")
-
-        it.server.federation.validate = nonsense
-        it.settle()
-        assert check(it) == 0
-        assert it.server.federation.ledger.charges()[0] == 1
 
 
 def test_devices_go_on_with_one_whose_old_key_has_signed_its_new_one() -> None:
