@@ -134,7 +134,8 @@ class Entrance:
             self._welcome(name, answer)
 
     def _said(self, **facts: Any) -> JoinAnswer:
-        return JoinAnswer(succession=self._voice.succession, **facts)
+        voice = self._voice
+        return JoinAnswer(succession=voice.succession, issued=voice.issued, **facts)
 
     def _welcome(self, name: str, answer: JoinAnswer) -> None:
         self._answer(name, answer)
@@ -156,7 +157,7 @@ class Entrance:
             return
         if renewed:
             key = self._voice.key.public.short
-            log.info("The federation has a new key, %s: devices follow from the old one.", key)
+            log.info("The federation has a new key, %s: devices follow.", key)
             self._announce()
 
     def _see_who_is_gone(self) -> None:

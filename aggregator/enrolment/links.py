@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from typing import Final
 
 from aggregator.enrolment.invitations import invite, revoke
+from aggregator.enrolment.key_file import KeyFile
 from aggregator.enrolment.members import Members
 from aggregator.ledger.folder import FederationFolder
 from shared.errors import BrokerError, SettingsError, TrustError
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.topics import Topics
-from shared.trust.keys import SecretKey
 from shared.trust.link import Link
 
 _PATIENCE: Final = 5.0
@@ -66,17 +66,18 @@ def link_for(
         fingerprint = broker.fingerprint
         if broker.ca_file:
             fingerprint = broker.shown_fingerprint()
-        key = SecretKey.read(folder.key).public
+        signs = KeyFile.read(folder.key)
         made = invite(members, Topics(facts["federation"]), name, hours=hours, again=again)
         link = Link(
             host=host,
             port=port,
             federation=facts["federation"],
             name=name,
-            aggregator=key,
+            aggregator=signs.root.key if signs.root else signs.key.public,
             code=made.code,
             tls=broker.tls,
             fingerprint=bytes.fromhex(fingerprint) if fingerprint else None,
+            issued=signs.issued.number if signs.issued else None,
         )
         return link, made.expires
 

@@ -1,81 +1,160 @@
-"""The aggregator's keys, one after the other, all in one file.
+"""The aggregator gets another key: one that it makes itself, or one that a root has issued.
 
-It holds the key that signs now (PEM), and behind it a line for each time that a key has handed over
-to the next one. It is replaced as a whole: whoever is killed has changed the key, or has not.
+The root and what it does stay on a machine of their own. It makes a key and its statement on that,
+in one file; nothing but that file goes from there to the aggregator, and nothing comes back.
 """
 
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
 
+from aggregator.enrolment.key_file import HandedOver, KeyFile
 from aggregator.enrolment.links import members_in
 from aggregator.ledger.folder import FederationFolder
-from shared.errors import TrustError
-from shared.protocol.fields import MOST_HANDED_OVER, Successor
+from shared.errors import SettingsError, TrustError
+from shared.protocol.topics import is_name
 from shared.storage.files import replacing
+from shared.trust.issuing import Root, issue
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.succession import hand_over
 
-_HANDED_OVER: Final = "handed over"
-"""What such a line begins with; the old key, the new one and the signature follow."""
 
+def rotate(folder: FederationFolder, issued: Path | None = None) -> PublicKey:
+    """Let the federation have another key, which the present one hands over to.
 
-class HandedOver(NamedTuple):
-    """One line.
-
-    Attributes
+    Parameters
     ----------
-    old
-        The key that has signed it.
-    to
-        What it has signed.
-    """
-
-    old: PublicKey
-    to: Successor
-
-
-def read_handed_over(path: Path) -> tuple[HandedOver, ...]:
-    """Read which keys were before that of a file, the oldest first.
-
-    Raises
-    ------
-    TrustError
-        If the file cannot be read, or a line is damaged.
-    """
-    try:
-        text = path.read_text("ascii")
-        return tuple(map(_read, (one for one in text.splitlines() if one.startswith(_HANDED_OVER))))
-    except (OSError, ValueError) as error:
-        raise TrustError(
-            f"What {path} says of earlier keys cannot be read.", "Bring the file back from a copy."
-        ) from error
-
-
-def rotate(folder: FederationFolder) -> PublicKey:
-    """Let the federation have a new key, which the present one hands over to.
+    folder
+        Of the federation.
+    issued
+        The file with a key that a root has issued. The federation has that root from then on, if it
+        had none.
 
     Returns
     -------
     PublicKey
-        The new one.
+        The key that it has now; the one that it had, if that is the one in the file.
 
     Raises
     ------
     TrustError
-        If the federation is not by invitation, or its key cannot be used.
+        If the federation is not by invitation, or its key cannot be used; if it has a root and the
+        key is not issued by that, for this federation, after the present one.
     StorageError
         If the disk is full; then it has the key that it had.
     """
     # Within a transaction, so that nobody else does so at the same time.
     with members_in(folder) as members, members.transaction():
-        old, new = SecretKey.read(folder.key), SecretKey.new()
-        before = (*read_handed_over(folder.key), HandedOver(old.public, hand_over(old, new.public)))
-        lines = [f"{_HANDED_OVER} {old} {to.key} {to.signature}\n" for old, to in before]
-        with replacing(folder.key, 0o600) as aside:
-            aside.write_bytes(new.pem + "".join(lines[-MOST_HANDED_OVER:]).encode())
-    return new.public
+        old = KeyFile.read(folder.key)
+        if issued:
+            new = KeyFile.read(issued)
+            _check(new, old, members.facts()["federation"], issued)
+            if new.key.public == old.key.public:
+                return new.key.public
+        elif old.root:
+            raise TrustError(
+                f"The keys of this federation are issued by a root, {old.root.key.short}.",
+                "Issue one where the root is (`aggregator keys issue`), and give its file as "
+                "--issued.",
+            )
+        else:
+            new = KeyFile(SecretKey.new())
+        said = HandedOver(old.key.public, hand_over(old.key, new.key.public))
+        replace(new, handed_over=(*old.handed_over, said)).write(folder.key)
+    return new.key.public
 
 
-def _read(line: str) -> HandedOver:
-    old, key, signature = line.removeprefix(_HANDED_OVER).split()
-    return HandedOver(PublicKey.of(old), Successor(key=key, signature=signature))
+def _check(new: KeyFile, old: KeyFile, federation: str, file: Path) -> None:
+    """Raise :class:`TrustError` if a key cannot come after the present one."""
+    if new.root is None or new.issued is None:
+        raise TrustError(
+            f"{file} holds no key that a root has issued.", "Make one: `aggregator keys issue`."
+        )
+    if new.root.federation != federation:
+        raise TrustError(
+            f"The key in {file} was issued for the federation {new.root.federation}, and this one "
+            f"is {federation}.",
+            f"Issue one with --federation {federation}.",
+        )
+    if old.root is None or old.issued is None:
+        return
+    if new.root != old.root:
+        raise TrustError(
+            f"The key in {file} was issued by another root, {new.root.key.short}; devices know "
+            f"{old.root.key.short}.",
+            "Issue it by that one. If it is lost, invite all devices anew, with another --state.",
+        )
+    if new.issued.number <= old.issued.number and new.key.public != old.key.public:
+        raise TrustError(
+            f"The key in {file} has the number {new.issued.number}, and the present one "
+            f"{old.issued.number}: devices believe later ones only.",
+            f"Issue another one with --after {old.issued.number}.",
+        )
+
+
+def make_root(file: Path) -> PublicKey:
+    """Make a root in a file that is not there yet.
+
+    Raises
+    ------
+    SettingsError
+        If the file is there.
+    StorageError
+        If it cannot be written.
+    """
+    _not_there(file)
+    root = SecretKey.new()
+    with replacing(file, 0o600) as aside:
+        aside.write_bytes(root.pem)
+    return root.public
+
+
+def issue_key(
+    root_file: Path,
+    file: Path,
+    federation: str,
+    after: int,
+    clock: Callable[[], float] = time.time,
+) -> KeyFile:
+    """Make a key for an aggregator that a root has issued.
+
+    Parameters
+    ----------
+    root_file
+        Where the root is.
+    file
+        Where the key will be, with what the root says of it; not there yet.
+    federation
+        Which federation it is for.
+    after
+        Its number is larger than this.
+    clock
+        Gives the time, in seconds since 1970: the number, where that is larger still. So copies of
+        a root need not know of each other.
+
+    Raises
+    ------
+    SettingsError
+        If the file is there, or there can be no such federation.
+    TrustError
+        If the root cannot be used.
+    StorageError
+        If the file cannot be written.
+    """
+    _not_there(file)
+    if not is_name(federation):
+        raise SettingsError(
+            f"No federation can be called {federation!r}.",
+            "Give small letters, digits and hyphens, at most 64.",
+        )
+    root, key = SecretKey.read(root_file), SecretKey.new()
+    issued = issue(root, federation, max(int(clock()), after + 1), key.public)
+    made = KeyFile(key, root=Root(root.public, federation), issued=issued)
+    made.write(file)
+    return made
+
+
+def _not_there(file: Path) -> None:
+    if file.exists():
+        raise SettingsError(f"{file} is there already.", "Give the name of a file that is not.")

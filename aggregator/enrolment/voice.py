@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from aggregator.enrolment.rotation import read_handed_over
+from aggregator.enrolment.key_file import KeyFile
 from aggregator.ledger.folder import FederationFolder
 from shared.errors import TrustError
-from shared.protocol.fields import Successor
+from shared.protocol.fields import Issued, Successor
 from shared.trust.counter import Counter
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.signing import counter_of, signed, unsigned
@@ -39,18 +39,24 @@ class Voice:
     def __init__(self, folder: FederationFolder, clock: Callable[[], float] = time.time) -> None:
         self._path = folder.key
         self._counter = Counter(folder.counter, clock)
-        self.key = SecretKey.kept(self._path)
+        SecretKey.kept(self._path)
         self._read()
 
     @property
     def succession(self) -> list[Successor] | None:
         """How the key came to be the federation's; ``None`` if there was no other before it."""
-        return [to for _, to in self._handed_over] or None
+        return [to for _, to in self._file.handed_over] or None
+
+    @property
+    def issued(self) -> Issued | None:
+        """What the root says of the key; ``None`` if there is no root."""
+        return self._file.issued
 
     @property
     def keys(self) -> list[PublicKey]:
-        """The key that others know the federation by, and those before it."""
-        return [self.key.public, *(old for old, _ in self._handed_over)]
+        """The keys that others may know the federation by: this one, those before, the root."""
+        root = [self._file.root.key] if self._file.root else []
+        return [self.key.public, *(old for old, _ in self._file.handed_over), *root]
 
     def renewed(self) -> bool:
         """Say whether there is another key since; then it is signed with that one from now on.
@@ -69,8 +75,8 @@ class Voice:
         # First, so that what is written meanwhile is read the next time.
         self._seen = _state_of(self._path)
         # Both or neither: a new key is no use without what says that it is the federation's.
-        key, handed_over = SecretKey.read(self._path), read_handed_over(self._path)
-        self.key, self._handed_over = key, handed_over
+        self._file = KeyFile.read(self._path)
+        self.key = self._file.key
 
     def sign(self, topic: str, message: bytes) -> bytes:
         """Sign a message for a topic.

@@ -92,6 +92,7 @@ class Announcer:
             closes_at=None if left is None else datetime.now(UTC) + timedelta(seconds=left),
             chunk=settings.chunk,
             succession=self._federation.voice.succession,
+            issued=self._federation.voice.issued,
             renewed=self._renewed_of(secure.offer.devices) if secure else None,
         )
 

@@ -9,8 +9,9 @@ import queue
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,6 +25,7 @@ from shared.protocol.topics import Topics
 from shared.storage.files import replacing, storage_errors
 from shared.trust.counter import write_number
 from shared.trust.exchange import new_secret, public_half
+from shared.trust.issuing import Root
 from shared.trust.joining import (
     account_password,
     guest_password,
@@ -32,7 +34,7 @@ from shared.trust.joining import (
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.link import Link
 from shared.trust.signing import signed
-from shared.trust.succession import hand_over, signer_of
+from shared.trust.succession import hand_over, newest, signer_of
 
 AGAIN: Final = 5.0
 """Seconds after which it asks again."""
@@ -83,19 +85,19 @@ def ask_to_join(
         return place
     if not _joined_with(new, link):
         pending = _pending(new, link)
-        old = _key_before(place, link)
-        _keep(new, link, pending, _ask(new, link, pending, old, connect, patience))
+        before = _before(place, link)
+        _keep(new, link, pending, _ask(new, link, pending, before, connect, patience))
     with storage_errors(folder):
         # Whom it knows, and in which rounds it has given an update, it does not forget.
         for name in (place.others.name, place.given.name):
             if (folder / name).exists():
                 shutil.copy2(folder / name, new.path / name)
-        before = folder.with_name(f".{folder.name}.before")
-        shutil.rmtree(before, ignore_errors=True)
+        aside = folder.with_name(f".{folder.name}.before")
+        shutil.rmtree(aside, ignore_errors=True)
         if folder.exists():
-            folder.replace(before)
+            folder.replace(aside)
         new.path.replace(folder)
-        shutil.rmtree(before, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
     return place
 
 
@@ -126,13 +128,18 @@ def _joined_with(place: MembershipFolder, link: Link) -> bool:
     joined = Joined.read(place.joined)
     if joined.link == _digest(link):
         return True
-    if joined.aggregator != str(link.aggregator):
-        raise TrustError(
-            f"This device has joined another federation called {link.federation}, as "
-            f"{joined.name}.",
-            f"To leave that one, remove {place.path}; or give another --state.",
-        )
+    # One without a root may have one since: its aggregator's answer will show that.
+    may_have_one = joined.root is None and link.issued is not None
+    if not may_have_one and (joined.root or joined.aggregator) != str(link.aggregator):
+        raise _another(joined, place.path)
     return False
+
+
+def _another(joined: Joined, path: Path) -> TrustError:
+    return TrustError(
+        f"This device has joined another federation called {joined.federation}, as {joined.name}.",
+        f"To leave that one, remove {path}; or give another --state.",
+    )
 
 
 def _digest(link: Link) -> str:
@@ -161,24 +168,33 @@ def _pending(new: MembershipFolder, link: Link) -> Pending:
     return pending
 
 
-def _key_before(place: MembershipFolder, link: Link) -> SecretKey | None:
-    """Give the key that the device has under this name already; ``None`` if there is none."""
+class _Before(NamedTuple):
+    """What the device has of an earlier membership; nothing, if there was none."""
+
+    path: Path
+    joined: Joined | None = None
+    key: SecretKey | None = None
+    """Its key, if it has the same name."""
+
+
+def _before(place: MembershipFolder, link: Link) -> _Before:
     try:
-        same = place.joined.exists() and Joined.read(place.joined).name == link.name
-        return SecretKey.read(place.key) if same else None
+        joined = Joined.read(place.joined) if place.joined.exists() else None
+        same = joined is not None and joined.name == link.name
+        return _Before(place.path, joined, SecretKey.read(place.key) if same else None)
     except TrustError:
-        return None  # a damaged one is no reason not to join anew
+        return _Before(place.path)  # a damaged one is no reason not to join anew
 
 
 def _ask(
     new: MembershipFolder,
     link: Link,
     pending: Pending,
-    before: SecretKey | None,
+    before: _Before,
     connect: Callable[..., Connection],
     patience: float,
-) -> tuple[JoinAnswer, PublicKey, int]:
-    """Ask until there is an answer; give it with who has signed it, and its number."""
+) -> tuple[JoinAnswer, Joined, int]:
+    """Ask until there is an answer; give it with what is believed then, and its number."""
     topics = Topics(link.federation)
     asked, answered = topics.join(link.name), topics.joined(link.name)
     events: queue.SimpleQueue[bytes | str] = queue.SimpleQueue()
@@ -191,7 +207,7 @@ def _ask(
         on_message=lambda _, payload: events.put(payload),
         on_change=lambda _, sentence: events.put(sentence),
     )
-    request, last = _request(new, link, pending, before, asked), ""
+    request, last = _request(new, link, pending, before.key, asked), ""
     now = asked_at = time.monotonic()
     end = now + patience
     connection.start()
@@ -208,7 +224,7 @@ def _ask(
                 raise _turned_away(link, connection.refused)
             if isinstance(event, str):
                 last = "" if connection.connected else event
-            elif answer := _answer(event, link, pending, answered):
+            elif answer := _answer(event, link, pending, before):
                 return answer
     finally:
         connection.close()
@@ -251,14 +267,14 @@ def _request(
 
 
 def _answer(
-    payload: bytes, link: Link, pending: Pending, topic: str
-) -> tuple[JoinAnswer, PublicKey, int] | None:
-    """Read an answer, who has signed it, and its number.
+    payload: bytes, link: Link, pending: Pending, before: _Before
+) -> tuple[JoinAnswer, Joined, int] | None:
+    """Read an answer, what is believed by it, and its number.
 
     ``None`` if it is not the aggregator's, or to another request.
     """
     try:
-        key, number = signer_of(link.aggregator, topic, payload)
+        joined, number = _believed(payload, link, before.joined)
         answer = JoinAnswer.decode(payload)
     except (TrustError, ProtocolError):
         return None
@@ -266,14 +282,32 @@ def _answer(
         return None
     if answer.half is None:
         raise TrustError(answer.sentence)
-    return answer, key, number
+    had = before.joined
+    if had and joined.root and not had.root:
+        follows = newest(PublicKey.of(had.aggregator), answer.succession or ())
+        if str(follows) != joined.aggregator:
+            raise _another(had, before.path)
+    return answer, joined, number
+
+
+def _believed(payload: bytes, link: Link, before: Joined | None) -> tuple[Joined, int]:
+    """Check who has signed an answer; give what the device believes if it joins, and its number."""
+    topic = Topics(link.federation).joined(link.name)
+    known = partial(Joined, federation=link.federation, name=link.name, link=_digest(link))
+    if link.issued is None:
+        key, number = signer_of(link.aggregator, topic, payload)
+        return known(aggregator=str(key)), number
+    root = Root(link.aggregator, link.federation)
+    least = max(link.issued, before.issued if before else 0)
+    issued, number = root.signer_of(least, topic, payload)
+    return known(aggregator=issued.key, root=str(root.key), issued=issued.number), number
 
 
 def _keep(
-    new: MembershipFolder, link: Link, pending: Pending, answered: tuple[JoinAnswer, PublicKey, int]
+    new: MembershipFolder, link: Link, pending: Pending, answered: tuple[JoinAnswer, Joined, int]
 ) -> None:
     """Keep what the aggregator has answered; that the device has joined is written last."""
-    answer, key, number = answered
+    answer, joined, number = answered
     topic = Topics(link.federation).join(link.name)
     half = bytes.fromhex(answer.half or "")
     password = account_password(link.code, bytes.fromhex(pending.secret), half, topic)
@@ -283,13 +317,7 @@ def _keep(
         with replacing(new.authority) as aside:
             aside.write_text(answer.authority)
     # Nothing that was announced before the device joined is news to it.
-    write_number(new.heard, number)
-    joined = Joined(
-        federation=link.federation,
-        name=link.name,
-        aggregator=str(key),
-        link=_digest(link),
-    )
+    write_number(new.heard_of(joined), number)
     write(new.joined, joined)
     new.pending.unlink(missing_ok=True)
     new.guest.unlink(missing_ok=True)

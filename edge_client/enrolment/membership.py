@@ -6,6 +6,7 @@ stays when that is deleted.
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,8 +18,9 @@ from shared.protocol.fields import Bytes32, Successor
 from shared.protocol.topics import Name, Topics
 from shared.storage.files import replacing
 from shared.trust.counter import Counter, Highest
+from shared.trust.issuing import Root
 from shared.trust.keys import PublicKey, SecretKey
-from shared.trust.signing import signed
+from shared.trust.signing import counter_of, signed
 from shared.trust.succession import signer_of
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,10 @@ class Joined(BaseModel):
     """What the device is called in it."""
     aggregator: Bytes32
     """The aggregator's public key."""
+    root: Bytes32 | None = None
+    """That of the root above it, if the device was invited with one."""
+    issued: int = 0
+    """The number of the aggregator's key, if a root has issued it."""
     link: str = ""
     """SHA-256 of the link that it has joined with."""
 
@@ -72,7 +78,8 @@ class MembershipFolder:
     joined
         What it was told when it joined; there last of all.
     counter, heard
-        Numbers used in signatures; the highest of the aggregator's announcements.
+        Numbers used in signatures; the highest of the aggregator's announcements. With a root it is
+        of the aggregator's present key, which :meth:`heard_of` names.
     password, authority
         What it reaches the broker with.
     others, given
@@ -93,6 +100,14 @@ class MembershipFolder:
         self.given = path / "given.json"
         self.pending = path / "pending.json"
         self.guest = path / "guest"
+
+    def heard_of(self, joined: Joined) -> Path:
+        """Name the file of the highest number of announcements.
+
+        Each key that a root has issued has its own: one that was stolen may have signed with the
+        highest number there is, and must not keep the next one from being heard.
+        """
+        return self.heard.with_name(f"heard-{joined.issued}") if joined.root else self.heard
 
 
 class Membership:
@@ -117,11 +132,10 @@ class Membership:
     def __init__(self, folder: MembershipFolder) -> None:
         self._folder = folder
         self.joined = Joined.read(folder.joined)
-        self._aggregator = PublicKey.of(self.joined.aggregator)
         self._topics = Topics(self.joined.federation)
         self._key = SecretKey.read(folder.key)
         self._counter = Counter(folder.counter)
-        self._heard = Highest(folder.heard)
+        self._heard = Highest(folder.heard_of(self.joined))
 
     @classmethod
     def find(cls, folder: Path) -> "Membership | None":
@@ -191,28 +205,52 @@ class Membership:
         what = "An announcement" if topic == self._topics.round else "An answer"
         where = f"of the federation {self.joined.federation}"
         try:
-            key, counter = signer_of(self._aggregator, topic, payload)
+            believed, counter = self._believed(topic, payload)
         except TrustError as error:
             raise TrustError(
                 f"{what} {where} is not from the aggregator that this device has joined, and is "
                 f"left aside. {error.problem}",
-                "If that aggregator was set up anew, ask for another link (`aggregator invite`).",
+                "If that aggregator was put back from a copy, its key may be an earlier one: "
+                "`aggregator keys rotate --issued`."
+                if self.joined.root
+                else "If that aggregator was set up anew, ask for another link (`aggregator "
+                "invite`).",
             ) from error
-        if topic == self._topics.round and not self._heard.take(counter):
+        same = self._folder.heard_of(believed) == self._folder.heard_of(self.joined)
+        heard = self._heard if same else Highest(self._folder.heard_of(believed))
+        if topic == self._topics.round and not heard.take(counter):
             raise TrustError(
                 f"An announcement {where} is older than the last one, and is left aside.",
                 "Somebody has kept it. If the aggregator was put back from a copy, look at its "
                 "clock.",
             )
-        if key != self._aggregator:
-            self._follow(key)
+        if believed != self.joined:
+            self._follow(believed, heard)
 
-    def _follow(self, key: PublicKey) -> None:
+    def _believed(self, topic: str, payload: bytes) -> tuple[Joined, int]:
+        """Check who has signed a message; give what is believed then, and its counter."""
+        joined, key = self.joined, PublicKey.of(self.joined.aggregator)
+        if joined.root is None:
+            key, counter = signer_of(key, topic, payload)
+            return joined.model_copy(update={"aggregator": str(key)}), counter
+        try:
+            return joined, counter_of(key, topic, payload)
+        except TrustError:
+            root = Root(PublicKey.of(joined.root), joined.federation)
+            issued, counter = root.signer_of(joined.issued + 1, topic, payload)
+            update = {"aggregator": issued.key, "issued": issued.number}
+            return joined.model_copy(update=update), counter
+
+    def _follow(self, believed: Joined, heard: Highest) -> None:
         """Believe the aggregator's next key from now on, and the one before no more."""
-        log.info("The federation %s has a new key, %s.", self.joined.federation, key.short)
-        joined = self.joined.model_copy(update={"aggregator": str(key)})
-        write(self._folder.joined, joined)
-        self.joined, self._aggregator = joined, key
+        key = PublicKey.of(believed.aggregator)
+        log.info("The federation %s has a new key, %s.", believed.federation, key.short)
+        write(self._folder.joined, believed)
+        before = self._folder.heard_of(self.joined)
+        self.joined, self._heard = believed, heard
+        if before != self._folder.heard_of(believed):
+            with suppress(OSError):  # it is of no use any more, and does no harm
+                before.unlink()
 
 
 def write(path: Path, value: BaseModel) -> None:

@@ -47,6 +47,23 @@ class Successor(BaseModel):
 Succession = Annotated[list[Successor], Field(max_length=MOST_HANDED_OVER)]
 """The keys that somebody has had, the oldest first; since 1.2."""
 
+LARGEST_ISSUED: Final = (1 << 53) - 1
+"""The largest number of a key that a root issues: what every reader of JSON holds exactly."""
+
+
+class Issued(BaseModel):
+    """What a root says of a key that the aggregator signs with (``shared/trust/issuing.py``)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    number: Annotated[int, Field(ge=0, le=LARGEST_ISSUED)]
+    """Larger than that of each key before."""
+    key: Bytes32
+    """The key, in hexadecimal."""
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+    """By the root."""
+
+
 Digest = Bytes32
 """SHA-256 of a whole file, in hexadecimal."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from shared.protocol.fields import Bytes32, Sentence, Succession, Successor
+from shared.protocol.fields import Bytes32, Issued, Sentence, Succession, Successor
 from shared.protocol.messages import Message
 
 _LONGEST_PEM: Final = 1 << 16
@@ -40,5 +40,7 @@ class JoinAnswer(Message):
     goes by it from now on, and no longer by the certificate of its link."""
     succession: Succession | None = None
     """How the key that signs this came after that of the link, if there is another one since."""
+    issued: Issued | None = None
+    """What the root says of the key that signs this, if there is one above it; since 1.3."""
     sentence: Sentence = ""
     """Why the device may not join."""

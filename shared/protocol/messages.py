@@ -29,6 +29,7 @@ from shared.protocol.fields import (
     CodecName,
     Confusion,
     Digest,
+    Issued,
     RangeList,
     RoundNumber,
     Sentence,
@@ -172,6 +173,8 @@ class Announcement(Message):
     """Bytes of a chunk, but for a file's last."""
     succession: Succession | None = None
     """How the key that signs this came to be the federation's; since 1.2."""
+    issued: Issued | None = None
+    """What the root says of the key that signs this, if there is one above it; since 1.3."""
     renewed: Annotated[dict[Name, Succession], Field(max_length=MOST_SECURE)] | None = None
     """How the keys of devices in a secure round came to be theirs, of those that have had others;
     since 1.3."""

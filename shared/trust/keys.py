@@ -126,17 +126,35 @@ class SecretKey:
         TrustError
             If the file is not there, or holds no key.
         """
+        return cls.of(key_text(path), path)
+
+    @classmethod
+    def of(cls, text: bytes, path: Path) -> "SecretKey":
+        """Read a key (PEM, PKCS #8) in what was read from a file.
+
+        Raises
+        ------
+        TrustError
+            If it holds no key.
+        """
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         try:
-            key = load_pem_private_key(path.read_bytes(), None)
-        except (OSError, ValueError, TypeError) as error:
-            reason = getattr(error, "strerror", None) or "it holds no key"
-            raise _unusable(path, reason) from error
+            key = load_pem_private_key(text, None)
+        except (ValueError, TypeError) as error:
+            raise _unusable(path, "it holds no key") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise _unusable(path, "its key is not Ed25519")
         return cls(key.private_bytes_raw())
+
+
+def key_text(path: Path) -> bytes:
+    """Read what a key's file holds; raises :class:`TrustError` if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, error.strerror or "it cannot be read") from error
 
 
 def _unusable(path: Path, reason: str) -> TrustError:

@@ -4,10 +4,12 @@
 
     chorus://HOST:PORT/FEDERATION/NAME#TEXT
 
-TEXT is in base64 (the alphabet for URLs, without ``=``): a byte that says how the link is made (1),
-a byte for TLS (0 none, 1 by a known authority, 2 by this certificate), the aggregator's key (32
-bytes), the code (16), with a 2 the SHA-256 of the broker's certificate (32), and the CRC-32 of all
-of the link before these last 4 bytes. What stands behind ``#`` no browser sends anywhere.
+TEXT is in base64 (the alphabet for URLs, without ``=``): a byte that says how the link is made (1,
+or 2 with a root above the aggregator's key), a byte for TLS (0 none, 1 by a known authority, 2 by
+this certificate), the aggregator's key or the root's (32 bytes), the code (16), with a root the
+number of the key that it has issued (8, big-endian), with a certificate its SHA-256 (32), and the
+CRC-32 of all of the link before these last 4 bytes. What stands behind ``#`` no browser sends
+anywhere.
 """
 
 import base64
@@ -15,6 +17,7 @@ import binascii
 import re
 import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Final
 
 from shared.errors import TrustError
@@ -25,7 +28,10 @@ from shared.trust.keys import KEY_BYTES, PublicKey
 FINGERPRINT_BYTES: Final = 32
 """Bytes of a certificate's SHA-256."""
 
-_VERSION: Final = 1
+_PLAIN: Final = 1
+_WITH_ROOT: Final = 2
+
+_NUMBER_BYTES: Final = 8
 
 _LINK: Final = re.compile(
     r"chorus://(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253}):(?P<port>[0-9]{1,5})"
@@ -46,7 +52,7 @@ class Link:
     federation, name
         Which federation, and what the device will be called in it.
     aggregator
-        The aggregator's key.
+        The aggregator's key; that of the root, if there is one above it.
     code
         What lets the device in, once: 16 bytes.
     tls
@@ -54,6 +60,8 @@ class Link:
     fingerprint
         SHA-256 of the broker's certificate, where it has one of its own; ``None`` where a known
         authority has signed it.
+    issued
+        With a root: the number of the key that it has issued last.
     """
 
     host: str
@@ -64,12 +72,15 @@ class Link:
     code: bytes
     tls: bool = False
     fingerprint: bytes | None = None
+    issued: int | None = None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         before = f"chorus://{host}:{self.port}/{self.federation}/{self.name}#"
         kind = 0 if not self.tls else 2 if self.fingerprint else 1
-        body = bytes([_VERSION, kind]) + self.aggregator.raw + self.code
+        rooted = self.issued is not None
+        body = bytes([_WITH_ROOT if rooted else _PLAIN, kind]) + self.aggregator.raw + self.code
+        body += (self.issued or 0).to_bytes(_NUMBER_BYTES) if rooted else b""
         body += self.fingerprint or b""
         return before + base64.urlsafe_b64encode(body + _sum(before, body)).decode().rstrip("=")
 
@@ -90,29 +101,30 @@ class Link:
         except binascii.Error as error:
             raise _damaged("it was cut short") from error
         body, check = whole[:-4], whole[-4:]
-        if body[:1] not in (b"", bytes([_VERSION])):
+        if body and body[0] not in (_PLAIN, _WITH_ROOT):
             raise TrustError(
                 "This link was made by a newer version of chorus-edge.",
                 "Install that version on this device.",
             )
-        pinned = body[1:2] == b"\2"
-        length = 2 + KEY_BYTES + CODE_BYTES + FINGERPRINT_BYTES * pinned
+        rooted, pinned = body[:1] == bytes([_WITH_ROOT]), body[1:2] == b"\2"
+        length = 2 + KEY_BYTES + CODE_BYTES + _NUMBER_BYTES * rooted + FINGERPRINT_BYTES * pinned
         if len(body) != length:
             raise _damaged("it was cut short")
         if check != _sum(text.strip()[: found.start("text")], body):
             raise _damaged("a letter of it is wrong")
         if not (is_name(found["federation"]) and is_name(found["name"])):
             raise _damaged("it names what cannot be a federation and a device")
-        key, rest = body[2 : 2 + KEY_BYTES], body[2 + KEY_BYTES :]
+        rest = BytesIO(body[2:])
         return cls(
             host=found["host"].strip("[]"),
             port=int(found["port"]),
             federation=found["federation"],
             name=found["name"],
-            aggregator=PublicKey(key),
-            code=rest[:CODE_BYTES],
+            aggregator=PublicKey(rest.read(KEY_BYTES)),
+            code=rest.read(CODE_BYTES),
             tls=body[1] > 0,
-            fingerprint=rest[CODE_BYTES:] or None,
+            issued=int.from_bytes(rest.read(_NUMBER_BYTES)) if rooted else None,
+            fingerprint=rest.read() or None,
         )
 
 

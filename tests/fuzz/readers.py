@@ -6,6 +6,7 @@ A reader reads, or refuses with an error of the project; whatever else it does i
 import io
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -44,6 +45,7 @@ from shared.protocol.secure import (
 )
 from shared.secure import masked_update
 from shared.task import DEFAULT_TASK
+from shared.trust.issuing import Root, issue
 from shared.trust.keys import SecretKey
 from shared.trust.link import Link
 from shared.trust.signing import signed
@@ -121,12 +123,14 @@ def words_inputs() -> list[bytes]:
 
 def read_trust(data: bytes) -> None:
     """Read what is said before anybody is believed: a link, a signature, a request to join."""
-    kind, rest = data[0] % 4 if data else 0, data[1:]
+    kind, rest = data[0] % 5 if data else 0, data[1:]
     if kind == 0:
         link = Link.of(rest.decode("latin-1"))
         assert Link.of(str(link)) == link
     elif kind == 1:
         signer_of(_KEY.public, "topic", rest)
+    elif kind == 4:
+        Root(_KEY.public, "chorus").signer_of(5, "topic", rest)
     else:
         message = _JOINING[kind - 2].decode(rest)
         assert type(message).decode(message.encode()) == message
@@ -137,9 +141,12 @@ def trust_inputs() -> list[bytes]:
     link = Link("hub.local", 8883, "chorus", "kitchen", _KEY.public, bytes(16))
     request = JoinRequest(key=DIGEST, half=DIGEST, nonce=DIGEST[:32], proof=DIGEST)
     new = SecretKey(bytes([1] * 32))
+    issued = JoinAnswer(nonce=DIGEST[:32], issued=issue(_KEY, "chorus", 7, new.public))
     handed_over = JoinAnswer(nonce=DIGEST[:32], succession=[hand_over(_KEY, new.public)])
     return [
         b"\0" + str(link).encode(),
+        b"\0" + str(replace(link, issued=7)).encode(),
+        b"\4" + signed(new, "topic", issued.encode(), 7),
         b"\1" + signed(_KEY, "topic", request.encode(), 7),
         b"\1" + signed(new, "topic", handed_over.encode(), 7),
         b"\2" + request.encode(),

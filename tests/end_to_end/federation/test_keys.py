@@ -75,7 +75,7 @@ def test_so_they_do_if_the_aggregator_is_killed_meanwhile(it: ByInvitation, clip
     ("still", "done"),
     [
         ("before aggregator.enrolment.rotation:hand_over", ""),
-        ("before aggregator.enrolment.rotation:replacing", ""),
+        ("before aggregator.enrolment.key_file:replacing", ""),
         ("after aggregator.enrolment.rotation:rotate", "it is changed"),
     ],
 )
