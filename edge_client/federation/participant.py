@@ -149,18 +149,6 @@ class Participant:
         self._delivery = Delivery(
             client_state, connection, topics, loop=loop, in_vain=telling.in_vain
         )
-        self._replies = Replies(
-            client_state,
-            self._delivery,
-            self._fetching,
-            worker=self._files,
-            decided=self._decided,
-            forgotten=self._forgotten,
-            failed=self._failed,
-        )
-        self._handover = Handover(
-            on_model, self._files, ended=self._handed_over, remark=telling.remark
-        )
         self._secure = SecurePart(
             membership,
             settings.terms,
@@ -171,6 +159,19 @@ class Participant:
             remark=telling.in_vain,
             masked=self._look,
             noise=noise,
+        )
+        self._replies = Replies(
+            client_state,
+            self._delivery,
+            self._fetching,
+            worker=self._files,
+            arrived=self._secure.arrived,
+            decided=self._decided,
+            forgotten=self._forgotten,
+            failed=self._failed,
+        )
+        self._handover = Handover(
+            on_model, self._files, ended=self._handed_over, remark=telling.remark
         )
         self._worker = RoundWorker(
             settings,

@@ -25,6 +25,8 @@ class Replies:
         What is under way.
     worker
         Where an update that arrived damaged is looked at.
+    arrived
+        Told, with what it was offered with, that all of the finished update is at the aggregator.
     decided
         Told what became of the finished update: what it was offered with, why it does not count
         (empty if it does), and as ``foreign`` whether it is of no round of the federation.
@@ -41,6 +43,7 @@ class Replies:
         fetching: Fetching,
         *,
         worker: Worker,
+        arrived: Callable[[Offer], None],
         decided: Callable[..., None],
         forgotten: Callable[[str], None],
         failed: Callable[[ChorusError], None],
@@ -49,6 +52,7 @@ class Replies:
         self._delivery = delivery
         self._fetching = fetching
         self._worker = worker
+        self._arrived = arrived
         self._decided = decided
         self._forgotten = forgotten
         self._failed = failed
@@ -76,6 +80,8 @@ class Replies:
                 pass  # about an update that was decided on before
             case Received():
                 self._delivery.told(reply)
+                if reply.ranges == [(0, offer.size)]:
+                    self._arrived(offer)
             case Accepted():
                 self._decided(offer, "")
             case Refused(reason=reason, sentence=sentence):

@@ -129,13 +129,27 @@ class SecurePart:
         stage = AGGREGATOR_SAYS.get(kind_of(message))
         if stage is None:
             return False
-        client = self._client
-        if client and client.stage is stage and not (stage is Stage.MASKED and self._delivery):
-            try:
+        client, announcement = self._client, self._announcement
+        if client is None or announcement is None or (stage is Stage.MASKED and self._delivery):
+            return True
+        try:
+            if client.stage is stage:
                 self._answer(client, stage, message)
-            except ChorusError as error:
-                self._give_up(error)
+            elif client.misses(stage, message):
+                raise _started_anew(announcement.round)
+        except ChorusError as error:
+            self._give_up(error)
         return True
+
+    def arrived(self, offer: Offer) -> None:
+        """Learn that a masked update is there; one that an earlier process made is the last word.
+
+        The secrets of that process are gone: this one can neither sign the survivors nor reveal.
+        """
+        key, mine = (offer.run, offer.round), self._announcement
+        follows = mine is not None and (mine.run, mine.round) == key
+        if offer.codec == CODEC and not follows and self._over != key:
+            self._end(key, _started_anew(offer.round))
 
     def trained(self, trained: Trained) -> None:
         """Learn what this device adds; it is masked as soon as the others' shares are there."""
@@ -264,3 +278,12 @@ class SecurePart:
     def _forget(self) -> None:
         self._announcement = self._client = self._trained = self._again_at = None
         self._word = self._delivery = b""
+
+
+def _started_anew(number: int) -> SecureError:
+    return SecureError(
+        f"This device was started anew in the secure round {number}, whose keys were in memory "
+        "only: it says no more in this round.",
+        "The others go on without it; it takes part in the next round.",
+        reason="late",
+    )

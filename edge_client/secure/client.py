@@ -18,6 +18,7 @@ from shared.protocol.secure import (
     Consents,
     DeviceKeys,
     Keys,
+    OfRound,
     Revealed,
     Roster,
     SealedShares,
@@ -30,6 +31,8 @@ from shared.secure.sharing import SECRET_BYTES, Draw, split
 from shared.secure.terms import Stage, Terms, threshold_of
 from shared.trust.exchange import public_half
 from shared.trust.keys import SIGNATURE_BYTES
+
+_ORDER: Final = tuple(Stage)
 
 _UNSIGNED: Final = bytes(SIGNATURE_BYTES)
 
@@ -95,6 +98,19 @@ class SecureClient:
     def guaranteed(self) -> int:
         """Devices that are in the sum at least, of those in the roster that it was told."""
         return self._terms.needed(len(self._roster.devices))
+
+    def misses(self, due: Stage, message: bytes) -> bool:
+        """Say whether a message is of a later stage of this round than this device is at.
+
+        Then this device has answered earlier stages by a process that is gone, with its secrets.
+
+        Raises
+        ------
+        ProtocolError
+            If it is no message of a secure round.
+        """
+        later = _ORDER.index(due) > _ORDER.index(self.stage)
+        return later and OfRound.decode(message).secure_round == self._round
 
     def keys(self) -> bytes:
         """Give the keys of this round, signed (stage 1)."""

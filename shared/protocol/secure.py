@@ -54,8 +54,8 @@ Sealed = Annotated[bytes, *_In_base64, Field(min_length=_SEALED_BYTES, max_lengt
 _Names = Annotated[list[Name], Field(max_length=MOST_SECURE)]
 
 
-class _OfRound(Message):
-    """What all of them have in common."""
+class OfRound(Message):
+    """What all of them have in common, but for :class:`Declined`."""
 
     secure_round: Key
     """Names the round and its terms."""
@@ -76,21 +76,21 @@ class DeviceKeys(BaseModel):
     """Of the device's lasting key."""
 
 
-class Keys(_OfRound):
+class Keys(OfRound):
     """Stage 1, device: its keys of this round."""
 
     kind: Literal["secure-keys"] = "secure-keys"
     keys: DeviceKeys
 
 
-class Roster(_OfRound):
+class Roster(OfRound):
     """Stage 2, aggregator: who takes part, and the keys of all."""
 
     kind: Literal["secure-roster"] = "secure-roster"
     devices: Annotated[dict[Name, DeviceKeys], Field(max_length=MOST_SECURE)]
 
 
-class SealedShares(_OfRound):
+class SealedShares(OfRound):
     """Stage 2, device: shares for each other device. Stage 3, aggregator: from each for one."""
 
     kind: Literal["secure-shares"] = "secure-shares"
@@ -98,7 +98,7 @@ class SealedShares(_OfRound):
     """By the other device's name."""
 
 
-class Survivors(_OfRound):
+class Survivors(OfRound):
     """Stage 4, aggregator: whose masked updates are in the sum."""
 
     kind: Literal["secure-survivors"] = "secure-survivors"
@@ -108,7 +108,7 @@ class Survivors(_OfRound):
     """Those of them whose masked updates have arrived. Sorted."""
 
 
-class Consent(_OfRound):
+class Consent(OfRound):
     """Stage 4, device: it was told these survivors."""
 
     kind: Literal["secure-consent"] = "secure-consent"
@@ -116,14 +116,14 @@ class Consent(_OfRound):
     """Of its lasting key, over roster, sharers and survivors."""
 
 
-class Consents(_OfRound):
+class Consents(OfRound):
     """Stage 5, aggregator: who was told the same survivors."""
 
     kind: Literal["secure-consents"] = "secure-consents"
     signatures: Annotated[dict[Name, Signature], Field(max_length=MOST_SECURE)]
 
 
-class Revealed(_OfRound):
+class Revealed(OfRound):
     """Stage 5, device: its share of one secret of each device, never of both."""
 
     kind: Literal["secure-revealed"] = "secure-revealed"

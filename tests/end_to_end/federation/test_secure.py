@@ -249,6 +249,28 @@ def test_a_device_that_refuses_says_so_to_an_aggregator_that_was_killed_meanwhil
         assert counted(it, 1) == names((0, 1, 2))
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_nobody_waits_for_a_device_that_is_started_anew_in_a_stage(stage: Stage) -> None:
+    with secure_world(rounds=1, seconds=500) as it:
+        it.settle(until=lambda: stage_of(it) is stage)
+        begun = it.stage.now
+        it.kill_client(3)
+        it.settle()
+        assert it.stage.now - begun < 100
+        assert check(it) == 1
+
+
+def test_a_device_started_anew_sends_the_masked_update_that_it_has_made_and_says_no_more() -> None:
+    with secure_world(rounds=1, seconds=500) as it:
+        it.settle(until=lambda: it.clients[3].participant._client_state.offer)
+        begun = it.stage.now
+        it.kill_client(3)
+        it.settle()
+        assert it.stage.now - begun < 100
+        assert counted(it, 1) == names(EVERYBODY)
+        assert check(it) == 1
+
+
 def test_status_and_screen_say_at_which_stage_it_is_and_who_is_missing() -> None:
     with secure_world(rounds=1) as it:
         it.settle(until=lambda: stage_of(it) is Stage.CONSENT)

@@ -1,6 +1,7 @@
 """Secure rounds between real processes, by invitation, at the aggregator's own broker."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.end_to_end.federation.clips import (
     simulated_securely,
 )
 from tests.end_to_end.federation.joining import ByInvitation
+from tests.end_to_end.federation.processes import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -25,14 +27,21 @@ TASK = Task(DEFAULT_TASK.labels, WHISPER)
 EVERYBODY = range(DEVICES)
 
 
+@contextmanager
+def joined(folder: Path, seconds: int) -> Iterator[ByInvitation]:
+    """Give a federation whose devices have joined, with so many seconds for each stage."""
+    clips = Clips.write(folder, TASK, MORE_SPEAKERS)
+    words = ("--secure", "--quorum", str(DEVICES), "--round-seconds", str(seconds))
+    with ByInvitation(folder, clips, *words, model="head") as them:
+        them.start()
+        them.all_join(DEVICES)
+        yield them
+
+
 @pytest.fixture
 def it(tmp_path: Path, environment: None) -> Iterator[ByInvitation]:
     del environment
-    clips = Clips.write(tmp_path, TASK, MORE_SPEAKERS)
-    words = ("--secure", "--quorum", str(DEVICES), "--round-seconds", "20")
-    with ByInvitation(tmp_path, clips, *words, model="head") as them:
-        them.start()
-        them.all_join(DEVICES)
+    with joined(tmp_path, 20) as them:
         yield them
 
 
@@ -72,3 +81,27 @@ def test_with_a_device_killed_on_the_way_the_others_end_in_the_bits_of_their_sim
     path = it.state.models / f"{version.digest}.safetensors"
     assert load_weights(path, architecture_of("head", TASK)).tobytes() == expected.tobytes()
     assert "Traceback" not in it.said
+
+
+def test_nobody_waits_for_a_device_that_is_started_anew_before_it_signs_or_masks(
+    tmp_path: Path,
+) -> None:
+    place = "before edge_client.secure.client:SecureClient"
+    with joined(tmp_path, seconds=round(2 * PATIENCE)) as it:
+        for number in EVERYBODY[1:]:
+            it.run(number, it.port)
+        first = it.run(0, it.port, still=f"{place}.consent")
+        it.wait(lambda: first.said("It stands still"), "it is asked to sign")
+        first.kill()
+        second = it.run(0, it.port, still=f"{place}.masked")
+        it.wait(lambda: second.said("started anew in the secure round 1"), "it cannot sign")
+        it.wait(lambda: second.said("It stands still"), "it is to mask the next update")
+        second.kill()
+        third = it.run(0, it.port)
+        it.wait(lambda: third.said("started anew in the secure round 2"), "it cannot mask")
+        it.wait(lambda: it.reached(2, "done"), "all rounds are done")
+        assert len(it.clients(1)) == DEVICES, "its update was there before it had to sign"
+        assert it.clients(2) == [client_name(number) for number in EVERYBODY[1:]]
+        rounds = [EVERYBODY, EVERYBODY[1:]]
+        assert it.weights().tobytes() == simulated_securely(it.clips.whole, TASK, rounds).tobytes()
+        assert "Traceback" not in it.said
