@@ -7,6 +7,7 @@ from aggregator.rounds.asked import asked, file_of
 from aggregator.rounds.federation import Federation
 from shared.protocol.fields import MOST_FORGOTTEN, Successor
 from shared.protocol.messages import Announcement, Difference, File
+from shared.protocol.privacy_offer import PrivacyOffer
 
 
 class Announcer:
@@ -94,6 +95,19 @@ class Announcer:
             succession=self._federation.voice.succession,
             issued=self._federation.voice.issued,
             renewed=self._renewed_of(secure.offer.devices) if secure else None,
+            privacy=self._privacy(),
+        )
+
+    def _privacy(self) -> PrivacyOffer | None:
+        """Say how much models may tell of a device, where there is a budget."""
+        settings = self._federation.settings
+        if settings.dp_epsilon is None or settings.rounds is None:
+            return None
+        return PrivacyOffer(
+            epsilon=settings.dp_epsilon,
+            delta=settings.dp_delta,
+            rounds=settings.rounds,
+            noise_by="devices" if settings.secure else "aggregator",
         )
 
     def _renewed_of(self, devices: Collection[str]) -> dict[str, list[Successor]] | None:

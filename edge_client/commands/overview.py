@@ -119,6 +119,10 @@ def _told(part: dict[str, Any]) -> str:
         told += ", one waits to be sent"
     if part["lacks"]:
         told += f"; more labelled examples needed: {part['lacks']}"
+    if part["budget"]:
+        told += f"; privacy budget: {part['budget']}"
+    if part["objection"]:
+        told += f"; {part['objection'].rstrip('.')}"
     if part["refused"]:
         told += f"; the last was refused: {part['refused']}"
     return told

@@ -50,7 +50,7 @@ class AnnouncedRound:
         return list({file.digest: file for file in files if file}.values())
 
     def check(self, federation: str) -> None:
-        """Check that it is of this federation, and its files can be those of its architecture.
+        """Check that it is of this federation, keeps to itself, and has files of its architecture.
 
         Raises
         ------
@@ -60,6 +60,14 @@ class AnnouncedRound:
         announcement = self.announcement
         if announcement.federation != federation:
             raise ProtocolError("An announcement is of another federation.")
+        privacy, secure = announcement.privacy, announcement.secure
+        by_devices = secure is not None and secure.noise > 0
+        if privacy and by_devices != (privacy.noise_by == "devices"):
+            whose = {"aggregator": "the aggregator's", "devices": "the devices'"}[privacy.noise_by]
+            raise ProtocolError(
+                "An announcement contradicts itself: the noise of its privacy budget is "
+                f"{whose}, and it asks devices for {'some' if by_devices else 'none'}."
+            )
         parameters = architecture_of(announcement.architecture, announcement.task).parameters
         largest = 8 + HEADER_LIMIT + 4 * parameters
         difference = announcement.difference.file if announcement.difference else None

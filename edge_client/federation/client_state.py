@@ -62,12 +62,16 @@ class _Facts:
     counted: Offer | None = None
     learned: Sequence[int] = ()
     lacks: int = 0
+    objection: str = ""
+    budget: str | None = None
     refused: str = field(default="")
 
     @property
     def worth_keeping(self) -> bool:
         """Whether anything was done in the run."""
-        return self != _Facts(run=self.run, lacks=self.lacks)
+        return self != _Facts(
+            run=self.run, lacks=self.lacks, objection=self.objection, budget=self.budget
+        )
 
     @property
     def files(self) -> set[str]:
@@ -200,10 +204,21 @@ class ClientState:
         if any(first <= counted.round <= last for first, last in forgotten):
             self._write(replace(self._facts, learned=()))
 
-    def lack(self, number: int) -> None:
-        """Keep how many more examples the device waits for, for who asks how it is."""
-        if number != self._facts.lacks:
-            self._write(replace(self._facts, lacks=number))
+    def note(self, lacks: int, objection: str = "", budget: str | None = None) -> None:
+        """Keep how the device stands to what is announced, for who asks how it is.
+
+        Parameters
+        ----------
+        lacks
+            How many more examples it waits for.
+        objection
+            What its owner's terms do not allow, a sentence; empty if there is nothing.
+        budget
+            How much models tell of it at most; ``None`` if nothing was said of that.
+        """
+        facts = replace(self._facts, lacks=lacks, objection=objection, budget=budget)
+        if facts != self._facts:
+            self._write(facts)
 
     def residual(self, parameters: int) -> Vector | None:
         """Open what the codec left out of the last update that counted."""
@@ -319,6 +334,8 @@ def remembered(folder: Path) -> dict[str, Any]:
         "refused": facts.refused or None,
         "waiting": facts.outgoing is not None,
         "lacks": facts.lacks,
+        "objection": facts.objection or None,
+        "budget": facts.budget,
     }
 
 

@@ -107,7 +107,7 @@ class Participant:
             settings,
             client_state,
             loop=loop,
-            number=lambda: self._round.announcement.round if self._round else None,
+            announced=lambda: self._round.announcement if self._round else None,
             lacks=lambda: self._readiness.lacks,
             report=report,
         )
@@ -244,7 +244,10 @@ class Participant:
         if self._connection.connected:
             self._consider()
         if (lacks := self._readiness.lacks) is not None:
-            self._client_state.lack(lacks)
+            privacy = self._round.announcement.privacy if self._round else None
+            self._client_state.note(
+                lacks, self._readiness.objection, privacy.sentence if privacy else None
+            )
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message in the network's thread: a model's chunk at once, others to the loop."""

@@ -12,6 +12,7 @@ from shared.protocol.messages import Announcement, Presence
 from shared.training import TrainingSettings
 
 if TYPE_CHECKING:
+    from shared.protocol.privacy_offer import PrivacyOffer
     from shared.protocol.secure_offer import SecureOffer
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Readiness:
         self._asked: tuple[int, int] | None = None
         self._training = TrainingSettings()
         self._secure: SecureOffer | None = None
+        self._privacy: PrivacyOffer | None = None
         self.lacks: int | None = None
         self.trains = True
         self.objection = ""
@@ -95,6 +97,7 @@ class Readiness:
         least = max(announcement.least_examples, self._terms.fewest_examples)
         self._asked = least, announcement.new_examples
         self._training, self._secure = announcement.training, announcement.secure
+        self._privacy = announcement.privacy
 
     def say_again(self) -> None:
         """Let the next look say what there is, also if that was said before."""
@@ -123,7 +126,9 @@ class Readiness:
             asks = "its own terms ask for" if least == self._terms.fewest_examples else "it needs"
             why_not = f"it has {len(labelled)} of the {least} labelled examples that {asks}"
         elif self._asked:
-            objection = self._terms.objection(self._training, len(labelled), self._secure)
+            objection = self._terms.objection(
+                self._training, len(labelled), self._secure, self._privacy
+            )
             self.objection = _sentence(objection) if objection else ""
             why_not = objection or why_not
         if why_not and self.trains:

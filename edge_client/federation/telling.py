@@ -9,6 +9,7 @@ from edge_client.federation.settings import FederationSettings
 from edge_client.federation.unannounced import Unannounced
 from shared.errors import ChorusError
 from shared.loop import Loop
+from shared.protocol.messages import Announcement
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +25,8 @@ class Telling:
         What was sent, and how much of it has counted.
     loop
         The participant's loop.
-    number
-        Gives the number of the round that was announced last, if one was.
+    announced
+        Gives the announcement of the last round, if there was one.
     lacks
         Gives how many more examples the device needs, if that is known.
     report
@@ -38,13 +39,13 @@ class Telling:
         client_state: ClientState,
         *,
         loop: Loop,
-        number: Callable[[], int | None],
+        announced: Callable[[], Announcement | None],
         lacks: Callable[[], int | None],
         report: Callable[[dict[str, Any]], None],
     ) -> None:
         self._terms = settings.terms.model_dump()
         self._client_state = client_state
-        self._number = number
+        self._announced = announced
         self._lacks = lacks
         self._report = report
         self._unannounced = Unannounced(settings.federation, loop)
@@ -52,13 +53,16 @@ class Telling:
 
     def tell(self, state: str, remark: str) -> None:
         """Say what the device is doing, and what its person should know of that."""
+        announced = self._announced()
+        privacy = announced.privacy if announced else None
         doing = {
             "state": state,
-            "number": self._number(),
+            "number": announced.round if announced else None,
             "accepted": self._client_state.accepted,
             "lacks": self._lacks() or 0,
             "remark": remark,
             "terms": self._terms,
+            "budget": privacy and privacy.model_dump(),
             "sent": self._client_state.sent.shown,
         }
         self._unannounced.report(doing)

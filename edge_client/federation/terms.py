@@ -1,8 +1,8 @@
 """A device's own terms: what a federation may ask of it, whatever is announced."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.protocol.fields import MOST_EXAMPLES
 from shared.round_settings import MOST_ASKED, MOST_SECURE
@@ -10,6 +10,7 @@ from shared.settings import Settings
 from shared.training import TrainingSettings
 
 if TYPE_CHECKING:  # --help does without messages
+    from shared.protocol.privacy_offer import PrivacyOffer
     from shared.protocol.secure_offer import SecureOffer
 
 
@@ -41,9 +42,28 @@ class TermsSettings(Settings):
     most_strangers: Annotated[int, Field(ge=0, le=MOST_SECURE)] | None = None
     """Take part only in secure rounds with so many devices at most that this one has never been
     invited with before, by the aggregator's word alone; any number if not given."""
+    most_epsilon: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Take part only in federations with a privacy budget whose epsilon is so much at most; any, or
+    none, if not given. Without secure rounds it is the aggregator who adds the noise: this device
+    has to trust it."""
+    most_delta: Annotated[float, Field(gt=0, le=0.1)] = 1e-5
+    """The delta of such a budget, at most."""
+
+    @model_validator(mode="after")
+    def _check_delta(self) -> Self:
+        if (
+            self.most_epsilon is None
+            and self.most_delta != type(self).model_fields["most_delta"].default
+        ):
+            raise ValueError("most_delta asks for no budget by itself: give most_epsilon, too")
+        return self
 
     def objection(
-        self, training: TrainingSettings, examples: int, secure: "SecureOffer | None" = None
+        self,
+        training: TrainingSettings,
+        examples: int,
+        secure: "SecureOffer | None" = None,
+        privacy: "PrivacyOffer | None" = None,
     ) -> str | None:
         """Say what a round asks for that these terms do not allow; ``None`` if they allow it.
 
@@ -56,6 +76,8 @@ class TermsSettings(Settings):
             the federation's own least is.
         secure
             What was announced of secure rounds; ``None`` if rounds are not secure.
+        privacy
+            What was announced of a privacy budget; ``None`` if there is none.
         """
         if secure is None and self.secure_only:
             return (
@@ -67,6 +89,8 @@ class TermsSettings(Settings):
                 f"the sum of a secure round may be of {secure.fewest} devices, and this device's "
                 f"terms ask for {self.fewest_others} others or more"
             )
+        if beyond := self._beyond(privacy):
+            return beyond
         if training.batch_size < self.smallest_batch:
             return (
                 f"the federation asks for a batch size of {training.batch_size}, and this "
@@ -78,6 +102,23 @@ class TermsSettings(Settings):
                 f"{self.fewest_steps} or more"
             )
         return None
+
+    def _beyond(self, privacy: "PrivacyOffer | None") -> str | None:
+        """Say that models may tell more of this device than its terms allow."""
+        if self.most_epsilon is None:
+            return None
+        asks = (
+            f"this device's terms ask for an epsilon of {self.most_epsilon:g} or less with a delta "
+            f"of {self.most_delta:g} or less"
+        )
+        if privacy is None:
+            return f"the federation states no privacy budget, and {asks}"
+        if privacy.epsilon <= self.most_epsilon and privacy.delta <= self.most_delta:
+            return None
+        return (
+            f"the federation's privacy budget is an epsilon of {privacy.epsilon:g} with a delta of "
+            f"{privacy.delta:g}, and {asks}"
+        )
 
     def told(self, examples: int) -> int:
         """Give the number of examples that the aggregator is told."""

@@ -38,6 +38,7 @@ from shared.protocol.fields import (
     Supply,
     TaskField,
 )
+from shared.protocol.privacy_offer import PrivacyOffer
 from shared.protocol.secure_offer import SecureOffer
 from shared.protocol.topics import Name
 from shared.round_settings import (
@@ -181,6 +182,8 @@ class Announcement(Message):
     secure: SecureOffer | None = None
     """That the open round is a secure one, and how (docs/secure.md); since 1.3. Its only codec is
     ``ring``, which clients before 1.3 do not know: they send nothing."""
+    privacy: PrivacyOffer | None = None
+    """The privacy budget of all rounds, if there is one; since 1.3."""
 
     @property
     def extra_vectors(self) -> list[str]:

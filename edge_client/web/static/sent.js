@@ -15,7 +15,7 @@ function line({ round, at, bytes, codec, examples, scored }, texts, { decimals, 
 
 function words(terms, texts, { decimals }) {
   const { fewest_examples, smallest_batch, fewest_steps, most_counted, signed } = terms;
-  const { secure_only, fewest_others, most_strangers } = terms;
+  const { secure_only, fewest_others, most_strangers, most_epsilon } = terms;
   const asked = [
     say(texts.terms_examples, { examples: decimals.format(fewest_examples) }),
     say(texts.terms_batch, { examples: decimals.format(smallest_batch) }),
@@ -25,8 +25,16 @@ function words(terms, texts, { decimals }) {
     secure_only && texts.terms_secure,
     fewest_others > 2 && say(texts.terms_others, { others: decimals.format(fewest_others) }),
     Number.isInteger(most_strangers) && say(texts.terms_strangers, { strangers: decimals.format(most_strangers) }),
+    most_epsilon && say(texts.terms_epsilon, { epsilon: most_epsilon }),
   ];
   return say(texts.terms, { asked: asked.filter(Boolean).join("; ") });
+}
+
+function told(budget, texts, { decimals }) {
+  if (!budget) return "";
+  const { epsilon, delta, rounds, noise_by } = budget;
+  const facts = { epsilon, delta, rounds: decimals.format(rounds) };
+  return say(texts[`budget_${noise_by}`], facts);
 }
 
 // Shows both below a heading; the place is hidden where there is no federation.
@@ -38,4 +46,5 @@ export function showSent(place, facts, texts, formats) {
   place.querySelector(".sum").textContent = sum;
   place.querySelector("ol").replaceChildren(...latest.map((each) => line(each, texts, formats)));
   place.querySelector(".terms").textContent = words(facts.terms, texts, formats);
+  place.querySelector(".budget").textContent = told(facts.budget, texts, formats);
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened, Step
 from aggregator.server.announcer import Announcer
 from aggregator.server.farewell import Farewell
+from aggregator.settings import AggregatorSettings
 from shared.protocol.messages import Announcement
 from tests.aggregator.driver import come, play, settings
 from tests.loop_driver import LoopDriver
@@ -117,3 +119,37 @@ def test_the_difference_to_the_model_before_is_announced_and_after_a_rollback_no
         assert (after.difference.base, after.difference.codec) == (before.model.digest, "int8")
         assert after.difference.file.size < after.model.size
     assert (back.model, back.difference) == (second.model, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "noise_by"),
+    [({}, "aggregator"), ({"secure": True, "by_invitation": True, "ring_bits": 16}, "devices")],
+)
+def test_a_privacy_budget_is_announced_with_who_adds_the_noise(
+    tmp_path: Path, values: dict[str, Any], noise_by: str
+) -> None:
+    budget = {"state": tmp_path, "dp_epsilon": 1000, "rounds": 2, "clients_per_round": 3, **values}
+    said: list[Announcement] = []
+
+    def publish(announcement: Announcement) -> bool:
+        said.append(announcement)
+        return True
+
+    with Federation(AggregatorSettings.parse(budget)) as federation:
+        federation.rounds.start(0)
+        Announcer(federation, publish, clock=lambda: 0.0).announce()
+    (privacy,) = [told.privacy for told in said]
+    assert privacy
+    assert (privacy.epsilon, privacy.delta, privacy.rounds) == (1000, 1e-5, 2)
+    assert privacy.noise_by == noise_by
+
+
+def test_without_a_budget_none_is_announced(federation: Federation) -> None:
+    said: list[Announcement] = []
+
+    def publish(announcement: Announcement) -> bool:
+        said.append(announcement)
+        return True
+
+    Announcer(federation, publish, clock=lambda: 0.0).announce()
+    assert [told.privacy for told in said] == [None]

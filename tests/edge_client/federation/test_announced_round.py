@@ -71,3 +71,27 @@ def test_a_file_larger_than_any_model_is_not_believed(which: str) -> None:
 def test_another_federations_announcement_is_not_believed() -> None:
     with pytest.raises(ProtocolError, match="another federation"):
         read().check("other")
+
+
+@pytest.mark.parametrize(
+    ("noise_by", "noise", "said"),
+    [
+        ("devices", 0.0, "is the devices', and it asks devices for none"),
+        ("aggregator", 2.5, "is the aggregator's, and it asks devices for some"),
+        ("devices", 2.5, ""),
+        ("aggregator", None, ""),
+        ("devices", None, "is the devices', and it asks devices for none"),
+    ],
+)
+def test_a_budget_whose_noise_is_not_asked_for_is_not_believed(
+    noise_by: str, noise: float | None, said: str
+) -> None:
+    privacy = {"epsilon": 8, "delta": 1e-5, "rounds": 9, "noise_by": noise_by}
+    ring = {"bits": 16, "examples": 1, "octaves": [], "fewest": 3, "devices": {}, "noise": noise}
+    found = read(privacy=privacy, secure=None if noise is None else ring)
+    if not said:
+        found.check("chorus")
+        return
+    with pytest.raises(ProtocolError, match=said) as caught:
+        found.check("chorus")
+    assert caught.value.problem.startswith("An announcement contradicts itself")

@@ -211,6 +211,8 @@ def test_a_status_changes_nothing(tmp_path: Path) -> None:
         "refused": None,
         "waiting": False,
         "lacks": 0,
+        "objection": None,
+        "budget": None,
     }
     assert not (tmp_path / "nothing").exists()
 

@@ -70,11 +70,11 @@ def test_it_says_what_it_has_when_that_changes_and_not_with_each_label(tmp_path:
 def test_on_a_full_disk_it_says_what_it_has_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: int) -> None:
+    def full(*_: object) -> None:
         raise StorageError("The disk is full.")
 
     it = Paced(tmp_path)
-    monkeypatch.setattr(it.participant._client_state, "lack", full)
+    monkeypatch.setattr(it.participant._client_state, "note", full)
     model = model_of(tmp_path)
     waiting = it.asks(model, state="waiting")
     it.play(it.connection.connect, waiting, *[it.label] * 3, it.look)

@@ -75,6 +75,28 @@ def test_of_a_masked_update_no_number_is_shown_but_its_bytes(
     text(page, "#sent", "only masked updates; together with 4 others at least; 0 of them at most")
 
 
+@pytest.mark.parametrize(
+    ("noise_by", "said"),
+    [
+        ("aggregator", "The aggregator adds the noise for that, and sees what this device sends"),
+        ("devices", "The devices add the noise for that before anything leaves them."),
+    ],
+)
+def test_the_budget_of_the_federation_and_the_one_that_is_asked_for_are_shown(
+    open_page: Open, device: StandIn, noise_by: str, said: str
+) -> None:
+    page = open_page()
+    terms = TermsSettings(most_epsilon=0.25).model_dump()
+    budget = {"epsilon": 0.125, "delta": 1e-5, "rounds": 1200, "noise_by": noise_by}
+    facts = {"state": "waiting", "terms": terms, "sent": SentUpdates().to_dict()}
+    device.facts["round"] = facts
+    text(page, "#sent", "a privacy budget of epsilon 0.25 at most.")
+    assert page.inner_text("#sent .budget") == ""
+    device.facts["round"] = {**facts, "budget": budget}
+    text(page, "#sent .budget", "What all 1,200 models together tell of you has a bound: epsilon")
+    text(page, "#sent .budget", f"epsilon 0.125, delta 0.00001. {said}")
+
+
 @pytest.mark.parametrize("name", ["kitchen"])
 def test_it_says_whose_page_it_is_and_how_the_device_has_done(
     open_page: Open, device: StandIn

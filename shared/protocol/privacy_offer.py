@@ -1,0 +1,33 @@
+"""What an announcement says of a privacy budget."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from shared.protocol.fields import RoundNumber
+
+
+class PrivacyOffer(BaseModel):
+    """How much all models of a federation tell of one device at most, and whose noise it takes."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    epsilon: Annotated[FiniteFloat, Field(gt=0, le=1000)]
+    """Of all rounds together."""
+    delta: Annotated[FiniteFloat, Field(gt=0, le=0.1)]
+    """The delta that belongs to it."""
+    rounds: RoundNumber
+    """The last round: none follows."""
+    noise_by: Literal["aggregator", "devices"]
+    """Who adds the noise: the aggregator, which sees each update without it, or the devices of
+    secure rounds, before they mask their updates."""
+
+    @property
+    def sentence(self) -> str:
+        """The same in words."""
+        whose = {
+            "aggregator": "the aggregator adds the noise, and sees each update without it",
+            "devices": "devices add the noise before they mask their updates",
+        }[self.noise_by]
+        budget = f"epsilon {self.epsilon:g} with delta {self.delta:g}"
+        return f"{budget} for all {self.rounds} rounds; {whose}"
