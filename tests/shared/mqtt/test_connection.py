@@ -374,30 +374,6 @@ def test_a_wrong_code_is_final_only_before_the_first_success(peers: Peers) -> No
         assert "refuses anonymous clients" in peer.wait_for_change("anonymous")
 
 
-def test_a_broker_that_ends_what_it_does_not_speak_is_spoken_to_in_another_version(
-    peers: Peers,
-) -> None:
-    told: list[bool] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            for _ in range(2):
-                link, _ = server.accept()
-                with link:
-                    told.append(link.recv(1000)[8] == 5)
-                    if not told[-1]:
-                        link.sendall(bytes([0x20, 2, 0, 0]))
-                        link.recv(1000)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        peer = peers.connect(BrokerSettings(port=server.getsockname()[1]), "device").ready()
-        assert peer.changes[0][0], "the first attempt is not told"
-        peer.connection.close()
-        thread.join(BOUND)
-    assert told == [True, False]
-
-
 def test_only_who_is_thrown_out_again_and_again_is_told_of_a_second_one(
     mosquitto: Mosquitto, peers: Peers
 ) -> None:

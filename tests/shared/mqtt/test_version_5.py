@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.mqtt.broker_settings import BrokerSettings
-from tests.brokers import Mosquitto, wait_until
+from tests.brokers import BOUND, Mosquitto, wait_until
 from tests.peers import Peers
 
 pytestmark = pytest.mark.usefixtures("needs_mosquitto")
@@ -106,3 +106,27 @@ def test_a_broker_that_takes_few_messages_at_once_is_not_given_more(
         peer.wait_for(200)
         assert [payload[0] for _, payload in peer.messages] == list(range(200))
         assert len(peer.changes) == 1, "the connection was never lost"
+
+
+def test_a_broker_that_ends_what_it_does_not_speak_is_spoken_to_in_another_version(
+    peers: Peers,
+) -> None:
+    told: list[bool] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for _ in range(2):
+                link, _ = server.accept()
+                with link:
+                    told.append(link.recv(1000)[8] == 5)
+                    if not told[-1]:
+                        link.sendall(bytes([0x20, 2, 0, 0]))
+                        link.recv(1000)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        peer = peers.connect(BrokerSettings(port=server.getsockname()[1]), "device").ready()
+        assert peer.changes[0][0], "the first attempt is not told"
+        peer.connection.close()
+        thread.join(BOUND)
+    assert told == [True, False]
