@@ -8,13 +8,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_client.enrolment.acquaintances import Acquaintances
 from edge_client.secure.identity import Identity
 from shared.errors import TrustError
-from shared.protocol.fields import Bytes32, Successor
+from shared.protocol.fields import LARGEST_ISSUED, Bytes32, Successor
 from shared.protocol.topics import Name, Topics
 from shared.storage.files import replacing
 from shared.trust.counter import Counter, Highest
@@ -39,7 +40,7 @@ class Joined(BaseModel):
     """The aggregator's public key."""
     root: Bytes32 | None = None
     """That of the root above it, if the device was invited with one."""
-    issued: int = 0
+    issued: Annotated[int, Field(ge=0, le=LARGEST_ISSUED)] = 0
     """The number of the aggregator's key, if a root has issued it."""
     link: str = ""
     """SHA-256 of the link that it has joined with."""
