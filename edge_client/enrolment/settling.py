@@ -4,7 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -110,18 +110,44 @@ def run_command(words: Sequence[str]) -> int:
 
 
 def write_settings(path: Path, values: Mapping[str, Any]) -> None:
-    """Write settings into a TOML file; what else stands there stays, but for its comments.
+    """Write settings into a TOML file; what else stands there stays as it is, comments too.
 
     Those that are ``None`` are taken out.
 
     Raises
     ------
     SettingsError
-        If what is there is no TOML.
+        If what is there is no TOML, or a setting cannot be written down.
     StorageError
         If it cannot be written.
     """
-    before = read_toml(path) if path.exists() else {}
+    before = ""
+    if path.exists():
+        read_toml(path)  # says in our words what is wrong with it
+        before = path.read_text("utf-8-sig")
+    after = _edited(before, values)
     with replacing(path) as aside:
-        known = {name: value for name, value in {**before, **values}.items() if value is not None}
-        aside.write_text(toml_of(known))
+        aside.write_text(after, "utf-8")
+
+
+def _edited(text: str, values: Mapping[str, Any]) -> str:
+    """Change settings in a file's text; new ones come first, and new tables last."""
+    import tomlkit
+
+    # Says in our words what cannot be written down.
+    toml_of({name: value for name, value in values.items() if value is not None})
+    document = tomlkit.parse(text)
+    new: dict[str, Any] = {}
+    for name, value in values.items():
+        kept = document.get(name)
+        if value is None:
+            document.pop(name, None)
+        elif isinstance(value, Mapping) and isinstance(kept, MutableMapping):
+            for gone in kept.keys() - value.keys():
+                del kept[gone]
+            kept.update(value)
+        elif kept is None and not isinstance(value, Mapping):
+            new[name] = value
+        else:
+            document[name] = value
+    return toml_of(new) + tomlkit.dumps(document)
