@@ -30,8 +30,8 @@ def overview(settings: DeviceSettings) -> dict[str, Any]:
         ``bytes`` of its file, or ``None``), ``starter`` (whether that is the one of the package),
         ``card`` (what taught it and what it reaches, or ``None``), ``federations`` (by name: round,
         updates accepted, why the last was refused, the update that waits to be sent, how many more
-        labelled examples the device needs, and what was sent), and ``clips`` (the federations of
-        each device that was made of labelled clips, by its name).
+        labelled examples the device needs, the digest of the model it has, and what was sent), and
+        ``clips`` (the federations of each device that was made of labelled clips, by its name).
     """
     state = DeviceFolder(settings.folder)
     counts: dict[str, int] = {}
@@ -53,8 +53,12 @@ def overview(settings: DeviceSettings) -> dict[str, Any]:
 
 
 def _model(state: DeviceFolder, settings: DeviceSettings) -> dict[str, Any]:
-    """Tell of the model that is kept, or of the starter, if a device would begin with that."""
-    starter = not state.model.exists() and begun(settings).starter
+    """Tell of the model that is kept, or of the starter, if a device would begin with that.
+
+    Devices made of labelled clips recognise nothing: theirs are told with their federations.
+    """
+    heard = state.examples.exists() or not (state.federations.is_dir() or state.made_of_clips())
+    starter = heard and not state.model.exists() and begun(settings).starter
     file = STARTER if starter else state.model
     if not file.exists():
         return {"model": None, "starter": False, "card": None}
@@ -113,6 +117,8 @@ def _told_of_model(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _told(part: dict[str, Any]) -> str:
     told = f"round {part['round']}, {part['accepted']} updates accepted"
+    if part["model"]:
+        told += f", model {part['model'][:12]}"
     if sent := part["sent"]["updates"]:
         told += f", {sent} sent with {part['sent']['bytes']:,} bytes"
     if part["waiting"]:

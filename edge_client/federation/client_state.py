@@ -64,14 +64,20 @@ class _Facts:
     lacks: int = 0
     objection: str = ""
     budget: str | None = None
+    model: str = ""
     refused: str = field(default="")
 
     @property
     def worth_keeping(self) -> bool:
         """Whether anything was done in the run."""
-        return self != _Facts(
-            run=self.run, lacks=self.lacks, objection=self.objection, budget=self.budget
+        heard = _Facts(
+            run=self.run,
+            lacks=self.lacks,
+            objection=self.objection,
+            budget=self.budget,
+            model=self.model,
         )
+        return self != heard
 
     @property
     def files(self) -> set[str]:
@@ -220,6 +226,11 @@ class ClientState:
         if facts != self._facts:
             self._write(facts)
 
+    def use(self, model: str) -> None:
+        """Keep the digest of the global model that the device has, for who asks how it is."""
+        if model != self._facts.model:
+            self._write(replace(self._facts, model=model))
+
     def residual(self, parameters: int) -> Vector | None:
         """Open what the codec left out of the last update that counted."""
         return self._vector(self._facts.residual, parameters)
@@ -328,6 +339,7 @@ def remembered(folder: Path) -> dict[str, Any]:
         If it cannot be read.
     """
     facts, _ = _read(folder / _FILE)
+    model = folder / f"{facts.model}.safetensors"
     return {
         "round": facts.done,
         "accepted": facts.accepted,
@@ -336,6 +348,7 @@ def remembered(folder: Path) -> dict[str, Any]:
         "lacks": facts.lacks,
         "objection": facts.objection or None,
         "budget": facts.budget,
+        "model": facts.model if model.exists() else None,
     }
 
 

@@ -27,7 +27,7 @@ class Handover:
     worker
         Where it is done.
     ended
-        Told that one was handed over.
+        Told the digest of one that was handed over.
     remark
         Told of a model that cannot be used.
     """
@@ -37,7 +37,7 @@ class Handover:
         on_model: OnModel,
         worker: Worker,
         *,
-        ended: Callable[[], None],
+        ended: Callable[[str], None],
         remark: Callable[[ChorusError], None],
     ) -> None:
         self._on_model = on_model
@@ -84,7 +84,7 @@ class Handover:
         self._used = digests
         if self._under_way == digests:
             self._under_way = None
-        self._ended()
+        self._ended(digests[0])
 
     def _failed(self, digests: _Digests, error: ChorusError) -> None:
         if self._under_way != digests:

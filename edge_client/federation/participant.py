@@ -356,8 +356,9 @@ class Participant:
         if trains and self._worker.on is None and self._secure.takes(announced):
             self._worker.begin(announcement)
 
-    def _handed_over(self) -> None:
-        """Train, if that has waited for what statistics begin with."""
+    def _handed_over(self, model: str) -> None:
+        """Remember the model; train, if that has waited for what statistics begin with."""
+        self._client_state.use(model)
         if self._round and self._round.announcement.statistics:
             self._consider()
 

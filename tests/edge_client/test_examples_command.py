@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 from edge_client.commands.examples import examples
 from edge_client.commands.status import status
 from edge_client.device import archive
+from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
+from edge_client.federation.client_state import ClientState
 from edge_client.settings import RunSettings
 from shared.errors import CorpusError
 from shared.front_ends import WHISPER
@@ -30,7 +32,7 @@ app.command()(status)
 def run(state: Path, *arguments: str | Path) -> str:
     """Run a command, which succeeds; give what it prints."""
     line = [*map(str, arguments), "--state", str(state)]
-    return CliRunner().invoke(app, line, catch_exceptions=False).stdout
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, line, catch_exceptions=False).stdout
 
 
 def asked(state: Path, *arguments: str | Path) -> Any:
@@ -107,3 +109,17 @@ def test_a_new_store_takes_its_front_end_from_what_is_taken_in(tmp_path: Path) -
     assert asked(tmp_path / "new", "status")["labelled"]["sad"] == 1
     settings = RunSettings.parse({"mic": True, "state": tmp_path / "new"})
     assert settings.begun().front_end == "whisper-speech"
+
+
+def test_the_status_of_labelled_clips_tells_their_model_and_no_starter(tmp_path: Path) -> None:
+    assert "the starter of the package" in run(tmp_path, "status"), "a device would begin with it"
+    clips = DeviceFolder(DeviceFolder(tmp_path).clips / "kitchen")
+    with clips.taken():
+        kept, name = ClientState(clips.federations / "home"), 64 * "a"
+    kept.path(name).write_bytes(b"model")
+    kept.use(name)
+    shown = run(tmp_path, "status")
+    assert "the starter of the package" not in shown
+    assert "clips as kitchen, federation home" in shown
+    assert "model aaaaaaaaaaaa" in shown
+    assert asked(tmp_path, "status")["clips"]["kitchen"]["home"]["model"] == name

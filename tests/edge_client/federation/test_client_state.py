@@ -213,6 +213,7 @@ def test_a_status_changes_nothing(tmp_path: Path) -> None:
         "lacks": 0,
         "objection": None,
         "budget": None,
+        "model": None,
     }
     assert not (tmp_path / "nothing").exists()
 

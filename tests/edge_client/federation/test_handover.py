@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_client.federation.client_state import ClientState
+from edge_client.federation.client_state import ClientState, remembered
 from shared.errors import StorageError, WeightsError
 from shared.features.prior import Prior, save_prior
 from shared.protocol.messages import File
@@ -39,6 +39,15 @@ def test_a_model_that_cannot_be_used_is_a_remark_and_is_tried_again_when_announc
     assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == [
         "It holds no such weights."
     ]
+
+
+def test_the_status_of_a_part_names_the_model_it_has(it: Alone) -> None:
+    first, second = model_of(it.folder), model_of(it.folder, 1.0)
+    it.play(it.connection.connect, it.announce(first, averaged=second, state="waiting"))
+    assert it.used == [second.digest]
+    assert remembered(it.folder)["model"] == second.digest
+    (it.folder / f"{second.digest}.safetensors").unlink()
+    assert remembered(it.folder)["model"] is None
 
 
 def test_a_remark_about_one_model_is_none_about_the_next(it: Alone) -> None:
