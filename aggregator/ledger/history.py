@@ -151,12 +151,14 @@ class History:
         Those that were abandoned, and those that a rollback has taken back.
         """
         query = """
-            WITH RECURSIVE line AS (
-                SELECT * FROM versions WHERE number = (SELECT MAX(number) FROM versions)
-                UNION ALL SELECT versions.* FROM versions JOIN line ON versions.number = line.parent
+            WITH RECURSIVE line (parent, round) AS (
+                SELECT parent, round FROM versions
+                WHERE number = (SELECT MAX(number) FROM versions)
+                UNION ALL SELECT versions.parent, versions.round
+                FROM versions JOIN line ON versions.number = line.parent
             )
             SELECT number FROM rounds WHERE ended IS NOT NULL
-            AND number NOT IN (SELECT round FROM line WHERE origin = 'round') ORDER BY number
+            AND number NOT IN (SELECT round FROM line) ORDER BY number
         """
         rows: list[tuple[int, int]] = []
         with self._mutex, database_errors(self.path):
