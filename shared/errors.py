@@ -16,7 +16,8 @@ class ChorusError(Exception):
     Parameters
     ----------
     problem
-        What happened and where, in one sentence.
+        What happened and where, in one sentence. It may repeat what a file or a stranger said:
+        what cannot be printed of that is escaped.
     remedy
         What to do about it, in one sentence; empty where the problem says it all.
     """
@@ -24,6 +25,8 @@ class ChorusError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, problem: str, remedy: str = "") -> None:
+        if not problem.isprintable():
+            problem = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in problem)
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy

@@ -29,7 +29,10 @@ FUSING: Final = "fusion"
 _SPEECH: Final = "speech"
 _TEXT: Final = "text"
 
-Matrix = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+"""Weights of a file, which are float32: no product of them goes beyond all bounds in float64."""
+
+_MOST_BRANCHES: Final = 8
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class FusedModel:
         try:
             facts: dict[str, Any] = json.loads(file.metadata[METADATA])
             task = Task.from_dict(facts["task"])
-            names = [str(name) for name in facts["branches"]]
+            names = [str(name) for name in facts["branches"][:_MOST_BRANCHES]]
             own = {
                 name: (_read(file, name, HEAD, "kernel"), _read(file, name, HEAD, "bias"))
                 for name in (_SPEECH, _TEXT)
@@ -86,10 +89,7 @@ class FusedModel:
             widths = {name: int(_read(file, name, HEAD, "bias").size) for name in names}
             normalisation, sentences = str(facts["normalisation"]), str(facts["sentences"])
         except (KeyError, ValueError, TypeError, RecursionError) as error:
-            raise WeightsError(
-                f"{path} is no fused model of speech and words.",
-                "Take the model.safetensors of a run of 'edge-client experiment fusion'.",
-            ) from error
+            raise _none(path) from error
         if task.front_end.frames != 1:
             raise WeightsError(
                 f"{path} fuses words with {task.front_end.name}, which is not one vector an "
@@ -100,26 +100,34 @@ class FusedModel:
         model.check(path)
         return model
 
+    @property
+    def text_width(self) -> int:
+        """Values of the vector of what was said."""
+        return len(self.branches[_TEXT][0])
+
     def check(self, path: Path) -> None:
         """Raise :class:`WeightsError` unless shapes fit each other and all values are finite."""
-        kernels = {name: kernel for name, (kernel, _) in self.branches.items()}
-        first, bias, last, logits = self.fusing
-        fits = (
-            kernels[_SPEECH].shape == (self.task.front_end.features, self.widths[_SPEECH])
-            and kernels[_TEXT].ndim == last.ndim == first.ndim == 2  # noqa: PLR2004 -- matrices
-            and kernels[_TEXT].shape[1] == self.widths[_TEXT]
-            and first.shape == (sum(self.widths.values()), len(bias))
-            and last.shape == (len(bias), len(logits))
-            and len(logits) == len(self.task.labels)
+        inputs = {_SPEECH: self.task.front_end.features, _TEXT: len(self.branches[_TEXT][0])}
+        hidden = len(self.fusing[1])
+        wanted = [
+            (self.fusing[:2], (sum(self.widths.values()), hidden)),
+            (self.fusing[2:], (hidden, len(self.task.labels))),
+            *(
+                (pair, (inputs[name], self.widths.get(name, 0)))
+                for name, pair in self.branches.items()
+            ),
+        ]
+        fits = all(
+            kernel.shape == shape and bias.shape == shape[1:] and min(shape) > 0
+            for (kernel, bias), shape in wanted
         )
-        arrays = [*self.fusing, *(array for pair in self.branches.values() for array in pair)]
+        arrays = [array for pair, _ in wanted for array in pair]
         if not fits or not all(np.isfinite(array).all() for array in arrays):
-            raise WeightsError(
-                f"{path} is no fused model of speech and words.",
-                "Take the model.safetensors of a run of 'edge-client experiment fusion'.",
-            )
+            raise _none(path)
 
-    def probabilities(self, speech: Matrix, text: Matrix) -> tuple[float, ...]:
+    def probabilities(
+        self, speech: NDArray[np.float32], text: NDArray[np.float32]
+    ) -> tuple[float, ...]:
         """Recognise an utterance: a probability for each label.
 
         Parameters
@@ -136,7 +144,7 @@ class FusedModel:
                 kernel, bias = self.branches[name]
                 parts.append(np.maximum(given[name] @ kernel + bias, 0))
             else:
-                parts.append(np.zeros(width, np.float32))
+                parts.append(np.zeros(width))
         first, bias, last, logits = self.fusing
         hidden = np.maximum(np.concatenate(parts) @ first + bias, 0)
         return tuple(softmax(hidden @ last + logits).tolist())
@@ -144,6 +152,14 @@ class FusedModel:
 
 def _read(file: TensorFile, *names: str) -> Matrix:
     tensor = file.read("/".join(names))
-    if tensor.dtype != np.float32:
-        raise ValueError("weights are float32")
-    return tensor
+    if tensor.dtype != np.float32 or not tensor.ndim:
+        raise ValueError("weights are matrices and vectors of float32")
+    with np.errstate(invalid="ignore"):  # what is not finite is refused with the rest
+        return tensor.astype(np.float64)
+
+
+def _none(path: Path) -> WeightsError:
+    return WeightsError(
+        f"{path} is no fused model of speech and words.",
+        "Take the model.safetensors of a run of 'edge-client experiment fusion'.",
+    )

@@ -21,6 +21,7 @@ from typing import (
     Annotated,
     Any,
     ClassVar,
+    Final,
     Literal,
     NamedTuple,
     Self,
@@ -36,6 +37,9 @@ from pydantic.fields import FieldInfo
 from shared.environment import Prefix, read_environment, remark_once, variable_of
 from shared.errors import SettingsError
 from shared.validation import what_is_wrong
+
+_LONGEST_FILE: Final = 1 << 20
+"""Letters of a file of settings that are read."""
 
 Part = TypeVar("Part", bound="Settings")
 
@@ -265,9 +269,15 @@ def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; raise :class:`SettingsError` if it is missing or not TOML."""
+    """Read a TOML file; raise :class:`SettingsError` if it is missing, too large or not TOML."""
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(_LONGEST_FILE + 1)
+        if len(text) > _LONGEST_FILE:
+            raise SettingsError(
+                f"Cannot read the settings file {path}: it has more than {_LONGEST_FILE} letters."
+            )
+        return tomllib.loads(text)
     except FileNotFoundError as error:
         raise SettingsError(f"There is no settings file {path}.") from error
     except UnicodeDecodeError as error:
@@ -276,6 +286,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"Cannot read the settings file {path}: {error.strerror}.") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"Cannot read the settings file {path}: {error}.") from error
+    except RecursionError as error:
+        raise SettingsError(
+            f"Cannot read the settings file {path}: its tables or lists lie too deep in each other."
+        ) from error
 
 
 def _read_file(path: Path, settings: type[Settings]) -> dict[str, Any]:

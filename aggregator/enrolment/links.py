@@ -51,6 +51,8 @@ def link_for(
     """
     with members_in(folder) as members:
         facts = members.facts()
+        if not facts:  # who began to serve it ended at once
+            raise _not_by_invitation(folder)
         if facts["accounts"] == "plugin" and facts.get("plugin") != "yes":
             raise BrokerError(
                 "The broker does not let the aggregator make accounts: it has no dynamic-security "
@@ -125,9 +127,13 @@ def members_in(folder: FederationFolder) -> Iterator[Members]:
         If it is not by invitation.
     """
     if not folder.members.exists():
-        raise TrustError(
-            f"There is no federation by invitation in {folder.path}.",
-            "Start `aggregator serve --by-invitation` once, or give its folder as --state.",
-        )
+        raise _not_by_invitation(folder)
     with Members(folder.members) as members:
         yield members
+
+
+def _not_by_invitation(folder: FederationFolder) -> TrustError:
+    return TrustError(
+        f"There is no federation by invitation in {folder.path}.",
+        "Start `aggregator serve --by-invitation` once, or give its folder as --state.",
+    )

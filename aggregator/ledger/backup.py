@@ -196,7 +196,7 @@ def _unpack(file: Path, into: Path) -> _Contents:
         raise FederationError(f"There is no backup {file}.", "Check the name.") from error
     with opened:
         try:
-            with tarfile.open(fileobj=opened) as tar:
+            with tarfile.open(fileobj=opened, mode="r:") as tar:
                 contents = _Contents.model_validate_json(_member(tar, _CONTENTS).read())
                 for name, digest in contents.files.items():
                     (into / name).touch(0o600, exist_ok=False)
@@ -212,7 +212,8 @@ def _unpack(file: Path, into: Path) -> _Contents:
 def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
     """Open a file of a backup."""
     entry = tar.getmember(name)
-    source = tar.extractfile(entry) if entry.isreg() else None
+    # A sparse file says that it is larger than what is there.
+    source = tar.extractfile(entry) if entry.isreg() and not entry.issparse() else None
     if source is None or (name == _CONTENTS and entry.size > _LARGEST_CONTENTS):
         raise KeyError(name)
     return source

@@ -52,9 +52,13 @@ def read_ctranslate2(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        stored = dict(_variables(content))
+        return _tensors(dict(_variables(content)))
     except (struct.error, UnicodeDecodeError, ValueError, IndexError) as error:
         raise unfit(path, f"it is cut short or damaged ({error})") from error
+
+
+def _tensors(stored: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Give variables the names and the values that they have in openai-whisper."""
     tensors: dict[str, NDArray[Any]] = {}
     for name, value in stored.items():
         if name.endswith("_scale") or value.ndim == 0:
@@ -102,7 +106,8 @@ def _variables(content: mmap.mmap) -> Iterator[tuple[str, NDArray[Any]]]:
 def _unscaled(value: NDArray[Any], scale: NDArray[Any]) -> NDArray[np.float32]:
     """Undo the rounding to int8: a row was multiplied by its scale."""
     rows = scale.astype(np.float32).reshape(-1, *[1] * (value.ndim - 1))
-    return value.astype(np.float32) / rows
+    with np.errstate(all="ignore"):  # what is not finite then is refused with the rest
+        return value.astype(np.float32) / rows
 
 
 def _renamed(name: str, value: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -23,6 +23,7 @@ from shared.encoders.encoder import (
 )
 from shared.errors import SettingsError, WeightsError
 from shared.front_ends.whisper import positions
+from shared.storage.files import open_file
 
 SAFETENSORS: Final = ".safetensors"
 """How the names of transformers' files end; nothing else tells them."""
@@ -118,7 +119,7 @@ def read_published(path: Path) -> Published:
             raise unfit(path, "the folder has neither a model.bin nor a model.safetensors")
         path = file
     try:
-        with path.open("rb") as opened:
+        with open_file(path) as opened:
             start = opened.read(32)
     except FileNotFoundError as error:
         raise WeightsError(f"There is no file {path}.") from error

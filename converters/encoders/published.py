@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from shared.errors import WeightsError
+from shared.errors import WeightsError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Published:
 def unfit(path: Path, why: str) -> WeightsError:
     """Make the error that a file cannot be used; ``why`` is a clause."""
     return WeightsError(
-        f"{path} holds no Whisper that can be read: {why}.",
+        f"{path} holds no Whisper that can be read: {shown(why)}.",
         "Give a faster-whisper folder, an openai-whisper .pt, or the model.safetensors of "
         "transformers.",
     )

@@ -50,7 +50,7 @@ class Fused:
         if error := another_task(model.task, task, str(path)):
             raise error
         encoder = sentence_encoder(sentences)
-        if encoder.name != model.sentences:
+        if (encoder.name, encoder.width) != (model.sentences, model.text_width):
             raise SettingsError(
                 f"{path} was trained with another encoder of sentences than {sentences}.",
                 "Name that one with --sentences.",

@@ -3,6 +3,7 @@
 import csv
 import functools
 import logging
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import SettingsError
+from shared.storage.files import open_file
 
 Indices = NDArray[np.int64]
 
@@ -82,7 +84,7 @@ def _read(path: Path) -> list[tuple[str, str]]:
     """Read the rows: clip and client."""
     try:
         # utf-8-sig: spreadsheets begin their CSV files with a byte-order mark.
-        with path.open(encoding="utf-8-sig", newline="") as lines:
+        with TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines, strict=True)
             columns = list(reader.fieldnames or ())
             if sorted(columns) != sorted(_COLUMNS):

@@ -7,11 +7,14 @@ lines and its terminal tell it. Without one, the words are those of the last utt
 import json
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from shared.errors import ChorusError
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.connection import Connection
+
+_LONGEST: Final = 1 << 16
+"""Bytes of a message that is read."""
 
 
 class WordsTopic:
@@ -74,7 +77,7 @@ def read_words(payload: bytes, topic: str) -> tuple[int | None, str]:
         If it is no such message, or has no words.
     """
     try:
-        message: Any = json.loads(payload)
+        message: Any = json.loads(payload) if len(payload) <= _LONGEST else None
         text, number = message["text"], message.get("utterance")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         text, number = None, None

@@ -5,8 +5,10 @@ say how many bytes of further data and of sound follow (https://github.com/OHF-V
 device sends an utterance, and takes the ``transcript`` that comes back.
 """
 
+import io
 import json
 import socket
+import time
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -15,10 +17,13 @@ from shared.audio import RATE, Samples
 from shared.errors import ChorusError
 
 PATIENCE: Final = 60.0
-"""Seconds that the recogniser may be silent."""
+"""Seconds within which the recogniser has to answer an utterance."""
 
 _LARGEST: Final = 1 << 16
 """Bytes of a line or of data that are believed."""
+
+_MOST_EVENTS: Final = 1000
+"""Events that may come before the transcript."""
 
 _FORMAT: Final = {"rate": RATE, "width": 2, "channels": 1}
 
@@ -47,15 +52,30 @@ class WyomingRecogniser:
             with (
                 socket.create_connection(self._place, PATIENCE) as connection,
                 connection.makefile("wb") as out,
-                connection.makefile("rb") as answers,
+                io.BufferedReader(_Until(connection, time.monotonic() + PATIENCE)) as answers,
             ):
                 _ask(out, samples)
-                return _answer(answers)
-        except (OSError, ValueError, TypeError) as error:
+                return answer_of(answers)
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise ChorusError(
                 f"The recogniser at {self._place[0]}:{self._place[1]} gave no transcript: {error}.",
                 "Look whether it runs; what is said meanwhile is recognised without words.",
             ) from error
+
+
+class _Until(io.RawIOBase):
+    """Reads from a connection until some time; a byte now and then does not prolong it."""
+
+    def __init__(self, connection: socket.socket, deadline: float) -> None:
+        self._connection = connection
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._connection.settimeout(max(1e-3, self._deadline - time.monotonic()))
+        return self._connection.recv_into(buffer)
 
 
 def _ask(stream: BinaryIO, samples: Samples) -> None:
@@ -68,11 +88,19 @@ def _ask(stream: BinaryIO, samples: Samples) -> None:
     stream.flush()
 
 
-def _answer(stream: BinaryIO) -> str:
-    while True:
+def answer_of(stream: BinaryIO) -> str:
+    """Read events up to the transcript, and give its text.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError, RecursionError
+        If something is no event of this protocol, or no transcript comes.
+    """
+    for _ in range(_MOST_EVENTS):
         kind, data = _receive(stream)
         if kind == "transcript":
             return str(data.get("text", "")).strip()
+    raise ValueError(f"no transcript is among its {_MOST_EVENTS} events")
 
 
 def _send(stream: BinaryIO, kind: str, data: dict[str, Any], payload: bytes = b"") -> None:

@@ -82,9 +82,9 @@ class MotionFiles:
             part = "" if self.end == math.inf else f" between {self.start:g} and {self.end:g} s"
             raise CorpusError(f"{path} holds no motion{part}.", _REMEDY)
         columns = len(lines[first].split())
-        return brought_to_frames(
-            np.array([_numbers(path, row, lines, columns) for row in within], np.float32)
-        )
+        numbers = [_numbers(path, row, lines, columns) for row in within]
+        with np.errstate(over="ignore"):  # beyond float32 nothing was seen
+            return brought_to_frames(np.array(numbers, np.float32))
 
 
 def brought_to_frames(rows: NDArray[np.float32]) -> Motion:

@@ -133,6 +133,8 @@ def _without(name: str) -> Tensors:
     return {key: value for key, value in small().items() if key != name}
 
 
+QUERY = {part: small()[f"blocks.0.attn.query.{part}"] for part in ("weight", "bias")}
+
 NAN = np.full((WIDTH, WIDTH), np.nan, np.float32)
 
 
@@ -158,6 +160,13 @@ NAN = np.full((WIDTH, WIDTH), np.nan, np.float32)
 def test_what_is_no_whisper_is_one_sentence(tmp_path: Path, tensors: Tensors, clause: str) -> None:
     write_transformers(tmp_path / "model.safetensors", tensors)
     with pytest.raises(WeightsError, match=f"holds no Whisper that can be read: .*{clause}"):
+        import_encoder(tmp_path)
+
+
+def test_a_fused_matrix_that_is_not_three_is_one_sentence(tmp_path: Path) -> None:
+    cut = {f"blocks.0.attn.query.{part}": value[:-1] for part, value in QUERY.items()}
+    write_ctranslate2(tmp_path / "model.bin", small() | cut)
+    with pytest.raises(WeightsError, match="is not three matrices"):
         import_encoder(tmp_path)
 
 

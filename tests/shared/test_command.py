@@ -46,6 +46,13 @@ def test_an_error_is_a_sentence_and_its_mend(
     assert err == "error: No clips in [bold]/x[/].\nLook again.\n"
 
 
+def test_what_an_error_repeats_of_a_file_cannot_write_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(CorpusError("There is no clip \x1b[2Ja\nb\udcff.wav."), monkeypatch)
+    assert capfd.readouterr().err == "error: There is no clip \\x1b[2Ja\\nb\\udcff.wav.\n"
+
+
 def test_an_error_without_a_mend_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -233,7 +233,9 @@ def test_a_wrong_setting_is_named(values: dict[str, Any], sentence: str) -> None
     assert caught.value.problem.startswith(sentence)
 
 
-@pytest.mark.parametrize("content", [b"salt = ", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"salt = ", b"\xff\xfe", b"salt = " + b"[" * 5000, b"#" * 2_000_000]
+)
 def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
@@ -248,6 +250,8 @@ def test_a_settings_file_that_is_no_text_or_a_folder_is_named_in_our_words(tmp_p
         read_toml(damaged)
     with pytest.raises(SettingsError, match=r": Is a directory\.$"):
         read_toml(tmp_path)
+    with pytest.raises(SettingsError, match=r"/dev/zero: it has more than 1048576 letters\.$"):
+        read_toml(Path("/dev/zero"))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

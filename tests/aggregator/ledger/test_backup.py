@@ -1,5 +1,6 @@
 """A federation in one file, and put back."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -145,7 +146,30 @@ def _links(file: Path) -> None:
         tar.addfile(info, io.BytesIO(text))
 
 
-@pytest.mark.parametrize("damage", [_cut, _change, _other, _escape, _links, Path.unlink])
+def _compress(file: Path) -> None:
+    """Make it small: a few kilobytes could become many gigabytes on the disk."""
+    file.write_bytes(gzip.compress(file.read_bytes()))
+
+
+def _sparse(file: Path) -> None:
+    """Let the ledger say that it has a terabyte, of which nothing is there."""
+    with tarfile.open(file, "w") as tar:
+        text = json.dumps({"files": {"ledger.sqlite": "0" * 64}}).encode()
+        for name, data in (("backup.json", text), ("ledger.sqlite", b"")):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            if not data:
+                info.pax_headers = {
+                    "GNU.sparse.map": "0,0,1099511627776,0",
+                    "GNU.sparse.size": str(1 << 40),
+                    "GNU.sparse.numblocks": "2",
+                }
+            tar.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    "damage", [_cut, _change, _other, _escape, _links, _compress, _sparse, Path.unlink]
+)
 def test_what_is_no_whole_backup_is_refused(
     saved: Saved, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from shared.audio import Samples
 from shared.errors import ChorusError, SettingsError, WeightsError
 from shared.fused_model import FusedModel
 from shared.sentences import sentence_encoder
-from shared.storage.tensor_file import write_tensors
+from shared.storage.tensor_file import TensorFile, write_tensors
 from shared.task import DEFAULT_TASK, Task, labels_of
 from tests.brokers import BOUND
 from tests.edge_client.device.heard import Open, hear, utterance
@@ -144,13 +145,15 @@ def test_words_are_shown_only_where_they_were_asked_for(start: Open) -> None:
 TASK = Task(DEFAULT_TASK.labels, POOLED.shape)
 
 
-def write_fused(path: Path, task: Task = TASK, sentences: str = "words 1") -> Path:
-    """Write a fused model with weights drawn at random."""
+def write_fused(
+    path: Path, task: Task = TASK, sentences: str = "words 1", width: int = 256
+) -> Path:
+    """Write a fused model with weights drawn at random, for sentences' vectors of a width."""
     rng = np.random.default_rng(0)
     features = task.front_end.features
     shapes = {
         "speech/embedding_layer": (features, 8),
-        "text/embedding_layer": (256, 8),
+        "text/embedding_layer": (width, 8),
         "fusion/embedding_layer": (16, 8),
         "fusion/logits": (8, len(task.labels)),
     }
@@ -253,6 +256,51 @@ def test_words_of_what_is_deleted_while_they_become_a_vector_change_nothing(
     gone = Elsewhere(lambda: pooled.discard(1))
     assert not pooled.take_words(1, SAID, 0, Fused(model, gone))
     assert pooled.words(1) is None
+
+
+def _changed(path: Path, **arrays: NDArray[Any]) -> Path:
+    """Write a fused model, with other tensors in place of some of its own."""
+    file = TensorFile(write_fused(path))
+    tensors = {name: file.read(name) for name in file.tensors}
+    write_tensors(path, tensors | arrays, file.metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"text/embedding_layer/bias": np.zeros((1, 8), np.float32)},
+        {"speech/embedding_layer/bias": np.zeros((), np.float32)},
+        {"fusion/logits/bias": np.zeros((4, 1), np.float32)},
+        {"fusion/logits/kernel": np.full((8, 4), np.nan, np.float32)},
+        {"text/embedding_layer/kernel": np.zeros((0, 8), np.float32)},
+    ],
+    ids=lambda arrays: next(iter(arrays)),
+)
+def test_a_fused_model_whose_parts_do_not_fit_is_refused(
+    arrays: dict[str, NDArray[Any]], tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match="is no fused model of speech and words"):
+        FusedModel.read(_changed(tmp_path / "fused.safetensors", **arrays))
+
+
+def test_a_fused_model_without_speech_is_refused(tmp_path: Path) -> None:
+    file = TensorFile(write_fused(tmp_path / "fused.safetensors"))
+    facts = json.loads(file.metadata["fusion"]) | {"branches": ["text"]}
+    tensors = {name: file.read(name) for name in file.tensors}
+    write_tensors(tmp_path / "fused.safetensors", tensors, {"fusion": json.dumps(facts)})
+    with pytest.raises(WeightsError, match="is no fused model of speech and words"):
+        FusedModel.read(tmp_path / "fused.safetensors")
+
+
+def test_a_fused_model_of_the_largest_values_still_gives_probabilities(tmp_path: Path) -> None:
+    file = TensorFile(write_fused(tmp_path / "whole.safetensors"))
+    largest = {
+        name: np.full_like(file.read(name), np.finfo(np.float32).max) for name in file.tensors
+    }
+    model = FusedModel.read(_changed(tmp_path / "fused.safetensors", **largest))
+    ones = np.ones(model.text_width, np.float32)
+    assert sum(model.probabilities(np.ones(6, np.float32), ones)) == pytest.approx(1.0)
 
 
 def test_a_fused_model_of_something_else_is_refused(tmp_path: Path) -> None:

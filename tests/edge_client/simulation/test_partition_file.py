@@ -1,6 +1,7 @@
 """A partition that a file gives."""
 
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,6 +95,9 @@ def test_bytes_that_are_no_text_and_a_missing_file_are_named(tmp_path: Path) -> 
         divide_by_file(tmp_path / "gone.csv", CLIPS)
     with pytest.raises(SettingsError, match="Cannot read the partition"):
         divide_by_file(tmp_path, CLIPS)
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(SettingsError, match=r"Cannot read the partition .*: it is not a file"):
+        divide_by_file(tmp_path / "pipe.csv", CLIPS)
 
 
 def test_a_simulation_divides_its_training_set_by_a_file(tmp_path: Path) -> None:

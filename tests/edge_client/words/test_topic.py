@@ -23,6 +23,8 @@ def test_a_message_names_its_utterance_or_none() -> None:
     [
         *(b"", b"Oh no.", b"[]", b"{}", b"\xff", b'{"text": 3}', b"null"),
         *(b'{"text": "x", "utterance": "12"}', b'{"text": "x", "utterance": true}'),
+        *(b'{"text": "x", "utterance": 1e400}', b'{"text": ' + b"[" * 60_000, b"[" * 100_000),
+        b'{"text": "' + b"x" * 70_000 + b'"}',
     ],
 )
 def test_nonsense_is_one_sentence(payload: bytes) -> None:

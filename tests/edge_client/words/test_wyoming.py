@@ -1,11 +1,14 @@
 """Words from a recogniser of one's own, by the Wyoming protocol."""
 
+import io
+import socket
+import time
 from contextlib import closing
 
 import numpy as np
 import pytest
 
-from edge_client.words.wyoming import WyomingRecogniser
+from edge_client.words.wyoming import WyomingRecogniser, _Until, answer_of
 from shared.errors import ChorusError
 from tests.edge_client.device.heard import utterance
 from tests.edge_client.words.recogniser import OwnRecogniser, transcript
@@ -40,11 +43,23 @@ def test_what_else_it_says_is_passed_over() -> None:
         (b"[]\n", "its line is no object"),
         (b'{"type": "transcript", "data_length": 99999999}\n', "its event is too long"),
         (b'{"type": "transcript", "data_length": -1}\n', "its event is too long"),
+        (b'{"type": "transcript", "data_length": 1e400}\n', "cannot convert float infinity"),
+        (b'{"type": ' + b"[" * 60_000 + b"\n", "maximum recursion depth"),
+        (b'{"type": "transcript", "data": ["text"]}\n', ""),
+        (b'{"type": "ping"}\n' * 1001, "no transcript is among its 1000 events"),
     ],
 )
 def test_nonsense_is_one_sentence(answer: bytes, why: str) -> None:
     with pytest.raises(ChorusError, match=rf"The recogniser at .* gave no transcript: {why}"):
         asked(answer)
+
+
+def test_one_that_sends_a_byte_now_and_then_is_not_waited_for_without_end() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, io.BufferedReader(_Until(ours, time.monotonic() - 1)) as late:
+        theirs.sendall(b'{"type"')
+        with pytest.raises(TimeoutError):
+            answer_of(late)
 
 
 def test_nobody_there_is_one_sentence() -> None:

@@ -54,6 +54,14 @@ def test_commas_part_columns_too_and_nan_is_a_marker_not_seen(tmp_path: Path) ->
     assert np.isnan(motion[:, 1]).all()
 
 
+def test_a_number_beyond_all_bounds_is_a_marker_not_seen(tmp_path: Path) -> None:
+    path = tmp_path / "motion.txt"
+    path.write_text("1 0.0 1e39 1e999\n2 0.1 2.5 -1e400\n")
+    motion = MotionFiles((path,)).read()
+    assert motion[[0, -1], 0].tolist() == [2.5, 2.5]
+    assert np.isnan(motion[:, 1]).all()
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
