@@ -41,8 +41,9 @@ _TYPES: Final = frozenset(
     ("float16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32")
 )
 
-BLOCK: Final = 1 << 18
-"""Values of a clip decoded at once, over all channels: 1 MB."""
+BLOCK: Final = 1 << 14
+"""Values of a clip decoded at once, over all channels: 64 KB, as each block's memory is cleared,
+whatever comes into it. The samples of a clip do not depend on it."""
 
 
 def read_clip(path: Path) -> Samples:

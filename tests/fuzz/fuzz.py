@@ -8,14 +8,23 @@ refused, or when memory has grown. ``scripts/fuzz MINUTES`` lets each have its s
 
 import resource
 import sys
+import warnings
 from pathlib import Path
 from typing import Final
 
 import atheris
 
-with atheris.instrument_imports(include=["shared", "edge_client.device.archive", "soundfile"]):
+_INSTRUMENTED: Final = [
+    *("shared", "soundfile", "tarfile", "tomllib"),
+    *("aggregator.ledger.backup", "aggregator.enrolment.mosquitto", "converters.encoders"),
+    *("edge_client.device.archive", "edge_client.words", "edge_client.simulation.partition_file"),
+]
+"""Where libFuzzer sees how far an input came."""
+
+with atheris.instrument_imports(include=_INSTRUMENTED):
     from shared.errors import ChorusError
-    from tests.fuzz.readers import DECODERS, FOLDER, READERS, Reader
+    from tests.fuzz.folder import FOLDER
+    from tests.fuzz.readers import DECODERS, READERS, Reader
 
 MOST_MEMORY: Final = 3 << 30
 """Bytes of addresses; an input that makes more be set aside is a find."""
@@ -80,6 +89,7 @@ def main() -> None:
     reader = all_decoders() if name == "decoders" else READERS[name]
     # Not libFuzzer's own limit: it takes the peak of the process that started this one for ours.
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    warnings.simplefilter("error", RuntimeWarning)  # people would see it
     corpus = FOLDER / "inputs"
     corpus.mkdir()
     for number, data in enumerate(reader.inputs()):

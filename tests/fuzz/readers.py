@@ -54,19 +54,12 @@ from shared.update_file import UpdateFile, encode_update
 from shared.weights import load_weights, save_weights
 from tests.edge_client.device.calibrated import CALIBRATION
 from tests.edge_client.device.heard import frames, recognised
-from tests.fuzz import strangers
+from tests.fuzz import files, strangers
+from tests.fuzz.folder import FOLDER, written
 from tests.secure_rounds import TERMS, Federation
 from tests.shared.codecs.models import SMALL, update
 
 DIGEST: Final = "ab" * 32
-
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- a folder of our own in it
-_KEPT: Final = tempfile.TemporaryDirectory(
-    prefix="fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None
-)
-
-FOLDER: Final = Path(_KEPT.name)
-"""For files that are read, in memory, as disks would be waited for; it goes with the process."""
 
 _SOUNDS: Final = (
     *("WAV PCM_16", "WAV FLOAT", "WAV ULAW", "WAV IMA_ADPCM", "WAVEX PCM_24", "W64 PCM_16"),
@@ -163,7 +156,7 @@ def read_secure(data: bytes) -> None:
     elif kind == len(_SECURE):
         assert masked_update.encoded(TERMS, masked_update.decoded(TERMS, rest)) == rest
     else:
-        journal = Journal(_written(rest))
+        journal = Journal(written(rest))
         try:
             SecureRound(TERMS, {}, journal)
         finally:
@@ -207,7 +200,7 @@ def record_inputs() -> list[bytes]:
 def read_update(data: bytes) -> None:
     """Read an update's file, as of each codec."""
     codec = _CODECS[data[0] % len(_CODECS) if data else 0]
-    assert UpdateFile(_written(data[1:]), codec, SMALL).check(1e6) <= 1e6
+    assert UpdateFile(written(data[1:]), codec, SMALL).check(1e6) <= 1e6
 
 
 def update_inputs() -> list[bytes]:
@@ -222,7 +215,7 @@ def update_inputs() -> list[bytes]:
 
 def read_model(data: bytes) -> None:
     """Read a model's file: of an architecture that is known, or of the one that it names."""
-    path = _written(data[1:])
+    path = written(data[1:])
     if data[:1] == b"\0":
         load_calibration(path)
         assert load_weights(path, SMALL).shape == (SMALL.parameters,)
@@ -246,7 +239,7 @@ def model_inputs() -> list[bytes]:
 
 def read_archive(data: bytes) -> None:
     """Read exported examples, as an import does."""
-    archive.read_for(_written(data), DEFAULT_TASK.front_end)
+    archive.read_for(written(data), DEFAULT_TASK.front_end)
 
 
 def archive_inputs() -> list[bytes]:
@@ -265,7 +258,7 @@ def archive_inputs() -> list[bytes]:
 
 def read_sound(data: bytes) -> None:
     """Read a clip."""
-    samples = read_clip(_written(data))
+    samples = read_clip(written(data))
     assert samples.dtype == np.float32
     assert np.abs(samples).max() <= 1
 
@@ -294,17 +287,17 @@ READERS: Final = {
     "model": Reader(read_model, model_inputs),
     "archive": Reader(read_archive, archive_inputs),
     "sound": Reader(read_sound, sound_inputs),
-    "page": Reader(strangers.to_page, strangers.page_inputs),
+    "settings": Reader(files.read_settings, files.settings_inputs),
+    "beside": Reader(files.read_beside_a_model, files.beside_inputs),
+    "encoder": Reader(files.read_an_encoder, files.encoder_inputs),
+    "table": Reader(files.read_table, files.table_inputs),
+    "answer": Reader(files.read_answer, files.answer_inputs),
+    "backup": Reader(files.read_backup, files.backup_inputs),
+    "page": Reader(strangers.to_device_page, strangers.device_page_inputs),
+    "operator": Reader(strangers.to_operator_page, strangers.operator_page_inputs),
     "broker": Reader(strangers.to_broker, strangers.broker_inputs),
 }
 """By the names that the command line takes."""
 
-DECODERS: Final = [name for name in READERS if name not in ("page", "broker")]
+DECODERS: Final = [name for name in READERS if name not in ("page", "operator", "broker")]
 """Those that need no connection."""
-
-
-def _written(data: bytes) -> Path:
-    """Write an input to a file."""
-    path = FOLDER / "input"
-    path.write_bytes(data)
-    return path

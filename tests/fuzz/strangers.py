@@ -1,18 +1,27 @@
-"""Strangers that connect to the page and to the embedded broker, and send whatever they like."""
+"""Strangers that connect to a page or to the embedded broker, and send whatever they like."""
 
 import functools
 import logging
 import socket
+import time
 from pathlib import Path
 from typing import Final
 
+import aggregator.web.server
+import edge_client.web.server
 from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
-from edge_client.web.server import serve
+from aggregator.rounds.federation import Federation
+from aggregator.server.screen import look
 from shared.web.server import WebServer
+from tests.aggregator.web.staged import enrol, settings_of
 from tests.edge_client.web.stand_in import StandIn
+from tests.fuzz.folder import FOLDER
 
-_PATIENCE: Final = 10.0
+PATIENCE: Final = 10.0
 """Seconds within which whoever is well answers."""
+
+_SHORT: Final = 0.5
+"""Seconds for an answer to what may be no whole request: a page waits for its end."""
 
 _LOOK_EVERY: Final = 64
 """Strangers after which the broker is asked whether it is well."""
@@ -38,46 +47,104 @@ class _Errors(logging.Handler):
 
 
 @functools.cache
-def _page() -> tuple[WebServer, int, _Errors]:
-    """Serve a page; give it with its port and what it logs."""
+def _errors() -> _Errors:
+    """Begin to listen to what is logged."""
     errors = _Errors()
     logging.getLogger().addHandler(errors)
+    return errors
+
+
+@functools.cache
+def _device_page() -> WebServer:
+    """Serve a device's page."""
     device = StandIn()
     device.hear(0.1, 0.6, 0.2, 0.1)
-    server = serve(device, port=0, token=_TOKEN)
-    return server, int(server.address.rpartition(":")[2].partition("/")[0]), errors
+    return edge_client.web.server.serve(device, port=0, token=_TOKEN)
 
 
-def to_page(data: bytes) -> None:
+@functools.cache
+def _operator_page() -> WebServer:
+    """Serve an aggregator's page."""
+    federation = Federation(settings_of(FOLDER / "federation", 3))
+    enrol(federation.folder, ("desk",))
+    return aggregator.web.server.serve(
+        federation.folder,
+        lambda: look(federation, time.monotonic()),
+        federation,
+        "127.0.0.1",
+        0,
+        by_invitation=True,
+    )
+
+
+def _port(server: WebServer) -> int:
+    return int(server.address.rpartition(":")[2].partition("/")[0])
+
+
+def to_device_page(data: bytes, patience: float = _SHORT) -> bytes:
+    """Send bytes to a device's page; give what it answers meanwhile."""
+    return _to_page(_device_page(), data, patience)
+
+
+def to_operator_page(data: bytes, patience: float = _SHORT) -> bytes:
+    """Send bytes to an aggregator's page; give what it answers meanwhile."""
+    return _to_page(_operator_page(), data, patience)
+
+
+def _to_page(server: WebServer, data: bytes, patience: float) -> bytes:
     """Send bytes to a page; it answers in HTTP or ends the connection, and logs no error."""
-    _, port, errors = _page()
-    answer = _asked(port, data.replace(b"PORT", str(port).encode()), _PATIENCE)
+    port, errors = _port(server), _errors()
+    answer = _asked(port, data.replace(b"PORT", str(port).encode()), patience)
     assert not answer or answer.startswith(b"HTTP/1.1 "), answer[:100]
     assert not answer.startswith(b"HTTP/1.1 500"), answer[:100]
     assert not errors.found, errors.found[0]
+    return answer
 
 
-def page_inputs() -> list[bytes]:
-    """Make requests, also of a browser that was let in."""
-    server, port, _ = _page()
-    link = server.address.partition(f":{port}")[2].encode()
-    entering = b"GET %s HTTP/1.1\r\nHost: localhost:PORT\r\n\r\n" % link
-    answer = _asked(port, entering, _PATIENCE)
-    cookie = answer.partition(b"set-cookie: ")[2].partition(b"=")[2].partition(b";")[0]
-    known = (
-        b"Host: localhost:PORT\r\nOrigin: http://localhost:PORT\r\nCookie: chorus-PORT=" + cookie
-    )
-    body = b'{"id": 1, "label": "sad"}'
-    order = b"POST /do/%s HTTP/1.1\r\n" + known + b"\r\nContent-Length: %d\r\n\r\n%s"
+def device_page_inputs() -> list[bytes]:
+    """Make requests to a device's page, also of a browser that was let in."""
+    entering, known = _let_in(_device_page())
     return [
         entering,
         b"GET /page.css HTTP/1.1\r\nHost: [::1]:PORT\r\n\r\n",
         b"GET http://[x/ HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /sound/1.wav HTTP/1.1\r\n" + known + b"\r\nConnection: close\r\n\r\n",
-        order % (b"correct", len(body), body),
-        order % (b"confirm", 9, b'{"id": 1}'),
-        order % (b"undo", 2, b"{}"),
+        _order(known, b"correct", b'{"id": 1, "label": "sad"}'),
+        _order(known, b"confirm", b'{"id": 1}'),
+        _order(known, b"undo", b"{}"),
     ]
+
+
+def operator_page_inputs() -> list[bytes]:
+    """Make requests to an aggregator's page, also of a browser that was let in."""
+    entering, known = _let_in(_operator_page())
+    return [
+        entering,
+        b"GET /metrics HTTP/1.1\r\nHost: localhost:PORT\r\nAuthorization: Bearer x\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\n" + known + b"\r\nConnection: close\r\n\r\n",
+        _order(known, b"pause", b'{"paused": true}'),
+        _order(known, b"rollback", b'{"round": 0}'),
+        _order(known, b"invite", b'{"name": "attic", "again": false}'),
+        _order(known, b"revoke", b'{"name": "attic"}'),
+    ]
+
+
+def _let_in(server: WebServer) -> tuple[bytes, bytes]:
+    """Let a browser in; give its first request, and the headers that it has from then on."""
+    port = _port(server)
+    link = server.address.partition(f":{port}")[2].encode()
+    entering = b"GET %s HTTP/1.1\r\nHost: localhost:PORT\r\n\r\n" % link
+    answer = _asked(port, entering.replace(b"PORT", str(port).encode()), PATIENCE)
+    cookie = answer.partition(b"set-cookie: ")[2].partition(b"=")[2].partition(b";")[0]
+    known = (
+        b"Host: localhost:PORT\r\nOrigin: http://localhost:PORT\r\nCookie: chorus-PORT=" + cookie
+    )
+    return entering, known
+
+
+def _order(known: bytes, name: bytes, body: bytes) -> bytes:
+    head = b"POST /do/%s HTTP/1.1\r\n%s\r\nContent-Length: %d\r\n\r\n"
+    return head % (name, known, len(body)) + body
 
 
 @functools.cache
@@ -97,7 +164,7 @@ def to_broker(data: bytes) -> None:
     _asked(broker.port, data, 0.02)
     _sent[0] += 1
     if _sent[0] % _LOOK_EVERY == 1:
-        with socket.create_connection(("127.0.0.1", broker.port), _PATIENCE) as honest:
+        with socket.create_connection(("127.0.0.1", broker.port), PATIENCE) as honest:
             honest.sendall(_CONNECT)
             assert honest.recv(4) == _WELCOME, "an honest client is not let in"
         process = broker._process
@@ -126,7 +193,7 @@ def broker_inputs() -> list[bytes]:
 def _asked(port: int, data: bytes, patience: float) -> bytes:
     """Send bytes, say no more, and give what comes back until the end."""
     found = b""
-    with socket.create_connection(("127.0.0.1", port), _PATIENCE) as stranger:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as stranger:
         stranger.settimeout(patience)
         try:
             stranger.sendall(data)

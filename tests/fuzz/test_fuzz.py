@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from shared.errors import ChorusError
+from tests.fuzz import strangers
 from tests.fuzz.readers import DECODERS, READERS
 
 
@@ -26,8 +28,23 @@ def test_good_inputs_are_read(name: str) -> None:
     assert read
 
 
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [("page", strangers.to_device_page), ("operator", strangers.to_operator_page)],
+)
+def test_a_browser_that_was_let_in_is_among_the_strangers(
+    name: str, ask: Callable[[bytes, float], bytes]
+) -> None:
+    """Else nothing behind the door would be fuzzed."""
+    asked = [data for data in READERS[name].inputs() if b"Cookie" in data]
+    answers = [ask(data, strangers.PATIENCE).partition(b"\r\n")[0] for data in asked]
+    assert answers == [b"HTTP/1.1 200 OK"] * len(asked)
+
+
 @pytest.mark.skipif(not importlib.util.find_spec("atheris"), reason="atheris is not installed")
-@pytest.mark.parametrize(("name", "runs"), [("decoders", 4000), ("page", 200), ("broker", 100)])
+@pytest.mark.parametrize(
+    ("name", "runs"), [("decoders", 4000), ("page", 200), ("operator", 200), ("broker", 100)]
+)
 def test_nothing_is_found_in_a_short_run(name: str, runs: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz.fuzz", name, f"-runs={runs}", "-seed=1"]
     command.append(f"-artifact_prefix={tmp_path}/")
