@@ -1,16 +1,18 @@
 """How much later honest devices finish their rounds while one client floods the aggregator.
 
-    python -m benchmarks.flood --broker deployed [--requests 1000000] [--seconds 10]
+    python -m benchmarks.flood --broker deployed [--requests 1000000] [--seconds 10] [--repeats 3]
 
-Every process is one of its own. Two devices train on synthetic clips for a number of rounds,
-undisturbed; then the same federation begins again from nothing, and while its first round is open a
-client with a device's rights begins to ask for a file that is not there: so many times, within so
-many seconds. Both end in the bits of the simulation. It shows:
+Every process is one of its own. Two devices train on synthetic clips, in one federation. Some
+rounds go undisturbed; then, as a round opens, a client with a device's rights begins to ask for a
+file that is not there: so many times, within so many seconds. The rounds from that one on are as
+many as those before. All of it is done several times, and once more without the flood, so that
+each flood stands between two undisturbed stretches and a machine that becomes busier counts for
+both. The federation ends in the bits of the simulation. It shows:
 
 - sent: requests that the broker took, and in how many seconds;
-- rounds: seconds from the opening of the first to the end of the last, of each federation, and how
-  many times as long the flooded one took; of each the slowest round;
-- log: bytes that the aggregator logged while it was flooded;
+- rounds: seconds of the undisturbed and of the flooded rounds, and how many times as long the
+  flooded ones took: each time, and the median; of each the slowest round;
+- log: bytes that the aggregator logged in all;
 - memory: the most that the aggregator and the broker held.
 
 With ``deployed`` the broker is Mosquitto as ``deploy/mosquitto`` makes it (TLS, rules), with
@@ -25,9 +27,12 @@ import tempfile
 import threading
 import time
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import mean, median
 from typing import Final
 
+from aggregator.ledger import History, RoundRecord
 from tests.end_to_end.federation.attacker import NAME, Attacker
 from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
 from tests.end_to_end.federation.place import PLACES, Place
@@ -36,27 +41,58 @@ from tests.end_to_end.federation.processes import Processes
 STEPS: Final = 100
 """Pieces in which a flood is sent, so that it lasts as long as it shall."""
 
+MOST_ROUNDS: Final = 100_000
+
+FLOODED: Final = "than anybody needs, from"
+OVER: Final = "Everybody is listened to again"
+"""What the aggregator says when it is flooded, and a minute later."""
+
 
 @dataclass(frozen=True)
-class Rounds:
-    """How a federation went.
+class Stretch:
+    """Some rounds, one after the other.
 
     Attributes
     ----------
     seconds
-        From the opening of the first round to the end of the last.
+        From the opening of the first to the end of the last.
     slowest
         Seconds of the slowest round.
-    log
-        Bytes that the aggregator logged.
-    memory
-        Bytes that the aggregator held at most.
     """
 
     seconds: float
     slowest: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was measured.
+
+    Attributes
+    ----------
+    undisturbed, flooded
+        The stretches, in the order of time; of the undisturbed there is one more.
+    lasted
+        Seconds that each flood took.
+    log
+        Bytes that the aggregator logged.
+    aggregator, broker
+        Bytes that they held at most.
+    """
+
+    undisturbed: list[Stretch]
+    flooded: list[Stretch]
+    lasted: list[float]
     log: int
-    memory: int
+    aggregator: int
+    broker: int
+
+    @property
+    def ratios(self) -> list[float]:
+        """How many times as long each flooded stretch took as the mean of the two around it."""
+        times = [stretch.seconds for stretch in self.undisturbed]
+        around = [mean(pair) for pair in pairwise(times)]
+        return [each.seconds / own for each, own in zip(self.flooded, around, strict=True)]
 
 
 class Flood:
@@ -94,8 +130,8 @@ class Flood:
         self.lasted = time.monotonic() - begin
 
 
-def play(place: Place, clips: Clips, folder: Path, rounds: int, flood: Flood | None) -> Rounds:
-    """Play the rounds, flooded or not.
+def measure(place: Place, clips: Clips, folder: Path, options: argparse.Namespace) -> Found:
+    """Play rounds, undisturbed and flooded in turn.
 
     Raises
     ------
@@ -103,27 +139,46 @@ def play(place: Place, clips: Clips, folder: Path, rounds: int, flood: Flood | N
         If a process ends, a round stands still, or the model is another one.
     """
     folder.mkdir()
-    with Processes(folder, clips, "conv", "--rounds", str(rounds)) as them:
+    undisturbed, flooded, lasted = [], [], []
+    more = ("--rounds", str(MOST_ROUNDS), "--keep-models", "10")
+    with Processes(folder, clips, "conv", *more) as them:
         them.access = place.words
         aggregator = them.serve(place.port)
         for number in range(DEVICES):
             them.run(number, place.port)
-        them.wait(lambda: them.round(1), "round 1 is open")
-        if flood:
+        them.wait(lambda: them.reached(1, "done"), "round 1 is done: all are there")
+        for noticed in range(options.repeats):
+            undisturbed.append(_stretch(them, _next(them), options.rounds))
+            flood = Flood(place, options.requests, options.seconds)
+            first = _next(them)
+            them.wait(lambda first=first: them.round(first), f"round {first} is open")  # type: ignore[misc] # bound now
             flood.start()
-        memory = 0
-
-        def is_done() -> bool:
-            nonlocal memory
-            memory = max(memory, aggregator.peak_memory())
-            return them.reached(rounds, "done")
-
-        them.wait(is_done, f"round {rounds} is done")
+            flooded.append(_stretch(them, first, options.rounds))
+            lasted.append(flood.wait())
+            if aggregator.said(FLOODED) > noticed:  # for a minute it listens to nobody new
+                them.wait(lambda n=noticed: aggregator.said(OVER) > n, "the flood is over")  # type: ignore[misc] # bound now
+        undisturbed.append(_stretch(them, _next(them), options.rounds))
+        memory = aggregator.peak_memory()
+        aggregator.kill()
+        rounds = them.current().round
         them.reach(rounds, simulated(clips.whole, rounds=rounds))
-        records = [them.round(number) for number in range(1, rounds + 1)]
-    each = [record.ended - record.opened for record in records]
-    seconds = records[-1].ended - records[0].opened
-    return Rounds(seconds, max(each), aggregator.log.stat().st_size, memory)
+    size = aggregator.log.stat().st_size
+    return Found(undisturbed, flooded, lasted, size, memory, place.memory())
+
+
+def _next(them: Processes) -> int:
+    """Give the number of the round that opens next."""
+    last: RoundRecord = them.read(History.last_round)  # there is one: a round was waited for
+    return last.number + 1
+
+
+def _stretch(them: Processes, first: int, rounds: int) -> Stretch:
+    """Wait until so many rounds are done, from one on."""
+    last = first + rounds - 1
+    them.wait(lambda: them.reached(last, "done"), f"round {last} is done")
+    records = [them.round(number) for number in range(first, last + 1)]
+    slowest = max(record.ended - record.opened for record in records)
+    return Stretch(records[-1].ended - records[0].opened, slowest)
 
 
 def main() -> None:
@@ -132,7 +187,8 @@ def main() -> None:
     parser.add_argument("--broker", choices=PLACES, default="deployed")
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5, help="of a stretch")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="say all of it as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chorus-flood-") as name:
@@ -142,22 +198,25 @@ def main() -> None:
             (folder / each).mkdir()
         clips = Clips.write(folder / "clips")
         with PLACES[options.broker](folder / "broker") as place:
-            quiet = play(place, clips, folder / "quiet", options.rounds, None)
-            flood = Flood(place, options.requests, options.seconds)
-            flooded = play(place, clips, folder / "flooded", options.rounds, flood)
-            lasted, broker = flood.wait(), place.memory()
+            found = measure(place, clips, folder / "state", options)
     if options.json:
-        found = {"quiet": asdict(quiet), "flooded": asdict(flooded)}
-        json.dump({**found, "lasted": lasted, "broker": broker}, sys.stdout)
+        json.dump({**asdict(found), "ratios": found.ratios}, sys.stdout)
         return
-    print(f"{options.requests} requests in {lasted:.1f} s through the broker: {options.broker}")
-    for title, one in (("undisturbed", quiet), ("flooded", flooded)):
+    sent = ", ".join(f"{seconds:.1f}" for seconds in found.lasted)
+    print(f"{options.requests} requests in {sent} s through the broker: {options.broker}")
+    for title, stretches in (("undisturbed", found.undisturbed), ("flooded", found.flooded)):
         print(
-            f"{title:12} {options.rounds} rounds in {one.seconds:5.1f} s, the slowest "
-            f"{one.slowest:4.1f} s; logged {one.log} bytes, held {one.memory / 1e6:.0f} MB"
+            f"{title:12} {options.rounds} rounds in "
+            + ", ".join(f"{each.seconds:.1f}" for each in stretches)
+            + f" s; the slowest {max(each.slowest for each in stretches):.1f} s"
         )
-    ratio = flooded.seconds / quiet.seconds
-    print(f"{ratio:.2f} times as long; the broker held {broker / 1e6:.0f} MB")
+    each = ", ".join(f"{ratio:.2f}" for ratio in found.ratios)
+    print(f"{each}: in the median {median(found.ratios):.2f} times as long")
+    held = ", ".join(
+        f"the {who} held {size / 1e6:.0f} MB"
+        for who, size in (("aggregator", found.aggregator), ("broker", found.broker))
+    )
+    print(f"the aggregator logged {found.log} bytes; {held}")
 
 
 if __name__ == "__main__":
