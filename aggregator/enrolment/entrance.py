@@ -79,8 +79,8 @@ class Entrance:
 
     @property
     def hears(self) -> list[str]:
-        """What is to be subscribed to for it."""
-        return [self._topics.join("+"), *([RESPONSE] if self._plugin else [])]
+        """What is to be subscribed to for it, besides what those say who ask to join."""
+        return [RESPONSE] if self._plugin else []
 
     def begin(self, invited: Iterable[str]) -> None:
         """Shut out who takes part in the open round, and was revoked while nobody looked."""

@@ -9,7 +9,7 @@ subscriptions, and the flood ends there.
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aggregator.server.rejections import Rejections
@@ -27,6 +27,13 @@ PER_SECOND: Final = 50.0
 """The same in the long run: a client asks for a model six times a second where 100 Mbit/s of it
 arrive."""
 
+BYTES_AT_ONCE: Final = 2 << 20
+"""Bytes of such messages that a client may send at once: two of the largest."""
+
+BYTES_PER_SECOND: Final = 256.0 * 1024
+"""The same in the long run. To read a megabyte takes a tenth of a second; what a client has to say
+has some kilobytes."""
+
 FLOOD: Final = 1000
 """Messages that nobody needs, after which those of others may be missing: as many wait at Mosquitto
 before it drops some."""
@@ -40,10 +47,12 @@ SHUT: Final = 60.0
 UNKNOWN: Final = 5.0
 """Seconds that a flood of nobody in particular goes on before the connection begins anew."""
 
-QUALITY: Final = {"presence": 1, "requests": 1, "chunks": 0}
+QUALITY: Final[Mapping[str, int]] = {"presence": 1, "requests": 1, "chunks": 0}
 """What clients say, and the quality of service of the subscription to it. The broker does not wait
 for acknowledgements of chunks: what is lost of them is asked for again."""
 
+AT_THE_DOOR: Final[Mapping[str, int]] = {"join": 1}
+"""What is said besides in a federation by invitation, by those who were invited."""
 
 MOST_KNOWN: Final = 100
 """Clients that are subscribed to each by itself, those heard last: their topics fit into one packet
@@ -65,6 +74,8 @@ class FloodGate:
         What messages come from.
     own
         Topics that are subscribed to besides, with QoS 0.
+    kinds
+        What clients say, and with which QoS it is subscribed to.
     """
 
     def __init__(
@@ -74,13 +85,16 @@ class FloodGate:
         rejections: Rejections,
         connection: Connection,
         own: Sequence[str] = (),
+        kinds: Mapping[str, int] = QUALITY,
     ) -> None:
         self._topics = topics
         self._own = dict.fromkeys(own, 0)
+        self._kinds = kinds
         self._loop = loop
         self._connection = connection
         self._rejections = rejections
         self._shares = Shares(AT_ONCE, PER_SECOND, loop.clock)
+        self._sizes = Shares(BYTES_AT_ONCE, BYTES_PER_SECOND, loop.clock)
         self._useless: Counter[tuple[str, str]] = Counter()
         self._count = 0
         self._narrow: dict[str, int] = {}
@@ -88,11 +102,24 @@ class FloodGate:
         self._recovery = loop.deadline(self._recover)
         self._opening = loop.deadline(self._open)
 
-    def lets_in(self, client: str, kind: str) -> bool:
-        """Say whether a message in words is listened to; if not, its client will ask again."""
+    def lets_in(self, client: str, kind: str, size: int = 0) -> bool:
+        """Say whether a message in words is listened to; if not, its client will ask again.
+
+        Parameters
+        ----------
+        client, kind
+            Who says what.
+        size
+            Bytes of it.
+        """
         new = client not in self._shares
+        problem = ""
         if not self._shares.take(client):
-            self._rejections.about(client, "Its messages come too fast: some are left aside.")
+            problem = "Its messages come too fast: some are left aside."
+        elif not self._sizes.take(client, size):
+            problem = "It says more than anybody has to say: some of it is left aside."
+        if problem:
+            self._rejections.about(client, problem)
             self.leave_aside(client, kind)
             return False
         if new and kind == "presence":
@@ -128,7 +155,9 @@ class FloodGate:
             "so the connection begins anew.",
             f", from {', '.join(sorted(culprits))}" if culprits else "",
         )
-        self._narrow |= {kind: QUALITY[kind] for kind in culprits.values() if kind in QUALITY}
+        self._narrow |= {
+            kind: self._kinds[kind] for kind in culprits.values() if kind in self._kinds
+        }
         if self._narrow:
             self._opening.within(SHUT)
         known = [client for client in self._shares.clients() if client not in culprits]
@@ -144,6 +173,6 @@ class FloodGate:
         """Give what to subscribe to: of a kind that is flooded, only that of known clients."""
         return self._own | {
             self._topics.of_client(client, kind): quality
-            for kind, quality in QUALITY.items()
+            for kind, quality in self._kinds.items()
             for client in (known if kind in self._narrow else ["+"])
         }

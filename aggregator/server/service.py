@@ -21,7 +21,7 @@ from aggregator.server.attendance import Attendance
 from aggregator.server.contradiction import Contradiction
 from aggregator.server.course import Course
 from aggregator.server.farewell import Farewell
-from aggregator.server.flood_gate import FloodGate
+from aggregator.server.flood_gate import AT_THE_DOOR, QUALITY, FloodGate
 from aggregator.server.probe import Probe
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
@@ -164,18 +164,19 @@ class Service:
         )
         name = aggregator_name(settings.federation)
         own = [topics.round, *(self._entrance.hears if self._entrance else [])]
+        kinds = {**QUALITY, **(AT_THE_DOOR if self._entrance else {})}  # what clients say
         self._connection = speech.connection = connect(
             broker,
             name,
             identifier=topics.identifier(name),
-            subscriptions=[*own, topics.presence("+"), topics.requests("+")],
+            subscriptions=[*own, *(topics.of_client("+", kind) for kind in kinds if kinds[kind])],
             unacknowledged=[topics.chunks("+"), topics.probe],
             sign=federation.voice.sign,
             on_message=self._arrived,
             on_change=lambda *change: loop.put(partial(self._change, *change)),
         )
         self._gate = FloodGate(
-            topics, loop, self._rejections, self._connection, [*own, topics.probe]
+            topics, loop, self._rejections, self._connection, [*own, topics.probe], kinds
         )
         self._probe = Probe(loop, settings.chunk + OVERHEAD, speech.probe)
         self._rival = Rival(settings.federation, loop, speech.probe, self._begin)
@@ -305,7 +306,7 @@ class Service:
                 self._gate.leave_aside(client, kind)
         elif not client:
             self._gate.leave_aside(client, kind)
-        elif self._gate.lets_in(client, kind):
+        elif self._gate.lets_in(client, kind, len(payload)):
             self._loop.message(client, payload, partial(self._message, client, kind, payload))
 
     def _heard_itself(self, payload: bytes) -> None:

@@ -1,12 +1,15 @@
 """Floods: what is listened to, and what is subscribed to afterwards."""
 
 import logging
+from collections.abc import Mapping
 
 import pytest
 
 from aggregator.broker.packets import MOST_FILTERS
 from aggregator.server.flood_gate import (
     AT_ONCE,
+    AT_THE_DOOR,
+    BYTES_PER_SECOND,
     FLOOD,
     MOST_KNOWN,
     PER_SECOND,
@@ -27,12 +30,18 @@ EVERYBODY = [TOPICS.presence("+"), TOPICS.requests("+"), TOPICS.chunks("+")]
 class Gate:
     """A gate with two honest clients, who have said that they are there."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Mapping[str, int] = QUALITY) -> None:
         self.driver = LoopDriver()
         self.connection = FakeConnection("chorus-aggregator", subscriptions=EVERYBODY)
         self.connections = 0
         self.connection.on_change = self._change
-        self.gate = FloodGate(TOPICS, self.driver.loop, Rejections(), self.connection)  # type: ignore[arg-type] # it stands in
+        self.gate = FloodGate(
+            TOPICS,
+            self.driver.loop,
+            Rejections(),
+            self.connection,  # type: ignore[arg-type] # it stands in
+            kinds=kinds,
+        )
         for client in ("anna", "ben"):
             assert self.gate.lets_in(client, "presence")
 
@@ -71,6 +80,27 @@ def test_who_asks_too_fast_is_left_aside_and_the_others_are_not(
     assert said == ["mallory: Its messages come too fast: some are left aside."]
     it.driver.rest()
     assert it.connections == 0
+
+
+def test_who_says_much_is_left_aside_and_the_others_are_not(
+    it: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Few messages, each of which takes long to read."""
+    large = 1 << 20
+    assert [it.gate.lets_in("mallory", "requests", large) for _ in range(3)] == [True, True, False]
+    assert it.gate.lets_in("anna", "requests", large)
+    assert "mallory: It says more than anybody has to say: some of it is left" in caplog.text
+    it.driver.now += large / BYTES_PER_SECOND
+    assert it.gate.lets_in("mallory", "requests", large)
+
+
+def test_who_floods_the_door_is_not_subscribed_to_for_a_while() -> None:
+    it = Gate({**QUALITY, **AT_THE_DOOR})
+    it.flood("attic", "join")
+    assert TOPICS.join("+") not in it.subscriptions
+    assert set(EVERYBODY) < set(it.subscriptions), "members are listened to"
+    it.driver.after(SHUT)
+    assert TOPICS.join("+") in it.subscriptions
 
 
 def test_who_floods_is_not_subscribed_to_for_a_while(

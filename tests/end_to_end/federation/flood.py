@@ -9,8 +9,8 @@ from shared.protocol.messages import Want
 from shared.protocol.topics import Topics
 from tests.aggregator.broker.wire import Raw, publish
 
-_PACKETS: Final = 1000
-"""Packets that are handed to the system at once."""
+PACKETS: Final = 1000
+"""Packets that are handed to the system at once, if they are small."""
 
 
 class Flood:
@@ -24,13 +24,17 @@ class Flood:
         The message.
     count
         How often.
+    packets
+        Packets that are handed to the system at once.
     """
 
-    def __init__(self, port: int, topic: str, payload: bytes, count: int) -> None:
+    def __init__(
+        self, port: int, topic: str, payload: bytes, count: int, packets: int = PACKETS
+    ) -> None:
         self._socket = Raw(port, "mallory").socket
         self._socket.settimeout(None)  # the broker may read slowly
-        self._packets = publish(topic, payload) * _PACKETS
-        self._rounds = count // _PACKETS
+        self._packets = publish(topic, payload) * packets
+        self._rounds = count // packets
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
 

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from aggregator.server.distribution import TIMES
+from edge_client.simulation.federation import client_name
 from shared.protocol.messages import Presence, Want
 from shared.protocol.topics import Topics
 from tests.brokers import Mosquitto
-from tests.end_to_end.federation.clips import Clips, simulated
+from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
 from tests.end_to_end.federation.flood import Flood, of_wants
 from tests.end_to_end.federation.processes import Processes
+from tests.memberships import member
 from tests.peers import Peers
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -56,6 +58,41 @@ def test_whatever_one_client_floods_with_the_others_finish(
         them.wait(lambda: aggregator.said("than anybody needs, from mallory"), "it is noticed")
         them.finish(simulated(clips.whole))
         flood.stop()
+
+
+def test_who_was_invited_and_floods_the_door_keeps_no_member_out(
+    tmp_path: Path, clips: Clips, mosquitto: Mosquitto
+) -> None:
+    with Processes(tmp_path, clips, "conv", "--by-invitation") as them:
+        for number in range(DEVICES):
+            name = client_name(number)
+            member(them.state.path, tmp_path / name / "memberships" / "chorus", name)
+        aggregator = them.serve(mosquitto.port)
+        them.run(0, mosquitto.port)
+        them.wait(lambda: aggregator.said("1 is ready to train"), "it waits for the other")
+        flood = Flood(mosquitto.port, Topics("chorus").join("attic"), b"{}", REQUESTS)
+        them.run(1, mosquitto.port)
+        them.finish(simulated(clips.whole))
+        flood.stop()
+        assert aggregator.said("than anybody needs, from attic")
+        assert aggregator.said("is made anew") < 5
+
+
+def test_large_messages_of_one_client_do_not_occupy_the_aggregator(
+    tmp_path: Path, clips: Clips, mosquitto: Mosquitto
+) -> None:
+    """Each of these takes a tenth of a second to read, and none is of any use."""
+    begin = b'{"protocol": "1.3", "kind": "want", "ranges": ['
+    large = begin + b",".join([b"[]"] * 300_000) + b"]}"
+    with Processes(tmp_path, clips) as them:
+        aggregator = them.serve(mosquitto.port)
+        them.run(0, mosquitto.port)
+        them.wait(lambda: aggregator.said("1 is ready to train"), "it waits for the other")
+        flood = Flood(mosquitto.port, Topics("chorus").requests("mallory"), large, 300, packets=1)
+        them.run(1, mosquitto.port)
+        them.finish(simulated(clips.whole))
+        flood.stop()
+        assert aggregator.said("mallory: It says more than anybody has to say")
 
 
 def test_few_bytes_of_requests_do_not_make_the_aggregator_send_without_end(
