@@ -254,7 +254,12 @@ def _ends(settings: ServeSettings, federation: Federation) -> str:
         number = of_last(state.number, settings.rounds)
         where = f"Stopped {'before' if state.phase == 'waiting' else 'in'} round {number}"
         return f"{where}; the same command goes on from there."
+    further = (
+        "more --rounds go on from it"
+        if settings.dp_epsilon is None
+        else "no round follows it, as the privacy budget is used up"
+    )
     return (
         f"Round {state.number} was the last: `aggregator models export{folder}` writes its model, "
-        "more --rounds go on from it, --stay hands it to devices that come later."
+        f"{further}, --stay hands it to devices that come later."
     )

@@ -1,5 +1,6 @@
 """Shows how long work is going: a live line in a terminal, plain lines elsewhere."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -138,11 +139,12 @@ class WatchedRun:
     def round(self, record: RoundRow) -> None:
         """Show a finished round."""
         self._progress.advance(self._work / self._rounds)
-        loss = f"loss {record.loss:.3f}"
+        # Nobody knows it in secure rounds with noise.
+        loss = "" if math.isnan(record.loss) else f"  loss {record.loss:.3f}"
         if record.validation_uar is not None:
             loss += f"  validation UAR {record.validation_uar:.3f}"
         often = max(1, self._rounds // _PLAIN_LINES)
-        text = f"{self._title}round {record.round}/{self._rounds}  {loss}"
+        text = f"{self._title}round {record.round}/{self._rounds}{loss}"
         self._progress.show(text, lasting=record.round % often == 0)
 
     def end(self, result: Mapping[str, Any]) -> None:

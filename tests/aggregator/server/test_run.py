@@ -98,6 +98,15 @@ def test_it_says_where_the_federation_stands_from_beginning_to_end(
         assert said.count(sentence) == 1, sentence
 
 
+def test_of_one_whose_budget_is_used_up_it_says_that_no_round_follows(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    serve_scripted(tmp_path, dp_epsilon=1000, clients_per_round=2)
+    said = capfd.readouterr().err
+    assert "no round follows it, as the privacy budget is used up" in said
+    assert "more --rounds" not in said
+
+
 def test_a_federation_that_was_stopped_says_how_to_go_on(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """How long work is going."""
 
 import io
+import math
 from typing import Any
 
 import pytest
@@ -21,8 +22,8 @@ class Clock:
         return self.now
 
 
-def record(number: int, uar: float | None = 0.5) -> RoundRow:
-    return RoundRow(number, 4, 1.25, None, uar, None, 1.0, 0, 0)
+def record(number: int, uar: float | None = 0.5, loss: float = 1.25) -> RoundRow:
+    return RoundRow(number, 4, loss, None, uar, None, 1.0, 0, 0)
 
 
 @pytest.fixture
@@ -47,6 +48,16 @@ def test_lines_tell_round_loss_score_and_time_left(text: io.StringIO) -> None:
         "conv random  round 1/4  loss 1.250  validation UAR 0.500  30 s left",
         "conv random  round 2/4  loss 1.250  20 s left",
     ]
+
+
+def test_where_nobody_knows_the_loss_none_is_told(text: io.StringIO) -> None:
+    clock = Clock()
+    with watch(text, clock, 100) as progress:
+        run = progress.run("", 100)
+        run.start(0, 4)
+        clock.now = 10
+        run.round(record(1, None, math.nan))
+    assert text.getvalue().splitlines() == ["round 1/4  30 s left"]
 
 
 def test_rounds_done_before_do_not_shorten_the_estimate(text: io.StringIO) -> None:
