@@ -126,7 +126,7 @@ def restore(file: Path, folder: FederationFolder) -> Backup:
             f"{place} is not empty.",
             "Give another --state, or move away what is there.",
         )
-    with storage_errors(place):
+    with storage_errors(place.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
         # In the same file system, so that all of it appears at once.
         with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as scratch:

@@ -72,3 +72,15 @@ def test_what_the_steps_use_is_installed_by_them_before() -> None:
     for package, program in (("mosquitto-clients", "mosquitto_sub"), ("mosquitto ", "mosquitto_c")):
         assert -1 < whole.index(package) < whole.index(program)
     assert whole.index("python3-venv") < whole.index("make wheel")
+
+
+def test_what_only_root_can_read_is_named_by_root() -> None:
+    """A shell of somebody else finds nothing there for a pattern."""
+    for line in LINES:
+        assert "*" not in line or "/root/" not in line or " sh -c '" in line or line[0] == "#", line
+
+
+def test_a_backup_is_put_back_by_who_may_write_beside_the_folder() -> None:
+    (line,) = (line for line in LINES if "aggregator restore" in line)
+    assert line.startswith("sudo /opt/")
+    assert LINES[LINES.index(line) + 1].startswith("sudo chown -R chorus:chorus")

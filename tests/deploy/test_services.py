@@ -49,6 +49,13 @@ def test_units_are_valid_and_hardened(unit: Path, tmp_path: Path) -> None:
     assert judged.returncode == 0, judged.stdout.splitlines()[-1]
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_what_units_have_to_say_reaches_the_journal(unit: Path) -> None:
+    said = dict(line.split("=", 1) for line in unit.read_text().splitlines() if "=" in line)
+    # Where nothing is said, errors go where the output goes.
+    assert said.get("StandardError", said.get("StandardOutput", "journal")) == "journal"
+
+
 def test_the_unit_of_several_is_that_of_one_but_for_names() -> None:
     one, several = (
         (DEPLOY / "systemd" / f"chorus-aggregator{name}.service").read_text().splitlines()
