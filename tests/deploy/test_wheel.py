@@ -92,7 +92,8 @@ def test_in_a_fresh_environment_a_device_recognises_and_a_server_answers(
         pytest.skip(f"there is no Python {version} here")
     run(python, "-m", "venv", tmp_path / "chorus", folder=tmp_path)
     bin_ = tmp_path / "chorus" / "bin"
-    quiet = ("--quiet", "--disable-pip-version-check")
+    # Compiling all that is installed would take longer than everything else here.
+    quiet = ("--quiet", "--disable-pip-version-check", "--no-compile")
     run(bin_ / "pip", "install", *quiet, f"{wheel}[server]", folder=tmp_path, minutes=20)
     run(bin_ / "pip", "check", folder=tmp_path)
     clip = load_corpus("synthetic", speakers=3, clips_per_speaker=8).clips[0].read()

@@ -102,7 +102,7 @@ def edge_client(
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only pretend to draw the pictures of each run, where they do not matter."""
-    for name in ("confusion", "history", "partition"):
+    for name in ("confusion", "history", "partition", "reliability"):
         target = f"edge_client.simulation.run.draw_{name}"
         monkeypatch.setattr(target, lambda _, path, *__: path.touch())
 

@@ -32,9 +32,13 @@ def pixels(path: Path) -> Any:
 
 
 def share_of(colour: str, path: Path) -> float:
+    return share_in(pixels(path), colour)
+
+
+def share_in(picture: Any, colour: str) -> float:
     from matplotlib.colors import to_rgb
 
-    return float((np.abs(pixels(path) - to_rgb(colour)) < 0.01).all(axis=2).mean())
+    return float((np.abs(picture - to_rgb(colour)) < 0.01).all(axis=2).mean())
 
 
 def test_every_colour_has_a_shade_of_its_own() -> None:
@@ -46,9 +50,8 @@ def test_every_colour_has_a_shade_of_its_own() -> None:
 def test_area_of_an_emotion_is_its_share(clients: int, tmp_path: Path) -> None:
     counts = np.tile([30, 20, 10, 0], (clients, 1))
     draw_partition(counts, tmp_path / "partition.png", DEFAULT_TASK)
-    shares = [
-        share_of(SHADES[label.colour], tmp_path / "partition.png") for label in DEFAULT_TASK.labels
-    ]
+    picture = pixels(tmp_path / "partition.png")
+    shares = [share_in(picture, SHADES[label.colour]) for label in DEFAULT_TASK.labels]
     assert shares[0] > 0.1
     # The legend has a patch of each.
     assert shares[0] > 1.3 * shares[1] > 1.69 * shares[2] > 10 * shares[3] > 0
@@ -98,15 +101,14 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [8, 32])
-@pytest.mark.parametrize("clients", [3, 80])
-def test_pictures_show_every_label(size: int, clients: int, tmp_path: Path) -> None:
+def test_pictures_show_every_label(size: int, tmp_path: Path) -> None:
     names = ["fearful", "calm", *(f"label{place}" for place in range(2, size))]
     task = Task(labels_of(names), PAPER34)
-    counts = np.random.default_rng(0).integers(1, 30, (clients, size))
-    draw_partition(counts, tmp_path / "partition.png", task)
-    assert all(
-        share_of(SHADES[label.colour], tmp_path / "partition.png") > 0.001 for label in task.labels
-    )
+    for clients in (3, 80):
+        counts = np.random.default_rng(0).integers(1, 30, (clients, size))
+        draw_partition(counts, tmp_path / "partition.png", task)
+        picture = pixels(tmp_path / "partition.png")
+        assert all(share_in(picture, SHADES[label.colour]) > 0.001 for label in task.labels)
     draw_confusion(
         Scores.from_confusion(np.eye(size, dtype=np.int64), names), tmp_path / "confusion.png"
     )

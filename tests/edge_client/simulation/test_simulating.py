@@ -28,6 +28,8 @@ from shared.registry import Registry
 from shared.weights import Weights, load_weights
 from tests.edge_client.tiny import NumpyEngine, utterances
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 class Halved(FedAvg):
     """Go half the way."""
