@@ -8,6 +8,7 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from shared.tracking.mlflow_server import MlflowServer
 from tests.brokers import free_port, wait_until
 from tests.end_to_end.conftest import Command
 
-tracking = pytest.importorskip("mlflow.tracking", reason="MLflow is missing (mlflow-skinny)")
+pytestmark = pytest.mark.skipif(
+    find_spec("mlflow") is None, reason="MLflow is missing (mlflow-skinny)"
+)
 
 SERVER = os.environ.get("CHORUS_MLFLOW", "")
 """The program of a whole MLflow; it is large, and in an environment of its own."""
@@ -61,17 +64,24 @@ def serving(folder: Path, port: int) -> Iterator[str]:
         process.wait()
 
 
+def client_of(uri: str) -> Any:
+    """Give what asks MLflow for its runs."""
+    from mlflow.tracking import MlflowClient
+
+    MlflowServer(uri)  # sets up what MLflow asks its environment for
+    return MlflowClient(uri)
+
+
 def runs(uri: str) -> list[Any]:
     """Give all runs there are."""
-    MlflowServer(uri)  # sets up what MLflow asks its environment for
-    client = tracking.MlflowClient(uri)
+    client = client_of(uri)
     experiments = [found.experiment_id for found in client.search_experiments()]
     return list(client.search_runs(experiments))
 
 
 def check(uri: str, folder: Path) -> None:
     """Check that the one run that MLflow has is that of the folder."""
-    client = tracking.MlflowClient(uri)
+    client = client_of(uri)
     (run,) = runs(uri)
     identifier = run.info.run_id
     assert (run.info.run_name, run.info.status) == ("run", "FINISHED")

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
 
 from aggregator.secure.journal import Journal
 from aggregator.secure.round import SecureRound
@@ -85,6 +84,8 @@ def test_a_third_of_the_devices_may_go_at_any_stage(
 
 def test_masked_updates_look_uniform_alone_and_summed_short_of_the_masks(tmp_path: Path) -> None:
     """Updates of zeros: whatever is seen is the masks'."""
+    from scipy.stats import chisquare
+
     terms = Terms("chorus", "0" * 32, 1, length=1 << 16, bits=8)
     federation = Federation(tmp_path, 5, terms)
     federation.run(until=Stage.MASKED)

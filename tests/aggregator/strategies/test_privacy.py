@@ -2,12 +2,9 @@
 
 import math
 
-import dp_accounting
 import numpy as np
 import pytest
-from dp_accounting.pld import PLDAccountant
 from numpy.typing import NDArray
-from scipy.stats import kstest, norm
 
 from aggregator.strategies import Update
 from aggregator.strategies.privacy import Budget, PrivateMean, system_normal
@@ -23,6 +20,8 @@ BUDGETS = [(8.0, 1e-5, 1), (8.0, 1e-5, 50), (3.0, 1e-5, 12), (0.5, 1e-6, 7), (10
 
 def closed_form(sigma: float, epsilon: float) -> float:
     """Give the delta of the Gaussian mechanism: Balle & Wang (2018), theorem 5."""
+    from scipy.stats import norm
+
     a, b = 1 / (2 * sigma), epsilon * sigma
     return float(norm.cdf(a - b) - math.exp(epsilon) * norm.cdf(-a - b))
 
@@ -36,6 +35,9 @@ def test_the_noise_is_that_of_the_closed_form(epsilon: float, delta: float, roun
 
 
 def test_another_accountant_says_the_same_of_all_rounds_together() -> None:
+    import dp_accounting
+    from dp_accounting.pld import PLDAccountant
+
     accountant = PLDAccountant()
     event = dp_accounting.GaussianDpEvent(Budget(8.0, 1e-5, 10).multiplier)
     accountant.compose(event, 10)
@@ -51,6 +53,8 @@ def test_what_is_spent_grows_to_the_budget() -> None:
 
 
 def test_noise_of_the_system_is_normal_and_never_the_same() -> None:
+    from scipy.stats import kstest
+
     drawn = system_normal(20_001)
     assert drawn.shape == (20_001,)
     assert kstest(drawn, "norm").pvalue > 1e-6

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
 
 from aggregator.strategies.privacy import Budget
 from aggregator.strategies.ring_sum import read_private_sum
@@ -21,6 +20,8 @@ from tests.edge_client.tiny import TINY
 
 def closed_form(concentrated: float, delta: float) -> float:
     """Give epsilon: Canonne, Kamath & Steinke (2020), proposition 12."""
+
+    from scipy.optimize import minimize_scalar
 
     def epsilon(log: float) -> float:
         order = 1 + math.exp(log)

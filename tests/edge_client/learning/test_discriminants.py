@@ -5,8 +5,6 @@ from operator import add
 
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from edge_client.learning.class_sums import ClassSums
 from edge_client.learning.discriminants import Lda, Plda
@@ -55,6 +53,8 @@ def test_what_clients_send_adds_up_to_central_training() -> None:
 
 @pytest.mark.parametrize("shrinkage", [0.0, 0.1, 0.7])
 def test_lda_decides_as_scikit_learn_does(shrinkage: float) -> None:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
     wide = VECTORS.astype(np.float64)
     theirs = LinearDiscriminantAnalysis("lsqr", shrinkage=shrinkage).fit(wide, LABELS)
     found = Lda.fit(SUMS, shrinkage).scores(VECTORS)
@@ -66,6 +66,8 @@ def test_lda_decides_as_scikit_learn_does(shrinkage: float) -> None:
 
 
 def test_lda_has_the_axes_of_scikit_learn() -> None:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
     theirs = LinearDiscriminantAnalysis("eigen").fit(VECTORS.astype(np.float64), LABELS)
     found = Lda.fit(SUMS, 0.0).project(VECTORS)
     expected = theirs.transform(VECTORS.astype(np.float64))
@@ -91,6 +93,8 @@ def test_plda_finds_the_covariances_that_vectors_were_drawn_from() -> None:
 
 
 def test_plda_compares_pairs_by_the_closed_form() -> None:
+    from scipy.stats import multivariate_normal
+
     model = Plda.fit(SUMS)
     few = VECTORS[:5].astype(np.float64)
     found = model.pair_scores(few)
@@ -108,6 +112,8 @@ def test_plda_compares_pairs_by_the_closed_form() -> None:
 
 
 def test_plda_scores_classes_by_the_closed_form() -> None:
+    from scipy.stats import multivariate_normal
+
     model = Plda.fit(SUMS)
     vector = VECTORS[:1].astype(np.float64)
     width = len(model.spread)

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import chisquare
 
 from edge_client.learning.shared_noise import _table, discrete_gaussian, with_noise
 from shared.codecs.ring import Ring
@@ -14,6 +13,8 @@ RING = Ring(16, 10, 1, (0,), 2.0)
 
 @pytest.mark.parametrize("deviation", [0.4, 1.0, 3.7, 250.0])
 def test_values_are_as_probable_as_the_formula_says(deviation: float) -> None:
+    from scipy.stats import chisquare
+
     drawn = discrete_gaussian(50_000, deviation)
     edge = math.ceil(2 * deviation)
     values = np.arange(-edge, edge + 1)

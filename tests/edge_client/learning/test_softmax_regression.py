@@ -1,12 +1,13 @@
 """Softmax regression, compared with scikit-learn's."""
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from edge_client.learning.softmax_regression import STRENGTH, fit_softmax
 
 
 def test_it_finds_what_scikit_learn_finds() -> None:
+    from sklearn.linear_model import LogisticRegression
+
     rng = np.random.default_rng(0)
     labels = rng.choice(3, 200, p=[0.6, 0.3, 0.1])
     vectors = (rng.standard_normal((200, 8)) + np.eye(8)[labels] * 3).astype(np.float32)

@@ -8,10 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import recall_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from edge_client.simulation import study
 from edge_client.simulation.baselines import (
@@ -81,6 +77,11 @@ def test_pooling_looks_at_true_frames_alone() -> None:
 
 
 def test_a_fold_is_what_scikit_learn_makes_of_it() -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import recall_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     (folds,) = plan(Path("out"), "logistic")
     chosen = folds[1].settings
     result = recognise(SIX, chosen)

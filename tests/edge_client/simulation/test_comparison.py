@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
 
 from edge_client.simulation.comparison import Group, compare, groups_of, paired
 from edge_client.simulation.comparison_report import (
@@ -95,6 +94,8 @@ def test_a_single_run_is_a_summary_of_one(tmp_path: Path) -> None:
 
 
 def test_the_interval_is_student_s_for_pairs_of_seeds() -> None:
+    from scipy.stats import ttest_rel
+
     first = [result(right, seed) for seed, right in enumerate((5, 6, 4, 7))]
     other = [result(right, seed) for seed, right in enumerate((6, 8, 5, 7))]
     found = paired(first, other[::-1], "uar")

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from aggregator.strategies import Update
 from aggregator.strategies.privacy import Budget, Normal, PrivateMean, system_normal
@@ -56,6 +55,8 @@ class Errors:
     @property
     def least_epsilon(self) -> float:
         """The epsilon that a mechanism with such errors has at least, with 95 % confidence."""
+        from scipy.stats import beta
+
         missed, imagined = (
             float(beta.ppf(0.975, wrong + 1, TRIALS - wrong)) if wrong < TRIALS else 1.0
             for wrong in (self.missed, self.imagined)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import kstest
 
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.secure_federation import SecureFederation
@@ -65,6 +64,8 @@ def private_and_secure(draw: Draw = secrets.token_bytes, **values: Any) -> Secur
 
 
 def test_clients_add_noise_of_the_same_law_as_the_server_does() -> None:
+    from scipy.stats import kstest
+
     def step(federation: SimulatedFederation) -> NDArray[np.float64]:
         return np.asarray(federation.run(1, START).weights - START, np.float64)
 

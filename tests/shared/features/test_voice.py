@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import multivariate_normal
 
 from shared.features.voice import BEAM, CLIP, VoiceModel, VoiceStatistics, log_prior
 from tests.shared.features.voice_models import Vectors, said, voice_model, voice_of
@@ -25,6 +24,8 @@ def heard(vectors: Vectors) -> VoiceStatistics:
 
 def exact_shares(vectors: Vectors) -> NDArray[np.float64]:
     """Weigh every way to label the utterances by the joint Gaussian of them all."""
+    from scipy.stats import multivariate_normal
+
     found = MODEL.coordinates(vectors)
     count = len(found)
     covariance = np.kron(np.ones((count, count)), np.diag(MODEL.spread))

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import librosa
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,6 +23,8 @@ SECONDS_3 = np.arange(3 * RATE) / RATE
 
 def reference(samples: Samples) -> NDArray[np.float64]:
     """Compute them by librosa, in float64, so that its rounding does not count."""
+    import librosa
+
     heard = samples[: 10 * RATE].astype(np.float64)
     found: NDArray[np.float64] = librosa.feature.mfcc(
         y=heard, sr=RATE, n_mfcc=40, n_fft=400, hop_length=160

@@ -9,7 +9,6 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pyAudioAnalysis.ShortTermFeatures import feature_extraction
 
 from shared.audio import RATE, Samples, read_clip, to_utterance
 from shared.clip_search import clips_below
@@ -26,6 +25,8 @@ SECONDS_3 = np.arange(3 * RATE) / RATE
 
 
 def reference(samples: Samples) -> tuple[NDArray[np.float64], list[str]]:
+    from pyAudioAnalysis.ShortTermFeatures import feature_extraction
+
     scaled = samples.astype(np.float64) * 32768
     features, names = feature_extraction(scaled, RATE, WINDOW, HOP, deltas=False)
     return features.T[:100], names

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from librosa.core import stft
-from librosa.filters import mel
 
 from shared.audio import RATE, Samples
 from shared.encoders.encoder import read_encoder
@@ -25,6 +23,9 @@ SOUND: Samples = (0.2 * RNG.standard_normal(11 * RATE)).astype(np.float32)
 
 @pytest.mark.parametrize("seconds", [0.1, 0.51, 3.01, 10])
 def test_the_spectrum_is_that_of_whisper(seconds: float) -> None:
+    from librosa.core import stft
+    from librosa.filters import mel
+
     samples = SOUND[: int(seconds * RATE)]
     power = np.abs(stft(samples, n_fft=400, hop_length=160, pad_mode="reflect"))[:, :-1] ** 2
     level = mel(sr=RATE, n_fft=400, n_mels=80) @ power

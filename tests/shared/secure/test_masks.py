@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chisquare
 
 from shared.secure.masks import Numbers, keystream, mask_of, packed, packed_size, reduced, unpacked
 
@@ -25,6 +24,8 @@ def test_a_mask_is_the_low_bits_of_the_keystreams_words(bits: int) -> None:
 
 @pytest.mark.parametrize("bits", [8, 11, 16, 20, 32])
 def test_each_value_of_a_mask_is_as_likely(bits: int) -> None:
+    from scipy.stats import chisquare
+
     values = mask(1 << 18, bits)
     for shift in (0, bits - 8):
         counts = np.bincount((values >> np.uint32(shift)) & 255, minlength=256)
