@@ -385,10 +385,6 @@ class Participant:
         if foreign and self._round and self._round.key == (offer.run, offer.round):
             # The aggregator knows nothing of what was announced: it will announce what is so.
             self._round = None
-        if refused:
-            log.warning("Round %d: the update was refused: %s", offer.round, refused)
-        else:
-            log.info("Round %d: the update was accepted.", offer.round)
         self._client_state.decide(refused=refused, foreign=foreign)
         self._delivery.end()
         self._telling.tell("waiting", refused)

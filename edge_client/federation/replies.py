@@ -83,7 +83,7 @@ class Replies:
                 if reply.ranges == [(0, offer.size)]:
                     self._arrived(offer)
             case Accepted():
-                self._decided(offer, "")
+                self._decide(offer, "")
             case Refused(reason=reason, sentence=sentence):
                 # Who gives no sentence has refused it all the same.
                 why = sentence or f"The aggregator says no more than: {reason}."
@@ -91,7 +91,14 @@ class Replies:
                     looked = partial(self._damaged, offer, why)
                     self._worker.do(self._client_state.intact, looked, self._failed)
                 else:
-                    self._decided(offer, why, foreign=reason == "foreign")
+                    self._decide(offer, why, foreign=reason == "foreign")
+
+    def _decide(self, offer: Offer, refused: str, *, foreign: bool = False) -> None:
+        if refused:
+            log.warning("Round %d: the update was refused: %s", offer.round, refused)
+        else:
+            log.info("Round %d: the update was accepted.", offer.round)
+        self._decided(offer, refused, foreign=foreign)
 
     def _damaged(self, offer: Offer, sentence: str, intact: bool) -> None:  # noqa: FBT001 -- as a worker calls it
         """Learn whether the update that arrived damaged is so here, too."""
@@ -101,4 +108,4 @@ class Replies:
             log.warning("%s It is sent again.", sentence)
             self._delivery.arrived_damaged()
         else:
-            self._decided(offer, sentence)
+            self._decide(offer, sentence)
