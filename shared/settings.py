@@ -35,7 +35,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, fi
 from pydantic.fields import FieldInfo
 
 from shared.environment import Prefix, read_environment, remark_once, variable_of
-from shared.errors import SettingsError
+from shared.errors import SettingsError, shown
 from shared.validation import what_is_wrong
 
 _LONGEST_FILE: Final = 1 << 20
@@ -402,4 +402,4 @@ def _sentence(error: ValidationError, settings: type[Settings]) -> str:
         return f"The setting {name} is missing."
     if table and name == outermost:
         return f"The settings in [{name}] do not fit: {message}."
-    return f"The setting {name} = {first['input']!r} is wrong: {message}."
+    return f"The setting {name} = {shown(repr(first['input']))} is wrong: {message}."

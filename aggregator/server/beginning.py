@@ -42,8 +42,9 @@ def with_task(values: Mapping[str, Any]) -> dict[str, Any]:
     begun = _begun(given)
     if begun is not None:
         return {**begun, **given}
-    if "initial" in given:
-        given = {**_of_weights(Path(given["initial"])), **given}
+    # What is no path is left to whoever checks the settings.
+    if isinstance(initial := given.get("initial"), str | Path):
+        given = {**_of_weights(Path(initial)), **given}
     front_end, model = given.get("front_end"), given.get("model")
     if front_end is None:
         front_end = WHISPER.name if model in (None, STARTER_MODEL) else PAPER34.name

@@ -233,6 +233,12 @@ def test_a_wrong_setting_is_named(values: dict[str, Any], sentence: str) -> None
     assert caught.value.problem.startswith(sentence)
 
 
+def test_of_a_long_wrong_value_only_the_beginning_is_repeated() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Kitchen.parse({"salt": "x" * 10_000})
+    assert len(caught.value.problem) < 400
+
+
 @pytest.mark.parametrize(
     "content", [b"salt = ", b"\xff\xfe", b"salt = " + b"[" * 5000, b"#" * 2_000_000]
 )

@@ -36,6 +36,16 @@ def first(settings: AggregatorSettings) -> Any:
         return federation.files.weights(federation.current.digest)
 
 
+@pytest.mark.parametrize("initial", [3, [], {}, True, float("nan")])
+def test_weights_to_start_from_that_are_no_path_are_one_sentence(
+    initial: object, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        SettingsError, match=r"The setting initial = .* is wrong: .* a file or folder"
+    ):
+        begun(tmp_path, initial=initial)
+
+
 def test_with_nothing_else_it_begins_with_the_starter(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first(begun(tmp_path)), load_weights(STARTER, HEAD))
 
