@@ -133,7 +133,7 @@ class Kills:
                 process = them.devices[device]
                 them.wait(lambda: process.said("It stands still"), "it is there")  # noqa: B023 -- at once
                 process.kill()
-            them.wait(lambda: self._over(them), "the round is over")
+            them.wait(lambda: self._over(them), "the round is over", pause=0.05)
             survivors, reason, wrong = self._came_to(them)
         seconds = time.monotonic() - begun
         return Outcome(number, stage, killed, survivors, reason, wrong, seconds)

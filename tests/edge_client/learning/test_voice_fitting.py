@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from edge_client.learning.voice_fitting import fit_voice
 from shared.errors import CorpusError
-from shared.features.voice import NEVER, VoiceStatistics
+from shared.features.voice import NEVER, VoiceModel, VoiceStatistics
 from tests.shared.features.voice_models import said, voice_model, voice_of
 
 TRUE = voice_model(labels=3, coordinates=4, features=6)
@@ -16,8 +16,12 @@ VECTORS = np.concatenate([said(TRUE, voice_of(TRUE, n), LABELS[:30], n) for n in
 VECTORS += np.random.default_rng(1).standard_normal(VECTORS.shape).astype(np.float32) * 0.01
 
 
-def test_a_stranger_s_mood_is_told_by_what_was_fitted() -> None:
-    model = fit_voice(VECTORS, LABELS, SPEAKERS, 3)
+@pytest.fixture(scope="module")
+def model() -> VoiceModel:
+    return fit_voice(VECTORS, LABELS, SPEAKERS, 3)
+
+
+def test_a_stranger_s_mood_is_told_by_what_was_fitted(model: VoiceModel) -> None:
     right = []
     for seed in range(100, 120):
         mood = seed % 3
@@ -27,8 +31,7 @@ def test_a_stranger_s_mood_is_told_by_what_was_fitted() -> None:
     assert np.mean(right) > 0.8
 
 
-def test_coordinates_are_what_they_are_said_to_be() -> None:
-    model = fit_voice(VECTORS, LABELS, SPEAKERS, 3)
+def test_coordinates_are_what_they_are_said_to_be(model: VoiceModel) -> None:
     found = model.coordinates(VECTORS)
     np.testing.assert_allclose(
         model.coordinates((found @ model.lift.T) * model.scale + model.mean), found, atol=1e-4
@@ -41,8 +44,7 @@ def test_coordinates_are_what_they_are_said_to_be() -> None:
     np.testing.assert_allclose(model.spread[-1], voices.var(axis=0)[-1], rtol=0.2)
 
 
-def test_who_is_heard_in_many_moods_is_believed_and_who_is_in_one_is_not() -> None:
-    model = fit_voice(VECTORS, LABELS, SPEAKERS, 3)
+def test_who_is_heard_in_many_moods_is_believed_and_who_is_in_one_is_not(model: VoiceModel) -> None:
     beliefs: dict[int, list[float]] = {1: [], 3: []}
     for seed in range(100, 110):
         for moods, found in beliefs.items():

@@ -223,14 +223,14 @@ class Processes(ExitStack):
         """Say whether part of an update has arrived, safe or not."""
         return any(path.stat().st_size for path in self.state.uploads.glob("*.part"))
 
-    def wait(self, condition: Callable[[], object], what: str) -> None:
-        """Wait on a condition, bounded, while no process fails."""
+    def wait(self, condition: Callable[[], object], what: str, pause: float = 0.005) -> None:
+        """Wait on a condition, bounded, while no process fails; look again after a pause."""
         end = time.monotonic() + PATIENCE
         while not condition():
             failed = [each.code for each in self._all if each.code not in (None, 0, -9)]
             assert not failed, f"it ended, before {what}\n{self.said}"
             assert time.monotonic() < end, f"still not: {what}\n{self.said}"
-            time.sleep(0.005)
+            time.sleep(pause)
 
     @property
     def said(self) -> str:
@@ -258,7 +258,8 @@ class Processes(ExitStack):
 
         Whatever else was offered may have been refused.
         """
-        self.wait(lambda: self.reached(rounds, "done"), f"round {rounds} is done")
+        # What lasts need not be looked for as often as what passes.
+        self.wait(lambda: self.reached(rounds, "done"), f"round {rounds} is done", pause=0.05)
         for number in range(1, rounds + 1):
             assert self.reached(number, "done")
             assert self.clients(number) == [client_name(device) for device in range(devices)]
