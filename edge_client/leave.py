@@ -12,7 +12,7 @@ from edge_client.enrolment.settling import SERVICE, Host, write_settings
 from edge_client.federation.sent import sent_updates
 from edge_client.federation.settings import FederationSettings
 from shared.errors import FederationError, RunError, TrustError
-from shared.settings import read_toml
+from shared.settings_file import read_toml
 from shared.storage.files import storage_errors
 
 

@@ -11,9 +11,7 @@ the option's name in capitals), the TOML file, the preset, the default.
 
 import functools
 import inspect
-import json
 import shlex
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
@@ -21,7 +19,6 @@ from typing import (
     Annotated,
     Any,
     ClassVar,
-    Final,
     Literal,
     NamedTuple,
     Self,
@@ -36,10 +33,8 @@ from pydantic.fields import FieldInfo
 
 from shared.environment import Prefix, read_environment, remark_once, variable_of
 from shared.errors import SettingsError, shown
+from shared.settings_file import line_of, read_toml, toml_of
 from shared.validation import what_is_wrong
-
-_LONGEST_FILE: Final = 1 << 20
-"""Letters of a file of settings that are read."""
 
 Part = TypeVar("Part", bound="Settings")
 
@@ -187,37 +182,6 @@ class Settings(BaseModel):
         return toml_of(self.model_dump(mode="json", exclude_none=True))
 
 
-def toml_of(values: Mapping[str, Any]) -> str:
-    """Write settings as TOML, tables last; raises :class:`SettingsError` as above.
-
-    Parameters
-    ----------
-    values
-        As JSON has them; a dictionary is a table.
-    """
-    lines: list[str] = []
-    tables: list[str] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            tables += [f"\n[{name}]\n", *(_line(*item) for item in value.items())]
-        else:
-            lines.append(_line(name, value))
-    return "".join(lines + tables)
-
-
-def _line(name: str, value: Any) -> str:
-    # A JSON number, string, boolean or flat list is the same in TOML, but for DEL.
-    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise SettingsError(
-            f"The setting {name} = {value!r} cannot be written down: it is not text in UTF-8.",
-            "Rename what it names.",
-        ) from error
-    return f"{name} = {text}\n"
-
-
 class Place(NamedTuple):
     """A setting where it belongs."""
 
@@ -268,30 +232,6 @@ def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     values[name] = value
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; raise :class:`SettingsError` if it is missing, too large or not TOML."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(_LONGEST_FILE + 1)
-        if len(text) > _LONGEST_FILE:
-            raise SettingsError(
-                f"Cannot read the settings file {path}: it has more than {_LONGEST_FILE} letters."
-            )
-        return tomllib.loads(text)
-    except FileNotFoundError as error:
-        raise SettingsError(f"There is no settings file {path}.") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"Cannot read the settings file {path}: it is no text.") from error
-    except OSError as error:
-        raise SettingsError(f"Cannot read the settings file {path}: {error.strerror}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"Cannot read the settings file {path}: {error}.") from error
-    except RecursionError as error:
-        raise SettingsError(
-            f"Cannot read the settings file {path}: its tables or lists lie too deep in each other."
-        ) from error
-
-
 def _read_file(path: Path, settings: type[Settings]) -> dict[str, Any]:
     """Read a TOML file; put what stands where the version before had it where it belongs."""
     values = read_toml(path)
@@ -304,7 +244,7 @@ def _read_file(path: Path, settings: type[Settings]) -> dict[str, Any]:
             moved.append((place.path, values.pop(name)))
             old.append(f"{name} is {place.path[-1]} in [{place.path[0]}]")
         elif _bare(place.field.annotation) == list[str] and isinstance(value, str):
-            old.append(f"{name} is a list: {_line(name, separated(value)).strip()}")
+            old.append(f"{name} is a list: {line_of(name, separated(value)).strip()}")
     for (table, name), value in moved:
         values[table] = {name: value, **values.get(table, {})}
     if old:

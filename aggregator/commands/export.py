@@ -56,7 +56,7 @@ def export(
 
 def _write_events(tracked: "TrackedRun", folder: Path) -> None:
     """Write all of it anew."""
-    from shared.settings import toml_of
+    from shared.settings_file import toml_of
     from shared.tracking import EventsFile
     from shared.tracking.events_file import check_tensorboard
 

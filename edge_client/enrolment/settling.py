@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_client.device.settings import DeviceSettings
-from shared.errors import MissingPartError
-from shared.settings import read_toml, toml_of
+from shared.errors import MissingPartError, SettingsError
+from shared.settings_file import read_toml, toml_of
 from shared.storage.files import replacing, storage_errors
 
 SERVICE: Final = "chorus-edge-client"
@@ -121,11 +121,16 @@ def write_settings(path: Path, values: Mapping[str, Any]) -> None:
     StorageError
         If it cannot be written.
     """
+    import tomlkit.exceptions
+
     before = ""
     if path.exists():
         read_toml(path)  # says in our words what is wrong with it
         before = path.read_text("utf-8-sig")
-    after = _edited(before, values)
+    try:
+        after = _edited(before, values)
+    except (tomlkit.exceptions.TOMLKitError, RecursionError) as error:
+        raise SettingsError(f"Cannot read the settings file {path}: {error}.") from error
     with replacing(path) as aside:
         aside.write_text(after, "utf-8")
 

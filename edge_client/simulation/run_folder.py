@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from edge_client.simulation.summary import SCHEMA
 from shared.errors import RunError, SettingsError
-from shared.settings import Settings, read_toml
+from shared.settings import Settings
+from shared.settings_file import read_toml
 from shared.starter import beside
 from shared.storage.files import leftovers, lock, storage_errors, write_atomically
 

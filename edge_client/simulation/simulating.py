@@ -25,7 +25,7 @@ from shared.errors import RunError, SettingsError
 from shared.metrics import Scores
 from shared.model_notes import ModelNotes
 from shared.registry import Registry
-from shared.settings import read_toml
+from shared.settings_file import read_toml
 from shared.task import Task
 from shared.weights import Weights, load_weights, save_weights
 

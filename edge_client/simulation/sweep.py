@@ -13,7 +13,8 @@ from edge_client.simulation.presets import completed
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.study import Planned, seeds_and_folds
 from shared.errors import SettingsError
-from shared.settings import Settings, read_toml
+from shared.settings import Settings
+from shared.settings_file import read_toml
 
 _UNFIT: Final = re.compile(r"[^\w.,=+-]+")
 """What a name has that a folder's should not."""

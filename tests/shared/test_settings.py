@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from edge_client.simulation.settings import SimulationSettings
 from shared.environment import remark_once
 from shared.errors import SettingsError
-from shared.settings import places, read_toml
+from shared.settings import places
+from shared.settings_file import read_toml
 from shared.training import TrainingSettings
 from tests.shared.dinner import Bakery, Dinner, Kitchen, Shop, cook
 

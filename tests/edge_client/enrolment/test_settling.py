@@ -79,12 +79,13 @@ def test_however_a_file_is_written_the_settings_are_those(
     assert found == {name: value for name, value in expected.items() if value is not None}
 
 
-def test_a_file_that_is_no_toml_stays_and_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["mic = ", f"mic = {200 * '['}{200 * ']'}"])
+def test_a_file_that_is_no_toml_or_too_deep_stays_and_is_named(text: str, tmp_path: Path) -> None:
     path = tmp_path / "device.toml"
-    path.write_text("mic = ")
+    path.write_text(text)
     with pytest.raises(SettingsError, match=r"Cannot read the settings file .*device\.toml"):
         write_settings(path, JOINED)
-    assert path.read_text() == "mic = "
+    assert path.read_text() == text
 
 
 def test_a_name_that_is_no_text_is_one_sentence_and_the_file_stays(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from shared.errors import RunError, StorageError
-from shared.settings import read_toml
+from shared.settings_file import read_toml
 
 SETTINGS = SimulationSettings()
 
