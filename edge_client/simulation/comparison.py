@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
+from types import NoneType
 from typing import Any, Final
 
 from edge_client.simulation.run_folder import RunFolder
@@ -112,14 +113,11 @@ def compare(groups: Sequence[Group]) -> list[dict[str, Any]]:
     for group in groups:
         try:
             cell = {"name": group.name, **summarise(group.results)}
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise RunError(
-                f"The result in {group.folders[0]} is damaged ({type(error).__name__}: {error}).",
-                "Make the run again.",
-            ) from error
-        if cells:
-            pairs = {m: paired(groups[0].results, group.results, m) for m in METRICS}
-            cell["differences"] = pairs
+            if cells:
+                pairs = {m: paired(groups[0].results, group.results, m) for m in METRICS}
+                cell["differences"] = pairs
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise _damaged(group.folders[0], f"{type(error).__name__}: {error}") from error
         cells.append(cell)
     return cells
 
@@ -196,12 +194,12 @@ def _runs_in(place: Path) -> list[Path]:
 def _settings_of(folder: Path, result: Result) -> dict[str, Any]:
     """Give the settings that tell groups apart; versions before had fewer, at today's default."""
     try:
-        own = dict(result["settings"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"The result in {folder} is damaged ({type(error).__name__}: {error}).",
-            "Make the run again.",
-        ) from error
+        own = {**result["settings"]}
+        tells_apart = result["seed"], own.get("fold")
+    except (KeyError, TypeError) as error:
+        raise _damaged(folder, f"{type(error).__name__}: {error}") from error
+    if not all(type(number) in (int, NoneType) for number in tells_apart):
+        raise _damaged(folder, "its seed or its fold is no number")
     fields = SimulationSettings.model_fields.items()
     whole = {name: field.default for name, field in fields} if "model" in own else {}
     values = {**whole, **own}
@@ -210,6 +208,10 @@ def _settings_of(folder: Path, result: Result) -> dict[str, Any]:
         for name, value in values.items()
         if name not in _WITHIN
     }
+
+
+def _damaged(folder: Path, why: str) -> RunError:
+    return RunError(f"The result in {folder} is damaged ({why}).", "Make the run again.")
 
 
 def _check_different(folders: Sequence[Path], results: Sequence[Result]) -> None:

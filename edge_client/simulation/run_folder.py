@@ -229,7 +229,7 @@ class RunFolder:
                 header, *rows = csv.reader(file)
             cells = np.array([[float(cell or "nan") for cell in row] for row in rows])
             return dict(zip(header, cells.T, strict=True))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, csv.Error) as error:
             raise RunError(
                 f"{self.rounds} is damaged ({error}).", "Make the run again (--overwrite)."
             ) from error
@@ -258,7 +258,7 @@ class RunFolder:
             return None
         try:
             result = json.loads(self.result.read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise self._damaged(str(error)) from error
         if not isinstance(result, dict):
             raise self._damaged("it holds no object")
@@ -278,7 +278,7 @@ class RunFolder:
         """Read what the folder's summary is of; ``None`` where ``result.json`` is none of ours."""
         try:
             return json.loads(self.result.read_text())[_SUMMARY]
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
 
     def _visible(self) -> list[str]:

@@ -164,6 +164,9 @@ def test_what_holds_no_finished_run_is_told(tmp_path: Path) -> None:
         ({"settings": None}, "is damaged"),
         ({"confusion": [[1, 2], [3]]}, "is damaged"),
         ({"classes": None}, "is damaged"),
+        ({"seed": []}, "is damaged"),
+        ({"settings": [["fold", 1]]}, "is damaged"),
+        ({"settings": {"fold": []}}, "is damaged"),
     ],
 )
 def test_a_result_that_cannot_be_read_is_one_sentence(

@@ -302,7 +302,14 @@ def test_a_result_makes_a_run_finished(folder: RunFolder) -> None:
     assert folder.read_result() == {"uar": 0.5}
 
 
-@pytest.mark.parametrize("text", ['{"uar": ', "[]", "3", "null"])
+@pytest.mark.parametrize("text", ["a\0b\n1,2\n", "a,b\n1\n", "a,b\n" + "1" * 200_000 + ",2\n", ""])
+def test_damaged_rounds_are_called_so(folder: RunFolder, text: str) -> None:
+    claimed(folder).rounds.write_text(text)
+    with pytest.raises(RunError, match=r"rounds\.csv is damaged"):
+        folder.read_rounds()
+
+
+@pytest.mark.parametrize("text", ['{"uar": ', "[]", "3", "null", "[" * 100_000])
 def test_a_damaged_result_is_called_so(folder: RunFolder, text: str) -> None:
     claimed(folder).result.write_text(text)
     with pytest.raises(RunError, match=r"result\.json is damaged") as caught:
