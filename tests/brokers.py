@@ -3,6 +3,7 @@
 A test that asks for the fixture ``mosquitto`` is left out, and says so, where Mosquitto is missing.
 """
 
+import itertools
 import os
 import random
 import resource
@@ -25,7 +26,7 @@ MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/s
 
 _MISSING = "Mosquitto is missing (apt-get install mosquitto)"
 
-BOUND = 30.0
+BOUND = 60.0
 """Seconds after which waiting is a failure; a busy machine is slow."""
 
 
@@ -37,6 +38,23 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.01)
 
 
+_PORTS_EACH = 1_500
+
+
+def _ports() -> Iterator[int]:
+    """Give ports in turn, those of this worker of pytest, beginning anywhere among them.
+
+    A port whose listener was killed, to be started again, is given to nobody else meanwhile.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    begin = random.randrange(_PORTS_EACH)  # noqa: S311 - not cryptography
+    for number in itertools.count(begin):
+        yield 20_000 + worker * _PORTS_EACH + number % _PORTS_EACH
+
+
+_NEXT = _ports()
+
+
 def free_port() -> int:
     """Find a port nobody listens on.
 
@@ -44,7 +62,7 @@ def free_port() -> int:
     connect to a port of that range may at last meet itself.
     """
     while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311 - not cryptography
+        port = next(_NEXT)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -55,7 +55,7 @@ def pages(browser: "Browser", console_errors: list[str]) -> Iterator[Open]:
         context = browser.new_context(**(screen or PHONE))
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("console", lambda message: console_errors.append(message.text))
         page.on("pageerror", lambda error: console_errors.append(str(error)))
         page.goto(address)

@@ -17,7 +17,7 @@ from tests.aggregator.web.staged import enrol, settings_of
 from tests.edge_client.web.stand_in import StandIn
 from tests.fuzz.folder import FOLDER
 
-PATIENCE: Final = 10.0
+PATIENCE: Final = 60.0
 """Seconds within which whoever is well answers."""
 
 _SHORT: Final = 0.5

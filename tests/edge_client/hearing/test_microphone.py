@@ -32,7 +32,7 @@ def started(portaudio: FakePortAudio, blocks: Iterator[Samples]) -> tuple[FakeSt
     """Take the first block, whose sound is given once the stream is open."""
 
     def give() -> None:
-        assert portaudio.opened.wait(10)
+        assert portaudio.opened.wait(60)
         assert portaudio.stream is not None
         portaudio.stream.give(2)
 

@@ -145,5 +145,5 @@ def test_closing_ends_readers_and_leaves_the_device(device: StandIn) -> None:
 
     threading.Thread(target=read, daemon=True).start()
     feed.close()
-    assert ended.wait(20)
+    assert ended.wait(60)
     assert device.subscribers == []

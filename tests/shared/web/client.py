@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from shared.web.server import WebServer
 
-PATIENCE = 20
+PATIENCE = 60
 """Seconds to wait for anything at most."""
 
 
