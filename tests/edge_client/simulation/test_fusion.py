@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,31 +124,43 @@ def test_an_utterance_without_a_modality_has_zeros_in_its_place() -> None:
     )
 
 
-def test_a_fold_has_scores_of_each_branch_and_choice_and_a_file_for_devices(
-    tmp_path: Path,
-) -> None:
-    some = settings()
-    fold = PlannedFold(tmp_path, some)
-    result = make(utterances(some), fold)
+@dataclass(frozen=True)
+class Made:
+    """A fold that was made."""
+
+    settings: FusionSettings
+    whole: Utterances
+    result: dict[str, Any]
+    model: Path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    some, folder = settings(), tmp_path_factory.mktemp("fold")
+    whole = utterances(some)
+    result = make(whole, PlannedFold(folder, some))
+    return Made(some, whole, result, folder / "model.safetensors")
+
+
+def test_a_fold_has_scores_of_each_branch_and_choice_and_a_file_for_devices(made: Made) -> None:
+    result = made.result
     assert list(result["systems"]) == [
         *("speech", "text", "motion", "fused: speech + text + motion", "fused: speech + text"),
         *("fused: speech + motion", "fused: text + motion", "fused: speech", "fused: text"),
         "fused: motion",
     ]
     assert result["uar"] == result["systems"]["fused: speech + text + motion"]["uar"] > 0.5
-    card = card_of(TensorFile(tmp_path / "model.safetensors").metadata)
+    card = card_of(TensorFile(made.model).metadata)
     assert card is not None
     assert card.taught_by[0].corpus == "synthetic-multimodal"
     assert card.reached == {card.taught_by[0].title: {"all": pytest.approx(result["uar"])}}
 
 
-def test_a_device_computes_what_the_study_does(tmp_path: Path) -> None:
-    some = settings()
-    whole = utterances(some)
-    make(whole, PlannedFold(tmp_path, some))
-    model = FusedModel.read(tmp_path / "model.safetensors")
+def test_a_device_computes_what_the_study_does(made: Made) -> None:
+    some = made.settings
+    model = FusedModel.read(made.model)
     assert (model.task, model.sentences) == (some.task, sentence_encoder("words").name)
-    modalities = modalities_of(whole, CLIPS, np.arange(168, 672), some)
+    modalities = modalities_of(made.whole, CLIPS, np.arange(168, 672), some)
     training = TrainingSettings(epochs=some.epochs)
     fusion = Fusion.of(modalities, np.arange(168, 672), some.task, training, 0)
     speech = modalities["speech"].examples.features[:, 0]
@@ -173,13 +185,13 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_folds_are_made_once_and_put_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    some = settings(epochs=1)
+    some = settings(epochs=1, folds=2)
     monkeypatch.setattr(study, "load_utterances", lambda _, **__: utterances(some))
     said = io.StringIO()
     found = execute_fusion(
         plan_fusion(some, tmp_path, 1), Console(file=said, width=100), overwrite=False
     )
-    assert said.getvalue().count("UAR") == 4
+    assert said.getvalue().count("UAR") == 2
     fused = found["systems"]["fused: speech + text + motion"]
     assert np.sum(fused["confusion"]) == len(CLIPS), "every utterance is tested on once"
     assert rows_of_fusion(found["systems"])[1][0] == "speech alone"
