@@ -104,8 +104,8 @@ class Federation:
         else:
             clients = settings.clients_per_round or 1
             self._mean = private_mean_of(settings, clients, self.architecture)
-        if self.private:
-            self.private.check_can_learn()
+            if self._mean:
+                self._mean.check_can_learn()
         self.validate: Validate | None = None
         self._clock = clock
         self.ledger = Ledger(self.folder.ledger, clock)

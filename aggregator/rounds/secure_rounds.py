@@ -68,7 +68,7 @@ class SecureRounds:
     Raises
     ------
     SettingsError
-        If noise is to be added to sums that have no room for it.
+        If noise is to be added to sums that have no room for it, or drowns all that is learned.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class SecureRounds:
         clients = settings.clients_per_round or 1
         self.noise = shared_noise_of(settings, clients, files.architecture, settings.at_least)
         if self.noise:
+            self.noise.check_can_learn()
             self.noise.check_ring(settings.ring_bits, settings.invitations(clients))
 
     @property

@@ -119,6 +119,15 @@ def test_what_would_drown_is_refused_before_anything_is_written(tmp_path: Path) 
     assert not (tmp_path / "ledger.sqlite").exists()
 
 
+def test_what_would_drown_in_the_devices_noise_is_not_told_of_larger_rings(tmp_path: Path) -> None:
+    secure = {"secure": True, "by_invitation": True, "rounds": 3, "clients_per_round": 4}
+    drowned = AggregatorSettings.parse({"state": tmp_path, "dp_epsilon": 0.01, **secure})
+    with pytest.raises(SettingsError, match="learn nothing") as refused:
+        Federation(drowned)
+    assert "ring" not in refused.value.message
+    assert not (tmp_path / "ledger.sqlite").exists()
+
+
 def test_the_status_says_what_is_spent(tmp_path: Path) -> None:
     federation = Federation(settings(tmp_path))
     opened = come(federation)
