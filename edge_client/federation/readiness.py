@@ -1,5 +1,6 @@
 """Whether this device would take part in a round now, and what it says of that."""
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -157,6 +158,7 @@ def _sentence(why_not: str) -> str:
     return f"This device takes part in no round now: {why_not}."
 
 
+@functools.cache  # it is a file to be read
 def _software() -> str:
     from importlib.metadata import version
 

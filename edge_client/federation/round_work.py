@@ -298,7 +298,7 @@ def _known_codec(names: list[str]) -> str:
     not decide what code runs on a device.
     """
     for name in names:
-        if name in iter(CODECS):
+        if CODECS.has(name):
             try:
                 make_codec(name)
             except SettingsError as error:
