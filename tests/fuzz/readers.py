@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import soundfile
 
+from aggregator.enrolment.key_file import HandedOver, KeyFile
 from aggregator.secure.journal import Journal
 from aggregator.secure.round import SecureRound
 from edge_client.device import archive
@@ -37,6 +38,7 @@ from shared.protocol.part_file import PartFile, record_of
 from shared.protocol.secure import (
     Consent,
     Consents,
+    Declined,
     Keys,
     Revealed,
     Roster,
@@ -71,7 +73,7 @@ _CODECS: Final = [make_codec(name) for name in CODECS]
 
 _KEY: Final = SecretKey(bytes(32))
 _JOINING: Final = (JoinRequest, JoinAnswer)
-_SECURE: Final = (Keys, Roster, SealedShares, Survivors, Consent, Consents, Revealed)
+_SECURE: Final = (Keys, Roster, SealedShares, Survivors, Consent, Consents, Revealed, Declined)
 
 
 class Reader(NamedTuple):
@@ -115,8 +117,8 @@ def words_inputs() -> list[bytes]:
 
 
 def read_trust(data: bytes) -> None:
-    """Read what is said before anybody is believed: a link, a signature, a request to join."""
-    kind, rest = data[0] % 5 if data else 0, data[1:]
+    """Read what is said before anybody is believed: links, signatures, requests to join, keys."""
+    kind, rest = data[0] % 6 if data else 0, data[1:]
     if kind == 0:
         link = Link.of(rest.decode("latin-1"))
         assert Link.of(str(link)) == link
@@ -124,6 +126,8 @@ def read_trust(data: bytes) -> None:
         signer_of(_KEY.public, "topic", rest)
     elif kind == 4:
         Root(_KEY.public, "chorus").signer_of(5, "topic", rest)
+    elif kind == 5:
+        KeyFile.read(written(rest))
     else:
         message = _JOINING[kind - 2].decode(rest)
         assert type(message).decode(message.encode()) == message
@@ -142,14 +146,24 @@ def trust_inputs() -> list[bytes]:
         b"\4" + signed(new, "topic", issued.encode(), 7),
         b"\1" + signed(_KEY, "topic", request.encode(), 7),
         b"\1" + signed(new, "topic", handed_over.encode(), 7),
+        b"\5" + _key_file(),
         b"\2" + request.encode(),
         b"\3" + JoinAnswer(nonce=DIGEST[:32], half=DIGEST, sentence="Ask again.").encode(),
     ]
 
 
+def _key_file() -> bytes:
+    """Write a key that a root has issued, and that another has handed over to."""
+    new, root = SecretKey(bytes([1] * 32)), SecretKey(bytes([2] * 32))
+    handed_over = HandedOver(_KEY.public, hand_over(_KEY, new.public))
+    issued = issue(root, "chorus", 3, new.public)
+    KeyFile(new, (handed_over,), Root(root.public, "chorus"), issued).write(FOLDER / "key")
+    return (FOLDER / "key").read_bytes()
+
+
 def read_secure(data: bytes) -> None:
     """Read what is said in a secure round: a message, a masked update, or a journal of it all."""
-    kind, rest = data[0] % 9 if data else 0, data[1:]
+    kind, rest = data[0] % (len(_SECURE) + 2) if data else 0, data[1:]
     if kind < len(_SECURE):
         message = _SECURE[kind].decode(rest)
         assert type(message).decode(message.encode()) == message
@@ -173,7 +187,8 @@ def secure_inputs() -> list[bytes]:
         journal.close()
         whole = (Path(folder) / "journal").read_bytes()
     keys, shares, masked, consent, revealed = entries
-    said = {0: keys, 2: shares, 4: consent, 6: revealed, 7: masked, 8: whole}
+    declined = Declined(run=DIGEST[:32], round=3).encode()
+    said = {0: keys, 2: shares, 4: consent, 6: revealed, 7: declined, 8: masked, 9: whole}
     return [bytes([kind]) + message for kind, message in said.items()]
 
 
