@@ -25,6 +25,10 @@ LEFT: Final = b"another one has left"
 PATIENCE: Final = 3.0
 """Seconds that another one has to come back: a second at most, where it serves undisturbed."""
 
+ONCE_IN: Final = 60.0
+"""Seconds in which such a word is heeded once: on a broker without rules anybody can leave it. One
+that stays meanwhile is found with the next connection."""
+
 _TWICE: Final = 2
 """How often somebody has to announce meanwhile: once, it may have been its last word."""
 
@@ -63,6 +67,7 @@ class Rival:
         self._begin = begin
         self._deadline = loop.deadline(self._alone)
         self._announced = False
+        self._heeded = -ONCE_IN
         self._last = b""
         self._changes = 0
         self._presences: dict[str, bytes] = {}
@@ -81,7 +86,8 @@ class Rival:
         """Hear what was said here or by another one."""
         if payload == QUESTION and not self._announced and not self.serves:
             self._alone()  # what the broker keeps would have come before
-        elif payload == LEFT:
+        elif payload == LEFT and self._loop.clock() >= self._heeded + ONCE_IN:
+            self._heeded = self._loop.clock()
             self._say(b"", retain=True)
             if self.serves:
                 log.warning(

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from aggregator.server.rival import LEFT, PATIENCE, QUESTION, Rival
+from aggregator.server.rival import LEFT, ONCE_IN, PATIENCE, QUESTION, Rival
 from shared.errors import FederationError
 from tests.loop_driver import LoopDriver
 
@@ -82,6 +82,19 @@ def test_the_word_is_read_once_and_said_by_the_one_that_it_is_for(
         it.rival.hear(LEFT)
     assert it.said[-1] == (b"", True)
     assert ("has given way to this one" in caplog.text) is (not kept)
+
+
+def test_a_flood_of_such_words_is_said_once_a_minute(
+    it: Beginning, caplog: pytest.LogCaptureFixture
+) -> None:
+    it.connect()
+    for _ in range(1000):
+        it.rival.hear(LEFT)
+    assert caplog.text.count("has given way to this one") == 1
+    assert it.said.count((b"", True)) == 1
+    it.driver.after(ONCE_IN)
+    it.rival.hear(LEFT)
+    assert caplog.text.count("has given way to this one") == 2
 
 
 def test_who_cannot_hear_itself_begins_all_the_same(it: Beginning) -> None:
