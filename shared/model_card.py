@@ -32,7 +32,7 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 class Teaching(BaseModel):
     """A corpus that taught a model."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     corpus: _Text
     """As ``--corpus`` names it."""
@@ -62,7 +62,7 @@ DEVICES: Final = Teaching(corpus="federation", title="since then the devices of 
 class ModelCard(BaseModel):
     """What taught a model, and how well it did on other people."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     taught_by: Annotated[tuple[Teaching, ...], Field(min_length=1, max_length=_MOST)]
     """The corpora."""

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class Joined(BaseModel):
     """What a device was told when it joined."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     federation: Name
     """The federation."""

@@ -23,7 +23,7 @@ _SHOWN: Final = 10
 class SentUpdate(BaseModel):
     """An update that was sent, or begun to be."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
 
     update: str
     """SHA-256 of its file."""
@@ -44,7 +44,7 @@ class SentUpdate(BaseModel):
 class SentUpdates(BaseModel):
     """All that was sent; see :class:`Sent`."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
 
     updates: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     """How many updates were sent."""

@@ -36,7 +36,7 @@ Bytes32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Successor(BaseModel):
     """What an old key says of the next one of the same owner (``shared/trust/succession.py``)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     key: Bytes32
     """The new key, in hexadecimal."""
@@ -54,7 +54,7 @@ LARGEST_ISSUED: Final = (1 << 53) - 1
 class Issued(BaseModel):
     """What a root says of a key that the aggregator signs with (``shared/trust/issuing.py``)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     number: Annotated[int, Field(ge=0, le=LARGEST_ISSUED)]
     """Larger than that of each key before."""

@@ -75,7 +75,7 @@ def _known_settings(values: Any) -> Any:
 class Message(BaseModel):
     """What all messages have in common."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     protocol: Annotated[str, Field(pattern=r"^\d{1,4}\.\d{1,4}$")] = VERSION
     """Version of the protocol, major and minor."""

@@ -10,7 +10,7 @@ from shared.protocol.fields import RoundNumber
 class PrivacyOffer(BaseModel):
     """How much all models of a federation tell of one device at most, and whose noise it takes."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     epsilon: Annotated[FiniteFloat, Field(gt=0, le=1000)]
     """Of all rounds together."""

@@ -64,7 +64,7 @@ class OfRound(Message):
 class DeviceKeys(BaseModel):
     """A device's keys of one round, signed with the key that others know it by."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     seal: Key
     """Others seal shares for it with this (X25519)."""

@@ -14,7 +14,7 @@ _Octave = Annotated[int, Field(ge=-64, le=64)]
 class SecureOffer(BaseModel):
     """What a secure round is: its ring, and who takes part."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     bits: Annotated[int, Field(ge=8, le=16)]
     """Numbers are added modulo ``2 ** bits``."""
