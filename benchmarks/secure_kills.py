@@ -12,7 +12,8 @@ either before it answers there, or when its answer is ready and has not gone. Th
 - all that any device has revealed, as the aggregator's journal has it, are shares of one secret of
   each other device; and if the round was abandoned, fewer than take a mask off.
 
-What a federation came to stands in FOLDER, and is not done again.
+What a federation came to stands in FOLDER, and is not done again. Take another FOLDER when the code
+has changed: its devices have joined a federation that begins with the model of then.
 """
 
 import argparse
