@@ -24,6 +24,12 @@ from shared.storage.folders import state_folder
 from shared.task_settings import TaskSettings
 from shared.training import Positive, Seed
 
+USUAL_HOURS: Final = 24.0
+"""How long an invitation is good if nothing else is said."""
+
+FEWEST_HOURS, MOST_HOURS = 0.01, 24.0 * 366
+"""Between these it can be chosen."""
+
 _MOST_CODECS: Final = 16
 """As many as an announcement may list."""
 

@@ -157,7 +157,8 @@ def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
         raise SettingsError(
             f"{clips} holds labelled clips, which the device does not listen to: they go without "
             f"{options}.",
-            "Leave them out, or give one recording: --wav FILE.",
+            "Leave them out, also of the --config (`edge-client join LINK --no-page` writes none), "
+            "or give one recording: --wav FILE.",
         )
     from edge_client.federation.taking_part import as_member, take_part_with_clips
 

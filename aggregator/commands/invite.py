@@ -6,10 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from aggregator.commands.options import Config
-from aggregator.settings import StateSettings
+from aggregator.settings import FEWEST_HOURS, MOST_HOURS, USUAL_HOURS, StateSettings
 from shared.settings import options_of
-
-_LONGEST = 24 * 366
 
 
 @options_of(StateSettings)
@@ -18,8 +16,9 @@ def invite(
     given: dict[str, Any],
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the device will be called.")],
     hours: Annotated[
-        float, typer.Option(min=0.01, max=_LONGEST, help="How long the link is good.")
-    ] = 24.0,
+        float,
+        typer.Option(min=FEWEST_HOURS, max=MOST_HOURS, help="How long the link is good."),
+    ] = USUAL_HOURS,
     again: Annotated[
         bool, typer.Option("--again", help="For a device that has joined before: a new card.")
     ] = False,

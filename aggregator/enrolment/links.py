@@ -13,7 +13,7 @@ from shared.errors import BrokerError, SettingsError, TrustError
 from shared.mqtt.addresses import split_address
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.topics import Topics
-from shared.trust.link import Link
+from shared.trust.link import Link, can_lead_to
 
 _PATIENCE: Final = 5.0
 """Seconds that the broker's plugin is given to be told of an account; a second is usual."""
@@ -61,10 +61,7 @@ def link_for(
                 "--by-invitation` runs; or use --embedded-broker.",
             )
         broker = BrokerSettings.model_validate_json(facts["broker"])
-        try:
-            host, port = split_address(address or facts["host"], broker.address[1])
-        except ValueError as error:
-            raise SettingsError(f"There can be no broker there: {error}.") from error
+        host, port = _place(address or facts["host"], broker.address[1])
         fingerprint = broker.fingerprint
         if broker.ca_file:
             fingerprint = broker.shown_fingerprint()
@@ -82,6 +79,20 @@ def link_for(
             issued=signs.issued.number if signs.issued else None,
         )
         return link, made.expires
+
+
+def _place(address: str, port: int) -> tuple[str, int]:
+    """Read where devices reach the broker; ``port`` is taken where none is given."""
+    try:
+        host, port = split_address(address, port)
+    except ValueError as error:
+        raise SettingsError(f"There can be no broker there: {error}.") from error
+    if not can_lead_to(host):
+        raise SettingsError(
+            f"There can be no broker there: {host} is no name of a host, and no address.",
+            "Give --address HOST or HOST:PORT.",
+        )
+    return host, port
 
 
 def is_told(

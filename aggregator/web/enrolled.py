@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from aggregator.enrolment.links import is_told, link_for, shut_out
 from aggregator.enrolment.members import Members
@@ -10,9 +10,6 @@ from aggregator.ledger.folder import FederationFolder
 from shared.mqtt.addresses import is_loopback
 
 log = logging.getLogger(__name__)
-
-HOURS: Final = 24.0
-"""How long a link is good that the page has made."""
 
 
 class Enrolment(NamedTuple):
@@ -94,20 +91,20 @@ class Enrolled:
             self._read = found
         return self._read
 
-    def invite(self, name: str, *, again: bool) -> Invited:
+    def invite(self, name: str, *, again: bool, hours: float, address: str | None) -> Invited:
         """Invite a device, and wait, bounded, until the broker knows of it.
 
         Parameters
         ----------
-        name, again
-            As :func:`aggregator.enrolment.invitations.invite` has them.
+        name, again, hours, address
+            As :func:`aggregator.enrolment.links.link_for` has them.
 
         Raises
         ------
         ChorusError
             As :func:`aggregator.enrolment.links.link_for`.
         """
-        made, expires = link_for(self._folder, name, hours=HOURS, again=again, address=None)
+        made, expires = link_for(self._folder, name, hours=hours, again=again, address=address)
         log.info("%s was invited from the page.", name)
         told = is_told(self._folder, name)
         return Invited(str(made), expires, told, is_loopback(made.host))

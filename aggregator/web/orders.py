@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from aggregator.ledger import Version
+from aggregator.settings import FEWEST_HOURS, MOST_HOURS, USUAL_HOURS
 from aggregator.web.enrolled import Enrolled
 from shared.web.link import qr_path
 from shared.web.orders import Given, Order, carried_out
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _LARGEST: Final = (1 << 63) - 1
 _LONGEST: Final = 64
+_LONGEST_ADDRESS: Final = 300
 
 
 class Steered(Protocol):
@@ -53,6 +55,10 @@ class Invite(Order):
     """What it will be called."""
     again: bool
     """Whether it has joined before."""
+    hours: Annotated[float, Field(ge=FEWEST_HOURS, le=MOST_HOURS)] = USUAL_HOURS
+    """How long its link is good."""
+    address: Annotated[str, Field(max_length=_LONGEST_ADDRESS)] = ""
+    """Where it reaches the broker, HOST or HOST:PORT; as far as it is known, if not given."""
 
 
 class Revoke(Order):
@@ -92,7 +98,9 @@ def orders(steered: Steered, enrolled: Enrolled | None) -> list[Route]:
 
 def _enrolling(enrolled: Enrolled) -> list[Route]:
     def invite(order: Invite) -> dict[str, Any]:
-        made = enrolled.invite(order.name, again=order.again)
+        made = enrolled.invite(
+            order.name, again=order.again, hours=order.hours, address=order.address.strip() or None
+        )
         size, path = qr_path(made.link)
         expires = round(made.expires * 1000)
         return {**made._asdict(), "expires": expires, "qr": {"size": size, "path": path}}

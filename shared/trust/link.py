@@ -33,8 +33,10 @@ _WITH_ROOT: Final = 2
 
 _NUMBER_BYTES: Final = 8
 
+_HOST: Final = r"\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253}"
+
 _LINK: Final = re.compile(
-    r"chorus://(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253}):(?P<port>[0-9]{1,5})"
+    rf"chorus://(?P<host>{_HOST}):(?P<port>[0-9]{{1,5}})"
     r"/(?P<federation>[^/#]+)/(?P<name>[^/#]+)#(?P<text>[A-Za-z0-9_-]+)"
 )
 
@@ -126,6 +128,11 @@ class Link:
             issued=int.from_bytes(rest.read(_NUMBER_BYTES)) if rooted else None,
             fingerprint=rest.read() or None,
         )
+
+
+def can_lead_to(host: str) -> bool:
+    """Say whether a link can name a host: by an address, or a name of letters that DNS has."""
+    return re.fullmatch(_HOST, f"[{host}]" if ":" in host else host) is not None
 
 
 def _sum(before: str, body: bytes) -> bytes:

@@ -53,9 +53,10 @@ export function enrolment(texts, remark, patience) {
     remark(problem ?? say(texts.revoked, { name }));
   }
 
-  async function invite(name, again) {
+  async function invite(given) {
+    const { name } = given;
     $("#invite-send").disabled = true;
-    const made = await order("invite", { name, again }, patience);
+    const made = await order("invite", given, patience);
     $("#invite-send").disabled = false;
     if (made.problem) {
       remark(made.problem);
@@ -86,8 +87,9 @@ export function enrolment(texts, remark, patience) {
   $("#by-invitation").addEventListener("submit", (event) => {
     event.preventDefault();
     const [name, again] = [given(), joined.has(given())];
+    const [hours, address] = [$("#invite-hours").valueAsNumber, $("#invite-address").value];
     const kind = again ? "again" : "invite";
-    ask(say(texts[`${kind}_title`], { name }), texts[`${kind}_text`], again ? texts.invite_again : texts.invite, () => invite(name, again));
+    ask(say(texts[`${kind}_title`], { name }), texts[`${kind}_text`], again ? texts.invite_again : texts.invite, () => invite({ name, again, hours, address }));
   });
   $("#link-close").addEventListener("click", () => $("#handed").close());
   $("#handed").addEventListener("close", () => {

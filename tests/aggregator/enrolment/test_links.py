@@ -1,4 +1,4 @@
-"""Links that cannot be made."""
+"""Where the link of an invitation leads, and links that cannot be made."""
 
 from pathlib import Path
 
@@ -7,7 +7,43 @@ import pytest
 from aggregator.enrolment.links import link_for
 from aggregator.enrolment.members import Members
 from aggregator.ledger.folder import FederationFolder
-from shared.errors import TrustError
+from shared.errors import SettingsError, TrustError
+from shared.trust.link import Link
+from tests.aggregator.web.staged import enrol
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FederationFolder:
+    enrol(FederationFolder(tmp_path), ())
+    return FederationFolder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        (None, ("192.0.2.7", 8883)),
+        ("hub.local", ("hub.local", 8883)),
+        ("hub.local:8884", ("hub.local", 8884)),
+        ("[fe80::1]:1", ("fe80::1", 1)),
+        ("fe80::1", ("fe80::1", 8883)),
+    ],
+)
+def test_it_leads_to_the_address_that_is_given(
+    folder: FederationFolder, address: str | None, place: tuple[str, int]
+) -> None:
+    link, _ = link_for(folder, "hall", hours=1, again=False, address=address)
+    assert (link.host, link.port) == place
+    assert Link.of(str(link)) == link
+
+
+@pytest.mark.parametrize(
+    "address", ["not an address", "a/b", "höhle", "x" * 254, "a:99999", "'; rm -r ~", "fe80::x"]
+)
+def test_no_link_is_made_that_no_device_could_read(folder: FederationFolder, address: str) -> None:
+    with pytest.raises(SettingsError, match="There can be no broker there"):
+        link_for(folder, "hall", hours=1, again=False, address=address)
+    with Members(folder.members) as members:
+        assert not members.invitations()
 
 
 def test_a_federation_whose_start_was_broken_off_invites_nobody(tmp_path: Path) -> None:

@@ -74,6 +74,32 @@ def test_a_device_is_invited_once_it_was_agreed_to(
     assert console_errors == []
 
 
+def test_a_link_is_good_as_long_and_leads_where_it_is_said(
+    open_page: Open, members: tuple[Served, Members]
+) -> None:
+    served, kept = members
+    page = open_page(served.server.address, **DESKTOP)
+    page.fill("#invite-name", "hall")
+    page.fill("#invite-hours", "0.5")
+    page.press("#invite-hours", "Enter")
+    assert page.evaluate("() => document.querySelector('#sure').open") is False, "an hour at least"
+    page.fill("#invite-hours", "72")
+    page.fill("#invite-address", "hub.local:8884")
+    page.press("#invite-address", "Enter")
+    page.click("#yes")
+    text(page, "#link-title", "The link for hall")
+    link = Link.of(page.inner_text("#link").removeprefix("edge-client join '").removesuffix("'"))
+    assert (link.host, link.port) == ("hub.local", 8884)
+    left = kept.invitations()["hall"].expires - kept.clock()
+    assert 71 * 3600 < left <= 72 * 3600
+    page.click("#link-close")
+    assert page.input_value("#invite-name") == ""
+    page.fill("#invite-address", "not an address")
+    asked_for(page, "attic")
+    page.click("#yes")
+    text(page, "#notice", "There can be no broker there")
+
+
 def test_the_code_on_the_page_is_that_of_the_link_black_on_white(
     open_page: Open, members: tuple[Served, Members]
 ) -> None:
@@ -176,7 +202,13 @@ def test_orders_are_checked(members: tuple[Served, Members]) -> None:
     client = Client(served.server)
     assert client.do("invite", name="hall", again=False).status == 401
     client.enter()
-    for content in ({}, {"name": 5, "again": False}, {"name": "x" * 65, "again": False}):
+    hall: dict[str, Any] = {"name": "hall", "again": False}
+    wrong: list[dict[str, Any]] = [
+        *({}, {"name": 5, "again": False}, {"name": "x" * 65, "again": False}),
+        *({**hall, "hours": hours} for hours in (0, -1, 1e9, "24", None)),
+        *({**hall, "address": address} for address in ("x" * 301, 5, None)),
+    ]
+    for content in wrong:
         assert client.do("invite", **content).status == 400
     assert client.do("invite", name="kitchen", again=False).status == 409
     assert client.do("revoke", name="nobody").status == 409
