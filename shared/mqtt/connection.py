@@ -19,7 +19,13 @@ from shared.mqtt import socket_options
 from shared.mqtt.backoff import Backoff
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.outbox import Outbox
-from shared.mqtt.paho_client import keep_within, new_client, username_of
+from shared.mqtt.paho_client import (
+    LARGEST_PACKET,
+    keep_within,
+    new_client,
+    size_of_incoming,
+    username_of,
+)
 from shared.mqtt.subscriptions import Subscriptions
 from shared.mqtt.troubles import (
     Trouble,
@@ -40,6 +46,9 @@ log = logging.getLogger(__name__)
 UNACKNOWLEDGED: Final = 60.0
 """Seconds that the broker has for an acknowledgement. Before the message the system may hold half a
 megabyte, which takes as long on a line of 64 kbit/s."""
+
+_EACH: Final = 500
+"""Bytes that a message takes besides what it says."""
 
 _CLOSE_TIMEOUT: Final = 3.0
 """Seconds that :meth:`Connection.close` waits for what is under way: on a slow line it is chunks,
@@ -139,6 +148,7 @@ class Connection:
         # Of the present connection, for the network thread alone.
         self._first_subscribe: int | None = None
         self._held_back: list[mqtt.MQTTMessage] = []
+        self._held_bytes = 0
         self._refusals: set[int] = set()
 
     def start(self) -> None:
@@ -262,7 +272,7 @@ class Connection:
     def _one_connection(self) -> Trouble:
         """Connect once, and stay until it is over; say why."""
         self._trouble = None
-        self._held_back = []
+        self._held_back, self._held_bytes = [], 0
         self._refusals = set()
         try:
             client = self._new_client()
@@ -273,8 +283,10 @@ class Connection:
             return unreachable(self.settings, error)
         try:
             look = min(self.settings.keepalive / 4, self._patience / 2)
-            while (result := client.loop(look)) == mqtt.MQTT_ERR_SUCCESS and not self._is_stuck(
-                client
+            while (
+                (result := client.loop(look)) == mqtt.MQTT_ERR_SUCCESS
+                and not self._is_stuck(client)
+                and not self._is_too_much(client)
             ):
                 socket_options.acknowledge_at_once(client.socket())
             if result == mqtt.MQTT_ERR_PROTOCOL and self.connected and self._version.is_5:
@@ -302,6 +314,14 @@ class Connection:
             self._trouble = unacknowledged(self.settings)
             sock.close()
         return stuck
+
+    def _is_too_much(self, client: mqtt.Client) -> bool:
+        """Say whether the broker sends more than the protocol has; then the line is closed."""
+        much = size_of_incoming(client) > LARGEST_PACKET or self._held_bytes > LARGEST_PACKET
+        if much and (sock := client.socket()):
+            log.warning("The broker sends more at once than any of ours says: the line is closed.")
+            sock.close()
+        return much
 
     def _new_client(self) -> mqtt.Client:
         """Prepare one connection, with the will signed anew."""
@@ -351,7 +371,7 @@ class Connection:
         self._backoff.connected()
         host, port = self.settings.address
         self._tell(f"Connected to the broker {host}:{port}.", connected=True)
-        held_back, self._held_back = self._held_back, []
+        held_back, self._held_back, self._held_bytes = self._held_back, [], 0
         for message in held_back:
             self._handle(message)
 
@@ -361,6 +381,7 @@ class Connection:
         else:
             # Retained messages may come before the acknowledgement that they belong to.
             self._held_back.append(message)
+            self._held_bytes += len(message.payload) + _EACH
 
     def _handle(self, message: mqtt.MQTTMessage) -> None:
         topic = "a topic that is not text"

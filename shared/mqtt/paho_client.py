@@ -14,6 +14,9 @@ from shared.mqtt.websocket_client import WebsocketClient
 _INFLIGHT: Final = 64
 """Messages sent and not acknowledged; paho's own 20 leave the line empty on a long way."""
 
+LARGEST_PACKET: Final = (16 << 20) + (1 << 16)
+"""Bytes of a packet that is taken: the largest chunk, with its topic."""
+
 _CONNECT_TIMEOUT: Final = 20.0
 """Seconds for TCP and TLS each; a Raspberry Pi Zero takes a few for its first handshake."""
 
@@ -53,6 +56,12 @@ def keep_within(client: mqtt.Client, properties: Properties | None) -> None:
     most = min(client.max_inflight_messages, getattr(properties, "ReceiveMaximum", _INFLIGHT))
     # Paho's own way is closed while there is a connection; nothing has been published over it yet.
     client._max_inflight_messages = most  # noqa: SLF001
+
+
+def size_of_incoming(client: mqtt.Client) -> int:
+    """Give the bytes of the packet that is being received, as its head says; 0 between two."""
+    size: int = client._in_packet["remaining_length"]  # noqa: SLF001 -- paho takes any size
+    return size
 
 
 def username_of(settings: BrokerSettings, identifier: str) -> str | None:
