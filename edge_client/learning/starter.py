@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.learning.softmax_regression import fit_softmax
-from edge_client.learning.voice_fitting import fit_voice
+from edge_client.learning.voice_fitting import fit_voices
 from shared.architectures import Architecture, architecture_of
 from shared.calibration import UNMEASURED, Calibration, Reliability
 from shared.corpora import Clip, Corpus
@@ -16,6 +16,7 @@ from shared.errors import CorpusError, SettingsError
 from shared.features.cache import ClipFeatures, extract_features
 from shared.features.prior import Prior
 from shared.features.statistics import Start
+from shared.features.voice import VoiceModel
 from shared.front_ends import FrontEnd, front_end_of
 from shared.labelled_clips import normalised_by_owner, together
 from shared.metrics import Scores, confusion, predicted
@@ -105,8 +106,8 @@ def make_starter(
 ) -> Starter:
     """Fit a head, and what statistics begin with, to the labelled clips of corpora.
 
-    With ``voice``, a speaker's clips are normalised as a device does that has heard all of them.
-    With ``device``, also as one does that has heard one label only, or nothing.
+    A speaker's clips are normalised as devices do that have heard all of them, one label only, or
+    nothing; with ``voice`` by models of voices that do not know the speaker.
 
     Parameters
     ----------
@@ -164,11 +165,18 @@ def _fit(
     labels, raw = len(architecture.task.labels), heard.raw
     begun: Start
     if how == "voice":
-        begun = fit_voice(raw.features[:, 0], raw.labels, heard.devices, labels)
-        examples = normalised_by_owner(raw, heard.devices, front_end, begun=begun)
+        vectors = raw.features[:, 0]
+        voices = fit_voices(vectors, raw.labels, heard.devices, heard.people, labels)
+        begun, unknown, taught = voices.model, np.ones(len(raw), bool), []
+        for part in voices.parts:
+            taught.append(_as_devices_hear(heard.take(part.theirs), front_end, part.model))
+            unknown &= ~part.theirs
+        if unknown.any():
+            taught.append(_as_devices_hear(heard.take(unknown), front_end, begun))
+        examples = together(taught)
     else:
-        vectors = raw.features[:, 0].astype(np.float64)
-        begun = Prior(vectors.mean(axis=0), vectors.std(axis=0), PRIOR_COUNT)
+        wide = raw.features[:, 0].astype(np.float64)
+        begun = Prior(wide.mean(axis=0), wide.std(axis=0), PRIOR_COUNT)
         examples = _as_devices_hear(heard, front_end, begun)
     return fit_softmax(examples.features[:, 0], examples.labels, labels), begun
 
@@ -298,14 +306,18 @@ def _by_known(
     return found
 
 
-def _as_devices_hear(heard: _Heard, front_end: FrontEnd, prior: Prior) -> Examples:
-    """Normalise all utterances three times: for devices that know all, one or none of the moods."""
-    raw, nobody = heard.raw, np.zeros(len(heard.raw), bool)
+def _as_devices_hear(heard: _Heard, front_end: FrontEnd, begun: Start) -> Examples:
+    """Normalise all utterances three times: for devices that know all, one or none of the moods.
+
+    A voice is inferred from one utterance at least, which is the one that is normalised.
+    """
+    raw, each = heard.raw, np.arange(len(heard.raw)).astype(np.str_)
+    nobody = None if isinstance(begun, VoiceModel) else np.zeros(len(raw), bool)
     return together(
         [
-            normalised_by_owner(raw, heard.devices, front_end, begun=prior),
-            normalised_by_owner(raw, _one_mood_each(heard), front_end, begun=prior),
-            normalised_by_owner(raw, heard.devices, front_end, nobody, prior),
+            normalised_by_owner(raw, heard.devices, front_end, begun=begun),
+            normalised_by_owner(raw, _one_mood_each(heard), front_end, begun=begun),
+            normalised_by_owner(raw, each, front_end, nobody, begun),
         ]
     )
 

@@ -19,6 +19,10 @@ TRIALS: Final = 24
 ALL_TRIALS: Final = 400
 """Devices that are tried in all, about: four weights need no more."""
 
+EXPRESSED: Final = (0.3, 1.0)
+"""How much of their emotions speakers show in trials: people of another language and room show
+less of what a corpus teaches than its own speakers do."""
+
 _MOST: Final = 0.3
 """A difference of errors that counts no more than a larger one."""
 
@@ -72,20 +76,34 @@ def _trials(speaker: Speaker, number: int, trials: int) -> Iterator[tuple[Values
     """Give the signs that each of a speaker's devices sees, and what believing would gain."""
     rng = stream(0, "voice belief", number)
     model, labels = speaker.model, speaker.labels
-    vectors = model.standardised(speaker.vectors)
-    truth = within(vectors, *_balanced(vectors, labels))
     for _ in range(trials):
+        shown = _showing(rng.uniform(*EXPRESSED), speaker.vectors, labels)
+        vectors = model.standardised(shown)
+        truth = within(vectors, *_balanced(vectors, labels))
         moods = np.unique(labels)
         moods = rng.choice(moods, rng.integers(1, len(moods) + 1), replace=False)
         shares = rng.dirichlet(np.full(len(moods), 2.0))
         drawn = rng.choice(moods, rng.choice(HEARD), p=shares)
         heard = np.array([rng.choice(np.flatnonzero(labels == mood)) for mood in drawn])
         statistics = VoiceStatistics(model)
-        statistics.update(speaker.vectors[heard])
+        statistics.update(shown[heard])
         inferred = statistics.without_voice(vectors)
         own = within(vectors, vectors[heard].mean(axis=0), vectors[heard].std(axis=0))
         gain = np.square(truth - inferred).mean() - np.square(truth - own).mean()
         yield statistics.signs(), float(gain)
+
+
+def _showing(
+    share: float, vectors: NDArray[np.float32], labels: NDArray[np.integer[Any]]
+) -> NDArray[np.float32]:
+    """Let a speaker show a share of their emotions: draw the mean of each to that of all."""
+    found = vectors.copy()
+    moods = np.unique(labels)
+    means = {mood: vectors[labels == mood].mean(axis=0) for mood in moods}
+    middle = np.mean([*means.values()], axis=0)
+    for mood, mean in means.items():
+        found[labels == mood] -= np.float32(1 - share) * (mean - middle)
+    return found
 
 
 def _balanced(vectors: Values, labels: NDArray[np.integer[Any]]) -> tuple[Values, Values]:

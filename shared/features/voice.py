@@ -7,14 +7,19 @@ discriminant analysis (Ioffe, 2006; Prince & Elder, 2007):
 
     z = emotion + voice + rest,    voice ~ N(0, spread),    rest ~ N(0, I)
 
-Coordinates z are chosen so that ``spread`` is diagonal. Given how often each emotion was heard, the
-voice is Gaussian, and depends on the utterances through their sum alone. So the posterior is one
-over *counts* of emotions: a device keeps the sum of its utterances' coordinates, and the likeliest
-counts with their probabilities. It keeps no utterance, and needs no label.
+Coordinates z are chosen so that ``spread`` is diagonal. People who were not heard when the model
+was made, and those of another language still more, show less of their emotions than its speakers
+do: their emotions are a share of the model's (:data:`EXPRESSED`), which is inferred, too. Given
+this share and how often each emotion was heard, the voice is Gaussian, and depends on the
+utterances through their sum alone. So the posterior is one over *counts* of emotions and shares: a
+device keeps the sum of its utterances' coordinates, and the likeliest of these with their
+probabilities. It keeps no utterance, and needs no label.
 
 Where many emotions were heard alike, the plain mean and deviation of what was heard are a better
 account of a voice than any model. How much they are believed follows from how even the emotions
-seem, how far apart the utterances are in what emotions change, and how many there are.
+seem, how far apart the utterances are in what emotions change, and how many there are. Where they
+are not believed, what an utterance seems to be, in the light of all others, is added to its vector:
+a head hears the model's opinion.
 """
 
 import hashlib
@@ -32,6 +37,12 @@ CLIP: Final = 6.0
 BEAM: Final = 128
 """Counts of emotions that are followed; the others have next to no probability."""
 
+EXPRESSED: Final = (0.5, 0.7, 1.0)
+"""How much of the model's emotions a person shows: each is followed, and as likely at first."""
+
+OPINION: Final = 0.4
+"""How much of the emotion that an utterance seems to have is added to its vector."""
+
 CONCENTRATIONS: Final = (0.2, 5.0)
 """People are in few moods, or in many alike: two Dirichlet priors of the emotions' shares."""
 
@@ -40,6 +51,8 @@ FLOOR: Final = 1e-4
 
 NEVER: Final = (-30.0, 0.0, 0.0, 0.0)
 """A belief in nobody's own mean and deviation."""
+
+_SHOWN: Final = np.array(EXPRESSED)
 
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -77,8 +90,13 @@ class VoiceModel:
     @cached_property
     def axes(self) -> Values:
         """Orthonormal directions in which emotions differ, ``(labels - 1, coordinates)``."""
-        around = self.emotions - self.emotions.mean(axis=0)
-        found: Values = np.linalg.svd(around, full_matrices=False)[2][: len(around) - 1]
+        found: Values = np.linalg.svd(self.around, full_matrices=False)[2]
+        return found[: len(self.emotions) - 1]
+
+    @cached_property
+    def around(self) -> Values:
+        """Offset of each emotion from the mean of all, shape ``(labels, coordinates)``."""
+        found: Values = self.emotions - self.emotions.mean(axis=0)
         return found
 
     @cached_property
@@ -120,19 +138,23 @@ class VoiceStatistics:
         Sum of their squared coordinates along the model's axes.
     counts
         How often each emotion may have been heard, shape ``(n, labels)``.
+    expressed
+        With which of :data:`EXPRESSED`, as places in it, shape ``(n,)``.
     evidence
         Log likelihood of each of these, the largest being zero, shape ``(n,)``.
     """
 
     def __init__(self, model: VoiceModel) -> None:
+        labels = len(model.emotions)
         self.model = model
         self.count = 0
         self.total: Values = np.zeros(len(model.spread))
         self.sums: Values = np.zeros(len(model.mean))
         self.squares: Values = np.zeros(len(model.mean))
         self.apart = 0.0
-        self.counts: Counts = np.zeros((1, len(model.emotions)), np.int64)
-        self.evidence: Values = np.zeros(1)
+        self.counts: Counts = np.zeros((len(EXPRESSED), labels), np.int64)
+        self.expressed: Counts = np.arange(len(EXPRESSED))
+        self.evidence: Values = np.zeros(len(EXPRESSED))
 
     def update(self, frames: NDArray[np.float32]) -> None:
         """Take in utterances, one a row.
@@ -163,37 +185,64 @@ class VoiceStatistics:
 
     def _follow(self, heard: Values) -> None:
         """Follow each of the counts to those with one emotion more."""
-        emotions = self.model.emotions
-        voices, variance = self._voices(self.counts)
+        emotions, labels = self.model.emotions, len(self.model.emotions)
+        voices, variance = self._voices()
         unit = 1 / np.sqrt(1 + variance)
         rest, offsets = (heard - voices) * unit, emotions * unit
-        far = (rest**2).sum(axis=1)[:, None] - 2 * rest @ offsets.T + (offsets**2).sum(axis=1)
+        shown = _SHOWN[self.expressed][:, None]
+        far = (rest**2).sum(axis=1)[:, None] - 2 * shown * (rest @ offsets.T)
+        far += shown**2 * (offsets**2).sum(axis=1)
         evidence = (self.evidence[:, None] - far / 2).ravel()
-        labels = len(emotions)
-        one_more = np.eye(labels, dtype=np.int64)
-        counts = (self.counts[:, None] + one_more).reshape(-1, labels)
-        counts, place = np.unique(counts, axis=0, return_inverse=True)
-        merged = np.full(len(counts), -np.inf)
+        counts = (self.counts[:, None] + np.eye(labels, dtype=np.int64)).reshape(-1, labels)
+        each = np.column_stack([counts, np.repeat(self.expressed, labels)])
+        each, place = np.unique(each, axis=0, return_inverse=True)
+        merged = np.full(len(each), -np.inf)
         np.logaddexp.at(merged, place.ravel(), evidence)
-        best = np.argsort(-(merged + log_prior(counts)), kind="stable")[:BEAM]
-        self.counts, self.evidence = counts[best], merged[best] - merged[best].max()
+        best = np.argsort(-(merged + log_prior(each[:, :labels])), kind="stable")[:BEAM]
+        self.counts, self.expressed = each[best, :labels], each[best, labels]
+        self.evidence = merged[best] - merged[best].max()
 
-    def _voices(self, counts: Values | Counts) -> tuple[Values, Values]:
-        """Estimate the voice for each of some counts, and its variance in each coordinate."""
+    def _voices(self) -> tuple[Values, Values]:
+        """Estimate the voice for each of the counts, and its variance in each coordinate."""
         variance = 1 / (1 / self.model.spread + self.count)
-        return (self.total - counts @ self.model.emotions) * variance, variance
+        shown = _SHOWN[self.expressed][:, None]
+        return (self.total - shown * (self.counts @ self.model.emotions)) * variance, variance
+
+    def _weights(self) -> Values:
+        """Give the probability of each of the counts, shape ``(n,)``."""
+        weight = self.evidence + log_prior(self.counts)
+        weight = np.exp(weight - weight.max())
+        found: Values = weight / weight.sum()
+        return found
 
     def shares(self) -> Values:
         """Estimate how often each emotion was heard, shape ``(labels,)``."""
-        weight = self.evidence + log_prior(self.counts)
-        weight = np.exp(weight - weight.max())
-        found: Values = weight / weight.sum() @ self.counts
+        found: Values = self._weights() @ self.counts
         return found
 
     def voice(self) -> Values:
         """Estimate the voice, shape ``(coordinates,)``; zero before any utterance."""
-        (voice,), _ = self._voices(self.shares()[None])
-        found: Values = voice
+        found: Values = self._weights() @ self._voices()[0]
+        return found
+
+    def opinion(self, standardised: Values) -> Values:
+        """Tell what standardised vectors seem to be, in the light of all that was heard.
+
+        Returns
+        -------
+        numpy.ndarray
+            Probabilities, shape ``(..., features)`` to ``(..., labels)``.
+        """
+        voices, variance = self._voices()
+        emotions, offsets = self.model.emotions, self.model.emotions / (1 + variance)
+        shown = _SHOWN[self.expressed][:, None]
+        along = (standardised @ self.model.projection.T @ offsets.T)[..., None, :]
+        before = np.log(self.counts + CONCENTRATIONS[0])
+        before -= shown**2 * np.square(emotions / np.sqrt(1 + variance)).sum(axis=1) / 2
+        likely: Values = shown * (along - voices @ offsets.T) + before
+        likely = np.exp(likely - likely.max(axis=-1, keepdims=True))
+        likely /= likely.sum(axis=-1, keepdims=True)
+        found: Values = np.einsum("n,...nk->...k", self._weights(), likely)
         return found
 
     def signs(self) -> Values:
@@ -234,10 +283,12 @@ class VoiceStatistics:
         Returns
         -------
         numpy.ndarray
-            Same shape, float32, within ±:data:`CLIP`.
+            Same shape, float32; within ±:data:`CLIP`, but for what an utterance seems to be.
         """
         scaled = self.model.standardised(features)
-        inferred = self.without_voice(scaled)
+        inferred, lift = self.without_voice(scaled), self.model.lift
+        if self.count:
+            inferred = inferred + OPINION * self.opinion(scaled) @ self.model.around @ lift.T
         belief = self.belief()
         if belief:
             mean = self.sums / self.count
@@ -260,6 +311,7 @@ class VoiceStatistics:
             "squares": self.squares.tolist(),
             "apart": self.apart,
             "counts": self.counts.tolist(),
+            "expressed": self.expressed.tolist(),
             "evidence": self.evidence.tolist(),
         }
 
@@ -281,7 +333,9 @@ class VoiceStatistics:
                 np.array(state[part], np.float64) for part in ("total", "sums", "squares")
             )
             found.apart = float(state["apart"])
-            found.counts = np.array(state["counts"], np.int64)
+            found.counts, found.expressed = (
+                np.array(state[part], np.int64) for part in ("counts", "expressed")
+            )
             found.evidence = np.array(state["evidence"], np.float64)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError("this is not the state of a voice") from error
@@ -289,8 +343,9 @@ class VoiceStatistics:
             raise ValueError("this is the state of a voice of another model")
         labels = len(model.emotions)
         rows = len(found.evidence) if found.evidence.ndim == 1 else 0
-        shapes = [part.shape for part in (found.total, found.sums, found.squares, found.counts)]
-        if shapes != [model.spread.shape, *[model.mean.shape] * 2, (rows, labels)]:
+        parts = (found.total, found.sums, found.squares, found.counts, found.expressed)
+        wanted = [model.spread.shape, *[model.mean.shape] * 2, (rows, labels), (rows,)]
+        if [part.shape for part in parts] != wanted:
             raise ValueError("the parts of the state of a voice should belong together")
         numbers = (found.total, found.sums, found.squares, found.evidence, found.apart)
         if not 1 <= rows <= BEAM or not all(np.isfinite(part).all() for part in numbers):
@@ -299,6 +354,8 @@ class VoiceStatistics:
             raise ValueError("squares in the state of a voice should not be negative")
         if (found.counts < 0).any() or (found.counts.sum(axis=1) != found.count).any():
             raise ValueError("the counts in the state of a voice should add up")
+        if not np.isin(found.expressed, np.arange(len(EXPRESSED))).all():
+            raise ValueError("the state of a voice should say how much of emotions is shown")
         return found
 
 

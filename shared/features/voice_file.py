@@ -11,6 +11,10 @@ from shared.features.task_file import open_task_file, write_task_file
 from shared.features.voice import Values, VoiceModel
 from shared.task import Task
 
+VERSION: Final = 2
+"""Of what a device makes of the model: one of another version gives other vectors than the head
+beside it has learnt from. The first did not infer how much of emotions is shown."""
+
 _MOST: Final = 1 << 12
 """Coordinates that are believed."""
 
@@ -29,7 +33,7 @@ def save_voice(path: Path, model: VoiceModel, task: Task) -> None:
         part.name: np.ascontiguousarray(getattr(model, part.name), np.float32)
         for part in fields(model)
     }
-    write_task_file(path, "voice", tensors, task)
+    write_task_file(path, "voice", {**tensors, "version": np.array([VERSION], np.int32)}, task)
 
 
 def load_voice(path: Path, task: Task) -> VoiceModel:
@@ -38,11 +42,19 @@ def load_voice(path: Path, task: Task) -> VoiceModel:
     Raises
     ------
     WeightsError
-        If the file is missing or damaged, no voice model, of another task, or not finite.
+        If the file is missing or damaged, no voice model, of another version or another task, or
+        not finite.
     """
     none = WeightsError(f"{path} is no voice model.", _ANOTHER)
     file = open_task_file(path, "voice", task, otherwise=none)
     features, labels = task.front_end.features, len(task.labels)
+    version = file.tensors.get("version")
+    one = version is not None and (version.dtype, version.shape) == ("I32", (1,))
+    if not one or int(file.read("version")[0]) != VERSION:
+        raise WeightsError(
+            f"{path} is a voice model of another version of Chorus.",
+            "Make it again, with the model beside it, by `edge-client starter` or `simulate`.",
+        )
     slot = file.tensors.get("spread")
     coordinates = slot.shape[0] if slot and len(slot.shape) == 1 else 0
     wanted = {

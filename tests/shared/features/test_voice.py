@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.features.voice import BEAM, CLIP, VoiceModel, VoiceStatistics, log_prior
+from shared.features.voice import (
+    BEAM,
+    CLIP,
+    EXPRESSED,
+    OPINION,
+    VoiceModel,
+    VoiceStatistics,
+    log_prior,
+)
 from tests.shared.features.voice_models import Vectors, said, voice_model, voice_of
 
 MODEL = voice_model()
@@ -23,19 +31,17 @@ def heard(vectors: Vectors) -> VoiceStatistics:
 
 
 def exact_shares(vectors: Vectors) -> NDArray[np.float64]:
-    """Weigh every way to label the utterances by the joint Gaussian of them all."""
+    """Weigh every way to label the utterances, and to show emotions, by their joint Gaussian."""
     from scipy.stats import multivariate_normal
 
     found = MODEL.coordinates(vectors)
     count = len(found)
     covariance = np.kron(np.ones((count, count)), np.diag(MODEL.spread))
     covariance += np.eye(count * COORDINATES)
-    ways = list(product(range(LABELS), repeat=count))
-    counts = np.array([np.bincount(way, minlength=LABELS) for way in ways])
-    logs = log_prior(counts) + [
-        multivariate_normal.logpdf((found - MODEL.emotions[list(way)]).ravel(), cov=covariance)
-        for way in ways
-    ]
+    ways = list(product(product(range(LABELS), repeat=count), EXPRESSED))
+    counts = np.array([np.bincount(way, minlength=LABELS) for way, _ in ways])
+    rest = [(found - shown * MODEL.emotions[list(way)]).ravel() for way, shown in ways]
+    logs = log_prior(counts) + multivariate_normal.logpdf(rest, cov=covariance)
     weights = np.exp(logs - logs.max())
     return np.asarray(weights @ counts / weights.sum())
 
@@ -67,6 +73,30 @@ def test_a_voice_is_told_from_moods(moods: list[int]) -> None:
         errors.append(heard(vectors).voice() - voice)
         naive.append(MODEL.coordinates(vectors).mean(axis=0) - voice)
     assert np.square(errors).mean() < np.square(naive).mean() / 2
+
+
+@pytest.mark.parametrize("shown", EXPRESSED)
+def test_a_voice_is_told_from_moods_that_are_shown_less(shown: float) -> None:
+    true = replace(MODEL, emotions=shown * MODEL.emotions)
+    errors, naive = [], []
+    for seed in range(20):
+        voice, emotions = voice_of(true, seed), np.resize([0, 1], 24)
+        vectors = said(true, voice, emotions, seed)
+        errors.append(heard(vectors).voice() - voice)
+        naive.append(MODEL.coordinates(vectors).mean(axis=0) - voice)
+    assert np.square(errors).mean() < np.square(naive).mean() / 2
+
+
+def test_what_an_utterance_seems_to_be_is_in_its_vector() -> None:
+    emotions = np.resize([0, 1, 2], 30)
+    vectors = said(MODEL, voice_of(MODEL), emotions)
+    statistics = heard(vectors)
+    scaled = MODEL.standardised(vectors)
+    seems = statistics.opinion(scaled)
+    np.testing.assert_allclose(seems.sum(axis=1), 1)
+    assert (seems.argmax(axis=1) == emotions).mean() > 0.9
+    found = statistics.normalise(vectors[:, None], 1)[:, 0] - statistics.without_voice(scaled)
+    np.testing.assert_allclose(found @ MODEL.lift, OPINION * seems @ MODEL.around, atol=1e-5)
 
 
 def test_nothing_is_taken_off_before_something_was_heard() -> None:
@@ -157,6 +187,8 @@ DAMAGES: list[tuple[str, Any]] = [
     ("counts", [[1, 0, 0]]),
     ("counts", [[-1, 2, 1]]),
     ("counts", "many"),
+    ("expressed", [0]),
+    ("expressed", [len(EXPRESSED)] * 18),
     ("evidence", []),
     ("evidence", [float("inf")]),
     ("evidence", 0.0),

@@ -50,6 +50,17 @@ def test_a_part_missing_or_not_finite_is_refused(name: str, tmp_path: Path) -> N
         load_voice(damaged(tmp_path / "file", **{name: infinite[..., 1:]}), TASK)
 
 
+@pytest.mark.parametrize(
+    "version", [None, np.array([1], np.int32), np.array([2.0], np.float32), np.zeros(0, np.int32)]
+)
+def test_one_of_another_version_is_refused(
+    version: np.ndarray | None,  # type: ignore[type-arg]  # any
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(WeightsError, match="is a voice model of another version of Chorus"):
+        load_voice(damaged(tmp_path / "file", version=version), TASK)
+
+
 @pytest.mark.parametrize("name", ["scale", "spread"])
 def test_what_is_divided_by_is_positive(name: str, tmp_path: Path) -> None:
     zero = np.zeros_like(getattr(MODEL, name), np.float32)
