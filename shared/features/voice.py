@@ -54,6 +54,8 @@ NEVER: Final = (-30.0, 0.0, 0.0, 0.0)
 
 _SHOWN: Final = np.array(EXPRESSED)
 
+_TELLING: Final = np.random.default_rng(0).integers(1, 1 << 62, 64)
+
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
@@ -195,7 +197,11 @@ class VoiceStatistics:
         evidence = (self.evidence[:, None] - far / 2).ravel()
         counts = (self.counts[:, None] + np.eye(labels, dtype=np.int64)).reshape(-1, labels)
         each = np.column_stack([counts, np.repeat(self.expressed, labels)])
-        each, place = np.unique(each, axis=0, return_inverse=True)
+        # Products with random numbers tell rows apart, ten times as fast as their order does.
+        _, first, place = np.unique(
+            each @ _TELLING[: labels + 1], return_index=True, return_inverse=True
+        )
+        each = each[first]
         merged = np.full(len(each), -np.inf)
         np.logaddexp.at(merged, place.ravel(), evidence)
         best = np.argsort(-(merged + log_prior(each[:, :labels])), kind="stable")[:BEAM]
