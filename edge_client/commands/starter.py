@@ -24,9 +24,9 @@ class StarterSettings(TaskSettings):
 
     front_end: str = "whisper-speech"
     """What makes one vector of an utterance."""
-    normalisation: Literal["device", "voice"] = "device"
-    """How its devices will normalise: device, which holds for people of other rooms and languages
-    too, or voice, which holds for a person in one mood all day."""
+    normalisation: Literal["device", "voice"] = "voice"
+    """How its devices will normalise: voice, which holds for a person in one mood all day too, or
+    device, which is better for one who is heard in all moods evenly."""
     copies: Annotated[int, Field(ge=0, le=16)] = 2
     """Copies of each clip that teach too, in noise, rooms, telephones and at wrong levels."""
 
@@ -49,8 +49,8 @@ def starter(
     """Make a model that a device, or a federation, can begin with.
 
     Two files: the head, for `edge-client run --weights` and `aggregator serve --initial`; and
-    beside it what a device's statistics begin with, ending in `.prior.safetensors` or, with
-    `--normalisation voice`, in `.voice.safetensors`: a device takes it with the head. The head's
+    beside it what a device's statistics begin with, ending in `.voice.safetensors` or, with
+    `--normalisation device`, in `.prior.safetensors`: a device takes it with the head. The head's
     file says which corpora taught it, and what it reached with `--test`: `edge-client status` shows
     it.
     What corpora may be used for, and models made of them, their licences say.

@@ -10,7 +10,7 @@ from shared.front_ends import WHISPER
 from shared.task import DEFAULT_TASK, Task
 
 STARTER: Final = Path(__file__).parent / "starter.safetensors"
-"""Its weights: a head for the front end ``whisper``."""
+"""Its weights: a head for the front end ``whisper-speech``."""
 
 STARTER_MODEL: Final = "head"
 """Its architecture."""
@@ -32,5 +32,5 @@ def beside(weights: Path, kind: Literal["prior", "voice"]) -> Path:
     return weights.with_suffix(f".{kind}.safetensors")
 
 
-STARTER_PRIOR: Final = beside(STARTER, "prior")
+STARTER_VOICE: Final = beside(STARTER, "voice")
 """What a device's statistics begin with beside it."""

@@ -11,9 +11,9 @@ from edge_client.device.settings import DeviceSettings
 from edge_client.settings import RunSettings
 from shared.architectures import architecture_of
 from shared.errors import SettingsError
-from shared.features.prior import load_prior
+from shared.features.voice_file import load_voice
 from shared.front_ends import WHISPER
-from shared.starter import STARTER, STARTER_PRIOR
+from shared.starter import STARTER, STARTER_VOICE
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import load_weights, save_weights
 
@@ -28,7 +28,7 @@ def test_the_package_has_a_model_of_the_default_labels() -> None:
     weights, architecture = load_weights(STARTER)
     assert (architecture.name, architecture.task) == ("head", TASK)
     assert len(weights) == 6148
-    assert load_prior(STARTER_PRIOR, TASK).count == 4
+    assert load_voice(STARTER_VOICE, TASK).emotions.shape == (4, 64)
 
 
 def test_a_device_begins_with_it_and_goes_on_with_what_it_has(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from edge_client.commands.overview import overview, overview_table
-from edge_client.commands.starter import starter
+from edge_client.commands.starter import StarterSettings, starter
 from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
 from edge_client.settings import RunSettings
@@ -44,6 +44,8 @@ app.command()(starter)
 
 def run(*arguments: str | Path) -> Result:
     given = ["--front-end", NAME, "--labels", LABELS, *map(str, arguments)]
+    if "--normalisation" not in given:  # the quicker one
+        given += ["--normalisation", "device"]
     return CliRunner().invoke(app, given)
 
 
@@ -254,3 +256,7 @@ def test_who_names_no_folder_is_told_how_this_command_takes_it(tmp_path: Path) -
     error = run("--corpus", "emodb", "--output", tmp_path / "none.safetensors").exception
     assert isinstance(error, CorpusError)
     assert error.remedy.startswith("Name their place with emodb=PATH.")
+
+
+def test_its_devices_tell_voices_from_moods_if_nobody_says_otherwise() -> None:
+    assert StarterSettings().normalisation == "voice"

@@ -18,7 +18,7 @@ from shared.features.prior import Prior, save_prior
 from shared.model_card import ModelCard, Teaching, card_of
 from shared.model_notes import ModelNotes
 from shared.protocol.messages import Announcement
-from shared.starter import STARTER, STARTER_PRIOR, STARTER_TASK, beside
+from shared.starter import STARTER, STARTER_TASK, STARTER_VOICE, beside
 from shared.storage.tensor_file import TensorFile
 from shared.task import DEFAULT_TASK, Task, labels_of
 from shared.weights import fresh_weights, load_weights, save_weights
@@ -145,22 +145,22 @@ def announced(federation: Federation) -> Announcement:
 
 
 def test_what_belongs_to_the_first_model_is_handed_out_with_every_model(tmp_path: Path) -> None:
-    prior = STARTER_PRIOR.read_bytes()
+    voice = STARTER_VOICE.read_bytes()
     with Federation(begun(tmp_path)) as federation:
         said = announced(federation).statistics
         assert said
-        assert said.size == len(prior)
-        assert federation.files.path(said.digest).read_bytes() == prior
+        assert said.size == len(voice)
+        assert federation.files.path(said.digest).read_bytes() == voice
     with Federation(begun(tmp_path)) as federation:  # another process, which tidies
         assert announced(federation).statistics == said
         federation.rounds.start(0)
         assert federation.roll_back(0).statistics == said.digest
         out = tmp_path / "out.safetensors"
-        assert federation.files.export_start(federation.current, out) == beside(out, "prior")
-        assert beside(out, "prior").read_bytes() == prior
+        assert federation.files.export_start(federation.current, out) == beside(out, "voice")
+        assert beside(out, "voice").read_bytes() == voice
     with Federation(begun(tmp_path / "fresh", initial="fresh")) as federation:
         assert announced(federation).statistics is None
-        stale = beside(out, "prior")
+        stale = beside(out, "voice")
         assert federation.files.export_start(federation.current, out) is None
         assert not stale.exists()
 

@@ -16,7 +16,7 @@ from edge_client.settings import RunSettings
 from shared.architectures import architecture_of
 from shared.errors import WeightsError
 from shared.features.prior import Prior, load_prior, save_prior
-from shared.starter import STARTER, STARTER_PRIOR, STARTER_TASK, beside
+from shared.starter import STARTER, STARTER_TASK, STARTER_VOICE, beside
 from shared.storage.files import sha256_of
 from shared.task import DEFAULT_TASK, Task, labels_of
 from shared.weights import Weights, save_weights
@@ -58,7 +58,8 @@ def own_starter(path: Path) -> Path:
 def test_with_nothing_else_a_device_recognises_the_first_utterance(tmp_path: Path) -> None:
     settings = begun(tmp_path)
     assert settings.task == STARTER_TASK
-    assert settings.prior == STARTER_PRIOR
+    assert settings.voice == STARTER_VOICE
+    assert settings.normalisation == "voice"
     with Device(settings.part(DeviceSettings)) as device:
         assert device.problem is None
         assert hear(device).predicted in STARTER_TASK.names
