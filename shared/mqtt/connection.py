@@ -18,6 +18,7 @@ from shared.errors import BrokerError
 from shared.mqtt import socket_options
 from shared.mqtt.backoff import Backoff
 from shared.mqtt.broker_settings import BrokerSettings
+from shared.mqtt.held_back import HeldBack
 from shared.mqtt.outbox import Outbox
 from shared.mqtt.paho_client import (
     LARGEST_PACKET,
@@ -34,6 +35,7 @@ from shared.mqtt.troubles import (
     left,
     lost,
     refused,
+    too_much,
     unacknowledged,
     unpublishable,
     unreachable,
@@ -46,9 +48,6 @@ log = logging.getLogger(__name__)
 UNACKNOWLEDGED: Final = 60.0
 """Seconds that the broker has for an acknowledgement. Before the message the system may hold half a
 megabyte, which takes as long on a line of 64 kbit/s."""
-
-_EACH: Final = 500
-"""Bytes that a message takes besides what it says."""
 
 _CLOSE_TIMEOUT: Final = 3.0
 """Seconds that :meth:`Connection.close` waits for what is under way: on a slow line it is chunks,
@@ -147,8 +146,7 @@ class Connection:
         self._trouble: Trouble | None = None
         # Of the present connection, for the network thread alone.
         self._first_subscribe: int | None = None
-        self._held_back: list[mqtt.MQTTMessage] = []
-        self._held_bytes = 0
+        self._held_back = HeldBack()
         self._refusals: set[int] = set()
 
     def start(self) -> None:
@@ -272,7 +270,7 @@ class Connection:
     def _one_connection(self) -> Trouble:
         """Connect once, and stay until it is over; say why."""
         self._trouble = None
-        self._held_back, self._held_bytes = [], 0
+        self._held_back = HeldBack()
         self._refusals = set()
         try:
             client = self._new_client()
@@ -283,10 +281,8 @@ class Connection:
             return unreachable(self.settings, error)
         try:
             look = min(self.settings.keepalive / 4, self._patience / 2)
-            while (
-                (result := client.loop(look)) == mqtt.MQTT_ERR_SUCCESS
-                and not self._is_stuck(client)
-                and not self._is_too_much(client)
+            while (result := client.loop(look)) == mqtt.MQTT_ERR_SUCCESS and not self._gives_up(
+                client
             ):
                 socket_options.acknowledge_at_once(client.socket())
             if result == mqtt.MQTT_ERR_PROTOCOL and self.connected and self._version.is_5:
@@ -304,24 +300,20 @@ class Connection:
             worked=self._worked,
         )
 
-    def _is_stuck(self, client: mqtt.Client) -> bool:
-        """Say whether the broker acknowledges no more; then the line is closed here.
+    def _gives_up(self, client: mqtt.Client) -> bool:
+        """Say whether the broker acknowledges no more, or sends too much; then close the line.
 
         Without leave, so that it takes this client for lost, and tells the others.
         """
-        stuck = self._outbox.overdue(self._patience)
-        if stuck and (sock := client.socket()):
+        if self._outbox.overdue(self._patience):
             self._trouble = unacknowledged(self.settings)
+        elif max(size_of_incoming(client), self._held_back.bytes) > LARGEST_PACKET:
+            self._trouble = too_much(self.settings)
+        else:
+            return False
+        if sock := client.socket():
             sock.close()
-        return stuck
-
-    def _is_too_much(self, client: mqtt.Client) -> bool:
-        """Say whether the broker sends more than the protocol has; then the line is closed."""
-        much = size_of_incoming(client) > LARGEST_PACKET or self._held_bytes > LARGEST_PACKET
-        if much and (sock := client.socket()):
-            log.warning("The broker sends more at once than any of ours says: the line is closed.")
-            sock.close()
-        return much
+        return True
 
     def _new_client(self) -> mqtt.Client:
         """Prepare one connection, with the will signed anew."""
@@ -371,17 +363,14 @@ class Connection:
         self._backoff.connected()
         host, port = self.settings.address
         self._tell(f"Connected to the broker {host}:{port}.", connected=True)
-        held_back, self._held_back, self._held_bytes = self._held_back, [], 0
-        for message in held_back:
+        for message in self._held_back.release():
             self._handle(message)
 
     def _received(self, _: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
         if self.connected:
             self._handle(message)
         else:
-            # Retained messages may come before the acknowledgement that they belong to.
-            self._held_back.append(message)
-            self._held_bytes += len(message.payload) + _EACH
+            self._held_back.add(message)
 
     def _handle(self, message: mqtt.MQTTMessage) -> None:
         topic = "a topic that is not text"

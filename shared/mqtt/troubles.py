@@ -216,6 +216,14 @@ def unacknowledged(settings: BrokerSettings) -> Trouble:
     )
 
 
+def too_much(settings: BrokerSettings) -> Trouble:
+    """Explain that the broker sends what would fill the memory."""
+    return _trouble(
+        f"The broker {_place(settings)} sends more at once than any of ours says.",
+        "The connection begins anew; look who else publishes there.",
+    )
+
+
 def left(settings: BrokerSettings) -> Trouble:
     """Explain that this side has ended the connection."""
     return _trouble(f"The connection to the broker {_place(settings)} is made anew.")
