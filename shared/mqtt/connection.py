@@ -17,16 +17,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from shared.errors import BrokerError
 from shared.mqtt import socket_options
 from shared.mqtt.backoff import Backoff
+from shared.mqtt.bounded_client import LARGEST_PACKET, BoundedClient
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.held_back import HeldBack
 from shared.mqtt.outbox import Outbox
-from shared.mqtt.paho_client import (
-    LARGEST_PACKET,
-    keep_within,
-    new_client,
-    size_of_incoming,
-    username_of,
-)
+from shared.mqtt.paho_client import keep_within, new_client, username_of
 from shared.mqtt.subscriptions import Subscriptions
 from shared.mqtt.troubles import (
     Trouble,
@@ -281,10 +276,10 @@ class Connection:
             return unreachable(self.settings, error)
         try:
             look = min(self.settings.keepalive / 4, self._patience / 2)
-            while (result := client.loop(look)) == mqtt.MQTT_ERR_SUCCESS and not self._gives_up(
-                client
-            ):
+            result = client.loop(look)
+            while not self._gives_up(client) and result == mqtt.MQTT_ERR_SUCCESS:
                 socket_options.acknowledge_at_once(client.socket())
+                result = client.loop(look)
             if result == mqtt.MQTT_ERR_PROTOCOL and self.connected and self._version.is_5:
                 self._version.step_down()
                 self._trouble = garbled(self.settings)
@@ -300,14 +295,14 @@ class Connection:
             worked=self._worked,
         )
 
-    def _gives_up(self, client: mqtt.Client) -> bool:
+    def _gives_up(self, client: BoundedClient) -> bool:
         """Say whether the broker acknowledges no more, or sends too much; then close the line.
 
         Without leave, so that it takes this client for lost, and tells the others.
         """
         if self._outbox.overdue(self._patience):
             self._trouble = unacknowledged(self.settings)
-        elif max(size_of_incoming(client), self._held_back.bytes) > LARGEST_PACKET:
+        elif max(client.incoming, self._held_back.bytes) > LARGEST_PACKET:
             self._trouble = too_much(self.settings)
         else:
             return False
@@ -315,7 +310,7 @@ class Connection:
             sock.close()
         return True
 
-    def _new_client(self) -> mqtt.Client:
+    def _new_client(self) -> BoundedClient:
         """Prepare one connection, with the will signed anew."""
         client = new_client(self.settings, self._identifier, self._version)
         if self._will and (will := self._outbox.signed(*self._will)):

@@ -7,6 +7,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 
 from shared.mqtt import socket_options
+from shared.mqtt.bounded_client import BoundedClient
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.version import Version
 from shared.mqtt.websocket_client import WebsocketClient
@@ -14,14 +15,11 @@ from shared.mqtt.websocket_client import WebsocketClient
 _INFLIGHT: Final = 64
 """Messages sent and not acknowledged; paho's own 20 leave the line empty on a long way."""
 
-LARGEST_PACKET: Final = (16 << 20) + (1 << 16)
-"""Bytes of a packet that is taken: the largest chunk, with its topic."""
-
 _CONNECT_TIMEOUT: Final = 20.0
 """Seconds for TCP and TLS each; a Raspberry Pi Zero takes a few for its first handshake."""
 
 
-def new_client(settings: BrokerSettings, identifier: str, version: Version) -> mqtt.Client:
+def new_client(settings: BrokerSettings, identifier: str, version: Version) -> BoundedClient:
     """Prepare one connection; files are read anew, so that they can be replaced meanwhile.
 
     Raises
@@ -30,7 +28,7 @@ def new_client(settings: BrokerSettings, identifier: str, version: Version) -> m
         If a password or certificate file cannot be used.
     """
     password, context = settings.password(), settings.tls_context()
-    kind = WebsocketClient if settings.transport == "websockets" else mqtt.Client
+    kind = WebsocketClient if settings.transport == "websockets" else BoundedClient
     client = kind(
         CallbackAPIVersion.VERSION2,
         identifier,
@@ -56,12 +54,6 @@ def keep_within(client: mqtt.Client, properties: Properties | None) -> None:
     most = min(client.max_inflight_messages, getattr(properties, "ReceiveMaximum", _INFLIGHT))
     # Paho's own way is closed while there is a connection; nothing has been published over it yet.
     client._max_inflight_messages = most  # noqa: SLF001
-
-
-def size_of_incoming(client: mqtt.Client) -> int:
-    """Give the bytes of the packet that is being received, as its head says; 0 between two."""
-    size: int = client._in_packet["remaining_length"]  # noqa: SLF001 -- paho takes any size
-    return size
 
 
 def username_of(settings: BrokerSettings, identifier: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import paho.mqtt.client as mqtt
+from shared.mqtt.bounded_client import BoundedClient
 
 
 class WholeFrames:
@@ -33,7 +33,7 @@ class WholeFrames:
         return getattr(self._websocket, name)
 
 
-class WebsocketClient(mqtt.Client):
+class WebsocketClient(BoundedClient):
     """A client over websockets that loses no message."""
 
     def _create_socket(self) -> Any:

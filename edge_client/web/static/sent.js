@@ -34,7 +34,8 @@ function told(budget, texts, { decimals }) {
   if (!budget) return "";
   const { epsilon, delta, rounds, noise_by } = budget;
   const facts = { epsilon, delta, rounds: decimals.format(rounds) };
-  return say(texts[`budget_${noise_by}`], facts);
+  const said = { aggregator: texts.budget_aggregator, devices: texts.budget_devices };
+  return say(said[noise_by], facts);
 }
 
 // Shows both below a heading; the place is hidden where there is no federation.

@@ -9,9 +9,9 @@ from contextlib import closing, suppress
 import pytest
 
 from aggregator.broker.packets import Kind, encode
+from shared.mqtt.bounded_client import LARGEST_PACKET
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.connection import Connection
-from shared.mqtt.paho_client import LARGEST_PACKET
 from tests.aggregator.broker.wire import publish
 from tests.brokers import peak_memory, wait_until
 
