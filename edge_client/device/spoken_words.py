@@ -1,10 +1,6 @@
 """What was said in the last utterances, and what that changes in what was recognised there."""
 
 import threading
-from collections.abc import Iterator
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edge_client.device.fused import Fused
 from edge_client.device.latest import Latest
@@ -86,12 +82,10 @@ class SpokenWords:
         self, identifier: int, words: str, alone: tuple[float, ...], fused: Fused
     ) -> tuple[float, ...] | None:
         """Recognise an utterance with its words, unless the store has just lost it."""
-        for features in self._normalised(identifier):
-            return fused.recognise(alone, features, words)
-        return None
-
-    def _normalised(self, identifier: int) -> Iterator[NDArray[np.float32]]:
-        """Give the first frame of an utterance that is kept, normalised; nothing if it is not."""
+        read = next(iter(self._store.read([identifier])), None)
+        if read is None:
+            return None
+        _, frames = read
         statistics = self._recognising.normalising()
-        for _, frames in self._store.read([identifier]):
-            yield (statistics.normalise(frames, len(frames)) if statistics else frames)[0]
+        features = statistics.normalise(frames, len(frames)) if statistics else frames
+        return fused.recognise(alone, features[0], words)

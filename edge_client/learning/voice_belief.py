@@ -19,7 +19,7 @@ TRIALS: Final = 24
 ALL_TRIALS: Final = 400
 """Devices that are tried in all, about: four weights need no more."""
 
-EXPRESSED: Final = (0.3, 1.0)
+SHOWN_IN_TRIALS: Final = (0.3, 1.0)
 """How much of their emotions speakers show in trials: people of another language and room show
 less of what a corpus teaches than its own speakers do."""
 
@@ -77,7 +77,7 @@ def _trials(speaker: Speaker, number: int, trials: int) -> Iterator[tuple[Values
     rng = stream(0, "voice belief", number)
     model, labels = speaker.model, speaker.labels
     for _ in range(trials):
-        shown = _showing(rng.uniform(*EXPRESSED), speaker.vectors, labels)
+        shown = _showing(rng.uniform(*SHOWN_IN_TRIALS), speaker.vectors, labels)
         vectors = model.standardised(shown)
         truth = within(vectors, *_balanced(vectors, labels))
         moods = np.unique(labels)

@@ -286,7 +286,8 @@ class Connection:
         except Exception:  # whatever a broker sends must not end the thread
             log.exception("The connection failed in a way that it should not.")
         finally:
-            was_connected = self._forget()
+            self._client = None
+            was_connected = self._outbox.close()  # with all that was under way
         return self._trouble or lost(
             self.settings,
             self.name,
@@ -389,11 +390,6 @@ class Connection:
             log.warning("%s", unpublishable(self.settings, self._username, code).error)
         if self._outbox.arrive(mid):
             self._on_room()
-
-    def _forget(self) -> bool:
-        """Let go of the client and all that was under way; say whether it was connected."""
-        self._client = None
-        return self._outbox.close()
 
     def _tell(self, sentence: str, *, connected: bool) -> None:
         self._told = sentence
