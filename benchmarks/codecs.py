@@ -21,9 +21,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
 
-from edge_client.simulation.experiment_report import markdown_table, section_of, write_section
 from edge_client.simulation.report import spread
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.studies.experiment_report import (
+    markdown_table,
+    section_of,
+    write_section,
+)
 from edge_client.simulation.study import Planned, execute
 from edge_client.simulation.summary import summarise
 from shared.codecs import CODECS

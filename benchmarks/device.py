@@ -37,8 +37,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from edge_client.hearing.segmentation import Segmenter
 from edge_client.learning.starter import make_starter, reached_on
 from edge_client.simulation.degradations import copies_in_conditions, degraded_clips
-from edge_client.simulation.noise_study import study, tested_clips
 from edge_client.simulation.simulating import SimulationResult
+from edge_client.simulation.studies.noise_study import study, tested_clips
 from edge_client.simulation.study import Corpora
 from shared.audio import RATE, Samples, read_clip
 from shared.command import progress_console

@@ -28,13 +28,13 @@ import soundfile
 from numpy.typing import NDArray
 from rich.console import Console
 
-from edge_client.simulation.attacks.inferences import Components
-from edge_client.simulation.attacks.reconstruction import Features, is_linear, rebuild
-from edge_client.simulation.attacks.settings import LeakageSettings
-from edge_client.simulation.attacks.updates import gradient_of
-from edge_client.simulation.attacks.victims import Victims, plan_leakage
 from edge_client.simulation.engines import Engines
-from edge_client.simulation.experiment_report import markdown_table, write_section
+from edge_client.simulation.studies.attacks.inferences import Components
+from edge_client.simulation.studies.attacks.reconstruction import Features, is_linear, rebuild
+from edge_client.simulation.studies.attacks.settings import LeakageSettings
+from edge_client.simulation.studies.attacks.updates import gradient_of
+from edge_client.simulation.studies.attacks.victims import Victims, plan_leakage
+from edge_client.simulation.studies.experiment_report import markdown_table, write_section
 from edge_client.simulation.study import Corpora
 from edge_client.words.whisper import Whisper
 from shared.audio import RATE, Samples

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from edge_client.hearing.segmentation import Segmenter
 from edge_client.hearing.settings import HearingSettings
-from edge_client.simulation.experiment_report import markdown_table, write_section
+from edge_client.simulation.studies.experiment_report import markdown_table, write_section
 from shared.audio import RATE, Samples
 from shared.corpora import Clip, load_corpus
 

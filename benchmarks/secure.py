@@ -30,7 +30,7 @@ from aggregator.secure.round import SecureRound
 from edge_client.secure.client import SecureClient
 from edge_client.secure.given import GivenRounds
 from edge_client.secure.identity import Identity
-from edge_client.simulation.experiment_report import markdown_table, write_section
+from edge_client.simulation.studies.experiment_report import markdown_table, write_section
 from shared.architectures import architecture_of
 from shared.secure.masks import Numbers
 from shared.secure.terms import Stage, Terms

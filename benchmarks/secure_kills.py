@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import Final
 
 from aggregator.secure.journal import Journal
-from edge_client.simulation.experiment_report import markdown_table, write_section
 from edge_client.simulation.federation import client_name
+from edge_client.simulation.studies.experiment_report import markdown_table, write_section
 from shared.errors import ProtocolError
 from shared.front_ends import WHISPER
 from shared.protocol.secure import Revealed

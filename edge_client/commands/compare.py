@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edge_client.simulation.comparison import Group
+    from edge_client.simulation.studies.comparison import Group
 
 _SUMMARY = "compare"
 """What the document of a comparison is of."""
@@ -45,8 +45,8 @@ def compare(
 
     Example: edge-client compare runs/fedavg runs/fedadam --out runs/comparison
     """
-    from edge_client.simulation.comparison import groups_of
     from edge_client.simulation.run_folder import RunFolder
+    from edge_client.simulation.studies.comparison import groups_of
     from shared.command import progress_console
 
     if out is not None:
@@ -70,10 +70,10 @@ def answer(
     """Write a comparison into its folder, if it has one, and print it."""
     from rich.console import Console
 
-    from edge_client.simulation.comparison import compare as compared
-    from edge_client.simulation.comparison_report import rows_of, write_comparison
     from edge_client.simulation.report import print_json, table_of
     from edge_client.simulation.run_folder import RunFolder
+    from edge_client.simulation.studies.comparison import compare as compared
+    from edge_client.simulation.studies.comparison_report import rows_of, write_comparison
 
     cells = compared(groups)
     document = {"cells": cells, **more}

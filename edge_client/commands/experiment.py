@@ -20,7 +20,7 @@ from shared.settings import options_of, separated
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edge_client.simulation.experiments import Cell
+    from edge_client.simulation.studies.experiments import Cell
 
 _MODELS_OF_ONE = ["dense", "conv", "lstm"]
 _PARTITIONS_OF_ONE = ["baseline", "random", "single-emotion", "speaker", "dirichlet", "quantity"]
@@ -61,7 +61,7 @@ def one(
 
     Example: edge-client experiment one --preset paper --corpus iemocap --data PATH
     """
-    from edge_client.simulation.experiments import experiment_one
+    from edge_client.simulation.studies.experiments import experiment_one
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = experiment_one(collect, preset, out, separated(models), separated(partitions), seeds)
@@ -88,10 +88,10 @@ def two(
 
     Example: edge-client experiment two --preset paper --corpus iemocap --data PATH
     """
-    from edge_client.simulation import experiment_report as report
-    from edge_client.simulation.experiments import experiment_two
     from edge_client.simulation.pictures import draw_sweep
     from edge_client.simulation.report import table_of
+    from edge_client.simulation.studies import experiment_report as report
+    from edge_client.simulation.studies.experiments import experiment_two
 
     collect = partial(SimulationSettings.collect, given, config)
     cells = experiment_two(collect, preset, out, separated(models), seeds)
@@ -137,9 +137,9 @@ def speakers(
 
     Example: edge-client experiment speakers --corpus ravdess --data PATH --rounds 150
     """
-    from edge_client.simulation import newcomers
-    from edge_client.simulation.experiment_report import markdown_table, rows_of_known
     from edge_client.simulation.report import table_of
+    from edge_client.simulation.studies import newcomers
+    from edge_client.simulation.studies.experiment_report import markdown_table, rows_of_known
     from shared.command import progress_console
 
     collect = partial(SimulationSettings.collect, given, config)
@@ -182,9 +182,9 @@ def personalisation(
 
     Example: edge-client experiment personalisation --corpus ravdess --data PATH
     """
-    from edge_client.simulation import personalisation_study as study
-    from edge_client.simulation.experiment_report import markdown_table
     from edge_client.simulation.report import table_of
+    from edge_client.simulation.studies import personalisation_study as study
+    from edge_client.simulation.studies.experiment_report import markdown_table
     from shared.command import progress_console
 
     settings = SimulationSettings.collect(given, config)
@@ -236,12 +236,12 @@ def noise(
 
     Example: edge-client experiment noise --corpus ravdess --data PATH --no-validation
     """
-    from edge_client.simulation import noise_study as study
     from edge_client.simulation.degradations import CONDITIONS, condition_of
-    from edge_client.simulation.experiment_report import markdown_table
     from edge_client.simulation.known import document_of
     from edge_client.simulation.pictures import draw_bars
     from edge_client.simulation.report import table_of
+    from edge_client.simulation.studies import noise_study as study
+    from edge_client.simulation.studies.experiment_report import markdown_table
     from shared.command import progress_console
 
     names = separated(conditions) or list(CONDITIONS)
@@ -290,9 +290,9 @@ def poisoning(
 
     Example: edge-client experiment poisoning --corpus ravdess --data PATH --seeds 3
     """
-    from edge_client.simulation import poisoning_study as study
-    from edge_client.simulation.experiment_report import markdown_table
     from edge_client.simulation.report import table_of
+    from edge_client.simulation.studies import poisoning_study as study
+    from edge_client.simulation.studies.experiment_report import markdown_table
     from shared.command import progress_console
 
     collect = partial(SimulationSettings.collect, given, config)
@@ -326,7 +326,7 @@ def baselines(
 
     Example: edge-client experiment baselines --corpus ravdess --data PATH --no-validation
     """
-    from edge_client.simulation.baselines import execute_baselines, plan_baselines
+    from edge_client.simulation.studies.baselines import execute_baselines, plan_baselines
     from shared.command import progress_console
 
     settings = DataSettings.collect(given, config)

@@ -8,7 +8,7 @@ import typer
 
 from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Write
 from edge_client.commands.experiment_place import ExperimentPlace
-from edge_client.simulation.attacks.settings import LeakageSettings
+from edge_client.simulation.studies.attacks.settings import LeakageSettings
 from shared.settings import options_of, separated
 
 
@@ -33,11 +33,11 @@ def attacks(
 
     Example: edge-client experiment attacks --corpus ravdess --data PATH --model conv
     """
-    from edge_client.simulation.attacks import study
-    from edge_client.simulation.attacks.picture import draw_attacks
-    from edge_client.simulation.attacks.victims import plan_leakage
-    from edge_client.simulation.experiment_report import markdown_table
     from edge_client.simulation.report import table_of
+    from edge_client.simulation.studies.attacks import study
+    from edge_client.simulation.studies.attacks.picture import draw_attacks
+    from edge_client.simulation.studies.attacks.victims import plan_leakage
+    from edge_client.simulation.studies.experiment_report import markdown_table
     from shared.command import progress_console
 
     settings = plan_leakage(partial(LeakageSettings.collect, given, config))

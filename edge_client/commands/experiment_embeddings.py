@@ -5,7 +5,7 @@ from typing import Any
 
 from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Write
 from edge_client.commands.experiment_place import ExperimentPlace
-from edge_client.simulation.language_settings import EmbeddingSettings
+from edge_client.simulation.studies.language_settings import EmbeddingSettings
 from shared.settings import options_of
 
 
@@ -23,11 +23,11 @@ def embeddings(
 
     Example: edge-client experiment embeddings --corpus en=ravdess:PATH --corpus de=emodb:PATH
     """
-    from edge_client.simulation import embedding_study as study
-    from edge_client.simulation.cells import execute_cells
-    from edge_client.simulation.experiment_report import markdown_table
-    from edge_client.simulation.languages import languages_named, load_languages
     from edge_client.simulation.report import table_of
+    from edge_client.simulation.studies import embedding_study as study
+    from edge_client.simulation.studies.cells import execute_cells
+    from edge_client.simulation.studies.experiment_report import markdown_table
+    from edge_client.simulation.studies.languages import languages_named, load_languages
     from shared.command import progress_console
 
     settings = EmbeddingSettings.collect(given, config)

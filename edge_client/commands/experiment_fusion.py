@@ -26,10 +26,10 @@ def fusion(
 
     Example: edge-client experiment fusion --corpus synthetic-multimodal --no-validation
     """
-    from edge_client.simulation import fusion_study as study
-    from edge_client.simulation.experiment_report import markdown_table
     from edge_client.simulation.pictures import draw_bars
     from edge_client.simulation.report import table_of
+    from edge_client.simulation.studies import fusion_study as study
+    from edge_client.simulation.studies.experiment_report import markdown_table
     from shared.command import progress_console
 
     settings = FusionSettings.collect(given, config)

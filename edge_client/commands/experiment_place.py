@@ -35,8 +35,8 @@ class ExperimentPlace:
 
     def check(self) -> None:
         """Find now what would be missing after hours: the folder, the place in the document."""
-        from edge_client.simulation.experiment_report import section_of
         from edge_client.simulation.run_folder import RunFolder
+        from edge_client.simulation.studies.experiment_report import section_of
 
         RunFolder(self.out).check_above(f"experiment {self.name}")
         if self.write:
@@ -44,8 +44,8 @@ class ExperimentPlace:
 
     def answer_cells(self, summaries: list[dict[str, Any]], *, as_json: bool) -> None:
         """Write and print the tables of cells: scores, scores by what is known, confusions."""
-        from edge_client.simulation import experiment_report as report
         from edge_client.simulation.report import table_of
+        from edge_client.simulation.studies import experiment_report as report
 
         costs, known = report.costs_of_one(summaries), report.rows_of_known(summaries)
         text = report.markdown_of_one(summaries) + "\n" + report.markdown_table(known)
@@ -64,9 +64,9 @@ class ExperimentPlace:
         """Write an experiment's tables where they belong, and print them."""
         from rich.console import Console
 
-        from edge_client.simulation.experiment_report import command_line, write_section
         from edge_client.simulation.report import print_json
         from edge_client.simulation.run_folder import RunFolder
+        from edge_client.simulation.studies.experiment_report import command_line, write_section
         from shared.storage.files import write_atomically
 
         folder = RunFolder(self.out)

@@ -47,9 +47,9 @@ def pretraining(
     Example: edge-client experiment pretraining --corpus ravdess --data PATH --speech emodb=PATH
     """
     from edge_client.commands.starter import corpus_at
-    from edge_client.simulation import pretraining_study as study
     from edge_client.simulation.pictures import draw_bars
-    from edge_client.simulation.pretraining import Course
+    from edge_client.simulation.studies import pretraining_study as study
+    from edge_client.simulation.studies.pretraining import Course
     from shared.command import progress_console
 
     settings = study.settings_of_study(partial(SimulationSettings.collect, given, config), preset)

@@ -49,9 +49,9 @@ def starters(
 
     Example: edge-client experiment starters --corpus ravdess=PATH --normalisation voice
     """
-    from edge_client.simulation import starter_study as study
-    from edge_client.simulation.experiment_report import markdown_table
     from edge_client.simulation.report import table_of
+    from edge_client.simulation.studies import starter_study as study
+    from edge_client.simulation.studies.experiment_report import markdown_table
     from shared.command import progress_console
 
     settings = StarterSettings.collect(given)

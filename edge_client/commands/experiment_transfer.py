@@ -7,7 +7,7 @@ import typer
 
 from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Seeds, Write
 from edge_client.commands.experiment_place import ExperimentPlace
-from edge_client.simulation.language_settings import TransferSettings
+from edge_client.simulation.studies.language_settings import TransferSettings
 from shared.settings import options_of
 
 
@@ -34,13 +34,13 @@ def transfer(
 
     Example: edge-client experiment transfer --corpus en=ravdess:PATH --corpus de=emodb:PATH
     """
-    from edge_client.simulation import transfer_report as report
-    from edge_client.simulation.cells import execute_cells
-    from edge_client.simulation.experiment_report import markdown_table
-    from edge_client.simulation.languages import languages_named, load_languages
     from edge_client.simulation.report import table_of
     from edge_client.simulation.run_folder import RunFolder
-    from edge_client.simulation.transfer_study import Transfer, plan_cells
+    from edge_client.simulation.studies import transfer_report as report
+    from edge_client.simulation.studies.cells import execute_cells
+    from edge_client.simulation.studies.experiment_report import markdown_table
+    from edge_client.simulation.studies.languages import languages_named, load_languages
+    from edge_client.simulation.studies.transfer_study import Transfer, plan_cells
     from shared.command import progress_console
 
     settings = TransferSettings.collect(given, config)

@@ -12,7 +12,7 @@ from shared.task_settings import TaskSettings
 from shared.training import Positive, Seed
 
 if TYPE_CHECKING:
-    from edge_client.simulation.pretraining import Course
+    from edge_client.simulation.studies.pretraining import Course
     from shared.architectures import Architecture
     from shared.model_card import ModelCard
     from shared.weights import Weights
@@ -45,7 +45,7 @@ class PretrainSettings(TaskSettings):
     @property
     def course(self) -> "Course":
         """How long and how fast is learnt."""
-        from edge_client.simulation.pretraining import Course
+        from edge_client.simulation.studies.pretraining import Course
 
         return Course(self.epochs, self.batch_size, self.learning_rate, self.seed)
 
@@ -76,8 +76,8 @@ def distil(
     Example: edge-client pretrain distil --corpus emodb=PATH --out distilled.safetensors
     """
     from edge_client.commands.starter import corpus_at
-    from edge_client.simulation.distillation import distil as distilled
-    from edge_client.simulation.pretraining import card_of_lesson
+    from edge_client.simulation.studies.distillation import distil as distilled
+    from edge_client.simulation.studies.pretraining import card_of_lesson
     from shared.architectures import architecture_of
     from shared.front_ends import front_end_named
     from shared.progress import tracker
@@ -113,8 +113,8 @@ def ctc(
     Example: edge-client pretrain ctc --corpus nemo=PATH --out recogniser.safetensors
     """
     from edge_client.commands.starter import corpus_at
-    from edge_client.simulation.pretraining import card_of_lesson
-    from edge_client.simulation.transcription import transcribe
+    from edge_client.simulation.studies.pretraining import card_of_lesson
+    from edge_client.simulation.studies.transcription import transcribe
     from shared.architectures import architecture_of
     from shared.progress import tracker
 

@@ -75,11 +75,11 @@ def simulate(
     --corpus ravdess --data PATH --seed 0 --out runs/ravdess
     """
     from edge_client.simulation.board import shown_in
-    from edge_client.simulation.comparison_pictures import draw_together
     from edge_client.simulation.presets import completed
     from edge_client.simulation.ray_workers import engines_at
     from edge_client.simulation.report import print_result, print_summary
     from edge_client.simulation.run_folder import RunFolder
+    from edge_client.simulation.studies.comparison_pictures import draw_together
     from edge_client.simulation.study import Planned, execute, seeds_and_folds
     from edge_client.simulation.summary import summarise
     from shared.command import progress_console

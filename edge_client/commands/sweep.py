@@ -45,8 +45,8 @@ def sweep(
     from edge_client.simulation.ray_cluster import cluster_cores, connected
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.side_by_side import execute_side_by_side, failed
+    from edge_client.simulation.studies.sweep import finished_groups, read_study
     from edge_client.simulation.study import with_threads
-    from edge_client.simulation.sweep import finished_groups, read_study
     from shared.command import progress_console
     from shared.tflite import physical_cores
 

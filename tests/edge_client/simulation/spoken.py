@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edge_client.simulation.languages import Languages
+from edge_client.simulation.studies.languages import Languages
 from edge_client.simulation.utterances import Utterances
 from shared.training import Examples
 from tests.edge_client.device.pooled import POOLED

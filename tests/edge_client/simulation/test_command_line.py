@@ -1,6 +1,6 @@
 """The command that stands below a table: without the places of somebody's files."""
 
-from edge_client.simulation.experiment_report import command_line
+from edge_client.simulation.studies.experiment_report import command_line
 
 
 def test_places_of_corpora_are_left_out() -> None:

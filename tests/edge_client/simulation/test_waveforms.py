@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from edge_client.simulation.data import divide, prepare
-from edge_client.simulation.newcomers import joined_by_now
 from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.studies.newcomers import joined_by_now
 from edge_client.simulation.utterances import Copies, Utterances, load_utterances
 from edge_client.simulation.waveforms import (
     DIRECT,

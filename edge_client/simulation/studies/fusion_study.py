@@ -1,0 +1,219 @@
+"""What words and motion add to speech: every branch alone, and fused by what a device has."""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.simulation.data import split
+from edge_client.simulation.normalisation import normalise
+from edge_client.simulation.report import spread
+from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.settings import FusionSettings
+from edge_client.simulation.start_checks import check_installed
+from edge_client.simulation.studies import modalities as beside
+from edge_client.simulation.studies.folds import PlannedFold, execute_folds, planned_folds
+from edge_client.simulation.studies.fusion import (
+    DENSE,
+    MOTION,
+    OVER_TIME,
+    SPEECH,
+    TEXT,
+    Fusion,
+    Modality,
+    choices,
+)
+from edge_client.simulation.studies.fusion_file import write_fusion
+from edge_client.simulation.summary import summarise
+from edge_client.simulation.utterances import Utterances
+from shared.architectures import architecture_of
+from shared.corpora import Clip
+from shared.errors import CorpusError
+from shared.front_ends import front_end_of
+from shared.metrics import Scores, confusion
+from shared.sentences import SentenceEncoder, sentence_encoder
+from shared.training import Examples, TrainingSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FUSED: Final = "fused: "
+"""What the rows of the fused network begin with."""
+
+ALIKE: Final = 0.1
+"""Share of clips with sentences of their own up to which a corpus' words tell nothing."""
+
+
+Folds = tuple[PlannedFold[FusionSettings], ...]
+
+
+def plan_fusion(settings: FusionSettings, out: Path, seeds: int) -> list[Folds]:
+    """Plan the folds of each seed.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such model, or no such encoder of sentences.
+    MissingPartError
+        If what that needs is not installed.
+    """
+    if settings.model:
+        architecture_of(settings.model, settings.task)
+    _encoder(settings.sentences)
+    return [
+        planned_folds(settings.model_copy(update={"seed": seed}), out / f"seed-{seed}")
+        for seed in range(settings.seed, settings.seed + seeds)
+    ]
+
+
+def execute_fusion(plan: Sequence[Folds], console: "Console", *, overwrite: bool) -> dict[str, Any]:
+    """Make all folds but those that are finished, and put them together.
+
+    Returns
+    -------
+    dict
+        ``systems``: for each branch and each choice of what is fused what
+        :func:`edge_client.simulation.summary.summarise` gives; ``told_by_words`` and ``remarks``.
+
+    Raises
+    ------
+    CorpusError
+        If the corpus has neither words nor motion.
+    ChorusError
+        If a fold cannot be made; those before it are kept.
+    """
+    check_installed("matplotlib", "tensorflow")
+    results = execute_folds(
+        [fold for seed in plan for fold in seed], make, console, overwrite=overwrite
+    )
+    names = list(results[0]["systems"])
+    systems = {
+        name: summarise([{**result, **result["systems"][name]} for result in results])
+        for name in names
+    }
+    told = results[0]["told_by_words"]
+    return {"systems": systems, "told_by_words": told, "remarks": _remarks(systems, told)}
+
+
+def make(utterances: Utterances, fold: PlannedFold[FusionSettings]) -> dict[str, Any]:
+    """Train branches and fusion on a fold's training set, test them, and write the model.
+
+    Returns
+    -------
+    dict
+        ``systems``: the scores of each; and what
+        :func:`edge_client.simulation.summary.summarise` reads.
+
+    Raises
+    ------
+    CorpusError
+        If the corpus has neither words nor motion.
+    """
+    begun, settings = time.monotonic(), fold.settings
+    parts = split(utterances, settings)
+    clips = beside.clips_of_utterances(utterances, settings)
+    modalities = modalities_of(utterances, clips, parts.train, settings)
+    task, names = settings.task, settings.task.names
+    rows = utterances.with_copies(parts.train)
+    training = TrainingSettings(epochs=settings.epochs)
+    fusion = Fusion.of(modalities, rows, task, training, settings.seed)
+    truth = utterances.examples.labels[parts.test]
+
+    def scores(found: NDArray[np.int64]) -> dict[str, Any]:
+        return Scores.from_confusion(confusion(truth, found, len(names)), names).to_dict()
+
+    systems = {
+        name: scores(branch.predict(modalities[name].examples.take(parts.test)))
+        for name, branch in fusion.branches.items()
+    }
+    for known in choices(tuple(modalities)):
+        systems[FUSED + " + ".join(known)] = scores(fusion.predict(modalities, parts.test, known))
+    whole = systems[FUSED + " + ".join(modalities)]
+    encoder = _encoder(settings.sentences).name
+    write_fusion(RunFolder(fold.folder).model, fusion, settings, encoder, whole["uar"])
+    return {
+        "seed": settings.seed,
+        "settings": {**settings.model_dump(mode="json"), "rounds": 1},
+        "utterances": {"train": len(parts.train), "test": len(parts.test)},
+        "clients": 1,
+        "seconds": time.monotonic() - begun,
+        "told_by_words": beside.told_by_words(clips),
+        "systems": systems,
+        **whole,
+    }
+
+
+def modalities_of(
+    utterances: Utterances,
+    clips: Sequence[Clip],
+    train: NDArray[np.int64],
+    settings: FusionSettings,
+) -> dict[str, Modality]:
+    """Give what is known of the utterances and, behind them, of their copies.
+
+    Raises
+    ------
+    CorpusError
+        If that is nothing but their speech.
+    """
+    front_end = front_end_of(settings.task.front_end)
+    speech = normalise(utterances, train, settings.normalisation, front_end)
+    hidden = DENSE
+    if settings.model or front_end.shape.frames > 1:
+        *layers, _ = architecture_of(settings.model or "conv", settings.task).layers
+        hidden = tuple(layers) or DENSE
+    found = {
+        SPEECH: Modality(SPEECH, hidden, speech, np.ones(len(speech), np.bool_), front_end.shape)
+    }
+    words = beside.words_of(clips, _encoder(settings.sentences))
+    motion = beside.motion_of(clips)
+    sources = np.arange(len(clips))
+    if utterances.copies is not None:
+        sources = np.concatenate([sources, utterances.copies.sources])
+    for name, layers_of, own in ((TEXT, DENSE, words), (MOTION, OVER_TIME, motion)):
+        if own.there[train].any():
+            scaled = beside.motion_normalised(own, train) if name == MOTION else own
+            frames = np.full(len(sources), own.values.shape[1], np.int32)
+            examples = Examples(scaled.values[sources], frames, speech.labels)
+            found[name] = Modality(name, layers_of, examples, own.there[sources])
+    if len(found) == 1:
+        raise CorpusError(
+            f"The corpus {settings.corpus} has neither words nor motion beside its sound.",
+            "Take one that has; in a manifest they are the columns text and motion.",
+        )
+    return found
+
+
+@cache
+def _encoder(name: str) -> SentenceEncoder:
+    return sentence_encoder(name)
+
+
+def _remarks(systems: Mapping[str, dict[str, Any]], told: float) -> list[str]:
+    """Say what fusion did to speech and, where it is so, that the words tell nothing."""
+    speech = systems[SPEECH]["mean"]["uar"]
+    fused = next(name for name in systems if name.startswith(FUSED))
+    gain = systems[fused]["mean"]["uar"] - speech
+    remarks = [
+        f"Fused of all it has a UAR of {speech + gain:.3f}, speech alone {speech:.3f}: {gain:+.3f}."
+    ]
+    if TEXT in systems and told <= ALIKE:
+        remarks.append(
+            f"The words of this corpus tell nothing: {1 - told:.0%} of its clips say what is said "
+            "in every emotion. Fusion can only do no harm here."
+        )
+    return remarks
+
+
+def rows_of_fusion(systems: Mapping[str, dict[str, Any]]) -> list[list[str]]:
+    """Lay out a table: a row a branch or choice of what is fused; the first row is the header."""
+    rows = [["what is known", "UAR", "accuracy", "macro-F1"]]
+    for name, summary in systems.items():
+        mean, std = summary["mean"], summary["std"]
+        scores = [spread(mean[each], std[each]) for each in ("uar", "accuracy", "macro_f1")]
+        rows.append([name if name.startswith(FUSED) else f"{name} alone", *scores])
+    return rows

@@ -1,0 +1,249 @@
+"""What pretraining is worth: a network fine-tuned, frozen or from scratch, beside our encoder.
+
+All are tested on the same folds. A fold's network is pretrained by the clips of the fold's other
+speakers, whatever their labels, and by other corpora: nobody of the test is heard before it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from edge_client.learning.softmax_regression import fit_softmax
+from edge_client.simulation.data import split
+from edge_client.simulation.presets import preset_for
+from edge_client.simulation.settings import DataSettings, SimulationSettings
+from edge_client.simulation.studies.baselines import Answer, tested
+from edge_client.simulation.studies.distillation import distil
+from edge_client.simulation.studies.experiments import BASELINE, Cell, Collect, settings_of_cell
+from edge_client.simulation.studies.folds import PlannedFold, execute_folds, planned_folds
+from edge_client.simulation.studies.pretraining import Course, card_of_lesson, embedder
+from edge_client.simulation.study import Corpora, Planned, execute
+from edge_client.simulation.summary import summarise
+from edge_client.simulation.utterances import Utterances
+from shared.architectures import Architecture, architecture_of
+from shared.corpora import Corpus, load_speech
+from shared.errors import RunError, SettingsError
+from shared.front_ends import WHISPER, front_end_named
+from shared.metrics import predicted
+from shared.model_card import ModelCard, card_of
+from shared.model_notes import ModelNotes
+from shared.progress import tracker
+from shared.storage.tensor_file import TensorFile
+from shared.training import Examples
+from shared.weights import load_weights, save_weights
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MODEL: Final = "tdnn13"
+"""The network."""
+
+_FRONT_END: Final = "mfcc40"
+"""What it hears through."""
+
+
+class FrozenSettings(DataSettings):
+    """What determines the result of a fold whose vectors are classified as they are."""
+
+    pretrained: Path | None = None
+    """The network whose embeddings are classified; without one, the front end's own vectors."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared.
+
+    Attributes
+    ----------
+    settings
+        Of the network trained from scratch.
+    out
+        Folder of the experiment.
+    folds
+        Those that are tested.
+    speech
+        Corpora that pretrain beside the speakers of each fold.
+    given
+        Weights that were pretrained elsewhere, for all folds; ``None``: pretrain.
+    course
+        How long and how fast is pretrained.
+    """
+
+    settings: SimulationSettings
+    out: Path
+    folds: Sequence[int]
+    speech: Sequence[Corpus]
+    given: Path | None
+    course: Course
+
+    def pretrained(self, fold: int) -> Path:
+        """Name the file that a fold begins with."""
+        return self.given or self.out / "pretrained" / f"fold-{fold}.safetensors"
+
+    def vectors(self) -> list[tuple[PlannedFold[FrozenSettings], ...]]:
+        """Plan the folds of our encoder, and of the network frozen up to layer 12."""
+        own = {name: getattr(self.settings, name) for name in DataSettings.model_fields}
+        encoder = FrozenSettings.parse({**own, "front_end": WHISPER.name})
+        plans = [
+            planned_folds(settings, self.out / f"{name}-{BASELINE}")
+            for name, settings in (("encoder", encoder), ("frozen", FrozenSettings.parse(own)))
+        ]
+        encoders, frozen = (
+            tuple(one for one in plan if one.settings.fold in self.folds) for plan in plans
+        )
+        return [encoders, tuple(map(self._begun, frozen))]
+
+    def _begun(self, fold: PlannedFold[FrozenSettings]) -> PlannedFold[FrozenSettings]:
+        """Let a fold begin with its pretrained network."""
+        own = {"pretrained": self.pretrained(fold.settings.fold)}
+        return replace(fold, settings=fold.settings.model_copy(update=own))
+
+    def trainings(self) -> list[Cell]:
+        """Plan the folds of the network fine-tuned, and from scratch."""
+        cells = []
+        for name in ("fine-tuned", "scratch"):
+            plan = []
+            for fold in self.folds:
+                initial = self.pretrained(fold) if name == "fine-tuned" else None
+                changed = self.settings.model_copy(update={"fold": fold, "initial": initial})
+                folder = self.out / f"{name}-{BASELINE}" / f"fold-{fold}"
+                plan.append(Planned(folder, changed, f"{name} fold {fold}"))
+            cells.append(Cell(name, BASELINE, tuple(plan)))
+        return cells
+
+
+def settings_of_study(collect: Collect, preset: str) -> SimulationSettings:
+    """Complete the settings of the network: in one place, on speakers nobody has heard.
+
+    Raises
+    ------
+    SettingsError
+        If one contradicts the experiment.
+    """
+    fixed = {
+        "model": MODEL,
+        "front_end": _FRONT_END,
+        "baseline": True,
+        "protocol": "speakers",
+        "test_corpus": None,
+        "validation": False,
+        "initial": None,
+    }
+    return settings_of_cell(collect, preset_for(preset, BASELINE), fixed)
+
+
+def folds_of(settings: SimulationSettings, only: Sequence[int]) -> Sequence[int]:
+    """Give the folds to test: some, or all; raises :class:`SettingsError` if one is not there."""
+    for fold in only:
+        if fold > settings.folds:
+            raise SettingsError(f"Fold {fold} does not exist, there are {settings.folds}.")
+    return tuple(dict.fromkeys(only)) or tuple(range(1, settings.folds + 1))
+
+
+def execute_study(study: Study, console: "Console", *, overwrite: bool) -> list[dict[str, Any]]:
+    """Pretrain and test what is not finished yet.
+
+    Returns
+    -------
+    list of dict
+        For ``encoder``, ``frozen``, ``fine-tuned`` and ``scratch`` what
+        :meth:`edge_client.simulation.studies.experiments.Cell.summary` gives.
+
+    Raises
+    ------
+    ChorusError
+        If something cannot be made; what was made before is kept.
+    """
+    architecture = architecture_of(MODEL, study.settings.task)
+    if study.given:
+        _check_given(study, architecture)
+    else:
+        utterances = Corpora(console).get(study.settings)
+        for fold in study.folds:
+            _pretrain(study, architecture, utterances, fold, overwrite=overwrite)
+    summaries = []
+    for name, folds in zip(("encoder", "frozen"), study.vectors(), strict=True):
+        made = execute_folds(folds, _frozen, console, overwrite=overwrite)
+        summaries.append({"model": name, "column": BASELINE, **summarise(made)})
+    cells = study.trainings()
+    plan = [planned for cell in cells for planned in cell.plan]
+    results = execute(plan, console, resume=not overwrite, overwrite=overwrite)
+    for cell in cells:
+        own, results = results[: len(cell.plan)], results[len(cell.plan) :]
+        summaries.append(cell.summary(own))
+    return summaries
+
+
+def _check_given(study: Study, architecture: Architecture) -> None:
+    """Refuse weights of another network, and such as may have heard who is tested."""
+    path = study.pretrained(0)
+    load_weights(path, architecture)
+    card = card_of(TensorFile(path).metadata)
+    if card and study.settings.corpus in (each.corpus for each in card.taught_by):
+        raise SettingsError(
+            f"{path} was pretrained with {study.settings.corpus}: it may have heard who is tested.",
+            "Leave --pretrained out, and each fold is pretrained without its test's speakers.",
+        )
+
+
+def _pretrain(
+    study: Study, architecture: Architecture, utterances: Utterances, fold: int, *, overwrite: bool
+) -> None:
+    """Pretrain for a fold, unless that is done; nobody of its test is heard."""
+    settings = study.settings.model_copy(update={"fold": fold})
+    whole = load_speech(settings.corpus, settings.data, settings.task)
+    tested_on = set(utterances.speakers[split(utterances, settings).test])
+    for own in study.speech:
+        if any(f"{own.name} {speaker}" in tested_on for speaker in own.speakers):
+            raise SettingsError(
+                f"Some speakers of {own.info.title} are tested in fold {fold}: they teach nothing.",
+                "Give --speech of other people; the corpus' own other speakers teach anyway.",
+            )
+    rest = [clip for clip in whole.clips if f"{settings.corpus} {clip.speaker}" not in tested_on]
+    corpora = [replace(whole, clips=tuple(rest)), *study.speech]
+    lesson = f"distilled from {WHISPER.name} in {study.course.epochs} epochs"
+    card, path = card_of_lesson(corpora, lesson), study.pretrained(fold)
+    if path.exists() and not overwrite:
+        _check_same(path, card)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tracker(shown=True) as bar:
+        weights = distil(corpora, architecture, front_end_named(WHISPER.name), study.course, bar)
+    save_weights(path, weights, architecture, ModelNotes(card=card))
+
+
+def _check_same(path: Path, card: ModelCard) -> None:
+    if card_of(TensorFile(path).metadata) != card:
+        raise RunError(
+            f"{path} was pretrained otherwise than is asked for.",
+            "Give another --out, or --overwrite to begin anew.",
+        )
+
+
+def _frozen(utterances: Utterances, fold: PlannedFold[FrozenSettings]) -> dict[str, Any]:
+    """Classify the vectors of a fold by softmax regression."""
+    settings = fold.settings
+    vectors: Callable[[Examples], Any]
+    if settings.pretrained is None:
+        vectors = _rows
+    else:
+        weights, architecture = load_weights(settings.pretrained)
+        vectors = embedder(architecture, weights)
+
+    def fitted(train: Examples) -> Answer:
+        rows = vectors(train)
+        mean, deviation = rows.mean(axis=0), rows.std(axis=0) + np.float32(1e-3)
+        classes = len(settings.task.names)
+        head = fit_softmax((rows - mean) / deviation, train.labels, classes)
+        kernel, bias = head[:-classes].reshape(-1, classes), head[-classes:]
+        return lambda some: predicted((vectors(some) - mean) / deviation @ kernel + bias)
+
+    result = tested(utterances, settings, fitted)
+    return {**summarise([result]), **result}
+
+
+def _rows(examples: Examples) -> Any:
+    return examples.features[:, 0]

@@ -1,0 +1,247 @@
+"""What starters reach on people they have never heard: other speakers, or other corpora."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.learning.starter import Normalisation, Starter, make_starter
+from edge_client.simulation.degradations import copies_in_conditions
+from edge_client.simulation.known import devices, joined
+from edge_client.simulation.report import spread
+from edge_client.simulation.settings import KNOWN
+from edge_client.simulation.studies.personalisation_study import (
+    CORRECTIONS,
+    PERSONAL,
+    study_user,
+    user_uars,
+)
+from edge_client.simulation.summary import deviation
+from edge_client.simulation.utterances import Utterances
+from edge_client.tflite.engine import TfliteEngine
+from shared.corpora import Clip, Corpus
+from shared.errors import CorpusError, SettingsError
+from shared.features.cache import extract_features
+from shared.front_ends import front_end_of
+from shared.labelled_clips import normalised_by_owner
+from shared.metrics import Scores, confusion, predicted
+from shared.randomness import stream
+from shared.task import Task
+from shared.training import Examples
+from shared.weights import split
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Counts = NDArray[np.int64]
+
+_KNOWN: Final = (*KNOWN, "4")
+"""What a device may know of its user when it is tested."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be studied.
+
+    Attributes
+    ----------
+    corpora
+        What starters are made of.
+    tests
+        Corpora to test on; none: the speakers of the first corpus are tested in turn, each fold
+        with a starter of the others and of the other corpora.
+    task
+        What is recognised.
+    how
+        How devices normalise.
+    copies
+        Of each clip that teaches, in conditions.
+    folds
+        Of speakers, where there are no other corpora to test on.
+    seeds
+        Of copies, orders of clips, and what is known of a speaker.
+    orders
+        Random orders in which a speaker corrects clips; 0: nobody corrects anything.
+    """
+
+    corpora: Sequence[Corpus]
+    tests: Sequence[Corpus]
+    task: Task
+    how: Normalisation
+    copies: int
+    folds: int
+    seeds: Sequence[int]
+    orders: int
+
+    def check(self) -> None:
+        """Raise :class:`SettingsError` if there is nothing to test on."""
+        if self.tests:
+            return
+        if (count := len(self.corpora[0].speakers)) < self.folds:
+            raise SettingsError(
+                f"{count} speakers cannot be divided into {self.folds} folds.",
+                "Give fewer --folds.",
+            )
+
+    def parts(self) -> Iterator[tuple[Sequence[Corpus], Corpus]]:
+        """Give what to make each starter of, and what to test it on."""
+        if self.tests:
+            for test in self.tests:
+                yield self.corpora, test
+            return
+        whole, *beside = self.corpora
+        for fold in np.array_split(whole.speakers, self.folds):
+            rest, out = (
+                tuple(clip for clip in whole.labelled if (clip.speaker in fold) == inside)
+                for inside in (False, True)
+            )
+            yield [replace(whole, clips=rest), *beside], replace(whole, clips=out)
+
+
+def study(plan: Plan, console: "Console") -> list[dict[str, Any]]:
+    """Make and test starters.
+
+    Returns
+    -------
+    list of dict
+        For each corpus that is tested on, in each seed: ``test``, ``seed``, ``known`` (the UAR by
+        what is known), ``speakers`` (that of each with all known), and ``corrected`` (of each the
+        UAR after so many corrections, shape ``(speakers, len(CORRECTIONS))``), if there were some.
+
+    Raises
+    ------
+    ChorusError
+        If a corpus cannot teach or test.
+    """
+    plan.check()
+    found = []
+    for seed in plan.seeds:
+        heard: dict[str, list[_Heard]] = {}
+        for corpora, test in plan.parts():
+
+            def vary(clip: Clip, seed: int = seed) -> list[Clip]:
+                return copies_in_conditions([clip], plan.copies, seed)
+
+            made = make_starter(corpora, plan.task, plan.how, vary, measured=False, progress=False)
+            own = _heard(made, test, seed, plan.orders)
+            heard.setdefault(test.info.title, []).append(own)
+            uar = _uar(sum(own.known["all"].values()))
+            title = (
+                f"seed {seed}  {test.info.title}  {len(own.known['all'])} speakers  UAR {uar:.3f}"
+            )
+            console.print(title, markup=False)
+        found += [_summary(title, seed, parts) for title, parts in heard.items()]
+    return found
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What a starter made of the speakers of a test.
+
+    Attributes
+    ----------
+    known
+        By what is known, the confusion of each speaker.
+    corrected
+        The confusions after corrections, of each speaker who has enough clips.
+    """
+
+    known: Mapping[str, Mapping[str, Counts]]
+    corrected: list[Counts]
+
+
+def _heard(made: Starter, corpus: Corpus, seed: int, orders: int) -> _Heard:
+    """Test a starter on the speakers of a corpus, each with a device of their own."""
+    task = made.architecture.task
+    front_end = front_end_of(task.front_end)
+    features = extract_features(corpus.labelled, front_end, progress=False)
+    raw = Examples(features.features, features.frames, features.labels(task))
+    if not len(raw):
+        raise CorpusError(f"{corpus.info.title} has no clip to test on.")
+    people = np.array([clip.speaker for clip in features.clips])
+    utterances = Utterances(raw, people, ())
+    kernel, bias = split(made.weights, made.architecture).values()
+    known: dict[str, dict[str, Counts]] = {}
+    for name in _KNOWN:
+        some = list(devices(name, utterances, np.arange(len(raw)), seed))
+        where, owners, tested = joined(some)
+        normal = normalised_by_owner(
+            raw.take(where), owners.astype(np.str_), front_end, begun=made.begun
+        )
+        answers = predicted(normal.features[tested, 0] @ kernel + bias)
+        labels, speakers = raw.labels[where][tested], people[where][tested]
+        known[name] = {
+            str(speaker): confusion(
+                labels[speakers == speaker], answers[speakers == speaker], len(task.labels)
+            )
+            for speaker in np.unique(speakers)
+        }
+    corrected = []
+    engine = TfliteEngine(made.architecture, threads=1) if orders else None
+    for speaker in np.unique(people):
+        clips = raw.take(np.flatnonzero(people == speaker))
+        if engine and len(clips) > max(CORRECTIONS):
+            seeds = partial(stream, seed, "personalisation", f"{corpus.info.name} {speaker}")
+            outcome = study_user(engine, made.weights, clips, seeds, orders, begun=made.begun)
+            corrected.append(outcome[PERSONAL])
+    return _Heard(known, corrected)
+
+
+def _summary(title: str, seed: int, parts: Sequence[_Heard]) -> dict[str, Any]:
+    """Put the folds of a seed together, so that each utterance counts once."""
+    pooled = {
+        known: _uar(sum(sum(part.known[known].values()) for part in parts)) for known in _KNOWN
+    }
+    speakers = {name: _uar(counts) for part in parts for name, counts in part.known["all"].items()}
+    corrected = [counts for part in parts for counts in part.corrected]
+    return {
+        "test": title,
+        "seed": seed,
+        "known": pooled,
+        "speakers": speakers,
+        "corrected": user_uars(np.stack(corrected)).tolist() if corrected else None,
+    }
+
+
+def _uar(counts: Counts | int) -> float:
+    """Score a confusion; labels that were not said do not count."""
+    matrix = np.asarray(counts)
+    names = [str(place) for place in range(len(matrix))]
+    return Scores.from_confusion(matrix, names).uar
+
+
+def rows_of_starters(found: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Lay out a table: a row a corpus that is tested on; the first row is the header."""
+    last = CORRECTIONS[-1]
+    rows = [
+        [
+            "test",
+            *(f"UAR, {known} known" for known in _KNOWN),
+            "worst speaker, all known",
+            "mean speaker as a device hears them",
+            "worst",
+            f"mean after {last} corrections",
+            "worst",
+        ]
+    ]
+    for title in dict.fromkeys(one["test"] for one in found):
+        own = [one for one in found if one["test"] == title]
+        cells = [_cell([one["known"][known] for one in own]) for known in _KNOWN]
+        cells.append(_cell([min(one["speakers"].values()) for one in own]))
+        for place in (0, -1):
+            uars = [np.array(one["corrected"])[:, place] for one in own if one["corrected"]]
+            cells.append(_cell([float(each.mean()) for each in uars]))
+            cells.append(_cell([float(each.min()) for each in uars]))
+        rows.append([title, *cells])
+    return rows
+
+
+def _cell(values: Sequence[float]) -> str:
+    """Write mean ± standard deviation over seeds."""
+    if not values:
+        return "-"
+    return spread(fmean(values), deviation(values))

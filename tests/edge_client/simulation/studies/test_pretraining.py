@@ -1,0 +1,148 @@
+"""Pretraining: what is folded computes the same, and a lesson is learnt by the network's layers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from converters.keras_import import import_tensorflow
+from converters.keras_models import build, set_weights
+from edge_client.simulation.studies.distillation import Distillation, Taught
+from edge_client.simulation.studies.pretraining import (
+    Course,
+    _Network,
+    check_can_learn,
+    embedder,
+    frames_apart,
+    pretrain,
+)
+from edge_client.simulation.utterances import Indices
+from shared.architectures import Architecture, architecture_of
+from shared.errors import SettingsError
+from shared.layers import HEAD, LOGITS, Conv1D, Dense, StatisticsPooling
+from shared.lengths import model_length, padded, shares
+from shared.progress import tracker
+from shared.task import DEFAULT_TASK, FrontEndShape, Task
+from shared.training import Examples
+from shared.weights import fresh_weights, split
+
+SHAPE = FrontEndShape("short", version=1, frames=200, features=6, variable=True)
+TASK = Task(DEFAULT_TASK.labels, SHAPE)
+SMALL = Architecture(
+    "small",
+    (
+        Conv1D("frame1", 8),
+        Conv1D("frame2", 8, dilation=2),
+        Conv1D("frame3", 8, kernel=1),
+        StatisticsPooling("statistics"),
+        Dense(HEAD, 12),
+        Dense(LOGITS, 4, hidden=False),
+    ),
+    SHAPE.frames,
+    SHAPE.features,
+    TASK,
+)
+"""It reaches over seven frames."""
+
+
+def heard(count: int = 24) -> Examples:
+    """Draw utterances, each with an offset of its own."""
+    rng = np.random.default_rng(3)
+    frames = rng.integers(20, 80, count, np.int32)
+    features = rng.standard_normal((count, 80, 6), np.float32)
+    features += rng.standard_normal((count, 1, 6), np.float32)
+    return Examples(padded(features, frames, 80), frames, np.zeros(count, np.int32))
+
+
+def taught(examples: Examples) -> Taught:
+    """Let an encoder give of each second frame what the network hears then, and its mean."""
+    rows = [row[:count] for row, count in zip(examples.features, examples.frames, strict=True)]
+    vectors = np.array([row.mean(axis=0) for row in rows])
+    return Taught(examples, vectors, [row[::2].astype(np.float16) for row in rows])
+
+
+class Nothing:
+    """A lesson that teaches nothing."""
+
+    variables: Sequence[Any] = ()
+
+    def targets(self, where: Indices, frames: int) -> tuple[NDArray[Any], ...]:
+        del where, frames
+        return ()
+
+    def loss(self, hidden: Any, embedding: Any, *targets: Any) -> Any:
+        del targets
+        return import_tensorflow().reduce_sum(hidden) * 0 + 0 * embedding[0, 0]
+
+
+def test_plain_layers_compute_what_the_normalised_ones_did() -> None:
+    some = heard(8)
+    length = model_length(SMALL, some.frames)
+    network = _Network(SMALL, seed=0)
+    features = padded(some.features, some.frames, length)
+    counting = shares(SMALL.at(length), some.frames)[:, ::2]
+    for _ in range(300):  # until the running mean and variance are those of the batch
+        wanted, _ = network.forward(features, counting)
+    model = build(SMALL)
+    set_weights(model, SMALL, network.folded())
+    found: Any = features
+    for layer in model.layers[:6]:
+        found = layer(found)
+    assert frames_apart(SMALL) == 2
+    assert np.abs(wanted.numpy()).max() > 0.1
+    assert np.abs(found.numpy()[:, ::2] - wanted.numpy()).max() < 1e-4
+
+
+def test_embeddings_do_not_depend_on_what_is_computed_together() -> None:
+    some = heard(70)
+    weights = fresh_weights(SMALL, 0)
+    embeddings = embedder(SMALL, weights)
+    whole = embeddings(some)
+    assert whole.shape == (70, 12)
+    few = np.array([3, 64, 9])
+    assert np.abs(whole[few] - embeddings(some.take(few))).max() < 1e-5
+
+
+def test_a_lesson_is_learnt_and_the_logits_know_nothing() -> None:
+    some = heard()
+    teaching = taught(some)
+    lesson = Distillation(teaching, SMALL)
+    with tracker(shown=False) as bar:
+        weights = pretrain(SMALL, some, lesson, Course(100, batch=8, rate=2e-2), bar)
+    kernel, bias = (variable.numpy() for variable in lesson.variables[2:])
+    told = embedder(SMALL, weights)(some) @ kernel + bias
+    errors = np.square(told - teaching.vectors).mean()
+    assert errors < 0.3 * teaching.vectors.var()
+    tensors = split(weights, SMALL)
+    assert not tensors["logits/kernel"].any()
+    assert not tensors["logits/bias"].any()
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    some = heard(6)
+    ends = []
+    for seed in (1, 1, 2):
+        with tracker(shown=False) as bar:
+            ends.append(pretrain(SMALL, some, Nothing(), Course(2, seed=seed), bar))
+    assert np.array_equal(ends[0], ends[1])
+    assert not np.array_equal(ends[0], ends[2])
+
+
+def test_a_frame_tells_what_the_encoder_gave_in_the_middle_of_what_it_heard() -> None:
+    some = heard(2)
+    numbers = [np.arange(-(-int(count) // 2), dtype=np.float16)[:, None] for count in some.frames]
+    lesson = Distillation(Taught(some, np.zeros((2, 1), np.float32), numbers), SMALL)
+    _, told, counts = lesson.targets(np.array([1]), 40)
+    true = int((counts[0] > 0).sum())
+    starts = 2 * np.arange(true)
+    assert np.array_equal(told[0, :true, 0], (starts + 3) // 2)
+    assert starts[-1] + SMALL.reach <= some.frames[1] < starts[-1] + 2 + SMALL.reach
+    assert counts.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["conv", "lstm"])
+def test_a_model_without_pooling_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} cannot be pretrained"):
+        check_can_learn(architecture_of(name, DEFAULT_TASK))

@@ -1,0 +1,84 @@
+"""What starters reach on people they have never heard."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_client.learning.starter import make_starter, reached_on
+from edge_client.simulation.studies.personalisation_study import CORRECTIONS
+from edge_client.simulation.studies.starter_study import Plan, rows_of_starters, study
+from shared.command import progress_console
+from shared.corpora import Corpus, load_corpus
+from shared.errors import SettingsError
+from shared.task import Task, labels_of
+from shared.task_settings import TaskSettings
+from tests.edge_client.device.pooled import NAME
+
+SHAPE = TaskSettings.parse({"front_end": NAME}).task.front_end
+TASK = Task(labels_of(("angry", "sad")), SHAPE)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return load_corpus("synthetic", task=TASK, speakers=6, clips_per_speaker=36)
+
+
+def plan(*corpora: Corpus, tests: tuple[Corpus, ...] = (), **values: Any) -> Plan:
+    given = {"how": "device", "copies": 0, "folds": 3, "seeds": (0,), "orders": 0, **values}
+    return Plan(corpora, tests, TASK, **given)
+
+
+def test_on_another_corpus_it_finds_what_a_starter_says_of_itself(corpus: Corpus) -> None:
+    others = load_corpus("synthetic", task=TASK, speakers=4, clips_per_speaker=12)
+    (found,) = study(plan(corpus, tests=(others,)), progress_console())
+    made = make_starter([corpus], TASK, "device", measured=False, progress=False)
+    reached = reached_on(made, others, progress=False)
+    assert {known: found["known"][known] for known in reached} == {
+        known: uar for known, (uar, _) in reached.items()
+    }
+    assert set(found["known"]) == {"all", "two", "one", "none", "4"}
+    assert len(found["speakers"]) == 4
+    assert found["corrected"] is None
+
+
+def test_speakers_are_tested_by_starters_that_have_not_heard_them(corpus: Corpus) -> None:
+    (found,) = study(plan(corpus), progress_console())
+    assert len(found["speakers"]) == 6
+    first = corpus.speakers[:2]
+    rest = replace(corpus, clips=tuple(c for c in corpus.labelled if c.speaker not in first))
+    out = replace(corpus, clips=tuple(c for c in corpus.labelled if c.speaker in first))
+    made = make_starter([rest], TASK, "device", measured=False, progress=False)
+    uar, _ = reached_on(made, out, progress=False)["all"]
+    own = [found["speakers"][name] for name in first]
+    assert np.mean(own) == pytest.approx(uar), "each speaker says each label as often"
+
+
+def test_the_table_has_the_worst_speaker_before_and_after_corrections(corpus: Corpus) -> None:
+    found = study(plan(corpus, seeds=(0, 1), orders=2), progress_console())
+    assert [one["seed"] for one in found] == [0, 1]
+    uars = [np.array(one["corrected"]) for one in found]
+    assert all(each.shape == (6, len(CORRECTIONS)) for each in uars)
+    header, row = rows_of_starters(found)
+    assert len(header) == len(row)
+    worst = [each[:, -1].min() for each in uars]
+    assert row[-1].startswith(f"{np.mean(worst):.3f} ± ")
+    assert "-" in rows_of_starters(study(plan(corpus), progress_console()))[1]
+
+
+def test_other_corpora_teach_beside_the_first_in_each_fold(corpus: Corpus) -> None:
+    beside = load_corpus("synthetic", task=TASK, speakers=4, clips_per_speaker=12)
+    parts = list(plan(corpus, beside).parts())
+    assert len(parts) == 3
+    for (own, other), out in parts:
+        assert other is beside
+        assert not {*own.speakers} & {*out.speakers}
+        assert {*own.speakers} | {*out.speakers} == {*corpus.speakers}
+    (found,) = study(plan(corpus, beside), progress_console())
+    assert len(found["speakers"]) == 6
+
+
+def test_without_somebody_to_test_on_it_says_so(corpus: Corpus) -> None:
+    with pytest.raises(SettingsError, match="cannot be divided into 7 folds"):
+        plan(corpus, folds=7).check()
