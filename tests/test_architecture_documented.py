@@ -8,7 +8,9 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 
 def test_each_file_and_folder_that_it_names_is_there() -> None:
-    named = set(re.findall(r"`([\w./-]+(?:\.py|\.toml|\.json|\.sh|/))`", PAGE.read_text()))
+    named = set(
+        re.findall(r"`([\w./-]+(?:\.py|\.toml|\.json|\.sh|\.js|\.html|/))`", PAGE.read_text())
+    )
     assert len(named) > 80, "they are found"
     missing = {name for name in named if not is_there(name)}
     assert not missing

@@ -17,12 +17,9 @@ from shared.settings import Settings
 from shared.validation import UNKNOWN, what_is_wrong
 
 WITH_SETTINGS = (
-    *(
-        "aggregator.server.settings",
-        "edge_client.settings",
-        "edge_client.simulation.studies.baselines",
-    ),
-    *("edge_client.commands.starter", "shared.round_settings", "shared.protocol.joining"),
+    *("aggregator.server.settings", "edge_client.settings", "edge_client.commands.starter"),
+    *("edge_client.simulation.studies.baselines", "shared.round_settings"),
+    "shared.protocol.joining",
 )
 """Modules that import all others in which there are settings and messages."""
 
