@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,19 @@ pytest_plugins = ["tests.brokers", "tests.peers"]
 # A busy machine is not a failing test.
 settings.register_profile("chorus", deadline=None)
 settings.load_profile("chorus")
+
+# A shell that starts the suite in the background has it ignore Ctrl-C, and so would all it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mix the modules, always in the same way: some compute, others wait for processes.
+
+    In the order of their names one worker gets all of one kind, and the cores are idle at the end.
+    """
+    root = Path(__file__).parents[1]
+    items.sort(key=lambda item: zlib.crc32(str(item.path.relative_to(root)).encode()))
 
 
 @pytest.fixture(scope="session")
