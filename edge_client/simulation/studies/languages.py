@@ -100,7 +100,7 @@ class Languages:
             count = len(np.unique(part.speakers))
             if count == 1:
                 raise SettingsError(
-                    f"{name} has one speaker: nobody who was not heard is left to test on.",
+                    f"{name} has one speaker: no other speaker is left to test on.",
                     "Give a corpus of several speakers.",
                 )
             if count < folds:
