@@ -94,6 +94,11 @@ def sample(vector: Weights, architecture: Architecture) -> list[NDArray[np.float
 
 def draw_masks(architecture: Architecture, seed: int | None) -> list[NDArray[np.float32]]:
     """Draw the dropout masks of a step as the engine does; ones without a seed."""
-    session = Session(graph_file(architecture, "train"), "train", 1)
+    session = _session(architecture)
     engine._fill_masks(session, None if seed is None else np.random.PCG64(seed))
     return [session.view(name).copy() for name in mask_inputs(session)]
+
+
+@cache
+def _session(architecture: Architecture) -> Session:
+    return Session(graph_file(architecture, "train"), "train", 1)
