@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.server.settings import ServeSettings
-from tests.end_to_end.federation.processes import BIN
+from tests.fork_server import BIN
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "deploy.md").read_text()

@@ -6,7 +6,8 @@ from pathlib import Path
 from edge_client.simulation.federation import client_name
 from tests.brokers import BOUND, free_port
 from tests.end_to_end.federation.clips import Clips
-from tests.end_to_end.federation.processes import BIN, Process, Processes, _command
+from tests.end_to_end.federation.processes import Process, Processes, _command
+from tests.fork_server import BIN
 
 
 class ByInvitation(Processes):

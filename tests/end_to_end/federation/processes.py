@@ -20,8 +20,8 @@ from shared.weights import Weights, load_weights
 from tests.aggregator.driver import UNPACED
 from tests.brokers import peak_memory
 from tests.end_to_end.federation.clips import DEVICES, ROUNDS, Clips
+from tests.fork_server import BIN, Forked, can_fork
 
-BIN = Path(sys.executable).parent
 STAND_STILL = Path(__file__).with_name("stand_still.py")
 HURRIED = Path(__file__).with_name("hurried.py")
 PATIENCE = 300.0
@@ -50,11 +50,14 @@ class Process:
 
     def __init__(self, log: Path, *command: str | Path) -> None:
         self.log = log
+        words = [str(word) for word in command]
+        self._process: subprocess.Popen[bytes] | Forked
         with log.open("a") as file:
             self._begin = file.tell()
-            self._process = subprocess.Popen(
-                [str(word) for word in command], stdout=file, stderr=file
-            )
+            if can_fork(words):
+                self._process = Forked(words, log)
+            else:
+                self._process = subprocess.Popen(words, stdout=file, stderr=file)
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

@@ -18,9 +18,10 @@ from edge_client.federation.client_state import remembered
 from shared.front_ends import WHISPER_WHOLE
 from shared.task import DEFAULT_TASK, Task
 from tests.brokers import BOUND, free_port
-from tests.end_to_end.federation.processes import BIN, Process
+from tests.end_to_end.federation.processes import Process
 from tests.end_to_end.upgrade import MADE_IN, PORT, STATES
 from tests.end_to_end.upgrade.make import write_clips
+from tests.fork_server import BIN
 
 VERSIONS = sorted(path.parent.name for path in STATES.glob("*/aggregator"))
 

@@ -1,0 +1,171 @@
+"""Starts commands as forks of a process that has imported their modules already.
+
+A federation of real processes imports the same modules a thousand times in this suite, half a
+second of processor each. What is started here is the command all the same, in a process of its own
+that can be killed; commands as a shell starts them are in other tests (``test_first_try.py``,
+``test_listening.py`` and more).
+"""
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, NoReturn, Self
+
+BIN: Final = Path(sys.executable).parent
+
+IMPORTED: Final = {
+    "aggregator": ("aggregator.commands.serve", "aggregator.server.run"),
+    "edge-client": ("edge_client.commands.run", "edge_client.run"),
+}
+"""What is imported before a command's processes are forked."""
+
+
+def can_fork(command: Sequence[str]) -> bool:
+    """Say whether a command can be started here: ours, and nothing is loaded into it."""
+    names = {str(BIN / name) for name in IMPORTED}
+    return command[0] in names and "LD_PRELOAD" not in os.environ
+
+
+class ForkServer:
+    """The server of one command, in a process of its own.
+
+    Parameters
+    ----------
+    name
+        The command.
+    """
+
+    def __init__(self, name: str) -> None:
+        ours, its = socket.socketpair()
+        with its:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.fork_server", name, str(its.fileno())],
+                cwd=Path(__file__).parents[1],
+                pass_fds=[its.fileno()],
+                stdout=subprocess.DEVNULL,
+            )
+        self._link = ours.makefile("rw")
+        self._one = threading.Lock()
+
+    @classmethod
+    @cache
+    def of(cls, name: str) -> Self:
+        """Give the server of a command; it ends with this process."""
+        return cls(name)
+
+    def ask(self, **what: Any) -> Any:
+        """Ask for something, and wait for the answer."""
+        with self._one:
+            print(json.dumps(what), file=self._link, flush=True)
+            return json.loads(self._link.readline())
+
+
+class Forked:
+    """A forked command, with what tests use of ``subprocess.Popen``.
+
+    Parameters
+    ----------
+    command
+        What to run: see :func:`can_fork`.
+    log
+        The file that its words go to.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self._server = ForkServer.of(Path(command[0]).name)
+        given = {"folder": str(Path.cwd()), "environment": dict(os.environ), "log": str(log)}
+        self.pid: int = self._server.ask(start=command, **given)
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """Give its exit code, if it has ended."""
+        if self._code is None:
+            self._code = self._server.ask(look=self.pid)
+        return self._code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end."""
+        if (code := self.poll()) is None:
+            # Until the server looks, the process is there: it can be waited for by its number.
+            end = os.pidfd_open(self.pid)
+            ended = select.select([end], [], [], timeout)[0]
+            os.close(end)
+            if not ended:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+            code = self.poll()
+        assert code is not None
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        self.send_signal(signal.SIGKILL)
+
+
+def serve(name: str, link: socket.socket) -> None:
+    """Fork whatever is asked for; return in the new process, to run the command there."""
+    for module in IMPORTED[name]:
+        import_module(module)
+    gc.collect()
+    gc.freeze()
+    codes: dict[int, int] = {}
+    with link, link.makefile("rw") as words:
+        for line in words:
+            asked = json.loads(line)
+            answer: int | None
+            if "start" in asked:
+                answer = os.fork()
+                if not answer:
+                    become(**asked)
+                    return
+            else:
+                answer = look(asked["look"], codes)
+            print(json.dumps(answer), file=words, flush=True)
+    sys.exit()
+
+
+def look(pid: int, codes: dict[int, int]) -> int | None:
+    """Give the exit code of a process, if it has ended."""
+    if pid not in codes:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if not found:
+            return None
+        codes[pid] = os.waitstatus_to_exitcode(status)
+    return codes[pid]
+
+
+def become(start: list[str], folder: str, environment: dict[str, str], log: str) -> None:
+    """Let this process be as if a shell had started it."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    with Path(log).open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = start
+
+
+def main() -> NoReturn:
+    """Serve, and in each new process run the command."""
+    name, number = sys.argv[1:]
+    serve(name, socket.socket(fileno=int(number)))
+    import_module(f"{name.replace('-', '_')}.cli").main()
+    raise AssertionError("a command ends its process")
+
+
+if __name__ == "__main__":
+    main()
