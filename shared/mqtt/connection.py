@@ -255,8 +255,7 @@ class Connection:
                 continue
             if trouble.lasting and not self._worked:
                 self.refused = trouble.error
-            sentence = trouble.error.message
-            if sentence != self._told:
+            if (sentence := trouble.error.message) != self._told:
                 self._tell(sentence, connected=False)
             if self.refused:
                 return
@@ -369,9 +368,11 @@ class Connection:
             self._held_back.add(message)
 
     def _handle(self, message: mqtt.MQTTMessage) -> None:
-        topic = "a topic that is not text"
         try:
             topic = message.topic
+        except UnicodeDecodeError:
+            return  # it is none of ours, and no broker that keeps to MQTT tells of it
+        try:
             # Some brokers send what others have subscribed to, too.
             if self._subscriptions.match(topic):
                 self._on_message(topic, bytes(message.payload))

@@ -5,12 +5,12 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
-from paho.mqtt.client import WebsocketConnectionError
 from paho.mqtt.reasoncodes import ReasonCode
 
 from shared.errors import BrokerError
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.pinned import WrongCertificateError
+from shared.mqtt.websocket import NoWebsocketError
 
 _NOT_YET_VALID, _EXPIRED = 9, 10
 """OpenSSL's ``X509_V_ERR_CERT_NOT_YET_VALID`` and ``X509_V_ERR_CERT_HAS_EXPIRED``."""
@@ -51,7 +51,7 @@ def unreachable(settings: BrokerSettings, error: OSError | ValueError) -> Troubl
     match error:
         case ssl.SSLError():
             return _no_tls(place, error)
-        case WebsocketConnectionError():
+        case NoWebsocketError():
             return _trouble(
                 f"{place} does not speak MQTT over websockets.",
                 "Look at --port and --path, and whether --transport should be tcp.",

@@ -1,40 +1,24 @@
-"""Keeps what paho-mqtt would lose on a line over websockets that is slow."""
+"""A client over websockets that holds no more than a packet, and loses no message."""
 
-from typing import Any
+from contextlib import ExitStack
 
 from shared.mqtt.bounded_client import BoundedClient
-
-
-class WholeFrames:
-    """A websocket of paho's that is asked again for what it has not sent whole.
-
-    Of a frame that the system takes in part only, paho's websocket keeps the rest and says that
-    nothing was sent. paho-mqtt 2 then drops the message and takes the next one for it. It keeps a
-    message whose sending would block.
-
-    Parameters
-    ----------
-    websocket
-        As paho makes it.
-    """
-
-    def __init__(self, websocket: Any) -> None:
-        self._websocket = websocket
-
-    def send(self, data: bytes | bytearray) -> int:
-        """Send a frame; raise :class:`BlockingIOError` while a part of it is left."""
-        sent = int(self._websocket.send(data))
-        if not sent:
-            raise BlockingIOError
-        return sent
-
-    def __getattr__(self, name: str) -> Any:
-        """Be the websocket in all else."""
-        return getattr(self._websocket, name)
+from shared.mqtt.websocket import Websocket
 
 
 class WebsocketClient(BoundedClient):
-    """A client over websockets that loses no message."""
+    """A client over a websocket of ours instead of paho's."""
 
-    def _create_socket(self) -> Any:
-        return WholeFrames(super()._create_socket())
+    def _create_socket(self) -> Websocket:
+        with ExitStack() as unless_made:
+            sock = self._create_socket_connection()
+            unless_made.callback(sock.close)
+            if self._ssl:
+                sock = self._ssl_wrap_socket(sock)
+                unless_made.callback(sock.close)
+            name = f"[{self._host}]" if ":" in self._host else self._host
+            default = self._port == (443 if self._ssl else 80)
+            host = name if default else f"{name}:{self._port}"
+            made = Websocket(sock, host, self._websocket_path, self._connect_timeout)
+            unless_made.pop_all()
+            return made

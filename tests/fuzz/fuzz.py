@@ -15,7 +15,7 @@ from typing import Final
 import atheris
 
 _INSTRUMENTED: Final = [
-    *("shared", "soundfile", "tarfile", "tomllib"),
+    *("shared", "soundfile", "tarfile", "tomllib", "paho"),
     *("aggregator.ledger.backup", "aggregator.enrolment.mosquitto", "converters.encoders"),
     *("edge_client.device.archive", "edge_client.words", "edge_client.simulation.partition_file"),
 ]

@@ -56,7 +56,7 @@ from shared.update_file import UpdateFile, encode_update
 from shared.weights import load_weights, save_weights
 from tests.edge_client.device.calibrated import CALIBRATION
 from tests.edge_client.device.heard import frames, recognised
-from tests.fuzz import files, strangers
+from tests.fuzz import files, nonsense, strangers
 from tests.fuzz.folder import FOLDER, written
 from tests.secure_rounds import TERMS, Federation
 from tests.shared.codecs.models import SMALL, update
@@ -311,8 +311,11 @@ READERS: Final = {
     "page": Reader(strangers.to_device_page, strangers.device_page_inputs),
     "operator": Reader(strangers.to_operator_page, strangers.operator_page_inputs),
     "broker": Reader(strangers.to_broker, strangers.broker_inputs),
+    "client": Reader(nonsense.to_client, nonsense.client_inputs),
 }
 """By the names that the command line takes."""
 
-DECODERS: Final = [name for name in READERS if name not in ("page", "operator", "broker")]
+_BY_CONNECTION: Final = ("page", "operator", "broker", "client")
+
+DECODERS: Final = [name for name in READERS if name not in _BY_CONNECTION]
 """Those that need no connection."""

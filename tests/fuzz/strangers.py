@@ -48,10 +48,14 @@ class _Errors(logging.Handler):
 
 @functools.cache
 def _errors() -> _Errors:
-    """Begin to listen to what is logged."""
     errors = _Errors()
     logging.getLogger().addHandler(errors)
     return errors
+
+
+def errors_logged() -> list[str]:
+    """Give what has been logged as an error since this was asked first."""
+    return _errors().found
 
 
 @functools.cache
@@ -93,11 +97,11 @@ def to_operator_page(data: bytes, patience: float = _SHORT) -> bytes:
 
 def _to_page(server: WebServer, data: bytes, patience: float) -> bytes:
     """Send bytes to a page; it answers in HTTP or ends the connection, and logs no error."""
-    port, errors = _port(server), _errors()
+    port, found = _port(server), errors_logged()
     answer = _asked(port, data.replace(b"PORT", str(port).encode()), patience)
     assert not answer or answer.startswith(b"HTTP/1.1 "), answer[:100]
     assert not answer.startswith(b"HTTP/1.1 500"), answer[:100]
-    assert not errors.found, errors.found[0]
+    assert not found, found[0]
     return answer
 
 
