@@ -254,7 +254,7 @@ class SynchronousRounds:
     def hold_off(self) -> None:
         """Let no round open before the open one would have gone on without an answer.
 
-        Else devices that decline one round after the other use them up in a moment.
+        Else devices that decline one round after the other, or lie in it, use them up in a moment.
         """
         if self.deadline is not None:
             self._opens_at = max(self._opens_at, self.deadline)

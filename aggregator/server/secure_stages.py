@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 
 _ORDER: Final = tuple(Stage)
 
+_LIES: Final = frozenset({"damaged", "unsigned", "contradiction"})
+"""Reasons of what no honest device says. It would say the same again, and again, until the stage
+has used up its time."""
+
 _NO_SUM: Final = "Its masked update counts in no sum: the secure round was abandoned."
 
 
@@ -182,6 +186,7 @@ class SecureStages:
         try:
             now = _heard(found, client, Stage.MASKED, message)
         except (SecureError, ProtocolError) as error:
+            self._loop.put(partial(self._wait_no_more, found, client))
             reason = error.reason if isinstance(error, SecureError) else "invalid"
             return Refused(update=update, reason=reason, sentence=error.message[:500])
         self._loop.put(partial(self._went_on, found, now))
@@ -215,13 +220,17 @@ class SecureStages:
     def _declined(self, client: str, word: Declined) -> None:
         """Wait for a device no more that says so itself."""
         found, ledger, rounds = self._round, self._federation.ledger, self._federation.rounds
-        if found is None or (word.run, word.round) != (ledger.run, rounds.number):
-            return
+        if found is not None and (word.run, word.round) == (ledger.run, rounds.number):
+            self._wait_no_more(found, client)
+
+    def _wait_no_more(self, found: SecureRound, client: str) -> None:
+        """Go on without a device that has declined, or has said what cannot be true."""
+        number = self._federation.rounds.number
 
         def decline() -> _Now:
             stage = found.stage
             if client in found.awaited:
-                log.info("Round %d: %s takes no part in it.", word.round, client)
+                log.info("Round %d: %s takes no part in it.", number, client)
             found.decline(client)
             return _look(found, stage)
 
@@ -238,6 +247,8 @@ class SecureStages:
             if isinstance(error, SecureError | ProtocolError):
                 if client:
                     self._reject(client, error.message)
+                    if isinstance(error, ProtocolError) or error.reason in _LIES:
+                        self._wait_no_more(found, client)
                 return
             if isinstance(error, StorageError):
                 self._later(partial(self._do, found, work, client))
@@ -260,8 +271,7 @@ class SecureStages:
             self._done(found.survivors)
         elif now.stage is Stage.ABANDONED:
             reason = found.abandoned
-            if found.declined:
-                rounds.hold_off()
+            rounds.hold_off()
             self._given_up(reason.message if reason else "")
         else:
             asked = len(found.awaited)

@@ -143,7 +143,8 @@ def simulated_securely(
     task
         What they are clips of.
     rounds
-        Numbers of the devices whose updates are in each round's sum.
+        Numbers of the devices whose updates are in each round's sum; nobody's in that of a round
+        that was abandoned.
     speakers
         How many there are; each but the one of the simulation's test has a device.
     """
@@ -154,7 +155,8 @@ def simulated_securely(
     simulation = SecureFederation(settings, engines, clients)
     weights = initial_weights(architecture, stream(settings.seed, "initial weights"))
     for number, devices in enumerate(rounds, 1):
-        weights, _ = simulation._next(number, weights, len(clients), list(devices))
+        if devices:
+            weights, _ = simulation._next(number, weights, len(clients), list(devices))
     return weights
 
 

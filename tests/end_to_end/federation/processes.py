@@ -24,6 +24,7 @@ from tests.fork_server import BIN, Forked, can_fork
 
 STAND_STILL = Path(__file__).with_name("stand_still.py")
 HURRIED = Path(__file__).with_name("hurried.py")
+LIAR = Path(__file__).with_name("liar.py")
 PATIENCE = 300.0
 """Seconds after which waiting is a failure: processes start slowly on a busy machine."""
 
@@ -142,13 +143,16 @@ class Processes(ExitStack):
         )
         return self.aggregator
 
-    def run(self, number: int, port: int, threads: int = 1, still: str = "") -> Process:
-        """Start a device; let it stand still somewhere (see ``stand_still.py``)."""
+    def run(
+        self, number: int, port: int, threads: int = 1, *, still: str = "", lies: str = ""
+    ) -> Process:
+        """Start a device; one that stands still somewhere, or lies (``liar.py``)."""
         name = client_name(number)
+        honest = _command("edge-client", still, self.waits)
         words = f"run --client {name} --port {port} --holdout 0 --threads {threads}"
         self.devices[number] = self._start(
             self.folder / f"{name}.log",
-            *_command("edge-client", still, self.waits),
+            *([sys.executable, LIAR, lies] if lies else honest),
             *words.split(),
             "--clips",
             self.clips.devices[number],

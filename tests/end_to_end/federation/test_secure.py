@@ -22,6 +22,7 @@ from shared.protocol.messages import Announcement, Offer, Presence
 from shared.secure.terms import Stage
 from shared.trust.keys import SecretKey
 from shared.trust.succession import hand_over
+from tests.end_to_end.federation.liar import LIES
 from tests.end_to_end.federation.mischief import Mischief, mischiefs
 from tests.end_to_end.federation.secure_world import (
     EVERYBODY,
@@ -218,6 +219,40 @@ def test_nobody_waits_for_a_device_that_refuses_a_round() -> None:
         assert it.stage.now - begun < 60
         assert counted(it, 1) == names((0, 1, 2))
         assert check(it) == 1
+
+
+@pytest.mark.parametrize(
+    "lie", ["shares for some", "an update of another round", "a signature over others"]
+)
+def test_nobody_waits_for_a_device_that_says_what_cannot_be_true(lie: str) -> None:
+    with secure_world(rounds=1, seconds=500) as it:
+        it.settle(until=lambda: it.clients and it.clients[3].participant._secure._client)
+        begun, stage = it.stage.now, LIES[lie].stage
+        client = it.clients[3].participant._secure._client
+        assert client
+        honest = getattr(client, stage)
+        setattr(client, stage, lambda *given: LIES[lie].told(client, honest(*given)))
+        it.settle()
+        assert it.stage.now - begun < 100
+        assert counted(it, 1) == names(EVERYBODY if stage == "consent" else (0, 1, 2))
+        assert check(it) == 1
+
+
+def test_rounds_that_a_lie_about_a_share_ends_are_not_used_up_in_a_moment() -> None:
+    with secure_world(rounds=9, seconds=500) as it:
+        it.settle(until=lambda: stage_of(it) is Stage.UNMASKING)
+        client = it.clients[0].participant._secure._client
+        assert client
+        honest = client.reveal
+        client.reveal = lambda *given: LIES["made-up shares"].told(client, honest(*given))  # type: ignore[method-assign] # it lies
+        it.settle(until=lambda: it.server and it.server.federation.rounds.ended)
+        assert it.server
+        record = it.server.federation.ledger.round(1)
+        assert record
+        assert "do not give the secret" in record.note
+        begun = it.stage.now
+        it.settle(until=lambda: it.server and it.server.federation.rounds.phase == "open")
+        assert it.stage.now - begun > 400
 
 
 def test_devices_that_all_refuse_do_not_use_up_the_rounds_in_a_moment() -> None:

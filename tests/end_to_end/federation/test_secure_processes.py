@@ -28,11 +28,11 @@ EVERYBODY = range(DEVICES)
 
 
 @contextmanager
-def joined(folder: Path, seconds: int) -> Iterator[ByInvitation]:
+def joined(folder: Path, seconds: int, rounds: int = ROUNDS) -> Iterator[ByInvitation]:
     """Give a federation whose devices have joined, with so many seconds for each stage."""
     clips = Clips.write(folder, TASK, MORE_SPEAKERS)
-    words = ("--secure", "--quorum", str(DEVICES), "--round-seconds", str(seconds))
-    with ByInvitation(folder, clips, *words, model="head") as them:
+    words = f"--secure --quorum {DEVICES} --round-seconds {seconds} --rounds {rounds}"
+    with ByInvitation(folder, clips, *words.split(), model="head") as them:
         them.start()
         them.all_join(DEVICES)
         yield them
