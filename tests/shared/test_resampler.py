@@ -9,7 +9,6 @@ import pytest
 from shared.audio import RATE, Resampler
 
 HEARING = """
-import sys
 import threading
 
 import numpy as np
@@ -23,11 +22,17 @@ def hearing():
         yield from conversion.feed(np.zeros((960, 2), np.float32))
 
 
-own, blocks = Conversion(44_100), hearing()
-next(blocks)
-# Kept to the very end, with a thread that nobody ends: what a device has when it is interrupted.
-sys.modules["kept"] = [own, blocks]
-threading.Thread(target=threading.Event().wait, daemon=True).start()
+def listen():
+    own = Conversion(44_100)
+    for _ in hearing():
+        begun.set()
+        threading.Event().wait()
+
+
+# A thread that nobody ends keeps them: what a device has when it is interrupted.
+begun = threading.Event()
+threading.Thread(target=listen, daemon=True).start()
+begun.wait()
 """
 
 
