@@ -6,7 +6,8 @@ as in a simulation.
 
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,10 +110,35 @@ def decoding(path: Path, length: int = BLOCK, what: str = "clip") -> Iterator[De
     check_is_file(path, what)
     by_ffmpeg = path.suffix.lower() in ffmpeg.SUFFIXES
     opened = ffmpeg.decoding(path, what) if by_ffmpeg else libsndfile.decoding(path, length, what)
-    with opened as decoded:
+    with ExitStack() as stack:
+        with _readable(path, what):
+            decoded = stack.enter_context(opened)
         # Of a second at 1 Hz the resampler would make hours.
         _check_rate(f"The {what} {path}", decoded.rate)
-        yield decoded
+        yield replace(decoded, blocks=_read(decoded.blocks, path, what))
+
+
+def _read(blocks: Iterator[NDArray[Any]], path: Path, what: str) -> Iterator[NDArray[Any]]:
+    """Give blocks; the disk may fail at any of them."""
+    while True:
+        with _readable(path, what):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+
+
+@contextmanager
+def _readable(path: Path, what: str) -> Iterator[None]:
+    """Turn what the system says of a file that cannot be read into our error."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise AudioError(f"There is no {what} {path}.", "Check the name.") from error
+    except OSError as error:
+        raise AudioError(
+            f"The {what} {path} cannot be read: {error.strerror}.", "Give a file of sound."
+        ) from error
 
 
 def check_is_file(path: Path, what: str) -> None:
@@ -126,13 +152,10 @@ def check_is_file(path: Path, what: str) -> None:
         What it should be: a clip, a recording.
     """
     try:
-        open_file(path).close()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError) as error:
+        with _readable(path, what):
+            open_file(path).close()
+    except ValueError as error:
         raise AudioError(f"There is no {what} {path}.", "Check the name.") from error
-    except OSError as error:
-        raise AudioError(
-            f"The {what} {path} cannot be read: {error.strerror}.", "Give a file of sound."
-        ) from error
 
 
 def to_utterance(samples: NDArray[Any], rate: float) -> Samples:

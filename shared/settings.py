@@ -28,7 +28,14 @@ from typing import (
 )
 
 import typer
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 
 from shared.environment import Prefix, read_environment, remark_once, variable_of
@@ -78,6 +85,15 @@ class Settings(BaseModel):
     gone: ClassVar[Mapping[str, str]] = {}
     """Settings of the version before that have no successor: what is said when one is given."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _count_no_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take no ``true`` for a 1."""
+        kind = _bare(cls.model_fields[info.field_name or ""].annotation)
+        if isinstance(value, bool) and kind in (int, float):
+            raise ValueError("it should be a number")
+        return value
+
     @field_validator("*")
     @classmethod
     def _expand(cls, value: Any) -> Any:
@@ -85,6 +101,8 @@ class Settings(BaseModel):
 
         What is no path must be text: it is stored and sent.
         """
+        if isinstance(value, Path) and "\0" in str(value):
+            raise ValueError("no file's name holds a zero byte")
         if isinstance(value, str) and not value.isascii():
             try:
                 value.encode()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shared.errors import SettingsError
+from shared.storage.files import may_wait
 
 _LONGEST: Final = 1 << 20
 """Letters that are read."""
@@ -15,6 +16,8 @@ _LONGEST: Final = 1 << 20
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise :class:`SettingsError` if it is missing, too large or not TOML."""
     try:
+        if may_wait(path):
+            raise SettingsError(f"Cannot read the settings file {path}: it is a pipe.")
         with path.open(encoding="utf-8-sig") as file:
             text = file.read(_LONGEST + 1)
         if len(text) > _LONGEST:

@@ -194,9 +194,11 @@ def _unpack(file: Path, into: Path) -> _Contents:
         opened = open_file(file)
     except FileNotFoundError as error:
         raise FederationError(f"There is no backup {file}.", "Check the name.") from error
+    except OSError as error:
+        raise _unreadable(file, error) from error
     with opened:
         try:
-            with tarfile.open(fileobj=opened, mode="r:") as tar:
+            with tarfile.open(fileobj=_Source(opened, file), mode="r:") as tar:
                 contents = _Contents.model_validate_json(_member(tar, _CONTENTS).read())
                 for name, digest in contents.files.items():
                     (into / name).touch(0o600, exist_ok=False)
@@ -207,6 +209,33 @@ def _unpack(file: Path, into: Path) -> _Contents:
         except (tarfile.TarError, ValueError, EOFError, KeyError) as error:
             raise _damaged(file) from error
     return contents
+
+
+class _Source(io.RawIOBase):
+    """A backup that is read: what the disk says of it is not about the folder that is written."""
+
+    def __init__(self, file: io.FileIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+
+    def read(self, size: int = -1) -> bytes:
+        """Read; raise :class:`FederationError` where the disk fails."""
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Give the place."""
+        return self._file.tell()
+
+
+def _unreadable(path: Path, error: OSError) -> FederationError:
+    return FederationError(f"Cannot read the backup {path}: {error.strerror}.", "Copy it again.")
 
 
 def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:

@@ -12,6 +12,7 @@ from shared.errors import BrokerError
 from shared.mqtt.addresses import LOCAL, split_address, split_url
 from shared.mqtt.pinned import pinned_context
 from shared.settings import Settings
+from shared.storage.files import may_wait
 
 PLAIN_PORT: Final = 1883
 """Registered for MQTT."""
@@ -112,6 +113,8 @@ class BrokerSettings(Settings):
         """
         if self.password_file is None:
             return None
+        if may_wait(self.password_file):
+            raise BrokerError(f"Cannot read the password file {self.password_file}: it is a pipe.")
         try:
             with self.password_file.open(encoding="utf-8-sig") as file:
                 password = file.readline(_LONGEST_PASSWORD).rstrip("\r\n")

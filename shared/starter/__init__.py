@@ -29,7 +29,8 @@ def beside(weights: Path, kind: Literal["prior", "voice"]) -> Path:
     kind
         ``prior`` (:mod:`shared.features.prior`) or ``voice`` (:mod:`shared.features.voice_file`).
     """
-    return weights.with_suffix(f".{kind}.safetensors")
+    # Not `with_suffix`, which does not take what is no file's name, such as `.`.
+    return weights.parent / f"{weights.stem}.{kind}.safetensors"
 
 
 STARTER_VOICE: Final = beside(STARTER, "voice")

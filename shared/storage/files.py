@@ -138,6 +138,14 @@ def open_file(path: Path) -> FileIO:
     raise OSError(errno.EINVAL, "it is not a file")
 
 
+def may_wait(path: Path) -> bool:
+    """Say whether who opens a path may wait for ever: it is a pipe that has a name.
+
+    One without is a shell's own, as of ``--config <(COMMAND)``, and its other end is there.
+    """
+    return path.is_fifo() and path.parent != Path("/dev/fd")
+
+
 def _open_at_once(path: str, flags: int) -> int:
     """Open without waiting for the other end of what may have become a pipe."""
     return os.open(path, flags | os.O_NONBLOCK)

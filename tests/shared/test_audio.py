@@ -1,5 +1,7 @@
+import errno
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from shared.audio import LONGEST, RATE, read_clip, to_utterance
+from shared.audio import LONGEST, RATE, _read, read_clip, to_utterance
 from shared.clip_search import clips_below
 from shared.corpora import load_corpus
 from shared.errors import AudioError
@@ -208,6 +210,24 @@ def test_empty_and_not_finite_files_are_named(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "nan.wav", samples, 48_000, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"nan\.wav holds values that are not finite"):
         read_clip(tmp_path / "nan.wav")
+
+
+def test_a_disk_that_fails_at_the_first_byte_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "clip.wav"
+    path.symlink_to("/proc/self/mem")  # a file like any other, of which nothing can be read
+    with pytest.raises(AudioError, match=r"The clip .* cannot be read: Input/output error"):
+        read_clip(path)
+
+
+def test_a_disk_that_fails_on_the_way_is_one_sentence(tmp_path: Path) -> None:
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        yield np.zeros((100, 1), np.float32)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    found = _read(blocks(), tmp_path / "clip.wav", "recording")
+    assert len(next(found)) == 100
+    with pytest.raises(AudioError, match=r"The recording .* cannot be read: Input/output error"):
+        next(found)
 
 
 def test_header_that_claims_hours_is_refused_before_decoding(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Settings: one description for the command line, TOML files and the environment."""
 
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -224,6 +225,11 @@ def test_a_setting_that_is_gone_says_so(
     [
         ({"spoon": 1}, "There is no setting spoon; there are: name, salt"),
         ({"salt": -1}, "The setting salt = -1 is wrong: it should be at least 0."),
+        ({"guests": True}, "The setting guests = True is wrong: it should be a number."),
+        (
+            {"book": "a\0b"},
+            "The setting book = 'a\\x00b' is wrong: no file's name holds a zero byte.",
+        ),
         ({"heat": "warm"}, "The setting heat = 'warm' is wrong: it should be 'low' or 'high'."),
         ({"heat": "high"}, "These settings do not fit: it boils over."),
     ],
@@ -259,6 +265,17 @@ def test_a_settings_file_that_is_no_text_or_a_folder_is_named_in_our_words(tmp_p
         read_toml(tmp_path)
     with pytest.raises(SettingsError, match=r"/dev/zero: it has more than 1048576 letters\.$"):
         read_toml(Path("/dev/zero"))
+    os.mkfifo(pipe := tmp_path / "pipe.toml")
+    with pytest.raises(SettingsError, match=r"pipe\.toml: it is a pipe\.$"):
+        read_toml(pipe)
+
+
+def test_settings_may_be_what_a_command_of_the_shell_gives() -> None:
+    read, write = os.pipe()
+    with os.fdopen(read):
+        os.write(write, b"salt = 3")
+        os.close(write)
+        assert read_toml(Path(f"/dev/fd/{read}")) == {"salt": 3}
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 import time
 from collections.abc import Callable
@@ -167,8 +168,20 @@ def _sparse(file: Path) -> None:
             tar.addfile(info, io.BytesIO(data))
 
 
+def _unreadable(file: Path) -> None:
+    """Let it be a file of which nothing can be read, as on a disk that fails."""
+    file.unlink()
+    file.symlink_to("/proc/self/mem")
+
+
+def _pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 @pytest.mark.parametrize(
-    "damage", [_cut, _change, _other, _escape, _links, _compress, _sparse, Path.unlink]
+    "damage",
+    [_unreadable, _pipe, _cut, _change, _other, _escape, _links, _compress, _sparse, Path.unlink],
 )
 def test_what_is_no_whole_backup_is_refused(
     saved: Saved, tmp_path: Path, damage: Callable[[Path], None]

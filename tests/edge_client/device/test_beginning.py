@@ -167,6 +167,12 @@ def test_a_model_that_is_given_says_the_task(tmp_path: Path, weights: Weights) -
         begun(tmp_path / "state", weights=tmp_path / "none.safetensors")
 
 
+@pytest.mark.parametrize("weights", [".", "/", ".."])
+def test_beside_what_is_no_file_lies_nothing(weights: str, tmp_path: Path) -> None:
+    assert not beside(tmp_path / weights, "prior").exists()
+    assert not beside(Path(weights), "voice").exists()
+
+
 def test_what_lies_beside_a_model_is_taken_with_it_and_kept(tmp_path: Path) -> None:
     file, state = own_starter(tmp_path / "own.safetensors"), tmp_path / "state"
     assert begun(state, weights=file).prior == beside(file, "prior")

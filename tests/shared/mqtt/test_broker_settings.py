@@ -1,5 +1,6 @@
 """Where the broker is and how to be let in: addresses, passwords, certificates."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,12 @@ def test_a_password_file_without_a_password(tmp_path: Path, content: bytes | Non
             on_message=lambda *_: None,
             on_change=lambda *_: None,
         ).start()
+
+
+def test_a_password_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with pytest.raises(BrokerError, match="it is a pipe"):
+        BrokerSettings(password_file=pipe).password()
 
 
 def test_certificates_that_are_none(tmp_path: Path) -> None:
