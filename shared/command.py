@@ -4,6 +4,7 @@ Answers go to standard output, everything else (progress, remarks, errors) to st
 """
 
 import ast
+import errno
 import importlib
 import io
 import os
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as shells have it."""
+
+_OF_DISKS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""What a disk, or whatever output goes to, says of a name that is not known any more."""
 
 _BESIDE_NAMES: Final = 46
 """Columns that a table of options needs besides their names: for kinds, frames and a text."""
@@ -131,28 +135,49 @@ def _help(place: str) -> str:
 
 def run(app: "typer.Typer") -> NoReturn:
     """Run a command line; print an error its user can fix as a sentence, not as a traceback."""
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)  # else `~` would be the root of all files
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name need not be text; as on standard error, it is written all the same.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # what does not fit is said here, and not at Python's own end
     except ChorusError as error:
         report(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone (`... | head`). Keep Python from flushing into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has gone (`... | head`).
+        _write_no_more()
         sys.exit(1)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is not None:
+            # A name that is too long, a folder above that may not be looked into: anywhere.
+            why = StorageError(
+                f"Cannot use {error.filename}: {error.strerror}.", "Give another place."
+            )
+        elif error.errno in _OF_DISKS:
+            _write_no_more()
+            why = StorageError(
+                f"The disk has failed, or is full: {error.strerror}.",
+                "Look at where the output goes, and at the disk.",
+            )
+        else:
             raise
-        # A name that is too long, a folder above that may not be looked into: anywhere.
-        why = StorageError(f"Cannot use {error.filename}: {error.strerror}.", "Give another place.")
         report(why)
         sys.exit(why.exit_code)
     sys.exit(0)
+
+
+def _write_no_more() -> None:
+    """Keep Python from flushing, at its end, into what takes nothing."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def report(error: ChorusError) -> None:

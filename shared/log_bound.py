@@ -25,12 +25,16 @@ _SHOWN: Final = 100
 class ShortLines(logging.Formatter):
     """Writes records, tracebacks too, of a bounded length: the middle of a longer one is left out.
 
-    How a traceback begins says where, and how it ends says why.
+    How a traceback begins says where, and how it ends says why. What cannot be printed, such as
+    what is in a file's name, is escaped: it does not write to the terminal.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record as a text."""
         text = super().format(record)
+        if not text.replace("\n", "").isprintable():
+            shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+            text = "".join(shown)
         left_out = len(text) - LONGEST
         if left_out <= 0:
             return text

@@ -12,7 +12,8 @@ def user_folder(variable: str, below_home: str, remedy: str) -> Path:
     Parameters
     ----------
     variable
-        The environment variable that names it, such as ``XDG_STATE_HOME``.
+        The environment variable that names it, such as ``XDG_STATE_HOME``: a whole path, or it
+        counts as none.
     below_home
         Where it is in the user's home folder if the variable is not set.
     remedy
@@ -23,8 +24,9 @@ def user_folder(variable: str, below_home: str, remedy: str) -> Path:
     SettingsError
         If the user has no home folder.
     """
-    if named := os.environ.get(variable):
-        return Path(named)
+    named = Path(os.environ.get(variable, ""))
+    if named.is_absolute():  # the specification has others left aside
+        return named
     try:
         return Path.home() / below_home
     except RuntimeError as error:

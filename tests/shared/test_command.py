@@ -72,6 +72,26 @@ def test_a_path_that_cannot_be_used_is_a_sentence_wherever_it_is_met(
         run(OSError("of ours"), monkeypatch)
 
 
+@pytest.mark.parametrize("words", ["--help", "examples list"])
+def test_output_that_finds_no_room_is_a_sentence(words: str, tmp_path: Path) -> None:
+    line = [str(Path(sys.executable).with_name("edge-client")), *words.split()]
+    if words != "--help":
+        line += ["--state", str(tmp_path)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 14, done.stderr
+    assert done.stderr == (
+        "error: The disk has failed, or is full: No space left on device.\n"
+        "Look at where the output goes, and at the disk.\n"
+    )
+
+
+def test_an_empty_home_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "")
+    run(None, monkeypatch)
+    assert Path.home() != Path("/")
+
+
 def test_ctrl_c_has_the_shells_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(KeyboardInterrupt(), monkeypatch) == command.INTERRUPTED
 

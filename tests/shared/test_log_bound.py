@@ -106,6 +106,12 @@ def test_a_traceback_has_a_bounded_length_and_still_says_where_and_why() -> None
     assert text.endswith(" is what was wrong")
 
 
+def test_what_cannot_be_printed_is_escaped() -> None:
+    name = "\x1b[31mred\u202e.wav"
+    record = logging.LogRecord("bounded", logging.INFO, __file__, 1, "Playing %s.\n", (name,), None)
+    assert ShortLines("%(message)s").format(record) == "Playing \\x1b[31mred\\u202e.wav.\n"
+
+
 def test_a_short_record_is_left_as_it_is() -> None:
     record = logging.LogRecord("bounded", logging.ERROR, __file__, 1, "a %s", ("b",), None)
     assert ShortLines("%(message)s").format(record) == "a b"

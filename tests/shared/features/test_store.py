@@ -91,6 +91,7 @@ def test_rows_that_are_no_whole_frames_are_not_found(tmp_path: Path) -> None:
         ({"CHORUS_CACHE": "~/d", "HOME": "/c"}, "/c/d"),
         ({"XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/b/chorus"),
         ({"HOME": "/c"}, "/c/.cache/chorus"),
+        ({"XDG_CACHE_HOME": "b", "HOME": "/c"}, "/c/.cache/chorus"),
     ],
 )
 def test_where_it_lies(
