@@ -271,7 +271,13 @@ def open_source(
     channel = settings.channel
     if settings.wav is not None:
         return Recording(settings.wav, fast=settings.fast, channel=channel, on_event=on_event)
-    return Microphone(settings.device, rate=settings.rate, channel=channel, on_event=on_event)
+    return Microphone(
+        settings.device,
+        rate=settings.rate,
+        channel=channel,
+        on_event=on_event,
+        waits=settings.headless,
+    )
 
 
 def _print(lines: "queue.SimpleQueue[Line]", *, as_json: bool, wait: float) -> None:

@@ -74,7 +74,8 @@ class RunSettings(HearingSettings, DeviceSettings, WordsSettings, FederationSett
     offline: bool = False
     """Take part in no federation: recognise, label and learn on this device only."""
     headless: bool = False
-    """No view: one line of JSON an utterance on standard output, for other programs."""
+    """No view: one line of JSON an utterance on standard output, for other programs. A microphone
+    that is not there yet is waited for."""
     web: str | None = None
     """HOST:PORT: serve a page to label from a phone; `--web` alone means 127.0.0.1:8765, which
     only this machine reaches, 0.0.0.0:8765 the whole network."""

@@ -11,7 +11,6 @@ from edge_client.hearing.segmentation import SILENCE, Segmenter
 from edge_client.hearing.source import OnEvent, SoundSource, SourceEvent
 from edge_client.hearing.utterance import Utterance
 from shared.audio import Samples
-from shared.errors import ChorusError
 
 _log = logging.getLogger(__name__)
 
@@ -23,9 +22,6 @@ NOTHING: Final = (
 
 _LOOK = 0.2
 """Seconds between looks whether to stop, while the device is paused."""
-
-_RETRY = 2.0
-"""Seconds before a microphone that could not be opened is tried again."""
 
 
 class Listener:
@@ -97,7 +93,7 @@ class Listener:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                if self._device.wait_while_paused(_LOOK) and self._listen_again():
+                if self._device.wait_while_paused(_LOOK) and self._listen():
                     break
         except BaseException as error:  # noqa: BLE001 - wait() raises it where it is seen
             self._error = error
@@ -105,17 +101,6 @@ class Listener:
             self._device.level, self._device.speaking = SILENCE, False
             self._device.report("source", None)
             self._device.say("source", None)
-
-    def _listen_again(self) -> bool:
-        """Listen; after a pause, a microphone that has gone meanwhile is waited for."""
-        try:
-            return self._listen()
-        except ChorusError as error:
-            if not self._heard or self._kind == "wav":
-                raise
-            self._on_source(SourceEvent("lost", error.message))
-            self._stop.wait(_RETRY)
-            return False
 
     def _listen(self) -> bool:
         """Listen until the source's end (then true), or until the person does not want it."""

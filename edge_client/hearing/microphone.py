@@ -62,6 +62,8 @@ class Microphone:
         Which channel to take, from 1; ``None`` for the mean of the first two.
     on_event
         Is told when the device is connected, lost, or overrun.
+    waits
+        Whether a device that is not there at first, or cannot be used, is waited for too.
     """
 
     def __init__(
@@ -70,9 +72,12 @@ class Microphone:
         rate: int | None = None,
         channel: int | None = None,
         on_event: OnEvent = ignore,
+        *,
+        waits: bool = False,
     ) -> None:
         self._names: tuple[str | int | None, ...] = (device,)
         self._looks = False
+        self._waits = waits
         self._rate = rate
         self._channel = channel
         self._on_event = on_event
@@ -80,9 +85,13 @@ class Microphone:
         self._lost_pieces = 0
 
     def anew(self) -> Self:
-        """Give this microphone once more, after :meth:`close`: it may have been plugged in anew."""
+        """Give this microphone once more, after :meth:`close`.
+
+        It may have been plugged in anew; if it has gone, it is waited for.
+        """
         again = copy(self)
-        again._closed, again._looks = threading.Event(), True  # noqa: SLF001 - our own
+        again._closed = threading.Event()  # noqa: SLF001 - our own
+        again._looks = again._waits = True  # noqa: SLF001 - our own
         return again
 
     @property
@@ -96,14 +105,13 @@ class Microphone:
         Raises
         ------
         ChorusError
-            If there is no such microphone at the beginning, or it cannot be opened. Once it has
-            been heard, it is waited for instead.
+            If there is no such microphone at the beginning, or it cannot be opened, and nobody
+            wants to wait for it. Once it has been heard, it is always waited for.
         """
-        if self._looks:
-            look_again()
         pieces: queue.Queue[Piece] = queue.Queue(BACKLOG)
-        device, stream = self._opened(pieces)
-        while True:
+        found = self._first(pieces)
+        while found is not None:
+            device, stream = found
             self._on_event(SourceEvent("connected", f"Listening to {device.name}."))
             try:
                 conversion = Conversion(stream.samplerate, self._channel)
@@ -115,14 +123,22 @@ class Microphone:
                 return
             self._on_event(SourceEvent("lost", f"{device.name} is gone: plug it in again."))
             pieces = queue.Queue(BACKLOG)
-            again = self._waited_for(pieces)
-            if again is None:
-                return
-            device, stream = again
+            found = self._waited_for(pieces)
 
     def close(self) -> None:
         """End :meth:`blocks`, from any thread."""
         self._closed.set()
+
+    def _first(self, pieces: "queue.Queue[Piece]") -> tuple[InputDevice, Any] | None:
+        try:
+            if self._looks:
+                look_again()
+            return self._opened(pieces)
+        except ChorusError as error:
+            if not self._waits:
+                raise
+            self._on_event(SourceEvent("lost", f"Waiting for a microphone. {error.message}"))
+        return self._waited_for(pieces)
 
     def _opened(self, pieces: "queue.Queue[Piece]") -> tuple[InputDevice, Any]:
         sounddevice = portaudio()
@@ -187,8 +203,8 @@ class Microphone:
     def _waited_for(self, pieces: "queue.Queue[Piece]") -> tuple[InputDevice, Any] | None:
         wait = FIRST_WAIT
         while not self._closed.wait(wait):
-            look_again()
             with suppress(ChorusError):
+                look_again()
                 return self._opened(pieces)
             wait = min(2 * wait, LONGEST_WAIT)
         return None

@@ -199,6 +199,7 @@ def test_without_a_view_a_microphone_that_goes_and_comes_is_said_in_the_log(
 ) -> None:
     line = command("--mic", "--device", "pulse", "--weights", model, "--state", state)
     log = tmp_path / "log"
+    sound_server.kill()
 
     def until(words: str, count: int = 1) -> None:
         wait_until(lambda: log.read_text().count(words) == count, words)
@@ -209,6 +210,8 @@ def test_without_a_view_a_microphone_that_goes_and_comes_is_said_in_the_log(
             [*line, "--headless"], env=sound_server.environment, stdout=said, stderr=said
         ) as process,
     ):
+        until("Waiting for a microphone. ")
+        sound_server.start()
         until("Listening to pulse.")
         sound_server.unplug()
         until("pulse is gone: plug it in again.")

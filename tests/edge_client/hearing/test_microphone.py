@@ -159,6 +159,35 @@ def test_a_busy_device_is_an_error_at_first(portaudio: FakePortAudio) -> None:
         next(Microphone().blocks())
 
 
+def test_who_waits_hears_the_first_that_can_be_used(
+    portaudio: FakePortAudio, events: list[SourceEvent]
+) -> None:
+    unavailable = PortAudioError("Device unavailable", -9985)
+
+    def come() -> None:
+        # At its second look there is one, which another program uses until the fourth.
+        if portaudio.restarts == 2:
+            portaudio.plug("USB Mic")
+            portaudio.refusal = unavailable
+        elif portaudio.restarts == 4:
+            portaudio.refusal = None
+
+    portaudio.on_restart = come
+    started(portaudio, Microphone(on_event=events.append, waits=True).blocks())
+    assert portaudio.restarts == 4
+    assert [event.kind for event in events] == ["lost", "connected"]
+    assert events[0].detail.startswith("Waiting for a microphone. This machine has no microphone.")
+
+
+def test_who_waits_for_a_microphone_may_have_enough(
+    portaudio: FakePortAudio, events: list[SourceEvent]
+) -> None:
+    for waits in (Microphone(on_event=events.append, waits=True), Microphone().anew()):
+        portaudio.on_restart = waits.close
+        assert list(waits.blocks()) == []
+    assert [event.kind for event in events] == ["lost"]
+
+
 def test_a_microphone_plugged_in_anew_during_a_pause_is_found(portaudio: FakePortAudio) -> None:
     portaudio.plug("USB Mic: Audio (hw:1,0)")
     portaudio.plug("Built-in (hw:0,0)")
