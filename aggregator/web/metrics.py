@@ -2,10 +2,11 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from aggregator.ledger import ClientRecord
 from aggregator.web.overview import Overview, Snapshot
 from aggregator.web.standing import Look
 from shared.errors import MissingPartError
@@ -18,6 +19,9 @@ TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 DAY: Final = 24 * 3600.0
 """Seconds without a word after which a device counts as away for a day."""
+
+MONTH: Final = 30 * DAY
+"""Seconds without a word after which a device counts as gone for good, unless it has joined."""
 
 _PHASES: Final = ("waiting", "open", "aggregating", "finished")
 
@@ -33,6 +37,8 @@ class Metrics:
         Says where the federation stands.
     folder
         Where the federation is kept.
+    members
+        Gives the names of those who have joined; ``None`` where devices do not join.
     name_devices
         Whether to tell of each device by its name.
     clock
@@ -45,12 +51,14 @@ class Metrics:
         look: Look,
         folder: Path,
         *,
+        members: Callable[[], Collection[str]] | None = None,
         name_devices: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._overview = overview
         self._look = look
         self._folder = folder
+        self._members = members
         self._name_devices = name_devices
         self._clock = clock
 
@@ -61,8 +69,8 @@ class Metrics:
         ------
         MissingPartError
             If prometheus-client is not installed.
-        FederationError, StorageError
-            If the ledger cannot be read.
+        FederationError, TrustError, StorageError
+            If the ledger or the list of members cannot be read.
         """
         try:
             from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -103,17 +111,24 @@ class Metrics:
             yield _gauge("model_timestamp_seconds", "When the current model was made.", made)
 
     def _clients(self, snapshot: Snapshot) -> Iterator["Metric"]:
-        now, clients = self._clock(), snapshot.clients
+        clients = snapshot.clients
         numbers = {
             "known": len(clients),
             "present": sum(client.present for client in clients),
             "ready": self._look().ready,
-            "away_a_day": sum(
-                not client.present and now - client.last_seen > DAY for client in clients
-            ),
+            "away_a_day": self._away(clients),
         }
         text = "Devices: ever seen, there, ready to train, away for a day."
         yield _gauge("devices", text, numbers, "state")
+
+    def _away(self, clients: Sequence[ClientRecord]) -> int:
+        """Count who has been away for a day and is expected: who was shut out is not missed."""
+        now = self._clock()
+        gone = [one for one in clients if not one.present and now - one.last_seen > DAY]
+        if self._members is None:
+            return sum(now - one.last_seen < MONTH for one in gone)
+        members = self._members()
+        return sum(one.name in members for one in gone)
 
 
 class _Collector:

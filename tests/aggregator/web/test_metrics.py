@@ -4,12 +4,22 @@ import json
 import re
 import shutil
 import subprocess
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from aggregator.enrolment.invitations import revoke
+from aggregator.enrolment.members import Members
+from aggregator.ledger import History
+from aggregator.rounds.federation import Federation
+from aggregator.server.screen import look
+from aggregator.web.metrics import Metrics
+from aggregator.web.overview import Overview
 from tests.aggregator.web.conftest import Serve, Served
+from tests.aggregator.web.staged import HOUR, Clock, enrol, settings_of, stage
 from tests.shared.web.client import Answer, Client
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "prometheus"
@@ -50,6 +60,32 @@ def test_the_figures_are_those_of_the_ledger(served: Served) -> None:
     assert found["chorus_newest_loss",] == pytest.approx(0.408, abs=0.001)
     assert found["chorus_disk_free_bytes",] > 0
     assert found["process_resident_memory_bytes",] > 0
+
+
+def test_who_was_shut_out_is_not_missed(serve_staged: Serve) -> None:
+    served = serve_staged(before=partial(enrol, names=("kitchen", "attic")), by_invitation=True)
+    assert samples(served)["chorus_devices", "away_a_day"] == 1, "attic"
+    with Members(served.federation.folder.members) as members:
+        revoke(members, "attic")
+    assert samples(served)["chorus_devices", "away_a_day"] == 0
+    assert samples(served)["chorus_devices", "known"] == 5
+
+
+@pytest.mark.parametrize(("days", "missed"), [(0.9, 0), (1.1, 1), (29, 1), (31, 0)])
+def test_where_devices_do_not_join_one_is_missed_for_a_month(
+    tmp_path: Path, days: float, missed: int
+) -> None:
+    stage(tmp_path, 1, 1)
+    clock = Clock()
+    with Federation(settings_of(tmp_path, 1), clock=clock) as federation:
+        federation.ledger.see("kitchen", present=False)
+        federation.ledger.flush()
+        clock.now += days * 24 * HOUR
+        with closing(History(federation.folder.ledger)) as history:
+            standing = partial(look, federation, 0.0)
+            metrics = Metrics(Overview(history), standing, tmp_path, clock=clock)
+            told = metrics.text().decode()
+    assert f'chorus_devices{{state="away_a_day"}} {missed}.0' in told
 
 
 def test_no_label_is_a_device(served: Served) -> None:
