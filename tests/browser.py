@@ -18,6 +18,9 @@ PHONE: Final[dict[str, Any]] = {
 }
 DESKTOP: Final[dict[str, Any]] = {"viewport": {"width": 1280, "height": 800}}
 
+STOPS: Final = 120
+"""More than a page of a test has places where Tab stops."""
+
 Open = Callable[..., "Page"]
 """Opens the page, on a phone unless told otherwise."""
 
@@ -73,6 +76,15 @@ def text(page: "Page", selector: str, expected: str) -> None:
         "([selector, text]) => document.querySelector(selector).innerText.includes(text)",
         arg=[selector, expected],
     )
+
+
+def tab_to(page: "Page", selector: str) -> None:
+    """Press Tab until something has the focus: by keys alone, once around the page at most."""
+    for _ in range(STOPS):
+        page.keyboard.press("Tab")
+        if page.evaluate("(wanted) => document.activeElement.matches(wanted)", selector):
+            return
+    raise AssertionError(f"Tab does not lead to {selector}.")
 
 
 CONTRASTS = """() => {
