@@ -1,28 +1,18 @@
 """What docs/deploy.md tells to type is there: commands, options, scripts, settings, packages."""
 
 import re
-import shlex
 import subprocess
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from aggregator.server.settings import ServeSettings
+from tests.deploy.page import PAGE, ROOT, lines_of, words_after
 from tests.fork_server import BIN
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "deploy.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-LINES = [line for block in BLOCKS for line in block.replace("\\\n", "").splitlines()]
+LINES = lines_of(PAGE)
 OURS = [line for line in LINES if re.search(r"bin/(aggregator|edge-client) ", line)]
 SCRIPTS = [line for line in LINES if re.search(r"(install-device|make-credentials)\.sh", line)]
-
-
-def words_after(line: str, program: str) -> list[str]:
-    words = shlex.split(line, comments=True)
-    (place,) = (number for number, word in enumerate(words) if Path(word).name == program)
-    return words[place + 1 :]
 
 
 def options(words: list[str]) -> set[str]:

@@ -28,7 +28,21 @@ def others(value: object) -> object:
     if isinstance(value, str):
         words = {"open": "finished", "waiting": "finished", "online": "offline"}
         return words.get(value, ("0" if value[:1] != "0" else "1") + value[1:])
-    return value[1:] if isinstance(value, list) else None
+    if isinstance(value, list):
+        return value[1:] or [0]
+    return 0
+
+
+def each_altered(fields: dict[str, object]) -> dict[str, dict[str, object]]:
+    """Give a message once for each of its fields, also those within one, with that one changed."""
+    found = {}
+    for name, value in fields.items():
+        if isinstance(value, dict) and value:
+            inner = each_altered(value)
+            found.update({f"{name}.{one}": {**fields, name: it} for one, it in inner.items()})
+        else:
+            found[name] = {**fields, name: others(value)}
+    return found
 
 
 class Hostile:
@@ -37,19 +51,23 @@ class Hostile:
     def __init__(self, seed: int = 0) -> None:
         self.rng = random.Random(seed)  # noqa: S311 - not cryptography
         self.kept: list[Message] = []
+        self.changed = set[tuple[str, str]]()
 
     def alters(self, _: Link, message: Message) -> list[Message]:
-        """Tell each message with one field changed, before it and after it."""
+        """Tell each message with each field changed in turn before it, and with one after it."""
+        altered = self.altered(message)
+        return [*altered, message, *altered[:1]]
+
+    def altered(self, message: Message) -> list[Message]:
+        """Give a message with each of its fields changed, in any order."""
         topic, payload = message
         if not (in_words(topic) and payload):
-            return [message]
-        fields = json.loads(payload)
-        return [self._altered(topic, fields), message, self._altered(topic, fields)]
-
-    def _altered(self, topic: str, fields: dict[str, object]) -> Message:
-        name = self.rng.choice(sorted(fields))
-        altered = {**fields, name: others(fields[name])}
-        return topic, json.dumps(altered, separators=(",", ":")).encode()
+            return []
+        found = each_altered(json.loads(payload))
+        self.changed.update((topic.rpartition("/")[2], name) for name in found)
+        made = [json.dumps(each, separators=(",", ":")).encode() for each in found.values()]
+        self.rng.shuffle(made)
+        return [(topic, each) for each in made]
 
     def replays(self, link: Link, message: Message) -> list[Message]:
         """Tell again what was told before, at any time and as often as it likes."""
@@ -88,11 +106,24 @@ def joined() -> Iterator[World]:
         yield it
 
 
-@pytest.mark.parametrize("what", ["alters", "replays", "swaps"])
+@pytest.mark.parametrize("what", ["replays", "swaps"])
 def test_it_changes_nothing_of_the_result(what: str, joined: World) -> None:
     joined.fate = getattr(Hostile(), what)
     joined.settle()
     joined.check(simulated())
+
+
+def test_whichever_field_it_alters_the_result_is_the_same(joined: World) -> None:
+    hostile = Hostile()
+    joined.fate = hostile.alters
+    joined.settle()
+    joined.check(simulated())
+    assert hostile.changed >= {
+        *(("presence", name) for name in ("state", "supply", "counter", "signature")),
+        *(("requests", name) for name in ("kind", "update", "round", "examples", "file", "ranges")),
+        *(("replies", name) for name in ("kind", "update", "window", "signature")),
+        *(("round", name) for name in ("state", "model.digest", "training.learning_rate", "seed")),
+    }
 
 
 def test_what_it_withholds_is_done_when_it_does_so_no_more(joined: World) -> None:

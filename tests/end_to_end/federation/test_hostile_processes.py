@@ -38,7 +38,7 @@ class Parrot:
             if peer is None or not (in_words(topic) and payload) or message in self.said:
                 return
             self._kept.append(message)
-            altered = self._hostile.alters(None, message)[::2]  # type: ignore[arg-type] # of no line
+            altered = self._hostile.altered(message)[:2]
             place = self._rng.choice(_places())
             for again in (*altered, (place, payload), self._rng.choice(self._kept)):
                 self.said.add(again)
