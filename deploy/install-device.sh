@@ -130,7 +130,12 @@ fi
 
 say "the environment /opt/chorus"
 [ -x /opt/chorus/bin/pip ] || run python3 -m venv /opt/chorus
-run /opt/chorus/bin/pip install --quiet --disable-pip-version-check --upgrade "$package"
+quiet="--quiet --disable-pip-version-check"
+# shellcheck disable=SC2086  # they are two words
+run /opt/chorus/bin/pip install $quiet --upgrade "$package"
+# Also another build of the same version, which pip takes for the one that is there.
+# shellcheck disable=SC2086
+run /opt/chorus/bin/pip install $quiet --force-reinstall --no-deps "$package"
 
 say "settings in /etc/chorus"
 [ -d /etc/chorus ] || run install -d -m 755 /etc/chorus

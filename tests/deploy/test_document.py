@@ -1,8 +1,10 @@
 """What docs/deploy.md tells to type is there: commands, options, scripts, settings, packages."""
 
 import re
+import shutil
 import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +76,31 @@ def test_a_backup_is_put_back_by_who_may_write_beside_the_folder() -> None:
     (line,) = (line for line in LINES if "aggregator restore" in line)
     assert line.startswith("sudo /opt/")
     assert LINES[LINES.index(line) + 1].startswith("sudo chown -R chorus:chorus")
+
+
+def test_credentials_that_are_copied_are_made_by_the_lines_before(tmp_path: Path) -> None:
+    for program in ("openssl", "mosquitto_passwd"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is missing")
+    # The page says to name the devices behind the folder.
+    named = PAGE.replace("192.168.1.10 /root/chorus\n", "192.168.1.10 /root/chorus kitchen\n")
+    before = lines_of(named[: named.index("## 6.")])
+    for line in before:
+        if " deploy/mosquitto/make-credentials.sh" in line:
+            words = words_after(line, "make-credentials.sh")
+            script = ROOT / "deploy" / "mosquitto" / "make-credentials.sh"
+            folder = [str(tmp_path) if word == "/root/chorus" else word for word in words]
+            subprocess.run([script, *folder], check=True, capture_output=True)
+    copied = set(re.findall(r"/root/chorus(/clients/[\w.-]+)", "\n".join(before)))
+    assert len(copied) == 4
+    for name in copied:
+        assert (tmp_path / name.lstrip("/")).exists(), name
+
+
+def test_a_device_on_the_server_does_not_take_the_aggregator_s_files() -> None:
+    """A small household has both on one machine."""
+    script = (ROOT / "deploy" / "install-device.sh").read_text()
+    of_the_device = set(re.findall(r"put (/etc/chorus/[\w.-]+)", script)) - {"/etc/chorus/ca.crt"}
+    assert of_the_device
+    written = re.findall(r"(?:install|tee) .*?(/etc/chorus/\S+)$", "\n".join(LINES), re.MULTILINE)
+    assert not of_the_device & set(written)

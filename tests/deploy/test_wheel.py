@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import soundfile
 
 from shared.corpora import load_corpus
 from shared.starter import STARTER_TASK
+from tests.deploy.page import recipe
 from tests.deploy.test_services import FIRST, files
 
 __all__ = ["files"]
@@ -21,6 +23,7 @@ __all__ = ["files"]
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("aggregator", "converters", "edge_client", "shared")
 MINUTES = 60.0
+OTHER = "This is another build."
 VERSIONS = ("3.11", "3.12")
 """Of Python: the device's, and the first one with the successor of the TFLite runtime."""
 
@@ -69,6 +72,19 @@ def python_of(version: str) -> Path | None:
     return None
 
 
+def another_build(wheel: Path, folder: Path) -> Path:
+    """Make a wheel of the same version, with other contents."""
+    folder.mkdir()
+    made = folder / wheel.name
+    with zipfile.ZipFile(wheel) as before, zipfile.ZipFile(made, "w") as after:
+        for entry in before.infolist():
+            content = before.read(entry)
+            if entry.filename == "aggregator/__init__.py":
+                content += f"\nprint({OTHER!r})\n".encode()
+            after.writestr(entry, content)
+    return made
+
+
 def test_all_of_the_packages_is_in_it(wheel: Path) -> None:
     ours = {
         str(path.relative_to(ROOT))
@@ -104,6 +120,12 @@ def test_in_a_fresh_environment_a_device_recognises_and_a_server_answers(
     assert json.loads(said.splitlines()[0])["emotion"] in STARTER_TASK.names
     assert "simulate" in run(bin_ / "edge-client", "--help", folder=tmp_path)
     assert "serve" in run(bin_ / "aggregator", "--help", folder=tmp_path)
+    if version == VERSIONS[0]:
+        another = another_build(wheel, tmp_path / "dist")
+        for told in recipe("10. Upgrade", "pip"):
+            words = [re.sub(r"(\$\(ls )?dist/[^)\[]*\)?", str(another), word) for word in told]
+            run(bin_ / "pip", *words, *quiet, folder=tmp_path)
+        assert OTHER in run(bin_ / "aggregator", "--help", folder=tmp_path)
 
 
 def test_the_device_script_takes_the_wheel_that_lies_beside_it(files: Path, tmp_path: Path) -> None:
@@ -118,5 +140,7 @@ def test_the_device_script_takes_the_wheel_that_lies_beside_it(files: Path, tmp_
         (place / "chorus_edge-0.2.0-py3-none-any.whl").touch()
         made = subprocess.run(words, cwd=files, capture_output=True, text=True, check=False)
         assert made.returncode == 0, made.stderr
-        (installed,) = (line for line in made.stdout.splitlines() if "pip install" in line)
-        assert installed.endswith("chorus_edge-0.2.0-py3-none-any.whl")
+        installed = [line for line in made.stdout.splitlines() if "pip install" in line]
+        assert len(installed) == 2, "the second is for another build of the same version"
+        for line in installed:
+            assert line.endswith("chorus_edge-0.2.0-py3-none-any.whl")
