@@ -250,7 +250,7 @@ def _facts(status: dict[str, Any]) -> "Table":
     wanted = status["rounds_wanted"]
     last = "no last one" if wanted is None else f"{wanted} wanted"
     facts.add_row("rounds", f"{status['strategy']}, {last}")
-    facts.add_row("updates", f"{updates['accepted']} accepted, {updates['bytes'] / _MB:.1f} MB")
+    facts.add_row("updates", f"{updates['accepted']} accepted, {_megabytes(updates['bytes'])} MB")
     facts.add_row("privacy", _budget(status["privacy"]))
     if secure := status["secure"]:
         facts.add_row("secure round", secure["sentence"])
@@ -358,7 +358,9 @@ def _described(model: dict[str, Any] | None) -> str:
     if model is None:
         return "none yet"
     uar = f", UAR {model['uar']:.3f} ({model['scored_on']})" if model["uar"] is not None else ""
-    return f"of round {model['round']}, {model['digest'][:12]}, {model['bytes'] / _MB:.1f} MB{uar}"
+    return (
+        f"of round {model['round']}, {model['digest'][:12]}, {_megabytes(model['bytes'])} MB{uar}"
+    )
 
 
 def _table(*columns: str) -> "Table":
@@ -372,6 +374,11 @@ def _table(*columns: str) -> "Table":
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _megabytes(count: int) -> str:
+    """Write bytes in MB, for a sentence: those of a small model too."""
+    return f"{count / _MB:.1f}" if count >= _MB / 10 or not count else f"{count / _MB:.3f}"
 
 
 def _decimals(value: float | None, places: int) -> str:

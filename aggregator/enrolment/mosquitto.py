@@ -114,6 +114,10 @@ class MosquittoAccounts:
         """Give oneself the rights of the aggregator, once; the plugin then ends the connection."""
         roles = _list_at(response, "data", "client", "roles")
         if self._own not in [role.get("rolename") for role in roles if isinstance(role, dict)]:
+            log.info(
+                "The aggregator gives itself its rights at the broker, once: the broker ends the "
+                "connection for that. What it refused until then is said again."
+            )
             rights = rights_of("aggregator", "", self._topics)
             self._say(
                 {"command": "createRole", "rolename": self._own, "acls": _rules(rights)},

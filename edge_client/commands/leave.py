@@ -44,10 +44,11 @@ def leave(
         return
     typer.echo(f"This device has left the federation {left.federation}.")
     if left.updates:
+        one = left.updates == 1
+        updates, they = ("1 update", "It") if one else (f"{left.updates} updates", "They")
         typer.echo(
-            f"It had sent {left.updates} updates, {left.bytes:,} bytes. They cannot be called "
-            "back: the models since then are made of them, too, and the aggregator keeps its "
-            "record of them."
+            f"It had sent {updates}, {left.bytes:,} bytes. {they} cannot be called back: later "
+            "models are made of what was sent, and the aggregator keeps its record of that."
         )
     if left.name:
         typer.echo(f"Who runs it closes the account with: aggregator revoke {left.name}")

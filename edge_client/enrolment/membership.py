@@ -145,6 +145,14 @@ class Membership:
         return cls(place) if place.joined.exists() else None
 
     @property
+    def if_shut_out(self) -> str:
+        """What to do where the broker does not know the device."""
+        return (
+            "This device was shut out of the federation, or another one has joined in its place. "
+            f"`aggregator invite {self.joined.name} --again` makes a link to join anew."
+        )
+
+    @property
     def given(self) -> Path:
         """The file of the secure rounds that it has given an update in."""
         return self._folder.given

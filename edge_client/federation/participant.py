@@ -125,6 +125,7 @@ class Participant:
             on_message=self._arrived,
             on_change=lambda *change: loop.put(partial(self._change, *change)),
             on_room=lambda: loop.put(self._send),
+            if_unknown=membership.if_shut_out if membership else "",
         )
         self._readiness = Readiness(
             settings.part(PermissionSettings),

@@ -121,7 +121,8 @@ class BrokerSettings(Settings):
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise BrokerError(
-                f"Cannot read the password file {self.password_file}: {reason}."
+                f"Cannot read the password file {self.password_file}: {reason}.",
+                "Look at --password-file, and whether this user may read it.",
             ) from error
         if not password:
             raise BrokerError(

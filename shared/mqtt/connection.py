@@ -24,6 +24,7 @@ from shared.mqtt.outbox import Outbox
 from shared.mqtt.paho_client import keep_within, new_client, username_of
 from shared.mqtt.subscriptions import Subscriptions
 from shared.mqtt.troubles import (
+    GIVE_OTHERS,
     Trouble,
     ended,
     garbled,
@@ -92,6 +93,9 @@ class Connection:
         How long to wait between attempts.
     patience
         Seconds that the broker has to acknowledge a message; then the connection begins anew.
+    if_unknown
+        What to do where the broker does not know the user, or this password; to give others, if
+        nothing else is said.
 
     Attributes
     ----------
@@ -117,6 +121,7 @@ class Connection:
         on_room: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
         patience: float = UNACKNOWLEDGED,
+        if_unknown: str = "",
     ) -> None:
         self.settings = settings
         self.name = name
@@ -128,6 +133,7 @@ class Connection:
         self._on_room = on_room
         self._backoff = backoff or Backoff()
         self._patience = patience
+        self._if_unknown = if_unknown or GIVE_OTHERS
         self._subscriptions = Subscriptions(
             dict.fromkeys(subscriptions, 1) | dict.fromkeys(unacknowledged, 0)
         )
@@ -330,7 +336,7 @@ class Connection:
         self, client: mqtt.Client, _: Any, __: Any, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._trouble = refused(self.settings, self._username, code)
+            self._trouble = refused(self.settings, self._username, code, self._if_unknown)
             return
         keep_within(client, properties)
         # From here on, other threads subscribe by themselves what they add.

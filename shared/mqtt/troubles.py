@@ -21,6 +21,9 @@ _BAD_PASSWORD, _NOT_AUTHORISED, _BAD_IDENTIFIER, _BAD_PROTOCOL = 134, 135, 133, 
 _TAKEN_OVER, _TOO_LARGE, _QUOTA, _ENDED_BY_HAND = 142, 149, 151, 152
 """Reason codes that only MQTT 5 has."""
 
+GIVE_OTHERS: Final = "Give a name and a password that it knows with --username and --password-file."
+"""What to do where a user and a password were given."""
+
 _SMALLER: Final = "Give the aggregator a smaller --chunk, or the broker a larger limit."
 
 _SPEAKS_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF")
@@ -103,15 +106,17 @@ def _no_tls(place: str, error: ssl.SSLError) -> Trouble:
     return _trouble(f"TLS with {place} fails: {error.reason or error}.")
 
 
-def refused(settings: BrokerSettings, username: str | None, code: ReasonCode) -> Trouble:
-    """Explain why the broker refused the client."""
+def refused(
+    settings: BrokerSettings, username: str | None, code: ReasonCode, if_unknown: str
+) -> Trouble:
+    """Explain why the broker refused the client; ``if_unknown`` it does not know the user."""
     place = _place(settings)
     match code.value:
         case value if value in (_BAD_PASSWORD, _NOT_AUTHORISED):
             who = f"the user {username} with this password" if username else "anonymous clients"
             return _trouble(
                 f"The broker {place} refuses {who}.",
-                "Give a name and a password that it knows with --username and --password-file.",
+                if_unknown,
                 lasting=True,
             )
         case value if value in (_BAD_IDENTIFIER, _BAD_PROTOCOL):

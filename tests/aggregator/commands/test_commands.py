@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from aggregator.cli import app
+from aggregator.commands.report import _megabytes
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from aggregator.settings import AggregatorSettings
@@ -143,6 +144,13 @@ def test_the_tables_are_readable_at_80_columns(
         r"0\s+1\s+the start\s+\w{12}\s+\d\.\d\s+0\.750\s+kept\s+\d+ s ago",
     ):
         assert re.search(rf"^{row}\s*$", models, re.MULTILINE), row
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, "0.0"), (6932, "0.007"), (25_752, "0.026"), (7_329_136, "7.3")]
+)
+def test_a_small_model_has_a_size(count: int, told: str) -> None:
+    assert _megabytes(count) == told
 
 
 def test_models_are_listed_with_their_scores(federation: Federation) -> None:

@@ -27,7 +27,9 @@ class Link:
         on_message: Callable[[str, bytes], None],
         on_change: Callable[[bool, str], None],
         on_room: Callable[[], None] = lambda: None,
+        if_unknown: str = "",
     ) -> None:
+        del if_unknown  # it knows everybody
         self.name = name
         self.refused = None
         self.connected = False

@@ -308,6 +308,8 @@ def test_a_device_that_was_revoked_in_the_middle_of_a_round_is_out_at_once(
     assert not kept.exists()
     assert it.aggregator
     it.wait(lambda: it.devices[0].said("refuses the user"), "the broker lets it in no more")
+    assert it.devices[0].said("This device was shut out of the federation")
+    assert it.devices[0].said("--username") == 0, "it was never given one"
     again = it.command("aggregator", "revoke", client_name(0), "--state", it.state.path)
     assert (again.returncode, "Nobody called" in again.stderr) == (2, True)
     it.devices[1].kill()

@@ -115,6 +115,8 @@ def test_devices_join_and_end_in_the_weights_of_the_simulation(
     for number in range(DEVICES):
         it.run(number, it.port)
     it.finish(simulated(clips.whole))
+    assert it.aggregator
+    assert it.aggregator.said("The aggregator gives itself its rights at the broker, once") == 1
     peer = peers.connect(mallory, name, TOPICS.replies("mallory")).ready()
     revoked = it.command("aggregator", "revoke", "mallory", "--state", it.state.path)
     assert revoked.returncode == 0, revoked.stderr
