@@ -221,9 +221,9 @@ class Participant:
     # ------------------------------------------------------------------ the network
 
     def _change(self, connected: bool, sentence: str) -> None:  # noqa: FBT001 -- Connection's call
-        log.info(sentence)
         if refused := self._connection.refused:
             raise BrokerError(refused.problem, refused.remedy)
+        log.info(sentence)
         if not connected:
             self._telling.tell("away", sentence)
             return

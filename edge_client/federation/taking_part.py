@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_ENDED = "The device takes part in no federation until it is started again. %s"
+"""The log's line where something that cannot go away by itself has ended the device's part."""
+
 
 def as_member(
     settings: FederationSettings, state: DeviceFolder
@@ -261,7 +264,7 @@ class Companion:
             participant.run()
         except ChorusError as error:
             sentence = error.message
-            log.error("This device left the federation: %s", sentence)  # noqa: TRY400 -- a user's to fix
+            log.error(_ENDED, sentence)  # noqa: TRY400 -- a user's to fix
             self._device.report("round", {"state": "left", "remark": sentence})
         except Exception:
             log.exception("The federation is left.")
