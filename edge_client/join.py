@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_client.device.state import DeviceFolder
 from edge_client.enrolment.asking import ask_to_join, broker_of
-from edge_client.enrolment.settling import SERVICE, Host, run_command, write_settings
+from edge_client.enrolment.settling import Host, run_command, write_settings
 from edge_client.settings import WEB_PORT, RunSettings
 from shared.command import progress_console
 from shared.errors import RunError
@@ -69,7 +69,7 @@ def join_and_start(
     if not (service and host.start(run)):
         where = f"--state {folder} " if state else ""
         console.print(
-            f"There is no service {SERVICE} to start here. Start the device with: "
+            "No service was started for it. Start the device with: "
             f"edge-client run --mic {where}--config {config}",
             soft_wrap=True,
             markup=False,

@@ -15,20 +15,29 @@ from aggregator.ledger.folder import FederationFolder
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from edge_client.federation.client_state import remembered
+from shared.architectures import architecture_of
 from shared.front_ends import WHISPER_WHOLE
-from shared.task import DEFAULT_TASK, Task
+from shared.randomness import stream
+from shared.task import DEFAULT_TASK, PAPER34, Task
+from shared.weights import initial_weights
 from tests.brokers import BOUND, free_port
 from tests.end_to_end.federation.processes import Process
 from tests.end_to_end.upgrade import MADE_IN, PORT, STATES
 from tests.end_to_end.upgrade.make import write_clips
 from tests.fork_server import BIN
 
-VERSIONS = sorted(path.parent.name for path in STATES.glob("*/aggregator"))
+VERSIONS = sorted(path.parents[1].name for path in STATES.glob("*/aggregator/key.pem"))
+"""Those in which a device has joined."""
+
+BEFORE_JOINING = "8761336"
 
 pytestmark = pytest.mark.usefixtures("environment")
 
 TASK = Task(DEFAULT_TASK.labels, WHISPER_WHOLE)
 """What both sides recognised then."""
+
+PAPER_TASK = Task(DEFAULT_TASK.labels, PAPER34)
+"""And before."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,44 @@ def test_both_sides_go_on_where_they_were(kept: Kept, tmp_path: Path) -> None:
         assert members.joined() == joined
     assert remembered(kept.device.federations / "chorus")["accepted"] == 3
     with ExampleStore(kept.device.examples, limit_mb=10, task=TASK) as store:
+        assert store.counts()["unlabelled"] == 1
+
+
+def with_first_model(state: Path) -> FederationFolder:
+    """Put the weights behind the head of the first model, which a seed gives."""
+    (head,) = state.glob("models/*.head")
+    weights = initial_weights(architecture_of("conv", PAPER_TASK), stream(0, "initial weights"))
+    head.with_suffix(".safetensors").write_bytes(head.read_bytes() + weights.tobytes())
+    head.unlink()
+    return FederationFolder(state)
+
+
+def test_what_was_kept_before_devices_could_join_is_gone_on_with_too(tmp_path: Path) -> None:
+    kept, port = tmp_path / "kept", str(free_port())
+    shutil.copytree(STATES / BEFORE_JOINING, kept)
+    aggregator, device = with_first_model(kept / "aggregator"), DeviceFolder(kept / "device")
+    clips = write_clips(tmp_path / "clips") / "clips.csv"
+    words = "serve --embedded-broker --rounds 3 --quorum 1 --codecs float32 --least-examples 1"
+    pace = "--new-examples 0 --every 0 --round-seconds 600"
+    with ExitStack() as stack:
+        line: list[str | Path] = [BIN / "aggregator", *words.split(), *pace.split()]
+        line += ["--port", port]
+        server = Process(tmp_path / "server.log", *line, "--state", aggregator.path)
+        stack.callback(server.kill)
+        part = f"--client kitchen --port {port} --leave-after 3 --threads 1".split()
+        run: list[str | Path] = [BIN / "edge-client", "run", "--clips", clips, *part]
+        run += ["--state", device.path]
+        ended = subprocess.run(run, capture_output=True, text=True, timeout=300, check=False)
+        assert ended.returncode == 0, ended.stderr + server.log.read_text()
+        server._process.wait(BOUND)
+        assert server.code == 0
+    with History(aggregator.ledger) as history:
+        assert [history.updates(number)[0].client for number in (1, 2, 3)] == 3 * ["kitchen"]
+        assert [version.origin for version in history.versions()] == [
+            *("round", "rollback", "round", "round", "initial"),
+        ]
+    assert remembered(device.federations / "chorus")["accepted"] == 3
+    with ExampleStore(device.examples, limit_mb=10, task=PAPER_TASK) as store:
         assert store.counts()["unlabelled"] == 1
 
 
