@@ -20,11 +20,9 @@ import argparse
 import json
 import os
 import random
-import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +37,7 @@ from shared.protocol.secure import Revealed
 from shared.secure.terms import threshold_of
 from shared.task import DEFAULT_TASK, Task
 from tests.end_to_end.federation.clips import Clips, simulated_securely
-from tests.end_to_end.federation.joining import ByInvitation
+from tests.end_to_end.federation.joining import ByInvitation, JoinedOnce
 
 TASK: Final = Task(DEFAULT_TASK.labels, WHISPER)
 
@@ -107,12 +105,11 @@ class Kills:
     def __init__(self, folder: Path, devices: int, seed: int) -> None:
         self._devices = devices
         self._seed = seed
-        self._place = folder / "federation"
-        self._joined = folder / "joined"
         clips = folder / "clips"
         if not clips.exists():
             clips.mkdir()
         self._clips = Clips.write(clips, TASK, devices + 1)
+        self._joined = JoinedOnce(folder, self._clips, devices, "head")
         os.environ["CHORUS_CACHE"] = str(folder / "cache")
         os.environ["COLUMNS"] = "200"
 
@@ -123,7 +120,9 @@ class Kills:
         victims = sorted(rng.sample(range(self._devices), self._devices // 3))
         killed = {device: rng.choice(("before", "after")) for device in victims}
         begun = time.monotonic()
-        with self._federation() as them:
+        count = str(self._devices)
+        words = ("--secure", "--rounds", "1", "--quorum", count, "--clients-per-round", count)
+        with self._joined.begun(*words, "--round-seconds", str(STAGE_SECONDS)) as them:
             still = {
                 device: f"{when} edge_client.secure.client:SecureClient.{stage}"
                 for device, when in killed.items()
@@ -139,33 +138,9 @@ class Kills:
         seconds = time.monotonic() - begun
         return Outcome(number, stage, killed, survivors, reason, wrong, seconds)
 
-    @contextmanager
-    def _federation(self) -> Iterator[ByInvitation]:
-        """Give a federation whose devices have joined, and whose aggregator is there."""
-        shutil.rmtree(self._place, ignore_errors=True)
-        if self._joined.exists():
-            shutil.copytree(self._joined, self._place)
-        else:
-            self._place.mkdir()
-        words = ("--secure", "--rounds", "1", "--quorum", str(self._devices))
-        words += ("--clients-per-round", str(self._devices))
-        words += ("--round-seconds", str(STAGE_SECONDS))
-        port = self._joined.with_name("port")
-        with ByInvitation(self._place, self._clips, *words, model="head") as them:
-            if port.exists():
-                them.port = int(port.read_text())
-            aggregator = them.start()
-            if not self._joined.exists():
-                them.all_join(self._devices)
-                aggregator.kill()
-                port.write_text(str(them.port))
-                shutil.copytree(self._place, self._joined)
-                them.start()
-            yield them
-
     @property
     def _kept(self) -> Path:
-        return self._place / "journal"
+        return self._joined.place / "journal"
 
     def _over(self, them: ByInvitation) -> bool:
         """Say whether the round is over; keep its journal, which goes with it, by another name."""

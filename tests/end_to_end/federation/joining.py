@@ -1,6 +1,9 @@
 """A federation by invitation of real processes, at the aggregator's own broker."""
 
+import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge_client.simulation.federation import client_name
@@ -74,3 +77,53 @@ class ByInvitation(Processes):
             name = client_name(number)
             joined = self.join(self.invite(name), name, "--no-page")
             assert joined.returncode == 0, joined.stderr
+
+
+class JoinedOnce:
+    """Devices that join a federation once, of which each test begins with what they keep then.
+
+    Parameters
+    ----------
+    folder
+        Where it lies; what was joined there earlier is used again.
+    clips
+        What devices train on.
+    devices
+        How many join.
+    model
+        The architecture.
+    """
+
+    def __init__(self, folder: Path, clips: Clips, devices: int, model: str) -> None:
+        self.place = folder / "federation"
+        self._joined = folder / "joined"
+        self._port = folder / "port"
+        self._clips = clips
+        self._devices = devices
+        self._model = model
+
+    @contextmanager
+    def begun(self, *words: str) -> Iterator[ByInvitation]:
+        """Give a federation whose devices have joined, and whose aggregator is there.
+
+        Parameters
+        ----------
+        words
+            Further words for ``aggregator serve``.
+        """
+        shutil.rmtree(self.place, ignore_errors=True)
+        if self._joined.exists():
+            shutil.copytree(self._joined, self.place)
+        else:
+            self.place.mkdir(parents=True)
+        with ByInvitation(self.place, self._clips, *words, model=self._model) as them:
+            if self._port.exists():
+                them.port = int(self._port.read_text())
+            aggregator = them.start()
+            if not self._joined.exists():
+                them.all_join(self._devices)
+                aggregator.kill()
+                self._port.write_text(str(them.port))
+                shutil.copytree(self.place, self._joined)
+                them.start()
+            yield them

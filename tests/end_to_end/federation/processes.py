@@ -34,7 +34,9 @@ def _command(name: str, still: str, waits: Mapping[str, float]) -> list[str | Pa
     if still:
         return [sys.executable, STAND_STILL, name, *still.split()]
     package = name.replace("-", "_")
-    own = [f"{place}={waits[place]}" for place in waits if place.startswith(f"{package}.")]
+    own = [
+        f"{place}={waits[place]}" for place in waits if place.startswith((f"{package}.", "shared."))
+    ]
     return [sys.executable, HURRIED, name, ",".join(own)] if own else [BIN / name]
 
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from aggregator.secure.progress import progress_of
 from edge_client.simulation.federation import client_name
 from shared.architectures import architecture_of
 from shared.front_ends import WHISPER
+from shared.secure.terms import Stage
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import load_weights
 from tests.end_to_end.federation.clips import (
@@ -17,7 +20,7 @@ from tests.end_to_end.federation.clips import (
     Clips,
     simulated_securely,
 )
-from tests.end_to_end.federation.joining import ByInvitation
+from tests.end_to_end.federation.joining import ByInvitation, JoinedOnce
 from tests.end_to_end.federation.processes import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -25,23 +28,27 @@ pytestmark = pytest.mark.usefixtures("environment")
 DEVICES = MORE_SPEAKERS - 1
 TASK = Task(DEFAULT_TASK.labels, WHISPER)
 EVERYBODY = range(DEVICES)
+STAGES = [stage for stage in Stage if stage not in (Stage.DONE, Stage.ABANDONED)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
 
 
 @contextmanager
-def joined(folder: Path, seconds: int, rounds: int = ROUNDS) -> Iterator[ByInvitation]:
+def joined(home: Path, seconds: int, rounds: int = ROUNDS) -> Iterator[ByInvitation]:
     """Give a federation whose devices have joined, with so many seconds for each stage."""
-    clips = Clips.write(folder, TASK, MORE_SPEAKERS)
+    clips = Clips.write(home, TASK, MORE_SPEAKERS)
     words = f"--secure --quorum {DEVICES} --round-seconds {seconds} --rounds {rounds}"
-    with ByInvitation(folder, clips, *words.split(), model="head") as them:
-        them.start()
-        them.all_join(DEVICES)
+    with JoinedOnce(home, clips, DEVICES, "head").begun(*words.split()) as them:
         yield them
 
 
 @pytest.fixture
-def it(tmp_path: Path, environment: None) -> Iterator[ByInvitation]:
+def it(home: Path, environment: None) -> Iterator[ByInvitation]:
     del environment
-    with joined(tmp_path, 20) as them:
+    with joined(home, 20) as them:
         yield them
 
 
@@ -51,18 +58,30 @@ def test_they_end_in_the_bits_of_the_simulation(it: ByInvitation) -> None:
     it.finish(simulated_securely(it.clips.whole, TASK, [EVERYBODY] * ROUNDS), DEVICES)
 
 
-def test_an_aggregator_that_is_killed_before_it_uses_the_sum_goes_on_to_the_same_bits(
-    it: ByInvitation,
+def test_an_aggregator_that_is_killed_at_each_step_of_a_round_goes_on_to_the_same_bits(
+    home: Path,
 ) -> None:
-    assert it.aggregator
-    it.aggregator.kill()
-    still = it.start("before aggregator.rounds.secure_rounds:SecureRounds.sum")
-    for number in EVERYBODY:
-        it.run(number, it.port)
-    it.wait(lambda: still.said("It stands still"), "the sum is there")
-    still.kill()
-    it.start()
-    it.finish(simulated_securely(it.clips.whole, TASK, [EVERYBODY] * ROUNDS), DEVICES)
+    """When one word more is on the disk, when a stage has ended, and before the sum is used."""
+    steps = [f"after aggregator.secure.round:SecureRound.{done}" for done in ("take", "close")]
+    last = "before aggregator.rounds.secure_rounds:SecureRounds.sum"
+    with joined(home, seconds=round(2 * PATIENCE)) as it:
+        # Else devices wait longer each time before they look whether it is there again.
+        it.waits = {"shared.mqtt.backoff:_HELD": 0}
+        for number in EVERYBODY:
+            it.run(number, it.port)
+        reached = []
+        assert it.aggregator
+        it.aggregator.kill()
+        for step in [*steps * len(STAGES), last]:
+            still = it.start(step)
+            it.wait(partial(still.said, "It stands still"), step)
+            still.kill()
+            found = progress_of(it.state.secure_round(1))
+            reached.append(found.stage if found else Stage.DONE)
+        assert reached[0] is Stage.KEYS
+        assert reached[1::2] == reached[2::2] == [*STAGES[1:], Stage.DONE]
+        it.start()
+        it.finish(simulated_securely(it.clips.whole, TASK, [EVERYBODY] * ROUNDS), DEVICES)
 
 
 def test_with_a_device_killed_on_the_way_the_others_end_in_the_bits_of_their_simulation(
@@ -84,10 +103,10 @@ def test_with_a_device_killed_on_the_way_the_others_end_in_the_bits_of_their_sim
 
 
 def test_nobody_waits_for_a_device_that_is_started_anew_before_it_signs_or_masks(
-    tmp_path: Path,
+    home: Path,
 ) -> None:
     place = "before edge_client.secure.client:SecureClient"
-    with joined(tmp_path, seconds=round(2 * PATIENCE)) as it:
+    with joined(home, seconds=round(2 * PATIENCE)) as it:
         for number in EVERYBODY[1:]:
             it.run(number, it.port)
         first = it.run(0, it.port, still=f"{place}.consent")
