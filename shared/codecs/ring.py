@@ -20,7 +20,7 @@ from shared.architectures import Architecture
 from shared.codecs.every_value import EveryValue
 from shared.codecs.scales import Scales
 from shared.errors import SettingsError
-from shared.weights import Weights
+from shared.weights import StoredVector, Vector, Weights
 
 _TENSORS: Final = Scales(per_channel=False)
 
@@ -138,3 +138,35 @@ class RingCodec(EveryValue):
     def read(self, numbers: NDArray[Any], along: Weights) -> Weights:
         """See :class:`EveryValue`."""
         return np.multiply(self.ring.signed(numbers), along, dtype=np.float32)
+
+
+class Recalled(StoredVector):
+    """What a client's last update left out, no value of it larger than what this round has changed.
+
+    A round may ask all clients for next to nothing, as by a learning rate that is. Most then add
+    nothing, and a client that had not sent its last update whole would be alone in the sum with
+    what was left. So of that it adds no more than it has learned now, value by value.
+
+    Parameters
+    ----------
+    residual
+        What was left out: shape ``(parameters,)``.
+    delta
+        The difference that this round has made to the weights, of the same shape. It is read with
+        each piece.
+    """
+
+    __slots__ = ("_delta", "_residual")
+
+    def __init__(self, residual: Vector, delta: Weights) -> None:
+        self._residual = residual
+        self._delta = delta
+
+    def __len__(self) -> int:
+        """See :class:`StoredVector`."""
+        return len(self._delta)
+
+    def __getitem__(self, where: slice, /) -> Weights:
+        """See :class:`StoredVector`."""
+        most = np.abs(self._delta[where])
+        return np.clip(self._residual[where], -most, most)

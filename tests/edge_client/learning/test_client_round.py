@@ -16,6 +16,7 @@ from edge_client.learning.client_round import Assignment, Contribution, client_r
 from edge_client.learning.training import Progress
 from shared.codecs import make_codec
 from shared.codecs.float32 import Float32
+from shared.codecs.ring import Ring, RingCodec
 from shared.training import TrainingSettings
 from shared.weights import Weights
 from tests.edge_client.tiny import TINY, NumpyEngine, examples
@@ -59,6 +60,21 @@ def facts(outcome: Contribution) -> tuple[Any, ...]:
         None if own is None else own.tobytes(),
         (outcome.examples, outcome.loss, outcome.confusion),
     )
+
+
+def test_a_secure_round_takes_no_more_of_what_was_left_out_than_it_has_learned() -> None:
+    """Else all could be asked for nothing, and one that had something left would be seen alone."""
+    ring = Ring(bits=16, clients=1, heaviest=13, octaves=(0,) * len(TINY.manifest))
+    residual = vector(9, scale=0.5)
+    nothing = SGD.model_copy(update={"learning_rate": 1e-9})
+    for asked, most in ((nothing, 1e-4), (SGD, 1.0)):
+        plain = assignment(codec="float32", settings=asked)
+        learned = done(client_round(plain, NumpyEngine())).encoded.delta[:]
+        secure = replace(plain, codec=RingCodec(ring, 13), residual=residual)
+        sent = done(client_round(secure, NumpyEngine())).encoded.delta[:]
+        assert np.all(np.abs(sent - learned) <= np.abs(learned) + 2.0**-15)
+        assert np.abs(sent).max() < most
+    assert np.abs(sent - learned).max() > 2.0**-14, "some of it comes along"
 
 
 class Elsewhere:
