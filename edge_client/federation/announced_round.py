@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from edge_client.federation.promised_noise import keeps
 from shared.architectures import architecture_of
 from shared.errors import ProtocolError
 from shared.features.start_file import LARGEST_START
@@ -60,14 +61,7 @@ class AnnouncedRound:
         announcement = self.announcement
         if announcement.federation != federation:
             raise ProtocolError("An announcement is of another federation.")
-        privacy, secure = announcement.privacy, announcement.secure
-        by_devices = secure is not None and secure.noise > 0
-        if privacy and by_devices != (privacy.noise_by == "devices"):
-            whose = {"aggregator": "the aggregator's", "devices": "the devices'"}[privacy.noise_by]
-            raise ProtocolError(
-                "An announcement contradicts itself: the noise of its privacy budget is "
-                f"{whose}, and it asks devices for {'some' if by_devices else 'none'}."
-            )
+        self._check_budget()
         parameters = architecture_of(announcement.architecture, announcement.task).parameters
         largest = 8 + HEADER_LIMIT + 4 * parameters
         difference = announcement.difference.file if announcement.difference else None
@@ -82,6 +76,33 @@ class AnnouncedRound:
             raise ProtocolError(
                 f"An announcement names a file of {start.size} bytes for statistics to begin with; "
                 f"{LARGEST_START} are taken at most."
+            )
+
+    def _check_budget(self) -> None:
+        """Check that what is asked for is what the privacy budget says."""
+        announcement = self.announcement
+        privacy, secure = announcement.privacy, announcement.secure
+        if privacy is None:
+            return
+        by_devices = secure is not None and secure.noise > 0
+        if by_devices != (privacy.noise_by == "devices"):
+            whose = {"aggregator": "the aggregator's", "devices": "the devices'"}[privacy.noise_by]
+            raise ProtocolError(
+                "An announcement contradicts itself: the noise of its privacy budget is "
+                f"{whose}, and it asks devices for {'some' if by_devices else 'none'}."
+            )
+        if announcement.state != "open":
+            return
+        if announcement.round > privacy.rounds:
+            raise ProtocolError(
+                f"An announcement contradicts itself: round {announcement.round} is open, and its "
+                f"privacy budget is for {privacy.rounds}."
+            )
+        clip_norm = announcement.training.clip_norm
+        if secure and secure.noise and secure.octaves and not keeps(privacy, secure, clip_norm):
+            raise ProtocolError(
+                "An announcement contradicts itself: the noise that it asks devices for is too "
+                f"little for {privacy.promise}."
             )
 
     def of_another_task(self, task: Task) -> ProtocolError | None:

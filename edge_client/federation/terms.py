@@ -27,7 +27,8 @@ class TermsSettings(Settings):
     fewest_examples: Annotated[int, Field(ge=1, le=MOST_ASKED)] = 4
     """Train only on so many labelled examples or more."""
     smallest_batch: Annotated[int, Field(ge=1, le=1024)] = 4
-    """Train only in rounds whose steps are of so many examples or more."""
+    """Train only in rounds whose batch size is so many examples or more; the last step of an epoch
+    may be of fewer."""
     fewest_steps: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Train only in rounds of so many steps or more."""
     most_counted: Annotated[int, Field(ge=1, le=MOST_EXAMPLES)] | None = None

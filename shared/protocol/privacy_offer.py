@@ -29,5 +29,9 @@ class PrivacyOffer(BaseModel):
             "aggregator": "the aggregator adds the noise, and sees each update without it",
             "devices": "devices add the noise before they mask their updates",
         }[self.noise_by]
-        budget = f"epsilon {self.epsilon:g} with delta {self.delta:g}"
-        return f"{budget} for all {self.rounds} rounds; {whose}"
+        return f"{self.promise}; {whose}"
+
+    @property
+    def promise(self) -> str:
+        """What models tell of a device at most, in words."""
+        return f"epsilon {self.epsilon:g} with delta {self.delta:g} for all {self.rounds} rounds"

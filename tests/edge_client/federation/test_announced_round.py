@@ -1,10 +1,13 @@
 """What a round asks of a client."""
 
+import math
 from typing import Any
 
 import pytest
 
+from aggregator.strategies.shared_noise import ConcentratedBudget
 from edge_client.federation.announced_round import AnnouncedRound
+from edge_client.federation.promised_noise import least_delta
 from shared.errors import ProtocolError
 from shared.features.start_file import LARGEST_START
 from shared.protocol.messages import File
@@ -95,3 +98,63 @@ def test_a_budget_whose_noise_is_not_asked_for_is_not_believed(
     with pytest.raises(ProtocolError, match=said) as caught:
         found.check("chorus")
     assert caught.value.problem.startswith("An announcement contradicts itself")
+
+
+def private(privacy: dict[str, Any], octaves: list[int], **values: Any) -> AnnouncedRound:
+    """Announce an open round whose devices add the noise of this budget, or some other noise."""
+    clip_norm = 0.4
+    needed = ConcentratedBudget(**privacy).multiplier * clip_norm / 2.0 ** max(octaves)
+    return read(
+        privacy={**privacy, "noise_by": "devices"},
+        secure={"bits": 16, "examples": 1, "octaves": octaves, "fewest": 3, "devices": {}}
+        | {"noise": values.pop("share", 1.0) * needed},
+        training={"clip_norm": values.pop("clip_norm", clip_norm)},
+        **values,
+    )
+
+
+BUDGETS = [(8.0, 1e-5, 6), (0.5, 1e-6, 40), (1000.0, 1e-5, 1), (1000.0, 0.1, 1), (3.0, 1e-3, 1)]
+
+
+@pytest.mark.parametrize(("epsilon", "delta", "rounds"), BUDGETS)
+def test_noise_that_is_a_third_too_little_for_its_budget_is_not_believed(
+    epsilon: float, delta: float, rounds: int
+) -> None:
+    privacy = {"epsilon": epsilon, "delta": delta, "rounds": rounds}
+    private(privacy, [-1, -1]).check("chorus")
+    with pytest.raises(ProtocolError, match="is too little for epsilon") as caught:
+        private(privacy, [-1, -1], share=0.66).check("chorus")
+    assert caught.value.problem.endswith(f"for all {rounds} rounds.")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"octaves": [-1, -3]}, "is too little"),
+        ({"clip_norm": None}, "is too little"),
+        ({"clip_norm": 4.0}, "is too little"),
+        ({"share": 1e-300}, "is too little"),
+        ({"round": 7}, "round 7 is open, and its privacy budget is for 6"),
+        ({"round": 7, "state": "finished"}, ""),
+        ({"share": 2.0}, ""),
+    ],
+)
+def test_a_budget_that_the_round_does_not_keep_is_not_believed(
+    values: dict[str, Any], said: str
+) -> None:
+    found = private({"epsilon": 8, "delta": 1e-5, "rounds": 6}, **{"octaves": [-1, -1], **values})
+    if not said:
+        found.check("chorus")
+        return
+    with pytest.raises(ProtocolError, match=said):
+        found.check("chorus")
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 1.0, 8.0, 100.0, 600.0])
+@pytest.mark.parametrize("mu", [0.05, 1.0, 5.0, 40.0])
+def test_what_noise_hides_is_that_of_the_closed_form(epsilon: float, mu: float) -> None:
+    from scipy.stats import norm
+
+    above = norm.cdf(mu / 2 - epsilon / mu)
+    below = math.exp(epsilon + norm.logcdf(-mu / 2 - epsilon / mu))
+    assert least_delta(epsilon, mu) == pytest.approx(above - below, rel=2e-3, abs=1e-300)
