@@ -72,18 +72,19 @@ def terms_of(announced: Announcement, offer: SecureOffer, architecture: Architec
         ring_size(ring_of(offer), architecture),
         offer.bits,
         offer.fewest,
-        _asked(announced),
+        asked_of(announced),
     )
 
 
-def _asked(announced: Announcement) -> str:
-    """Hash what the devices' updates follow from, besides their examples."""
+def asked_of(announced: Announcement) -> str:
+    """Hash what the devices' updates follow from, besides their examples: SHA-256, hexadecimal."""
     facts = {
         "architecture": announced.architecture,
         "control": announced.control and announced.control.digest,
         "model": announced.model.digest,
         "secure": announced.secure and announced.secure.model_dump(mode="json"),
         "seed": announced.seed,
+        "statistics": announced.statistics and announced.statistics.digest,
         "task": announced.task.digest,
         "training": announced.training.model_dump(mode="json"),
     }

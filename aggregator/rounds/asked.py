@@ -46,6 +46,7 @@ def asked(
         "task": files.architecture.task,
         "model": file_of(files, base.digest),
         "control": file_of(files, base.control) if base.control else None,
+        "statistics": file_of(files, base.statistics) if base.statistics else None,
         "training": settings.announced(number),
         "codecs": [CODEC] if secure else list(settings.codecs),
         "seed": settings.seed,

@@ -82,7 +82,6 @@ class Announcer:
             state=state,  # type: ignore[arg-type] # one of the three, as the dictionary shows
             difference=self._difference(),
             averaged=self._file(current.average) if current.average else None,
-            statistics=self._file(current.statistics) if current.statistics else None,
             strategy=settings.strategy,
             vectors=list(self._federation.extra_vectors),
             least_examples=settings.least_examples,

@@ -209,7 +209,13 @@ class RoundWork:
 
     def _progress_file(self) -> Path:
         """Name the file of a stopped training after all that determines it."""
-        facts = [self.announcement.run, str(self.announcement.round), str(len(self.examples))]
+        announced = self.announcement
+        facts = [
+            *(announced.run, str(announced.round), announced.model.digest, str(announced.seed)),
+            announced.control.digest if announced.control else "",
+            announced.training.model_dump_json(),
+            str(len(self.examples)),
+        ]
         named = hashlib.sha256("/".join(facts).encode())
         named.update(np.ascontiguousarray(self.examples.features).data)
         named.update(np.ascontiguousarray(self.examples.labels).data)

@@ -22,7 +22,7 @@ from shared.protocol.secure import Declined, kind_of
 from shared.secure.masks import Numbers
 from shared.secure.sharing import Draw
 from shared.secure.terms import Stage
-from shared.secure_round import AGGREGATOR_SAYS, CODEC, ring_of, terms_of
+from shared.secure_round import AGGREGATOR_SAYS, CODEC, asked_of, ring_of, terms_of
 from shared.trust.keys import PublicKey
 from shared.trust.signing import unsigned
 
@@ -78,6 +78,7 @@ class SecurePart:
         self._remark = remark
         self._masked = masked
         self._noise = noise
+        self._given: GivenRounds | None = None
         self._announcement: Announcement | None = None
         self._client: SecureClient | None = None
         self._word = b""
@@ -96,7 +97,7 @@ class SecurePart:
             return
         if announced.key != (mine.run, mine.round) or not announced.invites:
             self._forget()
-        elif announced.announcement.secure != mine.secure:
+        elif asked_of(announced.announcement) != asked_of(mine):
             self._give_up(
                 SecureError(
                     "What was announced of this secure round has changed.",
@@ -107,11 +108,10 @@ class SecurePart:
 
     def takes(self, announced: AnnouncedRound) -> bool:
         """Say whether this device is to train in a round now; in a secure one, begin its part."""
-        announcement = announced.announcement
-        if announcement.secure is None:
-            return True
         if self._over == announced.key:
             return False
+        if announced.announcement.secure is None:
+            return self._was_never_secure(announced)
         if self._announcement is None:
             self._begin(announced)
         return self._announcement is not None and self._trained is None
@@ -181,13 +181,38 @@ class SecurePart:
             )
             architecture = architecture_of(announcement.architecture, announcement.task)
             round_terms = terms_of(announcement, offer, architecture)
-            client = SecureClient(round_terms, me, GivenRounds(self._membership.given))
+            client = SecureClient(round_terms, me, self._given_rounds(self._membership))
             self._announcement, self._client = announcement, client
             self._tell(client.keys())
         except StorageError:
             raise  # it is tried again when there is room
         except ChorusError as error:
             self._end(announced.key, error)
+
+    def _was_never_secure(self, announced: AnnouncedRound) -> bool:
+        """Say whether a plain round is of a run that this device has never masked an update in."""
+        announcement, membership = announced.announcement, self._membership
+        try:
+            if membership and self._given_rounds(membership).has(
+                announcement.federation, announcement.run
+            ):
+                raise SecureError(
+                    "The rounds of this federation were secure, and now it asks for an update "
+                    "that is not masked.",
+                    "Do not trust this aggregator with this federation before its operator has an "
+                    "answer: a federation that is not secure begins anew.",
+                    reason="contradiction",
+                )
+        except ChorusError as error:
+            self._end(announced.key, error)
+            return False
+        return True
+
+    def _given_rounds(self, membership: Membership) -> GivenRounds:
+        """Give what is remembered of rounds, the same for all: one may still be masked for."""
+        if self._given is None:
+            self._given = GivenRounds(membership.given)
+        return self._given
 
     def _answer(self, client: SecureClient, stage: Stage, message: bytes) -> None:
         match stage:

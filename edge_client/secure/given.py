@@ -32,6 +32,10 @@ class GivenRounds:
         self._path = path
         self._last = read_remembered(path, _number, _unreadable(path))
 
+    def has(self, federation: str, run: str) -> bool:
+        """Say whether the device has given a masked update in a run."""
+        return _named(federation, run) in self._last
+
     def check(self, terms: Terms) -> None:
         """Check that the device may still give a masked update in a round.
 
@@ -40,7 +44,7 @@ class GivenRounds:
         SecureError
             If it has given one, or in a later round of this run; or knows too many runs.
         """
-        run = _run_of(terms)
+        run = _named(terms.federation, terms.run)
         if terms.number <= self._last.get(run, 0):
             raise SecureError(
                 f"This device has given a masked update in round {terms.number} or a later one "
@@ -66,13 +70,13 @@ class GivenRounds:
             If the disk is full; then nothing was remembered, and nothing may be given.
         """
         self.check(terms)
-        last = {**self._last, _run_of(terms): terms.number}
+        last = {**self._last, _named(terms.federation, terms.run): terms.number}
         write_remembered(self._path, last)
         self._last = last
 
 
-def _run_of(terms: Terms) -> str:
-    return f"{terms.federation}/{terms.run}"
+def _named(federation: str, run: str) -> str:
+    return f"{federation}/{run}"
 
 
 def _number(run: str, found: Any) -> int:

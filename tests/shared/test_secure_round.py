@@ -42,6 +42,7 @@ def test_both_sides_make_the_same_terms_of_what_was_announced() -> None:
         {"training": TrainingSettings(learning_rate=1e-30)},
         {"model": File(digest="1" * 64, size=1)},
         {"control": MODEL},
+        {"statistics": MODEL},
         {"seed": 4},
         {"round": 2},
         {"run": "1" * 32},

@@ -156,6 +156,29 @@ def test_the_update_is_that_of_the_client_s_round(tmp_path: Path) -> None:
     assert offer.confusion == expected.confusion
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"training": {"optimizer": "sgd", "learning_rate": 0.02, "batch_size": 4}},
+        {"seed": 4},
+        {"round": 3},
+        {"run": "1" * 32},
+        {"control": {"digest": "1" * 64, "size": 1}},
+        {"model": {"digest": "1" * 64, "size": 1}},
+    ],
+)
+def test_a_training_goes_on_only_where_it_is_asked_for_as_it_began(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    stopped = replace(work(tmp_path), stop=lambda steps: steps == 1)
+    assert stopped.run() is None
+    assert stopped._stopped_before()
+    assert stopped._stopped_before(), "it is still there"
+    other = {"round": 2, **stopped.announcement.model_dump(mode="json"), **fields}
+    asked = replace(stopped, announcement=Announcement.model_validate(other))
+    assert asked._stopped_before() is None
+
+
 def test_a_device_tells_of_no_more_examples_than_its_terms_let_it(
     tmp_path: Path, tiny: None
 ) -> None:

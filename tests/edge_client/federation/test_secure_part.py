@@ -1,5 +1,6 @@
 """A device's part in a secure round, and what ends it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ from edge_client.federation.client_state import ClientState
 from edge_client.federation.round_work import Trained
 from edge_client.federation.secure_part import SecurePart
 from edge_client.federation.terms import TermsSettings
+from edge_client.secure.given import GivenRounds
 from shared.errors import ChorusError, SecureError
 from shared.protocol.messages import File
 from shared.protocol.secure import Declined, Keys, Roster, SealedShares
 from shared.protocol.secure_offer import SecureOffer
+from shared.secure.terms import Terms
+from shared.training import TrainingSettings
 from shared.trust.keys import SecretKey
 from tests.edge_client.federation.announcements import RUN, announcement
 from tests.edge_client.tiny import TINY
@@ -148,6 +152,58 @@ def test_what_was_announced_of_a_round_does_not_change(tmp_path: Path) -> None:
     assert it.refusal() == "contradiction"
     it.part.trained(TRAINED)  # of what was announced before
     assert not it.part.takes(it.announced(bits=12))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"training": TrainingSettings(learning_rate=1e-30)},
+        {"model": File(digest="1" * 64, size=1)},
+        {"statistics": File(digest="1" * 64, size=1)},
+        {"seed": 4},
+        {"secure": None},
+    ],
+)
+def test_what_a_round_asks_for_does_not_change_once_it_has_begun(
+    tmp_path: Path, values: dict[str, Any]
+) -> None:
+    it = Part(tmp_path)
+    announced = it.announced()
+    assert it.part.takes(announced)
+    changed = replace(announced, announcement=announced.announcement.model_copy(update=values))
+    it.part.announced(changed)
+    assert it.refusal() == "contradiction"
+    assert not it.part.takes(changed)
+
+
+def test_a_run_in_which_it_has_masked_an_update_gets_no_plain_one(tmp_path: Path) -> None:
+    it = Part(tmp_path)
+    assert it.membership
+    plain = [
+        AnnouncedRound(announcement(File(digest="0" * 64, size=1), run=run, round=2), "anna")
+        for run in (RUN, "1" * 32)
+    ]
+    assert it.part.takes(plain[0])
+    GivenRounds(it.membership.given).take(Terms("chorus", RUN, 1, length=5, bits=12))
+    again = Part(tmp_path)
+    assert not again.part.takes(plain[0])
+    assert again.refusal() == "contradiction"
+    assert again.part.takes(plain[1])
+
+
+def test_two_rounds_of_one_number_do_not_both_give_an_update(tmp_path: Path) -> None:
+    it = Part(tmp_path)
+    assert it.part.takes(it.announced())
+    first = it.part._client
+    it.part.announced(it.announced(number=2))
+    assert it.part.takes(it.announced())
+    second = it.part._client
+    assert first
+    assert second
+    assert first is not second, "the first may still be masking"
+    first._given.take(first._terms)
+    with pytest.raises(SecureError, match="already"):
+        second._given.take(second._terms)
 
 
 def test_what_comes_out_of_turn_changes_nothing_and_what_is_wrong_ends_it(tmp_path: Path) -> None:
