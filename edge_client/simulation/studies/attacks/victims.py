@@ -16,7 +16,10 @@ from edge_client.simulation.studies.attacks.settings import LeakageSettings
 from edge_client.simulation.studies.experiments import Collect, settings_of_cell
 from edge_client.simulation.utterances import Utterances
 from shared.errors import SettingsError
+from shared.features.voice_file import load_voice
 from shared.front_ends import front_end_of
+from shared.labelled_clips import normalised_by_owner
+from shared.starter import beside
 from shared.training import Examples
 
 CHANCE: Final = "guessing"
@@ -94,8 +97,17 @@ class Victims:
 
     @cached_property
     def examples(self) -> Examples:
-        """All utterances, normalised."""
+        """All utterances, normalised.
+
+        As devices have it that begin with the weights of a file: their statistics begin with the
+        voice model beside it, if there is one.
+        """
         front_end = front_end_of(self.settings.task.front_end)
+        initial = self.settings.initial
+        if initial and self.settings.normalisation == "voice" and beside(initial, "voice").exists():
+            begun = load_voice(beside(initial, "voice"), self.settings.task)
+            owners = self.utterances.speakers
+            return normalised_by_owner(self.utterances.examples, owners, front_end, begun=begun)
         everywhere = np.arange(len(self.speakers))
         return normalise(self.utterances, everywhere, self.settings.normalisation, front_end)
 

@@ -20,6 +20,11 @@ from edge_client.simulation.studies.attacks.victims import CHANCE, Victims, plan
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture
 from shared.errors import RunError, SettingsError
+from shared.features.start_file import load_start
+from shared.front_ends import front_end_of
+from shared.labelled_clips import normalised_by_owner
+from shared.starter import STARTER, beside
+from shared.training import Examples
 from tests.edge_client.tiny import NumpyEngine, utterances
 
 TWELVE = utterances(12, 16)
@@ -63,6 +68,20 @@ def test_attacks_gain_what_updates_tell(*, told: float, found: bool) -> None:
     assert counted is not None
     assert guess is not None
     assert counted > guess + 0.02
+
+
+def test_attacked_devices_begin_with_the_voice_model_beside_the_weights() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((24, 1, 1536), np.float32)
+    raw = Examples(features, np.ones(24, np.int32), np.arange(24, dtype=np.int32) % 4)
+    heard = Utterances(raw, np.repeat([f"one {name}" for name in "abcdef"], 4), ())
+    given = {"model": "head", "front_end": "whisper-speech", "initial": STARTER}
+    settings = planned(normalisation="voice", **given)
+    victims = Victims(settings, heard, NumpyEngine())
+    begun = load_start(beside(STARTER, "voice"), settings.task)
+    front_end = front_end_of(settings.task.front_end)
+    expected = normalised_by_owner(raw, heard.speakers, front_end, begun=begun)
+    np.testing.assert_array_equal(victims.examples.features, expected.features)
 
 
 @pytest.fixture
