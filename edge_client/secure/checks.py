@@ -44,7 +44,12 @@ def check_roster(
     check_round(identity, roster.secure_round)
     _check_enough(len(devices), terms.needed(len(devices)), "take part in this secure round")
     if devices.get(name) != mine:
-        raise _lie("The roster of this secure round has other keys of this device, or none.")
+        raise SecureError(
+            "The roster of this secure round has other keys of this device, or none.",
+            "If this device was started anew, it takes part in the next round; if not, do not "
+            "trust this aggregator with this federation before its operator has an answer.",
+            reason="contradiction",
+        )
     for other, keys in devices.items():
         if other not in known:
             raise _lie(f"This device does not know {other}, who is in this secure round's roster.")

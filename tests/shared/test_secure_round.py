@@ -4,11 +4,17 @@ from typing import Any
 
 import pytest
 
+from shared.architectures import architecture_of
+from shared.codecs.ring import Ring
 from shared.errors import SecureError
+from shared.front_ends import WHISPER
 from shared.protocol.messages import Announcement, File
 from shared.protocol.secure_offer import SecureOffer
+from shared.secure import masked_update
 from shared.secure.terms import Terms
 from shared.secure_round import ring_of, terms_of
+from shared.tally import ring_size
+from shared.task import DEFAULT_TASK, Task
 from shared.training import TrainingSettings
 from tests.edge_client.federation.announcements import announcement
 from tests.edge_client.tiny import TINY
@@ -67,6 +73,21 @@ def test_whoever_is_told_of_other_values_or_devices_is_in_another_round(
     changes: dict[str, Any],
 ) -> None:
     assert terms(SECURE.model_copy(update=changes)).identity != terms().identity
+
+
+@pytest.mark.parametrize(
+    ("model", "clients", "most"), [("conv", 32, 1.7), ("conv", 8, 1.7), ("head", 100, 1.75)]
+)
+def test_a_masked_update_has_hardly_more_bytes_than_int8(
+    model: str, clients: int, most: float
+) -> None:
+    front_end = WHISPER if model == "head" else DEFAULT_TASK.front_end
+    architecture = architecture_of(model, Task(DEFAULT_TASK.labels, front_end))
+    ring = Ring(13, clients, 100, (0,) * len(architecture.manifest))
+    length = ring_size(ring, architecture)
+    size = masked_update.size(Terms("chorus", "0" * 32, 1, length, ring.bits))
+    assert size <= most * architecture.parameters
+    assert model == "conv" or size < 20_000
 
 
 @pytest.mark.parametrize("changes", [{"devices": {}}, {"octaves": [0]}])

@@ -20,6 +20,7 @@ from shared.secure.sharing import (
     split,
 )
 from shared.trust.exchange import both_halves, derived, public_half
+from shared.trust.keys import SecretKey
 from tests.secure_rounds import drawing
 
 KEY = bytes(range(32))
@@ -43,6 +44,39 @@ def test_an_exchange_is_that_of_rfc_7748() -> None:
 def test_a_key_that_makes_the_same_secret_with_all_others_is_refused(useless: bytes) -> None:
     with pytest.raises(TrustError, match="of no use"):
         both_halves(KEY, useless)
+
+
+@pytest.mark.parametrize(
+    ("secret", "public", "message", "signature"),
+    [
+        (
+            "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+            "",
+            (
+                "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555"
+                "fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+            ),
+        ),
+        (
+            "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+            "72",
+            (
+                "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+                "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+            ),
+        ),
+    ],
+)
+def test_a_signature_is_that_of_rfc_8032(
+    secret: str, public: str, message: str, signature: str
+) -> None:
+    key = SecretKey(bytes.fromhex(secret))
+    assert str(key.public) == public
+    assert key.sign(bytes.fromhex(message)).hex() == signature
+    assert key.public.verifies(bytes.fromhex(signature), bytes.fromhex(message))
+    assert not key.public.verifies(bytes.fromhex(signature), b"another")
 
 
 def test_a_key_is_derived_as_in_rfc_5869() -> None:
