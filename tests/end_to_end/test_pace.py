@@ -1,13 +1,14 @@
 """Rounds at the pace of people: real processes, a device that hears, and somebody who labels."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from edge_client.cli import app
 from edge_client.device.store import ExampleStore
 from tests.brokers import Mosquitto
 from tests.end_to_end.conftest import EDGE_CLIENT
@@ -64,9 +65,10 @@ class Home:
 
     def lacks(self) -> int | None:
         """Ask ``edge-client status --json`` how many examples the device waits for."""
-        line = [str(EDGE_CLIENT), "status", "--state", str(self.state), "--json"]
-        found = subprocess.run(line, check=True, capture_output=True).stdout
-        part: dict[str, Any] = json.loads(found)["federations"].get("chorus", {})
+        # Asked often: in this process it takes a tenth of the time.
+        asked = CliRunner().invoke(app, ["status", "--state", str(self.state), "--json"])
+        assert asked.exit_code == 0, asked.output
+        part: dict[str, Any] = json.loads(asked.stdout)["federations"].get("chorus", {})
         return part.get("lacks")
 
     def waits(self, *, lacking: int) -> None:
