@@ -80,7 +80,8 @@ class Doorkeeper:
         elif counter < newest and not _says_offline(kind, payload):
             raise TrustError(
                 "It says again what is older than its last message.",
-                "Somebody has kept it, or a copy of the device's card is in another device.",
+                "Somebody has kept it; or a copy of the device's card is in another device: take "
+                "that out, and start this one again.",
             )
 
     def knows(self, client: str) -> bool:

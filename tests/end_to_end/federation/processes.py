@@ -146,20 +146,30 @@ class Processes(ExitStack):
         return self.aggregator
 
     def run(
-        self, number: int, port: int, threads: int = 1, *, still: str = "", lies: str = ""
+        self,
+        number: int,
+        port: int,
+        threads: int = 1,
+        *,
+        still: str = "",
+        lies: str = "",
+        state: str = "",
     ) -> Process:
-        """Start a device; one that stands still somewhere, or lies (``liar.py``)."""
+        """Start a device; one that stands still somewhere, or lies (``liar.py``).
+
+        ``state`` names another folder than its own.
+        """
         name = client_name(number)
         honest = _command("edge-client", still, self.waits)
         words = f"run --client {name} --port {port} --holdout 0 --threads {threads}"
         self.devices[number] = self._start(
-            self.folder / f"{name}.log",
+            self.folder / f"{state or name}.log",
             *([sys.executable, LIAR, lies] if lies else honest),
             *words.split(),
             "--clips",
             self.clips.devices[number],
             "--state",
-            self.folder / name,
+            self.folder / (state or name),
             *self.clips.options,
             *self.access(name),
         )

@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -264,6 +265,26 @@ def test_a_device_that_joins_again_signs_its_new_key_with_the_one_it_had(
     assert newest(PublicKey.of(first), member.succession) == member.key
     assert json.loads((place / "others.json").read_text()) == {"desk": first}
     assert json.loads((place / "given.json").read_text()) == {"chorus/run": 3}
+
+
+def test_a_card_and_its_copy_at_once_are_told_of_and_change_nothing(
+    it: ByInvitation, clips: Clips
+) -> None:
+    aggregator = it.start()
+    it.all_join(DEVICES)
+    name = client_name(0)
+    shutil.copytree(it.folder / name, it.folder / "copy")
+    card = it.run(0, it.port)
+    it.wait(lambda: card.said("Round 1 is waiting"), "the card is there")
+    copy = it.run(0, it.port, state="copy")
+    said = "a copy of the device's card is in another device"
+    it.wait(lambda: aggregator.said(said), "the aggregator says so")
+    it.wait(lambda: card.said(f"look whether a second client is called {name}"), "the card, too")
+    for process in (copy, card):
+        process.kill()
+    for number in range(DEVICES):
+        it.run(number, it.port)
+    it.finish(simulated(clips.whole))
 
 
 def test_two_federations_have_two_keys(it: ByInvitation, tmp_path: Path, clips: Clips) -> None:
