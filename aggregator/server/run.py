@@ -239,6 +239,10 @@ def _device_command(settings: ServeSettings) -> str:
         words.append(f"--port {port}")
     if broker.tls and broker.transport == "tcp":
         words.append("--tls")
+    if broker.ca_file:
+        words.append(f"--ca-file {broker.ca_file.name}")
+    if broker.password_file:
+        words.append("--password-file FILE")  # one of its own
     if settings.federation != ServeSettings.model_fields["federation"].default:
         words.append(f"--federation {settings.federation}")
     if options := options_for(settings.task, STARTER_TASK):

@@ -98,6 +98,15 @@ def test_it_says_where_the_federation_stands_from_beginning_to_end(
         assert said.count(sentence) == 1, sentence
 
 
+def test_with_passwords_it_says_all_that_a_device_needs_to_come_in(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = {"ca_file": tmp_path / "ca.crt", "password_file": tmp_path / "aggregator.password"}
+    serve_scripted(tmp_path / "state", broker={"host": "hub.local", "tls": True, **files})
+    needed = "--broker hub.local --tls --ca-file ca.crt --password-file FILE"
+    assert f"`edge-client run --clips DIR {needed}" in capfd.readouterr().err
+
+
 def test_of_one_whose_budget_is_used_up_it_says_that_no_round_follows(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
