@@ -92,7 +92,7 @@ class Connection:
     backoff
         How long to wait between attempts.
     patience
-        Seconds that the broker has to acknowledge a message; then the connection begins anew.
+        Seconds that the broker has to acknowledge a message, or this client; then it begins anew.
     if_unknown
         What to do where the broker does not know the user, or this password; to give others, if
         nothing else is said.
@@ -306,7 +306,8 @@ class Connection:
 
         Without leave, so that it takes this client for lost, and tells the others.
         """
-        if self._outbox.overdue(self._patience):
+        waited = 0.0 if self.connected else self._held_back.age
+        if waited > self._patience or self._outbox.overdue(self._patience):
             self._trouble = unacknowledged(self.settings)
         elif max(client.incoming, self._held_back.bytes) > LARGEST_PACKET:
             self._trouble = too_much(self.settings)

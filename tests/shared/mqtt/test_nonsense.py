@@ -12,6 +12,22 @@ from tests.peers import Peers
 from tests.shared.mqtt.web_server import CONNECTED, SUBSCRIBED, server
 
 
+@pytest.mark.parametrize("answers", [(), (CONNECTED,)])
+def test_a_broker_that_lets_in_and_never_says_so_is_given_up(
+    answers: tuple[bytes, ...], peers: Peers
+) -> None:
+    def serve(client: socket.socket) -> None:
+        if b"MQTT\5" in client.recv(4096):
+            return  # it comes again with 3.1.1
+        client.sendall(b"".join(answers))
+        while heard := client.recv(4096):
+            if heard == encode(Kind.PINGREQ):
+                client.sendall(encode(Kind.PINGRESP))
+
+    with server(serve) as settings:
+        peers.connect(settings, "anna", "a/#", patience=0.5).wait_for_change("acknowledges no more")
+
+
 @pytest.mark.parametrize(
     "said",
     [
