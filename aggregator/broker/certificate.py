@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import TrustError
-from shared.storage.files import replacing
+from shared.storage.files import read_small, replacing
 
 _FROM: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNTIL: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -38,7 +38,7 @@ def kept_certificate(path: Path) -> str:
         with replacing(path, 0o600) as aside:
             aside.write_bytes(_new_certificate())
     try:
-        text = path.read_text("ascii")
+        text = read_small(path).decode("ascii")
         pem = text[text.index("-----BEGIN CERTIFICATE-----") :]
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
     except (OSError, ValueError) as error:

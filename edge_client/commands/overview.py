@@ -56,6 +56,11 @@ def _model(state: DeviceFolder, settings: DeviceSettings) -> dict[str, Any]:
     """Tell of the model that is kept, or of the starter, if a device would begin with that.
 
     Devices made of labelled clips recognise nothing: theirs are told with their federations.
+
+    Raises
+    ------
+    WeightsError
+        If its file cannot be read.
     """
     heard = state.examples.exists() or not (state.federations.is_dir() or state.made_of_clips())
     starter = heard and not state.model.exists() and begun(settings).starter
@@ -66,8 +71,11 @@ def _model(state: DeviceFolder, settings: DeviceSettings) -> dict[str, Any]:
         card = card_of(TensorFile(file).metadata)
     except WeightsError:
         card = None  # the device says that it is damaged
-    # The digest is the name that `aggregator models list` has for the model, too.
-    facts = {"digest": sha256_of(file), "bytes": file.stat().st_size}
+    try:
+        # The digest is the name that `aggregator models list` has for the model, too.
+        facts = {"digest": sha256_of(file), "bytes": file.stat().st_size}
+    except OSError as error:
+        raise WeightsError(f"Cannot read {file}: {error.strerror}.") from error
     return {"model": facts, "starter": starter, "card": card and card.model_dump()}
 
 

@@ -138,6 +138,23 @@ def open_file(path: Path) -> FileIO:
     raise OSError(errno.EINVAL, "it is not a file")
 
 
+def read_small(path: Path, most: int = 1 << 16) -> bytes:
+    """Read a file of which everybody knows that it is small, such as a key's.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, is no file, or has more than so many bytes.
+    ValueError
+        As :func:`open_file` does.
+    """
+    with open_file(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return content
+
+
 def may_wait(path: Path) -> bool:
     """Say whether who opens a path may wait for ever: it is a pipe that has a name.
 

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import StorageError, TrustError
-from shared.storage.files import replacing
+from shared.storage.files import read_small, replacing
 from shared.trust.signing import LARGEST_COUNTER
 
 BLOCK: Final = 1 << 20
 """Numbers that are set aside at a time: the disk is written to once a process, usually."""
+
+_LONGEST: Final = 32
+"""Bytes of a file with a number."""
 
 
 class Counter:
@@ -30,6 +33,11 @@ class Counter:
         Gives the time, in seconds since 1970.
     block
         How many numbers to set aside at a time.
+
+    Raises
+    ------
+    TrustError
+        If the file cannot be read.
     """
 
     def __init__(
@@ -40,6 +48,7 @@ class Counter:
         self._block = block
         self._lock = threading.Lock()
         self._next = self._end = 0
+        read_number(path)  # who could not sign shall hear of it before there is something to say
 
     def next(self) -> int:
         """Give the next number.
@@ -105,7 +114,7 @@ def read_number(path: Path) -> int:
         If what is there is no number: to begin anew would let old messages in.
     """
     try:
-        text = path.read_text("ascii")
+        text = read_small(path, _LONGEST).decode("ascii")
     except FileNotFoundError:
         return 0
     except (OSError, ValueError) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import TrustError
-from shared.storage.files import replacing
+from shared.storage.files import read_small, replacing
 
 KEY_BYTES: Final = 32
 """Bytes of a public key."""
@@ -152,7 +152,7 @@ class SecretKey:
 def key_text(path: Path) -> bytes:
     """Read what a key's file holds; raises :class:`TrustError` if it cannot be read."""
     try:
-        return path.read_bytes()
+        return read_small(path)
     except OSError as error:
         raise _unusable(path, error.strerror or "it cannot be read") from error
 

@@ -16,7 +16,7 @@ from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from edge_client.federation.client_state import ClientState
 from edge_client.settings import RunSettings
-from shared.errors import CorpusError
+from shared.errors import CorpusError, WeightsError
 from shared.front_ends import WHISPER
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from tests.edge_client.device.heard import frames, recognised
@@ -123,3 +123,9 @@ def test_the_status_of_labelled_clips_tells_their_model_and_no_starter(tmp_path:
     assert "clips as kitchen, federation home" in shown
     assert "model aaaaaaaaaaaa" in shown
     assert asked(tmp_path, "status")["clips"]["kitchen"]["home"]["model"] == name
+
+
+def test_a_model_of_which_nothing_can_be_read_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(WeightsError, match=r"Cannot read .*model\.safetensors: Is a directory\."):
+        run(tmp_path, "status")

@@ -1,7 +1,9 @@
 """Signed messages: what holds, what is refused, and the vectors of docs/protocol.md."""
 
 import json
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,35 @@ def test_what_was_heard_is_remembered(tmp_path: Path) -> None:
     path.write_text("five")
     with pytest.raises(TrustError):
         Highest(path)
+
+
+def empty(path: Path) -> None:
+    path.touch()
+
+
+def garbled(path: Path) -> None:
+    path.write_bytes(b"\xff five")
+
+
+def endless(path: Path) -> None:
+    path.write_text("9" * 10_000)
+
+
+@pytest.mark.parametrize("damage", [empty, garbled, endless, os.mkfifo, Path.mkdir])
+def test_a_number_that_cannot_be_read_is_said_before_anything_is_signed(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    damage(tmp_path / "counter")
+    for kind in (Counter, Highest):
+        with pytest.raises(TrustError, match="should hold a number, and does not"):
+            kind(tmp_path / "counter")
+
+
+@pytest.mark.parametrize("damage", [os.mkfifo, endless])
+def test_a_key_that_is_no_small_file_is_refused(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "key.pem"
+    damage(path)
+    with pytest.raises(TrustError, match="cannot be used"):
+        SecretKey.read(path)
