@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
+from wsproto.frame_protocol import Opcode
+from wsproto.utilities import generate_accept_token
+
 from aggregator.broker.packets import Kind as Packet
 from aggregator.broker.packets import encode, take
 from shared.mqtt.broker_settings import BrokerSettings
-from shared.mqtt.websocket import Kind, accepted
 
 SUBSCRIBED = encode(Packet.SUBACK, b"\0\1\1")
 CONNECTED = encode(Packet.CONNACK, b"\0\0")
@@ -57,23 +59,24 @@ def answer(key: bytes) -> bytes:
         b"HTTP/1.1 101 Switching Protocols",
         b"upgrade: WebSocket",
         b"Connection:Upgrade",
-        b"Sec-WebSocket-Accept:" + accepted(key),  # without a space, as HTTP allows
+        b"Sec-WebSocket-Accept:" + generate_accept_token(key),  # without a space, as HTTP allows
     )
     return b"".join(line + b"\r\n" for line in (*lines, b""))
 
 
-def frame_of(data: bytes, kind: int = Kind.BINARY) -> bytes:
+def frame_of(data: bytes, kind: int = Opcode.BINARY, *, last: bool = True) -> bytes:
     """Write a frame as servers do."""
-    return frame_head(len(data), kind) + data
+    return frame_head(len(data), kind, last=last) + data
 
 
-def frame_head(size: int, kind: int = Kind.BINARY) -> bytes:
-    """Begin a frame."""
+def frame_head(size: int, kind: int = Opcode.BINARY, *, last: bool = True) -> bytes:
+    """Begin a frame; others continue it unless it is the last."""
+    first = last << 7 | kind
     if size < 126:
-        return bytes([0x80 | kind, size])
+        return bytes([first, size])
     if size < 1 << 16:
-        return bytes([0x80 | kind, 126]) + struct.pack(">H", size)
-    return bytes([0x80 | kind, 127]) + struct.pack(">Q", size)
+        return bytes([first, 126]) + struct.pack(">H", size)
+    return bytes([first, 127]) + struct.pack(">Q", size)
 
 
 def hear(client: socket.socket) -> tuple[int, bytes]:
