@@ -10,7 +10,6 @@ from shared.mqtt import socket_options
 from shared.mqtt.bounded_client import BoundedClient
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.version import Version
-from shared.mqtt.websocket_client import WebsocketClient
 
 _INFLIGHT: Final = 64
 """Messages sent and not acknowledged; paho's own 20 leave the line empty on a long way."""
@@ -28,8 +27,7 @@ def new_client(settings: BrokerSettings, identifier: str, version: Version) -> B
         If a password or certificate file cannot be used.
     """
     password, context = settings.password(), settings.tls_context()
-    kind = WebsocketClient if settings.transport == "websockets" else BoundedClient
-    client = kind(
+    client = _kind_of(settings)(
         CallbackAPIVersion.VERSION2,
         identifier,
         protocol=version.spoken,
@@ -47,6 +45,14 @@ def new_client(settings: BrokerSettings, identifier: str, version: Version) -> B
     # With this set, threads that publish leave the writing to the network thread.
     client.on_socket_register_write = _leave_to_loop
     return client
+
+
+def _kind_of(settings: BrokerSettings) -> type[BoundedClient]:
+    if settings.transport == "tcp":
+        return BoundedClient
+    from shared.mqtt.websocket_client import WebsocketClient
+
+    return WebsocketClient
 
 
 def keep_within(client: mqtt.Client, properties: Properties | None) -> None:

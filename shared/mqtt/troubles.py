@@ -10,7 +10,6 @@ from paho.mqtt.reasoncodes import ReasonCode
 from shared.errors import BrokerError
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.pinned import WrongCertificateError
-from shared.mqtt.websocket import NoWebsocketError
 
 _NOT_YET_VALID, _EXPIRED = 9, 10
 """OpenSSL's ``X509_V_ERR_CERT_NOT_YET_VALID`` and ``X509_V_ERR_CERT_HAS_EXPIRED``."""
@@ -27,6 +26,10 @@ GIVE_OTHERS: Final = "Give a name and a password that it knows with --username a
 _SMALLER: Final = "Give the aggregator a smaller --chunk, or the broker a larger limit."
 
 _SPEAKS_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF")
+
+
+class NoWebsocketError(ConnectionError):
+    """The server does not speak MQTT over websockets there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,10 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Request, 
 from wsproto.handshake import H11Handshake
 from wsproto.utilities import RemoteProtocolError
 
+from shared.mqtt.troubles import NoWebsocketError
+
 _MOST_AT_ONCE: Final = 1 << 16
 """Bytes that are read at once: wsproto copies what it is given a few times."""
-
-
-class NoWebsocketError(ConnectionError):
-    """The server does not speak MQTT over websockets there."""
 
 
 class Websocket:

@@ -15,7 +15,8 @@ from wsproto.frame_protocol import Opcode
 
 from aggregator.broker.certificate import kept_certificate
 from shared.mqtt.bounded_client import LARGEST_PACKET
-from shared.mqtt.websocket import NoWebsocketError, Websocket
+from shared.mqtt.troubles import NoWebsocketError
+from shared.mqtt.websocket import Websocket
 from tests.aggregator.broker.wire import publish
 from tests.brokers import peak_memory, wait_until
 from tests.peers import Peers
