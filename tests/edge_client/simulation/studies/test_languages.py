@@ -53,7 +53,7 @@ def test_two_languages_alike_are_refused() -> None:
 
 
 def test_a_language_with_too_few_speakers_is_refused() -> None:
-    with pytest.raises(SettingsError, match="de has one speaker: nobody who was not heard"):
+    with pytest.raises(SettingsError, match="de has one speaker: no other speaker"):
         Languages.of({"en": language(0), "de": language(1, speakers=1)}, 2)
     with pytest.raises(SettingsError, match="3 speakers of de cannot be divided into 4 folds"):
         Languages.of({"en": language(0), "de": language(1, speakers=3)}, 4)
