@@ -43,7 +43,7 @@ def command(corpus: Path, out: Path, *more: str) -> list[str]:
     line = (
         f"simulate --corpus manifest --data {corpus} --folds 3 --clients 3 --rounds {ROUNDS} "
         "--strategy scaffold --optimizer sgd --learning-rate 0.01 --steps 1 --batch-size 4 "
-        f"--client-dropout 0.2 --out {out}"
+        f"--client-dropout 0.2 --engine tflite --out {out}"
     )
     return [str(EDGE_CLIENT), *line.split(), *more]
 
