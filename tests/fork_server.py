@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from functools import cache
@@ -77,14 +78,18 @@ class Forked:
     ----------
     command
         What to run: see :func:`can_fork`.
-    log
-        The file that its words go to.
+    out, errors
+        The files that its words are added to; one for both, if ``errors`` is not given.
     """
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], out: Path, errors: Path | None = None) -> None:
         self._server = ForkServer.of(Path(command[0]).name)
-        given = {"folder": str(Path.cwd()), "environment": dict(os.environ), "log": str(log)}
-        self.pid: int = self._server.ask(start=command, **given)
+        self.pid: int = self._server.ask(
+            start=command,
+            folder=str(Path.cwd()),
+            environment=dict(os.environ),
+            outputs=[str(out), str(errors or out)],
+        )
         self._code: int | None = None
 
     def poll(self) -> int | None:
@@ -114,6 +119,16 @@ class Forked:
     def kill(self) -> None:
         """``kill -9``."""
         self.send_signal(signal.SIGKILL)
+
+
+def run(command: Sequence[str], timeout: float) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    if not can_fork(command):
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+    with tempfile.TemporaryDirectory() as folder:
+        out, errors = Path(folder, "out"), Path(folder, "errors")
+        code = Forked(command, out, errors).wait(timeout)
+        return subprocess.CompletedProcess(command, code, out.read_text(), errors.read_text())
 
 
 def serve(name: str, link: socket.socket) -> None:
@@ -148,14 +163,14 @@ def look(pid: int, codes: dict[int, int]) -> int | None:
     return codes[pid]
 
 
-def become(start: list[str], folder: str, environment: dict[str, str], log: str) -> None:
+def become(start: list[str], folder: str, environment: dict[str, str], outputs: list[str]) -> None:
     """Let this process be as if a shell had started it."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    with Path(log).open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    for number, path in enumerate(outputs, start=1):
+        with Path(path).open("ab") as file:
+            os.dup2(file.fileno(), number)
     sys.argv = start
 
 

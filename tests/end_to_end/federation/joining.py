@@ -1,16 +1,19 @@
 """A federation by invitation of real processes, at the aggregator's own broker."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_client.simulation.federation import client_name
 from tests.brokers import BOUND, free_port
 from tests.end_to_end.federation.clips import Clips
 from tests.end_to_end.federation.processes import Process, Processes, _command
-from tests.fork_server import BIN
+from tests.fork_server import BIN, run
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 class ByInvitation(Processes):
@@ -52,7 +55,7 @@ class ByInvitation(Processes):
     def command(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
         """Run a command beside them, to its end."""
         line = [str(BIN / str(words[0])), *map(str, words[1:])]
-        return subprocess.run(line, capture_output=True, text=True, check=False, timeout=5 * BOUND)
+        return run(line, timeout=5 * BOUND)
 
     def invite(self, name: str, *words: str) -> str:
         """Invite a device; give the link."""
