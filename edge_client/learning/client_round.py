@@ -13,7 +13,6 @@ import numpy as np
 
 from edge_client.learning.training import Engine, Progress, control_change, train
 from shared.codecs import Codec
-from shared.codecs.ring import Recalled, RingCodec
 from shared.metrics import confusion, predicted
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
@@ -152,8 +151,8 @@ def client_round(
         engine.release()
     delta = np.subtract(outcome.weights, weights, out=outcome.weights)
     control, residual, codec = given.control, given.residual, given.codec
-    if residual is not None and isinstance(codec, RingCodec):
-        residual = Recalled(residual, delta)
+    if residual is not None:
+        residual = codec.recalled(residual, delta)
     rng = stream(given.seed, "codec", given.client, given.number)
     examples, rate = len(given.examples), given.settings.learning_rate
     clip_norm = given.settings.clip_norm

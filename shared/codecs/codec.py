@@ -112,6 +112,19 @@ class Codec(ABC):
             If a value is not finite.
         """
 
+    def recalled(self, residual: Vector, delta: Weights) -> Vector:
+        """Give what an update adds of that which the one before it left out: all of it.
+
+        Parameters
+        ----------
+        residual
+            What was left out: shape ``(parameters,)``.
+        delta
+            The difference that this round has made to the weights, of the same shape.
+        """
+        del delta
+        return residual
+
     @abstractmethod
     def decode(self, arrays: Arrays, architecture: Architecture) -> Vector:
         """Read a vector, piece by piece, from arrays that have this codec's layout.

@@ -139,6 +139,10 @@ class RingCodec(EveryValue):
         """See :class:`EveryValue`."""
         return np.multiply(self.ring.signed(numbers), along, dtype=np.float32)
 
+    def recalled(self, residual: Vector, delta: Weights) -> Vector:
+        """See :class:`Codec`: no more than this round has changed."""
+        return Recalled(residual, delta)
+
 
 class Recalled(StoredVector):
     """What a client's last update left out, no value of it larger than what this round has changed.

@@ -7,6 +7,7 @@ the protocol above, which knows what still matters.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -272,6 +273,7 @@ class Connection:
         self._trouble = None
         self._held_back = HeldBack()
         self._refusals = set()
+        began = time.monotonic()
         try:
             client = self._new_client()
             client.connect(*self.settings.address, keepalive=self.settings.keepalive)
@@ -282,7 +284,7 @@ class Connection:
         try:
             look = min(self.settings.keepalive / 4, self._patience / 2)
             result = client.loop(look)
-            while not self._gives_up(client) and result == mqtt.MQTT_ERR_SUCCESS:
+            while not self._gives_up(client, began) and result == mqtt.MQTT_ERR_SUCCESS:
                 socket_options.acknowledge_at_once(client.socket())
                 result = client.loop(look)
             if result == mqtt.MQTT_ERR_PROTOCOL and self.connected and self._version.is_5:
@@ -301,12 +303,12 @@ class Connection:
             worked=self._worked,
         )
 
-    def _gives_up(self, client: BoundedClient) -> bool:
+    def _gives_up(self, client: BoundedClient, began: float) -> bool:
         """Say whether the broker acknowledges no more, or sends too much; then close the line.
 
         Without leave, so that it takes this client for lost, and tells the others.
         """
-        waited = 0.0 if self.connected else self._held_back.age
+        waited = 0.0 if self.connected else time.monotonic() - began
         if waited > self._patience or self._outbox.overdue(self._patience):
             self._trouble = unacknowledged(self.settings)
         elif max(client.incoming, self._held_back.bytes) > LARGEST_PACKET:

@@ -1,6 +1,5 @@
 """Messages that came before the subscriptions that they belong to were acknowledged."""
 
-import time
 from typing import Final
 
 import paho.mqtt.client as mqtt
@@ -20,13 +19,7 @@ class HeldBack:
 
     def __init__(self) -> None:
         self.bytes = 0
-        self._began = time.monotonic()
         self._messages: list[mqtt.MQTTMessage] = []
-
-    @property
-    def age(self) -> float:
-        """Seconds since the attempt to connect began."""
-        return time.monotonic() - self._began
 
     def add(self, message: mqtt.MQTTMessage) -> None:
         """Keep one more."""
