@@ -25,7 +25,7 @@ a head hears the model's opinion.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final, Self
 
 import numpy as np
@@ -385,12 +385,17 @@ def log_prior(counts: Counts) -> Values:
     labels, total = counts.shape[1], counts.sum(axis=1)
     each = []
     for own in CONCENTRATIONS:
-        rising = _log_rising(own, counts.max(initial=0))[counts].sum(axis=1)
-        each.append(rising - _log_rising(labels * own, total.max(initial=0))[total])
+        rising = _log_rising(own, int(counts.max(initial=0)))[counts].sum(axis=1)
+        each.append(rising - _log_rising(labels * own, int(total.max(initial=0)))[total])
     found: Values = np.logaddexp.reduce(each) - np.log(len(each))
     return found
 
 
 def _log_rising(start: float, most: int) -> Values:
-    """Give log(start (start + 1) ...), of 0 to ``most`` factors, shape ``(most + 1,)``."""
-    return np.concatenate([[0], np.cumsum(np.log(start + np.arange(most)))])
+    """Give log(start (start + 1) ...), of 0 to at least ``most`` factors."""
+    return _log_rising_table(start, most.bit_length())
+
+
+@cache
+def _log_rising_table(start: float, bits: int) -> Values:
+    return np.concatenate([[0], np.cumsum(np.log(start + np.arange(2**bits)))])
