@@ -25,9 +25,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mix the modules, always in the same way: some compute, others wait for processes.
 
     In the order of their names one worker gets all of one kind, and the cores are idle at the end.
+    Those of one page stay together: they share a browser.
     """
     root = Path(__file__).parents[1]
-    items.sort(key=lambda item: zlib.crc32(str(item.path.relative_to(root)).encode()))
+
+    def mixed(item: pytest.Item) -> int:
+        place = item.path.relative_to(root)
+        return zlib.crc32(str(place.parent if place.parent.name == "web" else place).encode())
+
+    items.sort(key=mixed)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """The exported files: what they hold, what they compute, and that a wrong one is not written."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from converters import export as exporting
@@ -47,6 +49,14 @@ LOADABLE = {
 """The ops our files may use, with the highest version that tflite-runtime 2.14.0 loads."""
 
 
+@cache
+def logits_of_keras(model: str) -> NDArray[np.float32]:
+    """Compute them for a batch, once for all files."""
+    architecture = MODELS[model]
+    features, frames, _ = batch(7, architecture)
+    return keras_logits(architecture, weights(architecture), features, frames)
+
+
 def test_a_file_is_built_once_and_stays_small() -> None:
     files = [
         graph_file(architecture, signature)
@@ -82,7 +92,7 @@ def test_inference_only_files_compute_what_keras_does(
     content = inference_file(architecture, vector, quantize)
     assert len(content) < 4 * share * vector.size + 500_000
     features, frames, _ = batch(7, architecture)
-    expected = keras_logits(architecture, vector, features, frames)
+    expected = logits_of_keras(model)
     session = Session(content, "infer", 1, delegates=False)
     counting = shares(architecture, frames)
     for utterance, row, logits in zip(features, counting, expected, strict=True):

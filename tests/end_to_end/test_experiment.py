@@ -11,7 +11,8 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def arguments(name: str, corpus: Path, out: Path, *more: str | Path) -> list[str | Path]:
-    line = f"experiment {name} --preset paper --models conv --rounds 2 --corpus manifest"
+    line = f"experiment {name} --preset paper --models conv --engine tflite --rounds 2"
+    line += " --corpus manifest"
     return [*line.split(), "--data", corpus, "--out", out, *more]
 
 

@@ -21,11 +21,11 @@ from tests.edge_client.tflite.cases import (
     MODELS,
     MOMENTUM,
     RATE,
-    STEPS,
     STEPS_BATCH,
     batch,
     draw_masks,
     sample,
+    steps,
     weights,
 )
 
@@ -94,7 +94,7 @@ def references(architecture: Architecture) -> Iterator[tuple[str, NDArray[Any]]]
     model.load(start)
     optimiser = keras.optimizers.Adam(1e-4)
     losses = []
-    for step in range(STEPS):
+    for step in range(steps(architecture)):
         loss, _, gradients = model.gradients(*given, step)
         optimiser.apply(gradients, model.variables)
         losses.append(float(loss))

@@ -20,12 +20,12 @@ from tests.edge_client.tflite.cases import (
     MODELS,
     MOMENTUM,
     RATE,
-    STEPS,
     STEPS_BATCH,
     Case,
     batch,
     draw_masks,
     sample,
+    steps,
     weights,
 )
 from tests.edge_client.tflite.conftest import Reference
@@ -82,10 +82,10 @@ def test_inference_equals_keras(engine: TfliteEngine, model: str, reference: Ref
     assert np.abs(found - wanted[:3]).max() <= 1e-5
 
 
-def test_twenty_steps_equal_keras(engine: TfliteEngine, model: str, reference: Reference) -> None:
+def test_steps_equal_keras(engine: TfliteEngine, model: str, reference: Reference) -> None:
     begin(engine, learning_rate=1e-4)
     given = batch(STEPS_BATCH, engine.architecture)
-    losses = [engine.step(*given, seed=step) for step in range(STEPS)]
+    losses = [engine.step(*given, seed=step) for step in range(steps(engine.architecture))]
     assert np.abs(losses - reference(model)["losses"]).max() <= 1e-2
 
 
