@@ -1,7 +1,7 @@
 """Who was invited and who has joined, for the page of a federation by invitation."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from aggregator.enrolment.links import is_told, link_for, shut_out
@@ -90,6 +90,10 @@ class Enrolled:
                     found[name] = known._replace(expires=invitation.expires)
             self._read = found
         return self._read
+
+    def joined(self) -> Collection[str]:
+        """Name who has joined, read anew; for any thread. Raises what :meth:`read` does."""
+        return self._members.joined().keys()
 
     def invite(self, name: str, *, again: bool, hours: float, address: str | None) -> Invited:
         """Invite a device, and wait, bounded, until the broker knows of it.

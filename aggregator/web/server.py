@@ -1,10 +1,7 @@
 """Serves the page of a federation."""
 
-from collections.abc import Collection
-from functools import partial
 from importlib.resources import files
 
-from aggregator.enrolment.members import Members
 from aggregator.ledger import History
 from aggregator.ledger.folder import FederationFolder
 from aggregator.web.enrolled import Enrolled
@@ -70,8 +67,13 @@ def serve(
     overview = Overview(history)
     enrolled = Enrolled(folder) if by_invitation else None
     feed = Feed(overview, look, enrolled)
-    members = partial(_joined, folder) if by_invitation else None
-    metrics = Metrics(overview, look, folder.path, members=members, name_devices=name_devices)
+    metrics = Metrics(
+        overview,
+        look,
+        folder.path,
+        members=enrolled.joined if enrolled else None,
+        name_devices=name_devices,
+    )
     page = PageFiles(files("aggregator.web") / "static")
     served = [
         *routes(overview, feed, metrics, page.answers),
@@ -86,9 +88,3 @@ def serve(
             enrolled.close()
 
     return WebServer(site, listener, link(host, listener.getsockname()[1], access.token), end)
-
-
-def _joined(folder: FederationFolder) -> Collection[str]:
-    """Name who has joined, read anew: Prometheus asks in any thread."""
-    with Members(folder.members) as members:
-        return members.joined().keys()
