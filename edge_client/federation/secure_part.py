@@ -165,44 +165,40 @@ class SecurePart:
             self._again_at = self._clock() + _AGAIN
 
     def _begin(self, announced: AnnouncedRound) -> None:
-        announcement = announced.announcement
-        offer = announcement.secure
         try:
-            if offer is None or self._membership is None:
-                raise SecureError(
-                    "This device has not joined by invitation, and secure rounds are for members.",
-                    "Join with a link of `aggregator invite NAME`.",
-                    reason="uninvited",
-                )
-            invited = {name: PublicKey.of(key) for name, key in offer.devices.items()}
-            terms = self._terms
-            me = self._membership.among(
-                invited, terms.fewest_others, terms.most_strangers, announcement.renewed or {}
-            )
-            architecture = architecture_of(announcement.architecture, announcement.task)
-            round_terms = terms_of(announcement, offer, architecture)
-            client = SecureClient(round_terms, me, self._given_rounds(self._membership))
-            self._announcement, self._client = announcement, client
+            client = self._client_for(announced.announcement)
+            self._announcement, self._client = announced.announcement, client
             self._tell(client.keys())
         except StorageError:
             raise  # it is tried again when there is room
         except ChorusError as error:
             self._end(announced.key, error)
 
+    def _client_for(self, announcement: Announcement) -> SecureClient:
+        """Make this device's side of a secure round; raise what keeps it from taking part."""
+        offer = announcement.secure
+        if offer is None or self._membership is None:
+            raise SecureError(
+                "This device has not joined by invitation, and secure rounds are for members.",
+                "Join with a link of `aggregator invite NAME`.",
+                reason="uninvited",
+            )
+        invited = {name: PublicKey.of(key) for name, key in offer.devices.items()}
+        terms = self._terms
+        me = self._membership.among(
+            invited, terms.fewest_others, terms.most_strangers, announcement.renewed or {}
+        )
+        architecture = architecture_of(announcement.architecture, announcement.task)
+        round_terms = terms_of(announcement, offer, architecture)
+        return SecureClient(round_terms, me, self._given_rounds(self._membership))
+
     def _was_never_secure(self, announced: AnnouncedRound) -> bool:
         """Say whether a plain round is of a run that this device has never masked an update in."""
-        announcement, membership = announced.announcement, self._membership
+        announcement = announced.announcement
         try:
-            if membership and self._given_rounds(membership).has(
-                announcement.federation, announcement.run
-            ):
-                raise SecureError(
-                    "The rounds of this federation were secure, and now it asks for an update "
-                    "that is not masked.",
-                    "Do not trust this aggregator with this federation before its operator has an "
-                    "answer: a federation that is not secure begins anew.",
-                    reason="contradiction",
-                )
+            if self._membership:
+                given = self._given_rounds(self._membership)
+                given.check_plain(announcement.federation, announcement.run)
         except ChorusError as error:
             self._end(announced.key, error)
             return False

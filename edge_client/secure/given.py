@@ -32,9 +32,22 @@ class GivenRounds:
         self._path = path
         self._last = read_remembered(path, _number, _unreadable(path))
 
-    def has(self, federation: str, run: str) -> bool:
-        """Say whether the device has given a masked update in a run."""
-        return _named(federation, run) in self._last
+    def check_plain(self, federation: str, run: str) -> None:
+        """Check that the device may give an update that is not masked in a run.
+
+        Raises
+        ------
+        SecureError
+            If it has given a masked one there.
+        """
+        if _named(federation, run) in self._last:
+            raise SecureError(
+                "The rounds of this federation were secure, and now it asks for an update that "
+                "is not masked.",
+                "Do not trust this aggregator with this federation before its operator has an "
+                "answer: a federation that is not secure begins anew.",
+                reason="contradiction",
+            )
 
     def check(self, terms: Terms) -> None:
         """Check that the device may still give a masked update in a round.
