@@ -157,6 +157,7 @@ class VoiceStatistics:
         self.counts: Counts = np.zeros((len(EXPRESSED), labels), np.int64)
         self.expressed: Counts = np.arange(len(EXPRESSED))
         self.evidence: Values = np.zeros(len(EXPRESSED))
+        self._known_weights: Values | None = None
 
     def update(self, frames: NDArray[np.float32]) -> None:
         """Take in utterances, one a row.
@@ -176,6 +177,7 @@ class VoiceStatistics:
             raise ValueError(f"frames should have shape (n, {wanted}), not {frames.shape}")
         if not np.isfinite(frames).all():
             raise ValueError("frames should be finite")
+        self._known_weights = None
         for standardised in self.model.standardised(frames):
             coordinates = self.model.projection @ standardised
             self._follow(coordinates)
@@ -215,11 +217,12 @@ class VoiceStatistics:
         return (self.total - shown * (self.counts @ self.model.emotions)) * variance, variance
 
     def _weights(self) -> Values:
-        """Give the probability of each of the counts, shape ``(n,)``."""
-        weight = self.evidence + log_prior(self.counts)
-        weight = np.exp(weight - weight.max())
-        found: Values = weight / weight.sum()
-        return found
+        """Give the probability of each of the counts, shape ``(n,)``: the same until more comes."""
+        if self._known_weights is None:
+            weight = self.evidence + log_prior(self.counts)
+            weight = np.exp(weight - weight.max())
+            self._known_weights = weight / weight.sum()
+        return self._known_weights
 
     def shares(self) -> Values:
         """Estimate how often each emotion was heard, shape ``(labels,)``."""
