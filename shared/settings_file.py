@@ -15,6 +15,16 @@ _LONGEST: Final = 1 << 20
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise :class:`SettingsError` if it is missing, too large or not TOML."""
+    return _read(path)[1]
+
+
+def read_toml_text(path: Path) -> str:
+    """Read a TOML file as it is written, comments too; raises what :func:`read_toml` does."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    """Give a TOML file's text, and what it says."""
     try:
         if may_wait(path):
             raise SettingsError(f"Cannot read the settings file {path}: it is a pipe.")
@@ -24,7 +34,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             raise SettingsError(
                 f"Cannot read the settings file {path}: it has more than {_LONGEST} letters."
             )
-        return tomllib.loads(text)
+        return text, tomllib.loads(text)
     except FileNotFoundError as error:
         raise SettingsError(f"There is no settings file {path}.") from error
     except UnicodeDecodeError as error:

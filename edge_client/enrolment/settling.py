@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from edge_client.device.settings import DeviceSettings
 from shared.errors import MissingPartError, SettingsError
-from shared.settings_file import read_toml, toml_of
+from shared.settings_file import read_toml_text, toml_of
 from shared.storage.files import replacing, storage_errors
 
 SERVICE: Final = "chorus-edge-client"
@@ -123,10 +123,7 @@ def write_settings(path: Path, values: Mapping[str, Any]) -> None:
     """
     import tomlkit.exceptions
 
-    before = ""
-    if path.exists():
-        read_toml(path)  # says in our words what is wrong with it
-        before = path.read_text("utf-8-sig")
+    before = read_toml_text(path) if path.exists() else ""
     try:
         after = _edited(before, values)
     except (tomlkit.exceptions.TOMLKitError, RecursionError) as error:
