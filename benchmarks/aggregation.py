@@ -33,9 +33,9 @@ from aggregator.settings import AggregatorSettings
 from aggregator.strategies import STRATEGIES
 from shared.architectures import architecture_of
 from shared.codecs import make_codec
+from shared.codecs.update_file import encode_update
 from shared.randomness import stream
 from shared.task import DEFAULT_TASK
-from shared.update_file import encode_update
 
 COUNTS = (4, 16, 64)
 OPTIONS: dict[str, dict[str, object]] = {

@@ -57,7 +57,7 @@ def utterances(folder: Path | None, count: int) -> list[Any]:
 
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from shared.audio import RATE, read_clip
-    from shared.clip_search import clips_below
+    from shared.audio.clip_search import clips_below
 
     length = round(SECONDS * RATE)
     if folder is None:

@@ -36,6 +36,7 @@ from aggregator.ledger import History
 from aggregator.ledger.folder import FederationFolder
 from shared.architectures import architecture_of
 from shared.codecs import make_codec
+from shared.codecs.update_file import encode_update
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import (
     Accepted,
@@ -49,7 +50,6 @@ from shared.protocol.messages import (
 from shared.protocol.topics import Topics
 from shared.randomness import stream
 from shared.task import DEFAULT_TASK
-from shared.update_file import encode_update
 
 FEDERATION: Final = "chorus"
 TOPICS: Final = Topics(FEDERATION)

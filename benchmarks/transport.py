@@ -45,10 +45,10 @@ from aggregator.settings import AggregatorSettings
 from edge_client.federation.client_state import ClientState
 from shared.architectures import MODELS, architecture_of
 from shared.codecs import make_codec
+from shared.codecs.update_file import encode_update
 from shared.protocol.messages import Offer
 from shared.randomness import stream
 from shared.task import DEFAULT_TASK
-from shared.update_file import encode_update
 
 CHUNK: Final = 1 << 16
 TOPIC: Final = "benchmark"

@@ -18,8 +18,8 @@ from numpy.typing import DTypeLike, NDArray
 from shared.architectures import Architecture, architecture_of
 from shared.environment import remark_once
 from shared.errors import SettingsError, WeightsError
-from shared.model_card import NOT_SPEECH, card_of
 from shared.model_notes import NO_NOTES, ModelNotes
+from shared.model_notes.model_card import NOT_SPEECH, card_of
 from shared.randomness import stream
 from shared.storage.tensor_file import TensorFile, tensors_digest, write_tensors
 from shared.task import DEFAULT_TASK, Task, options_for

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from aggregator.ledger import History, Model, Version
 from aggregator.ledger.folder import FederationFolder
 from shared.architectures import Architecture, architecture_of
+from shared.codecs.update_file import EncodedUpdate
 from shared.errors import FederationError, WeightsError
 from shared.features.start_file import keep_beside, kind_of
 from shared.model_notes import NO_NOTES, ModelNotes
 from shared.starter import beside
 from shared.storage.files import copy_atomically, sha256_of, storage_errors
 from shared.storage.tensor_file import TensorFile, write_tensors
-from shared.update_file import EncodedUpdate
 from shared.weights import StoredVector, Vector, Weights, load_weights, save_weights
 
 _NEW: Final = "new.safetensors"

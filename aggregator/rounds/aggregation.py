@@ -14,8 +14,8 @@ from aggregator.strategies.ring_sum import RingSum
 from aggregator.strategies.settings import strategy_of
 from shared.architectures import Architecture
 from shared.codecs import make_codec
+from shared.codecs.update_file import UpdateFile
 from shared.randomness import stream
-from shared.update_file import UpdateFile
 
 
 def read_updates(

@@ -10,9 +10,9 @@ from aggregator.ledger import Counts
 from aggregator.settings import ValidationSettings
 from shared.corpora import load_corpus
 from shared.features.cache import ClipFeatures, extract_features
+from shared.features.labelled_clips import normalised_by_owner
 from shared.features.statistics import Start
 from shared.front_ends import front_end_of
-from shared.labelled_clips import normalised_by_owner
 from shared.metrics import confusion, predicted
 from shared.task import Task
 from shared.training import Examples

@@ -6,10 +6,10 @@ from typing import Final, Literal, NamedTuple
 from aggregator.rounds.federation import Federation
 from aggregator.secure.round import SecureRound
 from shared.codecs import make_codec
+from shared.codecs.update_file import largest_file
 from shared.protocol.messages import Offer, Refused
 from shared.secure_round import CODEC
 from shared.task import Task
-from shared.update_file import largest_file
 
 _Reason = Literal["late", "duplicate", "uninvited", "foreign", "unwelcome", "invalid", "too-large"]
 

@@ -17,11 +17,11 @@ from typing import Final, Literal
 
 from shared.architectures import Architecture
 from shared.codecs import make_codec
+from shared.codecs.update_file import UpdateFile
 from shared.errors import WeightsError
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Offer, Refused
 from shared.protocol.part_file import PartFile
-from shared.update_file import UpdateFile
 
 State = Literal[
     "waiting", "receiving", "arrived", "checking", "away", "counted", "refused", "dropped"

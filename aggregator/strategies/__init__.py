@@ -17,9 +17,9 @@ from aggregator.strategies.scaffold import Scaffold
 from aggregator.strategies.strategy import Strategy
 from aggregator.strategies.trimmed_mean import TrimmedMean
 from aggregator.strategies.update import Update
+from shared.codecs.update_file import EXTRA_VECTORS
 from shared.errors import SettingsError
 from shared.registry import Registry
-from shared.update_file import EXTRA_VECTORS
 
 __all__ = ["STRATEGIES", "Strategy", "Update", "make_strategy", "strategy_options"]
 

@@ -3,7 +3,7 @@
 A lossy codec cannot bring every device to the model that the strategy has computed. So the model
 is made of what travels: the previous one plus the difference as it is read. Whoever has the
 previous model comes to exactly the new one, and what the codec lost is added to the next difference
-(error feedback, as in :mod:`shared.update_file`).
+(error feedback, as in :mod:`shared.codecs.update_file`).
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.codecs.codec import Codec
-from shared.update_file import EncodedUpdate, encode_update
+from shared.codecs.update_file import EncodedUpdate, encode_update
 from shared.weights import Vector, Weights, added, pieces
 
 _RESIDUAL = "download_residual"

@@ -56,7 +56,7 @@ class Strategy(ABC):
 
     extra_vectors: ClassVar[tuple[str, ...]] = ()
     """What clients send besides the difference of their weights: some of
-    :data:`shared.update_file.EXTRA_VECTORS`."""
+    :data:`shared.codecs.update_file.EXTRA_VECTORS`."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Name a strategy after its class; one that combines in its own way needs all updates."""

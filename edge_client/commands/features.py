@@ -71,7 +71,7 @@ def features(
 
 
 def _expanded(clips: list[Path]) -> list[Path]:
-    from shared.clip_search import clips_below
+    from shared.audio.clip_search import clips_below
 
     found = [path for clip in clips for path in (clips_below(clip) if clip.is_dir() else [clip])]
     return list(dict.fromkeys(found))

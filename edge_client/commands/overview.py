@@ -10,7 +10,7 @@ from edge_client.device.store import ExampleStore
 from edge_client.federation.client_state import remembered
 from edge_client.federation.sent import sent_updates
 from shared.errors import WeightsError
-from shared.model_card import NOT_SPEECH, ModelCard, card_of
+from shared.model_notes.model_card import NOT_SPEECH, ModelCard, card_of
 from shared.starter import STARTER
 from shared.storage.files import sha256_of
 from shared.storage.tensor_file import TensorFile

@@ -14,7 +14,7 @@ from shared.training import Positive, Seed
 if TYPE_CHECKING:
     from edge_client.simulation.studies.pretraining import Course
     from shared.architectures import Architecture
-    from shared.model_card import ModelCard
+    from shared.model_notes.model_card import ModelCard
     from shared.weights import Weights
 
 pretrain = typer.Typer(
@@ -79,8 +79,8 @@ def distil(
     from edge_client.simulation.studies.distillation import distil as distilled
     from edge_client.simulation.studies.pretraining import card_of_lesson
     from shared.architectures import architecture_of
+    from shared.command.progress import tracker
     from shared.front_ends import front_end_named
-    from shared.progress import tracker
 
     settings = PretrainSettings.collect(given)
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
@@ -116,7 +116,7 @@ def ctc(
     from edge_client.simulation.studies.pretraining import card_of_lesson
     from edge_client.simulation.studies.transcription import transcribe
     from shared.architectures import architecture_of
-    from shared.progress import tracker
+    from shared.command.progress import tracker
 
     settings = PretrainSettings.collect(given)
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_client.settings import WEB_ADDRESS, RunSettings
-from shared.lone_option import command_with
+from shared.command.lone_option import command_with
 from shared.settings import options_of
 
 Command = command_with("--web", alone=WEB_ADDRESS)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_client.simulation.settings import SimulationSettings
-from shared.lone_option import command_with
+from shared.command.lone_option import command_with
 from shared.settings import options_of
 
 _SUMMARY = "simulate"

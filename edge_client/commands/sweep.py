@@ -8,7 +8,7 @@ import typer
 
 from edge_client.commands.compare import Metric, answer
 from edge_client.commands.simulate import Mlflow, Ray, Tensorboard
-from shared.lone_option import command_with
+from shared.command.lone_option import command_with
 
 Command = command_with("--ray", alone="local")
 """What makes the command, of ``--ray`` alone too."""

@@ -21,7 +21,7 @@ from shared.features.statistics import Start, Statistics, no_statistics
 from shared.features.voice_file import load_voice
 from shared.frames import Frames
 from shared.front_ends import front_end_of
-from shared.model_card import NOT_SPEECH
+from shared.model_notes.model_card import NOT_SPEECH
 from shared.starter import STARTER, STARTER_TASK
 from shared.storage.files import sha256_of
 from shared.training import Examples

@@ -8,10 +8,10 @@ import numpy as np
 
 from shared.corpora import Clip
 from shared.features.cache import extract_features
+from shared.features.labelled_clips import normalised_by_owner
 from shared.features.start_file import load_start
 from shared.features.statistics import Start
 from shared.front_ends import front_end_of
-from shared.labelled_clips import normalised_by_owner
 from shared.task import Task
 from shared.training import Examples
 

@@ -19,13 +19,13 @@ from edge_client.learning.training import Engine, Progress
 from edge_client.learning.training_file import load_progress, save_progress
 from shared.codecs import CODECS, Codec, make_codec
 from shared.codecs.ring import RingCodec
+from shared.codecs.update_file import EXTRA_VECTORS
 from shared.errors import RunError, SettingsError, TrainingError
 from shared.protocol.messages import Announcement, Offer
 from shared.secure.masks import Numbers
 from shared.secure_round import ring_of
 from shared.storage.files import storage_errors
 from shared.training import Examples
-from shared.update_file import EXTRA_VECTORS
 from shared.weights import Weights, load_weights
 
 log = logging.getLogger(__name__)

@@ -6,12 +6,12 @@ from typing import Self
 
 from shared.architectures import Architecture, architecture_of
 from shared.codecs import make_codec
+from shared.codecs.update_file import UpdateFile
 from shared.errors import WeightsError
 from shared.model_notes import load_notes
 from shared.protocol.messages import Announcement, File
 from shared.round_settings import DOWNLOAD_CODECS
 from shared.storage.files import replacing, sha256_of
-from shared.update_file import UpdateFile
 from shared.weights import added, load_weights, save_weights
 
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from edge_client.learning.training import Engine, Progress, control_change, train
 from shared.codecs import Codec
+from shared.codecs.update_file import EncodedUpdate, encode_update
 from shared.metrics import confusion, predicted
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
-from shared.update_file import EncodedUpdate, encode_update
 from shared.weights import Vector, Weights
 
 

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from edge_client.learning.softmax_regression import fit_softmax
 from edge_client.learning.voice_fitting import fit_voices
 from shared.architectures import Architecture, architecture_of
-from shared.calibration import UNMEASURED, Calibration, Reliability
 from shared.corpora import Clip, Corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import ClipFeatures, extract_features
+from shared.features.labelled_clips import normalised_by_owner, together
 from shared.features.prior import Prior
 from shared.features.statistics import Start
 from shared.features.voice import VoiceModel
 from shared.front_ends import FrontEnd, front_end_of
-from shared.labelled_clips import normalised_by_owner, together
 from shared.metrics import Scores, confusion, predicted
-from shared.model_card import ModelCard, Teaching
+from shared.model_notes.calibration import UNMEASURED, Calibration, Reliability
+from shared.model_notes.model_card import ModelCard, Teaching
 from shared.task import Task
 from shared.training import Examples
 from shared.weights import Weights, split

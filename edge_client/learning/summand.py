@@ -8,9 +8,9 @@ from edge_client.learning.client_round import Contribution
 from shared.architectures import Architecture
 from shared.codecs.codec import VALUES
 from shared.codecs.ring import RingCodec
+from shared.codecs.update_file import DELTA, EncodedUpdate
 from shared.secure.masks import Numbers
 from shared.tally import Tally
-from shared.update_file import DELTA, EncodedUpdate
 from shared.weights import pieces
 
 

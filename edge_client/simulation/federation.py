@@ -23,10 +23,10 @@ from edge_client.simulation.poisoning import Poisoning
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.trainer import RoundOutcome
 from shared.codecs import Codec, make_codec
+from shared.codecs.update_file import EncodedUpdate, encode_update
 from shared.randomness import stream
 from shared.storage.files import storage_errors
 from shared.training import Examples
-from shared.update_file import EncodedUpdate, encode_update
 from shared.vector_file import VectorFile
 from shared.weights import Weights
 

@@ -16,9 +16,9 @@ from edge_client.simulation.data import Split
 from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import KNOWN, DataSettings
 from edge_client.simulation.utterances import Indices, Utterances
-from shared.calibration import Reliability
 from shared.front_ends import FrontEnd, front_end_of
 from shared.metrics import Scores
+from shared.model_notes.calibration import Reliability
 from shared.randomness import stream
 from shared.training import Examples
 

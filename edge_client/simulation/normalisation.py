@@ -8,10 +8,10 @@ import numpy as np
 from edge_client.learning.voice_fitting import fit_voice
 from edge_client.simulation.utterances import Indices, Utterances
 from shared.errors import SettingsError
+from shared.features.labelled_clips import normalised_by_owner, together
 from shared.features.voice import VoiceModel
 from shared.features.voice_file import save_voice
 from shared.front_ends import FrontEnd, front_end_of
-from shared.labelled_clips import normalised_by_owner, together
 from shared.task import Task
 from shared.training import Examples
 

@@ -13,7 +13,7 @@ from edge_client.simulation.drawing import (
     percents,
     save_figure,
 )
-from shared.calibration import BINS, Reliability
+from shared.model_notes.calibration import BINS, Reliability
 
 _LEAST: Final = 10
 """Bins of fewer answers are drawn pale: their share is mostly chance."""

@@ -10,7 +10,7 @@ from edge_client.device.settings import UNSURE_BELOW
 from edge_client.simulation.progress import duration
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.summary import METRICS
-from shared.calibration import Reliability
+from shared.model_notes.calibration import Reliability
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -30,12 +30,12 @@ from edge_client.simulation.teaching import card_of_run
 from edge_client.simulation.trainer import Trainer
 from edge_client.simulation.utterances import Utterances
 from edge_client.simulation.versions import installed_versions
-from shared.calibration import UNMEASURED, Calibration
 from shared.errors import (
     ChorusError,
     StorageError,
 )
 from shared.model_notes import ModelNotes
+from shared.model_notes.calibration import UNMEASURED, Calibration
 from shared.training import Examples
 from shared.weights import Weights, save_weights
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_client.learning.training import Engine
-from shared.calibration import UNMEASURED, Calibration, Reliability, load_calibration
 from shared.metrics import Scores, confusion, mean_loss, predicted
+from shared.model_notes.calibration import UNMEASURED, Calibration, Reliability, load_calibration
 from shared.training import Examples
 from shared.weights import Weights
 

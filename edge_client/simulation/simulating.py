@@ -18,12 +18,12 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Planned, execute
 from edge_client.simulation.teaching import card_of_run
 from shared.architectures import Architecture
-from shared.calibration import Calibration, load_calibration
 from shared.codecs import CODECS, Codec
 from shared.command import progress_console
 from shared.errors import RunError, SettingsError
 from shared.metrics import Scores
 from shared.model_notes import ModelNotes
+from shared.model_notes.calibration import Calibration, load_calibration
 from shared.registry import Registry
 from shared.settings_file import read_toml
 from shared.task import Task

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.calibration import Reliability
 from shared.metrics import Scores
+from shared.model_notes.calibration import Reliability
 
 SCHEMA: Final = 2
 """Version of what result.json holds, see docs/result-files.md; files without one are of 1."""

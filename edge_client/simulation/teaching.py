@@ -6,7 +6,7 @@ from pathlib import Path
 from edge_client.simulation.settings import SimulationSettings
 from shared.corpora import CORPORA
 from shared.errors import WeightsError
-from shared.model_card import ModelCard, Teaching, card_of
+from shared.model_notes.model_card import ModelCard, Teaching, card_of
 from shared.storage.tensor_file import TensorFile
 
 

@@ -17,8 +17,8 @@ from edge_client.simulation.waveforms import varied_clips
 from shared.corpora import Clip, load_corpus
 from shared.errors import CorpusError
 from shared.features.cache import SkippedClip, extract_features
+from shared.features.labelled_clips import together
 from shared.front_ends import front_end_of
-from shared.labelled_clips import together
 from shared.training import Examples
 
 Indices = NDArray[np.int64]

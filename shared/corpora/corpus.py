@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from shared.audio import SUFFIXES, Samples, read_clip
-from shared.clip_search import remark
+from shared.audio.clip_search import remark
 from shared.corpora.labels import label_of
 from shared.corpora.motion import MotionSource
 from shared.errors import CorpusError

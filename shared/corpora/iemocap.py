@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from shared.clip_search import remark
+from shared.audio.clip_search import remark
 from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, entries, not_there
 from shared.corpora.labels import label_of
 from shared.corpora.motion import MotionFiles

@@ -7,7 +7,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
-from shared.clip_search import clips_below, remark
+from shared.audio.clip_search import clips_below, remark
 from shared.corpora.corpus import (
     AudioFile,
     Clip,

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.command import progress_console
+from shared.command.progress import tracker
 from shared.corpora.corpus import Clip
 from shared.errors import AudioError, CorpusError
 from shared.features.store import FeatureStore
 from shared.frames import Frames, stack
 from shared.front_ends import FrontEnd
-from shared.progress import tracker
 from shared.task import Task
 
 POOL_FROM: Final = 200

@@ -13,8 +13,8 @@ from aggregator.rounds.synchronous import Closed, Opened, Step
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies import Update
 from shared.codecs import make_codec
+from shared.codecs.update_file import UpdateFile, encode_update
 from shared.randomness import stream
-from shared.update_file import UpdateFile, encode_update
 from shared.weights import Weights
 from tests.edge_client.tiny import TINY
 

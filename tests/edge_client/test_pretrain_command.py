@@ -12,7 +12,7 @@ from edge_client.cli import app
 from shared.audio import RATE
 from shared.corpora import load_corpus
 from shared.errors import SettingsError
-from shared.model_card import card_of
+from shared.model_notes.model_card import card_of
 from shared.storage.tensor_file import TensorFile
 from shared.weights import load_weights, split
 

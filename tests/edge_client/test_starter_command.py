@@ -18,15 +18,15 @@ from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
 from edge_client.settings import RunSettings
 from shared.audio import RATE
-from shared.calibration import UNMEASURED, load_calibration
 from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import extract_features
+from shared.features.labelled_clips import normalised_by_owner
 from shared.features.normalisation import RunningStatistics
 from shared.features.prior import load_prior
 from shared.features.voice_file import load_voice
-from shared.labelled_clips import normalised_by_owner
-from shared.model_card import NOT_SPEECH, card_of
+from shared.model_notes.calibration import UNMEASURED, load_calibration
+from shared.model_notes.model_card import NOT_SPEECH, card_of
 from shared.starter import beside
 from shared.storage.tensor_file import TensorFile
 from shared.task import Task, labels_of

@@ -25,6 +25,7 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.words.topic import read_words
 from edge_client.words.wyoming import answer_of
 from shared.codecs import make_codec
+from shared.codecs.update_file import encode_update
 from shared.corpora import manifest
 from shared.corpora.motion import MotionFiles
 from shared.encoders.encoder import read_encoder
@@ -35,7 +36,6 @@ from shared.fused_model import FusedModel
 from shared.protocol.messages import File
 from shared.settings import Settings
 from shared.task import DEFAULT_TASK, Task
-from shared.update_file import encode_update
 from shared.weights import save_weights
 from tests.aggregator.web.staged import settings_of
 from tests.converters.layouts import (

@@ -20,9 +20,10 @@ from edge_client.device import archive
 from edge_client.device.stored import Stored
 from shared.architectures import architecture_of
 from shared.audio import read_clip
-from shared.calibration import load_calibration
 from shared.codecs import CODECS, make_codec
+from shared.codecs.update_file import UpdateFile, encode_update
 from shared.model_notes import ModelNotes
+from shared.model_notes.calibration import load_calibration
 from shared.protocol.frames import Chunk
 from shared.protocol.joining import JoinAnswer, JoinRequest
 from shared.protocol.messages import (
@@ -52,7 +53,6 @@ from shared.trust.keys import SecretKey
 from shared.trust.link import Link
 from shared.trust.signing import signed
 from shared.trust.succession import hand_over, signer_of
-from shared.update_file import UpdateFile, encode_update
 from shared.weights import load_weights, save_weights
 from tests.edge_client.device.calibrated import CALIBRATION
 from tests.edge_client.device.heard import frames, recognised

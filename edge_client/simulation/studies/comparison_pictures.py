@@ -23,8 +23,8 @@ from edge_client.simulation.reliability_picture import draw_reliability
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.studies.comparison import Group
 from edge_client.simulation.study import Planned
-from shared.calibration import Reliability
 from shared.metrics import Scores
+from shared.model_notes.calibration import Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -27,16 +27,16 @@ from shared.corpora import Corpus
 from shared.encoders.encoder import read_encoder
 from shared.errors import SettingsError
 from shared.features.cache import extract_features
+from shared.features.labelled_clips import normalised_by_owner, together
 from shared.features.normalisation import CLIP, FLOOR
 from shared.front_ends import EncoderFeatures, FrontEnd, front_end_of
 from shared.front_ends.whisper import encoding_of
-from shared.labelled_clips import normalised_by_owner, together
 from shared.layers import HEAD
 from shared.training import Examples
 from shared.weights import Weights
 
 if TYPE_CHECKING:
-    from shared.progress import Tracker
+    from shared.command.progress import Tracker
 
 HOP: Final = 0.01
 """Seconds between the frames that the network hears; the encoder's layers give every second."""

@@ -7,7 +7,7 @@ from edge_client.simulation.settings import DataSettings
 from edge_client.simulation.studies.fusion import TEXT, Fusion
 from shared.corpora import CORPORA
 from shared.fused_model import FUSING, METADATA
-from shared.model_card import ModelCard, Teaching
+from shared.model_notes.model_card import ModelCard, Teaching
 from shared.storage.tensor_file import write_tensors
 from shared.weights import Weights, split
 

@@ -13,7 +13,7 @@ from edge_client.simulation.settings import DataSettings
 from edge_client.simulation.study import Corpora
 from edge_client.simulation.utterances import Indices, Utterances
 from shared.errors import CorpusError, SettingsError
-from shared.labelled_clips import together
+from shared.features.labelled_clips import together
 
 if TYPE_CHECKING:
     from rich.console import Console

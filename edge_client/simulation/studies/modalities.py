@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_client.simulation.settings import DataSettings
 from edge_client.simulation.utterances import Utterances, clips_of
-from shared.clip_search import remark
+from shared.audio.clip_search import remark
 from shared.corpora import Clip
 from shared.corpora.motion import FRAMES, Motion
 from shared.errors import CorpusError

@@ -22,8 +22,8 @@ from edge_client.simulation.utterances import Utterances, clips_of
 from shared.corpora import Clip
 from shared.errors import SettingsError
 from shared.features.cache import extract_features
+from shared.features.labelled_clips import together
 from shared.front_ends import front_end_of
-from shared.labelled_clips import together
 from shared.metrics import Scores, confusion
 from shared.training import Examples
 

@@ -26,13 +26,13 @@ from shared.corpora import Corpus
 from shared.errors import SettingsError, TrainingError
 from shared.layers import HEAD, LOGITS, POOLING_EPSILON, Conv1D, StatisticsPooling
 from shared.lengths import model_length, padded, shares
-from shared.model_card import ModelCard, Teaching
+from shared.model_notes.model_card import ModelCard, Teaching
 from shared.randomness import stream
 from shared.training import Examples
 from shared.weights import Weights, fresh_weights, split
 
 if TYPE_CHECKING:
-    from shared.progress import Tracker
+    from shared.command.progress import Tracker
 
 _NORM_EPSILON: Final = 1e-3
 """What normalising over a batch adds to the variance."""

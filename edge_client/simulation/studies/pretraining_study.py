@@ -24,13 +24,13 @@ from edge_client.simulation.study import Corpora, Planned, execute
 from edge_client.simulation.summary import summarise
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture, architecture_of
+from shared.command.progress import tracker
 from shared.corpora import Corpus, load_speech
 from shared.errors import RunError, SettingsError
 from shared.front_ends import WHISPER, front_end_named
 from shared.metrics import predicted
-from shared.model_card import ModelCard, card_of
 from shared.model_notes import ModelNotes
-from shared.progress import tracker
+from shared.model_notes.model_card import ModelCard, card_of
 from shared.storage.tensor_file import TensorFile
 from shared.training import Examples
 from shared.weights import load_weights, save_weights

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_client.simulation.settings import SimulationSettings
 from shared.architectures import Architecture
-from shared.labelled_clips import together
+from shared.features.labelled_clips import together
 from shared.layers import LOGITS
 from shared.training import Examples
 from shared.weights import Weights, split

@@ -26,8 +26,8 @@ from edge_client.tflite.engine import TfliteEngine
 from shared.corpora import Clip, Corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import extract_features
+from shared.features.labelled_clips import normalised_by_owner
 from shared.front_ends import front_end_of
-from shared.labelled_clips import normalised_by_owner
 from shared.metrics import Scores, confusion, predicted
 from shared.randomness import stream
 from shared.task import Task

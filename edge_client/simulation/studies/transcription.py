@@ -24,14 +24,14 @@ from shared.architectures import Architecture
 from shared.corpora import Corpus
 from shared.errors import CorpusError
 from shared.features.cache import extract_features
+from shared.features.labelled_clips import normalised_by_owner, together
 from shared.front_ends import front_end_of
-from shared.labelled_clips import normalised_by_owner, together
 from shared.layers import HEAD
 from shared.training import Examples
 from shared.weights import Weights
 
 if TYPE_CHECKING:
-    from shared.progress import Tracker
+    from shared.command.progress import Tracker
 
 BLANK: Final = 0
 """What a frame tells that writes nothing."""

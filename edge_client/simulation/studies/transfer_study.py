@@ -36,8 +36,8 @@ from shared.corpora import CORPORA
 from shared.errors import SettingsError
 from shared.front_ends import front_end_of
 from shared.metrics import Scores, confusion, predicted
-from shared.model_card import ModelCard, Teaching
 from shared.model_notes import ModelNotes
+from shared.model_notes.model_card import ModelCard, Teaching
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights, save_weights

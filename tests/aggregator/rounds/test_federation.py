@@ -14,9 +14,9 @@ from aggregator.rounds.synchronous import Closed, Opened
 from aggregator.strategies import Update
 from edge_client.simulation.federation import SimulatedFederation as Simulation
 from edge_client.simulation.settings import SimulationSettings
-from shared.calibration import Calibration, load_calibration
 from shared.errors import FederationError, StorageError, WeightsError
 from shared.model_notes import ModelNotes
+from shared.model_notes.calibration import Calibration, load_calibration
 from shared.randomness import stream
 from shared.storage.files import replacing
 from shared.weights import Weights, initial_weights, save_weights

@@ -13,10 +13,10 @@ from aggregator.ledger.rollback import roll_back
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from aggregator.settings import AggregatorSettings
-from shared.calibration import Calibration
 from shared.errors import FederationError, SettingsError, WeightsError
-from shared.model_card import ModelCard, Teaching
 from shared.model_notes import ModelNotes
+from shared.model_notes.calibration import Calibration
+from shared.model_notes.model_card import ModelCard, Teaching
 from shared.weights import save_weights
 from tests.aggregator.driver import come, play, settings
 from tests.edge_client.tiny import TINY

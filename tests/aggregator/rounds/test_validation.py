@@ -13,9 +13,9 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.utterances import load_utterances
 from shared.corpora import load_corpus
 from shared.errors import CorpusError
+from shared.features.labelled_clips import normalised_by_owner
 from shared.features.prior import Prior
 from shared.front_ends import FRONT_ENDS
-from shared.labelled_clips import normalised_by_owner
 from shared.task import DEFAULT_TASK
 from shared.weights import Weights
 from tests.edge_client.tiny import TINY, activations

@@ -15,8 +15,8 @@ from edge_client.settings import RunSettings
 from shared.architectures import architecture_of
 from shared.errors import FederationError, SettingsError, WeightsError
 from shared.features.prior import Prior, save_prior
-from shared.model_card import ModelCard, Teaching, card_of
 from shared.model_notes import ModelNotes
+from shared.model_notes.model_card import ModelCard, Teaching, card_of
 from shared.protocol.messages import Announcement
 from shared.starter import STARTER, STARTER_TASK, STARTER_VOICE, beside
 from shared.storage.tensor_file import TensorFile

@@ -11,10 +11,10 @@ from aggregator.rounds.federation import Federation
 from aggregator.server.admission import refusal
 from shared.architectures import Architecture, architecture_of
 from shared.codecs import make_codec
+from shared.codecs.update_file import UpdateFile, encode_update
 from shared.errors import FederationError, WeightsError
 from shared.protocol.messages import Offer
 from shared.task import DEFAULT_TASK, MOST_LABELS
-from shared.update_file import UpdateFile, encode_update
 from shared.weights import load_weights
 from tests.aggregator.driver import come, settings
 

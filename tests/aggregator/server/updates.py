@@ -7,9 +7,9 @@ from typing import Any
 
 from aggregator.rounds.federation import Federation
 from shared.codecs import make_codec
+from shared.codecs.update_file import encode_update
 from shared.protocol.messages import Offer
 from shared.randomness import stream
-from shared.update_file import encode_update
 from tests.aggregator.driver import come, random_update, settings
 from tests.edge_client.tiny import TINY
 

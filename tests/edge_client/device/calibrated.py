@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 
 from shared.architectures import architecture_of
-from shared.calibration import Calibration, Reliability
 from shared.model_notes import ModelNotes
+from shared.model_notes.calibration import Calibration, Reliability
 from shared.task import DEFAULT_TASK
 from shared.weights import Weights, initial_weights, save_weights
 

@@ -18,10 +18,10 @@ from edge_client.federation.terms import TermsSettings
 from edge_client.learning.client_round import Assignment, Contribution, client_round
 from shared.codecs import Codec, make_codec
 from shared.codecs.every_value import EveryValue
+from shared.codecs.update_file import UpdateFile
 from shared.errors import SettingsError, TrainingError
 from shared.protocol.messages import Announcement, Offer
 from shared.training import Examples, TrainingSettings
-from shared.update_file import UpdateFile
 from shared.weights import Weights, initial_weights, save_weights
 from tests.edge_client.tiny import TINY, NumpyEngine, examples
 from tests.installed import offer

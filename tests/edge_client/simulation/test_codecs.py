@@ -8,9 +8,9 @@ import pytest
 
 from edge_client.simulation.federation import client_name
 from shared.codecs import CODECS, make_codec
+from shared.codecs.update_file import UpdateFile, encode_update
 from shared.errors import SettingsError
 from shared.randomness import stream
-from shared.update_file import UpdateFile, encode_update
 from tests.edge_client.simulation.test_federation import (
     CLIENTS,
     SCAFFOLD,

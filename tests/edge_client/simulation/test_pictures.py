@@ -17,9 +17,9 @@ from edge_client.simulation.pictures import (
     draw_sweep,
 )
 from edge_client.simulation.reliability_picture import draw_reliability
-from shared.calibration import Reliability
 from shared.errors import StorageError
 from shared.metrics import Scores, confusion
+from shared.model_notes.calibration import Reliability
 from shared.task import COLOURS, DEFAULT_TASK, PAPER34, Task, labels_of
 
 NAMES = DEFAULT_TASK.names

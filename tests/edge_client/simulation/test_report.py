@@ -17,7 +17,7 @@ from edge_client.simulation.report import (
     table_of,
 )
 from edge_client.simulation.summary import METRICS
-from shared.calibration import Reliability
+from shared.model_notes.calibration import Reliability
 from shared.task import DEFAULT_TASK
 
 CONFUSION = [[3, 1, 0, 0], [0, 0, 0, 0], [0, 0, 5, 0], [0, 2, 0, 2]]

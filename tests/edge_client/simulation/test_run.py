@@ -17,15 +17,15 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.summary import METRICS
 from edge_client.tflite.engine import TfliteEngine
 from shared.architectures import architecture_of
-from shared.calibration import Calibration, Reliability, load_calibration
 from shared.errors import (
     WeightsError,
 )
+from shared.features.labelled_clips import normalised_by_owner
 from shared.features.voice_file import load_voice
-from shared.labelled_clips import normalised_by_owner
 from shared.metrics import confusion
-from shared.model_card import ModelCard, Teaching, card_of
 from shared.model_notes import ModelNotes
+from shared.model_notes.calibration import Calibration, Reliability, load_calibration
+from shared.model_notes.model_card import ModelCard, Teaching, card_of
 from shared.starter import beside
 from shared.storage.tensor_file import TensorFile
 from shared.training import Examples

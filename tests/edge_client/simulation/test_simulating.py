@@ -20,10 +20,10 @@ from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture
-from shared.calibration import load_calibration
 from shared.codecs import CODECS
 from shared.codecs.float32 import Float32
 from shared.errors import ChorusError, RunError, SettingsError
+from shared.model_notes.calibration import load_calibration
 from shared.registry import Registry
 from shared.weights import Weights, load_weights
 from tests.edge_client.tiny import NumpyEngine, utterances

@@ -17,10 +17,10 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.study import Planned, execute
 from edge_client.simulation.summary import METRICS, summarise
 from edge_client.simulation.utterances import Utterances
-from shared.calibration import Reliability
 from shared.corpora import load_corpus
 from shared.errors import ChorusError, CorpusError, RunError, SettingsError
 from shared.features.cache import SkippedClip
+from shared.model_notes.calibration import Reliability
 from shared.task import DEFAULT_TASK
 from tests.edge_client.tiny import NumpyEngine, utterances
 

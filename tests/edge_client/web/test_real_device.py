@@ -16,7 +16,7 @@ from edge_client.settings import RunSettings
 from edge_client.web.server import serve
 from shared.architectures import architecture_of
 from shared.audio import read_clip
-from shared.clip_search import clips_below
+from shared.audio.clip_search import clips_below
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import initial_weights, save_weights
 from tests.browser import text

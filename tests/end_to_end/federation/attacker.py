@@ -19,6 +19,7 @@ import numpy as np
 from aggregator.broker.packets import Kind, Message, decode_publish, encode, take
 from shared.architectures import architecture_of
 from shared.codecs import make_codec
+from shared.codecs.update_file import encode_update
 from shared.errors import ProtocolError
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.frames import Chunk
@@ -26,7 +27,6 @@ from shared.protocol.messages import Accepted, Announcement, Offer, Presence, Wa
 from shared.protocol.topics import Topics
 from shared.randomness import stream
 from shared.task import DEFAULT_TASK
-from shared.update_file import encode_update
 from shared.weights import Weights
 from tests.aggregator.broker.wire import publish, subscribe, text
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.codecs import make_codec
+from shared.codecs.update_file import encode_update
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Announcement, Offer
 from shared.protocol.topics import Topics
 from shared.randomness import stream
-from shared.update_file import encode_update
 from tests.edge_client.tiny import TINY
 from tests.end_to_end.federation.world import World
 

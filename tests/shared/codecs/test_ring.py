@@ -5,8 +5,8 @@ import pytest
 
 from shared.codecs.codec import VALUES
 from shared.codecs.ring import Ring, RingCodec
+from shared.codecs.update_file import DELTA, encode_update
 from shared.errors import SettingsError
-from shared.update_file import DELTA, encode_update
 from tests.shared.codecs.models import MIDDLE, SMALL, update
 
 OCTAVES = tuple([0] * len(SMALL.manifest))

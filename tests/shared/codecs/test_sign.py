@@ -9,8 +9,8 @@ from shared.codecs import Codec, make_codec
 from shared.codecs.codec import InMemory
 from shared.codecs.sign import Sign
 from shared.codecs.top import Top
+from shared.codecs.update_file import encode_update
 from shared.errors import WeightsError
-from shared.update_file import encode_update
 from shared.weights import split
 from tests.shared.codecs.models import MIDDLE, SMALL, update
 

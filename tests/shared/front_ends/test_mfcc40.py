@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shared.audio import RATE, Samples, read_clip
-from shared.clip_search import clips_below
+from shared.audio.clip_search import clips_below
 from shared.errors import AudioError
 from shared.front_ends import FRONT_ENDS
 from shared.front_ends.mfcc40 import HOP, WINDOW, frame_features

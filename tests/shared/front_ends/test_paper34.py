@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shared.audio import RATE, Samples, read_clip, to_utterance
-from shared.clip_search import clips_below
+from shared.audio.clip_search import clips_below
 from shared.errors import AudioError
 from shared.frames import pad
 from shared.front_ends import FRONT_ENDS

@@ -15,9 +15,9 @@ from edge_client.simulation.studies.attacks.defences import PLAIN, Defence, Nois
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture
 from shared.codecs import make_codec
+from shared.codecs.update_file import encode_update
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
-from shared.update_file import encode_update
 from shared.weights import Weights, norm
 
 TURNS: Final = 4

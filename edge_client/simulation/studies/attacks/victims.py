@@ -16,9 +16,9 @@ from edge_client.simulation.studies.attacks.settings import LeakageSettings
 from edge_client.simulation.studies.experiments import Collect, settings_of_cell
 from edge_client.simulation.utterances import Utterances
 from shared.errors import SettingsError
+from shared.features.labelled_clips import normalised_by_owner
 from shared.features.voice_file import load_voice
 from shared.front_ends import front_end_of
-from shared.labelled_clips import normalised_by_owner
 from shared.starter import beside
 from shared.training import Examples
 

@@ -26,7 +26,7 @@ from edge_client.simulation.studies.embedding_study import (
 from edge_client.simulation.studies.language_settings import EmbeddingSettings
 from edge_client.simulation.studies.languages import Languages
 from shared.errors import SettingsError
-from shared.labelled_clips import normalised_by_owner
+from shared.features.labelled_clips import normalised_by_owner
 from tests.edge_client.device.pooled import NAME, POOLED
 from tests.edge_client.simulation.spoken import language
 from tests.edge_client.simulation.voices import write_voices

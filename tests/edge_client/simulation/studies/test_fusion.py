@@ -32,7 +32,7 @@ from shared.errors import CorpusError, SettingsError, WeightsError
 from shared.front_ends import front_end_of
 from shared.fused_model import FusedModel
 from shared.metrics import confusion
-from shared.model_card import card_of
+from shared.model_notes.model_card import card_of
 from shared.sentences import sentence_encoder
 from shared.storage.tensor_file import TensorFile
 from shared.task import DEFAULT_TASK

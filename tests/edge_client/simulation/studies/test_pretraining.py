@@ -20,10 +20,10 @@ from edge_client.simulation.studies.pretraining import (
 )
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture, architecture_of
+from shared.command.progress import tracker
 from shared.errors import SettingsError
 from shared.layers import HEAD, LOGITS, Conv1D, Dense, StatisticsPooling
 from shared.lengths import model_length, padded, shares
-from shared.progress import tracker
 from shared.task import DEFAULT_TASK, FrontEndShape, Task
 from shared.training import Examples
 from shared.weights import fresh_weights, split

@@ -16,7 +16,7 @@ from edge_client.simulation.utterances import load_utterances
 from shared.audio import RATE
 from shared.corpora import load_corpus
 from shared.errors import RunError, SettingsError
-from shared.model_card import card_of
+from shared.model_notes.model_card import card_of
 from shared.storage.tensor_file import TensorFile
 from tests.shared.corpora.trees import write_clip
 

@@ -19,11 +19,11 @@ from edge_client.simulation.studies.transcription import (
 )
 from shared.architectures import Architecture
 from shared.audio import RATE
+from shared.command.progress import tracker
 from shared.corpora import load_corpus
 from shared.errors import CorpusError
 from shared.layers import HEAD, LOGITS, Conv1D, Dense, StatisticsPooling
-from shared.model_card import card_of
-from shared.progress import tracker
+from shared.model_notes.model_card import card_of
 from shared.storage.tensor_file import TensorFile
 from shared.task import DEFAULT_TASK, FrontEndShape, Task
 from shared.training import Examples

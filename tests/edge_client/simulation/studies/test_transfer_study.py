@@ -32,9 +32,9 @@ from edge_client.simulation.studies.transfer_study import Transfer, plan_cells
 from edge_client.tflite.engine import TfliteEngine
 from shared.architectures import architecture_of
 from shared.errors import RunError, SettingsError
-from shared.labelled_clips import normalised_by_owner
+from shared.features.labelled_clips import normalised_by_owner
 from shared.metrics import confusion
-from shared.model_card import card_of
+from shared.model_notes.model_card import card_of
 from shared.randomness import stream
 from shared.storage.tensor_file import TensorFile
 from shared.training import TrainingSettings

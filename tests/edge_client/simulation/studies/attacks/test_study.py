@@ -20,9 +20,9 @@ from edge_client.simulation.studies.attacks.victims import CHANCE, Victims, plan
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture
 from shared.errors import RunError, SettingsError
+from shared.features.labelled_clips import normalised_by_owner
 from shared.features.start_file import load_start
 from shared.front_ends import front_end_of
-from shared.labelled_clips import normalised_by_owner
 from shared.starter import STARTER, beside
 from shared.training import Examples
 from tests.edge_client.tiny import NumpyEngine, utterances

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from shared.clip_search import clips_below
+from shared.audio.clip_search import clips_below
 from shared.corpora import load_corpus
 from shared.environment import remark_once
 

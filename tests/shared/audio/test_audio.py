@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from shared.audio import LONGEST, RATE, _read, read_clip, to_utterance
-from shared.clip_search import clips_below
+from shared.audio.clip_search import clips_below
 from shared.corpora import load_corpus
 from shared.errors import AudioError
 from shared.features.cache import extract_features

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.decoded import Decoded
+from shared.audio.decoded import Decoded
 from shared.errors import AudioError
 
 SUFFIXES: Final = frozenset(

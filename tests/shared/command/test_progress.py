@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from shared.progress import EVERY, Lines, tracker
+from shared.command.progress import EVERY, Lines, tracker
 
 
 def test_a_line_comes_now_and_then_and_none_about_what_is_done_soon() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from shared.environment import remark_once
-from shared.model_card import NOT_SPEECH, ModelCard, Teaching, card_of
 from shared.model_notes import ModelNotes
+from shared.model_notes.model_card import NOT_SPEECH, ModelCard, Teaching, card_of
 from shared.starter import STARTER
 from shared.storage.tensor_file import TensorFile
 from shared.weights import load_weights, model_metadata, save_weights

@@ -44,7 +44,7 @@ def log_to_stderr() -> None:
     """Write the log of this process to standard error, one line each, for people and journals."""
     import logging
 
-    from shared.log_bound import LogBound, ShortLines
+    from shared.command.log_bound import LogBound, ShortLines
 
     # A journal stamps its lines itself.
     form = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s  %(message)s"

@@ -17,11 +17,11 @@ from safetensors.numpy import load_file
 
 from shared.architectures import architecture_of
 from shared.codecs import CODECS, make_codec
+from shared.codecs.update_file import EncodedUpdate, UpdateFile, encode_update, largest_file
 from shared.errors import StorageError, TrainingError, WeightsError
 from shared.randomness import stream
 from shared.storage.tensor_file import HEADER_LIMIT, write_tensors
 from shared.task import DEFAULT_TASK
-from shared.update_file import EncodedUpdate, UpdateFile, encode_update, largest_file
 from shared.vector_file import VectorFile
 from shared.weights import Weights
 from tests.shared.codecs.models import MIDDLE, SMALL, update

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from shared.architectures import architecture_of
-from shared.calibration import (
+from shared.errors import WeightsError
+from shared.front_ends import WHISPER
+from shared.metrics import softmax
+from shared.model_notes import NO_NOTES, ModelNotes
+from shared.model_notes.calibration import (
     BINS,
     UNMEASURED,
     Calibration,
     Reliability,
     load_calibration,
 )
-from shared.errors import WeightsError
-from shared.front_ends import WHISPER
-from shared.metrics import softmax
-from shared.model_notes import NO_NOTES, ModelNotes
 from shared.storage.tensor_file import write_tensors
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import (

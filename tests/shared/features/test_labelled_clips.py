@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from shared.features.labelled_clips import normalised_by_owner
 from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FRONT_ENDS
-from shared.labelled_clips import normalised_by_owner
 from tests.edge_client.tiny import examples
 
 PAPER = FRONT_ENDS.get("paper34")

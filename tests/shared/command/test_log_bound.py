@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.log_bound import LONGEST, MOST, MOST_EACH, LogBound, ShortLines
+from shared.command.log_bound import LONGEST, MOST, MOST_EACH, LogBound, ShortLines
 
 
 class Kept(logging.Handler):

@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared import unfinished
-from shared.decoded import Decoded
+from shared.audio import unfinished
+from shared.audio.decoded import Decoded
 from shared.errors import AudioError
 
 if TYPE_CHECKING:

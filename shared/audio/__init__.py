@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared import ffmpeg, libsndfile
-from shared.decoded import Decoded
+from shared.audio import ffmpeg, libsndfile
+from shared.audio.decoded import Decoded
 from shared.errors import AudioError
 from shared.storage.files import open_file
 
@@ -58,7 +58,7 @@ def read_clip(path: Path) -> Samples:
     ----------
     path
         A file in any format that libsndfile reads, whatever its name ends in; or one that ffmpeg
-        reads and whose name ends in one of :data:`shared.ffmpeg.SUFFIXES`.
+        reads and whose name ends in one of :data:`shared.audio.ffmpeg.SUFFIXES`.
 
     Returns
     -------

@@ -115,7 +115,7 @@ def test_a_reader_that_went_away_leaves_no_traceback(tmp_path: Path) -> None:
             command.run(app)
         """)
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     process = subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE,
@@ -148,7 +148,7 @@ def test_what_is_no_text_is_printed_all_the_same(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8:strict"},
+        env={"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONIOENCODING": "utf-8:strict"},
     )
     assert done.stdout == "m\\udcfcll\n"
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from shared.calibration import UNMEASURED, Calibration, load_calibration
-from shared.model_card import ModelCard, card_of
+from shared.model_notes.calibration import UNMEASURED, Calibration, load_calibration
+from shared.model_notes.model_card import ModelCard, card_of
 from shared.storage.tensor_file import TensorFile
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from shared import audio, ffmpeg
-from shared.audio import RATE, read_clip
-from shared.clip_search import clips_below
+from shared import audio
+from shared.audio import RATE, ffmpeg, read_clip
+from shared.audio.clip_search import clips_below
 from shared.errors import AudioError
 
 needs_ffmpeg = pytest.mark.skipif(
