@@ -58,9 +58,12 @@ def _draw_panel(
     axes.set_title(COLUMNS[kind][key], color=INK, fontsize=10)
     for place, name in enumerate(names):
         value = gained.get(name, {}).get(key)
-        if value is not None:
-            colour = INK if place == 0 else LINE_COLOURS[0]
-            axes.barh(place, max(value, 0), color=colour, height=0.7)
+        if value is None:  # else it would look as if nothing were gained
+            label = axes.text(0.02, place, "not measured", color=INK, fontsize=8, va="center")
+            label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
+            continue
+        colour = INK if place == 0 else LINE_COLOURS[0]
+        axes.barh(place, max(value, 0), color=colour, height=0.7)
     chance = gained[CHANCE][key]
     if chance is not None:
         axes.axvline(chance, color=LINE_COLOURS[1], linewidth=1.4, linestyle=(0, (4, 3)))
