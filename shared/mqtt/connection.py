@@ -17,10 +17,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from shared.errors import BrokerError
 from shared.mqtt import socket_options
+from shared.mqtt.arrivals import Arrivals
 from shared.mqtt.backoff import Backoff
 from shared.mqtt.bounded_client import LARGEST_PACKET, BoundedClient
 from shared.mqtt.broker_settings import BrokerSettings
-from shared.mqtt.held_back import HeldBack
 from shared.mqtt.outbox import Outbox
 from shared.mqtt.paho_client import keep_within, new_client, username_of
 from shared.mqtt.subscriptions import Subscriptions
@@ -129,7 +129,6 @@ class Connection:
         self._identifier = identifier or name
         self.refused: BrokerError | None = None
         self._will = will
-        self._on_message = on_message
         self._on_change = on_change
         self._on_room = on_room
         self._backoff = backoff or Backoff()
@@ -138,6 +137,7 @@ class Connection:
         self._subscriptions = Subscriptions(
             dict.fromkeys(subscriptions, 1) | dict.fromkeys(unacknowledged, 0)
         )
+        self._arrivals = Arrivals(self._subscriptions, on_message)
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{name}", daemon=True)
         self._closing = threading.Event()
         self._worked = False
@@ -148,7 +148,6 @@ class Connection:
         self._trouble: Trouble | None = None
         # Of the present connection, for the network thread alone.
         self._first_subscribe: int | None = None
-        self._held_back = HeldBack()
         self._refusals: set[int] = set()
 
     def start(self) -> None:
@@ -271,7 +270,7 @@ class Connection:
     def _one_connection(self) -> Trouble:
         """Connect once, and stay until it is over; say why."""
         self._trouble = None
-        self._held_back = HeldBack()
+        self._arrivals.drop()
         self._refusals = set()
         began = time.monotonic()
         try:
@@ -311,7 +310,7 @@ class Connection:
         waited = 0.0 if self.connected else time.monotonic() - began
         if waited > self._patience or self._outbox.overdue(self._patience):
             self._trouble = unacknowledged(self.settings)
-        elif max(client.incoming, self._held_back.bytes) > LARGEST_PACKET:
+        elif max(client.incoming, self._arrivals.held_back) > LARGEST_PACKET:
             self._trouble = too_much(self.settings)
         else:
             return False
@@ -367,26 +366,13 @@ class Connection:
         self._backoff.connected()
         host, port = self.settings.address
         self._tell(f"Connected to the broker {host}:{port}.", connected=True)
-        for message in self._held_back.release():
-            self._handle(message)
+        self._arrivals.release()
 
     def _received(self, _: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
         if self.connected:
-            self._handle(message)
+            self._arrivals.hand_on(message)
         else:
-            self._held_back.add(message)
-
-    def _handle(self, message: mqtt.MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            return  # it is none of ours, and no broker that keeps to MQTT tells of it
-        try:
-            # Some brokers send what others have subscribed to, too.
-            if self._subscriptions.match(topic):
-                self._on_message(topic, bytes(message.payload))
-        except Exception:
-            log.exception("A message to %s could not be handled.", topic)
+            self._arrivals.hold_back(message)
 
     def _ended(
         self, _: mqtt.Client, __: Any, flags: mqtt.DisconnectFlags, code: ReasonCode, ___: Any
