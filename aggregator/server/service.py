@@ -92,58 +92,25 @@ class Service:
         loop: Loop | None = None,
         connect: Callable[..., Connection] = Connection,
     ) -> None:
-        settings = federation.settings
+        topics = Topics(federation.settings.federation)
         self._federation = federation
         self._rounds = rounds = federation.rounds
         self._on_change = on_change
         self._loop = loop = loop or Loop()
-        self._topics = topics = Topics(settings.federation)
+        self._topics = topics
         self._arithmetic = loop.worker("arithmetic")
         self._speech = speech = Speech(topics)
         self._rejections = Rejections()
-        self._stages = self._secure_stages(members) if members and federation.secure else None
-
-        def follow(step: Step) -> None:
-            self._course.follow(step)
-
-        self._receiving = Receiving(
-            federation,
-            self._rejections,
-            loop=loop,
-            arithmetic=self._arithmetic,
-            reply=speech.reply,
-            counted=follow,
-            later=self._later,
-            stages=self._stages,
-        )
-        self._attendance = Attendance(federation, self._rejections, loop, follow)
-        self._sending = Sending(
-            federation,
-            self._rejections,
-            loop=loop,
-            publish=speech.chunk,
-            reply=speech.reply,
-            attendance=self._attendance,
-        )
-        self._announcer = Announcer(
-            federation, speech.announce, loop.clock, partial(_renewed, members) if members else dict
-        )
+        # What devices send, and what is sent to them.
+        self._stages = self._make_stages(members) if members and federation.secure else None
+        self._receiving = self._make_receiving()
+        self._attendance = Attendance(federation, self._rejections, loop, self._follow)
+        self._sending = self._make_sending()
+        # What becomes of rounds.
+        renewed = partial(_renewed, members) if members else dict
+        self._announcer = Announcer(federation, speech.announce, loop.clock, renewed)
         self._farewell = Farewell(lambda: rounds.ready, loop.clock)
-        self._course = Course(
-            federation,
-            receiving=self._receiving,
-            sending=self._sending,
-            attendance=self._attendance,
-            rejections=self._rejections,
-            farewell=self._farewell,
-            stages=self._stages,
-            loop=loop,
-            arithmetic=self._arithmetic,
-            announce=self._announce,
-            changed=self._changed,
-            later=self._later,
-            on_round=on_round,
-        )
+        self._course = self._make_course(on_round)
         self.steering = Steering(loop, self._course)
         self._forever = False
         self._say = loop.deadline(self._say_change)
@@ -151,37 +118,19 @@ class Service:
         loop.watch(lambda: rounds.wake_at, self._course.deadline_passed)
         self._contradiction = Contradiction(self._announcer, loop, self._announce, topics.round)
         loop.watch(lambda: self._leave_at, loop.stop)
-        self._entrance = members and Entrance(
-            members,
-            topics,
-            federation.voice,
-            loop=loop,
-            reject=self._rejections.about,
-            answer=speech.answer,
-            tell_broker=speech.to_broker,
-            announce=self._announce,
-            gone=self._course.shut_out,
-        )
-        name = aggregator_name(settings.federation)
-        own = [topics.round, *(self._entrance.hears if self._entrance else [])]
+        # The network, and who comes in from there.
+        self._entrance = self._make_entrance(members) if members else None
+        own = [topics.round, *(self._entrance.hears if self._entrance else ())]
         kinds = {**QUALITY, **(AT_THE_DOOR if self._entrance else {})}  # what clients say
-        self._connection = speech.connection = connect(
-            broker,
-            name,
-            identifier=topics.identifier(name),
-            subscriptions=[*own, *(topics.of_client("+", kind) for kind in kinds if kinds[kind])],
-            unacknowledged=[topics.chunks("+"), topics.probe],
-            sign=federation.voice.sign,
-            on_message=self._arrived,
-            on_change=lambda *change: loop.put(partial(self._change, *change)),
-        )
+        told = [*own, *(topics.of_client("+", kind) for kind in kinds if kinds[kind])]
+        self._connection = speech.connection = self._make_connection(connect, broker, told)
         self._gate = FloodGate(
             topics, loop, self._rejections, self._connection, [*own, topics.probe], kinds
         )
-        self._probe = Probe(loop, settings.chunk + OVERHEAD, speech.probe)
-        self._rival = Rival(settings.federation, loop, speech.probe, self._begin)
+        self._probe = Probe(loop, federation.settings.chunk + OVERHEAD, speech.probe)
+        self._rival = Rival(federation.settings.federation, loop, speech.probe, self._begin)
 
-    def _secure_stages(self, members: Members) -> SecureStages:
+    def _make_stages(self, members: Members) -> SecureStages:
         def give_up(reason: str) -> None:
             self._course.give_up(reason)
 
@@ -193,9 +142,76 @@ class Service:
             tell=self._speech.tell,
             reply=self._speech.reply,
             reject=self._rejections.about,
-            done=lambda survivors: self._course.follow(self._rounds.close(survivors)),
+            done=lambda survivors: self._follow(self._rounds.close(survivors)),
             given_up=give_up,
             later=self._later,
+        )
+
+    def _make_receiving(self) -> Receiving:
+        return Receiving(
+            self._federation,
+            self._rejections,
+            loop=self._loop,
+            arithmetic=self._arithmetic,
+            reply=self._speech.reply,
+            counted=self._follow,
+            later=self._later,
+            stages=self._stages,
+        )
+
+    def _make_sending(self) -> Sending:
+        return Sending(
+            self._federation,
+            self._rejections,
+            loop=self._loop,
+            publish=self._speech.chunk,
+            reply=self._speech.reply,
+            attendance=self._attendance,
+        )
+
+    def _make_course(self, on_round: Callable[[int, Version | None], None]) -> Course:
+        return Course(
+            self._federation,
+            receiving=self._receiving,
+            sending=self._sending,
+            attendance=self._attendance,
+            rejections=self._rejections,
+            farewell=self._farewell,
+            stages=self._stages,
+            loop=self._loop,
+            arithmetic=self._arithmetic,
+            announce=self._announce,
+            changed=self._changed,
+            later=self._later,
+            on_round=on_round,
+        )
+
+    def _make_entrance(self, members: Members) -> Entrance:
+        return Entrance(
+            members,
+            self._topics,
+            self._federation.voice,
+            loop=self._loop,
+            reject=self._rejections.about,
+            answer=self._speech.answer,
+            tell_broker=self._speech.to_broker,
+            announce=self._announce,
+            gone=self._course.shut_out,
+        )
+
+    def _make_connection(
+        self, connect: Callable[..., Connection], broker: BrokerSettings, told: Sequence[str]
+    ) -> Connection:
+        name = aggregator_name(self._federation.settings.federation)
+        return connect(
+            broker,
+            name,
+            identifier=self._topics.identifier(name),
+            subscriptions=told,
+            unacknowledged=[self._topics.chunks("+"), self._topics.probe],
+            sign=self._federation.voice.sign,
+            on_message=self._arrived,
+            on_change=lambda *change: self._loop.put(partial(self._change, *change)),
         )
 
     def run(self, *, forever: bool = False) -> None:
@@ -213,7 +229,7 @@ class Service:
         self._forever = forever
         self._sending.serve()
         # Before anything that the network brings.
-        self._loop.put(lambda: self._course.follow(self._rounds.start(self._loop.clock())))
+        self._loop.put(lambda: self._follow(self._rounds.start(self._loop.clock())))
         if entrance := self._entrance:
             self._loop.put(lambda: entrance.begin(self._rounds.invited))
         self._loop.put(self._changed)
@@ -238,6 +254,10 @@ class Service:
         # An earlier process may have been killed before it could tell that the last round ended.
         told = self._rounds.phase == "finished" and self._announcer.told_end
         return self._farewell.leave_at if told and not self._forever else None
+
+    def _follow(self, step: Step) -> None:
+        """Do what the rules of rounds have just decided."""
+        self._course.follow(step)
 
     def _changed(self) -> None:
         """Take note that there is something new to say."""

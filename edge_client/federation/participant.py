@@ -32,7 +32,7 @@ from shared.errors import BrokerError, ChorusError, StorageError, TrustError
 from shared.loop import Loop
 from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import Announcement, Message, Offer, Presence
+from shared.protocol.messages import Announcement, Offer, Presence
 from shared.protocol.topics import Topics
 from shared.secure.sharing import Draw
 from shared.task import Task
@@ -98,12 +98,14 @@ class Participant:
     ) -> None:
         self._settings = settings
         self._client_state = client_state = ClientState(folder)
+        self._membership = membership
         self._follow = follow
         self._loop = loop = loop or Loop()
         self._topics = topics = Topics(settings.federation)
-        self._files = loop.worker("files")
+        self._words = [topics.round, topics.replies(settings.name)]
+        self._files = files = loop.worker("files")
         self._round: AnnouncedRound | None = None
-        self._telling = telling = Telling(
+        self._telling = Telling(
             settings,
             client_state,
             loop=loop,
@@ -112,67 +114,35 @@ class Participant:
             report=report,
         )
         self._try_again = loop.deadline(self._consider)
-        name = settings.name
-        self._words = [topics.round, topics.replies(name)]
-        self._membership = membership
-        self._connection = connection = connect(
-            settings.broker,
-            name,
-            identifier=topics.identifier(name),
-            subscriptions=self._words,
-            will=(topics.presence(name), Presence(state="offline").encode()),
-            sign=membership and membership.sign,
-            on_message=self._arrived,
-            on_change=lambda *change: loop.put(partial(self._change, *change)),
-            on_room=lambda: loop.put(self._send),
-            if_unknown=membership.if_shut_out if membership else "",
-        )
-        self._readiness = Readiness(
-            settings.part(PermissionSettings),
-            settings.terms,
-            keys=keys,
-            learned=lambda: client_state.learned,
-            say=lambda presence: self._publish(topics.presence(name), presence, retain=True),
-            why_not=why_not,
-            clock=loop.clock,
-            task=settings.task.digest,
-        )
+        in_vain = self._telling.in_vain
+        # What comes and goes, and whether this device may train.
+        self._connection = connection = self._make_connection(connect)
+        self._readiness = self._make_readiness(keys, why_not)
         loop.watch(lambda: self._readiness.look_at, self._look)
         self._fetching = Fetching(
             client_state,
             connection,
             topics,
             loop=loop,
-            worker=self._files,
+            worker=files,
             ended=self._fetched,
-            in_vain=telling.in_vain,
+            in_vain=in_vain,
         )
-        self._delivery = Delivery(
-            client_state, connection, topics, loop=loop, in_vain=telling.in_vain
-        )
-        self._secure = SecurePart(
-            membership,
-            settings.terms,
-            client_state,
-            loop=loop,
-            worker=self._files,
-            say=lambda word: connection.publish(topics.requests(name), word, wait=False),
-            remark=telling.in_vain,
-            masked=self._look,
-            noise=noise,
-        )
+        self._delivery = Delivery(client_state, connection, topics, loop=loop, in_vain=in_vain)
+        self._secure = self._make_secure_part(noise)
         self._replies = Replies(
             client_state,
             self._delivery,
             self._fetching,
-            worker=self._files,
+            worker=files,
             arrived=self._secure.arrived,
             decided=self._decided,
             forgotten=self._forgotten,
             failed=self._failed,
         )
+        # What is done with it.
         self._handover = Handover(
-            on_model, self._files, ended=self._handed_over, remark=telling.remark
+            on_model, files, ended=self._handed_over, remark=self._telling.remark
         )
         self._worker = RoundWorker(
             settings,
@@ -181,6 +151,49 @@ class Participant:
             engines=engines,
             worker=loop.worker("training"),
             ended=self._worked,
+        )
+
+    def _make_connection(self, connect: Callable[..., Connection]) -> Connection:
+        name, membership = self._settings.name, self._membership
+        return connect(
+            self._settings.broker,
+            name,
+            identifier=self._topics.identifier(name),
+            subscriptions=self._words,
+            will=(self._topics.presence(name), Presence(state="offline").encode()),
+            sign=membership and membership.sign,
+            on_message=self._arrived,
+            on_change=lambda *change: self._loop.put(partial(self._change, *change)),
+            on_room=lambda: self._loop.put(self._delivery.go_on),
+            if_unknown=membership.if_shut_out if membership else "",
+        )
+
+    def _make_readiness(
+        self, keys: Callable[[], Sequence[int]], why_not: Callable[..., str | None]
+    ) -> Readiness:
+        return Readiness(
+            self._settings.part(PermissionSettings),
+            self._settings.terms,
+            keys=keys,
+            learned=lambda: self._client_state.learned,
+            say=self._say_presence,
+            why_not=why_not,
+            clock=self._loop.clock,
+            task=self._settings.task.digest,
+        )
+
+    def _make_secure_part(self, noise: Draw) -> SecurePart:
+        requests = self._topics.requests(self._connection.name)
+        return SecurePart(
+            self._membership,
+            self._settings.terms,
+            self._client_state,
+            loop=self._loop,
+            worker=self._files,
+            say=lambda word: self._connection.publish(requests, word, wait=False),
+            remark=self._telling.in_vain,
+            masked=self._look,
+            noise=noise,
         )
 
     def run(self) -> None:
@@ -196,8 +209,7 @@ class Participant:
             self._loop.run(self._full)
         finally:
             self._worker.give_up()
-            name = self._connection.name
-            self._publish(self._topics.presence(name), Presence(state="offline"), retain=True)
+            self._say_presence(Presence(state="offline"))
             self._connection.close()
             self._loop.close()
             self._fetching.close()
@@ -234,9 +246,6 @@ class Participant:
         self._delivery.restart()
         self._secure.say_again()
 
-    def _send(self) -> None:
-        self._delivery.go_on()
-
     def _look(self) -> None:
         """Look whether this device would train; say so, if what it said last is so no more."""
         self._readiness.look(training=self._worker.on is not None)
@@ -244,11 +253,7 @@ class Participant:
             self._worker.give_up()  # it goes on from there when it may
         if self._connection.connected:
             self._consider()
-        if (lacks := self._readiness.lacks) is not None:
-            privacy = self._round.announcement.privacy if self._round else None
-            self._client_state.note(
-                lacks, self._readiness.objection, privacy.sentence if privacy else None
-            )
+        self._telling.note(self._readiness.objection)
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message in the network's thread: a model's chunk at once, others to the loop."""
@@ -269,12 +274,11 @@ class Participant:
         try:
             if self._membership and payload:
                 self._membership.check(topic, payload)
-            if topic != self._topics.round and self._secure.hear(payload):
-                return
-            if topic != self._topics.round:
+            if topic == self._topics.round:
+                if payload:
+                    self._announced(Announcement.decode(payload))
+            elif not self._secure.hear(payload):
                 self._replies.hear(payload)
-            elif payload:
-                self._announced(Announcement.decode(payload))
         except StorageError:
             self._loop.later(_AGAIN, partial(self._message, topic, payload))
             raise
@@ -283,9 +287,10 @@ class Participant:
         except ChorusError as error:
             self._telling.remark(error)
 
-    def _publish(self, topic: str, message: Message, *, retain: bool = False) -> bool:
+    def _say_presence(self, presence: Presence) -> bool:
+        topic = self._topics.presence(self._connection.name)
         try:  # if it is not sent now, it is said again when the connection is back
-            return self._connection.publish(topic, message.encode(), retain=retain, wait=False)
+            return self._connection.publish(topic, presence.encode(), retain=True, wait=False)
         except StorageError:
             self._loop.later(_AGAIN, self._look)
             raise
@@ -375,11 +380,10 @@ class Participant:
             self._telling.remark(outcome)
             self._telling.tell("troubled", outcome.problem)
             self._try_again.within(_AGAIN)
-            return
-        if isinstance(outcome, Trained):
+        elif isinstance(outcome, Trained):
             self._secure.trained(outcome)
-            return
-        self._consider()
+        else:
+            self._consider()
 
     def _decided(self, offer: Offer, refused: str, *, foreign: bool = False) -> None:
         """Learn what became of the update: it counts, or was refused."""

@@ -68,6 +68,19 @@ class Telling:
         self._unannounced.report(doing)
         self._report(doing)
 
+    def note(self, objection: str) -> None:
+        """Keep how the device stands to what is announced, for who asks how it is.
+
+        Parameters
+        ----------
+        objection
+            What its owner's terms do not allow, a sentence; empty if there is nothing.
+        """
+        if (lacks := self._lacks()) is not None:
+            announced = self._announced()
+            privacy = announced.privacy if announced else None
+            self._client_state.note(lacks, objection, privacy.sentence if privacy else None)
+
     def remark(self, error: ChorusError) -> None:
         """Log what is wrong, but not again and again."""
         sentence = error.message
