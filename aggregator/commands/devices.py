@@ -28,7 +28,8 @@ def devices(
 
     from rich.console import Console
 
-    from aggregator.commands.report import devices_of, devices_table
+    from aggregator.commands.report import devices_of
+    from aggregator.commands.tables import devices_table
     from aggregator.enrolment.links import members_in
     from aggregator.ledger import History
     from aggregator.ledger.folder import FederationFolder

@@ -40,7 +40,8 @@ def list_models(*, given: dict[str, Any], config: Config = None, as_json: AsJson
 
     from rich.console import Console
 
-    from aggregator.commands.report import models_of, models_table
+    from aggregator.commands.report import models_of
+    from aggregator.commands.tables import models_table
     from aggregator.ledger.model_files import files_of
 
     with _history(given, config) as history:
@@ -68,7 +69,8 @@ def show(
 
     from rich.console import Console
 
-    from aggregator.commands.report import ancestry_of, ancestry_table
+    from aggregator.commands.report import ancestry_of
+    from aggregator.commands.tables import ancestry_table
 
     with _history(given, config) as history:
         found = ancestry_of(history, history.find(number))

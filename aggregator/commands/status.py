@@ -28,7 +28,8 @@ def status(
 
     from rich.console import Console
 
-    from aggregator.commands.report import status_of, status_tables
+    from aggregator.commands.report import status_of
+    from aggregator.commands.tables import status_tables
     from aggregator.ledger import History
     from aggregator.ledger.folder import FederationFolder
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from aggregator.cli import app
-from aggregator.commands.report import _megabytes
+from aggregator.commands.tables import _megabytes
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from aggregator.settings import AggregatorSettings

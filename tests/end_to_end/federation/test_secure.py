@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from rich.console import Console
 
-from aggregator.commands.report import status_of, status_tables
+from aggregator.commands.report import status_of
+from aggregator.commands.tables import status_tables
 from aggregator.enrolment.members import Members
 from aggregator.ledger import History
 from aggregator.server.admission import refusal
