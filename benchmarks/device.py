@@ -43,8 +43,8 @@ from edge_client.simulation.study import Corpora
 from shared.audio import RATE, Samples, read_clip
 from shared.command import progress_console
 from shared.corpora import Clip, load_corpus
-from shared.features.prior import Prior, save_prior
-from shared.features.voice_file import save_voice
+from shared.features.prior import Prior
+from shared.features.start_file import save_beside
 from shared.front_ends import WHISPER
 from shared.metrics import Scores, confusion
 from shared.randomness import stream
@@ -199,14 +199,10 @@ def starters(options: argparse.Namespace, folder: Path) -> Iterator[Trained]:
         copies = copies_in_conditions(others, options.copies, options.seed)
         taught = replace(corpus, clips=(*others, *copies))
         made = make_starter([taught], task, options.normalisation, progress=False)
-        weights, beside = folder / f"{number}.safetensors", folder / f"{number}.begun.safetensors"
+        weights = folder / f"{number}.safetensors"
         save_weights(weights, made.weights, made.architecture)
-        if isinstance(made.begun, Prior):
-            save_prior(beside, made.begun, task)
-            begun = ["--prior", beside]
-        else:
-            save_voice(beside, made.begun, task)
-            begun = ["--voice", beside]
+        beside = save_beside(weights, made.begun, task)
+        begun = ["--prior" if isinstance(made.begun, Prior) else "--voice", beside]
         tests = [own, degraded_clips(own, f"white:{options.floor:g}dBFS", options.seed)]
         reached = [reached_on(made, replace(corpus, clips=tuple(test))) for test in tests]
         scores = [{known: uar for known, (uar, _) in found.items()} for found in reached]

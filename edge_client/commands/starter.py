@@ -12,6 +12,9 @@ from shared.settings import options_of
 from shared.task_settings import TaskSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edge_client.learning.starter import Starter
     from shared.corpora import Corpus
     from shared.task import Task
 
@@ -57,14 +60,11 @@ def starter(
 
     Example: edge-client starter --corpus emodb=PATH --output starter.safetensors
     """
-    from edge_client.device.settings import UNSURE_BELOW
     from edge_client.learning.starter import card_for, make_starter, reached_on
     from edge_client.simulation.degradations import copies_in_conditions
     from shared.corpora import Clip
-    from shared.features.prior import Prior, save_prior
-    from shared.features.voice_file import save_voice
+    from shared.features.start_file import save_beside
     from shared.model_notes import ModelNotes
-    from shared.starter import beside
     from shared.weights import save_weights
 
     settings = StarterSettings.collect(given)
@@ -76,24 +76,28 @@ def starter(
 
     made = make_starter(corpora, task, settings.normalisation, vary)
     reached = {own.info.title: reached_on(made, own) for own in tests}
-    begun = made.begun
-    prior, voice = beside(output, "prior"), beside(output, "voice")
     # What an earlier starter of this name began with does not go with this one.
-    if isinstance(begun, Prior):
-        save_prior(prior, begun, task)
-        voice.unlink(missing_ok=True)
-    else:
-        save_voice(voice, begun, task)
-        prior.unlink(missing_ok=True)
+    begins = save_beside(output, made.begun, task)
     card = card_for(corpora, reached)
     save_weights(output, made.weights, made.architecture, ModelNotes(made.calibration, card))
-    begins = prior if isinstance(begun, Prior) else voice
+    _tell(made, corpora, reached)
+    left = f"; {made.skipped} clips could not be used" if made.skipped else ""
+    typer.echo(f"The starter is {output}, what its statistics begin with {begins}{left}.")
+
+
+def _tell(
+    made: "Starter",
+    corpora: "Sequence[Corpus]",
+    reached: "Mapping[str, Mapping[str, tuple[float, float]]]",
+) -> None:
+    """Say what taught a starter, and what it reaches."""
+    from edge_client.device.settings import UNSURE_BELOW
+
     for own in corpora:
         typer.echo(
             f"{own.info.title}: {len(own.labelled)} clips of {len(own.speakers)} speakers; "
             f"licence: {own.info.licence}"
         )
-    left = f"; {made.skipped} clips could not be used" if made.skipped else ""
     for title, by_known in reached.items():
         known = ", ".join(f"{uar:.3f} with {name}" for name, (uar, _) in by_known.items())
         typer.echo(f"{title}: UAR {known} of a speaker's moods known.")
@@ -105,7 +109,6 @@ def starter(
             f"Speakers left out in turn: calibration error {measured.error:.3f}; of {answers} "
             f"answers below {UNSURE_BELOW:.0%} {wrong} were wrong."
         )
-    typer.echo(f"The starter is {output}, what its statistics begin with {begins}{left}.")
 
 
 def corpora_of(

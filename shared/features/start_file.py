@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import WeightsError
-from shared.features.prior import load_prior
+from shared.features.prior import Prior, load_prior, save_prior
 from shared.features.statistics import Start
 from shared.features.task_file import Kind
-from shared.features.voice_file import load_voice
+from shared.features.voice_file import load_voice, save_voice
 from shared.starter import beside
 from shared.storage.files import copy_atomically, storage_errors
 from shared.storage.tensor_file import TensorFile
@@ -48,6 +48,31 @@ def keep_beside(model: Path, given: Mapping[Kind, Path | None]) -> None:
                 path.unlink(missing_ok=True)
         else:
             copy_atomically(source, path)
+
+
+def save_beside(model: Path, begun: Start, task: Task) -> Path:
+    """Write what statistics begin with beside the file of a model, and leave no other there.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder cannot be written.
+    """
+    prior, voice = beside(model, "prior"), beside(model, "voice")
+    if isinstance(begun, Prior):
+        save_prior(prior, begun, task)
+        made, other = prior, voice
+    else:
+        save_voice(voice, begun, task)
+        made, other = voice, prior
+    with storage_errors(other):
+        other.unlink(missing_ok=True)
+    return made
 
 
 def kind_of(path: Path) -> Kind:
