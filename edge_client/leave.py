@@ -1,8 +1,8 @@
 """``edge-client leave``: end a device's part in a federation, and say what stays elsewhere."""
 
 import shutil
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,13 +84,8 @@ def leave(
             f"This device takes part in no federation {federation}: {folder} keeps nothing of it.",
             "`edge-client status` lists those it takes part in; --federation names one.",
         )
-    with ExitStack() as stack:
-        for one in devices:
-            try:
-                stack.enter_context(one.taken())
-            except RunError as error:
-                stop = f"systemctl stop {SERVICE}" if service else "Ctrl-C ends it"
-                raise RunError(error.problem, f"End it first: {stop}.") from error
+    stop = f"systemctl stop {SERVICE}" if service else "Ctrl-C ends it"
+    with _none_running(devices, f"End it first: {stop}."):
         confirm(federation)
         joined = None
         with suppress(TrustError):  # a damaged one is left all the same
@@ -103,10 +98,7 @@ def leave(
             write_settings(config, {**gone, "offline": True})
             if service:
                 host.hand_over(config)
-        for place in (*parts, membership):
-            if place.is_dir():
-                with storage_errors(place):
-                    shutil.rmtree(place)
+        _remove([*parts, membership])
     return Left(
         federation=federation,
         name=joined.joined.name if joined else None,
@@ -114,3 +106,22 @@ def leave(
         bytes=sum(each.bytes for each in sent),
         config=config if mine else None,
     )
+
+
+@contextmanager
+def _none_running(devices: Sequence[DeviceFolder], remedy: str) -> Iterator[None]:
+    """Keep devices from running; raise, with what to do, if one does."""
+    with ExitStack() as stack:
+        for device in devices:
+            try:
+                stack.enter_context(device.taken())
+            except RunError as error:
+                raise RunError(error.problem, remedy) from error
+        yield
+
+
+def _remove(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir():
+            with storage_errors(folder):
+                shutil.rmtree(folder)

@@ -147,19 +147,7 @@ def _labelled_clips(settings: RunSettings) -> Path | None:
 
 def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
     """Take part in a federation without listening."""
-    if settings.offline:
-        raise SettingsError(
-            f"{clips} holds labelled clips, which are for a federation.",
-            "Leave out --offline, or give one recording: --wav FILE.",
-        )
-    if given := [name for name in _LISTENING if getattr(settings, name)]:
-        options = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise SettingsError(
-            f"{clips} holds labelled clips, which the device does not listen to: they go without "
-            f"{options}.",
-            "Leave them out, also of the --config (`edge-client join LINK --no-page` writes none), "
-            "or give one recording: --wav FILE.",
-        )
+    _check_only_clips(settings, clips)
     from edge_client.federation.taking_part import as_member, take_part_with_clips
 
     # Several may run on one machine without further settings: one for each folder of clips.
@@ -184,6 +172,23 @@ def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
             begun=settings.voice or settings.prior,
             as_told=not CHOSEN & settings.model_fields_set,
             membership=membership,
+        )
+
+
+def _check_only_clips(settings: RunSettings, clips: Path) -> None:
+    """Check that nothing was asked for that a device without a microphone does not do."""
+    if settings.offline:
+        raise SettingsError(
+            f"{clips} holds labelled clips, which are for a federation.",
+            "Leave out --offline, or give one recording: --wav FILE.",
+        )
+    if given := [name for name in _LISTENING if getattr(settings, name)]:
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise SettingsError(
+            f"{clips} holds labelled clips, which the device does not listen to: they go without "
+            f"{options}.",
+            "Leave them out, also of the --config (`edge-client join LINK --no-page` writes none), "
+            "or give one recording: --wav FILE.",
         )
 
 

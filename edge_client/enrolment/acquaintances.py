@@ -64,6 +64,23 @@ class Acquaintances:
         StorageError
             If the disk is full.
         """
+        new = sorted(told.keys() - self._known.keys())
+        self._check_known(told, renewed)
+        self._check_new(len(new), len(told) if most_new is None else most_new)
+        known = {**self._known, **told}
+        if known != self._known:
+            write_remembered(self._path, {name: str(key) for name, key in known.items()})
+            other = sorted(told.keys() & self._known.keys())
+            again = [name for name in other if told[name] != self._known[name]]
+            self._known = known
+            _say("Met for the first time", new)
+            _say("Signed a new key with the one it had", again)
+        return dict(told)
+
+    def _check_known(
+        self, told: Mapping[str, PublicKey], renewed: Mapping[str, Sequence[Successor]]
+    ) -> None:
+        """Check that those whom the device knows have their keys, or what these have signed."""
         for name, key in sorted(told.items()):
             before = self._known.get(name, key)
             if key not in (before, newest(before, renewed.get(name, ()))):
@@ -74,29 +91,21 @@ class Acquaintances:
                     "else do not trust this aggregator.",
                     reason="contradiction",
                 )
-        new = {name: key for name, key in told.items() if name not in self._known}
-        if len(new) > (len(told) if most_new is None else most_new):
+
+    def _check_new(self, new: int, most: int) -> None:
+        """Check that there are not too many whom the device does not know."""
+        if new > most:
             raise SecureError(
-                f"{len(new)} devices of this secure round are new to this one; its terms allow "
-                f"{most_new}.",
+                f"{new} devices of this secure round are new to this one; its terms allow {most}.",
                 "Raise --terms-most-strangers if so many have joined.",
                 reason="strangers",
             )
-        if len(self._known) + len(new) > MOST_KNOWN:
+        if len(self._known) + new > MOST_KNOWN:
             raise SecureError(
                 f"This device knows {len(self._known)} others already, and meets no more.",
                 f"Remove {self._path} if there were so many.",
                 reason="strangers",
             )
-        known = {**self._known, **told}
-        if known != self._known:
-            write_remembered(self._path, {name: str(key) for name, key in known.items()})
-            other = sorted(told.keys() - new.keys())
-            again = [name for name in other if told[name] != self._known[name]]
-            self._known = known
-            _say("Met for the first time", sorted(new))
-            _say("Signed a new key with the one it had", again)
-        return dict(told)
 
 
 def _say(what: str, names: Sequence[str]) -> None:

@@ -141,6 +141,10 @@ class RoundWork:
         )
         if isinstance(codec, RingCodec):
             return self._trained(outcome, codec)
+        return self._offered(outcome, codec)
+
+    def _offered(self, outcome: Contribution, codec: Codec) -> Offer:
+        """Write the update, and keep it until the aggregator has decided on it."""
         announcement = self.announcement
         digest, size = written(self.client_state.folder, outcome.encoded.write)
         offer = Offer(

@@ -3,7 +3,7 @@
 import math
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -250,11 +250,31 @@ class Run:
             self.settings,
             partial(self._evaluate, reached.best, calibration),
         )
+        result = self._result(reached, data, calibration, found)
+        result["peak_memory_mb"] = round(peak / 1024, 1)
         own = found[self.settings.known]
+        draw_confusion(own.scores, self.folder.confusion)
+        draw_reliability(own.reliability, self.folder.reliability)
+        draw_history([asdict(r) for r in records], self.folder.history, task, reached.chosen)
+        draw_partition(data.clients.counts(task), self.folder.partition, task)
+        # What summaries have, too, so that programs read both alike; a run's own says more.
+        result = {**summarise([result]), **result}
+        self.folder.write_result(result)
+        return result
+
+    def _result(
+        self,
+        reached: Checkpoint,
+        data: Data,
+        calibration: Calibration,
+        found: Mapping[str, Tested],
+    ) -> dict[str, Any]:
+        """Put together what ``result.json`` says."""
+        records, own = reached.records, found[self.settings.known]
         measured = calibration.reliability
         seconds = math.fsum(record.seconds for record in records)
-        result = {
-            "task": task.to_dict(),
+        return {
+            "task": self.settings.task.to_dict(),
             **own.scores.to_dict(),
             "loss": own.loss,
             "temperature": calibration.temperature,
@@ -271,7 +291,6 @@ class Run:
             "seconds_per_round": seconds / len(records),
             "bytes_down_per_round": round(sum(r.bytes_down for r in records) / len(records)),
             "bytes_up_per_round": round(sum(r.bytes_up for r in records) / len(records)),
-            "peak_memory_mb": round(peak / 1024, 1),
             "seed": self.settings.seed,
             "clients": len(data.clients),
             "utterances": {
@@ -284,11 +303,3 @@ class Run:
             "settings": self.settings.model_dump(mode="json"),
             "versions": installed_versions(),
         }
-        draw_confusion(own.scores, self.folder.confusion)
-        draw_reliability(own.reliability, self.folder.reliability)
-        draw_history([asdict(r) for r in records], self.folder.history, task, reached.chosen)
-        draw_partition(data.clients.counts(task), self.folder.partition, task)
-        # What summaries have, too, so that programs read both alike; a run's own says more.
-        result = {**summarise([result]), **result}
-        self.folder.write_result(result)
-        return result
