@@ -21,7 +21,7 @@ COMMANDS: Final = {
     "features": "edge_client.commands.features:features",
     "corpora": "edge_client.commands.corpora:corpora",
     "examples": "edge_client.commands.examples:examples",
-    "experiment": "edge_client.commands.experiment:experiment",
+    "experiment": "edge_client.commands.experiment.group:experiment",
 }
 """Where each command is."""
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from edge_client.commands.experiment_embeddings import embeddings
+from edge_client.commands.experiment.embeddings import embeddings
 from edge_client.learning.class_sums import ClassSums
 from edge_client.simulation.studies.cells import execute_cells
 from edge_client.simulation.studies.embedding_study import (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from edge_client.commands.experiment import _numbers
+from edge_client.commands.experiment.speakers import _numbers
 from edge_client.simulation import study
 from edge_client.simulation.data import divide
 from edge_client.simulation.engines import Engines

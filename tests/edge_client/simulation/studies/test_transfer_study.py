@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from edge_client.commands.experiment_transfer import transfer
+from edge_client.commands.experiment.transfer import transfer
 from edge_client.learning.training import Trained, train
 from edge_client.simulation.studies.cells import execute_cells
 from edge_client.simulation.studies.language_settings import CellSettings, TransferSettings

@@ -53,6 +53,16 @@ class ExperimentPlace:
         tables = [*report.tables_of_one(summaries), table_of(costs, "Costs"), table_of(known)]
         self.answer({"cells": summaries}, tables, text, as_json=as_json)
 
+    def draw_confusion(self, summary: dict[str, Any]) -> None:
+        """Draw what a cell's runs, all together, recognised as what."""
+        import numpy as np
+
+        from edge_client.simulation.pictures import draw_confusion
+        from shared.metrics import Scores
+
+        scores = Scores.from_confusion(np.array(summary["confusion"]), summary["labels"])
+        draw_confusion(scores, self.out / f"{summary['model']}-{summary['column']}.png")
+
     def answer(
         self,
         document: dict[str, Any],

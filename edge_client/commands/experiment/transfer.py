@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Seeds, Write
-from edge_client.commands.experiment_place import ExperimentPlace
+from edge_client.commands.experiment.options import Config, Json, Out, Overwrite, Seeds, Write
+from edge_client.commands.experiment.place import ExperimentPlace
 from edge_client.simulation.studies.language_settings import TransferSettings
 from shared.settings import options_of
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Write
-from edge_client.commands.experiment_place import ExperimentPlace
+from edge_client.commands.experiment.options import Config, Json, Out, Overwrite, Write
+from edge_client.commands.experiment.place import ExperimentPlace
 from edge_client.simulation.studies.language_settings import EmbeddingSettings
 from shared.settings import options_of
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Seeds, Write
-from edge_client.commands.experiment_place import ExperimentPlace
+from edge_client.commands.experiment.options import Config, Json, Out, Overwrite, Seeds, Write
+from edge_client.commands.experiment.place import ExperimentPlace
 from edge_client.simulation.settings import FusionSettings
 from shared.settings import options_of
 

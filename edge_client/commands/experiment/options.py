@@ -7,6 +7,9 @@ import typer
 
 Out = Annotated[Path, typer.Option(help="Folder for all results, the tables and the pictures.")]
 Config = Annotated[Path | None, typer.Option(help="TOML file with any of the settings below.")]
+Preset = Annotated[
+    str, typer.Option(help="paper (its protocol, no normalisation) or best (our settings).")
+]
 Seeds = Annotated[
     int, typer.Option(min=1, max=1000, help="How often all is done, with seeds from --seed on.")
 ]

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_client.commands.experiment_options import Config, Json, Out, Overwrite, Write
-from edge_client.commands.experiment_place import ExperimentPlace
+from edge_client.commands.experiment.options import Config, Json, Out, Overwrite, Write
+from edge_client.commands.experiment.place import ExperimentPlace
 from edge_client.simulation.settings import SimulationSettings
 from shared.settings import options_of
 

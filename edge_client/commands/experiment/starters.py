@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_client.commands.experiment_options import Json, Out, Write
-from edge_client.commands.experiment_place import ExperimentPlace
+from edge_client.commands.experiment.options import Json, Out, Write
+from edge_client.commands.experiment.place import ExperimentPlace
 from edge_client.commands.starter import StarterSettings, corpora_of
 from shared.settings import options_of
 

@@ -1,0 +1,1 @@
+"""``edge-client experiment``: a command an experiment, one file each, and what they share."""
