@@ -137,7 +137,7 @@ class Participant:
             worker=files,
             arrived=self._secure.arrived,
             decided=self._decided,
-            forgotten=self._forgotten,
+            forgotten=self._look,
             failed=self._failed,
         )
         # What is done with it.
@@ -326,12 +326,6 @@ class Participant:
         self._delivery.ask_what_counts(announced)
         self._client_state.unlearn(announcement.forgotten or ())
         self._readiness.heed(announcement)
-        self._look()
-
-    def _forgotten(self, sentence: str) -> None:
-        """Learn that the last update counts no more: its round is done again."""
-        log.warning("%s", sentence)
-        self._client_state.do_again()
         self._look()
 
     def _consider(self) -> None:

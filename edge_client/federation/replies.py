@@ -31,7 +31,7 @@ class Replies:
         Told what became of the finished update: what it was offered with, why it does not count
         (empty if it does), and as ``foreign`` whether it is of no round of the federation.
     forgotten
-        Told, with a sentence, that the update counts no more that counted last.
+        Told that the update counts no more that counted last: its round is to be done again.
     failed
         Told why an update could not be looked at.
     """
@@ -45,7 +45,7 @@ class Replies:
         worker: Worker,
         arrived: Callable[[Offer], None],
         decided: Callable[..., None],
-        forgotten: Callable[[str], None],
+        forgotten: Callable[[], None],
         failed: Callable[[ChorusError], None],
     ) -> None:
         self._client_state = client_state
@@ -75,7 +75,9 @@ class Replies:
                     log.info("%s", sentence)
                     self._fetching.drop()
             case Refused(reason="forgotten") if counted and counted.update == reply.update:
-                self._forgotten(reply.sentence)
+                log.warning("%s", reply.sentence)
+                self._client_state.do_again()
+                self._forgotten()
             case _ if offer is None or offer.update != reply.update:
                 pass  # about an update that was decided on before
             case Received():
