@@ -137,12 +137,14 @@ class SecretKey:
         TrustError
             If it holds no key.
         """
+        from cryptography.exceptions import InternalError, UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         try:
             key = load_pem_private_key(text, None)
-        except (ValueError, TypeError) as error:
+        # OpenSSL fails within at a key of another kind whose length is not that of its kind.
+        except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:
             raise _unusable(path, "it holds no key") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise _unusable(path, "its key is not Ed25519")
