@@ -86,6 +86,16 @@ class StorageError(ChorusError):
             f"{self.problem} Free some space: it goes on by itself." if self.full else self.message
         )
 
+    @staticmethod
+    def remedy_of(error: OSError) -> str:
+        """Say what to do where the system does not let a path be used."""
+        match error:
+            case PermissionError():
+                return "Let this user read and write it, or give another place."
+            case FileNotFoundError():
+                return "Look whether it and its folder are there, or give another place."
+        return "Give another place."
+
     @classmethod
     def full_disk(cls, path: object) -> "StorageError":
         """Make the error of a disk that has no room for a file."""

@@ -113,7 +113,9 @@ class Settings(BaseModel):
         except RuntimeError as error:
             if value.parts[0] != "~":
                 return value
-            raise ValueError("no home folder is known that ~ could stand for") from error
+            raise ValueError(
+                "no home folder is known that ~ could stand for; give the whole path"
+            ) from error
 
     @classmethod
     def collect(

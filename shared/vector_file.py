@@ -35,6 +35,11 @@ class VectorFile(StoredVector):
             file.write(np.ascontiguousarray(vector, "<f4").data)
         return cls(path, len(vector))
 
+    @staticmethod
+    def bytes_of(length: int) -> int:
+        """Say how large the file of so many values is."""
+        return 4 * length
+
     def __len__(self) -> int:
         """Return the number of values."""
         return self.length

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Self
 from shared.errors import StorageError, TrustError
 from shared.protocol.fields import Successor
 from shared.protocol.rights import AccountKind
-from shared.storage.files import storage_errors
+from shared.storage.files import refuse_pipe, storage_errors
 from shared.storage.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
 from shared.trust.keys import PublicKey
 
@@ -145,6 +145,7 @@ class Members:
         self.path = path
         self.clock = clock
         with self._errors():
+            refuse_pipe(path)
             with storage_errors(path):
                 path.touch(0o600)
             self._connection = sqlite3.connect(

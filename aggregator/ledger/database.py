@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import FederationError, StorageError
+from shared.storage.files import refuse_pipe
 from shared.storage.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
 
 _FIRST: Final = """
@@ -132,7 +133,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         If the disk is full or the folder cannot be written.
     """
     with database_errors(path):
-        connection = _connect(f"{path.absolute().as_uri()}?mode=rwc")
+        connection = _connect(path, "rwc")
         try:
             write_ahead(connection)
             # What was acknowledged survives a power cut.
@@ -163,7 +164,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
             "Give the folder of `aggregator serve` as --state.",
         )
     with database_errors(path):
-        connection = _connect(f"{path.absolute().as_uri()}?mode=ro")
+        connection = _connect(path, "ro")
         try:
             version = _version(connection, path)
         except BaseException:
@@ -178,9 +179,14 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _connect(uri: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    refuse_pipe(path)
     connection = sqlite3.connect(
-        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
     )
     connection.row_factory = sqlite3.Row
     return connection

@@ -17,7 +17,7 @@ from aggregator.ledger.records import (
     Version,
 )
 from shared.errors import FederationError
-from shared.storage.files import is_locked
+from shared.storage.files import is_locked, may_wait
 from shared.storage.write_ahead import BUSY_SECONDS
 from shared.task import Task
 from shared.task_settings import TaskSettings
@@ -258,6 +258,8 @@ def begun_with(path: Path) -> dict[str, Any]:
     dict
         As JSON has them; empty if there are none that can be read.
     """
+    if may_wait(path):
+        return {}
     for how in ("mode=ro", "immutable=1"):  # the latter needs no room for a file beside it
         with suppress(sqlite3.DatabaseError, ValueError, TypeError):
             uri = f"{path.absolute().as_uri()}?{how}"

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.stored_utterance import StoredUtterance
+from shared.errors import ChorusError
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +76,10 @@ class FirstMinute:
 
     def _look_again(self) -> list[dict[str, Any]]:
         """Recognise the first utterances anew, by what is known now; list what has changed."""
-        now = self._device.recognised_now([each.identifier for each in self._first])
+        try:
+            now = self._device.recognised_now([each.identifier for each in self._first])
+        except ChorusError:  # the device has said it where it heard: an overflow, a damaged store
+            return self._changed
         return [
             {
                 "identifier": each.identifier,

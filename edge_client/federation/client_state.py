@@ -232,7 +232,13 @@ class ClientState:
             self._write(replace(self._facts, model=model))
 
     def residual(self, parameters: int) -> Vector | None:
-        """Open what the codec left out of the last update that counted."""
+        """Open what the codec left out of the last update that counted.
+
+        Raises
+        ------
+        FederationError
+            If its file is missing, or not of so many values; so does :meth:`control`.
+        """
         return self._vector(self._facts.residual, parameters)
 
     def control(self, parameters: int) -> Vector | None:
@@ -311,7 +317,16 @@ class ClientState:
         return self.folder / f"{offer.update}.update"
 
     def _vector(self, name: str | None, parameters: int) -> Vector | None:
-        return None if name is None else VectorFile(self.folder / name, parameters)
+        if name is None:
+            return None
+        path = self.folder / name
+        if not path.is_file() or path.stat().st_size != VectorFile.bytes_of(parameters):
+            raise FederationError(
+                f"What this device keeps for its next update is missing or damaged: {path}.",
+                f"Remove {self.folder / _FILE}: the device then begins anew with the current "
+                "round.",
+            )
+        return VectorFile(path, parameters)
 
     def _write(self, facts: _Facts, aside: tuple[_Facts, ...] | None = None) -> None:
         with self._lock:

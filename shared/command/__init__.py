@@ -159,7 +159,7 @@ def run(app: "typer.Typer") -> NoReturn:
         if error.filename is not None:
             # A name that is too long, a folder above that may not be looked into: anywhere.
             why = StorageError(
-                f"Cannot use {error.filename}: {error.strerror}.", "Give another place."
+                f"Cannot use {error.filename}: {error.strerror}.", StorageError.remedy_of(error)
             )
         elif error.errno in _OF_DISKS:
             _write_no_more()

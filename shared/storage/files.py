@@ -34,7 +34,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError.full_disk(path) from error
         raise StorageError(
-            f"Cannot write {path}: {error.strerror or error}.", "Give another place."
+            f"Cannot write {path}: {error.strerror or error}.", StorageError.remedy_of(error)
         ) from error
 
 
@@ -161,6 +161,12 @@ def may_wait(path: Path) -> bool:
     One without is a shell's own, as of ``--config <(COMMAND)``, and its other end is there.
     """
     return path.is_fifo() and path.parent != Path("/dev/fd")
+
+
+def refuse_pipe(path: Path) -> None:
+    """Raise :class:`StorageError` if who opens a path may wait for ever: see :func:`may_wait`."""
+    if may_wait(path):
+        raise StorageError(f"Cannot use {path}: it is a pipe.", "Move it away, and start again.")
 
 
 def _open_at_once(path: str, flags: int) -> int:

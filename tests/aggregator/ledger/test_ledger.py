@@ -1,5 +1,6 @@
 """The ledger alone: what it refuses, bounds and survives."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from aggregator.ledger import CheckedUpdate, History, Ledger, Model, sightings
 from aggregator.ledger import ledger as module
+from aggregator.ledger.history import begun_with
 from aggregator.settings import AggregatorSettings
 from shared.errors import FederationError, StorageError
 
@@ -243,6 +245,14 @@ def test_a_damaged_ledger_is_refused_in_a_sentence(tmp_path: Path) -> None:
     path.write_bytes(b"no database" * 1000)
     for opening in (Ledger, History):
         with pytest.raises(FederationError, match="damaged"):
+            opening(path)
+
+
+def test_a_pipe_in_its_place_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "ledger.sqlite")
+    assert begun_with(path) == {}
+    for opening in (Ledger, History):
+        with pytest.raises(StorageError, match="it is a pipe"):
             opening(path)
 
 

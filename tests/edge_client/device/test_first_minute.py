@@ -19,8 +19,8 @@ from shared.audio import RATE
 from shared.features.prior import Prior, save_prior
 from shared.starter import beside
 from shared.task import Task, labels_of
-from shared.weights import save_weights
-from tests.edge_client.device.heard import hear
+from shared.weights import digest, save_weights
+from tests.edge_client.device.heard import hear, use_weights
 from tests.edge_client.device.pooled import NAME, POOLED
 
 LABELS = ["angry", "happy", "neutral", "sad"]
@@ -66,6 +66,22 @@ def test_what_would_be_recognised_otherwise_by_now_is_shown(tmp_path: Path) -> N
         (changed,) = facts(device)["changed"]
         assert (changed["identifier"], changed["before"], changed["now"]) == (1, "angry", "sad")
         assert device.recent()[-1].predicted == "angry", "what was recognised then is kept"
+
+
+def test_a_model_that_overflows_changes_nothing_that_is_shown(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = device.task
+    architecture = architecture_of("head", task)
+    huge = np.full(architecture.parameters, 1e38, np.float32)
+    with closing(FirstMinute(device)):
+        before = hear(device)
+        use_weights(device, huge, digest(huge, architecture), architecture)
+        assert hear(device, 1).probabilities is None
+        assert (facts(device)["heard"], facts(device)["changed"]) == (2, [])
+    assert "Traceback" not in caplog.text
+    assert "its weights are too large" in (device.problem or "")
+    assert before.probabilities is not None
 
 
 def test_recognising_anew_takes_nothing_in(device: Device) -> None:

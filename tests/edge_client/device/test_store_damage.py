@@ -1,5 +1,6 @@
 """A store whose file is damaged, foreign, or on a full disk."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -42,6 +43,13 @@ def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path) -> No
     with pytest.raises(StorageError, match="damaged"):
         ExampleStore(path, limit_mb=10)
     assert path.read_bytes().startswith(b"somebody's letter")
+
+
+def test_a_pipe_in_its_place_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "examples.sqlite")
+    with pytest.raises(StorageError, match="it is a pipe") as caught:
+        ExampleStore(path, limit_mb=10)
+    assert "Move it away" in caught.value.remedy
 
 
 def test_a_changed_byte_drops_one_utterance(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a device remembers: each step has happened or has not, and none happens twice."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,6 +67,26 @@ def test_what_a_codec_left_out_counts_only_with_its_update(tmp_path: Path) -> No
     assert residual is not None
     np.testing.assert_array_equal(residual[:], np.ones(4, np.float32))
     assert len(list(tmp_path.glob("*.residual"))) == 1
+
+
+@pytest.mark.parametrize("left", [0, 12, None])
+def test_what_is_gone_or_cut_short_of_it_is_said_with_what_to_remove(
+    tmp_path: Path, left: int | None
+) -> None:
+    memory = ClientState(tmp_path)
+    memory.enter(RUN)
+    finish(memory, residual=1.0)
+    memory.decide()
+    (kept,) = tmp_path.glob("*.residual")
+    if left is None:
+        kept.unlink()
+    else:
+        os.truncate(kept, left)
+    with pytest.raises(FederationError, match="missing or damaged") as caught:
+        memory.residual(4)
+    assert str(tmp_path / "federation.json") in caught.value.remedy
+    (tmp_path / "federation.json").unlink()
+    assert ClientState(tmp_path).residual(4) is None
 
 
 def test_rounds_are_done_again_when_their_updates_count_no_more(tmp_path: Path) -> None:

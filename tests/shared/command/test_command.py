@@ -72,6 +72,20 @@ def test_a_path_that_cannot_be_used_is_a_sentence_wherever_it_is_met(
         run(OSError("of ours"), monkeypatch)
 
 
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (PermissionError(13, "Permission denied", "/x"), "Let this user read and write it, or "),
+        (FileNotFoundError(2, "No such file", "/x"), "Look whether it and its folder are there"),
+    ],
+)
+def test_what_to_do_about_a_path_is_said_by_what_is_wrong_with_it(
+    error: OSError, remedy: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(error, monkeypatch) == 14
+    assert remedy in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("words", ["--help", "examples list"])
 def test_output_that_finds_no_room_is_a_sentence(words: str, tmp_path: Path) -> None:
     line = [str(Path(sys.executable).with_name("edge-client")), *words.split()]
