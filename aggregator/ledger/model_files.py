@@ -90,8 +90,10 @@ class ModelFiles:
         # What a strategy remembers may be the same in two federations.
         named = {version.digest for version in versions}
         if there and first is not None:
-            save_weights(self.folder / _NEW, first, self.architecture, self.notes)
-            named = {sha256_of(self.folder / _NEW)}
+            new = self.folder / _NEW
+            save_weights(new, first, self.architecture, self.notes)
+            named = {sha256_of(new)}
+            new.unlink()
         if there and not there & named:
             raise FederationError(
                 f"The ledger in {self.folder.parent} names none of the models beside it.",

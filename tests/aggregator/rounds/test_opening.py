@@ -175,7 +175,7 @@ def test_an_empty_ledger_beside_models_is_refused_and_they_stay(tmp_path: Path, 
         with pytest.raises(FederationError, match="names none of the models") as caught:
             Federation(settings(tmp_path, quorum=4, keep_models=keep, seed=5))
         assert "another --state" in caught.value.remedy
-    assert set(before) <= set(federation.folder.models.iterdir())
+    assert sorted(federation.folder.models.iterdir()) == before
     kept.rename(federation.folder.ledger)
     with Federation(settings(tmp_path, quorum=4, keep_models=keep)) as again:
         assert again.current.round == 1
@@ -187,7 +187,7 @@ def test_a_ledger_of_another_federation_is_refused(tmp_path: Path) -> None:
     other.folder.ledger.replace(federation.folder.ledger)
     with pytest.raises(FederationError, match="names none of the models"):
         Federation(settings(tmp_path / "a", quorum=4, seed=7))
-    assert set(before) <= set(federation.folder.models.iterdir())
+    assert sorted(federation.folder.models.iterdir()) == before
 
 
 def test_it_begins_though_it_was_killed_before_its_first_entry(tmp_path: Path) -> None:

@@ -78,6 +78,10 @@ class Process:
     def code(self) -> int | None:
         return self._process.poll()
 
+    def wait(self) -> int:
+        """Wait, bounded, for its end; give its exit code."""
+        return self._process.wait(PATIENCE)
+
     def peak_memory(self) -> int:
         """Give the bytes of memory that it has held at most."""
         return 0 if self.ended else peak_memory(self._process.pid)
