@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from shared.errors import BrokerError
 from shared.mqtt.addresses import LOCAL, split_address, split_url
-from shared.mqtt.pinned import pinned_context
+from shared.mqtt.pinned import ClosingSocket, pinned_context
 from shared.settings import Settings
 from shared.storage.files import may_wait
 
@@ -146,6 +146,7 @@ class BrokerSettings(Settings):
                 context = pinned_context(self.fingerprint)
             else:
                 context = ssl.create_default_context(cafile=self.ca_file)
+                context.sslsocket_class = ClosingSocket
         except (OSError, ssl.SSLError) as error:
             raise _unusable(f"the authority's certificate {self.ca_file}", error) from error
         if self.certificate_file:

@@ -300,6 +300,7 @@ class Connection:
             was_connected=was_connected,
             again=self._backoff.lost_again,
             worked=self._worked,
+            largest=self._outbox.largest,
         )
 
     def _gives_up(self, client: BoundedClient, began: float) -> bool:

@@ -31,6 +31,11 @@ class Outbox:
     sign
         Signs a message for a topic, and gives what travels; see
         :class:`.connection.Connection`.
+
+    Attributes
+    ----------
+    largest
+        Bytes of the largest message that was handed over since the last connection was made.
     """
 
     def __init__(self, sign: Callable[[str, bytes], bytes] | None = None) -> None:
@@ -42,6 +47,7 @@ class Outbox:
         self._client: mqtt.Client | None = None
         self._under_way = UnderWay()
         self._room_is_awaited = False
+        self.largest = 0
 
     @property
     def is_open(self) -> bool:
@@ -57,6 +63,7 @@ class Outbox:
         """Let messages go out over a connection that was made."""
         with self._changed:
             self._client = client
+            self.largest = 0
 
     def close(self) -> bool:
         """Let go of the connection and all that was under way; say whether there was one."""
@@ -104,6 +111,7 @@ class Outbox:
             if client is None or self._client is not client:
                 return False
             under_way.begin(size)
+            self.largest = max(self.largest, len(payload))
         sent = client.publish(topic, payload, qos, retain)
         taken = sent.rc == mqtt.MQTT_ERR_SUCCESS
         with self._changed:

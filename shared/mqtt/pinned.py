@@ -1,7 +1,7 @@
-"""TLS with a broker that is known by its certificate alone.
+"""TLS sockets that close where TLS does not come about, also by a broker's certificate alone.
 
-No authority, no name and no date is asked: the certificate is the one that was named, or the
-connection ends before anything is sent over it.
+Of a broker that is known so, no authority, no name and no date is asked: the certificate is the one
+that was named, or the connection ends before anything is sent over it.
 """
 
 import hashlib
@@ -13,7 +13,19 @@ class WrongCertificateError(ssl.SSLError):
     """The broker shows another certificate than the one it is known by."""
 
 
-class _PinnedSocket(ssl.SSLSocket):
+class ClosingSocket(ssl.SSLSocket):
+    """A socket that closes when its handshake fails; paho, which makes it, leaves it open."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 -- as SSLSocket has it
+        """Shake hands, or close."""
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
+class _PinnedSocket(ClosingSocket):
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 -- as SSLSocket has it
         super().do_handshake(block)
         shown = self.getpeercert(binary_form=True) or b""

@@ -25,6 +25,9 @@ GIVE_OTHERS: Final = "Give a name and a password that it knows with --username a
 
 _SMALLER: Final = "Give the aggregator a smaller --chunk, or the broker a larger limit."
 
+_SURELY_TAKEN: Final = 4 << 10
+"""Bytes of a message that no broker's limit lies below."""
+
 _SPEAKS_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF")
 
 
@@ -142,7 +145,13 @@ def unsubscribable(settings: BrokerSettings, username: str | None) -> Trouble:
 
 
 def lost(
-    settings: BrokerSettings, name: str, *, was_connected: bool, again: bool, worked: bool
+    settings: BrokerSettings,
+    name: str,
+    *,
+    was_connected: bool,
+    again: bool,
+    worked: bool,
+    largest: int,
 ) -> Trouble:
     """Explain that a connection ended.
 
@@ -158,10 +167,14 @@ def lost(
         Whether it ended as the one before, at once.
     worked
         Whether one has been established before.
+    largest
+        Bytes of the largest message that was sent over it.
     """
     place = _place(settings)
     if was_connected:
         look = f"; look whether a second client is called {name}" if again else ""
+        if again and largest > _SURELY_TAKEN:
+            look += f", or the broker takes no messages of {largest} bytes"
         return _trouble(
             f"The connection to the broker {place} was lost.", f"It is made anew{look}."
         )
