@@ -83,6 +83,11 @@ def test_files_that_are_no_archives_are_refused(path: Path) -> None:
     assert "does not hold examples" in refused(path.parent)
 
 
+def open_descriptors() -> set[int]:
+    """List the numbers of what this process has open."""
+    return {int(path.name) for path in Path("/proc/self/fd").iterdir()}
+
+
 @pytest.mark.filterwarnings("error")
 def test_damaged_compressed_files_are_refused(path: Path) -> None:
     with np.load(path) as arrays:
@@ -90,12 +95,16 @@ def test_damaged_compressed_files_are_refused(path: Path) -> None:
     archive.read(path)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
+    before = open_descriptors()
+    refusals = []  # each keeps what was open when it was raised
     for place in rng.integers(0, len(whole), 60).tolist():
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         try:
             archive.read(path)
-        except CorpusError:
-            continue
+        except CorpusError as error:
+            refusals.append(error)
+    assert len(refusals) > 30
+    assert open_descriptors() == before
 
 
 def test_a_header_that_promises_too_much_is_refused(path: Path) -> None:
