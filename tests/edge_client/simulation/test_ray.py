@@ -1,8 +1,12 @@
 """Clients trained on a Ray cluster of several nodes: the same bits as in one process."""
 
+import json
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +23,14 @@ from edge_client.simulation.ray_cluster import Crew, check_ray, connected
 from edge_client.simulation.ray_workers import RayWorkers
 from edge_client.simulation.secure_federation import SecureFederation
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.simulating import simulate
+from shared.command import INTERRUPTED
 from shared.errors import MissingPartError, SettingsError, TrainingError
 from shared.layers import HEAD, Dense
-from shared.weights import Weights, initial_weights
+from shared.weights import Weights, initial_weights, load_weights
 from tests.brokers import free_port
 from tests.edge_client.tiny import examples
+from tests.end_to_end.test_simulate import until
 
 ROOT = Path(__file__).parents[3]
 
@@ -159,6 +166,80 @@ def test_a_node_killed_in_a_round_of_three_costs_nothing_but_its_work(
     losing = Losing(workers_of(crew), lambda: cluster.remove_node(third, allow_graceful=False))
     assert weights_after(3, losing).tobytes() == weights_after(3, None).tobytes()
     assert sum(actor in crew.ready for actor in before) == 2, "it was there"
+
+
+@pytest.fixture
+def free_core(crew: Crew) -> Iterator[None]:
+    """Leave a core of the cluster to a command's own actor."""
+    crew.resize(1)
+    yield
+    crew.resize(2)
+
+
+def command(*arguments: str) -> list[str]:
+    """Give the line of a command in a process of its own."""
+    script = "from edge_client.cli import main; main()"
+    return [sys.executable, "-c", script, "simulate", *arguments]
+
+
+def test_a_command_on_ray_stopped_and_resumed_gives_the_result_of_one_process(
+    cluster: Any, free_core: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert free_core is None
+    monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
+    values: dict[str, Any] = {"model": f"{__name__}:LAYERS", "engine": "tflite", "rounds": 100}
+    values |= {"clients": 3, "steps": 1, "learning_rate": 0.01}
+    values |= {"strategy": "scaffold", "optimizer": "sgd"}
+    here = simulate(**values)
+
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+    out = tmp_path / "run"
+    line = command(*options, "--ray", cluster.address, "--threads=1", f"--out={out}")
+    stopped = until(line, "round 5/", lambda process: process.send_signal(signal.SIGINT))
+    assert stopped.code == INTERRUPTED, stopped.err
+    assert "--resume" in stopped.err
+    assert "Traceback" not in stopped.err
+    assert not (out / "result.json").exists()
+
+    ended = subprocess.run(
+        [*line, "--resume", "--json"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "round 5/" not in ended.stderr, "it went on"
+    assert "round 100/100" in ended.stderr
+    there = json.loads(ended.stdout)
+    assert there == json.loads((out / "result.json").read_text())
+    assert there["confusion"] == here.confusion.tolist()
+    weights = load_weights(out / "model.safetensors", here.architecture)
+    assert weights.tobytes() == here.weights.tobytes()
+
+
+@contextmanager
+def said_of_cluster(changed: Mapping[str, str]) -> Iterator[None]:
+    """Have a cluster say something else of itself to who asks to be let in."""
+    from ray._common.usage.usage_constants import CLUSTER_METADATA_KEY
+    from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
+
+    place = {"namespace": "cluster"}
+    before = _internal_kv_get(CLUSTER_METADATA_KEY, **place)
+    other = json.dumps(json.loads(before) | changed).encode()
+    _internal_kv_put(CLUSTER_METADATA_KEY, other, overwrite=True, **place)
+    try:
+        yield
+    finally:
+        _internal_kv_put(CLUSTER_METADATA_KEY, before, overwrite=True, **place)
+
+
+def test_a_cluster_of_another_version_is_named(cluster: Any) -> None:
+    line = command("--ray", cluster.address)
+    with said_of_cluster({"ray_version": "2.9.3"}):
+        done = subprocess.run(
+            line, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"}
+        )
+    assert done.returncode == MissingPartError.exit_code, done.stderr
+    assert f"The Ray at {cluster.address} is of another version" in done.stderr
+    assert "Install the same versions on all machines of the Ray cluster." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_address_where_nobody_is_or_that_is_none() -> None:
