@@ -86,7 +86,7 @@ def two(
     cells = experiment_two(collect, preset, out, separated(models), seeds)
     place = ExperimentPlace("two", out, write)
     summaries = _run(cells, place, overwrite=overwrite)
-    rows = report.rows_of_two(summaries)
+    rows, times = report.rows_of_two(summaries), report.times_of_two(summaries)
     sweep = [
         {"model": summary["model"], "clients": int(summary["column"]), "macro_f1": score}
         for summary in summaries
@@ -98,8 +98,8 @@ def two(
     )
     known = report.rows_of_known(summaries)
     text = report.markdown_table(rows) + (f"\n{remark}\n" if remark else "")
-    text += "\n" + report.markdown_table(known)
-    tables: list[Table | str] = [table_of(rows), table_of(known)]
+    text += "\n" + report.markdown_table(times) + "\n" + report.markdown_table(known)
+    tables: list[Table | str] = [table_of(rows), table_of(times), table_of(known)]
     if remark:
         tables.insert(1, remark)
     place.answer({"cells": summaries}, tables, text, as_json=json_)

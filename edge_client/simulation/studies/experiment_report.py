@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -103,13 +103,27 @@ def tables_of_one(summaries: Sequence[dict[str, Any]]) -> "list[Table]":
 
 def rows_of_two(summaries: Sequence[dict[str, Any]]) -> list[Row]:
     """Lay out experiment two: macro-F1 against the number of clients, a row a model."""
+    return _against_clients(
+        summaries, "model", lambda s: spread(s["mean"]["macro_f1"], s["std"]["macro_f1"])
+    )
+
+
+def times_of_two(summaries: Sequence[dict[str, Any]]) -> list[Row]:
+    """Lay out how long a run of experiment two trains, in the same way."""
+    return _against_clients(
+        summaries, "time of a run", lambda s: duration(s["seconds"] / s["runs"])
+    )
+
+
+def _against_clients(
+    summaries: Sequence[dict[str, Any]], title: str, cell: Callable[[dict[str, Any]], str]
+) -> list[Row]:
     columns = list(dict.fromkeys(summary["column"] for summary in summaries))
-    rows = [["model", *(f"k = {column}" for column in columns)]]
-    for model in dict.fromkeys(summary["model"] for summary in summaries):
-        own = [summary for summary in summaries if summary["model"] == model]
-        cells = [spread(s["mean"]["macro_f1"], s["std"]["macro_f1"]) for s in own]
-        rows.append([model, *cells])
-    return rows
+    models = dict.fromkeys(summary["model"] for summary in summaries)
+    return [
+        [title, *(f"k = {column}" for column in columns)],
+        *([model, *(cell(s) for s in summaries if s["model"] == model)] for model in models),
+    ]
 
 
 def remark_on_steps(summaries: Sequence[dict[str, Any]]) -> str:

@@ -20,6 +20,7 @@ from edge_client.simulation.studies.experiment_report import (
     rows_of_one,
     rows_of_two,
     tables_of_one,
+    times_of_two,
     write_section,
 )
 from edge_client.simulation.studies.experiments import Cell, experiment_one, experiment_two
@@ -278,6 +279,11 @@ def test_experiment_two_s_table_has_a_row_a_model() -> None:
         ["conv", "0.100", "0.200"],
         ["dense", "0.100", "0.200"],
     ]
+
+
+def test_experiment_two_says_how_long_a_run_took() -> None:
+    cells = [summary("conv", str(k), 0.5) | {"seconds": 20 * k} for k in (1, 2)]
+    assert times_of_two(cells) == [["time of a run", "k = 1", "k = 2"], ["conv", "10 s", "20 s"]]
 
 
 def test_experiment_two_says_where_more_clients_train_less() -> None:
