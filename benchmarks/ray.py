@@ -1,21 +1,26 @@
 """What the clients of a simulated federation cost on Ray, against the engines of one process.
 
     python benchmarks/ray.py [--data FOLDER] [--models head conv] [--clients 4 1000 10000]
+        [--flower PYTHON]
 
 One run on this machine measures, in processes of their own, the seconds of a round after the first
 (which starts the actors and compiles), and what memory it has at its peak: of the command's process
 and of each actor. Clients of more than four each draw 20 examples of RAVDESS at random;
 without ``--data``, from the synthetic corpus, which has the same shape. For each it says whether
-the weights are the same.
+the weights are the same. ``--flower`` measures Flower's simulation beside them
+(``benchmarks/flower.py``); it takes the Python of an environment that has ``flwr[simulation]`` and
+what this project needs, as Flower asks for a Ray of its own version.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -60,22 +65,38 @@ def measure(model: str, clients: int, data: str | None, rounds: int, address: st
             seconds.append(time.perf_counter() - begun)
         peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
         if address:
-            peaks += actors_peaks()
+            peaks += peaks_of(b"ray::ClientTrainer")
     digest = hashlib.sha256(weights.tobytes()).hexdigest()
     return {"seconds": statistics.median(seconds[1:]), "peaks": peaks, "weights": digest}
 
 
-def actors_peaks() -> list[float]:
-    """Read the peak memory of the actors that run on this machine, in MB."""
+def peaks_of(actor: bytes) -> list[float]:
+    """Read the peak memory of each actor of a name that runs on this machine, in MB."""
     found = []
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             text, name = status.read_text(), (status.parent / "cmdline").read_bytes()
         except OSError:
             continue  # it has ended
-        if name.startswith(b"ray::ClientTrainer"):
+        if name.startswith(actor):
             found += [int(line.split()[1]) / 1024 for line in text.splitlines() if "VmHWM" in line]
     return found
+
+
+def with_flower(python: str, model: str, clients: int, data: str | None, rounds: int) -> Any:
+    """Have Flower run the same rounds, in its own environment."""
+    root = str(Path(__file__).parents[1])
+    values = [model, str(clients), data or "", str(rounds)]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "found.json")
+        subprocess.run(
+            [python, "-m", "benchmarks.flower", *values, str(out)],
+            check=True,
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": root, "FLWR_TELEMETRY_ENABLED": "0"},
+            stdout=sys.stderr,
+        )
+        return json.loads(out.read_text())
 
 
 def main() -> None:
@@ -88,6 +109,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["head", "conv"])
     parser.add_argument("--clients", nargs="+", type=int, default=[FEW, 1000, 10_000])
     parser.add_argument("--rounds", type=int, default=3, help="rounds that count")
+    parser.add_argument("--flower", metavar="PYTHON", help="measure Flower, too, by this Python")
     parser.add_argument("--alone", choices=["here", LOCAL], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.alone:
@@ -114,6 +136,9 @@ def main() -> None:
                 for where in ("here", LOCAL)
             )
             rows.append({"model": model, "clients": clients, "here": here, "ray": ray})
+            if given.flower:
+                asked = (model, clients, given.data, given.rounds)
+                rows[-1]["flower"] = with_flower(given.flower, *asked)
             if not given.json:
                 print(line_of(rows[-1]), flush=True)
     if given.json:
@@ -126,10 +151,15 @@ def line_of(row: dict[str, Any]) -> str:
     actors = " + ".join(f"{peak:.0f}" for peak in ray["peaks"])
     bound = "  (at most 1.15)" if row["clients"] == FEW else ""
     same = "the same weights" if here["weights"] == ray["weights"] else "OTHER WEIGHTS"
+    flower = ""
+    if found := row.get("flower"):
+        theirs = " + ".join(f"{peak:.0f}" for peak in found["peaks"])
+        times = found["seconds"] / ray["seconds"]
+        flower = f"   Flower {found['seconds']:.2f} s, {theirs} MB, {times:.2f} of ours on Ray"
     return (
         f"{row['model']:5} {row['clients']:6,} clients  here {here['seconds']:.2f} s, "
         f"{here['peaks'][0]:.0f} MB   Ray {ray['seconds']:.2f} s, {actors} MB   "
-        f"{ray['seconds'] / here['seconds']:.2f}{bound}  {same}"
+        f"{ray['seconds'] / here['seconds']:.2f}{bound}  {same}{flower}"
     )
 
 
