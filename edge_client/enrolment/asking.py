@@ -22,7 +22,7 @@ from shared.mqtt.connection import Connection
 from shared.protocol.fields import Bytes32
 from shared.protocol.joining import JoinAnswer, JoinRequest, Nonce
 from shared.protocol.topics import Topics
-from shared.storage.files import replacing, storage_errors
+from shared.storage.files import read_file, replacing, storage_errors
 from shared.trust.counter import write_number
 from shared.trust.exchange import new_secret, public_half
 from shared.trust.issuing import Root
@@ -152,7 +152,7 @@ def _digest(link: Link) -> str:
 def _pending(new: MembershipFolder, link: Link) -> Pending:
     """Take up what was asked with before, or make it: the key, and half of the exchange."""
     try:
-        pending = Pending.model_validate_json(new.pending.read_bytes())
+        pending = Pending.model_validate_json(read_file(new.pending))
         if pending.link == _digest(link):
             return pending
     except (FileNotFoundError, ValidationError):

@@ -17,7 +17,7 @@ from edge_client.secure.identity import Identity
 from shared.errors import TrustError
 from shared.protocol.fields import LARGEST_ISSUED, Bytes32, Successor
 from shared.protocol.topics import Name, Topics
-from shared.storage.files import replacing
+from shared.storage.files import read_file, replacing
 from shared.trust.counter import Counter, Highest
 from shared.trust.issuing import Root
 from shared.trust.keys import PublicKey, SecretKey
@@ -55,7 +55,7 @@ class Joined(BaseModel):
             If it cannot be read.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(read_file(path))
         except (OSError, ValidationError) as error:
             raise TrustError(
                 f"What this device knows of a federation that it has joined cannot be read: "

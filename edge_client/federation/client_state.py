@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from edge_client.federation.sent import Sent
 from shared.errors import FederationError
 from shared.protocol.messages import Offer
-from shared.storage.files import replacing, sha256_of, write_atomically
+from shared.storage.files import read_file, replacing, sha256_of, write_atomically
 from shared.vector_file import VectorFile
 from shared.weights import Vector, Weights
 
@@ -374,7 +374,7 @@ def _plain(offer: Offer) -> dict[str, Any]:
 def _read(path: Path) -> tuple[_Facts, tuple[_Facts, ...]]:
     """Read what is remembered of the present run, and of those that are set aside."""
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(read_file(path))
         aside = tuple(_facts(each) for each in values.pop("aside", ()))
         return _facts(values), aside
     except FileNotFoundError:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.errors import FederationError
 from shared.protocol.fields import MOST_EXAMPLES, RoundNumber, Size
 from shared.protocol.messages import Offer
-from shared.storage.files import write_atomically
+from shared.storage.files import read_file, write_atomically
 
 _FILE: Final = "sent.json"
 
@@ -128,7 +128,7 @@ def sent_updates(folder: Path) -> SentUpdates:
     """
     path = folder / _FILE
     try:
-        return SentUpdates.model_validate_json(path.read_bytes())
+        return SentUpdates.model_validate_json(read_file(path))
     except FileNotFoundError:
         return SentUpdates()
     except (OSError, ValidationError) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.errors import TrustError
-from shared.storage.files import replacing, sync_folder
+from shared.storage.files import read_file, replacing, sync_folder
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def read_remembered(
         What to raise if the file cannot be read: it is not taken for an empty one.
     """
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_file(path))
         return {name: value_of(name, value) for name, value in found.items()}
     except FileNotFoundError:
         return {}

@@ -129,13 +129,19 @@ def open_file(path: Path) -> FileIO:
     """
     # Looked at first: there are devices that do something when they are opened.
     if stat.S_ISDIR(mode := path.stat().st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if stat.S_ISREG(mode):
         file = FileIO(path, opener=_open_at_once)
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file
         file.close()
-    raise OSError(errno.EINVAL, "it is not a file")
+    raise OSError(errno.EINVAL, "it is not a file", str(path))
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file whole; raise as :func:`open_file` does."""
+    with open_file(path) as file:
+        return file.readall()
 
 
 def read_small(path: Path, most: int = 1 << 16) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import SettingsError
+from shared.storage.files import read_small
 
 SHORTEST_TOKEN: Final = 16
 """Characters. A shorter one could be guessed by asking."""
@@ -29,7 +30,7 @@ def kept_token(path: Path) -> str:
         Where it is kept. If it cannot be, on a full disk, the token is good for this start only.
     """
     with suppress(OSError):
-        kept = path.read_bytes()
+        kept = read_small(path)
         if re.fullmatch(rb"[\w-]{22}", kept):
             return kept.decode()
     token = secrets.token_urlsafe(16)

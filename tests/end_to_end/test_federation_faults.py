@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from edge_client.simulation.federation import client_name
-from tests.brokers import Mosquitto
+from tests.brokers import Mosquitto, free_port
 from tests.end_to_end.federation.clips import (
     DEVICES,
     ROUNDS,
@@ -270,6 +270,22 @@ def test_the_aggregators_disk_is_full(
         assert them.uploading() == (state == "open")
         filler.unlink()
         them.finish(simulated(clips.whole))
+        assert not aggregator.ended
+
+
+def test_the_aggregators_disk_is_full_when_it_starts(
+    tmp_path: Path, small_disks: list[Path], clips: Clips
+) -> None:
+    with Processes(tmp_path, clips) as them:
+        them.waits = {"aggregator.server.run:STORAGE_RETRY": 0.2}
+        _keep_on(small_disks[0], them.state.path)
+        filler = _fill(small_disks[0])
+        aggregator = them.serve(free_port())
+        waits = "Free some space: it goes on by itself."
+        them.wait(lambda: aggregator.said(waits), "it waits for room")
+        filler.unlink()
+        them.wait(lambda: aggregator.said("No broker listens"), "it goes on")
+        assert aggregator.said(waits) == 1
         assert not aggregator.ended
 
 

@@ -252,3 +252,10 @@ def test_what_a_model_was_taught_is_new_again_where_the_model_is_not_made_of_it(
     again = ClientState(tmp_path)
     assert (list(again.learned), again.accepted) == ([], 1)
     assert again.is_done(RUN, 5), "the round is not done again"
+
+
+def test_a_pipe_in_its_place_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "federation.json")
+    for opened in (ClientState, remembered):
+        with pytest.raises(FederationError, match="cannot be read"):
+            opened(tmp_path)

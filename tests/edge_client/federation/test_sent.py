@@ -1,5 +1,6 @@
 """What has left a device is written down before it goes, and once."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,9 @@ def test_a_damaged_list_is_said_with_a_remedy(tmp_path: Path, content: str) -> N
     with pytest.raises(FederationError, match="cannot be read") as caught:
         Sent(tmp_path)
     assert "Remove the file" in caught.value.remedy
+
+
+def test_a_pipe_in_its_place_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "sent.json")
+    with pytest.raises(FederationError, match="cannot be read"):
+        Sent(tmp_path)

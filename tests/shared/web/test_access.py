@@ -1,3 +1,4 @@
+import os
 import string
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def test_a_token_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
         assert another != token
         assert kept_token(path) == another
         assert path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    os.mkfifo(path)
+    assert kept_token(path) == kept_token(path) == path.read_text()
 
 
 def test_a_token_that_cannot_be_kept_is_good_all_the_same() -> None:
