@@ -154,15 +154,7 @@ class Device:
         return heard
 
     def recognised_now(self, identifiers: Iterable[int]) -> dict[int, str]:
-        """Give the most probable label of utterances that are kept, by what is known now.
-
-        Raises
-        ------
-        WeightsError
-            If what the model computes is not finite.
-        StorageError
-            If they cannot be read.
-        """
+        """Label utterances that are kept by what is known now; raise as `Recognising.recognise`."""
         found = {}
         for kept, frames in self._store.read(identifiers):
             if shares := self.recognising.recognise(frames, known=True):
