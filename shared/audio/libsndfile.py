@@ -7,7 +7,7 @@ is read forward until nothing more comes, and then asked whether that was its en
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -81,10 +81,11 @@ def decoding(path: Path, length: int, what: str = "clip") -> Iterator[Decoded]:
 
     source: bytes | _Endless | unfinished.Changed = os.fsencode(path)  # a name need not be text
     with path.open("rb") as raw:
+        calm = _Calm(raw)
         if _mp3_without_length(raw):
-            source = _Endless(raw)
+            source = _Endless(calm)
         elif change := unfinished.change_of(raw):
-            source = unfinished.Changed(raw, change)
+            source = unfinished.Changed(calm, change)
         try:
             file = Forward(source)
         except (soundfile.SoundFileError, TypeError) as error:
@@ -98,12 +99,12 @@ def decoding(path: Path, length: int, what: str = "clip") -> Iterator[Decoded]:
                 file.samplerate,
                 file.channels,
                 file.frames / file.samplerate if known and file.samplerate > 0 else 0,
-                _blocks(file, max(1, length // file.channels), f"The {what} {path}", path),
+                _blocks(file, max(1, length // file.channels), f"The {what} {path}", path, calm),
             )
 
 
 def _blocks(
-    file: "soundfile.SoundFile", frames: int, name: str, path: Path
+    file: "soundfile.SoundFile", frames: int, name: str, path: Path, calm: "_Calm"
 ) -> Iterator[NDArray[np.float32]]:
     import soundfile
 
@@ -115,6 +116,8 @@ def _blocks(
             raise AudioError(
                 f"{name} cannot be read: {_reason(error)}.", "Copy it again."
             ) from error
+        if calm.failed:
+            raise calm.failed
         if not len(block):
             break
         count += len(block)
@@ -165,10 +168,39 @@ def _mp3_without_length(file: IO[bytes]) -> bool:
     return frame[:1] == b"\xff" and frame[1:2] >= b"\xe0" and not re.search(b"Xing|Info", frame)
 
 
+class _Calm:
+    """A file that raises nothing where libsndfile calls it: that would be printed, and forgotten.
+
+    Attributes
+    ----------
+    failed
+        Why it could not be read on.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.failed: OSError | None = None
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with suppress(OSError):  # it looks for a tag before the beginning; where it is, it asks
+            return self._file.seek(offset, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, count: int) -> bytes:
+        try:
+            return self._file.read(count)
+        except OSError as error:
+            self.failed = error
+            return b""
+
+
 class _Endless:
     """A file that says it is longer than any: nothing is left out because of its length."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: _Calm) -> None:
         self._file = file
         self._at_end = False
 

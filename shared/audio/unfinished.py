@@ -5,7 +5,7 @@ Recorders write a header first and come back at the end to say how much followed
 is read with another length: that of a stream, to the end.
 """
 
-from typing import IO, Final, Literal
+from typing import IO, Final, Literal, Protocol
 
 _HEAD: Final = 1 << 16
 """Bytes within which the sound must begin."""
@@ -47,6 +47,19 @@ def change_of(file: IO[bytes]) -> Change | None:
     return None
 
 
+class Source(Protocol):
+    """What is read on from any place."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a place."""
+
+    def tell(self) -> int:
+        """Say where it is."""
+
+    def read(self, count: int, /) -> bytes:
+        """Read on."""
+
+
 class Changed:
     """A file whose header is read otherwise than it is written.
 
@@ -58,7 +71,7 @@ class Changed:
         What :func:`change_of` says.
     """
 
-    def __init__(self, file: IO[bytes], change: Change) -> None:
+    def __init__(self, file: Source, change: Change) -> None:
         self._file = file
         self._place, self._bytes = change
 

@@ -50,6 +50,9 @@ class Fuzzer:
         self._read = reader.read
         self._count = 0
         self._memory = 0
+        self._printed: list[object] = []
+        # What a callback or a finaliser raises, Python prints for everybody to see, and goes on.
+        sys.unraisablehook = lambda found: self._printed.append(found.exc_value)
 
     def __call__(self, data: bytes) -> None:
         """Give it one."""
@@ -60,6 +63,7 @@ class Fuzzer:
             problem = error.problem
         assert not problem or problem.isprintable(), problem
         assert len(problem) < 1000, problem
+        assert not self._printed, self._printed
         self._count += 1
         if self._count == BEGINNING:
             self._memory = _memory()

@@ -171,6 +171,15 @@ def test_an_mp3_that_does_not_say_its_length_is_read_to_its_end(
     np.testing.assert_allclose(heard(tmp_path / "a.mp3"), samples, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")  # what is raised in a callback is printed, and ignored
+@pytest.mark.parametrize("rest", [0, 10, 50, 123])
+def test_an_mp3_of_which_little_has_come_is_one_sentence(rest: int, tmp_path: Path) -> None:
+    """Where a tag would be looked for, 128 bytes before the end, there is no file yet."""
+    (tmp_path / "a.mp3").write_bytes(b"\xff\xfb\x90\0" + bytes(rest))
+    with pytest.raises(AudioError, match="cannot be read"):
+        read_clip(tmp_path / "a.mp3")
+
+
 def test_what_goes_beyond_full_scale_is_heard_as_the_clip_is(tmp_path: Path) -> None:
     loud = tmp_path / "loud.wav"
     soundfile.write(loud, SOUND * 32_768, 22_050, subtype="FLOAT")
