@@ -141,6 +141,9 @@ class BrokerSettings(Settings):
         """
         if not self.tls:
             return None
+        for path in (self.ca_file, self.certificate_file, self.key_file):
+            if path and may_wait(path):
+                raise BrokerError(f"Cannot use {path}: it is a pipe.", "Give a file of PEM.")
         try:
             if self.fingerprint:
                 context = pinned_context(self.fingerprint)

@@ -96,10 +96,15 @@ def test_a_password_file_without_a_password(tmp_path: Path, content: bytes | Non
         ).start()
 
 
-def test_a_password_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_for_a_password_or_a_certificate_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / "pipe")
     with pytest.raises(BrokerError, match="it is a pipe"):
         BrokerSettings(password_file=pipe).password()
+    for given in ({"ca_file": pipe}, {"certificate_file": pipe}, {"key_file": pipe}):
+        with pytest.raises(BrokerError, match="it is a pipe"):
+            BrokerSettings.parse(
+                {"tls": True, "certificate_file": pipe.parent, **given}
+            ).tls_context()
 
 
 def test_certificates_that_are_none(tmp_path: Path) -> None:
