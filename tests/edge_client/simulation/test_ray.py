@@ -168,6 +168,26 @@ def test_a_node_killed_in_a_round_of_three_costs_nothing_but_its_work(
     assert sum(actor in crew.ready for actor in before) == 2, "it was there"
 
 
+def test_a_node_with_another_version_of_a_package_is_named(
+    cluster: Any, crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "numpy-0.0.1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.0.1\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    all_ready(crew, 2)
+    third = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    try:
+        crew.resize(3)
+        with pytest.raises(
+            MissingPartError, match=rf"has numpy 0\.0\.1, this machine has {np.__version__}"
+        ):
+            all_ready(crew, 3)
+    finally:
+        cluster.remove_node(third, allow_graceful=False)
+    assert len(crew.ready) == 2, "the others train on"
+
+
 @pytest.fixture
 def free_core(crew: Crew) -> Iterator[None]:
     """Leave a core of the cluster to a command's own actor."""
