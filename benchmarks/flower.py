@@ -8,10 +8,8 @@ and runs our own client's round. So the difference is what comes between the cli
 
 import json
 import resource
-import statistics
 import sys
 import tempfile
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 
-from benchmarks.ray import peaks_of, settings_of
+from benchmarks.ray import now, of_a_round, peaks_of, settings_of
 from edge_client.learning.training import Engine
 from edge_client.simulation.client_work import ClientWork, RoundWork, train_client
 from edge_client.simulation.data import ClientShares, prepare
@@ -95,14 +93,14 @@ def train(message: Message, context: Context) -> Message:
 
 
 def measure(model: str, clients: int, data: str | None, rounds: int) -> dict[str, Any]:
-    """Run rounds; give the seconds of one after the first, and the peaks in MB."""
+    """Run rounds; give what one takes after the first, and the peaks in MB."""
     settings = settings_of(model, clients, data)
     architecture = model_of(settings.model, settings.task)
     times, peaks = [], []
     server_app = ServerApp()
 
     def note(number: int, _: ArrayRecord) -> None:
-        times.append(time.perf_counter())
+        times.append(now())
         if number > rounds:
             peaks.extend(peaks_of(_ACTOR))
 
@@ -129,7 +127,7 @@ def measure(model: str, clients: int, data: str | None, rounds: int) -> dict[str
             },
         )
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": statistics.median(np.diff(times)[1:]), "peaks": [own, *peaks]}
+    return {**of_a_round(times), "peaks": [own, *peaks]}
 
 
 def main() -> None:

@@ -4,8 +4,9 @@
         [--flower PYTHON]
 
 One run on this machine measures, in processes of their own, the seconds of a round after the first
-(which starts the actors and compiles), and what memory it has at its peak: of the command's process
-and of each actor. Clients of more than four each draw 20 examples of RAVDESS at random;
+(which starts the actors and compiles), the processor's seconds of all processes together, which
+are worth more on a busy machine, and what memory it has at its peak: of the command's process and
+of each actor. Clients of more than four each draw 20 examples of RAVDESS at random;
 without ``--data``, from the synthetic corpus, which has the same shape. For each it says whether
 the weights are the same. ``--flower`` measures Flower's simulation beside them
 (``benchmarks/flower.py``); it takes the Python of an environment that has ``flwr[simulation]`` and
@@ -17,11 +18,11 @@ import hashlib
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +59,38 @@ def measure(model: str, clients: int, data: str | None, rounds: int, address: st
         workers = engines.workers(settings, shares)
         federation = SimulatedFederation(settings, own, shares, workers=workers)
         weights = initial_weights(own[0].architecture, np.random.default_rng(0))
-        seconds = []
+        times = [now()]
         for number in range(1, rounds + 2):
-            begun = time.perf_counter()
             weights = federation.run(number, weights).weights
-            seconds.append(time.perf_counter() - begun)
+            times.append(now())
         peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
         if address:
             peaks += peaks_of(b"ray::ClientTrainer")
     digest = hashlib.sha256(weights.tobytes()).hexdigest()
-    return {"seconds": statistics.median(seconds[1:]), "peaks": peaks, "weights": digest}
+    return {**of_a_round(times), "peaks": peaks, "weights": digest}
+
+
+def now() -> tuple[float, float]:
+    """Read the clock, and the processor's seconds of this process and all below it."""
+    parents, spent = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        pid = int(stat.parent.name)
+        parents[pid], spent[pid] = int(fields[1]), int(fields[11]) + int(fields[12])
+    family = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    ticks = sum(spent[pid] for pid in family)
+    return time.perf_counter(), ticks / os.sysconf("SC_CLK_TCK")
+
+
+def of_a_round(times: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """Give what a round takes, the first one left out."""
+    seconds, processor = np.median(np.diff(times, axis=0)[1:], axis=0)
+    return {"seconds": float(seconds), "processor": float(processor)}
 
 
 def peaks_of(actor: bytes) -> list[float]:
@@ -145,6 +168,11 @@ def main() -> None:
         print(json.dumps(rows))
 
 
+def told(found: dict[str, Any]) -> str:
+    """Write what a round takes."""
+    return f"{found['seconds']:.2f} s ({found['processor']:.2f} s of the processor)"
+
+
 def line_of(row: dict[str, Any]) -> str:
     """Write what was measured of one federation."""
     here, ray = row["here"], row["ray"]
@@ -155,10 +183,10 @@ def line_of(row: dict[str, Any]) -> str:
     if found := row.get("flower"):
         theirs = " + ".join(f"{peak:.0f}" for peak in found["peaks"])
         times = found["seconds"] / ray["seconds"]
-        flower = f"   Flower {found['seconds']:.2f} s, {theirs} MB, {times:.2f} of ours on Ray"
+        flower = f"   Flower {told(found)}, {theirs} MB, {times:.2f} of ours on Ray"
     return (
-        f"{row['model']:5} {row['clients']:6,} clients  here {here['seconds']:.2f} s, "
-        f"{here['peaks'][0]:.0f} MB   Ray {ray['seconds']:.2f} s, {actors} MB   "
+        f"{row['model']:5} {row['clients']:6,} clients  here {told(here)}, "
+        f"{here['peaks'][0]:.0f} MB   Ray {told(ray)}, {actors} MB   "
         f"{ray['seconds'] / here['seconds']:.2f}{bound}  {same}{flower}"
     )
 
