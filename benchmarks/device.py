@@ -198,9 +198,7 @@ def starters(options: argparse.Namespace, folder: Path) -> Iterator[Trained]:
         own = [clip for clip in corpus.labelled if clip.speaker in fold]
         copies = copies_in_conditions(others, options.copies, options.seed)
         taught = replace(corpus, clips=(*others, *copies))
-        made = make_starter(
-            [taught], task, options.normalisation, measured=False, progress=False
-        )
+        made = make_starter([taught], task, options.normalisation, measured=False, progress=False)
         weights = folder / f"{number}.safetensors"
         save_weights(weights, made.weights, made.architecture)
         beside = save_beside(weights, made.begun, task)

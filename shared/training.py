@@ -86,12 +86,16 @@ class Examples:
         Shape ``(n,)``, int64: what each is known by for as long as it is kept, whatever comes and
         goes beside it; negative if no person has labelled it. ``None`` where nothing changes:
         their places are their keys.
+    doubts
+        Shape ``(n,)``, float32: how much to doubt a model's answer to each
+        (:func:`shared.features.doubt.doubts`); ``None`` where nobody asked.
     """
 
     features: "NDArray[np.float32]"
     frames: "NDArray[np.int32]"
     labels: "NDArray[np.int32]"
     keys: "NDArray[np.int64] | None" = None
+    doubts: "NDArray[np.float32] | None" = None
 
     def __len__(self) -> int:
         """Return the number of utterances."""
@@ -107,7 +111,8 @@ class Examples:
     def take(self, where: "NDArray[np.int64]") -> "Examples":
         """Select utterances by index."""
         keys = None if self.keys is None else self.keys[where]
-        return Examples(self.features[where], self.frames[where], self.labels[where], keys)
+        doubts = None if self.doubts is None else self.doubts[where]
+        return Examples(self.features[where], self.frames[where], self.labels[where], keys, doubts)
 
     def newest(self, count: int) -> "Examples":
         """Select the last ``count`` utterances."""

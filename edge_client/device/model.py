@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.errors import WeightsError
+from shared.features.doubt import doubts
 from shared.features.statistics import Statistics
 from shared.frames import Frames, pad
 from shared.inference import Inference
@@ -125,11 +126,13 @@ class Model:
             If what the model computes is not finite.
         """
         count = len(frames)
-        features = pad(frames, self.architecture.task.front_end)
+        features, doubt = pad(frames, self.architecture.task.front_end), None
         if statistics is not None:
+            doubt = doubts(statistics, features[None])[0]
             features = statistics.normalise(features, count)
-        logits = self.logits(features, count)
-        temperature = self.notes.calibration.temperature or 1.0
+        calibration = self.notes.calibration
+        logits = calibration.doubted(self.logits(features, count), doubt)
+        temperature = calibration.temperature or 1.0
         if self.personal is not None:  # which was fitted with regard to the temperature
             logits = self.personal.logits(features[None], np.array([count]), logits[None])[0]
             temperature = 1.0

@@ -228,8 +228,9 @@ class Recognising:
         Returns
         -------
         (numpy.ndarray, str, float or None) or None
-            Shape ``(n, labels)``, the model's digest, and its temperature, if it was measured;
-            ``None`` if there is no model that can be used, or another came meanwhile.
+            Shape ``(n, labels)``, doubted as the model asks; the model's digest, and its
+            temperature, if it was measured. ``None`` if there is no model that can be used, or
+            another came meanwhile.
         """
         model = self._model
         if model is None:
@@ -239,8 +240,11 @@ class Recognising:
         for row, features, frames in utterances:
             with self._lock:
                 row[:] = model.logits(features, int(frames))
-        usable = self._model is model and np.isfinite(found).all()
-        return (found, model.digest, model.notes.calibration.temperature) if usable else None
+        if self._model is not model or not np.isfinite(found).all():
+            return None
+        calibration = model.notes.calibration
+        doubted = calibration.doubted(found, examples.doubts)
+        return doubted, model.digest, calibration.temperature
 
     def use_personal(self, personal: PersonalModel | None, digest: str, generation: int) -> bool:
         """Recognise with a personal model, until ``None`` or a new global model comes.

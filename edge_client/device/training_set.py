@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from edge_client.device.store import ExampleStore
+from shared.features.doubt import doubts
 from shared.features.statistics import Statistics
 from shared.frames import padded_length
 from shared.training import Examples
@@ -62,7 +63,7 @@ def gather(
     length = padded_length(store.longest(chosen), front_end)
     features = np.zeros((len(chosen), length, front_end.features), np.float32)
     frames, labels = np.zeros(len(chosen), np.int32), np.zeros(len(chosen), np.int32)
-    keys = np.zeros(len(chosen), np.int64)
+    keys, doubted = np.zeros(len(chosen), np.int64), np.ones(len(chosen), np.float32)
     for known, own in store.read(chosen):
         label = known.label or (known.predicted if known.identifier in guessing else None)
         if label is None or label not in index or known.discarded:
@@ -72,9 +73,12 @@ def gather(
         labels[filled] = index[label]
         keys[filled] = known.identifier if known.label else -known.identifier
         if statistics is not None:
+            doubted[filled] = doubts(statistics, features[filled][None])[0]
             features[filled] = statistics.normalise(features[filled], len(own))
         filled += 1
-    return Examples(features[:filled], frames[:filled], labels[:filled], keys[:filled])
+    return Examples(
+        features[:filled], frames[:filled], labels[:filled], keys[:filled], doubted[:filled]
+    )
 
 
 def _chosen(store: ExampleStore, most: int, *, guesses: bool) -> tuple[list[int], list[int]]:

@@ -188,7 +188,7 @@ def _calibrated(
 
     On devices that know all, one or none of their moods alike: nobody knows which there will be.
     """
-    logits, labels = [], []
+    logits, taken = [], []
     names = np.unique(heard.people)
     for part in np.array_split(names, min(PARTS, len(names))):
         out = np.isin(heard.people, part)
@@ -198,12 +198,13 @@ def _calibrated(
             weights, begun = _fit(rest, front_end, architecture, how)
         except CorpusError:  # too little is left without these people
             continue
-        found = _by_known(weights, architecture, begun, left_out)
-        logits += list(found.values())
-        labels += [left_out.raw.labels] * len(found)
+        for found, examples in _by_known(weights, architecture, begun, left_out).values():
+            logits.append(found)
+            taken.append(examples)
     if not logits:
         return UNMEASURED
-    return Calibration.measured(np.concatenate(logits), np.concatenate(labels))
+    examples = together(taken)
+    return Calibration.measured(np.concatenate(logits), examples.labels, examples.doubts)
 
 
 def speakers_of(corpora: Sequence[Corpus]) -> set[tuple[str, str]]:
@@ -279,19 +280,23 @@ def reached_on(
     if missing := [n for place, n in enumerate(task.names) if place not in labels]:
         raise CorpusError(f"{corpus.info.title} has no clip that is {missing[0]}, to test on.")
     found = {}
-    for known, logits in _by_known(
+    for known, (logits, examples) in _by_known(
         starter.weights, starter.architecture, starter.begun, heard
     ).items():
         counts = confusion(labels, predicted(logits), len(task.names))
-        relied = Reliability.of(starter.calibration.probabilities(logits), labels)
+        sure = starter.calibration.probabilities(logits, examples.doubts)
+        relied = Reliability.of(sure, labels)
         found[known] = Scores.from_confusion(counts, task.names).uar, relied.error
     return found
 
 
 def _by_known(
     weights: Weights, architecture: Architecture, begun: Start, heard: _Heard
-) -> dict[str, NDArray[np.float32]]:
-    """Compute the logits on devices that know all, one or none of their user's moods."""
+) -> dict[str, tuple[NDArray[np.float32], Examples]]:
+    """Compute the logits on devices that know all, one or none of their user's moods.
+
+    With what they are computed from.
+    """
     owners = {
         "all": heard.devices,
         "one": _one_mood_each(heard),
@@ -302,7 +307,7 @@ def _by_known(
     found = {}
     for known, devices in owners.items():
         examples = normalised_by_owner(heard.raw, devices, front_end, begun=begun)
-        found[known] = examples.features[:, 0] @ kernel + bias
+        found[known] = examples.features[:, 0] @ kernel + bias, examples
     return found
 
 

@@ -139,6 +139,27 @@ def examples_of(
     return normal.take(len(train) + tested)
 
 
+def examples_by(
+    known: str, utterances: Utterances, train: Indices, tested: Indices, settings: DataSettings
+) -> Examples:
+    """Give utterances as devices hear them that know so much of their users.
+
+    Parameters
+    ----------
+    known
+        As :func:`devices` takes it.
+    utterances
+        Of all speakers, not normalised.
+    train, tested
+        Which of them a model was trained on, and which are given.
+    settings
+        Of the run.
+    """
+    some = list(devices(known, utterances, tested, settings.seed))
+    front_end = front_end_of(settings.task.front_end)
+    return examples_of(some, utterances, train, settings.normalisation, front_end)
+
+
 def score_by_known(
     utterances: Utterances,
     parts: Split,
@@ -164,15 +185,13 @@ def score_by_known(
         for each choice of labels.
     """
     found = {"all": score(all_known)}
-    how, front_end = settings.normalisation, front_end_of(settings.task.front_end)
     for known in dict.fromkeys((*KNOWN, settings.known)):
         if known == "all":
             continue
-        if how in ("none", "corpus"):
+        if settings.normalisation in ("none", "corpus"):
             found[known] = found["all"]
             continue
-        some = list(devices(known, utterances, parts.test, settings.seed))
-        found[known] = score(examples_of(some, utterances, parts.train, how, front_end))
+        found[known] = score(examples_by(known, utterances, parts.train, parts.test, settings))
     return found
 
 

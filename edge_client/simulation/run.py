@@ -14,10 +14,10 @@ from edge_client.learning.training import Engine
 from edge_client.simulation.central_training import CentralTraining
 from edge_client.simulation.checkpoint import Checkpoint, damaged
 from edge_client.simulation.client_work import Workers
-from edge_client.simulation.data import ClientShares, Data, prepare, split
+from edge_client.simulation.data import ClientShares, Data, Split, prepare, split
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.first_weights import first_weights
-from edge_client.simulation.known import document_of, score_by_known
+from edge_client.simulation.known import document_of, examples_by, score_by_known
 from edge_client.simulation.normalisation import write_voice_model
 from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
 from edge_client.simulation.reliability_picture import draw_reliability
@@ -34,6 +34,7 @@ from shared.errors import (
     ChorusError,
     StorageError,
 )
+from shared.features.labelled_clips import together
 from shared.model_notes import ModelNotes
 from shared.model_notes.calibration import UNMEASURED, Calibration
 from shared.training import Examples
@@ -234,13 +235,24 @@ class Run:
         notes = ModelNotes(calibration, card_of_run(self.settings))
         save_weights(self.folder.model, reached.best, self.engines[0].architecture, notes)
 
+    def _as_devices_know(self, validation: Examples, parts: Split) -> Examples:
+        """Give the validation split as devices hear it, which know all, one or none of the moods.
+
+        With a voice model: other statistics are for people who were heard in all.
+        """
+        if self.settings.normalisation != "voice" or not len(validation):
+            return validation
+        given = self.utterances, parts.train, parts.validation, self.settings
+        return together([validation, *(examples_by(known, *given) for known in ("one", "none"))])
+
     def _finish(self, reached: Checkpoint, data: Data) -> dict[str, Any]:
         """Calibrate the chosen model, score it on the test, and write the result."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         records, task, engine = reached.records, self.settings.task, self.engines[0]
-        calibration = calibrate(engine, reached.best, data.validation, self.settings.initial)
-        self._write_model(reached, calibration)
         parts = split(self.utterances, self.settings)
+        validation = self._as_devices_know(data.validation, parts)
+        calibration = calibrate(engine, reached.best, validation, self.settings.initial)
+        self._write_model(reached, calibration)
         if self.settings.normalisation == "voice":
             write_voice_model(self.folder.voice, self.utterances, parts.train, task)
         found = score_by_known(

@@ -34,7 +34,7 @@ def score(engine: Engine, weights: Weights, calibration: Calibration, examples: 
     names, labels = engine.architecture.task.names, examples.labels
     logits = engine.logits(weights, examples.features, examples.frames)
     matrix = confusion(labels, predicted(logits), len(names))
-    reliability = Reliability.of(calibration.probabilities(logits), labels)
+    reliability = Reliability.of(calibration.probabilities(logits, examples.doubts), labels)
     return Tested(Scores.from_confusion(matrix, names), mean_loss(logits, labels), reliability)
 
 
@@ -48,5 +48,5 @@ def calibrate(
     """
     if len(validation):
         logits = engine.logits(weights, validation.features, validation.frames)
-        return Calibration.measured(logits, validation.labels)
+        return Calibration.measured(logits, validation.labels, validation.doubts)
     return load_calibration(initial).inherited() if initial else UNMEASURED

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.features.doubt import doubts
 from shared.features.statistics import Start, no_statistics
+from shared.features.voice import VoiceModel
 from shared.frames import joined
 from shared.front_ends import FrontEnd
 from shared.training import Examples
@@ -34,22 +36,27 @@ def normalised_by_owner(
     known
         Which of them count in the statistics, shape ``(n,)``; all, if not given.
     begun
-        What each owner's statistics begin with; nothing, if not given.
+        What each owner's statistics begin with; nothing, if not given. With a voice model the
+        examples say how much to doubt answers to them.
     """
-    features = np.empty_like(raw.features)
+    features, doubted = np.empty_like(raw.features), np.ones(len(raw), np.float32)
     for owner in np.unique(owners):
         own = owners == owner
         statistics = no_statistics(front_end, begun)
         for index in np.flatnonzero(own if known is None else own & known):
             statistics.update(raw.features[index, : raw.frames[index]])
         features[own] = statistics.normalise(raw.features[own], raw.frames[own])
-    return Examples(features, raw.frames, raw.labels)
+        doubted[own] = doubts(statistics, raw.features[own])
+    by_voice = isinstance(begun, VoiceModel)
+    return Examples(features, raw.frames, raw.labels, doubts=doubted if by_voice else None)
 
 
 def together(parts: Sequence[Examples]) -> Examples:
     """Join examples, those of the first part first."""
+    doubted = [part.doubts for part in parts if part.doubts is not None]
     return Examples(
         joined([part.features for part in parts]),
         np.concatenate([part.frames for part in parts]),
         np.concatenate([part.labels for part in parts]),
+        doubts=np.concatenate(doubted) if len(doubted) == len(parts) else None,
     )

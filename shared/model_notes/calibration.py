@@ -3,12 +3,15 @@
 A network is often surer of itself than it is right. Temperature scaling (Guo et al., *On
 Calibration of Modern Neural Networks*, 2017) divides its logits by one number, so that of the
 answers with a probability of 0.7 about seven in ten are right. No answer changes by it.
+
+Where there is a voice model, each utterance's logits are divided by its own doubt first
+(:mod:`shared.features.doubt`): it is larger for people in other rooms and languages.
 """
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -125,13 +128,21 @@ class Calibration:
     reliability
         What the temperature made of the answers that it was measured with; ``None`` if it comes
         from an earlier model.
+    doubting
+        Whether logits are divided by the doubt of each utterance, too.
     """
 
     temperature: float | None = None
     reliability: Reliability | None = None
+    doubting: bool = False
 
     @classmethod
-    def measured(cls, logits: NDArray[np.float32], labels: ArrayLike) -> Self:
+    def measured(
+        cls,
+        logits: NDArray[np.float32],
+        labels: ArrayLike,
+        doubts: NDArray[np.float32] | None = None,
+    ) -> Self:
         """Measure on utterances of people that the model was not trained on.
 
         Parameters
@@ -140,24 +151,43 @@ class Calibration:
             Shape ``(n, labels)``; n at least 1.
         labels
             True labels, shape ``(n,)``, integers.
+        doubts
+            The doubt of each, shape ``(n,)``, if answers are to be doubted by it.
         """
-        temperature = _fitted(logits.astype(np.float64), np.asarray(labels))
-        found = cls(temperature)
-        return cls(temperature, Reliability.of(found.probabilities(logits), labels))
+        found = cls(doubting=doubts is not None)
+        doubted = found.doubted(logits, doubts).astype(np.float64)
+        found = replace(found, temperature=_fitted(doubted, np.asarray(labels)))
+        return replace(
+            found, reliability=Reliability.of(found.probabilities(logits, doubts), labels)
+        )
 
     def inherited(self) -> Self:
         """Give what a model trained from this one begins with: nothing was measured on it yet."""
-        return type(self)(self.temperature)
+        return replace(self, reliability=None)
 
-    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn logits of shape ``(..., labels)`` into probabilities of the same shape."""
-        return softmax(logits.astype(np.float64) / (self.temperature or 1.0))
+    def doubted(
+        self, logits: NDArray[np.float32], doubts: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        """Divide logits of shape ``(..., labels)`` by doubts, shape ``(...)``, if that was asked.
+
+        Without doubts, and where the temperature was measured without, they stay as they are.
+        """
+        return logits if doubts is None or not self.doubting else logits / doubts[..., None]
+
+    def probabilities(
+        self, logits: NDArray[np.float32], doubts: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Turn logits into probabilities; shapes as in :meth:`doubted`."""
+        doubted = self.doubted(logits, doubts)
+        return softmax(doubted.astype(np.float64) / (self.temperature or 1.0))
 
     def to_metadata(self) -> dict[str, str]:
         """Give what a model's file says of it; nothing where nothing was measured."""
         if self.temperature is None:
             return {}
         told: dict[str, Any] = {"temperature": self.temperature}
+        if self.doubting:
+            told["doubting"] = True
         if self.reliability is not None:
             told["reliability"] = self.reliability.to_dict()
         return {_METADATA: json.dumps(told, separators=(",", ":"))}
@@ -198,7 +228,10 @@ def _parsed(text: str) -> Calibration:
     bins = told.get("reliability")
     if not isinstance(bins, dict | None):
         raise TypeError("its reliability is no object")
-    return Calibration(temperature, None if bins is None else Reliability.from_dict(bins))
+    if (doubting := told.get("doubting", False)) not in (True, False):
+        raise TypeError("whether it doubts is not said")
+    reliability = None if bins is None else Reliability.from_dict(bins)
+    return Calibration(temperature, reliability, doubting)
 
 
 def _fitted(logits: NDArray[np.float64], labels: NDArray[Any]) -> float:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,16 +18,20 @@ from edge_client.hearing.utterance import Utterance
 from shared.architectures import architecture_of
 from shared.audio import RATE, read_clip
 from shared.errors import AudioError, SettingsError, WeightsError
+from shared.features.doubt import doubts
 from shared.features.prior import Prior, save_prior
+from shared.features.voice import VoiceStatistics
 from shared.features.voice_file import save_voice
 from shared.front_ends import MFCC40
+from shared.front_ends.clips import clip_features
+from shared.model_notes import ModelNotes
 from shared.starter import beside
 from shared.task import DEFAULT_TASK, Task, labels_of
 from shared.task_settings import TaskSettings
-from shared.weights import initial_weights, save_weights
+from shared.weights import initial_weights, load_weights, save_weights
 from tests.edge_client.device.calibrated import CALIBRATION, CONV, calibrated, weights
 from tests.edge_client.device.heard import utterance
-from tests.edge_client.device.pooled import NAME
+from tests.edge_client.device.pooled import NAME, POOLED
 from tests.shared.features.voice_models import voice_model
 
 EIGHT = Task(
@@ -174,6 +179,27 @@ def test_a_recogniser_normalises_by_what_lies_beside_the_model_as_a_device_does(
             assert heard
             found = recogniser.recognise(path)
             assert tuple(found.probabilities.values()) == heard.probabilities
+
+
+def test_it_doubts_what_lies_far_from_its_voices_as_was_measured(
+    head: Path, clips: list[Path], tmp_path: Path
+) -> None:
+    voice = voice_model(labels=4)
+    save_voice(beside(head, "voice"), voice, POOLED_TASK)
+    raw = Recogniser(head).recognise(clips[1])
+    weights, architecture = load_weights(head)
+    doubting = tmp_path / "doubting.safetensors"
+    notes = ModelNotes(replace(CALIBRATION, doubting=True))
+    save_weights(doubting, weights, architecture, notes)
+    found = Recogniser(doubting, voice=beside(head, "voice")).recognise(clips[1])
+    heard = clip_features(clips[1], POOLED)
+    statistics = VoiceStatistics(voice)
+    statistics.update(heard)
+    doubt = doubts(statistics, heard[None])[0]
+    assert doubt != pytest.approx(1, abs=0.1)
+    cooler = np.log(list(raw.probabilities.values())) / doubt / (CALIBRATION.temperature or 1)
+    expected = np.exp(cooler) / np.exp(cooler).sum()
+    np.testing.assert_allclose(list(found.probabilities.values()), expected, rtol=1e-4)
 
 
 def test_a_voice_model_goes_with_its_normalisation_alone(head: Path, tmp_path: Path) -> None:

@@ -214,6 +214,12 @@ def test_with_voice_a_device_recognises_by_its_files_what_it_has_recognised(tmp_
     test = own.take(np.flatnonzero(speakers == speakers[0]))
     logits = engine.logits(load_weights(folder.model, head), test.features, test.frames)
     assert result["confusion"] == confusion(test.labels, logits.argmax(1), 4).tolist()
+    calibration = load_calibration(folder.model)
+    assert calibration.doubting
+    tested = Reliability.of(calibration.probabilities(logits, test.doubts), test.labels)
+    assert Reliability.from_dict(result["reliability"]) == tested
+    measured = Reliability.from_dict(result["validation_reliability"])
+    assert sum(measured.answers) == 3 * 8, "devices know all, one or none of the moods"
     other = settings.model_copy(update={"normalisation": "device"})
     folder.claim(other, resume=False, overwrite=True)
     assert not beside(folder.model, "voice").exists()

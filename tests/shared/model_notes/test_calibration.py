@@ -56,6 +56,25 @@ def test_the_temperature_takes_back_what_was_too_sharp(sharpness: float) -> None
     np.testing.assert_array_equal(answers, logits.argmax(axis=1))
 
 
+def test_who_is_doubted_twice_as_much_is_half_as_sure() -> None:
+    logits, labels = drawn(1.0)
+    sharpness = np.exp(np.random.default_rng(1).normal(0, 1, len(logits))).astype(np.float32)
+    sharp = logits * sharpness[:, None]
+    found = Calibration.measured(sharp, labels, sharpness)
+    assert found.temperature == pytest.approx(1, rel=0.1)
+    halves = [sharpness < 1, sharpness >= 1]
+    errors = [
+        Reliability.of(found.probabilities(sharp[half], sharpness[half]), labels[half]).error
+        for half in halves
+    ]
+    assert max(errors) < 0.04
+    plain = Calibration.measured(sharp, labels)
+    errors = [Reliability.of(plain.probabilities(sharp[h]), labels[h]).error for h in halves]
+    assert min(errors) > 0.06
+    # A temperature that was measured without doubts is for logits as they are.
+    np.testing.assert_array_equal(plain.probabilities(sharp, sharpness), plain.probabilities(sharp))
+
+
 def test_a_few_right_answers_do_not_make_a_model_certain() -> None:
     found = Calibration.measured(np.eye(4, dtype=np.float32), np.arange(4))
     assert found.temperature is not None
@@ -81,9 +100,11 @@ def test_answers_below_a_probability_are_counted_in_whole_bins() -> None:
     assert found.below(1) == (3, 1)
 
 
-def test_it_travels_in_the_file_of_a_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("doubts", [None, np.ones(50, np.float32)])
+def test_it_travels_in_the_file_of_a_model(doubts: Any, tmp_path: Path) -> None:
     weights = initial_weights(HEAD, np.random.default_rng(0))
-    measured = Calibration.measured(*drawn(2.0, 50))
+    measured = Calibration.measured(*drawn(2.0, 50), doubts)
+    assert measured.doubting is (doubts is not None)
     save_weights(tmp_path / "model", weights, HEAD, ModelNotes(measured))
     assert load_calibration(tmp_path / "model") == measured
     np.testing.assert_array_equal(load_weights(tmp_path / "model", HEAD), weights)
@@ -117,6 +138,7 @@ def test_a_file_without_it_is_as_it_always_was(tmp_path: Path) -> None:
         '{"temperature": "warm"}',
         '{"temperature": [1]}',
         '{"temperature": 1, "reliability": 1}',
+        '{"temperature": 1, "doubting": "a little"}',
         '{"temperature": 1, "reliability": {}}',
         *(
             json.dumps({"temperature": 1, "reliability": BINS_OF_TWO | changed})
