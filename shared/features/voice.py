@@ -25,11 +25,13 @@ a head hears the model's opinion.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from shared.features.moods import CONCENTRATIONS, log_prior
 
 CLIP: Final = 6.0
 """Normalised values are kept within plus and minus this many standard deviations."""
@@ -42,9 +44,6 @@ EXPRESSED: Final = (0.5, 0.7, 1.0)
 
 OPINION: Final = 0.4
 """How much of the emotion that an utterance seems to have is added to its vector."""
-
-CONCENTRATIONS: Final = (0.2, 5.0)
-"""People are in few moods, or in many alike: two Dirichlet priors of the emotions' shares."""
 
 FLOOR: Final = 1e-4
 """Least deviation divided by, in standard deviations of all speakers."""
@@ -372,33 +371,3 @@ def within(standardised: Values, mean: Values, deviation: Values) -> Values:
     """Normalise standardised vectors by a mean and a deviation; same shape, clipped."""
     found: Values = np.clip((standardised - mean) / np.maximum(deviation, FLOOR), -CLIP, CLIP)
     return found
-
-
-def log_prior(counts: Counts) -> Values:
-    """Give the log probability of utterances with such counts of emotions, in any one order.
-
-    The mean of two Dirichlet-multinomial distributions, of concentrations
-    :data:`CONCENTRATIONS`.
-
-    Parameters
-    ----------
-    counts
-        Shape ``(n, labels)``.
-    """
-    labels, total = counts.shape[1], counts.sum(axis=1)
-    each = []
-    for own in CONCENTRATIONS:
-        rising = _log_rising(own, int(counts.max(initial=0)))[counts].sum(axis=1)
-        each.append(rising - _log_rising(labels * own, int(total.max(initial=0)))[total])
-    found: Values = np.logaddexp.reduce(each) - np.log(len(each))
-    return found
-
-
-def _log_rising(start: float, most: int) -> Values:
-    """Give log(start (start + 1) ...), of 0 to at least ``most`` factors."""
-    return _log_rising_table(start, most.bit_length())
-
-
-@cache
-def _log_rising_table(start: float, bits: int) -> Values:
-    return np.concatenate([[0], np.cumsum(np.log(start + np.arange(2**bits)))])

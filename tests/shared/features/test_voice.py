@@ -9,15 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.features.voice import (
-    BEAM,
-    CLIP,
-    EXPRESSED,
-    OPINION,
-    VoiceModel,
-    VoiceStatistics,
-    log_prior,
-)
+from shared.features.moods import log_prior
+from shared.features.voice import BEAM, CLIP, EXPRESSED, OPINION, VoiceModel, VoiceStatistics
 from tests.shared.features.voice_models import Vectors, said, voice_model, voice_of
 
 MODEL = voice_model()
