@@ -5,8 +5,8 @@ import { make, say, select as $ } from "./pieces.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// `remark` shows what came of something; `patience` is in milliseconds.
-export function enrolment(texts, remark, patience) {
+// `remark` shows what came of something.
+export function enrolment(texts, remark) {
   const day = new Intl.DateTimeFormat(texts.language, { dateStyle: "medium" });
   const minute = new Intl.DateTimeFormat(texts.language, { dateStyle: "medium", timeStyle: "short" });
   const joined = new Set();
@@ -49,14 +49,14 @@ export function enrolment(texts, remark, patience) {
   }
 
   async function revoke(name) {
-    const { problem } = await order("revoke", { name }, patience);
+    const { problem } = await order("revoke", { name });
     remark(problem ?? say(texts.revoked, { name }));
   }
 
   async function invite(given) {
     const { name } = given;
     $("#invite-send").disabled = true;
-    const made = await order("invite", given, patience);
+    const made = await order("invite", given);
     $("#invite-send").disabled = false;
     if (made.problem) {
       remark(made.problem);

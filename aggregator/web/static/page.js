@@ -6,7 +6,6 @@ import { listen, order } from "./listen.js";
 import { ago, make, say, select as $ } from "./pieces.js";
 
 const FEW = 8; // devices that are shown without a field to find them
-const PATIENCE = 30_000; // milliseconds: more than the aggregator takes to answer an order
 const REMARK = 20_000; // milliseconds that a remark stays
 const NAMES = 200; // names in one line
 
@@ -89,7 +88,7 @@ $("#pause").addEventListener("click", () => {
   const { paused } = state.now;
   const kind = paused ? "go_on" : "pause";
   ask(texts[`${kind}_title`], texts[`${kind}_text`], texts[kind], async () => {
-    const { problem } = await order("pause", { paused: !paused }, PATIENCE);
+    const { problem } = await order("pause", { paused: !paused });
     show(problem ?? texts[`${kind}_done`]);
   });
 });
@@ -263,7 +262,7 @@ function offer(name, model) {
 const take = ({ version }) => make("a", { href: `models/${version}.safetensors`, download: "" }).click();
 
 async function goBack(model) {
-  const { problem } = await order("rollback", { round: model.round }, PATIENCE);
+  const { problem } = await order("rollback", { round: model.round });
   show(problem ?? say(texts.went_back, model));
 }
 
@@ -315,7 +314,7 @@ function show(what) {
   }, REMARK);
 }
 
-const enrolled = enrolment(texts, show, PATIENCE);
+const enrolled = enrolment(texts, show);
 
 function showEnrolment() {
   if (state.federation) enrolled.show(state.federation, state.devices);

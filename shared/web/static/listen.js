@@ -4,6 +4,9 @@
 const LONGEST_SILENCE = 12_000;
 const BETWEEN_TRIES = 2_000;
 
+// A server that is busy carries an order out late. One that is away was said to be before this.
+const PATIENCE = 30_000;
+
 // For as long as the page is open, calls told[name](data) with what each event of that name tells,
 // and away(reason), a key of the texts, when the server no longer tells anything.
 export function listen(told, away) {
@@ -57,13 +60,13 @@ async function reason() {
 
 // Resolves to what the server answered, with `problem` if something went wrong: a key of the texts,
 // or the server's own sentence.
-export async function order(name, content = {}, patience = 10_000) {
+export async function order(name, content = {}) {
   try {
     const answer = await fetch(`do/${name}`, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(content),
-      signal: AbortSignal.timeout(patience),
+      signal: AbortSignal.timeout(PATIENCE),
     });
     const told = await answer.json();
     if (answer.ok) return told;
