@@ -24,17 +24,17 @@ def log_prior(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     labels, total = counts.shape[1], counts.sum(axis=1)
     each = []
     for own in CONCENTRATIONS:
-        rising = _log_rising(own, int(counts.max(initial=0)))[counts].sum(axis=1)
-        each.append(rising - _log_rising(labels * own, int(total.max(initial=0)))[total])
+        rising = _log_rising(own, _bits(counts))[counts].sum(axis=1)
+        each.append(rising - _log_rising(labels * own, _bits(total))[total])
     found: NDArray[np.float64] = np.logaddexp.reduce(each) - np.log(len(each))
     return found
 
 
-def _log_rising(start: float, most: int) -> NDArray[np.float64]:
-    """Give log(start (start + 1) ...), of 0 to at least ``most`` factors."""
-    return _log_rising_table(start, most.bit_length())
+def _bits(counts: NDArray[np.int64]) -> int:
+    return int(counts.max(initial=0)).bit_length()
 
 
 @cache
-def _log_rising_table(start: float, bits: int) -> NDArray[np.float64]:
+def _log_rising(start: float, bits: int) -> NDArray[np.float64]:
+    """Give log(start (start + 1) ...), of 0 to 2 ** ``bits`` factors."""
     return np.concatenate([[0], np.cumsum(np.log(start + np.arange(2**bits)))])

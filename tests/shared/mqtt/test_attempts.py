@@ -3,7 +3,8 @@
 import gc
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,9 +20,9 @@ LARGE = 5000
 NO_BROKER = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 
 
-@pytest.fixture
-def web_server() -> Iterator[int]:
-    """Answer whatever is said as a web server does; give the port."""
+@contextmanager
+def answering(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Answer each connection, one after the other; give the port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -31,14 +32,25 @@ def web_server() -> Iterator[int]:
                 except OSError:
                     return  # the test is over
                 with connection:
-                    connection.recv(1 << 16)
-                    connection.sendall(NO_BROKER)
+                    answer(connection)
 
         thread = threading.Thread(target=serve)
         thread.start()
         yield int(listening.getsockname()[1])
         listening.shutdown(socket.SHUT_RDWR)
         thread.join()
+
+
+@pytest.fixture
+def web_server() -> Iterator[int]:
+    """Answer whatever is said as a web server does; give the port."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(NO_BROKER)
+
+    with answering(answer) as port:
+        yield port
 
 
 @pytest.mark.parametrize(
@@ -63,26 +75,16 @@ def test_it_leaves_no_socket_open(
 @pytest.fixture
 def narrow_broker() -> Iterator[int]:
     """Let everybody in, and end the connection at a large message without a word; give the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
 
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return  # the test is over
-                with connection:
-                    speaks_5 = connection.recv(1000)[8] == 5
-                    connection.sendall(bytes([0x20, 2, 0, UNSPOKEN if speaks_5 else ACCEPTED]))
-                    received = 0
-                    while received < LARGE and (more := len(connection.recv(1 << 16))):
-                        received += more
+    def answer(connection: socket.socket) -> None:
+        speaks_5 = connection.recv(1000)[8] == 5
+        connection.sendall(bytes([0x20, 2, 0, UNSPOKEN if speaks_5 else ACCEPTED]))
+        received = 0
+        while received < LARGE and (more := len(connection.recv(1 << 16))):
+            received += more
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield int(listening.getsockname()[1])
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
+    with answering(answer) as port:
+        yield port
 
 
 def test_who_is_thrown_out_after_a_large_message_is_told_of_it(
