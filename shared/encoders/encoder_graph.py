@@ -7,11 +7,12 @@ is the first axis, so that rows are what the op calls a batch. Shapes are those 
 utterance; the axis of time may be resized.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.encoders.encoder import HEAD_WIDTH, TAPS, Encoder
 from shared.graphs.graph import Graph, Tensor
@@ -92,36 +93,34 @@ class _Layers:
 
     def convolution(self, name: str, x: Tensor, stride: int) -> Tensor:
         """Add a convolution over the second axis, without padding."""
-        kernel = self._kernel(name, (TAPS, 1))
+        kernel = self._kernel([name], (TAPS, 1))
         frames = (x.shape[1] - TAPS) // stride + 1
-        return self._conv2d(name, x, kernel, (1, frames, 1, kernel.shape[0]), stride)
+        return self._conv2d([name], x, kernel, (1, frames, 1, kernel.shape[0]), stride)
 
-    def product(self, name: str, x: Tensor) -> Tensor:
-        """Add ``x K + b``."""
-        kernel = self._kernel(name, (1, 1))
-        return self._conv2d(name, x, kernel, (*x.shape[:3], kernel.shape[0]), 1)
+    def product(self, names: Sequence[str], x: Tensor) -> Tensor:
+        """Add ``x K + b``, of several products side by side."""
+        kernel = self._kernel(names, (1, 1))
+        return self._conv2d(names, x, kernel, (*x.shape[:3], kernel.shape[0]), 1)
 
     def attention(self, layer: str, x: Tensor) -> Tensor:
         """Add a layer's attention to its input."""
         g, heads = self.g, self.encoder.heads
-        rows = self._normalised(x)
-        query, key, value = (
-            self.product(f"{layer}/{part}", rows) for part in ("query", "key", "value")
+        # One product for all three: its rows are rounded to int8 once.
+        three = self.product(
+            [f"{layer}/{part}" for part in ("query", "key", "value")], self._normalised(x)
         )
-        by_head = (-1, heads, HEAD_WIDTH)
-        query = g.transpose(g.reshape(query, by_head), (1, 0, 2))
-        key = g.transpose(g.reshape(key, by_head), (1, 2, 0))
-        value = g.transpose(g.reshape(value, by_head), (1, 0, 2))
-        scores = g.matmul(query, key)
+        three = g.transpose(g.reshape(three, (-1, 3 * heads, HEAD_WIDTH)), (1, 0, 2))
+        query, key, value = (self._rows(three, n * heads, (n + 1) * heads) for n in range(3))
+        scores = g.matmul(query, g.transpose(key, (0, 2, 1)))
         shares = g.op("SOFTMAX", [scores], scores.shape, "SoftmaxOptions", beta=1.0)
         heard = g.transpose(g.matmul(shares, value), (1, 0, 2))
         heard = g.reshape(heard, (-1, 1, 1, self.encoder.width))
-        return g.add(x, self.product(f"{layer}/out", heard))
+        return g.add(x, self.product([f"{layer}/out"], heard))
 
     def feed_forward(self, layer: str, x: Tensor) -> Tensor:
         """Add a layer's two dense products to its input."""
-        up = self.gelu(self.product(f"{layer}/up", self._normalised(x)))
-        return self.g.add(x, self.product(f"{layer}/down", up))
+        up = self.gelu(self.product([f"{layer}/up"], self._normalised(x)))
+        return self.g.add(x, self.product([f"{layer}/down"], up))
 
     def gelu(self, x: Tensor) -> Tensor:
         """Apply the GELU."""
@@ -160,20 +159,30 @@ class _Layers:
         """Subtract a mean; SUB with broadcasting is a plain loop in 2.14, ADD is not."""
         return self.g.add(x, self.g.unary("NEG", mean))
 
-    def _kernel(self, name: str, area: tuple[int, int]) -> Tensor:
-        tensors = self.encoder.tensors
-        kernel = tensors[f"{name}/kernel"]
-        scale: Any = tensors.get(f"{name}/scale")
+    def _rows(self, x: Tensor, begin: int, end: int) -> Tensor:
+        """Cut along the first axis; SLICE would hold on to the length of the second."""
+        shape = (end - begin, *x.shape[1:])
+        where = [self.g.constant(at, np.int32) for at in ([begin, 0, 0], [end, 0, 0], [1, 1, 1])]
+        return self.g.op(
+            "STRIDED_SLICE", [x, *where], shape, "StridedSliceOptions", beginMask=6, endMask=6
+        )
+
+    def _kernel(self, names: Sequence[str], area: tuple[int, int]) -> Tensor:
+        kernel = self._side_by_side(names, "kernel")
         shape = (len(kernel), *area, kernel.shape[-1])
-        scales = None if scale is None else tuple(scale.tolist())
+        scaled = kernel.dtype == np.int8
+        scales = tuple(self._side_by_side(names, "scale").tolist()) if scaled else None
         return self.g.constant(kernel.reshape(shape), kernel.dtype, scales)
 
+    def _side_by_side(self, names: Sequence[str], kind: str) -> NDArray[Any]:
+        return np.concatenate([self.encoder.tensors[f"{name}/{kind}"] for name in names])
+
     def _conv2d(
-        self, name: str, x: Tensor, kernel: Tensor, shape: tuple[int, ...], stride: int
+        self, names: Sequence[str], x: Tensor, kernel: Tensor, shape: tuple[int, ...], stride: int
     ) -> Tensor:
         return self.g.op(
             "CONV_2D",
-            [x, kernel, self.g.constant(self.encoder.tensors[f"{name}/bias"])],
+            [x, kernel, self.g.constant(self._side_by_side(names, "bias"))],
             shape,
             "Conv2DOptions",
             version=5 if kernel.dtype == np.int8 else 1,

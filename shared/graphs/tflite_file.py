@@ -36,6 +36,7 @@ _OPTIONS: Final[dict[str, tuple[int, dict[str, tuple[int, str]]]]] = {
     "ReducerOptions": (27, {"keepDims": (0, "Bool")}),
     "SubOptions": (28, {}),
     "DivOptions": (29, {}),
+    "StridedSliceOptions": (32, {"beginMask": (0, "Int32"), "endMask": (1, "Int32")}),
     "LogSoftmaxOptions": (36, {}),
     "GeluOptions": (124, {}),
     "BatchMatMulOptions": (101, {"adjX": (0, "Bool"), "adjY": (1, "Bool")}),
