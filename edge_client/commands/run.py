@@ -1,5 +1,6 @@
 """``edge-client run``: a device that listens."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,9 @@ def run(
 
     Example: edge-client run --mic --web
     """
+    # Its matrices are small. More threads of NumPy only wait for each other, and take the cores
+    # from those that compute the model. To be said before NumPy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edge_client.run import run_device
 
     run_device(RunSettings.collect(given, config))
