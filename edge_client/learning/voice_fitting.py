@@ -25,6 +25,10 @@ fewer speakers than coordinates (Ledoit & Wolf, 2004)."""
 PARTS: Final = 4
 """Groups of speakers that are left out in turn, to fit the model's belief on strangers."""
 
+_FEWEST_SPEAKERS: Final = 2
+_FEWEST_UTTERANCES: Final = 4
+"""Of each emotion, on average."""
+
 _FLOOR: Final = 1e-6
 
 
@@ -91,7 +95,8 @@ def fit_voice(
     Raises
     ------
     CorpusError
-        If there are fewer than two speakers, an emotion is missing, or there are too few vectors.
+        If there are fewer than two speakers, an emotion is missing, there are too few vectors, or
+        most of them are alike.
     """
     return fit_voices(vectors, labels, speakers, speakers, emotions).model
 
@@ -117,19 +122,18 @@ def fit_voices(
     CorpusError
         As :func:`fit_voice`.
     """
-    if not _shows_voices(vectors, labels, speakers, emotions):
-        missing = emotions - len(np.unique(labels))
+    if lacks := _lacks(vectors, labels, speakers, emotions):
         raise CorpusError(
-            f"{len(vectors)} utterances of {len(np.unique(speakers))} speakers, with {missing} "
-            "emotions missing, do not show what is the voice and what is the emotion.",
-            "Give some utterances of each emotion, by two speakers or more.",
+            f"{lacks}: they do not show what is the voice and what is the emotion.",
+            "Give some utterances of each emotion, by two speakers or more; or choose "
+            "--normalisation device.",
         )
     parts = []
     names = stream(0, "voice parts").permutation(np.unique(people))
     for some in np.array_split(names, min(PARTS, len(names))):
         theirs = np.isin(people, some)
         rest = vectors[~theirs], labels[~theirs], speakers[~theirs], emotions
-        if _shows_voices(*rest):
+        if not _lacks(*rest):
             parts.append(Part(theirs, _fit_gaussian(*rest)))
     strangers = [
         Speaker(part.model, vectors[own], labels[own])
@@ -143,15 +147,20 @@ def fit_voices(
     return FittedVoices(replace(model, belief=belief), tuple(believing))
 
 
-def _shows_voices(
+def _lacks(
     vectors: NDArray[np.float32],
     labels: NDArray[np.integer[Any]],
     speakers: NDArray[np.str_],
     emotions: int,
-) -> bool:
-    """Tell whether there are two speakers, all emotions, and enough of both."""
-    several = len(np.unique(speakers)) > 1 and len(np.unique(labels)) == emotions
-    return several and len(vectors) >= 4 * emotions
+) -> str | None:
+    """Say what utterances lack to show voices: two speakers, all emotions, or enough of both."""
+    if len(np.unique(speakers)) < _FEWEST_SPEAKERS:
+        return "All utterances are of one speaker"
+    if missing := emotions - len(np.unique(labels)):
+        return f"Of {emotions} emotions, the utterances have none of {missing}"
+    if len(vectors) < (fewest := _FEWEST_UTTERANCES * emotions):
+        return f"There are {len(vectors)} utterances, and {fewest} are needed"
+    return None
 
 
 def _fit_gaussian(
@@ -201,6 +210,11 @@ def _fit(
     """Estimate voices and covariances in turns."""
     offsets = _means(values, labels, emotions)
     around = np.cov((values - offsets[labels]).T)
+    if np.linalg.matrix_rank(around) < len(around):
+        raise CorpusError(
+            "Most utterances of an emotion are alike: they do not show how voices differ.",
+            "Leave out silent clips and copies; or choose --normalisation device.",
+        )
     found = _Covariances(0.4 * around, 0.6 * around, offsets)
     counts = np.bincount(own)
     for _ in range(ROUNDS):

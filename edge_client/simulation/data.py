@@ -112,7 +112,8 @@ def split(utterances: Utterances, settings: DataSettings) -> Split:
     if len(names) < settings.folds:
         fewer = f"Give --folds {len(names)} or fewer, or" if len(names) > 1 else "Give"
         raise SettingsError(
-            f"{len(names)} speakers cannot be divided into {settings.folds} folds.",
+            f"{len(names)} speaker{'s' * (len(names) > 1)} cannot be divided into "
+            f"{settings.folds} folds.",
             f"{fewer} --protocol paper.",
         )
     groups = np.array_split(names, settings.folds)

@@ -83,8 +83,8 @@ class Plan:
             return
         if (count := len(self.corpora[0].speakers)) < self.folds:
             raise SettingsError(
-                f"{count} speakers cannot be divided into {self.folds} folds.",
-                "Give fewer --folds.",
+                f"{count} speaker{'s' * (count > 1)} cannot be divided into {self.folds} folds.",
+                "Give fewer --folds, or --test NAME=PATH.",
             )
 
     def parts(self) -> Iterator[tuple[Sequence[Corpus], Corpus]]:

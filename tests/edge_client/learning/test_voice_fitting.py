@@ -67,10 +67,22 @@ def test_the_same_speakers_give_the_same_model() -> None:
 
 
 @pytest.mark.parametrize(
-    "where",
-    [SPEAKERS[0] == SPEAKERS, LABELS > 0, np.arange(len(LABELS)) % 200 == 0],
+    ("where", "said"),
+    [
+        (SPEAKERS[0] == SPEAKERS, "All utterances are of one speaker: they do not show"),
+        (LABELS > 0, "Of 3 emotions, the utterances have none of 1: they do not show"),
+        (np.arange(len(LABELS)) % 200 == 0, "There are .*, and 12 are needed: they do not show"),
+    ],
     ids=["one speaker", "an emotion missing", "next to nothing"],
 )
-def test_a_corpus_that_does_not_show_it_is_refused(where: NDArray[np.bool_]) -> None:
-    with pytest.raises(CorpusError, match="do not show"):
+def test_a_corpus_that_does_not_show_it_is_refused(where: NDArray[np.bool_], said: str) -> None:
+    with pytest.raises(CorpusError, match=said):
         fit_voice(VECTORS[where], LABELS[where], SPEAKERS[where], 3)
+
+
+@pytest.mark.parametrize("sounds", [1, 3, 6])
+def test_silence_and_copies_do_not_show_it(sounds: int) -> None:
+    some = slice(0, 60)
+    alike = VECTORS[(LABELS[some] + 3 * np.arange(60)) % sounds]
+    with pytest.raises(CorpusError, match="Most utterances of an emotion are alike"):
+        fit_voice(alike, LABELS[some], SPEAKERS[some], 3)

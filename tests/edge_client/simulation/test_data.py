@@ -79,7 +79,7 @@ def test_the_paper_s_validation_split_varies_with_the_seed_but_not_its_test() ->
     ("speakers", "values", "sentence"),
     [
         (5, {}, "5 speakers cannot be divided into 6 folds"),
-        (1, {}, "1 speakers cannot be divided into 6 folds"),
+        (1, {}, "1 speaker cannot be divided into 6 folds"),
         (5, {"folds": 2}, "Two folds leave no speakers for validation"),
         (6, {"partition": "speaker", "clients": 5}, "4 speakers in the training examples"),
         (6, {"clients": 41}, "40 training examples are not enough for 41 clients"),
