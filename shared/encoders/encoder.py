@@ -5,7 +5,7 @@ of its origin; its tensors are, for each product of :data:`CONVOLUTIONS` and :da
 
 ==================  ==========================  ====================================================
 ``NAME/kernel``     int8 or float32             ``(outputs, inputs)``; of a convolution
-                                                ``(outputs, 3, inputs)``
+                                                ``(outputs, 3, inputs)``; all of one type
 ``NAME/scale``      float32 ``(outputs,)``      what one unit of a row stands for, if int8
 ``NAME/bias``       float32 ``(outputs,)``
 ==================  ==========================  ====================================================
@@ -181,8 +181,8 @@ def _described(file: TensorFile) -> Encoder:
     for name in ("format", "heads", "layers"):
         facts.pop(name)
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {}
+    whole = not any(name.endswith("/scale") for name in file.tensors)
     for name, shape in product_shapes(mels, width, pool[-1]):
-        whole = f"{name}/scale" not in file.tensors
         wanted[f"{name}/kernel"] = ("F32" if whole else "I8", shape)
         for kind in ("bias",) if whole else ("scale", "bias"):
             wanted[f"{name}/{kind}"] = ("F32", shape[:1])

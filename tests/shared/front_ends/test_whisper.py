@@ -127,3 +127,13 @@ def test_a_damaged_encoder_is_one_sentence(
     replace(made, origin={**made.origin, **change}).write(path)
     with pytest.raises(WeightsError, match=clause):
         read_encoder(path)
+
+
+def test_kernels_of_two_kinds_are_no_encoder(tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    rounded, whole = (small_encoder(tmp_path, int8=int8) for int8 in (True, False))
+    key = {name: whole.tensors[name] for name in whole.tensors if name.startswith("layer1/key/")}
+    kept = {name: one for name, one in rounded.tensors.items() if name != "layer1/key/scale"}
+    replace(rounded, tensors=kept | key).write(path)
+    with pytest.raises(WeightsError, match="its tensors are not those"):
+        read_encoder(path)
