@@ -310,7 +310,8 @@ if __name__ == "__main__":
 
 def start(folder: Path, workers: int) -> subprocess.Popen[str]:
     script = folder / "extract.py"
-    script.write_text(EXTRACT)
+    if not script.exists():  # another process may be reading it
+        script.write_text(EXTRACT)
     return subprocess.Popen(
         [sys.executable, script, folder, str(workers)],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
