@@ -324,11 +324,11 @@ def options_for(task: Task, instead_of: Task = DEFAULT_TASK) -> str:
     if task.names != instead_of.names:
         options.append(f"--labels {','.join(task.names)}")
     if task.front_end.name != instead_of.front_end.name:
-        options.append(f"--front-end {_option(task.front_end)}")
+        options.append(f"--front-end {front_end_option(task.front_end)}")
     return " ".join(options)
 
 
-def _option(front_end: FrontEndShape) -> str:
+def front_end_option(front_end: FrontEndShape) -> str:
     """Say what an option calls a front end; one of an encoder's file is not known by its name."""
     of_file = front_end.weights and front_end.name.endswith(f"-{front_end.weights[:8]}")
     if not of_file:

@@ -19,7 +19,7 @@ from edge_client.device.stored_utterance import StoredUtterance
 from shared.errors import CorpusError, shown
 from shared.front_ends import front_end_of
 from shared.storage.files import open_file, replacing
-from shared.task import DEFAULT_TASK, FrontEndShape
+from shared.task import DEFAULT_TASK, FrontEndShape, front_end_option
 
 _ROW: Final = 256
 _FRAME: Final = 8192
@@ -158,7 +158,7 @@ def read_for(path: Path, shape: FrontEndShape) -> Stored:
         raise CorpusError(
             f"{path} holds features of {stored.front_end}, but this device's are of {shape}.",
             "Give a file of a device with the same front end, or start this device once with "
-            f"--front-end {stored.front_end.name}.",
+            f"--front-end {front_end_option(stored.front_end)}.",
         )
     front_end = front_end_of(shape)
     if not front_end.gives(stored.features):

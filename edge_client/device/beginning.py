@@ -11,11 +11,11 @@ from edge_client.device.damage import readable_rows
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from shared.errors import ChorusError, WeightsError
-from shared.front_ends import FRONT_ENDS, WHISPER
+from shared.front_ends import FRONT_ENDS, WHISPER, front_end_of
 from shared.starter import STARTER, STARTER_TASK, beside
 from shared.storage.tensor_file import TensorFile
 from shared.storage.write_ahead import BUSY_SECONDS
-from shared.task import DEFAULT_TASK, Task, labels_of
+from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from shared.task_settings import TaskSettings
 from shared.weights import task_of
 
@@ -44,6 +44,9 @@ def begun(settings: AnyDevice) -> AnyDevice:
     ------
     WeightsError
         If the model that was given, or what lies beside it, cannot be read.
+    SettingsError
+        If the folder was used with an encoder of one's own that is not named now: with another one
+        the device would know nothing of what it has learned.
     """
     state = DeviceFolder(settings.folder)
     if settings.starter:
@@ -52,7 +55,10 @@ def begun(settings: AnyDevice) -> AnyDevice:
         metadata = TensorFile(settings.weights).metadata
         chosen = following(settings, task_of(metadata, str(settings.weights)))
     else:
-        chosen = following(settings, earlier_task(state) or STARTER_TASK)
+        before = earlier_task(state) or STARTER_TASK
+        if "front_end" not in settings.model_fields_set:
+            _check_encoder(before.front_end)
+        chosen = following(settings, before)
     task = chosen.task
     starts = chosen.weights is None and task.difference(STARTER_TASK) is None
     update: dict[str, Any] = {"starter": starts}
@@ -60,6 +66,12 @@ def begun(settings: AnyDevice) -> AnyDevice:
         kept = [settings.weights or state.model, *([STARTER] if starts else [])]
         update |= next(filter(None, (_statistics_beside(model, task) for model in kept)), {})
     return chosen.model_copy(update=update)
+
+
+def _check_encoder(front_end: FrontEndShape) -> None:
+    """Raise unless the encoder of a front end, if it has one, is known here by its name."""
+    if front_end.weights and not FRONT_ENDS.has(front_end.name):
+        front_end_of(front_end)
 
 
 def following(settings: Choice, task: Task) -> Choice:

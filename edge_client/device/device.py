@@ -98,7 +98,9 @@ class Device:
             self._reports.note("damage", damage)
             self._reports.note("store of another task", opening.not_learned_from(self._store))
             self._reports.note("model of another task", self.recognising.left_aside)
-            self.recognising.begin(opening.read_statistics(self._store, self.recognising.begun))
+            known, spoilt = opening.read_statistics(self._store, self.recognising.begun)
+            self.recognising.begin(known)
+            self._reports.note("damaged statistics", spoilt)
             self._words = SpokenWords(
                 self._latest, self._store, self.recognising, settings.unsure_below, self._lock
             )

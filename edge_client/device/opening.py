@@ -10,7 +10,13 @@ from edge_client.device.sounds import SoundFolder
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from shared.errors import StorageError
-from shared.features.statistics import Start, Statistics, no_statistics, restored
+from shared.features.statistics import (
+    Start,
+    Statistics,
+    is_of_another,
+    no_statistics,
+    restored,
+)
 from shared.front_ends import front_end_of
 
 
@@ -65,7 +71,7 @@ def _lost(state: DeviceFolder) -> str:
     )
 
 
-def read_statistics(store: ExampleStore, begun: Start | None) -> Statistics:
+def read_statistics(store: ExampleStore, begun: Start | None) -> tuple[Statistics, str | None]:
     """Restore the statistics; from the utterances kept, if they are missing, damaged or of others.
 
     Parameters
@@ -74,15 +80,28 @@ def read_statistics(store: ExampleStore, begun: Start | None) -> Statistics:
         Of the device.
     begun
         What statistics begin with.
+
+    Returns
+    -------
+    Statistics
+        What the device goes on with.
+    str or None
+        If they were damaged: what has become of them.
     """
     front_end = front_end_of(store.task.front_end)
     kept = store.statistics()
-    if kept is not None:
-        try:
-            return restored(kept, front_end, begun)
-        except ValueError:
-            pass
-    return _of_kept(store, begun)
+    if kept is None:
+        return _of_kept(store, begun), None
+    try:
+        return restored(kept, front_end, begun), None
+    except ValueError:
+        anew = _of_kept(store, begun)
+    if kept and is_of_another(kept, begun):
+        return anew, None
+    return anew, (
+        "What the device had worked out of the voice and the room was damaged: it is worked out "
+        f"anew from the {len(store.kept())} utterances that are kept."
+    )
 
 
 def begin_again(store: ExampleStore, recognising: Recognising) -> None:

@@ -29,6 +29,10 @@ FLOOR: Final = 1e-4
 """Least standard deviation divided by: a hundredth of the smallest in real speech, and a hundred
 times what float32 makes of a feature that does not change."""
 
+MOST: Final = 1e24
+"""What no part of a state goes beyond, for each utterance or frame that was heard: far beyond what
+sounds give, and its square is finite."""
+
 _Moments = NDArray[np.float64]
 
 
@@ -147,7 +151,9 @@ class RunningStatistics:
             raise ValueError("these are not running statistics") from error
         wanted = front_end.shape.features
         moments = np.stack([statistics.mean, statistics.m2])
-        if moments.shape != (2, wanted) or not np.isfinite(moments).all():
+        # So put, NaN is too large as well.
+        within = (np.abs(moments) <= MOST * max(1, statistics.count)).all()
+        if moments.shape != (2, wanted) or not within:
             raise ValueError(f"running statistics should be {wanted} finite means and m2")
         if statistics.count < 0 or (statistics.m2 < 0).any():
             raise ValueError("running statistics should not be negative")

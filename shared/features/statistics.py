@@ -43,3 +43,9 @@ def restored(state: Mapping[str, Any], front_end: FrontEnd, begun: Start | None)
     if isinstance(begun, VoiceModel):
         return VoiceStatistics.from_dict(state, begun)
     return RunningStatistics.from_dict(state, front_end)
+
+
+def is_of_another(state: Mapping[str, Any], begun: Start | None) -> bool:
+    """Say whether a state that cannot be restored began with something else, so is not damaged."""
+    model = state.get("model")
+    return model != begun.digest if isinstance(begun, VoiceModel) else model is not None

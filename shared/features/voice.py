@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.features.moods import CONCENTRATIONS, log_prior
+from shared.features.normalisation import MOST
 
 CLIP: Final = 6.0
 """Normalised values are kept within plus and minus this many standard deviations."""
@@ -356,8 +357,10 @@ class VoiceStatistics:
         if [part.shape for part in parts] != wanted:
             raise ValueError("the parts of the state of a voice should belong together")
         numbers = (found.total, found.sums, found.squares, found.evidence, found.apart)
-        if not 1 <= rows <= BEAM or not all(np.isfinite(part).all() for part in numbers):
-            raise ValueError("the state of a voice should be finite")
+        # So put, NaN is too large as well.
+        within = all((np.abs(part) <= MOST * max(1, found.count)).all() for part in numbers)
+        if not 1 <= rows <= BEAM or not within:
+            raise ValueError("the state of a voice should be finite, and not too large")
         if min(found.squares.min(), found.apart) < 0:
             raise ValueError("squares in the state of a voice should not be negative")
         if (found.counts < 0).any() or (found.counts.sum(axis=1) != found.count).any():

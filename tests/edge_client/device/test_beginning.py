@@ -14,12 +14,14 @@ from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from edge_client.settings import RunSettings
 from shared.architectures import architecture_of
-from shared.errors import WeightsError
+from shared.errors import SettingsError, WeightsError
 from shared.features.prior import Prior, load_prior, save_prior
+from shared.front_ends import FRONT_ENDS
 from shared.starter import STARTER, STARTER_TASK, STARTER_VOICE, beside
 from shared.storage.files import sha256_of
 from shared.task import DEFAULT_TASK, Task, labels_of
 from shared.weights import Weights, save_weights
+from tests.converters.layouts import small_encoder
 from tests.edge_client.device.heard import CONV, add_labelled, frames, hear, recognised
 from tests.edge_client.device.old import OLD
 
@@ -147,6 +149,25 @@ def test_what_is_given_comes_before_what_was_used(tmp_path: Path) -> None:
         assert hear(device).probabilities is not None
         assert device.counts()["sad"] == 0, "of another front end: kept, not learned from"
         assert "kept but not learned from" in (device.problem or "")
+
+
+def test_an_encoder_of_one_s_own_has_to_be_named_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = tmp_path / "own.safetensors"
+    small_encoder(tmp_path, int8=True).write(encoder)
+    state = tmp_path / "state"
+    with opened(state, front_end=str(encoder)) as device:
+        device.correct(hear(device).identifier, "sad")
+        name = device.task.front_end.name
+    with monkeypatch.context() as another_process:
+        another_process.delitem(FRONT_ENDS._own, name)
+        with pytest.raises(SettingsError, match=f"an encoder that is not here: {name}") as caught:
+            begun(state)
+        assert "--front-end FILE" in caught.value.remedy
+        assert begun(state, starter=True).task == STARTER_TASK
+    with opened(state, front_end=str(encoder)) as device:
+        assert device.counts()["sad"] == 1
 
 
 def test_other_labels_have_no_starter(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """Devices that tell their person's voice from the mood."""
 
+import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +61,38 @@ def test_examples_are_normalised_by_the_voice_and_a_restart_changes_nothing(
     np.testing.assert_array_equal(again.examples().features, statistics.normalise(own, 1))
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "{{{",
+        {},
+        {"count": -1},
+        {"total": [float("nan")] * 4},
+        {"total": [1e300] * 4},
+        {"sums": [1]},
+    ],
+    ids=str,
+)
+def test_a_damaged_voice_is_worked_out_anew_and_said(
+    start: Open, file: Path, damage: str | dict[str, object]
+) -> None:
+    device = opened(start, file)
+    for seed in range(3):
+        hear(device, seed)
+    kept = device.recognising.statistics()
+    name, database = device._store._statistics_name, device._store.path
+    device.close()
+    spoilt = damage if isinstance(damage, str) else json.dumps(damage and kept | damage)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE facts SET value = ? WHERE name = ?", (spoilt, name))
+    again = opened(start, file)
+    assert "is worked out anew from the 3 utterances that are kept" in (again.problem or "")
+    hear(again, 3)
+    assert again.recognising.statistics() == heard(load_voice(file, TASK), 0, 1, 2, 3).to_dict()
+    again.close()
+    assert opened(start, file).problem is None
+
+
 def test_another_voice_model_begins_with_the_utterances_that_were_kept(
     start: Open, file: Path
 ) -> None:
@@ -68,6 +103,7 @@ def test_another_voice_model_begins_with_the_utterances_that_were_kept(
     other = voice_model(labels=4, coordinates=3)
     save_voice(file, other, TASK)
     again = opened(start, file)
+    assert again.problem is None
     assert again.recognising.statistics() == heard(load_voice(file, TASK), 0, 1, 2).to_dict()
     assert again.recognising.statistics()["model"] != device.recognising.statistics()["model"]
 
