@@ -16,7 +16,10 @@ from edge_client.simulation.report import spread
 from edge_client.simulation.settings import KNOWN
 from edge_client.simulation.studies.personalisation_study import (
     CORRECTIONS,
+    GLOBAL,
     PERSONAL,
+    gains,
+    noise,
     study_user,
     user_uars,
 )
@@ -109,8 +112,11 @@ def study(plan: Plan, console: "Console") -> list[dict[str, Any]]:
     -------
     list of dict
         For each corpus that is tested on, in each seed: ``test``, ``seed``, ``known`` (the UAR by
-        what is known), ``speakers`` (that of each with all known), and ``corrected`` (of each the
-        UAR after so many corrections, shape ``(speakers, len(CORRECTIONS))``), if there were some.
+        what is known), ``speakers`` (that of each with all known), and, if there were some,
+        ``corrected`` (of each the UAR after so many corrections, shape ``(speakers,
+        len(CORRECTIONS))``), ``uncorrected`` (that of the starter alone on the same clips),
+        ``gain`` of the one over the other, and its standard error, ``noise`` (``None`` of a
+        single order).
 
     Raises
     ------
@@ -147,11 +153,12 @@ class _Heard:
     known
         By what is known, the confusion of each speaker.
     corrected
-        The confusions after corrections, of each speaker who has enough clips.
+        The confusions after corrections of the starter alone and of the personal model, of each
+        speaker who has enough clips.
     """
 
     known: Mapping[str, Mapping[str, Counts]]
-    corrected: list[Counts]
+    corrected: list[dict[str, Counts]]
 
 
 def _heard(made: Starter, corpus: Corpus, seed: int, orders: int) -> _Heard:
@@ -187,7 +194,7 @@ def _heard(made: Starter, corpus: Corpus, seed: int, orders: int) -> _Heard:
         if engine and len(clips) > max(CORRECTIONS):
             seeds = partial(stream, seed, "personalisation", f"{corpus.info.name} {speaker}")
             outcome = study_user(engine, made.weights, clips, seeds, orders, begun=made.begun)
-            corrected.append(outcome[PERSONAL])
+            corrected.append(outcome)
     return _Heard(known, corrected)
 
 
@@ -197,13 +204,19 @@ def _summary(title: str, seed: int, parts: Sequence[_Heard]) -> dict[str, Any]:
         known: _uar(sum(sum(part.known[known].values()) for part in parts)) for known in _KNOWN
     }
     speakers = {name: _uar(counts) for part in parts for name, counts in part.known["all"].items()}
+    found = {"test": title, "seed": seed, "known": pooled, "speakers": speakers}
     corrected = [counts for part in parts for counts in part.corrected]
-    return {
-        "test": title,
-        "seed": seed,
-        "known": pooled,
-        "speakers": speakers,
-        "corrected": user_uars(np.stack(corrected)).tolist() if corrected else None,
+    if not corrected:
+        return found | {"corrected": None}
+    counts = {
+        method: np.stack([outcome[method] for outcome in corrected])
+        for method in (GLOBAL, PERSONAL)
+    }
+    return found | {
+        "corrected": user_uars(counts[PERSONAL]).tolist(),
+        "uncorrected": user_uars(counts[GLOBAL]).tolist(),
+        "gain": gains(counts, PERSONAL).tolist(),
+        "noise": noise(counts, PERSONAL).tolist() if counts[PERSONAL].shape[1] > 1 else None,
     }
 
 
@@ -226,6 +239,9 @@ def rows_of_starters(found: Sequence[dict[str, Any]]) -> list[list[str]]:
             "worst",
             f"mean after {last} corrections",
             "worst",
+            *(f"gain of {count}" for count in CORRECTIONS[1:]),
+            "lowest gain",
+            "worse than noise",
         ]
     ]
     for title in dict.fromkeys(one["test"] for one in found):
@@ -236,8 +252,21 @@ def rows_of_starters(found: Sequence[dict[str, Any]]) -> list[list[str]]:
             uars = [np.array(one["corrected"])[:, place] for one in own if one["corrected"]]
             cells.append(_cell([float(each.mean()) for each in uars]))
             cells.append(_cell([float(each.min()) for each in uars]))
-        rows.append([title, *cells])
+        rows.append([title, *cells, *_gains([one for one in own if one["corrected"]])])
     return rows
+
+
+def _gains(own: Sequence[dict[str, Any]]) -> list[str]:
+    """Write what corrections gave over the starter alone, after each number of them."""
+    if not own:
+        return ["-"] * (len(CORRECTIONS) + 1)
+    gain = np.array([one["gain"] for one in own])[..., 1:]
+    means = [_cell(list(per_seed)) for per_seed in gain.mean(axis=1).T]
+    told = "-"
+    if all(one["noise"] for one in own):
+        worse = gain < -2 * np.array([one["noise"] for one in own])[..., 1:]
+        told = f"{worse.sum()} of {worse.size}"
+    return [*means, f"{gain.min():+.3f}", told]
 
 
 def _cell(values: Sequence[float]) -> str:

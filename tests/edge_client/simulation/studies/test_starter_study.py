@@ -63,8 +63,23 @@ def test_the_table_has_the_worst_speaker_before_and_after_corrections(corpus: Co
     header, row = rows_of_starters(found)
     assert len(header) == len(row)
     worst = [each[:, -1].min() for each in uars]
-    assert row[-1].startswith(f"{np.mean(worst):.3f} ± ")
+    place = header.index(f"mean after {CORRECTIONS[-1]} corrections") + 1
+    assert row[place].startswith(f"{np.mean(worst):.3f} ± ")
     assert "-" in rows_of_starters(study(plan(corpus), progress_console()))[1]
+
+
+def test_the_table_has_what_corrections_gave_and_who_lost_more_than_noise(corpus: Corpus) -> None:
+    (found,) = study(plan(corpus, orders=2), progress_console())
+    gain = np.array(found["corrected"]) - np.array(found["uncorrected"])
+    np.testing.assert_allclose(found["gain"], gain)
+    assert not gain[:, 0].any()
+    found["noise"] = np.full(gain.shape, 1e-9).tolist()
+    _, row = rows_of_starters([found])
+    assert row[-1] == f"{(gain[:, 1:] < -2e-9).sum()} of {gain[:, 1:].size}"
+    assert row[-2] == f"{gain[:, 1:].min():+.3f}"
+    (single,) = study(plan(corpus, orders=1), progress_console())
+    assert single["noise"] is None
+    assert rows_of_starters([single])[1][-1] == "-"
 
 
 def test_other_corpora_teach_beside_the_first_in_each_fold(corpus: Corpus) -> None:
