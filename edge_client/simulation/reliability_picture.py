@@ -6,14 +6,14 @@ from typing import Final
 import numpy as np
 
 from edge_client.device.settings import UNSURE_BELOW
-from edge_client.simulation.drawing import (
+from shared.model_notes.calibration import BINS, Reliability
+from shared.pictures.drawing import (
     LINE_COLOURS,
     make_axes,
     make_figure,
     percents,
     save_figure,
 )
-from shared.model_notes.calibration import BINS, Reliability
 
 _LEAST: Final = 10
 """Bins of fewer answers are drawn pale: their share is mostly chance."""

@@ -19,7 +19,7 @@ from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.first_weights import first_weights
 from edge_client.simulation.known import document_of, examples_by, score_by_known
 from edge_client.simulation.normalisation import write_voice_model
-from edge_client.simulation.pictures import draw_confusion, draw_history, draw_partition
+from edge_client.simulation.pictures import draw_history, draw_partition
 from edge_client.simulation.reliability_picture import draw_reliability
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.scoring import Tested, calibrate, score
@@ -37,6 +37,7 @@ from shared.errors import (
 from shared.features.labelled_clips import together
 from shared.model_notes import ModelNotes
 from shared.model_notes.calibration import UNMEASURED, Calibration
+from shared.pictures.confusion import draw_confusion
 from shared.training import Examples
 from shared.weights import Weights, save_weights
 

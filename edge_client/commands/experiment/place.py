@@ -57,8 +57,8 @@ class ExperimentPlace:
         """Draw what a cell's runs, all together, recognised as what."""
         import numpy as np
 
-        from edge_client.simulation.pictures import draw_confusion
         from shared.metrics import Scores
+        from shared.pictures.confusion import draw_confusion
 
         scores = Scores.from_confusion(np.array(summary["confusion"]), summary["labels"])
         draw_confusion(scores, self.out / f"{summary['model']}-{summary['column']}.png")

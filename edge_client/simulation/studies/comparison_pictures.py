@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.simulation.drawing import (
+from edge_client.simulation.reliability_picture import draw_reliability
+from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.studies.comparison import Group
+from edge_client.simulation.study import Planned
+from shared.metrics import Scores
+from shared.model_notes.calibration import Reliability
+from shared.pictures.confusion import draw_confusion
+from shared.pictures.drawing import (
     colour_of,
     draw_mean,
     make_axes,
@@ -18,13 +25,6 @@ from edge_client.simulation.drawing import (
     save_figure,
     style_shares,
 )
-from edge_client.simulation.pictures import draw_confusion
-from edge_client.simulation.reliability_picture import draw_reliability
-from edge_client.simulation.run_folder import RunFolder
-from edge_client.simulation.studies.comparison import Group
-from edge_client.simulation.study import Planned
-from shared.metrics import Scores
-from shared.model_notes.calibration import Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

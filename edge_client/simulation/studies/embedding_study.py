@@ -17,14 +17,6 @@ from numpy.typing import NDArray
 from edge_client.learning.class_sums import ClassSums
 from edge_client.learning.discriminants import Lda, Plda
 from edge_client.simulation.data import Split
-from edge_client.simulation.drawing import (
-    INK,
-    LINE_COLOURS,
-    make_figure,
-    percents,
-    save_figure,
-    style_axes,
-)
 from edge_client.simulation.known import score_by_known
 from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.studies.language_settings import (
@@ -36,6 +28,14 @@ from edge_client.simulation.utterances import Indices
 from shared.errors import SettingsError
 from shared.front_ends import front_end_of
 from shared.metrics import Scores, confusion
+from shared.pictures.drawing import (
+    INK,
+    LINE_COLOURS,
+    make_figure,
+    percents,
+    save_figure,
+    style_axes,
+)
 from shared.training import Examples
 
 Values = NDArray[np.float64]

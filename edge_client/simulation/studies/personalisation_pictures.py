@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.simulation.drawing import (
+from shared.pictures.drawing import (
     draw_mean,
     make_axes,
     make_figure,

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from edge_client.simulation.drawing import (
+from edge_client.simulation.presets import preset_for
+from edge_client.simulation.report import spread
+from edge_client.simulation.studies.experiments import Collect, settings_of_cell
+from edge_client.simulation.study import Planned, execute
+from edge_client.simulation.summary import summarise
+from shared.pictures.drawing import (
     colour_of,
     make_axes,
     make_figure,
@@ -15,11 +20,6 @@ from edge_client.simulation.drawing import (
     percents,
     save_figure,
 )
-from edge_client.simulation.presets import preset_for
-from edge_client.simulation.report import spread
-from edge_client.simulation.studies.experiments import Collect, settings_of_cell
-from edge_client.simulation.study import Planned, execute
-from edge_client.simulation.summary import summarise
 from shared.round_settings import RoundSettings
 
 if TYPE_CHECKING:

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_client.simulation.drawing import (
+from edge_client.simulation.report import spread
+from edge_client.simulation.summary import deviation
+from shared.metrics import Scores
+from shared.pictures.drawing import (
     INK,
     draw_mean,
     make_axes,
@@ -16,9 +19,6 @@ from edge_client.simulation.drawing import (
     save_figure,
     style_axes,
 )
-from edge_client.simulation.report import spread
-from edge_client.simulation.summary import deviation
-from shared.metrics import Scores
 
 Results = Sequence[dict[str, Any]]
 Rows = list[list[str]]

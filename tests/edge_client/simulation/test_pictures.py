@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_client.simulation.drawing import LINE_COLOURS
 from edge_client.simulation.pictures import (
     SHADES,
     draw_bars,
-    draw_confusion,
     draw_history,
     draw_partition,
     draw_sweep,
@@ -20,6 +18,8 @@ from edge_client.simulation.reliability_picture import draw_reliability
 from shared.errors import StorageError
 from shared.metrics import Scores, confusion
 from shared.model_notes.calibration import Reliability
+from shared.pictures.confusion import draw_confusion
+from shared.pictures.drawing import LINE_COLOURS
 from shared.task import COLOURS, DEFAULT_TASK, PAPER34, Task, labels_of
 
 NAMES = DEFAULT_TASK.names

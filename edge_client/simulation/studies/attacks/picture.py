@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_client.simulation.drawing import (
+from edge_client.simulation.studies.attacks.study import COLUMNS
+from edge_client.simulation.studies.attacks.victims import CHANCE, Row
+from shared.pictures.drawing import (
     INK,
     LINE_COLOURS,
     make_figure,
     save_figure,
     style_axes,
 )
-from edge_client.simulation.studies.attacks.study import COLUMNS
-from edge_client.simulation.studies.attacks.victims import CHANCE, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
