@@ -6,7 +6,6 @@ it. Everything lies in FOLDER (runs/federation if not given), which is begun ane
 """
 # ruff: noqa: INP001 - a script, run by its path
 
-import json
 import os
 import shlex
 import shutil
@@ -17,12 +16,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Final, NoReturn
 
+from aggregator.commands.curves import tracked_run
+from aggregator.commands.pictures import draw_rounds
+from aggregator.ledger import History
+from aggregator.ledger.folder import FederationFolder
 from shared.command import progress_console
 from shared.corpora import load_corpus
 from shared.errors import ChorusError
-from shared.storage.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,42 +105,16 @@ def run(folder: Path, voices: Sequence[Path]) -> None:
 
 def show(folder: Path) -> None:
     """Print the table of rounds, and draw them."""
-    line = ["aggregator", "status", "--state", str(folder / "aggregator")]
+    state = folder / "aggregator"
+    line = ["aggregator", "status", "--state", str(state)]
     subprocess.run([_command(line[0]), *line[1:]], check=True, env=_environment())  # noqa: S603 -- our own
-    found = subprocess.run(  # noqa: S603 -- as above
-        [_command(line[0]), *line[1:], "--json"],
-        check=True,
-        capture_output=True,
-        env=_environment(),
-    )
     picture = folder / "rounds.png"
-    draw(json.loads(found.stdout)["rounds"], picture)
+    with History(FederationFolder(state).ledger) as history:
+        draw_rounds(tracked_run(history).points, 1 / len(history.task.names), picture)
     _say(
         f"{picture} shows the rounds. `UAR before` is that of the model a round begins with, on "
         "the devices' own held-out examples."
     )
-
-
-def draw(rounds: list[dict[str, Any]], path: Path) -> None:
-    """Draw each round's training loss, and the UAR of the model it began with."""
-    from matplotlib.figure import Figure
-
-    rounds = sorted(rounds, key=lambda each: each["round"])
-    figure = Figure(figsize=(8, 3), layout="constrained", dpi=150)
-    axes = figure.subplots(1, 2)
-    titles = {"base_uar": "UAR on held-out examples", "loss": "training loss"}
-    for place, (key, title) in zip(axes, titles.items(), strict=True):
-        told = [(each["round"], each[key]) for each in rounds if each[key] is not None]
-        # Not cut off where it reaches 1.
-        place.plot(*zip(*told, strict=True), marker="o", color="#1f5a96", clip_on=False)
-        place.set_title(title, loc="left", fontsize=10)
-        place.set_xlabel("round")
-        place.set_xticks([number for number, _ in told])
-        place.grid(axis="y", color="#dfe3e6")
-        place.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylim(0, 1)
-    with replacing(path) as aside:
-        figure.savefig(aside, format="png")
 
 
 @contextmanager

@@ -30,8 +30,9 @@ def tracked_run(history: History) -> TrackedRun:
             recalls = {name: found.recall for name, found in scores.classes.items()}
             values |= {f"validation/recall {name}": value for name, value in recalls.items()}
         points.append(Point(record.number, record.ended or record.opened, values))
-    wanted = history.settings["rounds"]
-    ended = wanted is not None and bool(done) and done[-1].number >= wanted
+    wanted, current = history.settings["rounds"], history.current()
+    rolled_back = current is not None and current.origin == "rollback"
+    ended = wanted is not None and bool(done) and done[-1].number >= wanted and not rolled_back
     return TrackedRun(
         _EXPERIMENT, settings["federation"], history.run, settings, points, ended=ended
     )

@@ -27,7 +27,9 @@ def export(
         str | None, typer.Option(metavar="URI", help="A folder of MLflow, or http://HOST:5000.")
     ] = None,
 ) -> None:
-    """Show a federation's settings and curves in TensorBoard or MLflow, there with its model.
+    """Show a federation's settings, curves and pictures in TensorBoard or MLflow.
+
+    MLflow also gets the current model.
 
     It reads the state folder, whether `aggregator serve` runs or not; the same command later adds
     what is new. `aggregator models export` writes the model alone.
@@ -35,6 +37,7 @@ def export(
     Example: aggregator export --mlflow http://lab:5000
     """
     from aggregator.commands.curves import tracked_run
+    from aggregator.commands.pictures import check_can_draw, draw_federation
     from aggregator.ledger import History
     from aggregator.ledger.folder import FederationFolder
     from shared.command import progress_console
@@ -44,17 +47,25 @@ def export(
         raise SettingsError(
             "Nothing says where the federation is to be shown.", "Give --tensorboard or --mlflow."
         )
+    check_can_draw()
     console = progress_console()
-    with History(FederationFolder(StateSettings.find(given, config)).ledger) as history:
+    with (
+        History(FederationFolder(StateSettings.find(given, config)).ledger) as history,
+        TemporaryDirectory(prefix="chorus-") as folder,
+    ):
         tracked = tracked_run(history)
+        pictures = draw_federation(history, tracked.points, Path(folder))
         if tensorboard:
-            _write_events(tracked, tensorboard / tracked.name)
+            _write_events(tracked, pictures, tensorboard / tracked.name)
         if mlflow:
-            _deliver(tracked, history, mlflow)
+            from shared.tracking.mlflow_server import MlflowServer
+
+            tracked.files = {"pictures": pictures, "model": _model_of(history, Path(folder))}
+            MlflowServer(mlflow).deliver(tracked)
     console.print(f"{len(tracked.points)} rounds of {tracked.name} are shown.", soft_wrap=True)
 
 
-def _write_events(tracked: "TrackedRun", folder: Path) -> None:
+def _write_events(tracked: "TrackedRun", pictures: list[Path], folder: Path) -> None:
     """Write all of it anew."""
     from shared.settings_file import toml_of
     from shared.tracking import EventsFile
@@ -65,19 +76,20 @@ def _write_events(tracked: "TrackedRun", folder: Path) -> None:
     file.begin(0, toml_of(tracked.settings))
     for point in tracked.points:
         file.show(point)
+    last = tracked.points[-1].step if tracked.points else 0
+    for picture in pictures:
+        file.show_picture(last, picture)
 
 
-def _deliver(tracked: "TrackedRun", history: "History", uri: str) -> None:
-    """Bring to MLflow what it has not, and the current model."""
+def _model_of(history: "History", folder: Path) -> list[Path]:
+    """Write the current model, and what devices' statistics begin with where there is that."""
     from aggregator.ledger.model_files import files_of
-    from shared.tracking.mlflow_server import MlflowServer
 
-    server = MlflowServer(uri)
-    with TemporaryDirectory(prefix="chorus-") as folder:
-        if current := history.current():
-            model = Path(folder, "model.safetensors")
-            files = files_of(history)
-            files.export(current.exported, model)
-            start = files.export_start(current, model)
-            tracked.files = {"model": [model, *([start] if start else [])]}
-        server.deliver(tracked)
+    current = history.current()
+    if not current:
+        return []
+    model = folder / "model.safetensors"
+    files = files_of(history)
+    files.export(current.exported, model)
+    start = files.export_start(current, model)
+    return [model, *([start] if start else [])]

@@ -108,13 +108,12 @@ class MlflowServer:
             if shown is None:
                 self._tell_settings(identifier, tracked.settings)
             fresh = [point for point in points if point.step > int(shown or 0)]
-            if run.info.status == "FINISHED" and not fresh:
+            if ended and run.info.status == "FINISHED" and not fresh:
                 return
             self._draw(identifier, fresh)
-            if fresh or ended:
-                for folder, paths in tracked.files.items():
-                    for path in paths:
-                        self._client.log_artifact(identifier, str(path), folder)
+            for folder, paths in tracked.files.items():
+                for path in paths:
+                    self._client.log_artifact(identifier, str(path), folder)
             if ended:
                 last = points[-1].step if points else 0
                 if tracked.scores:

@@ -1,17 +1,25 @@
 """``aggregator export``: what the ledger tells, in TensorBoard and MLflow."""
 
+import dataclasses
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aggregator.commands.curves import tracked_run
+from aggregator.commands.pictures import draw_federation
 from aggregator.ledger import History
 from aggregator.rounds.federation import Federation
-from shared.errors import SettingsError, TrackingError
+from shared.errors import MissingPartError, SettingsError, TrackingError
 from shared.weights import load_weights
 from tests.aggregator.commands.test_commands import federation, run
-from tests.aggregator.driver import CLIENTS, put, random_update
+from tests.aggregator.driver import CLIENTS, CONFUSION, put, random_update, settings
 from tests.brokers import free_port
 from tests.edge_client.tiny import TINY
+
+if TYPE_CHECKING:
+    from shared.metrics import Scores
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -47,6 +55,9 @@ def test_the_rounds_of_a_ledger_are_curves_in_tensorboard(
                 assert (event.value, event.wall_time) == (record.loss, record.ended)
         (settings,) = seen.Tensors("settings")
         assert b'strategy = "fedadam"' in settings.tensor_proto.string_val[0]
+        assert seen.Tags()["images"] == ["history", "confusion-devices"]
+        (picture,) = seen.Images("history")
+        assert (picture.step, picture.encoded_image_string[:4]) == (rounds, b"\x89PNG")
         if rounds == 2:
             end_round(federation, 3)
 
@@ -66,11 +77,71 @@ def test_mlflow_gets_what_is_new_and_the_current_model(
         assert found.data.params["strategy"] == "fedadam"
         curve = client.get_metric_history(found.info.run_id, "round/loss")
         assert [point.step for point in curve] == [1, 2, 3][:rounds]
-        model = client.download_artifacts(found.info.run_id, "model/model.safetensors")
-        average = federation.current.average
-        assert average
-        expected = federation.files.weights(average)
-        assert load_weights(Path(model), TINY).tobytes() == expected.tobytes()
+        check_model(client, found.info.run_id, federation)
+        pictures = client.list_artifacts(found.info.run_id, "pictures")
+        drawn = ["pictures/confusion-devices.png", "pictures/history.png"]
+        assert [picture.path for picture in pictures] == drawn
+    federation.ledger.roll_back(federation.ledger.find(1))
+    run("export", "--mlflow", uri)
+    with History(tmp_path / "ledger.sqlite") as history:
+        assert federation.current != history.current()
+    check_model(client, found.info.run_id, federation)
+
+
+def check_model(client: Any, identifier: str, federation: Federation) -> None:
+    """Check that MLflow has the current model, as the ledger knows it."""
+    with History(federation.ledger.path) as history:
+        current = history.current()
+    assert current
+    assert current.average
+    kept = client.download_artifacts(identifier, "model/model.safetensors")
+    expected = federation.files.weights(current.average)
+    assert load_weights(Path(kept), TINY).tobytes() == expected.tobytes()
+
+
+def test_pictures_are_of_what_the_ledger_knows(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: dict[str, Scores] = {}
+    monkeypatch.setattr(
+        "aggregator.commands.pictures.draw_confusion",
+        lambda scores, path: scored.update({path.name: scores}),
+    )
+    validated = [[5, 0, 0, 0], [0, 5, 0, 0], [0, 0, 4, 1], [0, 0, 0, 5]]
+    with History(federation.ledger.path) as history:
+        current = history.current()
+        assert current
+        points = tracked_run(history).points
+        drawn = draw_federation(history, points, tmp_path)
+        assert [path.name for path in drawn] == ["history.png", "confusion-devices.png"]
+        monkeypatch.setattr(
+            history, "current", lambda: dataclasses.replace(current, validation=validated)
+        )
+        drawn = draw_federation(history, points, tmp_path)
+    assert [path.name for path in drawn] == [
+        "history.png",
+        "confusion.png",
+        "confusion-devices.png",
+    ]
+    assert [list(row) for row in scored["confusion.png"].confusion] == validated
+    told = [[4 * count for count in row] for row in CONFUSION]
+    assert [list(row) for row in scored["confusion-devices.png"].confusion] == told
+
+
+def test_a_federation_without_a_round_has_no_picture(tmp_path: Path) -> None:
+    Federation(settings(tmp_path))
+    with History(tmp_path / "ledger.sqlite") as history:
+        assert not draw_federation(history, [], tmp_path)
+
+
+def test_a_missing_package_is_said_before_anything_is_written(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert federation
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingPartError, match="need matplotlib"):
+        run("export", "--tensorboard", str(tmp_path / "board"))
+    assert not (tmp_path / "board").exists()
 
 
 def test_a_place_that_is_missing_or_away_is_said(federation: Federation) -> None:
