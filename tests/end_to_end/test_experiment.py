@@ -42,6 +42,10 @@ def test_one(edge_client: Command, small_corpus: Path, tmp_path: Path) -> None:
     assert "| conv | random | angry | " in text, "confusion matrices"
     assert text.endswith("<!-- end one -->\nThe end.\n")
     assert (out / "table.md").read_text() in text
+    prose = [line for line in text.splitlines() if not line.startswith("|")]
+    assert any(line.startswith("`edge-client experiment one") for line in prose)
+    # A path cannot be divided.
+    assert all(len(line) <= 100 or " " not in line for line in prose)
 
     second = edge_client(*line, "--partitions", "baseline,random,single-emotion", "--json")
     assert second.code == 0, second.err

@@ -71,21 +71,35 @@ class ExperimentPlace:
         *,
         as_json: bool,
     ) -> None:
-        """Write an experiment's tables where they belong, and print them."""
+        """Write an experiment's tables where they belong, and print them.
+
+        Parameters
+        ----------
+        document
+            For programs.
+        tables
+            For the terminal.
+        markdown
+            For documents; its prose is wrapped.
+        as_json
+            Whether the document is printed, in place of the tables.
+        """
         from rich.console import Console
 
         from edge_client.simulation.report import print_json
         from edge_client.simulation.run_folder import RunFolder
-        from edge_client.simulation.studies.experiment_report import command_line, write_section
+        from edge_client.simulation.studies import experiment_report as report
         from shared.storage.files import write_atomically
 
         folder = RunFolder(self.out)
         # First, as it says whose the other is.
         folder.write_summary(f"experiment {self.name}", document)
+        markdown = report.wrapped(markdown)
         write_atomically(folder.table, markdown)
         if self.write:
-            made = f"`{command_line(sys.argv[1:])}`, {datetime.now(UTC).date()}."
-            write_section(self.write, self.out.name, f"{markdown}\n{made}\n")
+            made = f"`{report.command_line(sys.argv[1:])}`, {datetime.now(UTC).date()}.\n"
+            text = f"{markdown}\n{report.wrapped(made)}"
+            report.write_section(self.write, self.out.name, text)
         if as_json:
             print_json(document)
             return

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Row = list[str]
+
+_COLUMNS: Final = 100
+"""Of a line of prose in a document."""
 
 _ONE_HEADER: Final = (
     "model",
@@ -163,6 +167,19 @@ def markdown_confusions(summaries: Sequence[dict[str, Any]]) -> str:
             shares = [f"{count / total:.0%}" for count in counts]
             rows.append([summary["model"], summary["column"], label, *shares])
     return markdown_table(rows)
+
+
+def wrapped(markdown: str) -> str:
+    """Break lines of prose that are longer than documents have them; tables stay as they are."""
+    return "".join(
+        line if line.startswith("|") else _wrapped(line) for line in markdown.splitlines(True)
+    )
+
+
+def _wrapped(line: str) -> str:
+    # An option is no word that may be divided at its hyphens.
+    text = textwrap.fill(line, _COLUMNS, break_long_words=False, break_on_hyphens=False)
+    return text + "\n"
 
 
 def section_of(path: Path, name: str) -> tuple[str, str]:

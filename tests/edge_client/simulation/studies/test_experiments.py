@@ -21,6 +21,7 @@ from edge_client.simulation.studies.experiment_report import (
     rows_of_two,
     tables_of_one,
     times_of_two,
+    wrapped,
     write_section,
 )
 from edge_client.simulation.studies.experiments import Cell, experiment_one, experiment_two
@@ -302,6 +303,19 @@ def test_confusions_are_in_percent_of_their_rows() -> None:
     assert lines[2] == "| conv | random | angry | 80% | 20% | 0% | 0% |"
     assert lines[3] == "| conv | random | happy | 0% | 0% | 0% | 0% |"
     assert lines[5] == "| conv | random | sad | 25% | 25% | 25% | 25% |"
+
+
+def test_prose_is_wrapped_and_tables_are_not() -> None:
+    table = markdown_table([["a " * 60, "b"], ["1", "2"]])
+    command = "`" + " ".join(f"--option-{place}-long a-value" for place in range(12)) + "`"
+    word = "x" * 120
+    text = wrapped(f"{table}\n{command}, 2026-11-29.\n\nShort:\n\n{table}\n{word} end\n")
+    assert text.count(table) == 2
+    prose = text.replace(table, "")
+    assert all(len(line) <= 100 for line in prose.splitlines() if line != word)
+    assert " ".join(prose.split()) == f"{command}, 2026-11-29. Short: {word} end"
+    assert "\n\nShort:\n\n" in text, "paragraphs stay apart"
+    assert wrapped(text) == text
 
 
 def test_a_section_is_put_between_its_marks(tmp_path: Path) -> None:
