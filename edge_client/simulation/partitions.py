@@ -98,6 +98,7 @@ def partition(
             ``Dirichlet(alpha * p)``, with p the mix of the whole (Hsu et al., 2019,
             https://arxiv.org/abs/1909.06335). Where a label runs out, the client takes the
             others in the proportion it has drawn. As sizes are fixed first, no client is empty.
+            With ``examples_per_client``, that is each client's size.
         ``quantity``
             The whole's mix of labels, but different numbers of examples: one for each client,
             the others in shares drawn from ``Dirichlet(alpha)``.
@@ -112,9 +113,10 @@ def partition(
     rng
         Makes all random choices.
     examples_per_client
-        In ``random``: each client draws this many examples of the whole for itself (all, if there
-        are no more), each example at most once; clients may then share examples, as in Chau &
-        Garces (2021). Otherwise: how many examples, chosen at random, each client keeps at most.
+        In ``random`` and ``dirichlet``: each client draws this many examples of the whole for
+        itself (all, if there are no more), each example at most once; clients may then share
+        examples, as in Chau & Garces (2021), and be more than there are examples. Otherwise: how
+        many examples, chosen at random, each client keeps at most.
     alpha
         Concentration of ``dirichlet`` and ``quantity``, 1e-6 to 1e6: small is skewed, large is
         even.
@@ -130,9 +132,10 @@ def partition(
         If there are not enough examples, speakers, or examples of a label for the clients.
     """
     rule = PARTITIONS.get(name)
-    _check(len(labels), clients, examples_per_client, alpha, overlap=name == "random")
-    if name == "random" and examples_per_client:
-        return _overlapping(len(labels), clients, examples_per_client, rng)
+    drawn = _DRAWN.get(name)
+    _check(len(labels), clients, examples_per_client, alpha, overlap=drawn is not None)
+    if drawn and examples_per_client:
+        return drawn(labels, clients, min(examples_per_client, len(labels)), alpha, rng)
     parts = rule(TrainingSet(labels, np.asarray(speakers), names), clients, alpha, rng)
     return kept(name, parts, len(labels), clients, examples_per_client, rng)
 
@@ -186,12 +189,35 @@ def _check(
         )
 
 
-def _overlapping(examples: int, clients: int, size: int, rng: np.random.Generator) -> list[Indices]:
+def _drawn_at_random(
+    labels: NDArray[np.int32], clients: int, size: int, alpha: float, rng: np.random.Generator
+) -> list[Indices]:
     """Draw a sample for each client, whatever the others have."""
-    size = min(size, examples)
-    return [
-        np.sort(rng.choice(examples, size, replace=False, shuffle=False)) for _ in range(clients)
-    ]
+    del alpha
+    return [_sample(np.arange(len(labels)), size, rng) for _ in range(clients)]
+
+
+def _drawn_by_mix(
+    labels: NDArray[np.int32], clients: int, size: int, alpha: float, rng: np.random.Generator
+) -> list[Indices]:
+    """Draw a mix of labels for each client and a sample of that mix, whatever the others have."""
+    present, counts = np.unique(labels, return_counts=True)
+    piles = [np.flatnonzero(labels == label) for label in present]
+    parts = []
+    for _ in range(clients):
+        mix = rng.dirichlet(alpha * counts / len(labels))
+        taken = _draw(size, mix, counts, rng)
+        own = [_sample(pile, int(n), rng) for pile, n in zip(piles, taken, strict=True)]
+        parts.append(np.sort(np.concatenate(own)))
+    return parts
+
+
+def _sample(pile: Indices, size: int, rng: np.random.Generator) -> Indices:
+    return np.sort(pile[rng.choice(len(pile), size, replace=False, shuffle=False)])
+
+
+_DRAWN: Final = {"random": _drawn_at_random, "dirichlet": _drawn_by_mix}
+"""Partitions of which each client may draw a sample of its own."""
 
 
 def _random(

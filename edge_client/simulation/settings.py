@@ -169,8 +169,8 @@ class PartitionSettings(Settings):
     """Number of clients; if not given, one a speaker in the partition speaker, those of a file, or
     4."""
     examples_per_client: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Draw at most this many examples for each client; with the random partition they may overlap,
-    as in the paper."""
+    """Draw at most this many examples for each client; with the partitions random, as in the paper,
+    and dirichlet they may overlap, and clients be more than there are examples."""
     alpha: Positive = 0.5
     """Concentration of the partitions dirichlet and quantity: the smaller, the more skewed."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0

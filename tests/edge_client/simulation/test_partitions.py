@@ -96,6 +96,23 @@ def test_samples_of_the_paper_overlap() -> None:
     assert {len(set(part.tolist())) for part in many} == {2}, "more clients than there are examples"
 
 
+def test_clients_may_draw_their_mixes_and_be_more_than_there_are_examples() -> None:
+    parts = PAPER.divide("dirichlet", 6000, alpha=0.05, examples_per_client=20)
+    assert {len(set(part.tolist())) for part in parts} == {20}
+    assert np.median([PAPER.mix(part).max() for part in parts]) > 0.9
+    whole = PAPER.mix(np.arange(len(PAPER.labels)))
+    mean = np.mean([PAPER.mix(part) for part in parts], axis=0)
+    assert np.abs(mean - whole).max() < 0.03, "all together they have the mix of the whole"
+    even = PAPER.divide("dirichlet", 50, alpha=1e6, examples_per_client=800)
+    assert max(np.abs(PAPER.mix(part) - whole).max() for part in even) < 0.06
+    fewer = PAPER.divide("dirichlet", 5, alpha=0.05, examples_per_client=20)
+    assert all(np.array_equal(a, b) for a, b in zip(fewer, parts, strict=False))
+    (every,) = PAPER.divide("dirichlet", 1, examples_per_client=5000)
+    assert np.array_equal(every, np.arange(4978)), "there are no more"
+    (last,) = PAPER.divide("dirichlet", 1, alpha=1e-6, examples_per_client=2000)
+    assert len(set(last.tolist())) == 2000, "a label that runs out is made up by others"
+
+
 def test_single_emotion_of_the_paper() -> None:
     parts = PAPER.divide("single-emotion", 4, examples_per_client=900)
     assert [np.bincount(PAPER.labels[part], minlength=4).tolist() for part in parts] == [
@@ -152,6 +169,8 @@ def test_quantity_differs_in_size_not_in_mix() -> None:
     ("name", "clients", "options", "problem"),
     [
         ("random", 4979, {}, "4978 training examples are not enough for 4979 clients"),
+        ("dirichlet", 4979, {}, "4978 training examples are not enough for 4979 clients"),
+        ("quantity", 4979, {"examples_per_client": 2}, "are not enough for 4979 clients"),
         ("random", 0, {}, "at least one client"),
         ("random", 4, {"examples_per_client": 0}, "at least one example"),
         ("speaker", 11, {}, "10 speakers in the training examples are not enough for 11 clients"),
