@@ -21,7 +21,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 
-from benchmarks.ray import now, of_a_round, peaks_of, settings_of
+from benchmarks.ray import Measured, now, of_a_round, peaks_of, settings_of
 from edge_client.learning.training import Engine
 from edge_client.simulation.client_work import ClientWork, RoundWork, train_client
 from edge_client.simulation.data import ClientShares, prepare
@@ -60,9 +60,9 @@ def shares_in(folder: str) -> ClientShares:
 
 
 @cache
-def engine_of(model: str, clients: int) -> Engine:
+def engine_of(asked: Measured) -> Engine:
     """Give a worker its engine, compiled once."""
-    settings = settings_of(model, clients, None)
+    settings = settings_of(asked)
     return make_engine(settings.engine, model_of(settings.model, settings.task), threads=1)
 
 
@@ -73,7 +73,8 @@ client_app = ClientApp()
 def train(message: Message, context: Context) -> Message:
     """Do what a client does in a round."""
     config = message.content["config"]
-    settings = settings_of(config["model"], config["clients"], None)
+    asked = Measured(config["model"], config["clients"])
+    settings = settings_of(asked)
     (weights,) = message.content["arrays"].to_numpy_ndarrays()
     index, number = int(context.node_config["partition-id"]), config["server-round"]
     poisoning = Poisoning(settings, len(settings.task.labels))
@@ -81,7 +82,7 @@ def train(message: Message, context: Context) -> Message:
         RoundWork(number, settings.seed, weights, settings.announced(number), poisoning),
         ClientWork(index, client_name(index), make_codec(settings.codec)),
         shares_in(config["folder"])[index],
-        engine_of(config["model"], config["clients"]),
+        engine_of(asked),
     )
     content = RecordDict(
         {
@@ -92,16 +93,16 @@ def train(message: Message, context: Context) -> Message:
     return Message(content=content, reply_to=message)
 
 
-def measure(model: str, clients: int, data: str | None, rounds: int) -> dict[str, Any]:
+def measure(asked: Measured) -> dict[str, Any]:
     """Run rounds; give what one takes after the first, and the peaks in MB."""
-    settings = settings_of(model, clients, data)
+    settings = settings_of(asked)
     architecture = model_of(settings.model, settings.task)
     times, peaks = [], []
     server_app = ServerApp()
 
     def note(number: int, _: ArrayRecord) -> None:
         times.append(now())
-        if number > rounds:
+        if number > asked.rounds:
             peaks.extend(peaks_of(_ACTOR))
 
     with tempfile.TemporaryDirectory() as folder:
@@ -109,18 +110,25 @@ def measure(model: str, clients: int, data: str | None, rounds: int) -> dict[str
 
         @server_app.main()
         def main(grid: Grid, _: Context) -> None:
-            FedAvg(fraction_evaluate=0.0, min_train_nodes=clients).start(
+            FedAvg(
+                fraction_train=asked.drawn / asked.clients,
+                fraction_evaluate=0.0,
+                min_train_nodes=asked.drawn,
+                min_available_nodes=asked.clients,
+            ).start(
                 grid,
                 ArrayRecord([initial_weights(architecture, np.random.default_rng(0))]),
-                num_rounds=rounds + 1,
-                train_config=ConfigRecord({"model": model, "clients": clients, "folder": folder}),
+                num_rounds=asked.rounds + 1,
+                train_config=ConfigRecord(
+                    {"model": asked.model, "clients": asked.clients, "folder": folder}
+                ),
                 evaluate_fn=note,
             )
 
         run_simulation(
             server_app,
             client_app,
-            num_supernodes=clients,
+            num_supernodes=asked.clients,
             backend_config={
                 "init_args": {"address": "local", "num_cpus": physical_cores()},
                 "client_resources": {"num_cpus": 1},
@@ -135,9 +143,9 @@ def main() -> None:
     # Workers find functions by the module's name, and keep what is cached there.
     from benchmarks.flower import measure
 
-    model, clients, data, rounds, out = sys.argv[1:]
-    found = measure(model, int(clients), data or None, int(rounds))
-    Path(out).write_text(json.dumps(found))
+    model, clients, per_round, data, rounds, out = sys.argv[1:]
+    asked = Measured(model, int(clients), int(per_round), data, int(rounds))
+    Path(out).write_text(json.dumps(measure(asked)))
 
 
 if __name__ == "__main__":

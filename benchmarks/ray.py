@@ -1,13 +1,14 @@
 """What the clients of a simulated federation cost on Ray, against the engines of one process.
 
     python benchmarks/ray.py [--data FOLDER] [--models head conv] [--clients 4 1000 10000]
-        [--flower PYTHON]
+        [--per-round N] [--flower PYTHON]
 
 One run on this machine measures, in processes of their own, the seconds of a round after the first
 (which starts the actors and compiles), the processor's seconds of all processes together, which
 are worth more on a busy machine, and what memory it has at its peak: of the command's process and
-of each actor. Clients of more than four each draw 20 examples of RAVDESS at random;
-without ``--data``, from the synthetic corpus, which has the same shape. For each it says whether
+of each actor. Clients of more than four each draw a mix of labels by Dirichlet (0.5), and 20
+examples of RAVDESS in that mix; without ``--data``, of the synthetic corpus, which has the same
+shape. All take part in each round, or as many as ``--per-round`` says. For each it says whether
 the weights are the same. ``--flower`` measures Flower's simulation beside them
 (``benchmarks/flower.py``); it takes the Python of an environment that has ``flwr[simulation]`` and
 what this project needs, as Flower asks for a Ray of its own version.
@@ -24,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,19 +41,48 @@ FEW = 4
 """Clients that are as in the paper: they share all there is."""
 
 
-def settings_of(model: str, clients: int, data: str | None) -> SimulationSettings:
+class Measured(NamedTuple):
+    """What is measured.
+
+    Attributes
+    ----------
+    model
+        The architecture's name.
+    clients
+        Of the federation.
+    per_round
+        Clients that take part in a round; 0: all.
+    data
+        Where RAVDESS lies; empty: the synthetic corpus.
+    rounds
+        That count.
+    """
+
+    model: str
+    clients: int
+    per_round: int = 0
+    data: str = ""
+    rounds: int = 3
+
+    @property
+    def drawn(self) -> int:
+        """Clients that take part in a round."""
+        return min(self.per_round or self.clients, self.clients)
+
+
+def settings_of(asked: Measured) -> SimulationSettings:
     """Say what is run."""
-    corpus = {"corpus": "ravdess", "data": data} if data else {}
-    front_end = {"front_end": "whisper-speech"} if model == "head" else {}
-    # Random draws may overlap: no corpus here has 20 examples for each of 10,000 clients.
-    drawn = {"partition": "random", "examples_per_client": 20} if clients > FEW else {}
-    given = {"model": model, "clients": clients, **corpus, **front_end, **drawn}
-    return SimulationSettings.parse(given)
+    corpus = {"corpus": "ravdess", "data": asked.data} if asked.data else {}
+    front_end = {"front_end": "whisper-speech"} if asked.model == "head" else {}
+    # Clients' draws overlap: no corpus here has 20 examples for each of 10,000 clients.
+    drawn = {"partition": "dirichlet", "examples_per_client": 20} if asked.clients > FEW else {}
+    given = {"model": asked.model, "clients": asked.clients, **corpus, **front_end, **drawn}
+    return SimulationSettings.parse({**given, "clients_per_round": asked.drawn})
 
 
-def measure(model: str, clients: int, data: str | None, rounds: int, address: str | None) -> Any:
+def measure(asked: Measured, address: str | None) -> Any:
     """Run rounds; give their seconds, the peaks in MB, and the weights' digest."""
-    settings = settings_of(model, clients, data)
+    settings = settings_of(asked)
     with engines_at(address) as engines:
         shares = prepare(load_utterances(settings, progress=False), settings).clients
         own = engines.get(settings)
@@ -60,7 +90,7 @@ def measure(model: str, clients: int, data: str | None, rounds: int, address: st
         federation = SimulatedFederation(settings, own, shares, workers=workers)
         weights = initial_weights(own[0].architecture, np.random.default_rng(0))
         times = [now()]
-        for number in range(1, rounds + 2):
+        for number in range(1, asked.rounds + 2):
             weights = federation.run(number, weights).weights
             times.append(now())
         peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
@@ -106,14 +136,13 @@ def peaks_of(actor: bytes) -> list[float]:
     return found
 
 
-def with_flower(python: str, model: str, clients: int, data: str | None, rounds: int) -> Any:
+def with_flower(python: str, asked: Measured) -> Any:
     """Have Flower run the same rounds, in its own environment."""
     root = str(Path(__file__).parents[1])
-    values = [model, str(clients), data or "", str(rounds)]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "found.json")
         subprocess.run(
-            [python, "-m", "benchmarks.flower", *values, str(out)],
+            [python, "-m", "benchmarks.flower", *map(str, asked), str(out)],
             check=True,
             cwd=root,
             env={**os.environ, "PYTHONPATH": root, "FLWR_TELEMETRY_ENABLED": "0"},
@@ -128,44 +157,41 @@ def main() -> None:
     sys.path.remove(str(Path(__file__).parent))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--data", help="where RAVDESS lies")
+    parser.add_argument("--data", default="", help="where RAVDESS lies")
     parser.add_argument("--models", nargs="+", default=["head", "conv"])
     parser.add_argument("--clients", nargs="+", type=int, default=[FEW, 1000, 10_000])
+    parser.add_argument("--per-round", type=int, default=0, help="clients of a round; all")
     parser.add_argument("--rounds", type=int, default=3, help="rounds that count")
     parser.add_argument("--flower", metavar="PYTHON", help="measure Flower, too, by this Python")
     parser.add_argument("--alone", choices=["here", LOCAL], help=argparse.SUPPRESS)
     given = parser.parse_args()
+    all_asked = [
+        Measured(model, clients, given.per_round, given.data, given.rounds)
+        for model in given.models
+        for clients in given.clients
+    ]
     if given.alone:
-        address = LOCAL if given.alone == LOCAL else None
-        (model,), (clients,) = given.models, given.clients
-        print(json.dumps(measure(model, clients, given.data, given.rounds, address)))
+        print(json.dumps(measure(all_asked[0], LOCAL if given.alone == LOCAL else None)))
         return
     rows = []
-    for model in given.models:
-        for clients in given.clients:
-            here, ray = (
-                json.loads(
-                    subprocess.run(
-                        [
-                            *(sys.executable, __file__, "--alone", where, "--models", model),
-                            *("--clients", str(clients), "--rounds", str(given.rounds)),
-                            *(["--data", given.data] if given.data else []),
-                        ],
-                        check=True,
-                        stdout=subprocess.PIPE,
-                        text=True,
-                    ).stdout
-                )
-                for where in ("here", LOCAL)
-            )
-            rows.append({"model": model, "clients": clients, "here": here, "ray": ray})
-            if given.flower:
-                asked = (model, clients, given.data, given.rounds)
-                rows[-1]["flower"] = with_flower(given.flower, *asked)
-            if not given.json:
-                print(line_of(rows[-1]), flush=True)
+    for asked in all_asked:
+        row = {"model": asked.model, "clients": asked.clients, "per_round": asked.drawn}
+        row |= {name: alone(name, asked) for name in ("here", LOCAL)}
+        if given.flower:
+            row["flower"] = with_flower(given.flower, asked)
+        rows.append(row)
+        if not given.json:
+            print(line_of(row), flush=True)
     if given.json:
         print(json.dumps(rows))
+
+
+def alone(where: str, asked: Measured) -> Any:
+    """Measure in a process of its own."""
+    words = ["--models", asked.model, "--clients", asked.clients, "--per-round", asked.per_round]
+    words += ["--data", asked.data, "--rounds", asked.rounds]
+    line = [sys.executable, __file__, "--alone", where, *map(str, words)]
+    return json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def told(found: dict[str, Any]) -> str:
@@ -175,7 +201,7 @@ def told(found: dict[str, Any]) -> str:
 
 def line_of(row: dict[str, Any]) -> str:
     """Write what was measured of one federation."""
-    here, ray = row["here"], row["ray"]
+    here, ray = row["here"], row[LOCAL]
     actors = " + ".join(f"{peak:.0f}" for peak in ray["peaks"])
     bound = "  (at most 1.15)" if row["clients"] == FEW else ""
     same = "the same weights" if here["weights"] == ray["weights"] else "OTHER WEIGHTS"
@@ -185,8 +211,8 @@ def line_of(row: dict[str, Any]) -> str:
         times = found["seconds"] / ray["seconds"]
         flower = f"   Flower {told(found)}, {theirs} MB, {times:.2f} of ours on Ray"
     return (
-        f"{row['model']:5} {row['clients']:6,} clients  here {told(here)}, "
-        f"{here['peaks'][0]:.0f} MB   Ray {told(ray)}, {actors} MB   "
+        f"{row['model']:5} {row['per_round']:6,} of {row['clients']:6,} clients  "
+        f"here {told(here)}, {here['peaks'][0]:.0f} MB   Ray {told(ray)}, {actors} MB   "
         f"{ray['seconds'] / here['seconds']:.2f}{bound}  {same}{flower}"
     )
 
