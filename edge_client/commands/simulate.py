@@ -93,7 +93,8 @@ def simulate(
         folder, title = (out / name, name) if several else (out, "")
         plan.append(Planned(folder, changed, title))
     console = progress_console()
-    with shown_in(tensorboard, mlflow, console) as watch, engines_at(ray) as engines:
+    study = out if several else None
+    with shown_in(tensorboard, mlflow, console, study) as watch, engines_at(ray) as engines:
         results = execute(
             plan, console, resume=resume, overwrite=overwrite, watch=watch, engines=engines
         )

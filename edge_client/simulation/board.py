@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -34,7 +34,9 @@ _ALONE: Final = "chorus"
 
 
 @contextmanager
-def shown_in(board: Path | None, mlflow: str | None, console: "Console") -> Iterator[Watch]:
+def shown_in(
+    board: Path | None, mlflow: str | None, console: "Console", study: Path | None = None
+) -> Iterator[Watch]:
     """Let runs be seen in TensorBoard and MLflow, where that is asked for.
 
     Parameters
@@ -45,6 +47,8 @@ def shown_in(board: Path | None, mlflow: str | None, console: "Console") -> Iter
         URI of MLflow.
     console
         Where it is said that MLflow is away.
+    study
+        Folder of all runs, below which their own are; ``None`` if there is one run alone.
 
     Yields
     ------
@@ -74,9 +78,10 @@ def shown_in(board: Path | None, mlflow: str | None, console: "Console") -> Iter
         delivery = Delivery(MlflowServer(mlflow).deliver, say)
 
     def watched(run: WatchedRun, planned: Planned) -> WatchedRun:
+        names = _names(planned, study)
         if board:
-            run = TensorBoardRun(run, planned, board / Path(*_names(planned)))
-        return MlflowRun(run, planned, delivery) if delivery else run
+            run = TensorBoardRun(run, planned, board / Path(*names))
+        return MlflowRun(run, planned, names, delivery) if delivery else run
 
     try:
         yield watched
@@ -85,10 +90,12 @@ def shown_in(board: Path | None, mlflow: str | None, console: "Console") -> Iter
             delivery.close()
 
 
-def _names(planned: Planned) -> tuple[str, ...]:
-    """Name a run, in a study after the study."""
+def _names(planned: Planned, study: Path | None) -> tuple[str, ...]:
+    """Name a run by its folder; in a study after the study, and by the folders between."""
     place = planned.folder.resolve()
-    return (place.parent.name, place.name) if planned.title else (place.name,)
+    if study is None:
+        return (place.name,)
+    return (study.resolve().name, *place.relative_to(study.resolve()).parts)
 
 
 class TensorBoardRun(WatchedRun):
@@ -145,18 +152,22 @@ class MlflowRun(WatchedRun):
         What else watches it.
     planned
         Which run.
+    names
+        What it is called, after the study that it belongs to.
     delivery
         Brings it there.
     """
 
-    def __init__(self, run: WatchedRun, planned: Planned, delivery: Delivery) -> None:
+    def __init__(
+        self, run: WatchedRun, planned: Planned, names: Sequence[str], delivery: Delivery
+    ) -> None:
         self._run = run
         self._files = RunFolder(planned.folder)
         self._planned = planned
         self._delivery = delivery
-        experiment, name = (_ALONE, *_names(planned))[-2:]
+        experiment, *parts = names if len(names) > 1 else (_ALONE, *names)
         settings = planned.settings.model_dump(mode="json")
-        self._tracked = TrackedRun(experiment, name, "", settings)
+        self._tracked = TrackedRun(experiment, " ".join(parts), "", settings)
 
     def start(self, done: int, rounds: int) -> None:
         """Learn how many rounds there are, and take those that were done before."""

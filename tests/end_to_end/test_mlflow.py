@@ -117,6 +117,42 @@ def test_a_run_is_seen_in_a_folder_of_mlflow_once(
     assert len(runs(str(tmp_path / "mlruns"))) == 2, "the run in its place is another one"
 
 
+STUDY = """
+[settings]
+corpus = "manifest"
+data = "{corpus}"
+folds = 3
+clients = 3
+rounds = 1
+steps = 1
+model = "tdnn"
+engine = "tflite"
+[grid]
+batch_size = [2, 4]
+"""
+
+
+def test_the_runs_of_a_study_are_in_one_experiment_and_one_folder(
+    edge_client: Command, small_corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "study.toml").write_text(STUDY.format(corpus=small_corpus))
+    line = ["sweep", "study.toml", "--out", "runs/sizes", "--tensorboard", "board", "--mlflow"]
+    made = edge_client(*line, f"http://127.0.0.1:{free_port()}")
+    assert made.code == 0, made.err
+    names = [f"batch_size={size} seed-0-fold-1" for size in (2, 4)]
+    last = made.err[made.err.index("Not delivered: ") :].split(". ")[0]
+    assert sorted(last.removeprefix("Not delivered: ").split(", ")) == names
+    made = edge_client(*line, "mlruns")
+    assert made.code == 0, made.err
+    client = client_of(str(tmp_path / "mlruns"))
+    experiment = client.get_experiment_by_name("sizes")
+    found = client.search_runs([experiment.experiment_id])
+    assert sorted(run.info.run_name for run in found) == names
+    folders = [path.parent for path in (tmp_path / "board").rglob("events*")]
+    expected = [tmp_path / "board" / "sizes" / Path(*name.split()) for name in names]
+    assert sorted(folders) == expected
+
+
 def test_an_address_that_mlflow_cannot_use_is_named_before_the_run_begins(
     edge_client: Command, tmp_path: Path
 ) -> None:
