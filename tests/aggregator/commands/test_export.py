@@ -1,6 +1,7 @@
 """``aggregator export``: what the ledger tells, in TensorBoard and MLflow."""
 
 import dataclasses
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from tests.aggregator.commands.test_commands import federation, run
 from tests.aggregator.driver import CLIENTS, CONFUSION, put, random_update, settings
 from tests.brokers import free_port
 from tests.edge_client.tiny import TINY
+from tests.end_to_end.test_mlflow import SERVER, client_of, serving
 
 if TYPE_CHECKING:
     from shared.metrics import Scores
@@ -86,6 +88,18 @@ def test_mlflow_gets_what_is_new_and_the_current_model(
     with History(tmp_path / "ledger.sqlite") as history:
         assert federation.current != history.current()
     check_model(client, found.info.run_id, federation)
+
+
+@pytest.mark.skipif(not shutil.which(SERVER), reason="no MLflow server: name it by CHORUS_MLFLOW")
+def test_the_real_server_gets_pictures_and_model(federation: Federation, tmp_path: Path) -> None:
+    with serving(tmp_path / "server", free_port()) as uri:
+        run("export", "--mlflow", uri)
+        client = client_of(uri)
+        experiment = client.get_experiment_by_name("chorus federations")
+        (found,) = client.search_runs([experiment.experiment_id])
+        check_model(client, found.info.run_id, federation)
+        (kept,) = tmp_path.glob("server/**/pictures/history.png")
+        assert kept.read_bytes().startswith(b"\x89PNG")
 
 
 def check_model(client: Any, identifier: str, federation: Federation) -> None:
