@@ -5,13 +5,14 @@
 
 One run on this machine measures, in processes of their own, the seconds of a round after the first
 (which starts the actors and compiles), the processor's seconds of all processes together, which
-are worth more on a busy machine, and what memory it has at its peak: of the command's process and
-of each actor. Clients of more than four each draw a mix of labels by Dirichlet (0.5), and 20
-examples of RAVDESS in that mix; without ``--data``, of the synthetic corpus, which has the same
-shape. All take part in each round, or as many as ``--per-round`` says. For each it says whether
-the weights are the same. ``--flower`` measures Flower's simulation beside them
-(``benchmarks/flower.py``); it takes the Python of an environment that has ``flwr[simulation]`` and
-what this project needs, as Flower asks for a Ray of its own version.
+are worth more on a busy machine, those of the training's steps alone, and what memory it has at its
+peak: of the command's process and of each actor. Clients of more than four each draw a mix of
+labels by Dirichlet (0.5), and 20 examples of RAVDESS in that mix; without ``--data``, of the
+synthetic corpus, which has the same shape. All take part in each round, or as many as
+``--per-round`` says. For each it says whether the weights are the same. ``--flower`` measures
+Flower's simulation beside them (``benchmarks/flower.py``); it takes the Python of an environment
+that has ``flwr[simulation]`` and what this project needs, as Flower asks for a Ray of its own
+version.
 """
 
 import argparse
@@ -29,13 +30,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge_client.simulation.data import prepare
+from edge_client.learning.training import Engine
+from edge_client.simulation.data import ClientShares, prepare
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.ray_cluster import LOCAL
 from edge_client.simulation.ray_workers import engines_at
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.utterances import load_utterances
 from shared.weights import initial_weights
+
+STEPPING = 100
+"""Clients whose steps are timed alone, at most."""
 
 FEW = 4
 """Clients that are as in the paper: they share all there is."""
@@ -96,8 +101,29 @@ def measure(asked: Measured, address: str | None) -> Any:
         peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
         if address:
             peaks += peaks_of(b"ray::ClientTrainer")
+        steps = steps_alone(own[0], settings, shares[: asked.drawn])
     digest = hashlib.sha256(weights.tobytes()).hexdigest()
-    return {**of_a_round(times), "peaks": peaks, "weights": digest}
+    return {**of_a_round(times), "steps": steps, "peaks": peaks, "weights": digest}
+
+
+def steps_alone(engine: Engine, settings: SimulationSettings, shares: ClientShares) -> float:
+    """Give the processor's seconds of the steps of so many clients, and of nothing around them."""
+    training = settings.announced(1)
+    weights = initial_weights(engine.architecture, np.random.default_rng(0))
+    engine.begin(weights, training, anchor=weights)
+    some = shares[:STEPPING]
+    batches = [
+        own.take(np.arange(start, min(start + training.batch_size, len(own))))
+        for own in some
+        for start in range(0, len(own), training.batch_size)
+    ]
+    spent = []
+    for _ in range(2):  # the first compiles
+        begun = time.process_time()
+        for batch in batches:
+            engine.step(batch.features, batch.frames, batch.labels, 1)
+        spent.append(time.process_time() - begun)
+    return spent[-1] * len(shares) / len(some)
 
 
 def now() -> tuple[float, float]:
@@ -212,7 +238,8 @@ def line_of(row: dict[str, Any]) -> str:
         flower = f"   Flower {told(found)}, {theirs} MB, {times:.2f} of ours on Ray"
     return (
         f"{row['model']:5} {row['per_round']:6,} of {row['clients']:6,} clients  "
-        f"here {told(here)}, {here['peaks'][0]:.0f} MB   Ray {told(ray)}, {actors} MB   "
+        f"here {told(here)}, {here['steps']:.2f} s in steps, {here['peaks'][0]:.0f} MB   "
+        f"Ray {told(ray)}, {actors} MB   "
         f"{ray['seconds'] / here['seconds']:.2f}{bound}  {same}{flower}"
     )
 
