@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.encoders import ctranslate2_file, openai_file
+from converters.encoders import ctranslate2_file, torch_file
 from converters.encoders.ctranslate2_file import read_ctranslate2
 from converters.encoders.openai_file import read_openai
 from converters.encoders.published import Published, unfit
@@ -127,7 +127,7 @@ def read_published(path: Path) -> Published:
         raise WeightsError(f"Cannot read {path}: {error.strerror}.") from error
     if start[6:].startswith(ctranslate2_file.MAGIC):
         return Published(path, read_ctranslate2(path))
-    if start.startswith(openai_file.MAGIC):
+    if start.startswith(torch_file.MAGIC):
         return Published(path, read_openai(path))
     if path.suffix == SAFETENSORS:
         return Published(path, read_transformers(path))
