@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.audio import Samples
-from shared.front_ends.mel import mel_filters
+from shared.front_ends.mel import hann, mel_filters, mel_powers
 from shared.front_ends.window import check_extremes, check_length
 
 WINDOW: Final = 400
@@ -27,9 +27,6 @@ _FLOOR: Final = 1e-10
 
 _RANGE: Final = 8.0
 """Powers of ten below the largest at which the rest is cut off."""
-
-_BLOCK: Final = 50
-"""Frames whose spectra are worked on at once: few enough to stay in a small core's cache."""
 
 
 def log_mel(samples: Samples, mels: int) -> NDArray[np.float32]:
@@ -57,11 +54,7 @@ def log_mel(samples: Samples, mels: int) -> NDArray[np.float32]:
     check_extremes(signal.min(), signal.max())
     windows = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[:-1:HOP]
     taper, bank = _tables(mels)
-    level = np.empty((len(windows), mels))
-    for first in range(0, len(windows), _BLOCK):
-        block = slice(first, first + _BLOCK)
-        spectrum = np.fft.rfft(windows[block] * taper)
-        level[block] = (spectrum.real**2 + spectrum.imag**2) @ bank
+    level = mel_powers(windows, taper, bank)
     np.maximum(level, _FLOOR, out=level)
     np.log10(level, out=level)
     np.maximum(level, level.max() - _RANGE, out=level)
@@ -71,5 +64,4 @@ def log_mel(samples: Samples, mels: int) -> NDArray[np.float32]:
 @cache
 def _tables(mels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give the window ``(400,)`` and the filters ``(201, mels)``."""
-    taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-    return taper, mel_filters(WINDOW, mels)
+    return hann(WINDOW), mel_filters(WINDOW, mels)

@@ -12,7 +12,41 @@ _HERTZ_A_MEL: Final = 200 / 3
 _CORNER: Final = 1000.0
 _STEP: Final = float(np.log(6.4)) / 27
 
+_BLOCK: Final = 50
+"""Frames whose spectra are worked on at once: few enough to stay in a small core's cache."""
+
 _Array = NDArray[np.float64]
+
+
+def hann(window: int) -> _Array:
+    """Give a periodic Hann window of so many samples."""
+    taper: _Array = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    return taper
+
+
+def mel_powers(windows: _Array, taper: _Array, bank: _Array) -> _Array:
+    """Compute the power of frames in each filter.
+
+    Parameters
+    ----------
+    windows
+        The samples of each frame, shape ``(n, window)``.
+    taper
+        What they are multiplied by, :func:`hann`.
+    bank
+        The filters, :func:`mel_filters`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(n, mels)``, float64.
+    """
+    powers = np.empty((len(windows), bank.shape[1]))
+    for first in range(0, len(windows), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        spectrum = np.fft.rfft(windows[block] * taper)
+        powers[block] = (spectrum.real**2 + spectrum.imag**2) @ bank
+    return powers
 
 
 def mel_filters(window: int, mels: int) -> _Array:

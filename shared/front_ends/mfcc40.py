@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from shared.audio import Samples
 from shared.frames import Frames
 from shared.front_ends import MFCC40
-from shared.front_ends.mel import mel_filters
+from shared.front_ends.mel import hann, mel_filters, mel_powers
 from shared.front_ends.window import check_extremes, check_length
 
 WINDOW: Final = 400
@@ -30,9 +30,6 @@ MELS: Final = 128
 
 _LONGEST: Final = MFCC40.frames * HOP
 """Samples that are listened to; what comes after them is not."""
-
-_BLOCK: Final = 50
-"""Frames whose spectra are worked on at once: few enough to stay in a small core's cache."""
 
 _FLOOR: Final = 1e-10
 """Least power whose logarithm is taken."""
@@ -66,11 +63,7 @@ def frame_features(samples: Samples) -> Frames:
     check_extremes(signal.min(), signal.max())
     windows = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[::HOP][: MFCC40.frames]
     taper, bank, cosines = _tables()
-    level = np.empty((len(windows), MELS))
-    for first in range(0, len(windows), _BLOCK):
-        block = slice(first, first + _BLOCK)
-        spectrum = np.fft.rfft(windows[block] * taper)
-        level[block] = (spectrum.real**2 + spectrum.imag**2) @ bank
+    level = mel_powers(windows, taper, bank)
     np.maximum(level, _FLOOR, out=level)
     np.log10(level, out=level)
     level *= 10
@@ -81,10 +74,7 @@ def frame_features(samples: Samples) -> Frames:
 @cache
 def _tables() -> tuple[_Array, _Array, _Array]:
     """Give the window ``(400,)``, the filters ``(201, 128)`` and the cosines ``(128, 40)``."""
-    taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-
-    bank = mel_filters(WINDOW, MELS)
     cosines = np.cos(np.pi / MELS * np.outer(np.arange(MELS) + 0.5, np.arange(MFCC40.features)))
     cosines *= np.sqrt(2 / MELS)
     cosines[:, 0] /= np.sqrt(2)
-    return taper, bank, cosines
+    return hann(WINDOW), mel_filters(WINDOW, MELS), cosines
