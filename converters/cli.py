@@ -121,11 +121,54 @@ def import_encoder_command(
     Example: converters import-encoder faster-whisper-base --output base.safetensors
     """
     from converters.encoders.importing import import_encoder, parse_pool
+
+    _check_name(output)
+    import_encoder(path, parse_pool(layers, pool), pooling, int8=int8).write(output)
+    _tell_front_end(output)
+
+
+@app.command("import-speaker-encoder")
+def import_speaker_encoder_command(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The pretrained.pt of Resemblyzer.")],
+    output: Annotated[Path, typer.Option(help="The file to write (.safetensors).")],
+    *,
+    pool: Annotated[
+        str,
+        typer.Option(
+            help="Layers whose outputs make the vector, as in 1,2: mean and deviation over time; "
+            "or 'embedding'."
+        ),
+    ] = "1,2",
+) -> None:
+    """Make a front end of a network that tells speakers (GE2E); the same weights, the same file.
+
+    No code of the file is run. Use it by its path: --front-end FILE.safetensors --model head.
+
+    Example: converters import-speaker-encoder pretrained.pt --output ge2e.safetensors
+    """
+    from converters.encoders.speakers import import_speaker_encoder
+
+    _check_name(output)
+    import_speaker_encoder(path, pool).write(output)
+    _tell_front_end(output)
+
+
+def _check_name(path: Path) -> None:
+    from shared.errors import SettingsError
+    from shared.front_ends import ENCODER_SUFFIX
+
+    if path.suffix != ENCODER_SUFFIX:
+        raise SettingsError(
+            f"The file {path} would be no front end: its name has another ending.",
+            f"Give --output FILE{ENCODER_SUFFIX}.",
+        )
+
+
+def _tell_front_end(path: Path) -> None:
     from shared.front_ends import front_end_named
 
-    import_encoder(path, parse_pool(layers, pool), pooling, int8=int8).write(output)
-    shape = front_end_named(str(output)).shape
-    typer.echo(f"{output}: {shape.features} numbers an utterance, SHA-256 {shape.weights}")
+    shape = front_end_named(str(path)).shape
+    typer.echo(f"{path}: {shape.features} numbers an utterance, SHA-256 {shape.weights}")
 
 
 @app.command("inspect")

@@ -1,25 +1,32 @@
 """Reads the tensors in a ``.pt`` of PyTorch without running any code that it asks for.
 
 Such a file is a ZIP archive: a pickle of tensors that name the parts with their values, and those
-parts. A pickle may call anything; this reader knows only the few calls that rebuild a tensor, and
-does them itself, with NumPy. (``torch/serialization.py`` of PyTorch 2.)
+parts. Before PyTorch 1.6 it was a row of pickles (a number that tells the format, the version, the
+machine, the tensors, the names of the parts), and the parts behind them, each after its length.
+
+A pickle may call anything; this reader knows only the few calls that rebuild a tensor, and does
+them itself, with NumPy. (``torch/serialization.py`` of PyTorch 2, ``_legacy_load`` for the older.)
 """
 
 import math
 import pickle
+import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 MAGIC: Final = b"PK\x03\x04"
 """How a ZIP archive begins."""
+
+OLD_MAGIC: Final = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""How a file begins from before PyTorch 1.6."""
 
 _STORAGES: Final = {
     "HalfStorage": np.dtype("<f2"),
@@ -43,6 +50,11 @@ class _Tensor:
     offset: int
     shape: tuple[int, ...]
 
+    def values(self, content: bytes) -> NDArray[Any]:
+        """Find its values in its part."""
+        place, count = self.offset * self.dtype.itemsize, math.prod(self.shape)
+        return np.frombuffer(content, self.dtype, count, place).reshape(self.shape)
+
 
 def read_tensors(path: Path, key: str, prefix: str = "") -> dict[str, NDArray[Any]]:
     """Read tensors of a dictionary that a file holds.
@@ -63,16 +75,10 @@ def read_tensors(path: Path, key: str, prefix: str = "") -> dict[str, NDArray[An
         clause that says so.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            pickled = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
-            with archive.open(pickled) as file:
-                content = _Unpickler(BytesIO(file.read(_LARGEST_PICKLE))).load()
-            folder = pickled.removesuffix("data.pkl")
-            return {
-                name: _values(archive, folder, tensor)
-                for name, tensor in content[key].items()
-                if name.startswith(prefix)
-            }
+        with path.open("rb") as file:
+            old = file.read(len(OLD_MAGIC)) == OLD_MAGIC
+            file.seek(0)
+            return (_read_old if old else _read_archive)(file, key, prefix)
     except StopIteration:
         raise ValueError("the archive has no data.pkl") from None
     except pickle.UnpicklingError as error:
@@ -82,20 +88,72 @@ def read_tensors(path: Path, key: str, prefix: str = "") -> dict[str, NDArray[An
         raise ValueError(f"it is cut short or damaged ({error})") from error
 
 
-def _values(archive: zipfile.ZipFile, folder: str, tensor: Any) -> NDArray[Any]:
-    if not isinstance(tensor, _Tensor):
-        raise pickle.UnpicklingError("its weights are no tensors")
-    part = archive.getinfo(f"{folder}data/{tensor.part}")
+def _read_archive(file: BinaryIO, key: str, prefix: str) -> dict[str, NDArray[Any]]:
+    with zipfile.ZipFile(file) as archive:
+        pickled = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
+        with archive.open(pickled) as part:
+            content = _Unpickler(BytesIO(part.read(_LARGEST_PICKLE))).load()
+        folder = pickled.removesuffix("data.pkl")
+        return {
+            name: tensor.values(_stored(archive, f"{folder}data/{tensor.part}"))
+            for name, tensor in _wanted(content, key, prefix)
+        }
+
+
+def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
+    part = archive.getinfo(name)
     if part.compress_type != zipfile.ZIP_STORED:
         raise pickle.UnpicklingError("its weights are compressed")
-    content = archive.read(part)
-    count = math.prod(tensor.shape)
-    values = np.frombuffer(content, tensor.dtype, count, tensor.offset * tensor.dtype.itemsize)
-    return values.reshape(tensor.shape)
+    return archive.read(part)
+
+
+def _read_old(file: BinaryIO, key: str, prefix: str) -> dict[str, NDArray[Any]]:
+    pickles = BytesIO(file.read(_LARGEST_PICKLE))
+    for _ in range(3):  # the number, the version, the machine: always little-endian today
+        _Unpickler(pickles).load()
+    tensors = _Unpickler(pickles)
+    content, names = tensors.load(), _Unpickler(pickles).load()
+    file.seek(pickles.tell())
+    places: dict[str, tuple[int, int]] = {}
+    for name in names:
+        (count,) = struct.unpack("<q", file.read(8))
+        if count < 0:
+            raise ValueError("a part of negative length")
+        size = count * tensors.parts[name].itemsize
+        places[name] = file.tell(), size
+        file.seek(size, 1)
+
+    def part(name: str) -> bytes:
+        place, size = places[name]
+        file.seek(place)
+        return file.read(size)
+
+    wanted = _wanted(content, key, prefix)
+    return {name: tensor.values(part(tensor.part)) for name, tensor in wanted}
+
+
+def _wanted(content: Any, key: str, prefix: str) -> list[tuple[str, _Tensor]]:
+    """Give the tensors whose names begin so."""
+    if key not in content:
+        raise pickle.UnpicklingError(f"it has no {key}")
+    found = [(name, own) for name, own in content[key].items() if name.startswith(prefix)]
+    if not all(isinstance(own, _Tensor) for _, own in found):
+        raise pickle.UnpicklingError("its weights are no tensors")
+    return found
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows how tensors are rebuilt, and nothing else."""
+    """Knows how tensors are rebuilt, and nothing else.
+
+    Attributes
+    ----------
+    parts
+        The types of the parts that it was told of, by name.
+    """
+
+    def __init__(self, file: BytesIO) -> None:
+        super().__init__(file)
+        self.parts: dict[str, np.dtype[Any]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """Give what stands for a class that the pickle names."""
@@ -110,7 +168,9 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> tuple[str, np.dtype[Any]]:
         """Give the part of the archive and the type of its values."""
         match pid:
-            case ("storage", np.dtype() as dtype, str(part), _, _):
+            # The last of six names a part of a part: nobody writes those any more.
+            case ("storage", np.dtype() as dtype, str(part), _, _, *rest) if rest in ([], [None]):
+                self.parts[part] = dtype
                 return part, dtype
         raise pickle.UnpicklingError("its pickle names a part that is none")
 

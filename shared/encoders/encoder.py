@@ -46,7 +46,7 @@ WIDEST: Final = 1280
 
 Pooling = Literal["mean", "mean+std"]
 
-_HEADER_LIMIT: Final = 1 << 18
+HEADER_LIMIT: Final = 1 << 18
 """Bytes of a header; that of 32 layers has 60,000."""
 
 
@@ -135,7 +135,7 @@ def read_encoder(path: Path) -> Encoder:
     WeightsError
         If it is missing, cut short, of another layout, or holds values that cannot be.
     """
-    file = TensorFile(path, header_limit=_HEADER_LIMIT)
+    file = TensorFile(path, header_limit=HEADER_LIMIT)
     if file.metadata.get("format") != FORMAT:
         raise WeightsError(
             f"{path} is no encoder of this version of chorus-edge.",
@@ -165,6 +165,15 @@ def file_digest(path: Path) -> str:
         raise WeightsError(f"There is no file {path}.") from error
     except OSError as error:
         raise WeightsError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def check_digest(path: Path, digest: str) -> None:
+    """Raise :class:`WeightsError` unless a file is the one of a task's digest."""
+    if file_digest(path) != digest:
+        raise WeightsError(
+            f"{path} is not the encoder of the task any more.",
+            "Put the encoder's file back, or install chorus-edge again if it came with it.",
+        )
 
 
 def _described(file: TensorFile) -> Encoder:

@@ -222,10 +222,12 @@ def front_end_named(name: str) -> FrontEnd:
     SettingsError
         If there is none, or it goes by a name that it may not have.
     WeightsError
-        If the file is none of an encoder.
+        If the file is none of an encoder, and of no model with an embedding.
     """
     if name.endswith(ENCODER_SUFFIX):
-        return _encoder_front_end(Path(name))
+        from shared.front_ends.files import front_end_in
+
+        return front_end_in(Path(name))
     found = FRONT_ENDS.get(name)
     own = found.shape.name
     if ":" in name and own not in FRONT_ENDS:
@@ -236,25 +238,6 @@ def front_end_named(name: str) -> FrontEnd:
             "Give it a name that no other has, and let its entry point have the same.",
         )
     return found
-
-
-def _encoder_front_end(path: Path) -> FrontEnd:
-    """Make the front end of an encoder's file, named after its digest; or find it again.
-
-    The one that pools over all of an utterance is made beside it, for models that began with it.
-    """
-    from shared.encoders.encoder import file_digest, read_encoder
-
-    digest = file_digest(path)
-    if digest == WHISPER.weights:
-        return FRONT_ENDS.get(WHISPER.name)
-    features = read_encoder(path).features
-    for shape in (WHISPER_WHOLE, WHISPER):
-        own = FrontEndShape(f"{shape.name}-{digest[:8]}", 1, 1, features, weights=digest)
-        compute = EncoderFeatures(path.resolve(), digest, speech=shape is WHISPER)
-        made = FrontEnd(own, None, compute, largest=LARGEST_OUTPUT)
-        FRONT_ENDS.put(own.name, made)
-    return made
 
 
 def front_end_of(shape: FrontEndShape) -> FrontEnd:

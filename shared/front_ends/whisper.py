@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.audio import RATE, Samples
-from shared.encoders.encoder import Encoder, file_digest, read_encoder
+from shared.encoders.encoder import Encoder, check_digest, read_encoder
 from shared.encoders.encoder_graph import SIGNATURE, encoder_file
-from shared.errors import WeightsError
 from shared.front_ends.log_mel import log_mel
 from shared.tflite import Session, find_runtime, physical_cores
 
@@ -48,11 +47,7 @@ def encoding_of(path: Path, digest: str) -> "Encoding":
     WeightsError
         If the file is damaged, or not the one of this digest (SHA-256, hexadecimal).
     """
-    if file_digest(path) != digest:
-        raise WeightsError(
-            f"{path} is not the encoder of the task any more.",
-            "Put the encoder's file back, or install chorus-edge again if it came with it.",
-        )
+    check_digest(path, digest)
     return Encoding(read_encoder(path))
 
 

@@ -1,4 +1,4 @@
-"""Writes a Whisper as its publishers do: for CTranslate2, openai-whisper and transformers."""
+"""Writes encoders as CTranslate2, openai-whisper, transformers and Resemblyzer do."""
 
 import io
 import pickle
@@ -103,16 +103,63 @@ class _Pickler(pickle.Pickler):
     def persistent_id(self, obj: Any) -> Any:
         if not isinstance(obj, _Part):
             return None
-        storage = sys.modules["torch"].HalfStorage
-        return "storage", storage, str(obj.tensor.part), "cpu", obj.tensor.value.size
+        value = obj.tensor.value
+        kind = "HalfStorage" if value.dtype == np.float16 else "FloatStorage"
+        storage = getattr(sys.modules["torch"], kind)
+        return "storage", storage, str(obj.tensor.part), "cpu", value.size
 
 
 def write_openai(
     path: Path, tensors: Tensors, patch: pytest.MonkeyPatch, extra: Any = None
 ) -> None:
     """Write a ``.pt`` of float16; ``extra`` is pickled too."""
+    half = {name: value.astype(np.float16) for name, value in tensors.items()}
+    state = {f"encoder.{name}": _Tensor(n, value) for n, (name, value) in enumerate(half.items())}
+    content = {"dims": {"n_mels": 80}, "model_state_dict": OrderedDict(state), "extra": extra}
+    _write_archive(path, content, list(half.values()), patch)
+
+
+def write_resemblyzer(
+    path: Path,
+    tensors: Tensors,
+    patch: pytest.MonkeyPatch,
+    *,
+    old: bool = True,
+    extra: Any = None,
+) -> None:
+    """Write a ``.pt`` of float32, as PyTorch before 1.6 did, or as later ones do."""
+    state = {name: _Tensor(n, value) for n, (name, value) in enumerate(tensors.items())}
+    content = {"step": 7, "model_state": OrderedDict(state), "optimizer_state": extra}
+    values = list(tensors.values())
+    if not old:
+        _write_archive(path, content, values, patch)
+        return
+    with path.open("wb") as file:
+        for own in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
+            pickle.dump(own, file, protocol=2)
+        file.write(_pickled(content, patch))
+        # The parts come in the order of their names, which need not be that of the tensors.
+        parts = sorted(map(str, range(len(values))))
+        pickle.dump(parts, file, protocol=2)
+        for part in parts:
+            value = values[int(part)]
+            file.write(struct.pack("<q", value.size) + value.tobytes())
+
+
+def _write_archive(
+    path: Path, content: Any, values: list[NDArray[Any]], patch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tiny/data.pkl", _pickled(content, patch))
+        for part, value in enumerate(values):
+            archive.writestr(f"tiny/data/{part}", value.tobytes())
+
+
+def _pickled(content: Any, patch: pytest.MonkeyPatch) -> bytes:
+    """Pickle what PyTorch would, with stand-ins for its modules."""
     torch, utils = ModuleType("torch"), ModuleType("torch._utils")
-    torch.HalfStorage = type("HalfStorage", (), {"__module__": "torch"})  # type: ignore[attr-defined] # a stand-in
+    for name in ("HalfStorage", "FloatStorage"):
+        setattr(torch, name, type(name, (), {"__module__": "torch"}))
 
     def _rebuild_tensor_v2() -> None:
         """Stand for PyTorch's: only its name is written."""
@@ -124,15 +171,9 @@ def write_openai(
     utils._rebuild_tensor_v2 = _rebuild_tensor_v2  # type: ignore[attr-defined] # the same
     patch.setitem(sys.modules, "torch", torch)
     patch.setitem(sys.modules, "torch._utils", utils)
-    half = {name: value.astype(np.float16) for name, value in tensors.items()}
-    state = {f"encoder.{name}": _Tensor(n, value) for n, (name, value) in enumerate(half.items())}
-    content = {"dims": {"n_mels": 80}, "model_state_dict": OrderedDict(state), "extra": extra}
     pickled = io.BytesIO()
     _Pickler(pickled, protocol=2).dump(content)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("tiny/data.pkl", pickled.getvalue())
-        for part, value in enumerate(half.values()):
-            archive.writestr(f"tiny/data/{part}", value.tobytes())
+    return pickled.getvalue()
 
 
 def small_encoder(folder: Path, *, int8: bool, seed: int = 0) -> Encoder:

@@ -18,6 +18,7 @@ from aggregator.ledger.folder import FederationFolder
 from aggregator.rounds.federation import Federation
 from aggregator.server.settings import ServeSettings
 from converters.encoders.importing import read_published
+from converters.encoders.speakers import import_speaker_encoder
 from edge_client.federation.shortcut import Shortcut
 from edge_client.settings import RunSettings
 from edge_client.simulation import partition_file
@@ -29,6 +30,7 @@ from shared.codecs.update_file import encode_update
 from shared.corpora import manifest
 from shared.corpora.motion import MotionFiles
 from shared.encoders.encoder import read_encoder
+from shared.encoders.speaker_encoder import read_speaker_encoder
 from shared.features.prior import Prior, save_prior
 from shared.features.start_file import load_start
 from shared.features.voice_file import save_voice
@@ -42,6 +44,7 @@ from tests.converters.layouts import (
     small_encoder,
     write_ctranslate2,
     write_openai,
+    write_resemblyzer,
     write_transformers,
 )
 from tests.edge_client.device.pooled import POOLED
@@ -49,6 +52,7 @@ from tests.edge_client.device.test_words import write_fused
 from tests.edge_client.words.recogniser import transcript
 from tests.fuzz.folder import FOLDER, written
 from tests.shared.codecs.models import SMALL, update
+from tests.shared.encoders.speakers import small_speakers
 from tests.shared.encoders.whisper import small
 from tests.shared.features.voice_models import voice_model
 
@@ -115,10 +119,15 @@ def beside_inputs() -> list[bytes]:
 
 def read_an_encoder(data: bytes) -> None:
     """Read an encoder's file, or the weights that one is made of."""
-    if data[:1] == b"\0":
-        read_encoder(written(data[1:]))
+    kind, path = data[0] % 4 if data else 0, written(data[1:], "input.safetensors")
+    if kind == 0:
+        read_encoder(path)
+    elif kind == 1:
+        read_published(path)
+    elif kind == 2:
+        read_speaker_encoder(path)
     else:
-        read_published(written(data[1:], "input.safetensors"))
+        import_speaker_encoder(path, "1,2")
 
 
 def encoder_inputs() -> list[bytes]:
@@ -136,8 +145,15 @@ def encoder_inputs() -> list[bytes]:
     with pytest.MonkeyPatch.context() as patch:
         write_openai(paths[3], corner, patch)
     write_transformers(paths[4], corner)
+    speakers = [FOLDER / name for name in ("old.pt", "new.pt", "speakers")]
+    with pytest.MonkeyPatch.context() as patch:
+        for path in speakers[:2]:
+            write_resemblyzer(path, small_speakers(), patch, old=path == speakers[0])
+    import_speaker_encoder(speakers[0], "1,2").write(speakers[2])
     # Of an encoder its header alone, and a little more: its values do not decide anything.
-    return [bytes([n > 0]) + path.read_bytes()[:6000] for n, path in enumerate(paths)]
+    begun = [bytes([n > 0]) + path.read_bytes()[:6000] for n, path in enumerate(paths)]
+    whole = zip((3, 3, 2), speakers, strict=True)
+    return begun + [bytes([kind]) + path.read_bytes() for kind, path in whole]
 
 
 def read_table(data: bytes) -> None:
