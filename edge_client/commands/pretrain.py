@@ -127,6 +127,42 @@ def ctc(
     _write(out, weights, architecture, card_of_lesson(taught_by, lesson))
 
 
+@pretrain.command()
+@options_of(PretrainSettings)
+def speakers(
+    *,
+    given: dict[str, Any],
+    corpus: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=PATH",
+            help="Speech of several people, and its folder; repeated. Labels do not matter.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Where the weights go (safetensors).")],
+) -> None:
+    """Let a network learn to tell who speaks.
+
+    What its embedding makes of other people's utterances can be learnt from: the file is a front
+    end, too (--front-end FILE --model head). It is also for `--initial`, and says which corpora
+    taught it.
+
+    Example: edge-client pretrain speakers --corpus emodb=PATH --out speakers.safetensors
+    """
+    from edge_client.commands.starter import corpus_at
+    from edge_client.simulation.studies.pretraining import card_of_lesson
+    from edge_client.simulation.studies.telling_speakers import lesson_of, tell_speakers
+    from shared.architectures import architecture_of
+    from shared.command.progress import tracker
+
+    settings = PretrainSettings.collect(given)
+    corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
+    architecture = architecture_of(settings.model, settings.task)
+    with tracker(shown=True) as bar:
+        weights = tell_speakers(corpora, architecture, settings.course, bar)
+    _write(out, weights, architecture, card_of_lesson(corpora, lesson_of(settings.course)))
+
+
 def _write(out: Path, weights: "Weights", architecture: "Architecture", card: "ModelCard") -> None:
     """Write the weights with their card, and say what there is now."""
     from shared.model_notes import ModelNotes

@@ -1,0 +1,110 @@
+"""Pretraining by telling speakers: a softmax over all who speak, from the embedding.
+
+As x-vectors learn (Snyder et al., *X-vectors: robust DNN embeddings for speaker recognition*,
+2018), and the network of Ananthram et al. (2020) on VoxCeleb; its embeddings then are vectors of
+utterances of other people. Each utterance is normalised by itself, so that the voice stays in it.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.keras_import import import_tensorflow
+from edge_client.simulation.studies.pretraining import Course, check_can_learn, pretrain
+from edge_client.simulation.utterances import Indices
+from shared.architectures import Architecture
+from shared.corpora import Corpus
+from shared.errors import CorpusError
+from shared.features.cache import extract_features
+from shared.frames import stack
+from shared.front_ends import front_end_of
+from shared.front_ends.embedding import normalised_by_itself
+from shared.layers import HEAD
+from shared.training import Examples
+from shared.weights import Weights
+
+if TYPE_CHECKING:
+    from shared.command.progress import Tracker
+
+FEWEST: Final = 2
+"""Speakers; of one there is nothing to tell."""
+
+
+def lesson_of(course: Course) -> str:
+    """Say on a card what was learnt."""
+    return f"telling speakers in {course.epochs} epochs"
+
+
+class TellingSpeakers:
+    """The lesson: from the embedding, tell who speaks by one linear layer.
+
+    Parameters
+    ----------
+    speakers
+        Who speaks each utterance, as numbers from 0 on, shape ``(n,)``.
+    architecture
+        The network.
+    """
+
+    def __init__(self, speakers: NDArray[np.int32], architecture: Architecture) -> None:
+        self._tf = tf = import_tensorflow()
+        self._speakers = speakers
+        _, units = next(spec.shape for spec in architecture.manifest if spec.layer == HEAD)
+        count = int(speakers.max()) + 1
+        self.variables: Sequence[Any] = [tf.Variable(tf.zeros(n)) for n in ((units, count), count)]
+
+    def targets(self, where: Indices, frames: int) -> tuple[NDArray[Any], ...]:
+        """Give who speaks; see :class:`~.pretraining.Lesson`."""
+        del frames
+        return (self._speakers[where],)
+
+    def loss(self, hidden: Any, embedding: Any, *targets: Any) -> Any:
+        """Compute the mean cross-entropy; see :class:`~.pretraining.Lesson`."""
+        del hidden
+        kernel, bias = self.variables
+        tf, (speakers,) = self._tf, targets
+        told = tf.nn.sparse_softmax_cross_entropy_with_logits(speakers, embedding @ kernel + bias)
+        return tf.reduce_mean(told)
+
+
+def tell_speakers(
+    corpora: Sequence[Corpus], architecture: Architecture, course: Course, tracker: "Tracker"
+) -> Weights:
+    """Pretrain a network by who speaks in all clips of corpora.
+
+    Returns
+    -------
+    Weights
+        Shape ``(parameters,)``, the logits' zero.
+
+    Raises
+    ------
+    SettingsError
+        If the network cannot be pretrained.
+    CorpusError
+        If there are fewer than two speakers, or no clip of a corpus can be used.
+    """
+    check_can_learn(architecture)
+    names = [f"{own.name} {speaker}" for own in corpora for speaker in own.speakers]
+    if len(names) < FEWEST:
+        raise CorpusError(
+            f"There is one speaker, {names[0]}: nobody to tell them from.",
+            "Give corpora of at least two speakers.",
+        )
+    front_end = front_end_of(architecture.task.front_end)
+    features, frames, speakers = [], [], []
+    for corpus in corpora:
+        found = extract_features(corpus.clips, front_end)
+        for clip, row, count in zip(found.clips, found.features, found.frames, strict=True):
+            features.append(normalised_by_itself(row[:count]))
+            frames.append(count)
+            speakers.append(names.index(f"{corpus.name} {clip.speaker}"))
+    heard = Examples(
+        stack(features, front_end.shape),
+        np.array(frames, np.int32),
+        np.zeros(len(frames), np.int32),
+    )
+    lesson = TellingSpeakers(np.array(speakers, np.int32), architecture)
+    return pretrain(architecture, heard, lesson, course, tracker)

@@ -1,0 +1,81 @@
+"""Pretraining by who speaks: the embedding tells speakers, and is a front end afterwards."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+from edge_client.cli import app
+from edge_client.simulation.studies.pretraining import Course, embedder, pretrain
+from edge_client.simulation.studies.telling_speakers import TellingSpeakers
+from shared.audio import RATE
+from shared.command.progress import tracker
+from shared.corpora import load_corpus
+from shared.errors import CorpusError, SettingsError
+from shared.front_ends import front_end_named
+from shared.model_notes.model_card import card_of
+from shared.storage.tensor_file import TensorFile
+from shared.training import Examples
+from shared.weights import split
+from tests.edge_client.simulation.studies.test_pretraining import SMALL
+
+
+def test_the_embedding_learns_who_speaks_and_the_logits_nothing() -> None:
+    rng = np.random.default_rng(1)
+    speakers = np.arange(24, dtype=np.int32) % 3
+    features = rng.standard_normal((24, 50, 6), np.float32)
+    # A voice is how loud three of the features are: no mean tells it.
+    features[np.arange(24), :, speakers] *= 3
+    some = Examples(features, np.full(24, 50, np.int32), np.zeros(24, np.int32))
+    lesson = TellingSpeakers(speakers, SMALL)
+    with tracker(shown=False) as bar:
+        weights = pretrain(SMALL, some, lesson, Course(60, batch=8, rate=1e-2), bar)
+    kernel, bias = (variable.numpy() for variable in lesson.variables)
+    told = (embedder(SMALL, weights)(some) @ kernel + bias).argmax(axis=1)
+    assert (told == speakers).mean() > 0.9
+    assert not split(weights, SMALL)["logits/kernel"].any()
+
+
+def run(table: Path, out: Path, *given: str) -> Result:
+    common = ["pretrain", "speakers", "--corpus", f"manifest={table}", "--epochs", "1"]
+    return CliRunner().invoke(app, [*common, "--out", str(out), *given])
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rows = ["path,label,speaker"]
+    for clip in load_corpus("synthetic", speakers=2, clips_per_speaker=4).clips:
+        name = clip.identifier.replace("/", "-") + ".wav"
+        soundfile.write(tmp_path / name, clip.read(), RATE)
+        rows.append(f"{name},other,{clip.speaker}")
+    (tmp_path / "speech.csv").write_text("\n".join(rows))
+    return tmp_path / "speech.csv"
+
+
+def test_the_file_says_what_taught_it_and_is_a_front_end(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "speakers.safetensors"
+    result = run(table, out, "--model", "tdnn")
+    assert result.exit_code == 0, result.output
+    assert "8 clips of 2 speakers (telling speakers in 1 epochs)" in result.stdout
+    card = card_of(TensorFile(out).metadata)
+    assert card is not None
+    assert [own.corpus for own in card.taught_by] == ["manifest"]
+    found = front_end_named(str(out))
+    (clip, *_) = load_corpus("synthetic", speakers=1, clips_per_speaker=4).clips
+    assert found.compute(clip.read()).shape == (1, 128)
+
+
+def test_what_cannot_be_learnt_is_one_sentence(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.safetensors"
+    conv = run(table, out, "--front-end", "paper34", "--model", "conv")
+    assert isinstance(conv.exception, SettingsError)
+    assert "conv cannot be pretrained" in conv.exception.problem
+    first, *rows = table.read_text().splitlines()
+    speaker = rows[0].rpartition(",")[2]
+    table.write_text("\n".join([first, *(row for row in rows if row.endswith(f",{speaker}"))]))
+    alone = run(table, out, "--model", "tdnn")
+    assert isinstance(alone.exception, CorpusError)
+    assert "nobody to tell them from" in alone.exception.problem
+    assert not out.exists()
