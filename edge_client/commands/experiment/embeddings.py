@@ -24,6 +24,7 @@ def embeddings(
     Example: edge-client experiment embeddings --corpus en=ravdess:PATH --corpus de=emodb:PATH
     """
     from edge_client.simulation.report import table_of
+    from edge_client.simulation.studies import embedding_report as report
     from edge_client.simulation.studies import embedding_study as study
     from edge_client.simulation.studies.cells import execute_cells
     from edge_client.simulation.studies.experiment_report import markdown_table
@@ -40,13 +41,13 @@ def embeddings(
     cells = study.plan_embeddings(settings, languages.names)
     clips = languages.whole.digest
     results = execute_cells(cells, made.result, clips, out, console, overwrite=overwrite)
-    study.draw_embeddings(results, settings.known, out / "embeddings.png")
+    report.draw_embeddings(results, settings.known, out / "embeddings.png")
     rows = {
-        f"Clips compared, {settings.known} known": study.rows_of_embeddings(
+        f"Clips compared, {settings.known} known": report.rows_of_embeddings(
             results, settings.known
         ),
-        "LDA, pLDA by what is known of a speaker": study.rows_of_known_moods(results),
-        "Each speaker a client": study.rows_of_sums(results),
+        "LDA, pLDA by what is known of a speaker": report.rows_of_known_moods(results),
+        "Each speaker a client": report.rows_of_sums(results),
     }
     text = "\n".join(f"{title}:\n\n{markdown_table(own)}" for title, own in rows.items())
     tables = [table_of(own, title) for title, own in rows.items()]

@@ -14,14 +14,16 @@ from typer.testing import CliRunner
 from edge_client.commands.experiment.embeddings import embeddings
 from edge_client.learning.class_sums import ClassSums
 from edge_client.simulation.studies.cells import execute_cells
+from edge_client.simulation.studies.embedding_report import (
+    rows_of_embeddings,
+    rows_of_known_moods,
+    rows_of_sums,
+)
 from edge_client.simulation.studies.embedding_study import (
     Embeddings,
     Heads,
     equal_error_rate,
     plan_embeddings,
-    rows_of_embeddings,
-    rows_of_known_moods,
-    rows_of_sums,
 )
 from edge_client.simulation.studies.language_settings import EmbeddingSettings
 from edge_client.simulation.studies.languages import Languages
