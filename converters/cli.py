@@ -135,10 +135,10 @@ def import_speaker_encoder_command(
     pool: Annotated[
         str,
         typer.Option(
-            help="Layers whose outputs make the vector, as in 1,2: mean and deviation over time; "
+            help="Layers whose outputs make the vector, as in 2,3: mean and deviation over time; "
             "or 'embedding'."
         ),
-    ] = "1,2",
+    ] = "2,3",
 ) -> None:
     """Make a front end of a network that tells speakers (GE2E); the same weights, the same file.
 
