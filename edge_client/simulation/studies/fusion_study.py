@@ -44,10 +44,6 @@ if TYPE_CHECKING:
 FUSED: Final = "fused: "
 """What the rows of the fused network begin with."""
 
-ALIKE: Final = 0.1
-"""Share of clips with sentences of their own up to which a corpus' words tell nothing."""
-
-
 Folds = tuple[PlannedFold[FusionSettings], ...]
 
 
@@ -201,7 +197,7 @@ def _remarks(systems: Mapping[str, dict[str, Any]], told: float) -> list[str]:
     remarks = [
         f"Fused of all it has a UAR of {speech + gain:.3f}, speech alone {speech:.3f}: {gain:+.3f}."
     ]
-    if TEXT in systems and told <= ALIKE:
+    if TEXT in systems and told <= beside.ALIKE:
         remarks.append(
             f"The words of this corpus tell nothing: {1 - told:.0%} of its clips say what is said "
             "in every emotion. Fusion can only do no harm here."

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from edge_client.simulation.settings import DataSettings
 from edge_client.simulation.study import Corpora
 from edge_client.simulation.utterances import Indices, Utterances
+from shared.corpora import CORPORA
 from shared.errors import CorpusError, SettingsError
 from shared.features.labelled_clips import together
+from shared.model_notes.model_card import Teaching
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -152,6 +154,41 @@ class Languages:
         labels = self.whole.examples.labels[own]
         drawn = [rng.permutation(own[labels == label])[:count] for label in np.unique(labels)]
         return np.sort(np.concatenate(drawn)) if count else own[:0]
+
+
+def teachings_of(
+    languages: Languages, named: Sequence[Language], taught: Indices, lesson: str = ""
+) -> tuple[Teaching, ...]:
+    """Say, for a model's card, which corpora have taught.
+
+    Parameters
+    ----------
+    languages
+        Who speaks.
+    named
+        The corpus of each.
+    taught
+        The utterances that have taught.
+    lesson
+        What was learnt, where that was not labels alone.
+    """
+    found = []
+    for language in named:
+        own = np.intersect1d(taught, languages.clips_in(language.name))
+        if not len(own):
+            continue
+        info = CORPORA.get(language.corpus).info
+        found.append(
+            Teaching(
+                corpus=info.name,
+                title=info.title,
+                licence=info.licence,
+                clips=len(own),
+                speakers=len(np.unique(languages.whole.speakers[own])),
+                lesson=lesson,
+            )
+        )
+    return tuple(found)
 
 
 def load_languages(

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from shared.corpora import Clip
 from shared.corpora.motion import FRAMES, Motion
 from shared.errors import CorpusError
 from shared.sentences import SentenceEncoder
+
+ALIKE: Final = 0.1
+"""Share of clips with sentences of their own up to which a corpus' words tell nothing."""
 
 
 @dataclass(frozen=True)

@@ -19,21 +19,18 @@ from edge_client.simulation.studies.baselines import Answer, tested
 from edge_client.simulation.studies.distillation import distil
 from edge_client.simulation.studies.experiments import BASELINE, Cell, Collect, settings_of_cell
 from edge_client.simulation.studies.folds import PlannedFold, execute_folds, planned_folds
+from edge_client.simulation.studies.pretrained_file import check_unheard, keep_pretrained
 from edge_client.simulation.studies.pretraining import Course, card_of_lesson, embedder
 from edge_client.simulation.study import Corpora, Planned, execute
 from edge_client.simulation.summary import summarise
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture, architecture_of
-from shared.command.progress import tracker
 from shared.corpora import Corpus, load_speech
-from shared.errors import RunError, SettingsError
+from shared.errors import SettingsError
 from shared.front_ends import WHISPER, front_end_named
 from shared.metrics import predicted
-from shared.model_notes import ModelNotes
-from shared.model_notes.model_card import ModelCard, card_of
-from shared.storage.tensor_file import TensorFile
 from shared.training import Examples
-from shared.weights import load_weights, save_weights
+from shared.weights import load_weights
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -181,12 +178,11 @@ def _check_given(study: Study, architecture: Architecture) -> None:
     """Refuse weights of another network, and such as may have heard who is tested."""
     path = study.pretrained(0)
     load_weights(path, architecture)
-    card = card_of(TensorFile(path).metadata)
-    if card and study.settings.corpus in (each.corpus for each in card.taught_by):
-        raise SettingsError(
-            f"{path} was pretrained with {study.settings.corpus}: it may have heard who is tested.",
-            "Leave --pretrained out, and each fold is pretrained without its test's speakers.",
-        )
+    check_unheard(
+        path,
+        [study.settings.corpus],
+        "Leave --pretrained out, and each fold is pretrained without its test's speakers.",
+    )
 
 
 def _pretrain(
@@ -205,22 +201,13 @@ def _pretrain(
     rest = [clip for clip in whole.clips if f"{settings.corpus} {clip.speaker}" not in tested_on]
     corpora = [replace(whole, clips=tuple(rest)), *study.speech]
     lesson = f"distilled from {WHISPER.name} in {study.course.epochs} epochs"
-    card, path = card_of_lesson(corpora, lesson), study.pretrained(fold)
-    if path.exists() and not overwrite:
-        _check_same(path, card)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tracker(shown=True) as bar:
-        weights = distil(corpora, architecture, front_end_named(WHISPER.name), study.course, bar)
-    save_weights(path, weights, architecture, ModelNotes(card=card))
-
-
-def _check_same(path: Path, card: ModelCard) -> None:
-    if card_of(TensorFile(path).metadata) != card:
-        raise RunError(
-            f"{path} was pretrained otherwise than is asked for.",
-            "Give another --out, or --overwrite to begin anew.",
-        )
+    keep_pretrained(
+        study.pretrained(fold),
+        architecture,
+        card_of_lesson(corpora, lesson),
+        lambda bar: distil(corpora, architecture, front_end_named(WHISPER.name), study.course, bar),
+        overwrite=overwrite,
+    )
 
 
 def _frozen(utterances: Utterances, fold: PlannedFold[FrozenSettings]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from edge_client.simulation.normalisation import normalise, write_voice_model
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.studies.language_settings import CellSettings, TransferSettings
-from edge_client.simulation.studies.languages import Languages, languages_named
+from edge_client.simulation.studies.languages import Languages, languages_named, teachings_of
 from edge_client.simulation.studies.second_task import (
     taught_twice,
     with_languages,
@@ -32,12 +32,11 @@ from edge_client.simulation.studies.second_task import (
 )
 from edge_client.simulation.teaching import taught_before
 from edge_client.simulation.utterances import Indices
-from shared.corpora import CORPORA
 from shared.errors import SettingsError
 from shared.front_ends import front_end_of
 from shared.metrics import Scores, confusion, predicted
 from shared.model_notes import ModelNotes
-from shared.model_notes.model_card import ModelCard, Teaching
+from shared.model_notes.model_card import ModelCard
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights, save_weights
@@ -188,26 +187,15 @@ class Transfer:
         taught = self._taught(cell)
         weights, architecture = self.model(cell, taught), self._engine.architecture
         before = taught_before(self._settings.initial)
-        own = tuple(self._teachings())
+        everybody = np.arange(len(self._languages.whole.examples))
+        named = languages_named(self._settings.corpus)
+        own = teachings_of(self._languages, named, everybody)
         known = {each.corpus for each in own}
         card = ModelCard(taught_by=(*own, *(each for each in before if each.corpus not in known)))
         save_weights(path, weights, architecture, ModelNotes(card=card))
         if cell.normalisation == "voice":
             voice = RunFolder(path.parent).voice
             write_voice_model(voice, self._languages.whole, taught, self._task)
-
-    def _teachings(self) -> Iterator[Teaching]:
-        """Say which corpora teach, and with how many clips."""
-        for language in languages_named(self._settings.corpus):
-            info = CORPORA.get(language.corpus).info
-            own = self._languages.clips_in(language.name)
-            yield Teaching(
-                corpus=info.name,
-                title=info.title,
-                licence=info.licence,
-                clips=len(own),
-                speakers=len(np.unique(self._languages.whole.speakers[own])),
-            )
 
     def _taught(self, cell: CellSettings) -> Indices:
         """Give the clips of a cell's teachers."""

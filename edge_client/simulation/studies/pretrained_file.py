@@ -1,0 +1,67 @@
+"""What experiments keep of pretraining, and whom a pretrained network has heard."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.architectures import Architecture
+from shared.command.progress import tracker
+from shared.encoders.encoder import HEADER_LIMIT
+from shared.errors import RunError, SettingsError
+from shared.model_notes import ModelNotes
+from shared.model_notes.model_card import ModelCard, card_of
+from shared.storage.tensor_file import TensorFile
+from shared.weights import Weights, save_weights
+
+if TYPE_CHECKING:
+    from shared.command.progress import Tracker
+
+
+def keep_pretrained(
+    path: Path,
+    architecture: Architecture,
+    card: ModelCard,
+    teach: Callable[["Tracker"], Weights],
+    *,
+    overwrite: bool,
+) -> None:
+    """Pretrain a network for an experiment, unless that is done.
+
+    Parameters
+    ----------
+    path
+        Where its weights are kept.
+    architecture, card
+        What the file says it is, and what taught it.
+    teach
+        Makes the weights.
+    overwrite
+        Whether to begin anew.
+
+    Raises
+    ------
+    RunError
+        If what is there was taught otherwise.
+    """
+    if path.exists() and not overwrite:
+        if card_of(TensorFile(path).metadata) != card:
+            raise RunError(
+                f"{path} was pretrained otherwise than is asked for.",
+                "Give another --out, or --overwrite to begin anew.",
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tracker(shown=True) as bar:
+        weights = teach(bar)
+    save_weights(path, weights, architecture, ModelNotes(card=card))
+
+
+def check_unheard(path: Path, corpora: Sequence[str], remedy: str) -> None:
+    """Refuse a file whose card names a corpus that is tested: it may have heard who is tested."""
+    card = card_of(TensorFile(path, header_limit=HEADER_LIMIT).metadata)
+    for heard in card.taught_by if card else ():
+        if heard.corpus in corpora:
+            raise SettingsError(
+                f"{path} was pretrained with {heard.corpus}: it may have heard who is tested.",
+                remedy,
+            )
