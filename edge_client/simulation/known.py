@@ -140,7 +140,12 @@ def examples_of(
 
 
 def examples_by(
-    known: str, utterances: Utterances, train: Indices, tested: Indices, settings: DataSettings
+    known: str,
+    utterances: Utterances,
+    train: Indices,
+    tested: Indices,
+    settings: DataSettings,
+    front_end: FrontEnd | None = None,
 ) -> Examples:
     """Give utterances as devices hear them that know so much of their users.
 
@@ -154,9 +159,11 @@ def examples_by(
         Which of them a model was trained on, and which are given.
     settings
         Of the run.
+    front_end
+        What computed the features; that of the settings, if not given.
     """
     some = list(devices(known, utterances, tested, settings.seed))
-    front_end = front_end_of(settings.task.front_end)
+    front_end = front_end or front_end_of(settings.task.front_end)
     return examples_of(some, utterances, train, settings.normalisation, front_end)
 
 
@@ -166,6 +173,7 @@ def score_by_known(
     all_known: Examples,
     settings: DataSettings,
     score: Callable[[Examples], Scored],
+    front_end: FrontEnd | None = None,
 ) -> dict[str, Scored]:
     """Score a test for each of :data:`KNOWN`, and for what the settings say.
 
@@ -183,6 +191,8 @@ def score_by_known(
     score
         Scores normalised utterances. With ``two``, it is given most utterances several times, once
         for each choice of labels.
+    front_end
+        What computed the features; that of the settings, if not given.
     """
     found = {"all": score(all_known)}
     for known in dict.fromkeys((*KNOWN, settings.known)):
@@ -191,7 +201,8 @@ def score_by_known(
         if settings.normalisation in ("none", "corpus"):
             found[known] = found["all"]
             continue
-        found[known] = score(examples_by(known, utterances, parts.train, parts.test, settings))
+        given = utterances, parts.train, parts.test, settings, front_end
+        found[known] = score(examples_by(known, *given))
     return found
 
 

@@ -21,26 +21,21 @@ def embeddings(
 ) -> None:
     """Compare clips by LDA and pLDA: equal-error rate of pairs, UAR, and a federation of sums.
 
+    Each result's folder keeps what was fitted, with a card.
+
     Example: edge-client experiment embeddings --corpus en=ravdess:PATH --corpus de=emodb:PATH
+    --vectors whisper-speech,speakers
     """
     from edge_client.simulation.report import table_of
     from edge_client.simulation.studies import embedding_report as report
-    from edge_client.simulation.studies import embedding_study as study
-    from edge_client.simulation.studies.cells import execute_cells
+    from edge_client.simulation.studies.embedding_study import execute_embeddings
     from edge_client.simulation.studies.experiment_report import markdown_table
-    from edge_client.simulation.studies.languages import languages_named, load_languages
     from shared.command import progress_console
 
     settings = EmbeddingSettings.collect(given, config)
-    named = languages_named(settings.corpus, fewest=1)
     place = ExperimentPlace("embeddings", out, write)
     place.check()
-    console = progress_console()
-    languages = load_languages(named, settings.data(), console)
-    made = study.Embeddings(settings, languages)
-    cells = study.plan_embeddings(settings, languages.names)
-    clips = languages.whole.digest
-    results = execute_cells(cells, made.result, clips, out, console, overwrite=overwrite)
+    results = execute_embeddings(settings, out, progress_console(), overwrite=overwrite)
     report.draw_embeddings(results, settings.known, out / "embeddings.png")
     rows = {
         f"Clips compared, {settings.known} known": report.rows_of_embeddings(
@@ -51,4 +46,5 @@ def embeddings(
     }
     text = "\n".join(f"{title}:\n\n{markdown_table(own)}" for title, own in rows.items())
     tables = [table_of(own, title) for title, own in rows.items()]
-    place.answer({"languages": languages.names, "results": results}, tables, text, as_json=json_)
+    languages = list(dict.fromkeys(result["tested_on"] for result in results))
+    place.answer({"languages": languages, "results": results}, tables, text, as_json=json_)

@@ -5,10 +5,12 @@ Learning* (2020, https://arxiv.org/abs/2011.07065). Both are fitted to sums that
 speaker is a client that sends them once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import reduce
 from operator import add
-from typing import Any, Final, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,29 +20,33 @@ from edge_client.learning.discriminants import Lda, Plda
 from edge_client.simulation.data import Split
 from edge_client.simulation.known import score_by_known
 from edge_client.simulation.normalisation import normalise
+from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.studies.cells import Step, execute_steps
 from edge_client.simulation.studies.language_settings import (
     EmbeddingCellSettings,
     EmbeddingSettings,
+    called,
 )
-from edge_client.simulation.studies.languages import Languages
+from edge_client.simulation.studies.languages import Languages, languages_named, teachings_of
+from edge_client.simulation.studies.vectors import VectorMaker, Vectors
 from edge_client.simulation.utterances import Indices
+from shared.corpora import CORPORA
 from shared.errors import SettingsError
-from shared.front_ends import front_end_of
 from shared.metrics import Scores, confusion
-from shared.pictures.drawing import (
-    INK,
-    LINE_COLOURS,
-    make_figure,
-    percents,
-    save_figure,
-    style_axes,
-)
+from shared.model_notes.model_card import ModelCard
+from shared.storage.tensor_file import write_tensors
 from shared.training import Examples
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Values = NDArray[np.float64]
 
 METHODS: Final = {"cosine": "cosine of the vectors", "lda": "LDA", "plda": "LDA, pLDA"}
 """What compares clips; the first learns nothing, and knows no classes."""
+
+FORMAT: Final = "chorus-discriminants 1"
+"""What files of what was fitted call themselves."""
 
 FEWEST_SPEAKERS: Final = 2
 """Whom pLDA learns from: of one speaker it cannot know what differs between speakers."""
@@ -66,6 +72,15 @@ class Heads(NamedTuple):
         """Fit LDA to sums, and pLDA to their projections."""
         lda = Lda.fit(sums, shrinkage)
         return cls(lda, Plda.fit(sums.projected(lda.axes)))
+
+    @property
+    def tensors(self) -> dict[str, Values]:
+        """What their file holds, by name: ``lda/axes``, ``plda/mean`` and so on."""
+        return {
+            f"{name}/{field.name}": getattr(own, field.name)
+            for name, own in (("lda", self.lda), ("plda", self.plda))
+            for field in fields(own)
+        }
 
     def answers(self, vectors: NDArray[np.float32]) -> dict[str, Answers]:
         """Score vectors of shape ``(n, d)`` by each of :data:`METHODS`."""
@@ -102,15 +117,62 @@ def equal_error_rate(same: Values, other: Values) -> float:
 
 def plan_embeddings(
     settings: EmbeddingSettings, names: Sequence[str]
-) -> dict[str, EmbeddingCellSettings]:
-    """Plan the results: each language by its own speakers and, of several, by all others."""
-    teachers = (False, True) if len(names) > 1 else (False,)
-    cells = [
-        EmbeddingCellSettings.model_construct(**dict(settings), tested=name, unseen=unseen)
+) -> list[EmbeddingCellSettings]:
+    """Plan the results: of each of the vectors, each language by its own speakers and all others.
+
+    Where there is one language, there are no others.
+    """
+    return [
+        EmbeddingCellSettings.model_construct(
+            **{**dict(settings), "vectors": (vectors,)}, tested=name, unseen=unseen
+        )
+        for vectors in settings.vectors
         for name in names
-        for unseen in teachers
+        for unseen in ((False, True) if len(names) > 1 else (False,))
     ]
-    return {cell.name: cell for cell in cells}
+
+
+def execute_embeddings(
+    settings: EmbeddingSettings, out: Path, console: "Console", *, overwrite: bool
+) -> list[dict[str, Any]]:
+    """Make all results but those that are there; see :meth:`Embeddings.result`.
+
+    Raises
+    ------
+    ChorusError
+        If one cannot be made; those before it are kept.
+    """
+    named = languages_named(settings.corpus, fewest=1)
+    maker = VectorMaker(settings, named, out, console, overwrite=overwrite)
+
+    def step(cell: EmbeddingCellSettings) -> Step:
+        folder = RunFolder(out / cell.name)
+
+        def clips() -> str:
+            vectors = maker.make(cell.vectors[0], cell.tested)
+            check_speakers(vectors.languages, cell.tested)
+            return vectors.languages.whole.digest
+
+        def make() -> dict[str, Any]:
+            vectors = maker.make(cell.vectors[0], cell.tested)
+            return Embeddings(cell, vectors, folder.path).result()
+
+        return Step(cell.name, folder, cell, clips, make)
+
+    cells = plan_embeddings(settings, [language.name for language in named])
+    return execute_steps([step(cell) for cell in cells], console, overwrite=overwrite)
+
+
+def check_speakers(languages: Languages, tested: str) -> None:
+    """Raise :class:`SettingsError` if a fold of a language leaves pLDA too few speakers."""
+    for fold in range(1, languages.folds + 1):
+        count = len(np.unique(languages.whole.speakers[languages.taught(tested, fold)]))
+        if count < FEWEST_SPEAKERS:
+            raise SettingsError(
+                f"pLDA learns from at least {FEWEST_SPEAKERS} speakers, and fold {fold} of "
+                f"{tested} leaves {count}.",
+                "Give more --folds, or a corpus of more speakers.",
+            )
 
 
 class Embeddings:
@@ -118,63 +180,55 @@ class Embeddings:
 
     Parameters
     ----------
-    settings
-        What all results have in common.
-    languages
-        Who speaks.
-
-    Raises
-    ------
-    SettingsError
-        If the front end gives frames, or a fold leaves too few speakers.
+    cell
+        What determines the result.
+    vectors
+        What is compared.
+    folder
+        Where what was fitted is kept, with a card.
     """
 
-    def __init__(self, settings: EmbeddingSettings, languages: Languages) -> None:
-        self._settings, self._languages = settings, languages
-        self._data, self._task = settings.data(), settings.task
-        shape = self._task.front_end
-        if shape.frames != 1:
-            raise SettingsError(
-                f"LDA compares one vector an utterance; {shape.name} gives up to {shape.frames} "
-                "frames.",
-                "Give a front end that pools over time, such as whisper-speech.",
-            )
-        for name in languages.names:
-            for fold in range(1, settings.folds + 1):
-                taught = languages.taught(name, fold)
-                count = len(np.unique(languages.whole.speakers[taught]))
-                if count < FEWEST_SPEAKERS:
-                    raise SettingsError(
-                        f"pLDA learns from at least {FEWEST_SPEAKERS} speakers, and fold {fold} of "
-                        f"{name} leaves {count}.",
-                        "Give more --folds, or a corpus of more speakers.",
-                    )
+    def __init__(
+        self,
+        cell: EmbeddingCellSettings,
+        vectors: Vectors,
+        folder: Path,
+    ) -> None:
+        self._cell, self._vectors, self._languages = cell, vectors, vectors.languages
+        self._folder = folder
+        self._labels = vectors.data.task.names
+        self._found: dict[str, dict[str, list[_Tested]]] = {name: {} for name in METHODS}
 
-    def result(self, cell: EmbeddingCellSettings) -> dict[str, Any]:
-        """Make one result.
+    def result(self) -> dict[str, Any]:
+        """Make the result.
 
         Returns
         -------
         dict
-            ``tested_on``, ``unseen``, ``taught`` (clips, of one fold), ``federated`` (``clients``,
-            ``bytes_up`` of one of them, and ``difference``: how far scores differ at most from
-            those of central sums, as a share of the largest), ``uar`` of pLDA, and ``methods``: by
-            method and what is known of a speaker ``uar`` and ``confusion``, and ``eer``.
+            ``vectors``, ``tested_on``, ``unseen``, ``taught`` (clips, of one fold), ``federated``
+            (``clients``, ``bytes_up`` of one of them, and ``difference``: how far scores differ at
+            most from those of central sums, as a share of the largest), ``uar`` of pLDA, and
+            ``methods``: by method and what is known of a speaker ``uar`` and ``confusion``, and
+            ``eer``.
         """
-        languages = self._languages
-        found: dict[str, dict[str, list[_Tested]]] = {name: {} for name in METHODS}
-        federated: list[dict[str, Any]] = []
+        cell, languages = self._cell, self._languages
+        federated, fitted = [], []
         for fold in [0] if cell.unseen else range(1, cell.folds + 1):
             others = [name for name in languages.names if name != cell.tested]
             parts = [languages.taught(name) for name in others]
             taught = np.concatenate(parts) if cell.unseen else languages.taught(cell.tested, fold)
-            tested = languages.tested(cell.tested, fold)
-            self._fold(taught, tested, found, federated)
+            heads, facts = self._fold(taught, languages.tested(cell.tested, fold))
+            fitted.append((fold, taught, heads))
+            federated.append(facts)
         methods = {
-            method: {known: _summary(parts, self._task.names) for known, parts in own.items()}
-            for method, own in found.items()
+            method: {known: _summary(parts, self._labels) for known, parts in own.items()}
+            for method, own in self._found.items()
         }
+        reached = {known: round(own["uar"], 4) for known, own in methods["plda"].items()}
+        for fold, taught, heads in fitted:
+            self._keep(fold, taught, heads, reached)
         return {
+            "vectors": called(self._vectors.name),
             "tested_on": cell.tested,
             "unseen": cell.unseen,
             "taught": len(taught),
@@ -186,33 +240,43 @@ class Embeddings:
             "methods": methods,
         }
 
-    def _fold(
-        self,
-        taught: Indices,
-        tested: Indices,
-        found: dict[str, dict[str, list["_Tested"]]],
-        federated: list[dict[str, Any]],
-    ) -> None:
-        """Fit to some clips, and add what is found on others."""
-        whole, front_end = self._languages.whole, front_end_of(self._task.front_end)
-        normal = normalise(whole, taught, self._settings.normalisation, front_end)
+    def _keep(self, fold: int, taught: Indices, heads: Heads, reached: Mapping[str, float]) -> None:
+        """Write what a fold has learnt, with a card."""
+        cell, lesson = self._cell, f"LDA and pLDA of {called(self._vectors.name)}"
+        named = {own.name: own for own in languages_named(cell.corpus, fewest=1)}
+        tested = CORPORA.get(named[cell.tested].corpus).info.title
+        card = ModelCard(
+            taught_by=teachings_of(self._languages, list(named.values()), taught, lesson),
+            reached={tested: dict(reached)},
+        )
+        facts = {
+            "format": FORMAT,
+            "labels": ",".join(self._labels),
+            "normalisation": self._cell.normalisation,
+            "vectors": str(self._vectors.front_end.shape),
+        }
+        path = self._folder / f"heads-fold-{fold}.safetensors"
+        write_tensors(path, heads.tensors, {**facts, **card.to_metadata()})
+
+    def _fold(self, taught: Indices, tested: Indices) -> tuple[Heads, dict[str, Any]]:
+        """Fit to some clips, add what is found on others, and say what a federation has sent."""
+        whole, front_end = self._languages.whole, self._vectors.front_end
+        normal = normalise(whole, taught, self._cell.normalisation, front_end)
         vectors, labels = normal.features[taught, 0], normal.labels[taught]
-        speakers, count = whole.speakers[taught], len(self._task.labels)
+        speakers, count = whole.speakers[taught], len(self._labels)
         clients = [
             ClassSums.of(vectors[speakers == name], labels[speakers == name], count)
             for name in np.unique(speakers)
         ]
-        heads = Heads.fit(reduce(add, clients), self._settings.shrinkage)
-        central = Heads.fit(ClassSums.of(vectors, labels, count), self._settings.shrinkage)
+        heads = Heads.fit(reduce(add, clients), self._cell.shrinkage)
+        central = Heads.fit(ClassSums.of(vectors, labels, count), self._cell.shrinkage)
         own = normal.take(tested)
         one, other = (each.answers(own.features[:, 0])["plda"] for each in (heads, central))
-        federated.append(
-            {
-                "clients": len(clients),
-                "bytes_up": clients[0].size,
-                "difference": max(_difference(*both) for both in zip(one, other, strict=True)),
-            }
-        )
+        facts = {
+            "clients": len(clients),
+            "bytes_up": clients[0].size,
+            "difference": max(_difference(*both) for both in zip(one, other, strict=True)),
+        }
 
         def score(some: Examples) -> dict[str, _Tested]:
             # With two moods known a clip is tested several times: it would be its own pair.
@@ -220,10 +284,12 @@ class Embeddings:
             answers = heads.answers(some.features[:, 0])
             return {name: _Tested.of(own, some.labels, once=once) for name, own in answers.items()}
 
-        parts = Split(taught, np.empty(0, np.int64), tested)
-        for known, by_method in score_by_known(whole, parts, own, self._data, score).items():
+        parts, data = Split(taught, np.empty(0, np.int64), tested), self._vectors.data
+        found = score_by_known(whole, parts, own, data, score, front_end)
+        for known, by_method in found.items():
             for method, one_test in by_method.items():
-                found[method].setdefault(known, []).append(one_test)
+                self._found[method].setdefault(known, []).append(one_test)
+        return heads, facts
 
 
 class _Tested(NamedTuple):

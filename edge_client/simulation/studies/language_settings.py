@@ -15,7 +15,7 @@ from edge_client.simulation.settings import (
 from shared.environment import Prefix
 from shared.round_settings import MOST_ROUNDS
 from shared.settings import Settings, Several, separated
-from shared.task_settings import TaskSettings
+from shared.task_settings import LabelSettings, TaskSettings
 from shared.training import Positive, TrainingSettings
 
 _Shots = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -134,21 +134,28 @@ class CellSettings(TransferSettings):
         return "-".join([*parts, "seed", str(self.seed), "fold", str(self.fold)])
 
 
-class EmbeddingSettings(LanguageSettings, TaskSettings, SeedSettings):
+class EmbeddingSettings(LanguageSettings, LabelSettings, SeedSettings):
     """What determines how far embeddings tell emotions apart by LDA and pLDA."""
 
     environment: ClassVar[Prefix] = "CHORUS_EDGE_"
     panel: ClassVar[str] = "Embeddings"
 
-    front_end: str = "whisper-speech"
-    """What makes one vector of an utterance: whisper-speech, an encoder's file, or one of your
-    own."""
+    vectors: Annotated[Several, Field(min_length=1)] = ("whisper-speech",)
+    """What makes one vector of an utterance, each compared: a front end that pools, or its file
+    (whisper-speech, FILE.safetensors); speakers, a tdnn13 that is taught to tell the speakers of
+    the languages that are not tested; text, what is said, by --sentences; or some of these side by
+    side, as whisper-speech+text. Repeated, or separated by commas."""
+    sentences: str = "words"
+    """What makes vectors of sentences: words (counted; needs no weights), a folder with model.onnx
+    and tokenizer.json, such as all-MiniLM-L6-v2's, or OWNER/NAME on the Hugging Face hub."""
+    pretraining_epochs: Annotated[int, Field(ge=1, le=10_000)] = 40
+    """Passes over the clips that teach to tell speakers."""
     shrinkage: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Share by which LDA draws the covariance within labels to a multiple of the identity. 0.9 was
     best of 0.01 to 0.9 on validation actors of RAVDESS (0.92, where 0.1 has 0.85)."""
 
-    def data(self) -> DataSettings:
-        """Give the same as settings of a run's utterances.
+    def data(self, front_end: str) -> DataSettings:
+        """Give the same as settings of a run's utterances, heard through a front end.
 
         Raises
         ------
@@ -156,11 +163,12 @@ class EmbeddingSettings(LanguageSettings, TaskSettings, SeedSettings):
             If they do not fit.
         """
         names = DataSettings.model_fields.keys() & EmbeddingSettings.model_fields.keys()
-        return DataSettings.parse({name: getattr(self, name) for name in names - {"corpus"}})
+        own = {name: getattr(self, name) for name in names - {"corpus"}}
+        return DataSettings.parse({**own, "front_end": front_end})
 
 
 class EmbeddingCellSettings(EmbeddingSettings):
-    """What determines one result: whom it is tested on, and who teaches."""
+    """What determines one result: vectors, whom they are tested on, and who teaches."""
 
     tested: str
     """The language that is tested."""
@@ -170,4 +178,14 @@ class EmbeddingCellSettings(EmbeddingSettings):
     @property
     def name(self) -> str:
         """Name the folder of the result."""
-        return f"{self.tested}-by-{'all-others' if self.unseen else 'its-own'}"
+        return f"{called(*self.vectors)}-{self.tested}-by-{self.teacher.replace(' ', '-')}"
+
+    @property
+    def teacher(self) -> str:
+        """Say who teaches, in a table."""
+        return "all others" if self.unseen else "its own"
+
+
+def called(vectors: str) -> str:
+    """Give what tables call vectors: files by their names alone."""
+    return "+".join(Path(part).name.removesuffix(".safetensors") for part in vectors.split("+"))
