@@ -146,7 +146,7 @@ class VectorMaker:
                 "Give another --corpus, or --vectors FILE of edge-client pretrain speakers.",
             )
         if TEXT in parts:
-            self._console.print(f"Text is told by {self._sentences.name}.", markup=False)
+            self._console.print(f"Text is told by {self._sentences.name}.", soft_wrap=True)
         for part in parts - {SPEAKERS, TEXT}:
             shape = front_end_named(part).shape
             if shape.frames != 1:
