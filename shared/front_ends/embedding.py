@@ -8,6 +8,7 @@ vector depends on nothing that was heard before.
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,9 @@ from shared.front_ends import front_end_of
 from shared.inference import Inference
 from shared.layers import HEAD
 from shared.weights import architecture_in, load_weights
+
+_ONE_AT_A_TIME: Final = Lock()
+"""Several threads may ask a runtime that can answer one."""
 
 _FLOOR: Final = 1e-4
 """Least standard deviation divided by."""
@@ -60,7 +64,8 @@ class EmbeddingFeatures:
         inference = _inference(self.path, self.digest)
         front_end = front_end_of(inference.architecture.task.front_end)
         frames = normalised_by_itself(front_end.compute(samples))
-        return inference.logits(frames, len(frames))[None]
+        with _ONE_AT_A_TIME:
+            return inference.logits(frames, len(frames))[None]
 
 
 @lru_cache(maxsize=2)

@@ -1,6 +1,7 @@
 """The front end that is a model's last hidden layer, against Keras."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,16 @@ def test_it_is_named_by_its_digest_and_travels(path: Path) -> None:
     assert found.shape.name == f"embedding-{found.shape.weights[:8]}"
     there = pickle.loads(pickle.dumps(found))  # noqa: S301 - our own
     assert there == found == front_end_of(found.shape)
+
+
+def test_several_threads_may_ask(path: Path) -> None:
+    compute = front_end_named(str(path)).compute
+    sounds = [SOUND[: RATE // 2 + 1600 * n] for n in range(12)]
+    wanted = [compute(sound) for sound in sounds]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(compute, sounds * 4))
+    for one, other in zip(found, wanted * 4, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_model_without_an_embedding_over_time_is_one_sentence(tmp_path: Path) -> None:
