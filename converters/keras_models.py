@@ -1,6 +1,6 @@
 """Models as Keras models, built from their description in ``shared.architectures``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shared.architectures import Architecture
@@ -37,9 +37,14 @@ def build(architecture: Architecture, *, dropout: float = DROPOUT) -> "keras.Mod
     flat = False
     for layer in architecture.layers:
         match layer:
-            case Conv1D(name=name, filters=filters, kernel=kernel, dilation=dilation):
+            case Conv1D(name=name, filters=filters, kernel=kernel):
                 convolution = keras.layers.Conv1D(
-                    filters, kernel, dilation_rate=dilation, activation="relu", name=name
+                    filters,
+                    kernel,
+                    strides=layer.stride,
+                    dilation_rate=layer.dilation,
+                    activation="relu",
+                    name=name,
                 )
                 layers.append(convolution)
             case StatisticsPooling(name=name):
@@ -78,23 +83,8 @@ def forward(
     dropout
         Applies the dropout of the layer of this number; there is none if not given.
     """
-    return _through(model.layers, features, shares, dropout)
-
-
-def embed(model: "keras.Model", features: Any, shares: Any = None) -> Any:
-    """Compute what the last hidden layer gives, ``(n, units)``; see :func:`forward`."""
-    return _through(model.layers[:-1], features, shares, None)
-
-
-def _through(
-    layers: Sequence[Any],
-    features: Any,
-    shares: Any,
-    dropout: Callable[[int, Any], Any] | None,
-) -> Any:
-    """Compute what the last of some layers gives."""
     values = features
-    for number, layer in enumerate(layers):
+    for number, layer in enumerate(model.layers):
         kind = type(layer).__name__
         if kind == StatisticsPooling.__name__:
             values = layer(values, shares)

@@ -21,18 +21,24 @@ HEAD: Final = "embedding_layer"
 class Conv1D:
     """A convolution over time, without padding, with ReLU and dropout.
 
-    Its kernel takes every ``dilation``-th frame.
+    Its kernel takes every ``dilation``-th frame. The first layer of a model may move by ``stride``
+    frames at a time, and give so many times fewer.
     """
 
     name: str
     filters: int
     kernel: int = 3
     dilation: int = 1
+    stride: int = 1
 
     @property
     def edge(self) -> int:
-        """By how many frames its output is shorter than its input."""
+        """How many frames behind the first of them its kernel reaches."""
         return (self.kernel - 1) * self.dilation
+
+    def outputs(self, frames: int) -> int:
+        """Count the frames that it gives of some."""
+        return (frames - self.edge - 1) // self.stride + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ def _check_numbers(layer: Layer) -> None:
                 raise TypeError(f"no layer can be called {value!r}")
         elif field.type is int and not (type(value) is int and value > 0):
             raise TypeError(f"the {field.name} of {layer.name} should be a number above zero")
+    if isinstance(layer, Conv1D) and layer.stride > 1 and layer.dilation > 1:
+        raise TypeError(f"{layer.name} should not have a stride and a dilation")
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -127,6 +135,8 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _check_body(body: Sequence[Layer]) -> None:
+    if any(isinstance(layer, Conv1D) and layer.stride > 1 for layer in body[1:]):
+        raise TypeError("no layer but the first should have a stride")
     if any(isinstance(layer, LSTM) for layer in body):
         sequences = [isinstance(layer, LSTM) and layer.sequences for layer in body]
         alone = all(isinstance(layer, LSTM) for layer in body)

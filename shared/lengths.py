@@ -76,9 +76,9 @@ def shares(architecture: Architecture, frames: NDArray[np.int32]) -> NDArray[np.
     Returns
     -------
     numpy.ndarray
-        Shape ``(n, architecture.frames - architecture.reach + 1)``; each row sums to one.
+        Shape ``(n, architecture.behind(architecture.frames))``; each row sums to one.
     """
-    most = architecture.frames - architecture.reach + 1
-    counting = np.clip(frames - architecture.reach + 1, 1, most)[:, None]
+    most = architecture.behind(architecture.frames)
+    counting = np.clip(architecture.behind(frames), 1, most)[:, None]
     places = np.arange(most)
     return np.where(places < counting, 1 / counting, 0).astype(np.float32)

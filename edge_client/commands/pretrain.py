@@ -13,9 +13,8 @@ from shared.training import Positive, Seed
 
 if TYPE_CHECKING:
     from edge_client.simulation.studies.pretraining import Course
-    from shared.architectures import Architecture
+    from shared.encoders.network import Network
     from shared.model_notes.model_card import ModelCard
-    from shared.weights import Weights
 
 pretrain = typer.Typer(
     help="Make weights to begin with, of speech that nobody has labelled with emotions.",
@@ -33,7 +32,7 @@ class PretrainSettings(TaskSettings):
     """What the network hears through."""
     model: str = "tdnn13"
     """The network: convolutions, pooling over time and one embedding (tdnn13, tdnn)."""
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = 40
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 6
     """Passes over the clips."""
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 16
     """Clips a step."""
@@ -69,14 +68,15 @@ def distil(
 ) -> None:
     """Let a network learn to tell what a speech encoder makes of an utterance.
 
-    The file is for `--initial` of `edge-client simulate` and `aggregator serve`: its layers know
-    speech, its logits nothing yet. It says which corpora taught it. What corpora may be used for,
-    and models made of them, their licences say.
+    The file is a small encoder: `--front-end FILE` hears through it. Or it is what to begin with,
+    by `--initial`: its layers know speech, its logits nothing yet. It says which corpora taught it.
+    What corpora may be used for, and models made of them, their licences say.
 
     Example: edge-client pretrain distil --corpus emodb=PATH --out distilled.safetensors
     """
     from edge_client.commands.starter import corpus_at
     from edge_client.simulation.studies.distillation import distil as distilled
+    from edge_client.simulation.studies.distillation import encoded
     from edge_client.simulation.studies.pretraining import card_of_lesson
     from shared.architectures import architecture_of
     from shared.command.progress import tracker
@@ -86,9 +86,10 @@ def distil(
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
     architecture = architecture_of(settings.model, settings.task)
     with tracker(shown=True) as bar:
-        weights = distilled(corpora, architecture, front_end_named(encoder), settings.course, bar)
+        speech = encoded(corpora, architecture, front_end_named(encoder), bar)
+        network = distilled(speech, architecture, settings.course, bar)
     lesson = f"distilled from {encoder} in {settings.epochs} epochs"
-    _write(out, weights, architecture, card_of_lesson(corpora, lesson))
+    _write(out, network, card_of_lesson(corpora, lesson))
 
 
 @pretrain.command()
@@ -108,7 +109,7 @@ def ctc(
     """Let a network learn to write down what is said (connectionist temporal classification).
 
     Transcripts are those of the corpus, or a manifest's column `text`. The embedding and the logits
-    learn nothing by it. The file is for `--initial`, and says which corpora taught it.
+    learn nothing by it. The file is for `--front-end` or `--initial`, as that of `distil`.
 
     Example: edge-client pretrain ctc --corpus nemo=PATH --out recogniser.safetensors
     """
@@ -122,9 +123,9 @@ def ctc(
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
     architecture = architecture_of(settings.model, settings.task)
     with tracker(shown=True) as bar:
-        weights, taught_by = transcribe(corpora, architecture, settings.course, bar)
+        network, taught_by = transcribe(corpora, architecture, settings.course, bar)
     lesson = f"speech recognition (CTC) in {settings.epochs} epochs"
-    _write(out, weights, architecture, card_of_lesson(taught_by, lesson))
+    _write(out, network, card_of_lesson(taught_by, lesson))
 
 
 @pretrain.command()
@@ -159,16 +160,16 @@ def speakers(
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
     architecture = architecture_of(settings.model, settings.task)
     with tracker(shown=True) as bar:
-        weights = tell_speakers(corpora, architecture, settings.course, bar)
-    _write(out, weights, architecture, card_of_lesson(corpora, lesson_of(settings.course)))
+        network = tell_speakers(corpora, architecture, settings.course, bar)
+    _write(out, network, card_of_lesson(corpora, lesson_of(settings.course)))
 
 
-def _write(out: Path, weights: "Weights", architecture: "Architecture", card: "ModelCard") -> None:
-    """Write the weights with their card, and say what there is now."""
+def _write(out: Path, network: "Network", card: "ModelCard") -> None:
+    """Write the network with its card, and say what there is now."""
     from shared.model_notes import ModelNotes
-    from shared.weights import save_weights
 
-    save_weights(out, weights, architecture, ModelNotes(card=card))
+    network.write(out, ModelNotes(card=card))
     for each in card.taught_by:
         typer.echo(f"{each}; licence: {each.licence}")
-    typer.echo(f"The weights are {out}; begin with them by --initial.")
+    typer.echo(f"The network is {out}.")
+    typer.echo(f"Hear through it by --front-end {out}, or begin with it by --initial {out}.")

@@ -75,7 +75,7 @@ def _activations(architecture: Architecture) -> tuple[int, int]:
     for layer in architecture.layers:
         match layer:
             case Conv1D(filters=filters, kernel=kernel):
-                time, rows, width = time - layer.edge, kernel * width, filters
+                time, rows, width = layer.outputs(time), kernel * width, filters
                 body += time * (rows + 4 * width)
             case LSTM(units=units, sequences=sequences):
                 body += _CELLS * time * units

@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.features.prior import Prior
+from shared.frames import normalised
 from shared.front_ends import FrontEnd
-
-CLIP: Final = 5.0
-"""Normalised values are kept within plus and minus this many standard deviations."""
 
 FEWEST_SECONDS: Final = 1.0
 """Below this many seconds of frames statistics say nothing, and features stay as they are: 10
@@ -24,10 +22,6 @@ frames of ``paper34``, 100 of ``mfcc40``."""
 
 FEWEST_UTTERANCES: Final = 4
 """The same for a front end that makes one row of an utterance."""
-
-FLOOR: Final = 1e-4
-"""Least standard deviation divided by: a hundredth of the smallest in real speech, and a hundred
-times what float32 makes of a feature that does not change."""
 
 MOST: Final = 1e24
 """What no part of a state goes beyond, for each utterance or frame that was heard: far beyond what
@@ -117,16 +111,16 @@ class RunningStatistics:
         Returns
         -------
         numpy.ndarray
-            Same shape, float32, within ±:data:`CLIP`; a plain copy if frames of fewer than
-            :data:`FEWEST_SECONDS`, or rows of fewer than :data:`FEWEST_UTTERANCES`, have been seen.
+            Same shape, float32, within ±:data:`shared.frames.CLIP`; a plain copy if frames of fewer
+            than :data:`FEWEST_SECONDS`, or rows of fewer than :data:`FEWEST_UTTERANCES`, have been
+            seen.
         """
         if self.count < self._fewest:
             return features.copy()
-        scaled = (features - self.mean) / np.maximum(self.std, FLOOR)
         true = np.arange(features.shape[-2]) < np.asarray(frames)[..., None]
-        normalised: NDArray[np.float32] = np.clip(scaled, -CLIP, CLIP).astype(np.float32)
-        normalised[~true] = 0
-        return normalised
+        found = normalised(features, self.mean, self.std)
+        found[~true] = 0
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Give the state as numbers and lists, for JSON; :meth:`from_dict` restores it exactly."""

@@ -173,6 +173,20 @@ class EncoderFeatures:
         return encoding_of(self.path, self.digest).vector(samples, speech=self.speech)[None]
 
 
+@dataclass(frozen=True, slots=True)
+class NetworkFeatures:
+    """Computes an utterance's one row with the network of a file."""
+
+    path: Path
+    digest: str
+
+    def __call__(self, samples: "Samples") -> "Frames":
+        """Compute it, shape ``(1, units)``; the network is read at the first time."""
+        from shared.front_ends.network import network_of
+
+        return network_of(self.path, self.digest).vector(samples)[None]
+
+
 def _paper34(samples: "Samples") -> "Frames":
     from shared.front_ends.paper34 import frame_features
 

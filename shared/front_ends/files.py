@@ -9,6 +9,7 @@ from pathlib import Path
 from shared.audio import Samples
 from shared.encoders import speaker_encoder
 from shared.encoders.encoder import HEADER_LIMIT, file_digest, read_encoder
+from shared.encoders.network import read_network
 from shared.frames import Frames
 from shared.front_ends import (
     FRONT_ENDS,
@@ -17,8 +18,8 @@ from shared.front_ends import (
     WHISPER_WHOLE,
     EncoderFeatures,
     FrontEnd,
+    NetworkFeatures,
 )
-from shared.front_ends.embedding import EmbeddingFeatures, embedding_width
 from shared.front_ends.speaker import SpeakerFeatures
 from shared.storage.tensor_file import TensorFile
 from shared.task import FrontEndShape
@@ -40,7 +41,7 @@ def front_end_in(path: Path) -> FrontEnd:
         features = speaker_encoder.read_speaker_encoder(path).features
         return _made("ge2e", features, digest, SpeakerFeatures(path, digest))
     if "architecture" in metadata:
-        return _made("embedding", embedding_width(path), digest, EmbeddingFeatures(path, digest))
+        return _made("network", read_network(path).units, digest, NetworkFeatures(path, digest))
     features = read_encoder(path).features
     # The one that pools over all of an utterance stands beside it, for models that began with it.
     for shape in (WHISPER_WHOLE, WHISPER):

@@ -187,13 +187,25 @@ class Graph:
         """Join along an axis; a single part is left as it is."""
         return self.concat(parts, axis) if len(parts) > 1 else parts[0]
 
-    def slice(self, a: Tensor, axis: int, begin: int, size: int) -> Tensor:
-        """Cut a piece along one axis."""
+    def slice(self, a: Tensor, axis: int, begin: int, size: int, *, step: int = 1) -> Tensor:
+        """Cut a piece along one axis, or take every ``step``-th place of one."""
+        if step > 1:
+            return self._stepped(a, axis, range(begin, begin + (size - 1) * step + 1, step))
         version = 2 if a.dtype == np.int8 else 1
         begins = [begin if n == axis else 0 for n in range(len(a.shape))]
         sizes = [size if n == axis else full for n, full in enumerate(a.shape)]
         where = [self.constant(begins, np.int32), self.constant(sizes, np.int32)]
         return self.op("SLICE", [a, *where], sizes, version=version)
+
+    def _stepped(self, a: Tensor, axis: int, places: range) -> Tensor:
+        whole = [range(full) for full in a.shape]
+        taken = [places if n == axis else full for n, full in enumerate(whole)]
+        where = [
+            self.constant([getattr(own, part) for own in taken], np.int32)
+            for part in ("start", "stop", "step")
+        ]
+        shape = [len(own) for own in taken]
+        return self.op("STRIDED_SLICE", [a, *where], shape, "StridedSliceOptions")
 
     def total(self, a: Tensor, axes: Sequence[int]) -> Tensor:
         """Sum over axes."""

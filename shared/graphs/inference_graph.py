@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shared.architectures import Architecture
 from shared.graphs.graph import Graph, Tensor
-from shared.graphs.layers import statistics_pooling
+from shared.graphs.layers import shifted_inputs, statistics_pooling
 from shared.graphs.tflite_file import serialise
 from shared.layers import LSTM, Conv1D, Dense, StatisticsPooling
 from shared.tflite import across
@@ -69,13 +69,12 @@ def _graph(
     frames, width = architecture.frames, architecture.features
     x = g.reshape(g.input("features", (1, frames, width)), (frames, width))
     if architecture.pools:
-        g.input("shares", (1, frames - architecture.reach + 1))
+        g.input("shares", (1, architecture.behind(frames)))
     builder = _Builder(g, source, version)
     for layer in architecture.layers:
         match layer:
-            case Conv1D(name=name, kernel=kernel, dilation=dilation):
-                out = x.shape[0] - layer.edge
-                shifted = [g.slice(x, 0, k * dilation, out) for k in range(kernel)]
+            case Conv1D(name=name):
+                shifted = shifted_inputs(g, x, 0, layer)
                 x = builder.product(name, g.joined(shifted, 1), relu=True)
             case StatisticsPooling():
                 x, _ = statistics_pooling(g, g.reshape(x, (1, *x.shape)), g.inputs["shares"])

@@ -18,7 +18,7 @@ from itertools import accumulate
 import numpy as np
 
 from shared.graphs.graph import Graph, Tensor
-from shared.layers import POOLING_EPSILON
+from shared.layers import POOLING_EPSILON, Conv1D
 
 Backward = Callable[[Tensor, bool], tuple[list[Tensor], Tensor | None]]
 """From the gradient of a layer's output to that of its matrix, part by part, and of its input."""
@@ -72,9 +72,14 @@ def dense(g: Graph, x: Tensor, parts: Sequence[Tensor]) -> tuple[Tensor, Backwar
     return reduce(g.add, products), backward
 
 
-def conv1d(
-    g: Graph, x: Tensor, matrix: Tensor, kernel: int, dilation: int
-) -> tuple[Tensor, Backward]:
+def shifted_inputs(g: Graph, x: Tensor, axis: int, layer: Conv1D) -> list[Tensor]:
+    """Give, for each place under a convolution's kernel, the frames that come to lie there."""
+    out = layer.outputs(x.shape[axis])
+    starts = [k * layer.dilation for k in range(layer.kernel)]
+    return [g.slice(x, axis, start, out, step=layer.stride) for start in starts]
+
+
+def conv1d(g: Graph, x: Tensor, matrix: Tensor, layer: Conv1D) -> tuple[Tensor, Backward]:
     """Convolve over time, without padding: one product with the shifted inputs side by side.
 
     ``z[t] = [x[t] x[t+d] x[t+2d] 1] M`` with ``d`` the dilation. Backward: ``dM`` as of a dense
@@ -89,18 +94,18 @@ def conv1d(
         Shape ``(B, T, channels)``.
     matrix
         Shape ``(kernel * channels + 1, filters)``.
-    kernel, dilation
-        Frames under the kernel, and from one of them to the next.
+    layer
+        The convolution. One with a stride is a model's first, whose ``dx`` nobody wants.
 
     Returns
     -------
     (Tensor, Backward)
-        ``z`` of shape ``(B, T - (kernel - 1) dilation, filters)``, and the way back.
+        ``z`` of shape ``(B, layer.outputs(T), filters)``, and the way back.
     """
     batch, frames, channels = x.shape
-    edge = (kernel - 1) * dilation
-    filters, out = matrix.shape[1], frames - edge
-    shifted = [g.slice(x, 1, k * dilation, out) for k in range(kernel)]
+    kernel, dilation, edge = layer.kernel, layer.dilation, layer.edge
+    filters, out = matrix.shape[1], layer.outputs(frames)
+    shifted = shifted_inputs(g, x, 1, layer)
     ones = g.constant(np.ones((batch, out, 1)))
     rows = g.reshape(g.concat([*shifted, ones], 2), (batch * out, matrix.shape[0]))
 

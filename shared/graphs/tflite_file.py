@@ -26,7 +26,14 @@ _PLACEHOLDER: Final = 127
 _OPTIONS: Final[dict[str, tuple[int, dict[str, tuple[int, str]]]]] = {
     "Conv2DOptions": (
         1,
-        {"padding": (0, "Int8"), "strideW": (1, "Int32"), "strideH": (2, "Int32")},
+        {
+            "padding": (0, "Int8"),
+            "strideW": (1, "Int32"),
+            "strideH": (2, "Int32"),
+            "fusedActivationFunction": (3, "Int8"),
+            "dilationW": (4, "Int32"),
+            "dilationH": (5, "Int32"),
+        },
     ),
     "FullyConnectedOptions": (8, {"fusedActivationFunction": (0, "Int8")}),
     "SoftmaxOptions": (9, {"beta": (0, "Float32")}),

@@ -104,7 +104,7 @@ class _Model:
         self._g, self._architecture = g, architecture
         self.first = 0
         if architecture.pools:
-            g.input("shares", (BATCH, architecture.frames - architecture.reach + 1))
+            g.input("shares", (BATCH, architecture.behind(architecture.frames)))
 
     def convolutions(self, layers: Sequence[Layer], features: Tensor) -> Tensor:
         """Add layers that a few examples pass at a time, without a way back."""
@@ -167,7 +167,7 @@ class _Model:
         if isinstance(layer, StatisticsPooling):
             return statistics_pooling(g, x, self._shares(shape[0]))
         if isinstance(layer, Conv1D):
-            z, through = conv1d(g, x, parts[0], layer.kernel, layer.dilation)
+            z, through = conv1d(g, x, parts[0], layer)
         else:
             z, through = dense(g, g.reshape(x, (shape[0], math.prod(shape[1:]))), parts)
         if isinstance(layer, Dense) and not layer.hidden:

@@ -7,7 +7,7 @@ import pytest
 from shared.architectures import MODELS, Architecture, architecture_of
 from shared.errors import SettingsError
 from shared.front_ends import WHISPER
-from shared.layers import HEAD, Dense
+from shared.layers import HEAD, Conv1D, Dense, Layer, check_hidden
 from shared.task import DEFAULT_TASK, FrontEndShape, Task
 
 
@@ -83,8 +83,22 @@ def test_a_tdnn_of_13_layers_embeds_in_the_twelfth() -> None:
     layers = list(dict.fromkeys(spec.layer for spec in architecture.manifest))
     assert len(layers) == 13
     assert layers[11:] == [HEAD, "logits"]
-    assert architecture.reach == 45
+    assert (architecture.reach, architecture.stride) == (49, 4)
+    assert [architecture.behind(frames) for frames in (49, 52, 53, 1000)] == [1, 1, 2, 238]
     assert architecture.parameters <= 1_500_000
+
+
+@pytest.mark.parametrize(
+    ("layers", "wrong"),
+    [
+        ((Conv1D("a", 8), Conv1D("b", 8, stride=2)), "no layer but the first should have a stride"),
+        ((Conv1D("a", 8, dilation=2, stride=2),), "a should not have a stride and a dilation"),
+        ((Conv1D("a", 8, stride=0),), "the stride of a should be a number above zero"),
+    ],
+)
+def test_only_the_first_layer_has_a_stride(layers: tuple[Layer, ...], wrong: str) -> None:
+    with pytest.raises(TypeError, match=wrong):
+        check_hidden((*layers, Dense(HEAD, 4)))
 
 
 @pytest.mark.parametrize("name", ["dense", "conv", "lstm"])

@@ -1,14 +1,13 @@
 """Distillation: a small network learns to tell what a speech encoder makes of speech.
 
 As Hinton, Vinyals & Dean, *Distilling the knowledge in a neural network* (2015), but of what the
-encoder's layers give: the squared error of its last layer, frame by frame, and of an utterance's
-vector. Both sides are normalised by their speaker's statistics, as a device normalises what it
-hears: so it is learnt how a speaker's sounds differ from one another, and not who speaks. No label
-is read.
+encoder's last layer gives: the squared error, frame by frame. Frames of both sides are normalised
+by all the speech that teaches, so a network can be asked about people of whom nothing is known. No
+label is read.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,22 +17,21 @@ from converters.keras_import import import_tensorflow
 from edge_client.simulation.studies.pretraining import (
     Course,
     check_can_learn,
-    frames_apart,
+    normalised_together,
     pretrain,
 )
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture
 from shared.corpora import Corpus
 from shared.encoders.encoder import read_encoder
+from shared.encoders.network import Network
 from shared.errors import SettingsError
 from shared.features.cache import extract_features
-from shared.features.labelled_clips import normalised_by_owner, together
-from shared.features.normalisation import CLIP, FLOOR
+from shared.frames import normalised
 from shared.front_ends import EncoderFeatures, FrontEnd, front_end_of
-from shared.front_ends.whisper import encoding_of
+from shared.front_ends.whisper import Encoding
 from shared.layers import HEAD
 from shared.training import Examples
-from shared.weights import Weights
 
 if TYPE_CHECKING:
     from shared.command.progress import Tracker
@@ -42,40 +40,45 @@ HOP: Final = 0.01
 """Seconds between the frames that the network hears; the encoder's layers give every second."""
 
 Layer = NDArray[np.float16]
-"""What the encoder's last layer gives of an utterance, normalised: ``(t, width)``."""
+"""What the encoder's last layer gives of an utterance: ``(t, width)``."""
 
 
 @dataclass(frozen=True)
-class Taught:
-    """Utterances that teach.
+class Speech:
+    """Clips of a corpus, and what network and encoder make of them.
 
     Attributes
     ----------
+    corpus
+        Its clips are those that can be used, whatever their labels.
     heard
-        What the network hears of them, normalised; their labels are all zero.
-    vectors
-        What the encoder makes of each, normalised, shape ``(n, features)``, float32.
+        What the network hears of each; the labels are all zero.
     layers
-        What its last layer gives of each.
+        What the encoder's last layer gives of each.
     """
 
+    corpus: Corpus
     heard: Examples
-    vectors: NDArray[np.float32]
     layers: Sequence[Layer]
 
+    def of(self, speakers: Collection[str]) -> "Speech":
+        """Give what some speakers say."""
+        clips = self.corpus.clips
+        where = [place for place, clip in enumerate(clips) if clip.speaker in speakers]
+        kept = replace(self.corpus, clips=tuple(clips[place] for place in where))
+        heard = self.heard.take(np.array(where, np.int64))
+        return Speech(kept, heard, [self.layers[place] for place in where])
 
-def taught_by(
-    corpora: Sequence[Corpus],
-    architecture: Architecture,
-    encoder: FrontEnd,
-    tracker: "Tracker",
-) -> Taught:
-    """Compute what teaches, of all clips of corpora, whatever their labels.
+
+def encoded(
+    corpora: Sequence[Corpus], architecture: Architecture, encoder: FrontEnd, tracker: "Tracker"
+) -> list[Speech]:
+    """Compute what network and encoder make of all clips of corpora.
 
     Parameters
     ----------
     corpora
-        At least one. Clips that cannot be used are left out.
+        Clips that cannot be used are left out.
     architecture
         The network: its task says what it hears through.
     encoder
@@ -88,8 +91,9 @@ def taught_by(
     CorpusError
         If no clip of a corpus can be used.
     SettingsError
-        If the front ends are others than can teach and be taught.
+        If the network or the front ends are others than can teach and be taught.
     """
+    check_can_learn(architecture)
     front_end = front_end_of(architecture.task.front_end)
     if not isinstance(source := encoder.frame_features, EncoderFeatures):
         raise SettingsError(
@@ -101,107 +105,90 @@ def taught_by(
             "encoder hears.",
             "Give --front-end mfcc40.",
         )
-    encoding, last = encoding_of(source.path, source.digest), read_encoder(source.path).layers
-    parts: list[Taught] = []
+    whisper = read_encoder(source.path)
+    # On a busy machine two threads wait for one another far longer than they compute.
+    encoding = Encoding(whisper, threads=1)
+    speech = []
     for corpus in corpora:
         found = extract_features(corpus.clips, front_end)
-        speakers = np.array([clip.speaker for clip in found.clips])
-        nothing = np.zeros(len(speakers), np.int32)
-        vectors, layers = [], []
+        nothing = np.zeros(len(found.clips), np.int32)
+        layers = []
         for clip in tracker.track(found.clips, description=f"encoding {corpus.name}"):
-            vectors.append(encoding.vector(clip.read(), speech=source.speech))
-            layers.append(encoding.layer(last).astype(np.float16))
-        rows = Examples(np.array(vectors)[:, None], np.ones_like(nothing), nothing)
-        parts.append(
-            Taught(
-                normalised_by_owner(
-                    Examples(found.features, found.frames, nothing), speakers, front_end
-                ),
-                normalised_by_owner(rows, speakers, encoder).features[:, 0],
-                _normalised(layers, speakers),
-            )
-        )
-    return Taught(
-        together([part.heard for part in parts]),
-        np.concatenate([part.vectors for part in parts]),
-        [layer for part in parts for layer in part.layers],
-    )
+            encoding.vector(clip.read())
+            layers.append(encoding.layer(whisper.layers).astype(np.float16))
+        kept = replace(corpus, clips=tuple(found.clips))
+        speech.append(Speech(kept, Examples(found.features, found.frames, nothing), layers))
+    return speech
 
 
-def _normalised(layers: Sequence[Layer], speakers: NDArray[np.str_]) -> list[Layer]:
-    """Bring what a layer gives of each speaker to mean 0 and deviation 1, value by value."""
-    found = list(layers)
-    for speaker in np.unique(speakers):
-        own = np.flatnonzero(speakers == speaker)
-        every = np.concatenate([layers[place] for place in own]).astype(np.float32)
-        mean, deviation = every.mean(axis=0), np.maximum(every.std(axis=0), FLOOR)
-        for place in own:
-            normal = np.clip((layers[place] - mean) / deviation, -CLIP, CLIP)
-            found[place] = normal.astype(np.float16)
-    return found
+def _normalised(layers: Sequence[Layer]) -> list[Layer]:
+    """Bring what a layer gives to mean 0 and deviation 1 over all frames, value by value."""
+    frames = sum(map(len, layers))
+    mean = sum(layer.sum(axis=0, dtype=np.float64) for layer in layers) / frames
+    squares = sum(np.square(layer - mean).sum(axis=0) for layer in layers)
+    deviation = np.sqrt(squares / frames)
+    return [normalised(layer, mean, deviation).astype(np.float16) for layer in layers]
 
 
 class Distillation:
-    """The lesson: by one linear layer each, tell the encoder's last layer and its vector.
+    """The lesson: by one linear layer, tell what the encoder's last layer gives.
 
     A frame behind the convolutions tells what the encoder gives in the middle of what that frame
     was computed from.
 
     Parameters
     ----------
-    taught
-        What is to be told.
+    layers
+        What is to be told of each utterance, normalised.
+    frames
+        True frames of each that the network hears, shape ``(n,)``.
     architecture
         The network.
     """
 
-    def __init__(self, taught: Taught, architecture: Architecture) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], frames: NDArray[np.int32], architecture: Architecture
+    ) -> None:
         self._tf = tf = import_tensorflow()
-        self._taught = taught
-        self._reach, self._apart = architecture.reach, frames_apart(architecture)
-        pooled, units = next(s.shape for s in architecture.manifest if s.layer == HEAD)
-        widths = ((pooled // 2, taught.layers[0].shape[1]), (units, taught.vectors.shape[1]))
-        shapes = [shape for rows, columns in widths for shape in ((rows, columns), (columns,))]
+        self._layers, self._frames, self._architecture = layers, frames, architecture
+        pooled, _ = next(spec.shape for spec in architecture.manifest if spec.layer == HEAD)
+        width = layers[0].shape[1]
+        shapes = ((pooled // 2, width), (width,))
         self.variables: Sequence[Any] = [tf.Variable(tf.zeros(shape)) for shape in shapes]
 
     def targets(self, where: Indices, frames: int) -> tuple[NDArray[Any], ...]:
-        """Give vectors, layers and how much each of their frames counts; see :class:`Lesson`."""
-        taught = self._taught
-        starts = self._apart * np.arange(frames)
-        middles = (starts + (self._reach - 1) // 2) // 2  # one of the encoder's is two of ours
-        layers = np.zeros((len(where), frames, taught.layers[0].shape[1]), np.float16)
+        """Give layers, and how much each of their frames counts; see :class:`Lesson`."""
+        architecture = self._architecture
+        middles = architecture.stride * np.arange(frames) + (architecture.reach - 1) // 2
+        middles //= 2  # one of the encoder's frames is two of ours
+        layers = np.zeros((len(where), frames, self._layers[0].shape[1]), np.float16)
         counts = np.zeros((len(where), frames), np.float32)
         for row, place in enumerate(where):
-            own = taught.layers[place]
-            true = (starts <= taught.heard.frames[place] - self._reach) & (middles < len(own))
-            layers[row, true], counts[row, true] = own[middles[true]], 1
-        return taught.vectors[where], layers, counts / max(counts.sum(), 1)
+            own = self._layers[place]
+            told = np.arange(frames) < architecture.behind(int(self._frames[place]))
+            told &= middles < len(own)
+            layers[row, told], counts[row, told] = own[middles[told]], 1
+        return layers, counts / max(counts.sum(), 1)
 
     def loss(self, hidden: Any, embedding: Any, *targets: Any) -> Any:
-        """Add up the mean squared errors of both; see :class:`Lesson`."""
-        tf, (vectors, layers, counts) = self._tf, targets
-        frame_kernel, frame_bias, kernel, bias = self.variables
-        told = hidden @ frame_kernel + frame_bias
-        errors = tf.reduce_mean(tf.square(told - tf.cast(layers, tf.float32)), 2)
-        vector = tf.reduce_mean(tf.square(embedding @ kernel + bias - vectors))
-        return vector + tf.reduce_sum(errors * counts)
+        """Compute the mean squared error; see :class:`Lesson`."""
+        del embedding
+        tf, (layers, counts) = self._tf, targets
+        kernel, bias = self.variables
+        errors = tf.square(hidden @ kernel + bias - tf.cast(layers, tf.float32))
+        return tf.reduce_sum(tf.reduce_mean(errors, 2) * counts)
 
 
 def distil(
-    corpora: Sequence[Corpus],
-    architecture: Architecture,
-    encoder: FrontEnd,
-    course: Course,
-    tracker: "Tracker",
-) -> Weights:
-    """Pretrain a network by distillation; raises what :func:`taught_by` and :func:`pretrain` do.
+    speech: Sequence[Speech], architecture: Architecture, course: Course, tracker: "Tracker"
+) -> Network:
+    """Pretrain a network by what :func:`encoded` gave; raises what :func:`pretrain` does.
 
-    Returns
-    -------
-    Weights
-        Shape ``(parameters,)``, the logits' zero.
+    The network's logits are zero.
     """
-    check_can_learn(architecture)
-    taught = taught_by(corpora, architecture, encoder, tracker)
-    lesson = Distillation(taught, architecture)
-    return pretrain(architecture, taught.heard, lesson, course, tracker)
+    front_end = front_end_of(architecture.task.front_end)
+    heard, statistics = normalised_together([own.heard for own in speech], front_end)
+    layers = _normalised([layer for own in speech for layer in own.layers])
+    lesson = Distillation(layers, heard.frames, architecture)
+    weights = pretrain(architecture, heard, lesson, course, tracker)
+    return Network(architecture, weights, statistics.mean, statistics.std)

@@ -4,14 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.architectures import Architecture
 from shared.command.progress import tracker
 from shared.encoders.encoder import HEADER_LIMIT
+from shared.encoders.network import Network
 from shared.errors import RunError, SettingsError
 from shared.model_notes import ModelNotes
 from shared.model_notes.model_card import ModelCard, card_of
 from shared.storage.tensor_file import TensorFile
-from shared.weights import Weights, save_weights
 
 if TYPE_CHECKING:
     from shared.command.progress import Tracker
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
 
 def keep_pretrained(
     path: Path,
-    architecture: Architecture,
     card: ModelCard,
-    teach: Callable[["Tracker"], Weights],
+    teach: Callable[["Tracker"], Network],
     *,
     overwrite: bool,
 ) -> None:
@@ -30,11 +28,11 @@ def keep_pretrained(
     Parameters
     ----------
     path
-        Where its weights are kept.
-    architecture, card
-        What the file says it is, and what taught it.
+        Where it is kept.
+    card
+        What taught it.
     teach
-        Makes the weights.
+        Makes it.
     overwrite
         Whether to begin anew.
 
@@ -52,8 +50,8 @@ def keep_pretrained(
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tracker(shown=True) as bar:
-        weights = teach(bar)
-    save_weights(path, weights, architecture, ModelNotes(card=card))
+        network = teach(bar)
+    network.write(path, ModelNotes(card=card))
 
 
 def check_unheard(path: Path, corpora: Sequence[str], remedy: str) -> None:

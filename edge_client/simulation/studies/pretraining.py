@@ -5,25 +5,25 @@ dropped afterwards. While it learns, each convolution is normalised over its bat
 *Batch normalization*, 2015), without which eleven of them hardly learn; at the end that is folded
 into kernels and biases, so that devices compute the plain layers of the architecture.
 
-Where all convolutions behind the first take every ``n``-th frame, those between are left out while
-it learns, as in Kaldi's TDNNs (Peddinti, Povey & Khudanpur, *A time delay neural network
-architecture for efficient modeling of long temporal contexts*, 2015): the rest compute the same.
+The embedding begins as the identity: it passes on what the network pools, of which the layers above
+learn. A lesson may change it.
 """
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.keras_import import import_tensorflow
-from converters.keras_models import build, embed, set_weights
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture
 from shared.corpora import Corpus
 from shared.errors import SettingsError, TrainingError
+from shared.features.labelled_clips import together
+from shared.features.normalisation import RunningStatistics
+from shared.front_ends import FrontEnd
 from shared.layers import HEAD, LOGITS, POOLING_EPSILON, Conv1D, StatisticsPooling
 from shared.lengths import model_length, padded, shares
 from shared.model_notes.model_card import ModelCard, Teaching
@@ -45,9 +45,6 @@ _WARM: Final = 50
 
 _LEAST: Final = 0.02
 """Share of the rate that is left at the end."""
-
-_TOGETHER: Final = 64
-"""Utterances whose embeddings are computed at once."""
 
 _MIXED: Final = 15
 """Frames by which lengths are varied before utterances of a length are put together."""
@@ -72,7 +69,7 @@ class Lesson(Protocol):
         where
             Their places.
         frames
-            How many frames are learnt from behind the convolutions, :func:`frames_apart`.
+            How many frames lie behind the convolutions.
         """
         ...
 
@@ -125,12 +122,6 @@ def check_can_learn(architecture: Architecture) -> None:
         )
 
 
-def frames_apart(architecture: Architecture) -> int:
-    """Give how many frames lie from one that is learnt from to the next, behind the first layer."""
-    behind = [own for own in architecture.layers[1:] if isinstance(own, Conv1D)]
-    return math.gcd(*(own.dilation for own in behind if own.kernel > 1)) or 1
-
-
 def pretrain(
     architecture: Architecture,
     heard: Examples,
@@ -145,7 +136,7 @@ def pretrain(
     architecture
         The network: convolutions, pooling over time, one embedding, the logits.
     heard
-        Utterances, normalised as devices do theirs; labels do not matter.
+        Utterances, normalised; labels do not matter.
     lesson
         What is learnt of them, by their places.
     course
@@ -168,7 +159,7 @@ def pretrain(
     check_can_learn(architecture)
     network = _Network(architecture, course.seed)
     step = _step(network, lesson)
-    batches, apart = -(-len(heard) // course.batch), frames_apart(architecture)
+    batches = -(-len(heard) // course.batch)
     total = course.epochs * batches
     for number in tracker.track(range(total), total, description="pretraining"):
         epoch, place = divmod(number, batches)
@@ -177,47 +168,27 @@ def pretrain(
         where = order[place]
         length = model_length(architecture, heard.frames[where])
         features = padded(heard.features[where], heard.frames[where], length)
-        counting = shares(architecture.at(length), heard.frames[where])[:, ::apart]
-        counting /= counting.sum(axis=1, keepdims=True)
+        counting = shares(architecture.at(length), heard.frames[where])
         targets = lesson.targets(where, counting.shape[1])
         if not np.isfinite(step(features, counting, _rate(course, number, total), *targets)):
             raise TrainingError("The loss is not finite.", "Try a smaller learning rate.")
     return network.folded()
 
 
-def embedder(
-    architecture: Architecture, weights: Weights
-) -> Callable[[Examples], NDArray[np.float32]]:
-    """Make what computes a model's embeddings: what its last hidden layer gives, without dropout.
-
-    Parameters
-    ----------
-    architecture, weights
-        The model; it pools over time.
+def normalised_together(
+    parts: Sequence[Examples], front_end: FrontEnd
+) -> tuple[Examples, RunningStatistics]:
+    """Join utterances and normalise them by all their frames: who speaks is not told apart.
 
     Returns
     -------
-    callable
-        Gives of normalised utterances their embeddings, shape ``(n, units)``.
+    Examples, RunningStatistics
+        The utterances, those of the first part first, and by what they were normalised.
     """
-    tf = import_tensorflow()
-    model = build(architecture)
-    set_weights(model, architecture, weights)
-    compiled = tf.function(lambda *arrays: embed(model, *arrays), reduce_retracing=True)
-
-    def embeddings(examples: Examples) -> NDArray[np.float32]:
-        order = np.argsort(examples.frames)
-        found: list[NDArray[np.float32]] = []
-        for start in range(0, len(order), _TOGETHER):
-            some = examples.take(order[start : start + _TOGETHER])
-            length = model_length(architecture, some.frames)
-            counting = shares(architecture.at(length), some.frames)
-            features = padded(some.features, some.frames, length)
-            found.append(compiled(tf.constant(features), tf.constant(counting)).numpy())
-        rows: NDArray[np.float32] = np.concatenate(found)[np.argsort(order)]
-        return rows
-
-    return embeddings
+    whole, statistics = together(parts), RunningStatistics(front_end)
+    for row, frames in zip(whole.features, whole.frames, strict=True):
+        statistics.update(row[:frames])
+    return replace(whole, features=statistics.normalise(whole.features, whole.frames)), statistics
 
 
 def card_of_lesson(corpora: Sequence[Corpus], lesson: str) -> ModelCard:
@@ -281,23 +252,22 @@ class _Network:
         tf = import_tensorflow()
         self._tf, self._architecture = tf, architecture
         self._convolutions = [own for own in architecture.layers if isinstance(own, Conv1D)]
-        self._apart = frames_apart(architecture)
         fresh = split(fresh_weights(architecture, seed), architecture)
         self._kernels = [tf.Variable(fresh[f"{own.name}/kernel"]) for own in self._convolutions]
         widths = [own.filters for own in self._convolutions]
         self._gains, self._variances = ([tf.Variable(tf.ones(n)) for n in widths] for _ in "12")
         self._offsets, self._means = ([tf.Variable(tf.zeros(n)) for n in widths] for _ in "12")
-        self._embedding = [tf.Variable(fresh[f"{HEAD}/{kind}"]) for kind in ("kernel", "bias")]
+        pooled, units = fresh[f"{HEAD}/kernel"].shape
+        self._embedding = [tf.Variable(tf.eye(pooled, units)), tf.Variable(tf.zeros(units))]
         self.variables = [*self._kernels, *self._gains, *self._offsets, *self._embedding]
 
     def forward(self, features: Any, counting: Any) -> tuple[Any, Any]:
-        """Compute what the last convolution and the embedding give, of every few frames."""
+        """Compute what the last convolution and the embedding give."""
         tf, x = self._tf, features
         for number, layer in enumerate(self._convolutions):
-            stride, dilation = (
-                (1, layer.dilation // self._apart or 1) if number else (self._apart, 1)
+            z = tf.nn.conv1d(
+                x, self._kernels[number], layer.stride, "VALID", dilations=layer.dilation
             )
-            z = tf.nn.conv1d(x, self._kernels[number], stride, "VALID", dilations=dilation)
             mean, variance = tf.nn.moments(z, [0, 1])
             for kept, now in ((self._means, mean), (self._variances, variance)):
                 kept[number].assign(_KEPT * kept[number] + (1 - _KEPT) * now)

@@ -4,28 +4,27 @@ All are tested on the same folds. A fold's network is pretrained by the clips of
 speakers, whatever their labels, and by other corpora: nobody of the test is heard before it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
 
 from edge_client.learning.softmax_regression import fit_softmax
 from edge_client.simulation.data import split
 from edge_client.simulation.presets import preset_for
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from edge_client.simulation.studies.baselines import Answer, tested
-from edge_client.simulation.studies.distillation import distil
+from edge_client.simulation.studies.distillation import Speech, distil, encoded
 from edge_client.simulation.studies.experiments import BASELINE, Cell, Collect, settings_of_cell
 from edge_client.simulation.studies.folds import PlannedFold, execute_folds, planned_folds
 from edge_client.simulation.studies.pretrained_file import check_unheard, keep_pretrained
-from edge_client.simulation.studies.pretraining import Course, card_of_lesson, embedder
+from edge_client.simulation.studies.pretraining import Course, card_of_lesson
 from edge_client.simulation.study import Corpora, Planned, execute
 from edge_client.simulation.summary import summarise
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture, architecture_of
 from shared.corpora import Corpus, load_speech
+from shared.encoders.network import Network
 from shared.errors import SettingsError
 from shared.front_ends import WHISPER, front_end_named
 from shared.metrics import predicted
@@ -35,18 +34,13 @@ from shared.weights import load_weights
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from shared.command.progress import Tracker
+
 MODEL: Final = "tdnn13"
 """The network."""
 
 _FRONT_END: Final = "mfcc40"
 """What it hears through."""
-
-
-class FrozenSettings(DataSettings):
-    """What determines the result of a fold whose vectors are classified as they are."""
-
-    pretrained: Path | None = None
-    """The network whose embeddings are classified; without one, the front end's own vectors."""
 
 
 @dataclass(frozen=True)
@@ -80,23 +74,23 @@ class Study:
         """Name the file that a fold begins with."""
         return self.given or self.out / "pretrained" / f"fold-{fold}.safetensors"
 
-    def vectors(self) -> list[tuple[PlannedFold[FrozenSettings], ...]]:
+    def vectors(self) -> list[tuple[PlannedFold[DataSettings], ...]]:
         """Plan the folds of our encoder, and of the network frozen up to layer 12."""
         own = {name: getattr(self.settings, name) for name in DataSettings.model_fields}
-        encoder = FrozenSettings.parse({**own, "front_end": WHISPER.name})
-        plans = [
-            planned_folds(settings, self.out / f"{name}-{BASELINE}")
-            for name, settings in (("encoder", encoder), ("frozen", FrozenSettings.parse(own)))
-        ]
-        encoders, frozen = (
-            tuple(one for one in plan if one.settings.fold in self.folds) for plan in plans
-        )
-        return [encoders, tuple(map(self._begun, frozen))]
+        plans = []
+        for name in ("encoder", "frozen"):
+            plan = planned_folds(DataSettings.parse(own), self.out / f"{name}-{BASELINE}")
+            tested = [fold for fold in plan if fold.settings.fold in self.folds]
+            plans.append(tuple(self._heard(fold, name) for fold in tested))
+        return plans
 
-    def _begun(self, fold: PlannedFold[FrozenSettings]) -> PlannedFold[FrozenSettings]:
-        """Let a fold begin with its pretrained network."""
-        own = {"pretrained": self.pretrained(fold.settings.fold)}
-        return replace(fold, settings=fold.settings.model_copy(update=own))
+    def _heard(self, fold: PlannedFold[DataSettings], name: str) -> PlannedFold[DataSettings]:
+        """Let a fold hear through our encoder, or through its pretrained network."""
+        file = str(self.pretrained(fold.settings.fold))
+        heard = {**fold.settings.model_dump(), "front_end": file}
+        if name == "encoder":
+            heard["front_end"] = WHISPER.name
+        return replace(fold, settings=DataSettings.parse(heard))
 
     def trainings(self) -> list[Cell]:
         """Plan the folds of the network fine-tuned, and from scratch."""
@@ -158,9 +152,7 @@ def execute_study(study: Study, console: "Console", *, overwrite: bool) -> list[
     if study.given:
         _check_given(study, architecture)
     else:
-        utterances = Corpora(console).get(study.settings)
-        for fold in study.folds:
-            _pretrain(study, architecture, utterances, fold, overwrite=overwrite)
+        _pretrain(study, architecture, Corpora(console).get(study.settings), overwrite=overwrite)
     summaries = []
     for name, folds in zip(("encoder", "frozen"), study.vectors(), strict=True):
         made = execute_folds(folds, _frozen, console, overwrite=overwrite)
@@ -186,51 +178,48 @@ def _check_given(study: Study, architecture: Architecture) -> None:
 
 
 def _pretrain(
-    study: Study, architecture: Architecture, utterances: Utterances, fold: int, *, overwrite: bool
+    study: Study, architecture: Architecture, utterances: Utterances, *, overwrite: bool
 ) -> None:
-    """Pretrain for a fold, unless that is done; nobody of its test is heard."""
-    settings = study.settings.model_copy(update={"fold": fold})
+    """Pretrain for each fold where that is not done; nobody of its test is heard."""
+    settings, speech = study.settings, list[Speech]()
     whole = load_speech(settings.corpus, settings.data, settings.task)
-    tested_on = set(utterances.speakers[split(utterances, settings).test])
+    lesson = f"distilled from {WHISPER.name} in {study.course.epochs} epochs"
+    for fold in study.folds:
+        own = settings.model_copy(update={"fold": fold})
+        tested_on = set(utterances.speakers[split(utterances, own).test])
+        _check_other_people(study, tested_on, fold)
+        rest = [one for one in whole.speakers if f"{settings.corpus} {one}" not in tested_on]
+        clips = tuple(clip for clip in whole.clips if clip.speaker in rest)
+
+        def teach(bar: "Tracker", rest: Collection[str] = rest) -> Network:
+            if not speech:
+                encoder = front_end_named(WHISPER.name)
+                speech.extend(encoded([whole, *study.speech], architecture, encoder, bar))
+            heard = [speech[0].of(rest), *speech[1:]]
+            return distil(heard, architecture, study.course, bar)
+
+        card = card_of_lesson([replace(whole, clips=clips), *study.speech], lesson)
+        keep_pretrained(study.pretrained(fold), card, teach, overwrite=overwrite)
+
+
+def _check_other_people(study: Study, tested_on: Collection[str], fold: int) -> None:
+    """Refuse speech of who is tested."""
     for own in study.speech:
         if any(f"{own.name} {speaker}" in tested_on for speaker in own.speakers):
             raise SettingsError(
                 f"Some speakers of {own.info.title} are tested in fold {fold}: they teach nothing.",
                 "Give --speech of other people; the corpus' own other speakers teach anyway.",
             )
-    rest = [clip for clip in whole.clips if f"{settings.corpus} {clip.speaker}" not in tested_on]
-    corpora = [replace(whole, clips=tuple(rest)), *study.speech]
-    lesson = f"distilled from {WHISPER.name} in {study.course.epochs} epochs"
-    keep_pretrained(
-        study.pretrained(fold),
-        architecture,
-        card_of_lesson(corpora, lesson),
-        lambda bar: distil(corpora, architecture, front_end_named(WHISPER.name), study.course, bar),
-        overwrite=overwrite,
-    )
 
 
-def _frozen(utterances: Utterances, fold: PlannedFold[FrozenSettings]) -> dict[str, Any]:
+def _frozen(utterances: Utterances, fold: PlannedFold[DataSettings]) -> dict[str, Any]:
     """Classify the vectors of a fold by softmax regression."""
-    settings = fold.settings
-    vectors: Callable[[Examples], Any]
-    if settings.pretrained is None:
-        vectors = _rows
-    else:
-        weights, architecture = load_weights(settings.pretrained)
-        vectors = embedder(architecture, weights)
 
     def fitted(train: Examples) -> Answer:
-        rows = vectors(train)
-        mean, deviation = rows.mean(axis=0), rows.std(axis=0) + np.float32(1e-3)
-        classes = len(settings.task.names)
-        head = fit_softmax((rows - mean) / deviation, train.labels, classes)
+        classes = len(fold.settings.task.names)
+        head = fit_softmax(train.features[:, 0], train.labels, classes)
         kernel, bias = head[:-classes].reshape(-1, classes), head[-classes:]
-        return lambda some: predicted((vectors(some) - mean) / deviation @ kernel + bias)
+        return lambda some: predicted(some.features[:, 0] @ kernel + bias)
 
-    result = tested(utterances, settings, fitted)
+    result = tested(utterances, fold.settings, fitted)
     return {**summarise([result]), **result}
-
-
-def _rows(examples: Examples) -> Any:
-    return examples.features[:, 0]

@@ -2,7 +2,7 @@
 
 As x-vectors learn (Snyder et al., *X-vectors: robust DNN embeddings for speaker recognition*,
 2018), and the network of Ananthram et al. (2020) on VoxCeleb; its embeddings then are vectors of
-utterances of other people. Each utterance is normalised by itself, so that the voice stays in it.
+utterances of other people. All are normalised together, so that the voice stays in them.
 """
 
 from collections.abc import Sequence
@@ -12,18 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.keras_import import import_tensorflow
-from edge_client.simulation.studies.pretraining import Course, check_can_learn, pretrain
+from edge_client.simulation.studies.pretraining import (
+    Course,
+    check_can_learn,
+    normalised_together,
+    pretrain,
+)
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture
 from shared.corpora import Corpus
+from shared.encoders.network import Network
 from shared.errors import CorpusError
 from shared.features.cache import extract_features
-from shared.frames import stack
 from shared.front_ends import front_end_of
-from shared.front_ends.embedding import normalised_by_itself
 from shared.layers import HEAD
 from shared.training import Examples
-from shared.weights import Weights
 
 if TYPE_CHECKING:
     from shared.command.progress import Tracker
@@ -71,13 +74,8 @@ class TellingSpeakers:
 
 def tell_speakers(
     corpora: Sequence[Corpus], architecture: Architecture, course: Course, tracker: "Tracker"
-) -> Weights:
-    """Pretrain a network by who speaks in all clips of corpora.
-
-    Returns
-    -------
-    Weights
-        Shape ``(parameters,)``, the logits' zero.
+) -> Network:
+    """Pretrain a network by who speaks in all clips of corpora; its logits are zero.
 
     Raises
     ------
@@ -94,17 +92,13 @@ def tell_speakers(
             "Give corpora of at least two speakers.",
         )
     front_end = front_end_of(architecture.task.front_end)
-    features, frames, speakers = [], [], []
+    parts, speakers = [], []
     for corpus in corpora:
         found = extract_features(corpus.clips, front_end)
-        for clip, row, count in zip(found.clips, found.features, found.frames, strict=True):
-            features.append(normalised_by_itself(row[:count]))
-            frames.append(count)
-            speakers.append(names.index(f"{corpus.name} {clip.speaker}"))
-    heard = Examples(
-        stack(features, front_end.shape),
-        np.array(frames, np.int32),
-        np.zeros(len(frames), np.int32),
-    )
+        nothing = np.zeros(len(found.clips), np.int32)
+        parts.append(Examples(found.features, found.frames, nothing))
+        speakers += [names.index(f"{corpus.name} {clip.speaker}") for clip in found.clips]
+    heard, statistics = normalised_together(parts, front_end)
     lesson = TellingSpeakers(np.array(speakers, np.int32), architecture)
-    return pretrain(architecture, heard, lesson, course, tracker)
+    weights = pretrain(architecture, heard, lesson, course, tracker)
+    return Network(architecture, weights, statistics.mean, statistics.std)

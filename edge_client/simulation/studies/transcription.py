@@ -16,19 +16,18 @@ from converters.keras_import import import_tensorflow
 from edge_client.simulation.studies.pretraining import (
     Course,
     check_can_learn,
-    frames_apart,
+    normalised_together,
     pretrain,
 )
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture
 from shared.corpora import Corpus
+from shared.encoders.network import Network
 from shared.errors import CorpusError
 from shared.features.cache import extract_features
-from shared.features.labelled_clips import normalised_by_owner, together
 from shared.front_ends import front_end_of
 from shared.layers import HEAD
 from shared.training import Examples
-from shared.weights import Weights
 
 if TYPE_CHECKING:
     from shared.command.progress import Tracker
@@ -50,15 +49,14 @@ def frames_needed(text: str) -> int:
 
 def frames_told(architecture: Architecture, frames: NDArray[np.int32]) -> NDArray[np.int32]:
     """Count the frames of utterances, behind the convolutions, that can tell a character."""
-    behind = np.maximum(frames - architecture.reach, 0)
-    found: NDArray[np.int32] = behind // frames_apart(architecture) + 1
+    found: NDArray[np.int32] = np.maximum(architecture.behind(frames), 1)
     return found
 
 
 class Transcription:
     """The lesson: from each frame behind the convolutions, tell a character by one linear layer.
 
-    The embedding does not take part: it stays as it was drawn.
+    The embedding takes no part.
 
     Parameters
     ----------
@@ -117,15 +115,15 @@ def transcribe(
     architecture: Architecture,
     course: Course,
     tracker: "Tracker",
-) -> tuple[Weights, list[Corpus]]:
+) -> tuple[Network, list[Corpus]]:
     """Pretrain a network by the clips of which it is known what is said.
 
     Clips too short for their transcript are left out.
 
     Returns
     -------
-    Weights, list of Corpus
-        Shape ``(parameters,)``, the logits' zero; and the corpora with the clips that taught alone.
+    Network, list of Corpus
+        The logits' weights are zero; and the corpora with the clips that taught alone.
 
     Raises
     ------
@@ -149,13 +147,12 @@ def transcribe(
         use = np.flatnonzero(frames_told(architecture, found.frames) >= needed)
         if not len(use):
             raise CorpusError(f"{corpus.info.title}: all clips are too short for what is said.")
-        speakers = np.array([clip.speaker for clip in found.clips])
-        nothing = np.zeros(len(speakers), np.int32)
-        raw = Examples(found.features, found.frames, nothing)
-        heard.append(normalised_by_owner(raw, speakers, front_end).take(use))
+        nothing = np.zeros(len(found.clips), np.int32)
+        heard.append(Examples(found.features, found.frames, nothing).take(use))
         clips = tuple(found.clips[place] for place in use)
         texts += [written(clip.text) for clip in clips]
         taught_by.append(replace(corpus, clips=clips))
-    whole = together(heard)
+    whole, statistics = normalised_together(heard, front_end)
     lesson = Transcription(texts, whole.frames, architecture)
-    return pretrain(architecture, whole, lesson, course, tracker), taught_by
+    weights = pretrain(architecture, whole, lesson, course, tracker)
+    return Network(architecture, weights, statistics.mean, statistics.std), taught_by

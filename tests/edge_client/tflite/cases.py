@@ -27,7 +27,7 @@ MODELS: Final[dict[str, Architecture]] = {
     **{name: architecture_of(name, DEFAULT_TASK) for name in ("conv", "dense", "lstm", "tdnn")},
     "conv of another task": architecture_of("conv", ANOTHER),
     "tdnn of another task": architecture_of("tdnn", VARYING).at(150),
-    "tdnn13": architecture_of("tdnn13", VARYING).at(50),
+    "tdnn13": architecture_of("tdnn13", VARYING).at(60),
     "head": architecture_of("head", Task(DEFAULT_TASK.labels, WHISPER)),
 }
 """What is compared, by the name of its reference."""

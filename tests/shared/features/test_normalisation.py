@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.features.normalisation import CLIP, RunningStatistics
+from shared.features.normalisation import RunningStatistics
+from shared.frames import CLIP
 from shared.front_ends import FRONT_ENDS
 from shared.task import PAPER34
 

@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from converters.keras_import import import_tensorflow
 from converters.keras_models import build, set_weights
-from edge_client.simulation.studies.distillation import Distillation, Taught
+from edge_client.simulation.studies.distillation import Distillation
 from edge_client.simulation.studies.pretraining import (
     Course,
     _Network,
     check_can_learn,
-    embedder,
-    frames_apart,
     pretrain,
 )
 from edge_client.simulation.utterances import Indices
@@ -26,15 +24,15 @@ from shared.layers import HEAD, LOGITS, Conv1D, Dense, StatisticsPooling
 from shared.lengths import model_length, padded, shares
 from shared.task import DEFAULT_TASK, FrontEndShape, Task
 from shared.training import Examples
-from shared.weights import fresh_weights, split
+from shared.weights import Weights, split
 
 SHAPE = FrontEndShape("short", version=1, frames=200, features=6, variable=True)
 TASK = Task(DEFAULT_TASK.labels, SHAPE)
 SMALL = Architecture(
     "small",
     (
-        Conv1D("frame1", 8),
-        Conv1D("frame2", 8, dilation=2),
+        Conv1D("frame1", 8, stride=2),
+        Conv1D("frame2", 8),
         Conv1D("frame3", 8, kernel=1),
         StatisticsPooling("statistics"),
         Dense(HEAD, 12),
@@ -56,11 +54,21 @@ def heard(count: int = 24) -> Examples:
     return Examples(padded(features, frames, 80), frames, np.zeros(count, np.int32))
 
 
-def taught(examples: Examples) -> Taught:
-    """Let an encoder give of each second frame what the network hears then, and its mean."""
+def taught(examples: Examples) -> Distillation:
+    """Let an encoder give of each second frame what the network hears then."""
     rows = [row[:count] for row, count in zip(examples.features, examples.frames, strict=True)]
-    vectors = np.array([row.mean(axis=0) for row in rows])
-    return Taught(examples, vectors, [row[::2].astype(np.float16) for row in rows])
+    return Distillation([row[::2].astype(np.float16) for row in rows], examples.frames, SMALL)
+
+
+def behind_convolutions(weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute what the last of a plain network's convolutions gives."""
+    model = build(SMALL)
+    set_weights(model, SMALL, weights)
+    found: Any = features
+    for layer in model.layers[:6]:
+        found = layer(found)
+    values: NDArray[np.float32] = found.numpy()
+    return values
 
 
 class Nothing:
@@ -82,40 +90,28 @@ def test_plain_layers_compute_what_the_normalised_ones_did() -> None:
     length = model_length(SMALL, some.frames)
     network = _Network(SMALL, seed=0)
     features = padded(some.features, some.frames, length)
-    counting = shares(SMALL.at(length), some.frames)[:, ::2]
+    counting = shares(SMALL.at(length), some.frames)
     for _ in range(300):  # until the running mean and variance are those of the batch
         wanted, _ = network.forward(features, counting)
-    model = build(SMALL)
-    set_weights(model, SMALL, network.folded())
-    found: Any = features
-    for layer in model.layers[:6]:
-        found = layer(found)
-    assert frames_apart(SMALL) == 2
+    found = behind_convolutions(network.folded(), features)
     assert np.abs(wanted.numpy()).max() > 0.1
-    assert np.abs(found.numpy()[:, ::2] - wanted.numpy()).max() < 1e-4
-
-
-def test_embeddings_do_not_depend_on_what_is_computed_together() -> None:
-    some = heard(70)
-    weights = fresh_weights(SMALL, 0)
-    embeddings = embedder(SMALL, weights)
-    whole = embeddings(some)
-    assert whole.shape == (70, 12)
-    few = np.array([3, 64, 9])
-    assert np.abs(whole[few] - embeddings(some.take(few))).max() < 1e-5
+    assert np.abs(found - wanted.numpy()).max() < 1e-4
 
 
 def test_a_lesson_is_learnt_and_the_logits_know_nothing() -> None:
     some = heard()
-    teaching = taught(some)
-    lesson = Distillation(teaching, SMALL)
+    lesson = taught(some)
     with tracker(shown=False) as bar:
         weights = pretrain(SMALL, some, lesson, Course(100, batch=8, rate=2e-2), bar)
-    kernel, bias = (variable.numpy() for variable in lesson.variables[2:])
-    told = embedder(SMALL, weights)(some) @ kernel + bias
-    errors = np.square(told - teaching.vectors).mean()
-    assert errors < 0.3 * teaching.vectors.var()
+    length = model_length(SMALL, some.frames)
+    counts = shares(SMALL.at(length), some.frames) > 0
+    hidden = behind_convolutions(weights, padded(some.features, some.frames, length))
+    kernel, bias = (variable.numpy() for variable in lesson.variables)
+    true, _ = lesson.targets(np.arange(len(some)), counts.shape[1])
+    errors = np.square(hidden @ kernel + bias - true)[counts].mean()
+    assert errors < 0.3 * true[counts].astype(np.float32).var()
     tensors = split(weights, SMALL)
+    assert np.array_equal(tensors[f"{HEAD}/kernel"], np.eye(16, 12, dtype=np.float32))
     assert not tensors["logits/kernel"].any()
     assert not tensors["logits/bias"].any()
 
@@ -133,8 +129,8 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 def test_a_frame_tells_what_the_encoder_gave_in_the_middle_of_what_it_heard() -> None:
     some = heard(2)
     numbers = [np.arange(-(-int(count) // 2), dtype=np.float16)[:, None] for count in some.frames]
-    lesson = Distillation(Taught(some, np.zeros((2, 1), np.float32), numbers), SMALL)
-    _, told, counts = lesson.targets(np.array([1]), 40)
+    lesson = Distillation(numbers, some.frames, SMALL)
+    told, counts = lesson.targets(np.array([1]), 40)
     true = int((counts[0] > 0).sum())
     starts = 2 * np.arange(true)
     assert np.array_equal(told[0, :true, 0], (starts + 3) // 2)

@@ -8,7 +8,7 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from edge_client.cli import app
-from edge_client.simulation.studies.pretraining import Course, embedder, pretrain
+from edge_client.simulation.studies.pretraining import Course, pretrain
 from edge_client.simulation.studies.telling_speakers import TellingSpeakers
 from shared.audio import RATE
 from shared.command.progress import tracker
@@ -20,6 +20,7 @@ from shared.storage.tensor_file import TensorFile
 from shared.training import Examples
 from shared.weights import split
 from tests.edge_client.simulation.studies.test_pretraining import SMALL
+from tests.shared.encoders.networks import embeddings
 
 
 def test_the_embedding_learns_who_speaks_and_the_logits_nothing() -> None:
@@ -33,7 +34,7 @@ def test_the_embedding_learns_who_speaks_and_the_logits_nothing() -> None:
     with tracker(shown=False) as bar:
         weights = pretrain(SMALL, some, lesson, Course(60, batch=8, rate=1e-2), bar)
     kernel, bias = (variable.numpy() for variable in lesson.variables)
-    told = (embedder(SMALL, weights)(some) @ kernel + bias).argmax(axis=1)
+    told = (embeddings(SMALL, weights, some) @ kernel + bias).argmax(axis=1)
     assert (told == speakers).mean() > 0.9
     assert not split(weights, SMALL)["logits/kernel"].any()
 
