@@ -29,7 +29,7 @@ def pretraining(
     ] = None,
     pretraining_epochs: Annotated[
         int, typer.Option(min=1, max=10_000, help="Passes over the clips that pretrain.")
-    ] = 6,
+    ] = 4,
     only_fold: Annotated[
         list[int], typer.Option(min=1, help="Test on this fold alone; repeated for several.")
     ] = [],  # noqa: B006 -- typer copies it

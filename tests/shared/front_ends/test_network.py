@@ -53,7 +53,7 @@ def test_the_vector_is_what_the_last_hidden_layer_gives(
     samples = np.tile(CLIP.read(), 4)[: int(16_000 * seconds)]
     front_end = front_end_named(str(file))
     vector = front_end.compute(samples)
-    assert vector.shape == (1, 512)
+    assert vector.shape == (1, 768)
     frames = network.normalise(FRONT_ENDS.get("mfcc40").compute(samples))
     some = Examples(frames[None], np.array([len(frames)], np.int32), np.zeros(1, np.int32))
     wanted = embeddings(MODEL, network.weights, some)
@@ -77,7 +77,7 @@ def test_it_is_known_by_its_digest_and_travels(file: Path) -> None:
     assert found.hop is None
     assert front_end_named(str(file)).shape == found.shape
     assert front_end_of(found.shape).shape == found.shape
-    other = FrontEndShape("network-00000000", 1, 1, 512, weights="0" * 64)
+    other = FrontEndShape("network-00000000", 1, 1, 768, weights="0" * 64)
     with pytest.raises(SettingsError, match="an encoder that is not here: network-00000000"):
         front_end_of(other)
 
