@@ -4,8 +4,9 @@
 
 `--encoder FOLDER` measures the encoder alone instead, log-mel included, on one core, in processor
 time; in turns with ctranslate2 in int8, where that is installed. FOLDER is faster-whisper's of
-tiny.en. `--memory` measures what a whole device takes at most that hears about such utterances:
-`edge-client run --wav --fast --headless --offline` with the package's model.
+tiny.en. `--network FILE` measures a network of `edge-client pretrain` so, in turns with the
+package's encoder. `--memory` measures what a whole device takes at most that hears about such
+utterances: `edge-client run --wav --fast --headless --offline` with the package's model.
 
 Utterances of 1, 3, 5 and 10 s go through :meth:`edge_client.device.device.Device.hear`, which ends
 when whoever looks on has been told and the utterance is in the store. ``conv`` has a limit, and
@@ -41,8 +42,10 @@ from edge_client.hearing.utterance import Utterance  # noqa: E402
 from shared.architectures import architecture_of  # noqa: E402
 from shared.audio import RATE  # noqa: E402
 from shared.encoders.encoder import read_encoder  # noqa: E402
+from shared.encoders.network import read_network  # noqa: E402
 from shared.front_ends import FRONT_ENDS, TINY_EN  # noqa: E402
 from shared.front_ends.log_mel import log_mel  # noqa: E402
+from shared.front_ends.network import NetworkEncoding  # noqa: E402
 from shared.front_ends.whisper import Encoding  # noqa: E402
 from shared.task import DEFAULT_TASK, Task  # noqa: E402
 from shared.weights import initial_weights, save_weights  # noqa: E402
@@ -68,11 +71,15 @@ def main() -> None:
     parser.add_argument(
         "--encoder", type=Path, metavar="FOLDER", help="faster-whisper's, of tiny.en"
     )
+    parser.add_argument("--network", type=Path, metavar="FILE", help="of edge-client pretrain")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.memory:
         show_memory()
+        return
+    if options.network:
+        show_network(options.network, options.repeats, as_json=options.json)
         return
     if options.encoder:
         show_encoders(options.encoder, options.repeats, as_json=options.json)
@@ -173,6 +180,16 @@ def show_memory() -> None:
     print(f"{took:.0f} MB at most, for utterances of {heard} s{mark}")
 
 
+def show_network(file: Path, repeats: int, *, as_json: bool) -> None:
+    """Measure a network, its coefficients alone, and the package's encoder."""
+    encoders = {
+        "encoder of the package": Encoding(read_encoder(TINY_EN), threads=1).vector,
+        "network": NetworkEncoding(read_network(file), threads=1).vector,
+        "its coefficients": FRONT_ENDS.get("mfcc40").compute,
+    }
+    _show(encoders, repeats, as_json=as_json)
+
+
 def show_encoders(folder: Path, repeats: int, *, as_json: bool) -> None:
     """Measure the package's encoder, and all layers of a Whisper against ctranslate2."""
     import_encoder = importlib.import_module("converters.encoders.importing").import_encoder
@@ -194,6 +211,11 @@ def show_encoders(folder: Path, repeats: int, *, as_json: bool) -> None:
             return model.encode(ctranslate2.StorageView.from_array(mel), to_cpu=True)
 
         encoders["ctranslate2, all four"] = reference
+    _show(encoders, repeats, as_json=as_json)
+
+
+def _show(encoders: dict[str, Callable[[Any], Any]], repeats: int, *, as_json: bool) -> None:
+    """Measure encoders at all lengths, and print it."""
     rows = [row for seconds in SECONDS for row in _in_turns(encoders, seconds, repeats)]
     for row in rows if not as_json else []:
         print(f"{row['encoder']:24}{row['seconds']:4} s{row['median']:8.1f} ms")
