@@ -54,14 +54,10 @@ def network_file(network: Network) -> bytes:
         if isinstance(layer, Conv1D):
             x = _convolution(g, x, layer, kernel, bias)
         else:
+            # Before ReLU, as in x-vectors (Snyder et al., 2018): where few speakers have taught a
+            # layer, most of what it gives behind ReLU is always 0.
             weights = [g.constant(across(kernel)), g.constant(bias)]
-            x = g.op(
-                "FULLY_CONNECTED",
-                [x, *weights],
-                (1, len(bias)),
-                "FullyConnectedOptions",
-                fusedActivationFunction=_RELU,
-            )
+            x = g.op("FULLY_CONNECTED", [x, *weights], (1, len(bias)), "FullyConnectedOptions")
     g.output("vector", x)
     return serialise([g])
 

@@ -1,7 +1,7 @@
 """From an utterance to its vector, by a time-delay network that knows speech.
 
-The vector is what the network's last hidden layer gives. As of an encoder's, the head that learns
-of it sees it normalised by what the device has heard.
+The vector is what the network's last hidden layer gives before ReLU. As of an encoder's, the head
+that learns of it sees it normalised by what the device has heard.
 """
 
 import multiprocessing

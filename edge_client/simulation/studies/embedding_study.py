@@ -28,7 +28,7 @@ from edge_client.simulation.studies.language_settings import (
     called,
 )
 from edge_client.simulation.studies.languages import Languages, languages_named, teachings_of
-from edge_client.simulation.studies.vectors import VectorMaker, Vectors
+from edge_client.simulation.studies.vectors import SPEAKERS, TEXT, VectorMaker, Vectors
 from edge_client.simulation.utterances import Indices
 from shared.corpora import CORPORA
 from shared.errors import SettingsError
@@ -120,16 +120,21 @@ def plan_embeddings(
 ) -> list[EmbeddingCellSettings]:
     """Plan the results: of each of the vectors, each language by its own speakers and all others.
 
-    Where there is one language, there are no others.
+    Where there is one language, there are no others. What does not matter to vectors has its
+    default: their results stay when it changes.
     """
-    return [
-        EmbeddingCellSettings.model_construct(
-            **{**dict(settings), "vectors": (vectors,)}, tested=name, unseen=unseen
-        )
-        for vectors in settings.vectors
-        for name in names
-        for unseen in ((False, True) if len(names) > 1 else (False,))
-    ]
+    cells = []
+    for vectors in settings.vectors:
+        own: dict[str, Any] = {**dict(settings), "vectors": (vectors,)}
+        for part, name in ((SPEAKERS, "pretraining_epochs"), (TEXT, "sentences")):
+            if part not in vectors.split("+"):
+                own[name] = EmbeddingSettings.model_fields[name].default
+        cells += [
+            EmbeddingCellSettings.model_construct(**own, tested=name, unseen=unseen)
+            for name in names
+            for unseen in ((False, True) if len(names) > 1 else (False,))
+        ]
+    return cells
 
 
 def execute_embeddings(
@@ -313,7 +318,9 @@ _NO_PAIR = np.empty(0, np.int64)
 
 
 def _difference(one: Values, other: Values) -> float:
-    return float(np.abs(one - other).max() / np.abs(other).max())
+    """Give how far values differ at most, as a share of the largest; 0 if all are the same."""
+    farthest = float(np.abs(one - other).max())
+    return farthest and farthest / float(np.abs(other).max())
 
 
 def _summary(parts: Sequence[_Tested], names: Sequence[str]) -> dict[str, Any]:
