@@ -9,6 +9,7 @@ import numpy as np
 from edge_client.simulation.studies.embedding_study import METHODS
 from shared.pictures.drawing import (
     INK,
+    LINE_COLOURS,
     colour_of,
     make_figure,
     percents,
@@ -98,8 +99,8 @@ def draw_embeddings(results: Sequence[dict[str, Any]], known: str, path: Path) -
             group = tests.index((result["tested_on"], _teacher(result)))
             height = result["methods"]["plda"][known].get(score, np.nan)
             x = group + width * (kind - (len(kinds) - 1) / 2)
-            label = result["vectors"] if group == 0 else None
-            axes.bar(x, height, 0.9 * width, color=colour_of(kind), label=label)
+            again = "//" if kind >= len(LINE_COLOURS) else None  # a colour that comes again
+            axes.bar(x, height, 0.9 * width, color=colour_of(kind), hatch=again)
         labels = len(results[0]["methods"]["plda"][known]["confusion"])
         chance = 0.5 if score == "eer" else 1 / labels
         axes.axhline(chance, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
@@ -107,6 +108,9 @@ def draw_embeddings(results: Sequence[dict[str, Any]], known: str, path: Path) -
     panels[0].set_ylim(0, 0.55)
     panels[1].set_ylim(0, 1)
     beside = max(1, int(wide * _LETTERS / (max(map(len, kinds)) + 6)))
-    figure.legend(frameon=False, ncols=min(beside, len(kinds)), loc="outside upper left")
+    bars = [bar[0] for bar in panels[0].containers[:: len(tests)]]
+    figure.legend(
+        bars, kinds, frameon=False, ncols=min(beside, len(kinds)), loc="outside upper left"
+    )
     panels[1].set_xticks(range(len(tests)), [f"{test}\nby {teacher}" for test, teacher in tests])
     save_figure(figure, path)
