@@ -220,6 +220,8 @@ def command_line(arguments: Sequence[str]) -> str:
     for i, argument in enumerate(shown[:-1]):
         if argument in ("--data", "--test-data"):
             shown[i + 1] = "PATH"
+        if argument == "--sentences" and Path(shown[i + 1]).expanduser().is_dir():
+            shown[i + 1] = "PATH"
         if argument in ("--corpus", "--test"):  # NAME=PATH, or LANGUAGE=NAME:PATH
             shown[i + 1] = re.sub(r"([=:])[^,:=]*/[^,]*", r"\1PATH", shown[i + 1])
     return shlex.join(["edge-client", *shown])

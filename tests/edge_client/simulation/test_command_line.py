@@ -1,5 +1,7 @@
 """The command that stands below a table: without the places of somebody's files."""
 
+from pathlib import Path
+
 from edge_client.simulation.studies.experiment_report import command_line
 
 
@@ -21,3 +23,9 @@ def test_places_of_corpora_are_left_out() -> None:
         *("--corpus", "xx=synthetic", "--test", "emodb=PATH", "--corpus", "ravdess"),
         *("--seeds", "3"),
     ]
+
+
+def test_a_folder_of_a_sentence_encoder_is_not_told(tmp_path: Path) -> None:
+    assert command_line(["--sentences", str(tmp_path)]) == "edge-client --sentences PATH"
+    for name in ("words", "sentence-transformers/all-MiniLM-L6-v2"):
+        assert command_line(["--sentences", name]) == f"edge-client --sentences {name}"
