@@ -7,11 +7,17 @@ of classes that it has never seen.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.learning.class_sums import ClassSums, Values
+from shared.errors import TrainingError
+
+
+_LEAST: Final = 1e-9
+"""Share of the mean variance that is added to each: far below what matters, above rounding."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Lda:
         Raises
         ------
         TrainingError
-            If there are too few vectors.
+            If there are too few vectors, or they do not differ.
         """
         sums.check()
         within = sums.within
@@ -100,11 +106,14 @@ class Plda:
         Raises
         ------
         TrainingError
-            If there are too few vectors.
+            If there are too few vectors, or they do not differ.
         """
         sums.check()
         each = float(sums.counts.mean())
-        axes, ratios = _both_diagonal(sums.between, sums.within)
+        within = sums.within
+        # Where few vectors differ, as those of two sentences do, rounding leaves variances below 0.
+        within += _LEAST * np.trace(within) / len(within) * np.eye(len(within))
+        axes, ratios = _both_diagonal(sums.between, within)
         # Ioffe's estimates of the two covariances from so many vectors a class (figure 2).
         axes = axes * np.sqrt((each - 1) / each)
         spread = np.maximum(0, (each - 1) / each * ratios - 1 / each)
@@ -137,8 +146,18 @@ def _both_diagonal(between: Values, within: Values) -> tuple[Values, Values]:
     """Solve ``between v = ratio within v``: axes in columns, the largest ratio first.
 
     Along them ``within`` is the identity, and ``between`` the ratios.
+
+    Raises
+    ------
+    TrainingError
+        If ``within`` has an axis along which nothing varies.
     """
-    inverse = np.linalg.inv(np.linalg.cholesky(within))
+    try:
+        inverse = np.linalg.inv(np.linalg.cholesky(within))
+    except np.linalg.LinAlgError as error:
+        raise TrainingError(
+            "LDA and pLDA need vectors that differ within a label, along each axis."
+        ) from error
     ratios, turned = np.linalg.eigh(inverse @ between @ inverse.T)
     return (inverse.T @ turned)[:, ::-1], ratios[::-1]
 

@@ -136,3 +136,23 @@ def test_too_few_vectors_are_refused() -> None:
             Plda.fit(sums)
         with pytest.raises(TrainingError, match="more clips than labels"):
             Lda.fit(sums, 0.1)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_vectors_of_two_sentences_tell_nothing_and_do_not_fail(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sentences = rng.standard_normal((2, 30)).astype(np.float32)
+    labels = np.arange(160, dtype=np.int32) % 4
+    vectors = sentences[(np.arange(160) // 4) % 2]
+    sums = ClassSums.of(vectors, labels, 4)
+    lda = Lda.fit(sums, 0.5)
+    plda = Plda.fit(sums.projected(lda.axes))
+    assert np.isfinite(plda.scores(lda.project(vectors))).all()
+    assert np.isfinite(plda.pair_scores(lda.project(vectors))).all()
+    assert np.abs(plda.spread).max() < 1e-6
+
+
+def test_vectors_that_are_all_the_same_are_refused() -> None:
+    vectors, labels = np.ones((12, 3), np.float32), np.arange(12, dtype=np.int32) % 4
+    with pytest.raises(TrainingError, match="vectors that differ within a label"):
+        Lda.fit(ClassSums.of(vectors, labels, 4), 0.5)
