@@ -289,6 +289,7 @@ def test_a_second_one_is_refused_and_deleting_waits(
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)  # or it has heard all, and is gone, before we look
         second = run("--wav", recording, "--fast", "--state", state)
         assert second.returncode == 13
         assert "Another edge-client is running" in second.stderr
