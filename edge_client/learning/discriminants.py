@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from edge_client.learning.class_sums import ClassSums, Values
 from shared.errors import TrainingError
 
-
 _LEAST: Final = 1e-9
 """Share of the mean variance that is added to each: far below what matters, above rounding."""
 

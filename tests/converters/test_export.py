@@ -16,6 +16,8 @@ from converters.export import Job, export
 from converters.inspection import inspect_bytes
 from converters.verification import keras_logits, keras_step, verify_trainable
 from shared.command import progress_console
+from shared.encoders.network import Network
+from shared.encoders.network_graph import network_file
 from shared.errors import ChorusError, SettingsError, WeightsError
 from shared.graphs import layers, training_graphs
 from shared.graphs.files import SIGNATURES, graph_file, trainable_file
@@ -29,6 +31,7 @@ LOADABLE = {
     "ADD": 1,
     "BATCH_MATMUL": 1,
     "CONCATENATION": 1,
+    "CONV_2D": 1,
     "DIV": 1,
     "DEQUANTIZE": 3,
     "FULLY_CONNECTED": 3,
@@ -42,6 +45,7 @@ LOADABLE = {
     "SOFTMAX": 1,
     "SQRT": 1,
     "SUB": 1,
+    "STRIDED_SLICE": 1,
     "SUM": 1,
     "TANH": 1,
     "TRANSPOSE": 1,
@@ -77,6 +81,14 @@ def test_ops_are_built_in_and_old_enough(model: str) -> None:
         found = inspect_bytes(content)
         assert found.custom_ops == []
         assert all(op.version <= LOADABLE[op.name] for op in found.ops)
+
+
+def test_the_file_of_a_network_as_an_encoder_loads_everywhere() -> None:
+    architecture = MODELS["tdnn13"]
+    wide = np.ones(architecture.features)
+    found = inspect_bytes(network_file(Network(architecture, weights(architecture), wide, wide)))
+    assert found.custom_ops == []
+    assert all(op.version <= LOADABLE[op.name] for op in found.ops)
 
 
 @pytest.mark.parametrize(
