@@ -121,8 +121,9 @@ def import_encoder_command(
     Example: converters import-encoder faster-whisper-base --output base.safetensors
     """
     from converters.encoders.importing import import_encoder, parse_pool
+    from shared.front_ends import check_file_name
 
-    _check_name(output)
+    check_file_name(output, "--output")
     import_encoder(path, parse_pool(layers, pool), pooling, int8=int8).write(output)
     _tell_front_end(output)
 
@@ -147,21 +148,11 @@ def import_speaker_encoder_command(
     Example: converters import-speaker-encoder pretrained.pt --output ge2e.safetensors
     """
     from converters.encoders.speakers import import_speaker_encoder
+    from shared.front_ends import check_file_name
 
-    _check_name(output)
+    check_file_name(output, "--output")
     import_speaker_encoder(path, pool).write(output)
     _tell_front_end(output)
-
-
-def _check_name(path: Path) -> None:
-    from shared.errors import SettingsError
-    from shared.front_ends import ENCODER_SUFFIX
-
-    if path.suffix != ENCODER_SUFFIX:
-        raise SettingsError(
-            f"The file {path} would be no front end: its name has another ending.",
-            f"Give --output FILE{ENCODER_SUFFIX}.",
-        )
 
 
 def _tell_front_end(path: Path) -> None:

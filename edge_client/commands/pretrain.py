@@ -80,9 +80,10 @@ def distil(
     from edge_client.simulation.studies.pretraining import card_of_lesson
     from shared.architectures import architecture_of
     from shared.command.progress import tracker
-    from shared.front_ends import front_end_named
+    from shared.front_ends import check_file_name, front_end_named
 
     settings = PretrainSettings.collect(given)
+    check_file_name(out, "--out")
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
     architecture = architecture_of(settings.model, settings.task)
     with tracker(shown=True) as bar:
@@ -118,8 +119,10 @@ def ctc(
     from edge_client.simulation.studies.transcription import transcribe
     from shared.architectures import architecture_of
     from shared.command.progress import tracker
+    from shared.front_ends import check_file_name
 
     settings = PretrainSettings.collect(given)
+    check_file_name(out, "--out")
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
     architecture = architecture_of(settings.model, settings.task)
     with tracker(shown=True) as bar:
@@ -155,8 +158,10 @@ def speakers(
     from edge_client.simulation.studies.telling_speakers import lesson_of, tell_speakers
     from shared.architectures import architecture_of
     from shared.command.progress import tracker
+    from shared.front_ends import check_file_name
 
     settings = PretrainSettings.collect(given)
+    check_file_name(out, "--out")
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
     architecture = architecture_of(settings.model, settings.task)
     with tracker(shown=True) as bar:

@@ -254,6 +254,15 @@ def front_end_named(name: str) -> FrontEnd:
     return found
 
 
+def check_file_name(path: Path, option: str) -> None:
+    """Raise :class:`SettingsError` if a file that an option names would be no front end there."""
+    if path.suffix != ENCODER_SUFFIX:
+        raise SettingsError(
+            f"The file {path} would be no front end: its name has another ending.",
+            f"Give {option} FILE{ENCODER_SUFFIX}.",
+        )
+
+
 def front_end_of(shape: FrontEndShape) -> FrontEnd:
     """Find what computes the features of a task.
 
