@@ -9,7 +9,7 @@ from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from edge_client.federation.client_state import remembered
 from edge_client.federation.sent import sent_updates
-from shared.errors import WeightsError
+from shared.errors import SettingsError, WeightsError
 from shared.model_notes.model_card import NOT_SPEECH, ModelCard, card_of
 from shared.starter import STARTER
 from shared.storage.files import sha256_of
@@ -63,7 +63,7 @@ def _model(state: DeviceFolder, settings: DeviceSettings) -> dict[str, Any]:
         If its file cannot be read.
     """
     heard = state.examples.exists() or not (state.federations.is_dir() or state.made_of_clips())
-    starter = heard and not state.model.exists() and begun(settings).starter
+    starter = heard and not state.model.exists() and _begins_with_starter(settings)
     file = STARTER if starter else state.model
     if not file.exists():
         return {"model": None, "starter": False, "card": None}
@@ -77,6 +77,13 @@ def _model(state: DeviceFolder, settings: DeviceSettings) -> dict[str, Any]:
     except OSError as error:
         raise WeightsError(f"Cannot read {file}: {error.strerror}.") from error
     return {"model": facts, "starter": starter, "card": card and card.model_dump()}
+
+
+def _begins_with_starter(settings: DeviceSettings) -> bool:
+    try:
+        return begun(settings).starter
+    except SettingsError:  # it hears through an encoder of one's own, whose file is not named here
+        return False
 
 
 def _federations(state: DeviceFolder) -> dict[str, Any]:

@@ -125,6 +125,18 @@ def test_the_status_of_labelled_clips_tells_their_model_and_no_starter(tmp_path:
     assert asked(tmp_path, "status")["clips"]["kitchen"]["home"]["model"] == name
 
 
+def test_the_status_of_a_device_with_an_encoder_of_one_s_own_needs_no_encoder(
+    tmp_path: Path,
+) -> None:
+    own = FrontEndShape("network-00000000", 1, 1, 34, weights="0" * 64)
+    task = Task(DEFAULT_TASK.labels, own)
+    with ExampleStore(DeviceFolder(tmp_path).examples, limit_mb=10, task=task) as store:
+        store.add(recognised(task=task), frames(1)[:1])
+    shown = run(tmp_path, "status")
+    assert "the starter of the package" not in shown, "a device would not start without its file"
+    assert asked(tmp_path, "status")["model"] is None
+
+
 def test_a_model_of_which_nothing_can_be_read_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").mkdir()
     with pytest.raises(WeightsError, match=r"Cannot read .*model\.safetensors: Is a directory\."):
