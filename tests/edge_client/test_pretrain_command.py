@@ -9,11 +9,16 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from edge_client.cli import app
+from edge_client.simulation.studies.distillation import SPEEDS, encoded
+from shared.architectures import architecture_of
 from shared.audio import RATE
-from shared.corpora import load_corpus
+from shared.command.progress import tracker
+from shared.corpora import load_corpus, load_speech
 from shared.errors import SettingsError
+from shared.front_ends import FRONT_ENDS, MFCC40
 from shared.model_notes.model_card import card_of
 from shared.storage.tensor_file import TensorFile
+from shared.task import DEFAULT_TASK, Task
 from shared.weights import load_weights, split
 
 
@@ -62,6 +67,7 @@ def test_speech_without_labels_makes_weights_that_say_what_taught_them(
         (("--encoder", "mfcc40"), "mfcc40 is no speech encoder"),
         (("--front-end", "paper34"), "paper34 does not give a frame every 10 ms"),
         (("--front-end", "paper34", "--model", "conv"), "conv cannot be pretrained"),
+        (("--out", "network.bin"), "would be no front end: its name has another ending"),
     ],
     ids=str,
 )
@@ -73,3 +79,22 @@ def test_what_cannot_teach_or_learn_is_said(
     assert isinstance(result.exception, SettingsError)
     assert sentence in result.exception.problem
     assert not out.exists()
+
+
+def test_clips_teach_that_are_almost_too_short_or_too_long(tmp_path: Path) -> None:
+    """Said faster or slower, such a clip may be one that cannot be heard."""
+    rng = np.random.default_rng(0)
+    with (tmp_path / "speech.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("path", "label", "speaker"))
+        for name, seconds in (("short", 0.026), ("middle", 1), ("long", 599)):
+            sound = 0.1 * rng.standard_normal(int(RATE * seconds), np.float32)
+            soundfile.write(tmp_path / f"{name}.wav", sound, RATE)
+            rows.writerow((f"{name}.wav", "other", "kim"))
+    task = Task(DEFAULT_TASK.labels, MFCC40)
+    whole = load_speech("manifest", tmp_path / "speech.csv", task)
+    architecture = architecture_of("tdnn", task)
+    with tracker(shown=False) as bar:
+        (speech,) = encoded([whole], architecture, FRONT_ENDS.get("whisper-speech"), bar)
+    assert len(speech.corpus.clips) == 2, "the shortest is left out"
+    assert len(speech.heard) == len(speech.layers) == 2 * len(SPEEDS)

@@ -27,11 +27,11 @@ from shared.audio import RATE, to_utterance
 from shared.corpora import Corpus
 from shared.encoders.encoder import read_encoder
 from shared.encoders.network import Network
-from shared.errors import SettingsError
+from shared.errors import AudioError, CorpusError, SettingsError
 from shared.features.cache import extract_features
 from shared.frames import normalised, stack
 from shared.front_ends import EncoderFeatures, FrontEnd, front_end_of
-from shared.front_ends.whisper import Encoding
+from shared.front_ends.whisper import LONGEST, Encoding
 from shared.layers import HEAD
 from shared.training import Examples
 
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 SPEEDS: Final = (0.9, 1.0, 1.1)
 """How fast each clip is heard, pitch and all (Ko et al., *Audio augmentation for speech
 recognition*, 2015): three voices of each."""
+
+_HEARD: Final = int(1.2 * LONGEST)
+"""Samples of a clip that are said at each speed: the fastest takes 1.1 times the longest sound that
+the encoder listens to, and one said slower may become longer than a sound can be."""
 
 HOP: Final = 0.01
 """Seconds between the frames that the network hears; the encoder's layers give every second."""
@@ -117,17 +121,23 @@ def encoded(
     speech = []
     for corpus in corpora:
         usable = extract_features(corpus.clips, front_end).clips
-        heard, layers = [], []
+        clips, heard, layers = [], [], []
         for clip in tracker.track(usable, description=f"encoding {corpus.name}"):
-            spoken = clip.read()
-            for speed in SPEEDS:
-                sound = to_utterance(spoken, speed * RATE)
-                heard.append(front_end.compute(sound))
+            spoken = clip.read()[:_HEARD]
+            sounds = [to_utterance(spoken, speed * RATE) for speed in SPEEDS]
+            try:
+                heard += [front_end.compute(sound) for sound in sounds]
+            except AudioError:  # said faster, it is too short for a frame
+                continue
+            clips.append(clip)
+            for sound in sounds:
                 encoding.vector(sound)
                 layers.append(encoding.layer(whisper.layers).astype(np.float16))
+        if not clips:
+            raise CorpusError(f"{corpus.info.title}: all clips are too short.")
         frames = np.array([len(own) for own in heard], np.int32)
         examples = Examples(stack(heard, front_end.shape), frames, np.zeros_like(frames))
-        speech.append(Speech(replace(corpus, clips=tuple(usable)), examples, layers))
+        speech.append(Speech(replace(corpus, clips=tuple(clips)), examples, layers))
     return speech
 
 
