@@ -215,13 +215,18 @@ def write_section(path: Path, name: str, text: str) -> None:
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """Write the command that was given, for a document: with PATH for where the data lie."""
+    """Write the command that was given, for a document: with PATH for where the data lie.
+
+    Front ends and weights keep the names of their files.
+    """
     shown = list(arguments)
     for i, argument in enumerate(shown[:-1]):
         if argument in ("--data", "--test-data"):
             shown[i + 1] = "PATH"
         if argument == "--sentences" and Path(shown[i + 1]).expanduser().is_dir():
             shown[i + 1] = "PATH"
-        if argument in ("--corpus", "--test"):  # NAME=PATH, or LANGUAGE=NAME:PATH
+        if argument in ("--vectors", "--front-end", "--pretrained", "--initial"):
+            shown[i + 1] = re.sub(r"[^,+]*/", "", shown[i + 1])
+        if argument in ("--corpus", "--test", "--speech"):  # NAME=PATH, or LANGUAGE=NAME:PATH
             shown[i + 1] = re.sub(r"([=:])[^,:=]*/[^,]*", r"\1PATH", shown[i + 1])
     return shlex.join(["edge-client", *shown])
