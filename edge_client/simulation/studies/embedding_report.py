@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_client.simulation.studies.embedding_study import METHODS
+from edge_client.simulation.studies.language_settings import teacher
 from shared.pictures.drawing import (
     INK,
     LINE_COLOURS,
@@ -70,7 +71,7 @@ def _begin(result: dict[str, Any]) -> list[str]:
 
 
 def _teacher(result: dict[str, Any]) -> str:
-    return "all others" if result["unseen"] else "its own"
+    return teacher(unseen=result["unseen"])
 
 
 def _percent(share: float | None) -> str:
@@ -112,5 +113,5 @@ def draw_embeddings(results: Sequence[dict[str, Any]], known: str, path: Path) -
     figure.legend(
         bars, kinds, frameon=False, ncols=min(beside, len(kinds)), loc="outside upper left"
     )
-    panels[1].set_xticks(range(len(tests)), [f"{test}\nby {teacher}" for test, teacher in tests])
+    panels[1].set_xticks(range(len(tests)), [f"{test}\nby {by}" for test, by in tests])
     save_figure(figure, path)

@@ -178,12 +178,13 @@ class EmbeddingCellSettings(EmbeddingSettings):
     @property
     def name(self) -> str:
         """Name the folder of the result."""
-        return f"{called(*self.vectors)}-{self.tested}-by-{self.teacher.replace(' ', '-')}"
+        taught_by = teacher(unseen=self.unseen).replace(" ", "-")
+        return f"{called(*self.vectors)}-{self.tested}-by-{taught_by}"
 
-    @property
-    def teacher(self) -> str:
-        """Say who teaches, in a table."""
-        return "all others" if self.unseen else "its own"
+
+def teacher(*, unseen: bool) -> str:
+    """Say who teaches, in a table: all other languages, or the tested one's own speakers."""
+    return "all others" if unseen else "its own"
 
 
 def called(vectors: str) -> str:
