@@ -68,9 +68,9 @@ def distil(
 ) -> None:
     """Let a network learn to tell what a speech encoder makes of an utterance.
 
-    The file is a small encoder: `--front-end FILE` hears through it. Or it is what to begin with,
-    by `--initial`: its layers know speech, its logits nothing yet. It says which corpora taught it.
-    What corpora may be used for, and models made of them, their licences say.
+    The file is a small encoder: `--front-end FILE --model head` hears through it. Or it is what to
+    begin with, by `--initial`: its layers know speech, its logits nothing yet. It says which
+    corpora taught it. What corpora may be used for, and models made of them, their licences say.
 
     Example: edge-client pretrain distil --corpus emodb=PATH --out distilled.safetensors
     """
@@ -90,7 +90,7 @@ def distil(
         speech = encoded(corpora, architecture, front_end_named(encoder), bar)
         network = distilled(speech, architecture, settings.course, bar)
     lesson = f"distilled from {encoder} in {settings.epochs} epochs"
-    _write(out, network, card_of_lesson(corpora, lesson))
+    _write(out, network, card_of_lesson([own.corpus for own in speech], lesson))
 
 
 @pretrain.command()
@@ -147,9 +147,8 @@ def speakers(
 ) -> None:
     """Let a network learn to tell who speaks.
 
-    What its embedding makes of other people's utterances can be learnt from: the file is a front
-    end, too (--front-end FILE --model head). It is also for `--initial`, and says which corpora
-    taught it.
+    Its embedding can be used for people whom it has never heard. The file is for `--front-end` or
+    `--initial`, as that of `distil`.
 
     Example: edge-client pretrain speakers --corpus emodb=PATH --out speakers.safetensors
     """
@@ -172,9 +171,11 @@ def speakers(
 def _write(out: Path, network: "Network", card: "ModelCard") -> None:
     """Write the network with its card, and say what there is now."""
     from shared.model_notes import ModelNotes
+    from shared.task import options_for
 
     network.write(out, ModelNotes(card=card))
     for each in card.taught_by:
         typer.echo(f"{each}; licence: {each.licence}")
-    typer.echo(f"The network is {out}.")
-    typer.echo(f"Hear through it by --front-end {out}, or begin with it by --initial {out}.")
+    model, task = network.architecture.name, options_for(network.architecture.task)
+    typer.echo(f"The network is {out}. Hear through it by --front-end {out} --model head,")
+    typer.echo(f"or begin with it by --model {model} {task} --initial {out}.")

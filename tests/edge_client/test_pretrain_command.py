@@ -50,6 +50,7 @@ def test_speech_without_labels_makes_weights_that_say_what_taught_them(
     assert (
         "of 2 speakers (distilled from whisper-speech in 1 epochs); licence: yours" in result.stdout
     )
+    assert f"--model tdnn --front-end mfcc40 --initial {out}" in " ".join(result.stdout.split())
     weights, architecture = load_weights(out)
     assert architecture.name == "tdnn"
     assert architecture.task.front_end.name == "mfcc40"
