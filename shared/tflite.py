@@ -9,6 +9,7 @@ memory anew at each call, which for the weights of a model costs more than the s
 import importlib
 import importlib.metadata
 import math
+import multiprocessing
 import os
 import platform
 import sys
@@ -153,6 +154,14 @@ def physical_cores() -> int:
         except OSError:
             cores.add(str(cpu))
     return len(cores)
+
+
+def threads_here() -> int:
+    """Give how many threads compute an utterance here: the physical cores.
+
+    One in a process that another one has started, as that has started one for each core.
+    """
+    return 1 if multiprocessing.parent_process() else physical_cores()
 
 
 class Session:

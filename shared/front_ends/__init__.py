@@ -173,20 +173,6 @@ class EncoderFeatures:
         return encoding_of(self.path, self.digest).vector(samples, speech=self.speech)[None]
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkFeatures:
-    """Computes an utterance's one row with the network of a file."""
-
-    path: Path
-    digest: str
-
-    def __call__(self, samples: "Samples") -> "Frames":
-        """Compute it, shape ``(1, units)``; the network is read at the first time."""
-        from shared.front_ends.network import network_of
-
-        return network_of(self.path, self.digest).vector(samples)[None]
-
-
 def _paper34(samples: "Samples") -> "Frames":
     from shared.front_ends.paper34 import frame_features
 
@@ -236,7 +222,7 @@ def front_end_named(name: str) -> FrontEnd:
     SettingsError
         If there is none, or it goes by a name that it may not have.
     WeightsError
-        If the file is none of an encoder, and of no model with an embedding.
+        If the file is neither that of an encoder nor that of a network that knows speech.
     """
     if name.endswith(ENCODER_SUFFIX):
         from shared.front_ends.files import front_end_in

@@ -1,4 +1,4 @@
-"""Front ends that lie in a file: encoders, and models whose embeddings are taken.
+"""Front ends that lie in a file: encoders, and networks that know speech.
 
 Each is named after its file's digest, by which a task asks for it.
 """
@@ -18,8 +18,8 @@ from shared.front_ends import (
     WHISPER_WHOLE,
     EncoderFeatures,
     FrontEnd,
-    NetworkFeatures,
 )
+from shared.front_ends.network import NetworkFeatures
 from shared.front_ends.speaker import SpeakerFeatures
 from shared.storage.tensor_file import TensorFile
 from shared.task import FrontEndShape
@@ -31,7 +31,7 @@ def front_end_in(path: Path) -> FrontEnd:
     Raises
     ------
     WeightsError
-        If it is none of an encoder, and of no model with an embedding.
+        If it is neither that of an encoder nor that of a network that knows speech.
     """
     digest = file_digest(path)
     if digest == WHISPER.weights:

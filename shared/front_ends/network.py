@@ -4,7 +4,7 @@ The vector is what the network's last hidden layer gives before ReLU. As of an e
 that learns of it sees it normalised by what the device has heard.
 """
 
-import multiprocessing
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -17,11 +17,24 @@ from shared.audio import Samples
 from shared.encoders.encoder import check_digest
 from shared.encoders.network import Network, read_network
 from shared.encoders.network_graph import SIGNATURE, network_file
+from shared.frames import Frames
 from shared.front_ends import FrontEnd, front_end_of
-from shared.tflite import Session, physical_cores
+from shared.tflite import Session, threads_here
 
 _KEPT: Final = 2
 """Networks kept ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFeatures:
+    """Computes an utterance's one row with the network of a file."""
+
+    path: Path
+    digest: str
+
+    def __call__(self, samples: Samples) -> Frames:
+        """Compute it, shape ``(1, units)``; the network is read at the first time."""
+        return network_of(self.path, self.digest).vector(samples)[None]
 
 
 @lru_cache(maxsize=_KEPT)
@@ -45,8 +58,7 @@ class NetworkEncoding:
     network
         Which.
     threads
-        Threads of the runtime; the physical cores if not given, one in a process that another one
-        has started.
+        Threads of the runtime; :func:`shared.tflite.threads_here` if not given.
 
     Raises
     ------
@@ -57,7 +69,7 @@ class NetworkEncoding:
     def __init__(self, network: Network, *, threads: int | None = None) -> None:
         self._network = network
         self._front_end: FrontEnd = front_end_of(network.architecture.task.front_end)
-        threads = threads or (1 if multiprocessing.parent_process() else physical_cores())
+        threads = threads or threads_here()
         # Its weights are constants: XNNPACK computes it five times as fast.
         self._session = Session(network_file(network), SIGNATURE, threads, delegates=True)
         self._lock = Lock()

@@ -1,6 +1,5 @@
 """From an utterance to its vector, with a TFLite runtime."""
 
-import multiprocessing
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -13,7 +12,7 @@ from shared.audio import RATE, Samples
 from shared.encoders.encoder import Encoder, check_digest, read_encoder
 from shared.encoders.encoder_graph import SIGNATURE, encoder_file
 from shared.front_ends.log_mel import log_mel
-from shared.tflite import Session, find_runtime, physical_cores
+from shared.tflite import Session, find_runtime, threads_here
 
 LONGEST: Final = 10 * RATE
 """Samples that are listened to; what comes after them is not."""
@@ -59,12 +58,11 @@ class Encoding:
     encoder
         Which.
     threads
-        Threads of the runtime; the physical cores if not given, one in a process that another one
-        has started, as that has started one for each core.
+        Threads of the runtime; :func:`shared.tflite.threads_here` if not given.
     """
 
     def __init__(self, encoder: Encoder, *, threads: int | None = None) -> None:
-        threads = threads or (1 if multiprocessing.parent_process() else physical_cores())
+        threads = threads or threads_here()
         self._mels = encoder.mels
         self._positions = positions(LONGEST // 320 + 1, encoder.width)
         content = encoder_file(encoder, gelu_op=find_runtime(said=False).gelu_op)

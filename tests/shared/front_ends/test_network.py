@@ -12,7 +12,8 @@ from shared.architectures import architecture_of
 from shared.corpora import load_corpus
 from shared.encoders.network import Network, read_network
 from shared.errors import SettingsError, WeightsError
-from shared.front_ends import FRONT_ENDS, MFCC40, NetworkFeatures, front_end_named, front_end_of
+from shared.front_ends import FRONT_ENDS, MFCC40, front_end_named, front_end_of
+from shared.front_ends.network import NetworkFeatures
 from shared.model_notes import NO_NOTES
 from shared.storage.tensor_file import TensorFile, write_tensors
 from shared.task import DEFAULT_TASK, FrontEndShape, Task
