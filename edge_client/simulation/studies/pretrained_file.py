@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.architectures import Architecture
 from shared.command.progress import tracker
 from shared.encoders.encoder import HEADER_LIMIT
-from shared.encoders.network import Network
+from shared.encoders.network import Network, read_network
 from shared.errors import RunError, SettingsError
 from shared.model_notes import ModelNotes
 from shared.model_notes.model_card import ModelCard, card_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 def keep_pretrained(
     path: Path,
+    architecture: Architecture,
     card: ModelCard,
     teach: Callable[["Tracker"], Network],
     *,
@@ -29,6 +31,8 @@ def keep_pretrained(
     ----------
     path
         Where it is kept.
+    architecture
+        The network.
     card
         What taught it.
     teach
@@ -39,10 +43,11 @@ def keep_pretrained(
     Raises
     ------
     RunError
-        If what is there was taught otherwise.
+        If what is there was taught otherwise, or is another network.
     """
     if path.exists() and not overwrite:
-        if card_of(TensorFile(path).metadata) != card:
+        metadata = TensorFile(path).metadata
+        if card_of(metadata) != card or read_network(path).architecture != architecture:
             raise RunError(
                 f"{path} was pretrained otherwise than is asked for.",
                 "Give another --out, or --overwrite to begin anew.",

@@ -199,7 +199,7 @@ def _pretrain(
             return distil(heard, architecture, study.course, bar)
 
         card = card_of_lesson([replace(whole, clips=clips), *study.speech], lesson)
-        keep_pretrained(study.pretrained(fold), card, teach, overwrite=overwrite)
+        keep_pretrained(study.pretrained(fold), architecture, card, teach, overwrite=overwrite)
 
 
 def _check_other_people(study: Study, tested_on: Collection[str], fold: int) -> None:

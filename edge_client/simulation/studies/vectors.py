@@ -217,6 +217,7 @@ class VectorMaker:
         architecture = architecture_of(_MODEL, task)
         keep_pretrained(
             path,
+            architecture,
             card_of_lesson(corpora, lesson_of(course)),
             partial(tell_speakers, corpora, architecture, course),
             overwrite=self._overwrite,

@@ -80,6 +80,10 @@ def test_a_network_is_taught_by_the_other_languages_alone(
     other = maker(corpus, tmp_path, vectors="speakers", pretraining_epochs=2)
     with pytest.raises(RunError, match="was pretrained otherwise than is asked for"):
         other.make("speakers", "en")
+    with monkeypatch.context() as later:
+        later.setattr(module, "_MODEL", "tdnn13")
+        with pytest.raises(RunError, match="was pretrained otherwise than is asked for"):
+            maker(corpus, tmp_path, vectors="speakers").make("speakers", "en")
     with pytest.raises(SettingsError, match="pretrained with synthetic: it may have heard who is"):
         maker(corpus, tmp_path, vectors=str(path))
     assert maker(place, tmp_path, vectors=str(path)).make(str(path), "en").name == str(path)
