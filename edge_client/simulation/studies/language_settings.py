@@ -148,7 +148,7 @@ class EmbeddingSettings(LanguageSettings, LabelSettings, SeedSettings):
     sentences: str = "words"
     """What makes vectors of sentences: words (counted; needs no weights), a folder with model.onnx
     and tokenizer.json, such as all-MiniLM-L6-v2's, or OWNER/NAME on the Hugging Face hub."""
-    pretraining_epochs: Annotated[int, Field(ge=1, le=10_000)] = 40
+    pretraining_epochs: Annotated[int, Field(ge=1, le=10_000)] = 4
     """Passes over the clips that teach to tell speakers."""
     shrinkage: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Share by which LDA draws the covariance within labels to a multiple of the identity. 0.9 was
