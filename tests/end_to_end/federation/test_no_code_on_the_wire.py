@@ -11,8 +11,8 @@ PACKAGES = ("aggregator", "converters", "edge_client", "shared")
 
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 MODULES |= {"torch", "jsonpickle", "yaml"}
-PICKLES = ROOT / "converters" / "encoders" / "openai_file.py"
-"""Reads openai-whisper's files, with an unpickler that finds no class but those of tensors; nothing
+PICKLES = ROOT / "converters" / "encoders" / "torch_file.py"
+"""Reads PyTorch's files, with an unpickler that finds no class but those of tensors; nothing
 of it comes from a network. Its own tests give it pickles that ask for more."""
 
 BUILTINS = {"eval", "exec", "compile", "__import__"}
