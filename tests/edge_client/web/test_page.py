@@ -134,6 +134,7 @@ def test_single_keys_can_be_switched_off(open_page: Open, device: StandIn) -> No
     shown(page, number)
     page.tap("#keys summary")
     page.tap("#keys-on")
+    page.wait_for_selector("#keys-on:not(:checked)")  # what a tap does may come after it
     for key in "ysxup":
         page.keyboard.press(key)
     page.reload()
@@ -144,6 +145,7 @@ def test_single_keys_can_be_switched_off(open_page: Open, device: StandIn) -> No
     assert not device.paused
     page.tap("#keys summary")
     page.tap("#keys-on")
+    page.wait_for_selector("#keys-on:checked")
     page.keyboard.press("s")
     text(page, "#answer", "You said so, not Happy.")
 
