@@ -13,6 +13,8 @@ from shared.training import Positive, Seed
 
 if TYPE_CHECKING:
     from edge_client.simulation.studies.pretraining import Course
+    from shared.architectures import Architecture
+    from shared.corpora import Corpus
     from shared.encoders.network import Network
     from shared.model_notes.model_card import ModelCard
 
@@ -74,18 +76,13 @@ def distil(
 
     Example: edge-client pretrain distil --corpus emodb=PATH --out distilled.safetensors
     """
-    from edge_client.commands.starter import corpus_at
     from edge_client.simulation.studies.distillation import distil as distilled
     from edge_client.simulation.studies.distillation import encoded
     from edge_client.simulation.studies.pretraining import card_of_lesson
-    from shared.architectures import architecture_of
     from shared.command.progress import tracker
-    from shared.front_ends import check_file_name, front_end_named
+    from shared.front_ends import front_end_named
 
-    settings = PretrainSettings.collect(given)
-    check_file_name(out, "--out")
-    corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
-    architecture = architecture_of(settings.model, settings.task)
+    settings, architecture, corpora = _asked(given, corpus, out)
     with tracker(shown=True) as bar:
         speech = encoded(corpora, architecture, front_end_named(encoder), bar)
         network = distilled(speech, architecture, settings.course, bar)
@@ -114,17 +111,11 @@ def ctc(
 
     Example: edge-client pretrain ctc --corpus nemo=PATH --out recogniser.safetensors
     """
-    from edge_client.commands.starter import corpus_at
     from edge_client.simulation.studies.pretraining import card_of_lesson
     from edge_client.simulation.studies.transcription import transcribe
-    from shared.architectures import architecture_of
     from shared.command.progress import tracker
-    from shared.front_ends import check_file_name
 
-    settings = PretrainSettings.collect(given)
-    check_file_name(out, "--out")
-    corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
-    architecture = architecture_of(settings.model, settings.task)
+    settings, architecture, corpora = _asked(given, corpus, out)
     with tracker(shown=True) as bar:
         network, taught_by = transcribe(corpora, architecture, settings.course, bar)
     lesson = f"speech recognition (CTC) in {settings.epochs} epochs"
@@ -152,20 +143,28 @@ def speakers(
 
     Example: edge-client pretrain speakers --corpus emodb=PATH --out speakers.safetensors
     """
-    from edge_client.commands.starter import corpus_at
     from edge_client.simulation.studies.pretraining import card_of_lesson
     from edge_client.simulation.studies.telling_speakers import lesson_of, tell_speakers
-    from shared.architectures import architecture_of
     from shared.command.progress import tracker
+
+    settings, architecture, corpora = _asked(given, corpus, out)
+    with tracker(shown=True) as bar:
+        network = tell_speakers(corpora, architecture, settings.course, bar)
+    _write(out, network, card_of_lesson(corpora, lesson_of(settings.course)))
+
+
+def _asked(
+    given: dict[str, Any], corpus: list[str], out: Path
+) -> "tuple[PretrainSettings, Architecture, list[Corpus]]":
+    """Find network and corpora; what is wrong with these or the file is said before it teaches."""
+    from edge_client.commands.starter import corpus_at
+    from shared.architectures import architecture_of
     from shared.front_ends import check_file_name
 
     settings = PretrainSettings.collect(given)
     check_file_name(out, "--out")
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
-    architecture = architecture_of(settings.model, settings.task)
-    with tracker(shown=True) as bar:
-        network = tell_speakers(corpora, architecture, settings.course, bar)
-    _write(out, network, card_of_lesson(corpora, lesson_of(settings.course)))
+    return settings, architecture_of(settings.model, settings.task), corpora
 
 
 def _write(out: Path, network: "Network", card: "ModelCard") -> None:

@@ -86,11 +86,9 @@ class Study:
 
     def _heard(self, fold: PlannedFold[DataSettings], name: str) -> PlannedFold[DataSettings]:
         """Let a fold hear through our encoder, or through its pretrained network."""
-        file = str(self.pretrained(fold.settings.fold))
-        heard = {**fold.settings.model_dump(), "front_end": file}
-        if name == "encoder":
-            heard["front_end"] = WHISPER.name
-        return replace(fold, settings=DataSettings.parse(heard))
+        own = fold.settings
+        heard = WHISPER.name if name == "encoder" else str(self.pretrained(own.fold))
+        return replace(fold, settings=DataSettings.parse({**own.model_dump(), "front_end": heard}))
 
     def trainings(self) -> list[Cell]:
         """Plan the folds of the network fine-tuned, and from scratch."""
