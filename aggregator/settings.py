@@ -208,8 +208,8 @@ class AggregatorSettings(
     federation: Name = "chorus"
     """Name of the federation; clients must give the same."""
     model: str = "conv"
-    """The architecture: dense, conv, lstm, tdnn, tdnn13 or head; or one that a package offers, on
-    the devices too."""
+    """The architecture: dense, conv, lstm, tdnn, tdnn13, mlp or head; or one that a package offers,
+    on the devices too."""
     keep_models: Annotated[int, Field(ge=1, le=100_000)] = 20
     """How many models' files are kept, the newest, to export and to roll back to. Of the others
     the ledger keeps digest and ancestry."""

@@ -29,7 +29,7 @@ def export_tflite(
     model: Annotated[
         str | None,
         typer.Option(
-            help="dense, conv, lstm, tdnn, tdnn13, head, one that a package offers, "
+            help="dense, conv, lstm, tdnn, tdnn13, mlp, head, one that a package offers, "
             "package.module:LAYERS, or all of the first; with --inference the weights say it."
         ),
     ] = None,

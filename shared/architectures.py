@@ -235,6 +235,7 @@ OWN: Final[dict[str, Hidden]] = {
         StatisticsPooling("statistics"),
         Dense(HEAD, 768),
     ),
+    "mlp": (Dense(HEAD, 256),),
     "head": (),
 }
 """Each model's layers but for the logits, of which there are as many as a task has labels.
@@ -243,7 +244,8 @@ The first three are those of Chau & Garces (2021). ``tdnn`` is a small x-vector 
 al., 2018): a time-delay neural network, for utterances of any length. ``tdnn13`` is one of 13
 layers with weights, as that of Zhou & Beigi (2020): eleven that give every fourth frame, one of
 which sees 0.49 s at a hop of 10 ms, the twelfth an utterance's embedding, the last the logits.
-``head`` is the logits alone, softmax regression: what a frozen encoder's vectors need.
+``head`` is the logits alone, softmax regression: what a frozen encoder's vectors need; ``mlp``, a
+multi-layer perceptron, has a hidden layer before them, which two tasks can share.
 """
 
 

@@ -27,9 +27,9 @@ class ServeSettings(AggregatorSettings, EmbeddedBrokerSettings):
     mfcc40 (40 coefficients each 10 ms), an encoder's file (FILE.safetensors), or that of an
     installed package."""
     model: str = STARTER_MODEL
-    """The architecture: head for vectors of an encoder, or dense, conv, lstm, tdnn, tdnn13 for
-    frames (conv where their front end is given alone); or one that a package offers, on the devices
-    too."""
+    """The architecture: head or mlp for vectors of an encoder, or dense, conv, lstm, tdnn, tdnn13
+    for frames (conv where their front end is given alone); or one that a package offers, on the
+    devices too."""
     broker: BrokerSettings = BrokerSettings()
     """Where the federation's broker is."""
     stay: bool = False

@@ -145,9 +145,9 @@ class ModelSettings(Settings):
     panel: ClassVar[str] = "Model"
 
     model: str = "conv"
-    """The architecture: dense, conv, lstm, tdnn, tdnn13 or head; one that a package offers; or
-    package.module:name, which is a tuple of layers, or a function (frames, features, labels) that
-    builds a Keras model. See docs/models.md."""
+    """The architecture: dense, conv, lstm, tdnn, tdnn13, mlp or head; one that a package
+    offers; or package.module:name, which is a tuple of layers, or a function (frames, features,
+    labels) that builds a Keras model. See docs/models.md."""
     engine: Literal["keras", "tflite"] = "keras"
     """What trains: Keras, or the code that runs on devices."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None

@@ -53,6 +53,14 @@ def test_softmax_regression_is_all_head() -> None:
     assert architecture.head_offset == 0
 
 
+def test_a_perceptron_has_a_hidden_layer_before_its_logits() -> None:
+    architecture = architecture_of("mlp", Task(DEFAULT_TASK.labels, WHISPER))
+    shapes = {spec.name: spec.shape for spec in architecture.manifest}
+    assert shapes[f"{HEAD}/kernel"] == (1536, 256)
+    assert shapes["logits/kernel"] == (256, 4)
+    assert architecture.parameters == 394_500
+
+
 def test_the_convolutional_model_s_shapes() -> None:
     shapes = {spec.name: spec.shape for spec in architecture_of("conv", DEFAULT_TASK).manifest}
     assert shapes["conv1/kernel"] == (3, 34, 512)

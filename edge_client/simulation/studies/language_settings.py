@@ -52,8 +52,8 @@ class TransferSettings(
     """What computes the features: whisper-speech (a vector of a speech encoder), mfcc40, paper34,
     or one of your own."""
     model: str = "head"
-    """The architecture: head for an encoder's vectors; dense, conv, lstm or tdnn for frames; or
-    one of your own."""
+    """The architecture: head or mlp for an encoder's vectors; dense, conv, lstm or tdnn for frames;
+    or one of your own."""
     shots: Annotated[tuple[_Shots, ...], BeforeValidator(separated)] = (0, 4, 16, 64)
     """How many clips of each label of the scarce language a model is fine-tuned on: repeated, or
     separated by commas."""

@@ -28,6 +28,7 @@ MODELS: Final[dict[str, Architecture]] = {
     "conv of another task": architecture_of("conv", ANOTHER),
     "tdnn of another task": architecture_of("tdnn", VARYING).at(150),
     "tdnn13": architecture_of("tdnn13", VARYING).at(60),
+    "mlp": architecture_of("mlp", Task(DEFAULT_TASK.labels, WHISPER)),
     "head": architecture_of("head", Task(DEFAULT_TASK.labels, WHISPER)),
 }
 """What is compared, by the name of its reference."""
