@@ -32,6 +32,7 @@ from edge_client.simulation.studies.second_task import (
 )
 from edge_client.simulation.teaching import taught_before
 from edge_client.simulation.utterances import Indices
+from shared.architectures import MODELS, KerasModel
 from shared.errors import SettingsError
 from shared.front_ends import front_end_of
 from shared.metrics import Scores, confusion, predicted
@@ -63,7 +64,7 @@ def plan_cells(
     Raises
     ------
     SettingsError
-        If the second task has nothing to begin with, or no languages to tell.
+        If the second task has nothing to begin with, no layer to share, or no languages to tell.
     """
     if second_task:
         _check_second_task(settings, names)
@@ -74,6 +75,18 @@ def plan_cells(
 
 
 def _check_second_task(settings: TransferSettings, names: Sequence[str]) -> None:
+    layers = MODELS.get(settings.model)
+    if isinstance(layers, KerasModel):
+        raise SettingsError(
+            f"{settings.model} builds a Keras model: what tells the language cannot be taken out "
+            "of it again.",
+            "Give --model mlp or other layers, or leave out --second-task.",
+        )
+    if not layers:
+        raise SettingsError(
+            f"{settings.model} has no hidden layer that two tasks could share.",
+            "Give --model mlp, or leave out --second-task.",
+        )
     if settings.initial:
         raise SettingsError(
             "A model of two tasks begins with fresh weights, not with those of one.",

@@ -30,7 +30,7 @@ from edge_client.simulation.studies.transfer_report import (
 )
 from edge_client.simulation.studies.transfer_study import Transfer, plan_cells
 from edge_client.tflite.engine import TfliteEngine
-from shared.architectures import architecture_of
+from shared.architectures import MODELS, KerasModel, architecture_of
 from shared.errors import RunError, SettingsError
 from shared.features.labelled_clips import normalised_by_owner
 from shared.metrics import confusion
@@ -192,12 +192,12 @@ def test_the_language_as_a_second_task_is_taught_and_left_out_again() -> None:
 
 
 def test_models_of_two_tasks_stand_beside_those_of_one(tmp_path: Path) -> None:
-    plan = [one for one in plan_cells(settings(), NAMES, 1, second_task=True) if one.fold < 2]
+    shared = settings(model="mlp", learning_rate=0.01)
+    plan = [one for one in plan_cells(shared, NAMES, 1, second_task=True) if one.fold < 2]
     cells = {one.name: one for one in plan}
     assert "en+de-to-pl-second-task-seed-0-fold-0" in cells
-    results = execute_cells(
-        cells, made().result, "", tmp_path, Console(quiet=True), overwrite=False
-    )
+    make = Transfer(shared, SPOKEN).result
+    results = execute_cells(cells, make, "", tmp_path, Console(quiet=True), overwrite=False)
     by_name = dict(zip(cells, results, strict=True))
     both = by_name["en+de-to-pl-second-task-seed-0-fold-0"]
     alone = by_name["en+de-to-pl-seed-0-fold-0"]
@@ -213,11 +213,16 @@ def test_models_of_two_tasks_stand_beside_those_of_one(tmp_path: Path) -> None:
     assert rows_of_federation(results, NAMES, "all")[-1][0].endswith("language a second task")
 
 
-def test_a_second_task_that_cannot_be_is_refused() -> None:
-    with pytest.raises(SettingsError, match="needs two that teach and one to test on"):
-        list(plan_cells(settings(), NAMES[:2], 1, second_task=True))
-    with pytest.raises(SettingsError, match="begins with fresh weights"):
-        list(plan_cells(settings(initial="x.safetensors"), NAMES, 1, second_task=True))
+def test_a_second_task_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS._own, "keras-of-mine", KerasModel(lambda *_: None))
+    for given, names, sentence in (
+        ({"model": "mlp"}, NAMES[:2], "needs two that teach and one to test on"),
+        ({"model": "mlp", "initial": "x.safetensors"}, NAMES, "begins with fresh weights"),
+        ({}, NAMES, "head has no hidden layer that two tasks could share"),
+        ({"model": "keras-of-mine"}, NAMES, "keras-of-mine builds a Keras model"),
+    ):
+        with pytest.raises(SettingsError, match=sentence):
+            list(plan_cells(settings(**given), names, 1, second_task=True))
 
 
 app = typer.Typer()
@@ -260,4 +265,7 @@ def test_the_command_says_what_is_wrong_in_a_sentence(tmp_path: Path) -> None:
     assert "xx and yy are the same clips" in str(found.exception)
     found = run(out, "--corpus", f"xx=manifest:{one}", "--corpus", "yy=nowhere:PATH")
     assert "There is no corpus 'nowhere'" in str(found.exception)
+    two = ["--corpus", f"xx=manifest:{one},yy=synthetic"]
+    found = run(out, *two, "--second-task")
+    assert "head has no hidden layer" in str(found.exception)
     assert not out.exists()
