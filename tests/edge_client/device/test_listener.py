@@ -7,14 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.listening import NOTHING, Listener
 from edge_client.device.settings import DeviceSettings
 from edge_client.hearing.segmentation import Segmenter
 from edge_client.hearing.source import BLOCK, OnEvent, SoundSource, SourceEvent
+from shared.architectures import architecture_of
 from shared.audio import RATE, Samples
+from shared.encoders.network import Network
 from shared.errors import MissingPartError
+from shared.front_ends import MFCC40, front_end_named
+from shared.front_ends.network import NetworkEncoding
+from shared.model_notes import NO_NOTES
+from shared.task import DEFAULT_TASK, Task
+from shared.weights import fresh_weights, save_weights
 from tests.brokers import BOUND, wait_until
 from tests.edge_client.device.heard import utterance
 
@@ -125,6 +133,51 @@ def test_a_microphone_that_cannot_be_opened_ends_it_with_its_sentence(device: De
     with pytest.raises(MissingPartError, match="no microphone"):
         listener.wait(BOUND)
     listener.close()
+
+
+def test_of_long_speech_a_network_computes_nothing_before_its_end(
+    tmp_path: Path, taps: list[Tap], open_tap: OpenTap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "network.safetensors"
+    tdnn13 = architecture_of("tdnn13", Task(DEFAULT_TASK.labels, MFCC40))
+    own = Network(tdnn13, fresh_weights(tdnn13, 1), np.zeros(40), np.full(40, 10.0))
+    own.write(file, NO_NOTES)
+    task = Task(DEFAULT_TASK.labels, front_end_named(str(file)).shape)
+    head = architecture_of("head", task)
+    weights = np.random.default_rng(5).standard_normal(head.parameters, np.float32)
+    save_weights(tmp_path / "head.safetensors", weights, head)
+    asked: list[Samples] = []
+    compute = NetworkEncoding.vector
+
+    def vector(self: NetworkEncoding, samples: Samples) -> NDArray[np.float32]:
+        asked.append(samples)
+        return compute(self, samples)
+
+    monkeypatch.setattr(NetworkEncoding, "vector", vector)
+    settings = DeviceSettings(
+        state=tmp_path / "state",
+        front_end=str(file),
+        weights=tmp_path / "head.safetensors",
+        normalisation="none",
+    )
+    syllable = np.concatenate([np.float32(0.5) * utterance(1, 0.5).samples, quiet(0.1)])
+    with Device(settings) as device:
+        listener = Listener(device, open_tap, Segmenter, "mic")
+        wait_until(lambda: taps, "it listens")
+        taps[0].give(np.concatenate([quiet(1), *[syllable] * 15]))
+        wait_until(taps[0].blocks_in.empty, "nine seconds have been said")
+        wait_until(lambda: device.speaking, "speech goes on")
+        assert not asked
+        taps[0].give(quiet(1.5))
+        wait_until(device.recent, "it has ended")
+        listener.close()
+        (heard,) = device.recent()
+    (sound,) = asked
+    assert heard.seconds == pytest.approx(len(sound) / RATE)
+    assert 9 < heard.seconds < 10
+    kernel, bias = weights[:-4].reshape(-1, 4), weights[-4:]
+    powers = np.exp(compute(NetworkEncoding(own), sound) @ kernel + bias)
+    assert heard.probabilities == pytest.approx(tuple(powers / powers.sum()), abs=1e-4)
 
 
 def test_the_end_of_a_recording_ends_its_last_utterance(device: Device) -> None:
