@@ -22,8 +22,8 @@ def transfer(
         bool,
         typer.Option(
             "--second-task",
-            help="Let models also learn the language, and show both; for a --model with a layer "
-            "before its logits: head has none.",
+            help="Let models also learn the language, and show both; for a --model with a "
+            "hidden layer, such as mlp: head has none.",
         ),
     ] = False,
     overwrite: Overwrite = False,
@@ -40,7 +40,8 @@ def transfer(
     from edge_client.simulation.studies.cells import execute_cells
     from edge_client.simulation.studies.experiment_report import markdown_table
     from edge_client.simulation.studies.languages import languages_named, load_languages
-    from edge_client.simulation.studies.transfer_study import Transfer, plan_cells
+    from edge_client.simulation.studies.small_encoders import Transfers, check_encoder
+    from edge_client.simulation.studies.transfer_study import plan_cells
     from shared.command import progress_console
 
     settings = TransferSettings.collect(given, config)
@@ -48,11 +49,12 @@ def transfer(
     place = ExperimentPlace("transfer", out, write)
     place.check()
     console = progress_console()
+    check_encoder(settings, named)
+    names, known = [own.name for own in named], settings.known
+    plan = list(plan_cells(settings, names, seeds, second_task=second_task))
     languages = load_languages(named, settings.simulation(), console)
-    names, known = languages.names, settings.known
-    plan = plan_cells(settings, names, seeds, second_task=second_task)
     cells = {cell.name: cell for cell in plan}
-    study = Transfer(settings, languages)
+    study = Transfers(settings, languages, out, console, overwrite=overwrite)
     digest = languages.whole.digest
     results = execute_cells(cells, study.result, digest, out, console, overwrite=overwrite)
     if overwrite or not RunFolder(out).model.exists():

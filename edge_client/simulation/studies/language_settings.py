@@ -54,6 +54,10 @@ class TransferSettings(
     model: str = "head"
     """The architecture: head or mlp for an encoder's vectors; dense, conv, lstm or tdnn for frames;
     or one of your own."""
+    pretraining_epochs: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Passes over all clips of the languages that are not tested, of which a tdnn13 learns to tell
+    what the encoder makes of them; frozen, it then takes the encoder's place. 0: the encoder is
+    heard through itself."""
     shots: Annotated[tuple[_Shots, ...], BeforeValidator(separated)] = (0, 4, 16, 64)
     """How many clips of each label of the scarce language a model is fine-tuned on: repeated, or
     separated by commas."""

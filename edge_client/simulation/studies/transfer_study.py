@@ -161,6 +161,7 @@ class Transfer:
             (``tuned``) and were tested (``tested``), and ``seconds``.
         """
         begun = time.monotonic()
+        cell = cell.model_copy(update={"front_end": self._settings.front_end})
         taught = self._taught(cell)
         few = self._few(cell)
         weights = self.model(cell, taught)

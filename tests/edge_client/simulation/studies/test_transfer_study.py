@@ -14,13 +14,16 @@ from typer.testing import CliRunner, Result
 
 from edge_client.commands.experiment.transfer import transfer
 from edge_client.learning.training import Trained, train
+from edge_client.simulation.studies import small_encoders
 from edge_client.simulation.studies.cells import execute_cells
 from edge_client.simulation.studies.language_settings import CellSettings, TransferSettings
+from edge_client.simulation.studies.languages import languages_named, load_languages
 from edge_client.simulation.studies.second_task import (
     taught_twice,
     with_languages,
     without_languages,
 )
+from edge_client.simulation.studies.small_encoders import Transfers, check_encoder
 from edge_client.simulation.studies.transfer_report import (
     rows_of_federation,
     rows_of_left_out,
@@ -225,6 +228,49 @@ def test_a_second_task_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch
             list(plan_cells(settings(**given), names, 1, second_task=True))
 
 
+def test_each_language_is_heard_through_what_has_not_heard_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_encoders, "_MODEL", "tdnn")
+    voices = write_voices(tmp_path / "voices", 2, 0.5)
+    asked = settings(
+        corpus=f"en=manifest:{voices},de=synthetic",
+        front_end="whisper-speech",
+        pretraining_epochs=1,
+        learning_rate=0.01,
+    )
+    console, out = Console(quiet=True), tmp_path / "out"
+    named = languages_named(asked.corpus)
+    spoken = load_languages(named, asked.simulation(), console)
+    cells = {own.tested: own for own in plan_cells(asked, ("en", "de"), 1) if not own.fold}
+
+    def transfers(**changed: Any) -> Transfers:
+        new = asked.model_copy(update=changed)
+        return Transfers(new, spoken, out, console, overwrite=False)
+
+    results = {tested: transfers().result(own) for tested, own in cells.items()}
+    for tested, corpus in (("en", "synthetic"), ("de", "manifest")):
+        path = out / "pretrained" / f"without-{tested}-seed-0.safetensors"
+        card = card_of(TensorFile(path).metadata)
+        assert card is not None
+        assert [own.corpus for own in card.taught_by] == [corpus]
+        heard = asked.model_copy(update={"front_end": str(path), "pretraining_epochs": 0})
+        by_hand = Transfer(heard, load_languages(named, heard.simulation(), console))
+        expected = by_hand.result(cells[tested])
+        assert results[tested]["known"] == expected["known"]
+    made = path.stat().st_mtime_ns
+    assert transfers().result(cells["de"])["known"] == results["de"]["known"]
+    assert path.stat().st_mtime_ns == made, "it is kept"
+    with pytest.raises(RunError, match="was pretrained otherwise than is asked for"):
+        transfers(pretraining_epochs=2).result(cells["de"])
+    with pytest.raises(SettingsError, match="mfcc40 is no speech encoder"):
+        transfers(front_end="mfcc40")
+    heard = asked.model_copy(update={"front_end": str(path)})
+    with pytest.raises(SettingsError, match="pretrained with manifest: it may have heard who is"):
+        check_encoder(heard, named)
+    check_encoder(heard, [own for own in named if own.corpus != "manifest"])
+
+
 app = typer.Typer()
 app.command()(transfer)
 
@@ -268,4 +314,6 @@ def test_the_command_says_what_is_wrong_in_a_sentence(tmp_path: Path) -> None:
     two = ["--corpus", f"xx=manifest:{one},yy=synthetic"]
     found = run(out, *two, "--second-task")
     assert "head has no hidden layer" in str(found.exception)
+    found = run(out, *two, "--pretraining-epochs", "1")
+    assert "is no speech encoder" in str(found.exception)
     assert not out.exists()

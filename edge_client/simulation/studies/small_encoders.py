@@ -1,0 +1,187 @@
+"""Small encoders of an experiment across languages: each has heard nobody of one language.
+
+A ``tdnn13`` learns what the encoder makes of the languages that are not tested, whatever the labels
+of their clips (:mod:`~edge_client.simulation.studies.distillation`). Frozen, it takes the encoder's
+place when the language is tested that it has not heard.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from edge_client.simulation.studies.distillation import Speech, distil, encoded
+from edge_client.simulation.studies.language_settings import CellSettings, TransferSettings
+from edge_client.simulation.studies.languages import (
+    Language,
+    Languages,
+    languages_named,
+    load_languages,
+)
+from edge_client.simulation.studies.pretrained_file import check_unheard, keep_pretrained
+from edge_client.simulation.studies.pretraining import Course, card_of_lesson
+from edge_client.simulation.studies.transfer_study import Transfer
+from shared.architectures import architecture_of
+from shared.corpora import load_speech
+from shared.encoders.network import Network
+from shared.errors import SettingsError
+from shared.front_ends import ENCODER_SUFFIX, MFCC40, EncoderFeatures, front_end_named
+from shared.task import Task
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from shared.command.progress import Tracker
+
+_MODEL: Final = "tdnn13"
+"""The network; it hears through ``mfcc40``."""
+
+
+class SmallEncoders:
+    """Distils networks of the languages that are not tested, each once.
+
+    Parameters
+    ----------
+    settings
+        Of the experiment; its front end is what the networks learn to tell.
+    languages
+        Those that are tested in turn.
+    folder
+        Where the networks are kept, with their cards.
+    overwrite
+        Whether to distil those anew that are there.
+
+    Raises
+    ------
+    SettingsError
+        If the front end is no speech encoder.
+    """
+
+    def __init__(
+        self,
+        settings: TransferSettings,
+        languages: Sequence[Language],
+        folder: Path,
+        *,
+        overwrite: bool,
+    ) -> None:
+        self._settings, self._languages = settings, languages
+        self._folder, self._overwrite = folder, overwrite
+        self._encoder = front_end_named(settings.front_end)
+        if not isinstance(self._encoder.frame_features, EncoderFeatures):
+            raise SettingsError(
+                f"{settings.front_end} is no speech encoder, of which a network could learn.",
+                "Give --front-end whisper-speech, or leave out --pretraining-epochs.",
+            )
+        self._architecture = architecture_of(_MODEL, Task(settings.task.labels, MFCC40))
+        self._speech: dict[str, Speech] = {}
+        self._files: dict[tuple[str, int], Path] = {}
+
+    def file(self, tested: str, seed: int) -> Path:
+        """Give the network that has heard nobody of a language; distil it, if that is not done.
+
+        Raises
+        ------
+        RunError
+            If what is there was taught otherwise.
+        ChorusError
+            If the speech cannot be read, or nothing can be learnt of it.
+        """
+        key = tested, seed
+        if key not in self._files:
+            self._files[key] = self._distilled(tested, seed)
+        return self._files[key]
+
+    def _distilled(self, tested: str, seed: int) -> Path:
+        path = self._folder / f"without-{tested}-seed-{seed}{ENCODER_SUFFIX}"
+        task = self._architecture.task
+        others = [own for own in self._languages if own.name != tested]
+        corpora = {own.name: load_speech(own.corpus, own.data, task) for own in others}
+        course = Course(self._settings.pretraining_epochs, seed=seed)
+
+        def teach(bar: "Tracker") -> Network:
+            for name, corpus in corpora.items():
+                if name not in self._speech:
+                    (own,) = encoded([corpus], self._architecture, self._encoder, bar)
+                    self._speech[name] = own
+            heard = [self._speech[name] for name in corpora]
+            return distil(heard, self._architecture, course, bar)
+
+        lesson = f"distilled from {self._encoder.shape.name} in {course.epochs} epochs"
+        card = card_of_lesson(list(corpora.values()), lesson)
+        keep_pretrained(path, self._architecture, card, teach, overwrite=self._overwrite)
+        return path
+
+
+def check_encoder(settings: TransferSettings, languages: Sequence[Language]) -> None:
+    """Raise :class:`SettingsError` if a front end's file has heard a language: all are tested."""
+    if settings.front_end.endswith(ENCODER_SUFFIX):
+        check_unheard(
+            Path(settings.front_end),
+            [own.corpus for own in languages],
+            "Give --pretraining-epochs instead: for each language one is made of the others.",
+        )
+
+
+class Transfers:
+    """Makes the results of an experiment, each heard through what has not heard who is tested.
+
+    That is the front end, or in its place a small encoder for each tested language and seed.
+
+    Parameters
+    ----------
+    settings
+        What all results have in common.
+    languages
+        Who speaks.
+    out
+        Folder of the experiment: small encoders are kept in ``pretrained``.
+    console
+        Where clips that cannot be used are named.
+    overwrite
+        Whether to make small encoders anew.
+
+    Raises
+    ------
+    SettingsError
+        If small encoders cannot learn of the front end.
+    """
+
+    def __init__(
+        self,
+        settings: TransferSettings,
+        languages: Languages,
+        out: Path,
+        console: "Console",
+        *,
+        overwrite: bool,
+    ) -> None:
+        self._settings, self._languages, self._console = settings, languages, console
+        self._named = languages_named(settings.corpus)
+        self._encoders = None
+        if settings.pretraining_epochs:
+            place = out / "pretrained"
+            self._encoders = SmallEncoders(settings, self._named, place, overwrite=overwrite)
+        self._made: dict[tuple[str, int], Transfer] = {}
+
+    def result(self, cell: CellSettings) -> dict[str, Any]:
+        """Make one result; see :meth:`Transfer.result`."""
+        return self._heard(cell.tested, cell.seed).result(cell)
+
+    def write_model(self, path: Path) -> None:
+        """Write a model that all languages have taught, with its card.
+
+        Of small encoders it hears through the one that has not heard the first language.
+        """
+        self._heard(self._languages.names[0], self._settings.seed).write_model(path)
+
+    def _heard(self, tested: str, seed: int) -> Transfer:
+        """Give what teaches and tests through what has not heard a language."""
+        key = (tested, seed) if self._encoders else ("", 0)
+        if key not in self._made:
+            settings, languages = self._settings, self._languages
+            if self._encoders:
+                file = str(self._encoders.file(tested, seed))
+                settings = settings.model_copy(update={"front_end": file})
+                languages = load_languages(self._named, settings.simulation(), self._console)
+            self._made[key] = Transfer(settings, languages)
+        return self._made[key]
