@@ -17,6 +17,9 @@ from shared.weights import architecture_in
 _CHOICES: Final = (*TaskSettings.model_fields, "model", "initial")
 """Settings that say what a federation recognises, and begins with."""
 
+_OF_VECTORS: Final = (STARTER_MODEL, "mlp")
+"""Models of an encoder's vectors: where no front end is given, they stand for the encoder."""
+
 
 def with_task(values: Mapping[str, Any]) -> dict[str, Any]:
     """Add to the settings that somebody gave what they leave open of the task and the first model.
@@ -47,7 +50,7 @@ def with_task(values: Mapping[str, Any]) -> dict[str, Any]:
         given = {**_of_weights(Path(initial)), **given}
     front_end, model = given.get("front_end"), given.get("model")
     if front_end is None:
-        front_end = WHISPER.name if model in (None, STARTER_MODEL) else PAPER34.name
+        front_end = WHISPER.name if model in (None, *_OF_VECTORS) else PAPER34.name
     named = {name: given[name] for name in TaskSettings.model_fields if name in given}
     try:
         task = TaskSettings.parse({"front_end": front_end, **named}).task

@@ -68,6 +68,7 @@ def test_a_device_and_an_aggregator_of_which_nothing_was_said_go_together(tmp_pa
         ({"initial": "starter"}, "whisper-speech", "head", PACKAGED),
         ({"initial": "fresh"}, "whisper-speech", "head", FRESH),
         ({"labels": "laughing,crying"}, "whisper-speech", "head", None),
+        ({"model": "mlp"}, "whisper-speech", "mlp", None),
         ({"model": "conv"}, "paper34", "conv", None),
         ({"model": "lstm"}, "paper34", "lstm", None),
         ({"front_end": "paper34"}, "paper34", "conv", None),
