@@ -64,7 +64,7 @@ class Bounds:
 
     @property
     def reads_twice(self) -> bool:
-        """Whether the next round's updates are all needed before the first is bounded."""
+        """Whether the next round's updates are all measured before the first is bounded."""
         return self._norm > 0 and not self._medians[0]
 
     def bounded(
@@ -75,7 +75,7 @@ class Bounds:
         Parameters
         ----------
         updates
-            In the order of the clients' names.
+            In the order of the clients' names; iterated twice if :attr:`reads_twice`.
         examples
             How many each of them has, in any order; where they are not given, all updates are
             held at once to look.
@@ -84,11 +84,10 @@ class Bounds:
         if not self._norm and not self._weight:
             yield from updates
             return
-        if examples is None or self.reads_twice:
-            updates = list(updates)
         if examples is None:
+            updates = list(updates)
             examples = [update.examples for update in updates]
-        first = [_norms(update) for update in updates] if self.reads_twice else None
+        first = list(map(_norms, updates)) if self.reads_twice else None
         limits = self._limits(first)
         most = max(1, int(self._weight * median(examples))) if self._weight else math.inf
         round_ = _Round(len(examples))

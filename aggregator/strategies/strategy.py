@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -115,7 +116,7 @@ class Strategy(ABC):
 
     @property
     def reads_twice(self) -> bool:
-        """Whether the next round's updates should be files on disk, as they are read again."""
+        """Whether the next round's updates are gone through more than once."""
         return self.random_access or self.bounds.reads_twice
 
     def aggregate(
@@ -135,7 +136,8 @@ class Strategy(ABC):
         weights
             The round's global weights; read in pieces, so that they may lie on the disk.
         updates
-            In the order of the clients' names, each client once.
+            In the order of the clients' names, each client once. Where these are gone through
+            twice (:attr:`reads_twice`), an iterator's are held; what can be iterated again, is.
         length
             What the server's step is multiplied by: a schedule over the rounds.
         examples
@@ -148,9 +150,11 @@ class Strategy(ABC):
         ValueError
             If they are out of order, or not as long as the weights: the caller's mistake.
         """
+        if self.reads_twice and isinstance(updates, Iterator):
+            updates = list(updates)
         # Overflow is found by the check, and reported in a sentence.
         with np.errstate(over="ignore", invalid="ignore"):
-            checked = _checked(updates, len(weights))
+            checked = _Checked(updates, len(weights))
             direction = self.combine(self.bounds.bounded(checked, examples))
         result = self.follow(weights, direction, length=length)
         self.bounds.learn()
@@ -221,17 +225,23 @@ class Strategy(ABC):
         self.download.restore(state)
 
 
-def _checked(updates: Iterable[Update], parameters: int) -> Iterator[Update]:
-    """Pass updates on, as long as they are in order and have the right lengths."""
-    previous: str | None = None
-    for update in updates:
-        if previous is not None and update.client <= previous:
-            raise ValueError(f"update of {update.client} after {previous}: sort them by client")
-        for vector in (update.delta, update.control):
-            if vector is not None and len(vector) != parameters:
-                raise ValueError(f"update of {update.client} is not as long as the weights")
-        previous = update.client
-        yield update
-        del update, vector  # or its vectors would live until the next one is there
-    if previous is None:
-        raise TrainingError("No updates arrived, so there is nothing to aggregate.")
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """Updates that are passed on as long as they are in order and have the right lengths."""
+
+    updates: Iterable[Update]
+    parameters: int
+
+    def __iter__(self) -> Iterator[Update]:
+        previous: str | None = None
+        for update in self.updates:
+            if previous is not None and update.client <= previous:
+                raise ValueError(f"update of {update.client} after {previous}: sort them by client")
+            for vector in (update.delta, update.control):
+                if vector is not None and len(vector) != self.parameters:
+                    raise ValueError(f"update of {update.client} is not as long as the weights")
+            previous = update.client
+            yield update
+            del update, vector  # or its vectors would live until the next one is there
+        if previous is None:
+            raise TrainingError("No updates arrived, so there is nothing to aggregate.")

@@ -42,18 +42,20 @@ class ClientVectors:
         for rounds in self._rounds.values():
             rounds.sort()
 
-    def of(self, client: str) -> Weights:
-        """Read a client's vector; zero before its first round."""
-        if rounds := self._rounds.get(client):
-            return VectorFile(self._path(client, rounds[-1]), self._length)[:]
+    def of(self, client: str, number: int) -> Weights:
+        """Read what a client's vector was before round ``number``; zero before its first."""
+        if before := [past for past in self._rounds.get(client, ()) if past < number]:
+            return VectorFile(self._path(client, before[-1]), self._length)[:]
         return np.zeros(self._length, np.float32)
 
     def keep(self, client: str, number: int, vector: Weights) -> None:
-        """Keep what a client's vector is after a round."""
+        """Keep what a client's vector is after a round, the last one so far; once more, perhaps."""
         with storage_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
         VectorFile.write(self._path(client, number), vector)
-        self._rounds.setdefault(client, []).append(number)
+        rounds = self._rounds.setdefault(client, [])
+        if number not in rounds:
+            rounds.append(number)
 
     def restore(self, number: int) -> None:
         """Forget what came after round ``number``."""

@@ -2,8 +2,8 @@
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +20,12 @@ from edge_client.simulation.client_vectors import ClientVectors
 from edge_client.simulation.client_work import ClientWork, RoundWork, Workers
 from edge_client.simulation.local_workers import LocalWorkers
 from edge_client.simulation.poisoning import Poisoning
+from edge_client.simulation.round_updates import RoundUpdates, folder_of_round, kept_updates
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.trainer import RoundOutcome
 from shared.codecs import Codec, make_codec
 from shared.codecs.update_file import EncodedUpdate, encode_update
 from shared.randomness import stream
-from shared.storage.files import storage_errors
 from shared.training import Examples
 from shared.vector_file import VectorFile
 from shared.weights import Weights
@@ -49,7 +49,9 @@ class SimulatedFederation:
 
     As many clients are trained at a time as there are engines, and their updates handed on at
     once, in the clients' order: neither memory nor the result depends on how many there are.
-    Strategies that need all updates together read them from disk.
+    Strategies that need all updates together read them from disk. The first round, whose bounds are
+    the median of its own norms, goes through its updates twice: what does not fit on the disk is
+    trained twice, to the same bits.
 
     Parameters
     ----------
@@ -147,40 +149,38 @@ class SimulatedFederation:
     ) -> tuple[Weights, float]:
         """Have clients take part; give the next weights, and the mean training loss."""
         del invited  # what comes of a round does not depend on who fails in it
-        losses: list[tuple[float, int]] = []
-        with ExitStack() as stack:
-            updates: Iterator[Update] | list[Update]
-            updates = self._updates(number, weights, answering, losses)
-            length = self._settings.step_length(number)
-            if self._private:
-                mean = self._private.mean(updates, self._normal)
-                next_weights = self._strategy.follow(weights, mean, length=length)
-            else:
-                if self._strategy.reads_twice:
-                    spool = stack.enter_context(self._spool())
-                    updates = [_spooled(update, spool) for update in updates]
-                examples = [
-                    self._poisoning.claim(index, len(self._clients[index])) for index in answering
-                ]
+        losses: dict[int, tuple[float, int]] = {}
+        train = partial(self._updates, number, weights, losses=losses)
+        length = self._settings.step_length(number)
+        if self._private:
+            mean = self._private.mean(train(answering), self._normal)
+            next_weights = self._strategy.follow(weights, mean, length=length)
+        else:
+            examples = [
+                self._poisoning.claim(index, len(self._clients[index])) for index in answering
+            ]
+            with self._readable(answering, train) as updates:
                 next_weights = self._strategy.aggregate(
                     weights, updates, length=length, examples=examples
                 )
-        total = sum(examples for _, examples in losses)
-        return next_weights, sum(loss * n for loss, n in losses) / total
+        total = sum(examples for _, examples in losses.values())
+        return next_weights, sum(loss * n for loss, n in losses.values()) / total
 
     @contextmanager
-    def _spool(self) -> Iterator[Path]:
-        """Make a folder for a round's updates, on the disk that the run was given."""
-        if self._folder:
-            with storage_errors(self._folder):
-                self._folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
-                yield Path(folder)
-        finally:
-            if self._folder:
-                with suppress(OSError):  # clients' vectors may be in it
-                    self._folder.rmdir()
+    def _readable(
+        self, answering: Sequence[int], train: Callable[[Sequence[int]], Iterator[Update]]
+    ) -> Iterator[Iterable[Update]]:
+        """Have clients train as often as the strategy goes through their updates."""
+        if not self._strategy.reads_twice:
+            yield train(answering)
+            return
+        vectors = 1 + len(self._strategy.extra_vectors)
+        size = vectors * VectorFile.bytes_of(self._architecture.parameters)
+        with folder_of_round(self._folder) as folder:
+            kept = kept_updates(
+                len(answering), size, folder, all_of_them=self._strategy.random_access
+            )
+            yield RoundUpdates(answering, train, folder, kept)
 
     def _sample(self, number: int) -> list[int]:
         """Choose who takes part in a round."""
@@ -197,7 +197,11 @@ class SimulatedFederation:
         return [index for index in sampled if not fails[index]]
 
     def _updates(
-        self, number: int, weights: Weights, answering: list[int], losses: list[tuple[float, int]]
+        self,
+        number: int,
+        weights: Weights,
+        answering: Sequence[int],
+        losses: dict[int, tuple[float, int]],
     ) -> Iterator[Update]:
         """Have the clients take part; note each one's loss and examples."""
         control: Weights | None = None
@@ -210,7 +214,7 @@ class SimulatedFederation:
             self._measure(encoded)
             update = Update(name, outcome.examples, encoded.delta, encoded.control)
             update = self._poisoning.update(index, update)
-            losses.append((outcome.loss, update.examples))
+            losses[index] = (outcome.loss, update.examples)
             del outcome, encoded  # or the vectors would live until the next ones are there
             yield update
             del update
@@ -232,7 +236,7 @@ class SimulatedFederation:
             self._poisoning,
             control,
         )
-        given = partial(self._given, codec_of)
+        given = partial(self._given, number, codec_of)
         outcomes = self._workers.contributions(work, answering, given)
         for index, outcome in zip(answering, outcomes, strict=True):
             name, residual = client_name(index), outcome.encoded.residual
@@ -244,15 +248,15 @@ class SimulatedFederation:
             yield index, outcome
             del outcome
 
-    def _given(self, codec_of: Callable[[int], Codec], index: int) -> ClientWork:
-        """Give a client what it remembers."""
+    def _given(self, number: int, codec_of: Callable[[int], Codec], index: int) -> ClientWork:
+        """Give a client what it remembers of the rounds before this one."""
         name = client_name(index)
         return ClientWork(
             index,
             name,
             codec_of(index),
-            residual=self._residuals.of(name) if self._residuals else None,
-            own_control=self._controls.of(name) if self._controls else None,
+            residual=self._residuals.of(name, number) if self._residuals else None,
+            own_control=self._controls.of(name, number) if self._controls else None,
         )
 
     def _size_down(self, number: int) -> int:
@@ -280,12 +284,3 @@ def _file_size(encoded: EncodedUpdate) -> int:
     with tempfile.TemporaryDirectory() as folder:
         encoded.write(Path(folder, "update"))
         return Path(folder, "update").stat().st_size
-
-
-def _spooled(update: Update, folder: Path) -> Update:
-    """Move an update's vectors to the disk."""
-    delta = VectorFile.write(folder / f"{update.client}.delta", update.delta[:])
-    control = None
-    if update.control is not None:
-        control = VectorFile.write(folder / f"{update.client}.control", update.control[:])
-    return Update(update.client, update.examples, delta, control)

@@ -91,7 +91,7 @@ def test_the_control_variates_of_clients_and_server_stay_together() -> None:
     rounds = federation(codec="top5-int8", **SCAFFOLD | UNBOUNDED | {"client_dropout": 0.0})
     run(rounds, range(1, 5))
     assert rounds._controls is not None
-    own = [rounds._controls.of(client_name(index)) for index in range(len(CLIENTS))]
+    own = [rounds._controls.of(client_name(index), 5) for index in range(len(CLIENTS))]
     np.testing.assert_allclose(rounds._strategy.broadcast()["control"], np.mean(own, 0), atol=1e-5)
 
 

@@ -74,7 +74,7 @@ def updates() -> list[Update]:
     settings = simulation(clip_norm=CLIP_NORM, learning_rate=0.01)
     clients = [*CLIENTS, canary()]
     federation = SimulatedFederation(settings, [NumpyEngine()], clients)
-    found = list(federation._updates(1, START, list(range(len(clients))), []))
+    found = list(federation._updates(1, START, list(range(len(clients))), {}))
     assert CLIP_NORM * 0.99 < norm(found[-1].delta) <= CLIP_NORM
     return found
 

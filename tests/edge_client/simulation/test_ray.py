@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from edge_client.learning.client_round import Contribution
+from edge_client.simulation import round_updates
 from edge_client.simulation.client_work import ClientWork, RoundWork, Workers
 from edge_client.simulation.data import ClientShares
 from edge_client.simulation.engines import make_engine
@@ -116,6 +117,14 @@ def workers_of(crew: Crew) -> RayWorkers:
 def test_two_nodes_give_the_bits_of_one_process(crew: Crew, values: dict[str, Any]) -> None:
     expected = weights_after(2, None, **values)
     assert weights_after(2, workers_of(crew), **values).tobytes() == expected.tobytes()
+
+
+def test_clients_trained_twice_in_the_first_round_give_the_bits_of_those_kept_on_the_disk(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = weights_after(2, None, codec="top10-sign")
+    monkeypatch.setattr(round_updates, "MOST_KEPT", 0)
+    assert weights_after(2, workers_of(crew), codec="top10-sign").tobytes() == expected.tobytes()
 
 
 def test_what_a_client_cannot_train_on_is_said_as_in_one_process(crew: Crew) -> None:

@@ -175,7 +175,7 @@ def simulated_with(whole: Path, stranger: Update) -> Weights:
     architecture = architecture_of(settings.model, DEFAULT_TASK)
     simulation = Simulation(settings, [TfliteEngine(architecture, threads=1)], clients)
     weights = initial_weights(architecture, stream(settings.seed, "initial weights"))
-    honest = simulation._updates(1, weights, list(range(DEVICES)), [])
+    honest = simulation._updates(1, weights, list(range(DEVICES)), {})
     examples = [*map(len, clients), stranger.examples]
     strategy = strategy_of(settings, DEVICES + 1)
     return strategy.aggregate(weights, [*honest, stranger], examples=examples)

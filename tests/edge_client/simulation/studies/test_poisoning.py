@@ -29,7 +29,7 @@ from tests.edge_client.simulation.test_federation import (
 def sent(**values: Any) -> dict[str, Update]:
     """Give what the clients of a first round send."""
     rounds = federation(**UNBOUNDED, **values)
-    return {update.client: update for update in rounds._updates(1, START, [0, 1, 2, 3], [])}
+    return {update.client: update for update in rounds._updates(1, START, [0, 1, 2, 3], {})}
 
 
 @pytest.mark.parametrize("attack", ["sign-flip", "label-flip", "scale"])
