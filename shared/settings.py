@@ -9,6 +9,7 @@ A value is taken from, in this order: the command line, the environment (the pro
 the option's name in capitals), the TOML file, the preset, the default.
 """
 
+import difflib
 import functools
 import inspect
 import shlex
@@ -19,6 +20,7 @@ from typing import (
     Annotated,
     Any,
     ClassVar,
+    Final,
     Literal,
     NamedTuple,
     Self,
@@ -57,6 +59,10 @@ def separated(value: Any) -> Any:
 
 Several = Annotated[tuple[str, ...], BeforeValidator(separated)]
 """A list in TOML; an option that is repeated, or takes its values separated by commas."""
+
+
+_FEW: Final = 8
+"""Names of settings that a sentence lists; of more it names the nearest."""
 
 
 class Settings(BaseModel):
@@ -166,7 +172,7 @@ class Settings(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise SettingsError(_sentence(error, cls)) from error
+            raise _wrong(error, cls) from error
 
     def part(self, of: type[Part]) -> Part:
         """Take out the fields of one of the classes that this one combines."""
@@ -345,21 +351,35 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _sentence(error: ValidationError, settings: type[Settings]) -> str:
+def _wrong(error: ValidationError, settings: type[Settings]) -> SettingsError:
     """Say in one sentence what is wrong with the first wrong setting."""
     first = error.errors(include_url=False)[0]
     message = what_is_wrong(first)
     if not first["loc"]:
-        return f"These settings do not fit: {message}."
+        return SettingsError(f"These settings do not fit: {message}.")
     outermost = str(first["loc"][0])
     name = ".".join(map(str, first["loc"]))
     field = settings.model_fields.get(outermost)
     table = _table(field) if field else None
     if first["type"] == "extra_forbidden":
-        known = table or settings
-        return f"There is no setting {name}; there are: {', '.join(known.model_fields)}."
+        return _unknown(name, [*(table or settings).model_fields])
     if first["type"] == "missing":
-        return f"The setting {name} is missing."
+        return SettingsError(f"The setting {name} is missing.")
     if table and name == outermost:
-        return f"The settings in [{name}] do not fit: {message}."
-    return f"The setting {name} = {shown(repr(first['input']))} is wrong: {message}."
+        return SettingsError(f"The settings in [{name}] do not fit: {message}.")
+    return SettingsError(f"The setting {name} = {shown(repr(first['input']))} is wrong: {message}.")
+
+
+def _unknown(name: str, known: list[str]) -> SettingsError:
+    """Say that there is no such setting: which are near, and where all of them are."""
+    near = difflib.get_close_matches(name.rpartition(".")[2], known)
+    problem = f"There is no setting {shown(name)}"
+    if len(known) <= _FEW:
+        return SettingsError(f"{problem}; there are: {', '.join(known)}.")
+    if near:
+        *others, last = near
+        problem += f"; is {', '.join(others)}{' or ' if others else ''}{last} meant?"
+    return SettingsError(
+        problem if near else f"{problem}.",
+        "--help lists all (for the runs of a study, edge-client simulate --help).",
+    )

@@ -165,7 +165,7 @@ def test_a_key_in_its_table_wins_over_one_where_it_was_before(tmp_path: Path) ->
         ("[bakery]\nopen_at = 1", "The setting bakery.street is missing."),
         ("[[shop]]", "The setting shop.street = [{}] is wrong: it should be text."),
         ("[candles]", "The setting candles = {} is wrong: it should be a whole number."),
-        ("[open_at]", "There is no setting open_at; there are: name, salt"),
+        ("[open_at]", "There is no setting open_at."),
         ("drinks = 3", "The setting drinks = 3 is wrong: it should be a list."),
     ],
 )
@@ -238,6 +238,18 @@ def test_a_wrong_setting_is_named(values: dict[str, Any], sentence: str) -> None
     with pytest.raises(SettingsError) as caught:
         Kitchen.parse(values)
     assert caught.value.problem.startswith(sentence)
+
+
+def test_the_nearest_of_many_settings_are_named_and_where_all_are() -> None:
+    with pytest.raises(SettingsError) as caught:
+        SimulationSettings.parse({"learning-rate": 1})
+    assert caught.value.problem == (
+        "There is no setting learning-rate; is learning_rate or server_learning_rate meant?"
+    )
+    assert "--help" in caught.value.remedy
+    with pytest.raises(SettingsError) as caught:
+        SimulationSettings.parse({"x" * 10_000: 1})
+    assert len(caught.value.message) < 400
 
 
 def test_of_a_long_wrong_value_only_the_beginning_is_repeated() -> None:

@@ -98,8 +98,8 @@ def test_a_study_counts_more_than_the_environment(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('[grid]\nstratgy = ["fedavg"]', "There is no setting stratgy; there are: "),
-        ("[settings]\nround = 3", "There is no setting round; there are: "),
+        ('[grid]\nstratgy = ["fedavg"]', "There is no setting stratgy; is strategy meant"),
+        ("[settings]\nround = 3", "There is no setting round; is rounds"),
         ("seed = 3", "There is no setting seed; there are: preset, seeds"),
         ('[grid]\nstrategy = "fedavg"', "The setting grid.strategy = 'fedavg' is wrong"),
         ("[grid]\nclients = [0]", "The setting clients = 0 is wrong"),
