@@ -33,14 +33,16 @@ export function describe(name, facts, texts, formats) {
   return facts ? parts[name](facts, texts, formats).filter(Boolean).join(" · ") : texts.none;
 }
 
-// Shows how far the device has got to know its user.
-export function showFirstMinute(place, facts, texts, word) {
+// Shows how far the device has got to know its user; `clock` writes when something was heard.
+export function showFirstMinute(place, facts, texts, word, clock) {
   const lines = [];
   if (facts) {
     const { heard, wanted, changed, unknown } = facts;
     const left = wanted - heard;
     lines.push(left > 0 ? say(heard ? texts.minute_going : texts.minute_begins, { heard, wanted }) : texts.minute_over);
-    for (const { before, now } of changed) lines.push(say(texts.minute_changed, { before: word(before), now: word(now) }));
+    for (const { heard_at, before, now } of changed) {
+      lines.push(say(texts.minute_changed, { time: clock(heard_at), before: word(before), now: word(now) }));
+    }
     if (unknown.length) lines.push(say(texts.minute_unknown, { labels: unknown.map(word).join(", ") }));
   }
   if (place.textContent !== lines.join("")) place.replaceChildren(...lines.map((textContent) => make("p", { textContent })));

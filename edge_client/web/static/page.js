@@ -20,6 +20,7 @@ const language = texts.language;
 const percents = new Intl.NumberFormat(language, { style: "percent" });
 const decimals = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
 
+const times = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
 const dates = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", timeZone: "UTC" });
 
 let state = { labels: [], recent: [], counts: {}, weeks: [], name: "", status: {}, paused: false };
@@ -64,6 +65,8 @@ function percent(utterance, name) {
 }
 
 const age = (utterance) => ago(Date.parse(utterance.heard_at), Date.now() + clockOffset, texts);
+
+const clock = (at) => times.format(Date.parse(at) - clockOffset);
 
 const isKept = ({ id }) => id > 0;
 
@@ -219,7 +222,7 @@ function showLearning() {
   showWeeks($("#weeks"), state.weeks, Date.now() + clockOffset, texts, { dates, decimals, percents });
   const examples = state.labels.reduce((sum, { name }) => sum + (state.counts[name] ?? 0), 0);
   $("#guide").hidden = away || examples >= GUIDED;
-  showFirstMinute($("#minute"), state.status.first_minute, texts, word);
+  showFirstMinute($("#minute"), state.status.first_minute, texts, word, clock);
 }
 
 function notify(problem) {

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,5 +100,11 @@ def test_the_first_minute_and_the_starter_s_card_are_shown(
         for seed in range(1, 4):
             hear(device, seed)
         text(page, "#minute", "Now I go by your own voice and this room.")
+        at = datetime(2026, 1, 2, 12, 34, 56, 500_000, UTC)
+        changed = {"heard_at": at.isoformat(), "before": "angry", "now": "sad"}
+        told = {"heard": 4, "wanted": 4, "changed": [changed], "unknown": []}
+        device.report("first_minute", told)
+        text(page, "#minute", f"what you said at {at.astimezone():%-I:%M:%S}")
+        text(page, "#minute", "was Sad, not Angry.")
         page.context.close()
         server.close()
