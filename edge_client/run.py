@@ -20,7 +20,6 @@ from edge_client.device.personalising import Learning
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.federation.settings import FederationSettings, name_of_clips
-from edge_client.hearing.devices import hushed
 from edge_client.hearing.segmentation import Segmenter
 from edge_client.hearing.settings import HearingSettings
 from edge_client.hearing.source import OnEvent, SoundSource
@@ -34,6 +33,7 @@ from shared.command import log_to_stderr
 from shared.environment import remark_once
 from shared.errors import AudioError, SettingsError, StorageError
 from shared.mqtt.addresses import is_loopback, split_address
+from shared.standard_error import hushed
 
 if TYPE_CHECKING:
     from edge_client.device.stored_utterance import StoredUtterance

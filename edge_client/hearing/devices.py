@@ -3,13 +3,12 @@
 import contextlib
 import os
 import re
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from shared.errors import ChorusError, MissingPartError, SettingsError
+from shared.standard_error import hushed
 
 SOUND_CARDS: Final = Path("/dev/snd")
 """Where Linux shows the sound cards."""
@@ -205,28 +204,3 @@ def _forbidden(what: str) -> MissingPartError:
         f"{what} may not be used by this user: permission denied.",
         "Join the group that may, and log in again: sudo usermod -aG audio $USER",
     )
-
-
-_hushing = threading.Lock()
-_hushed: list[int] = []  # the true standard error, once for each who wants quiet
-
-
-@contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Keep the C libraries quiet: ALSA reports each device it does not find on standard error.
-
-    It holds for all threads, until the last who wants it has enough.
-    """
-    with _hushing:
-        _hushed.append(os.dup(_hushed[0] if _hushed else 2))
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-    try:
-        yield
-    finally:
-        with _hushing:
-            kept = _hushed.pop()
-            if not _hushed:
-                os.dup2(kept, 2)
-            os.close(kept)

@@ -15,13 +15,13 @@ from edge_client.hearing.devices import (
     InputDevice,
     cannot_open,
     find_input,
-    hushed,
     look_again,
     portaudio,
 )
 from edge_client.hearing.source import OnEvent, SourceEvent, ignore
 from shared.audio import Samples
 from shared.errors import ChorusError, SettingsError
+from shared.standard_error import hushed
 
 BACKLOG: Final = 500
 """Pieces (of 20 ms: 10 s) that may wait to be taken; what comes then is lost, and counted."""

@@ -1,7 +1,6 @@
 """Microphones are found by number and name; each reason why one cannot be had has its remedy."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from edge_client.commands.devices import devices
-from edge_client.hearing.devices import cannot_open, find_input, hushed, list_inputs
+from edge_client.hearing.devices import cannot_open, find_input, list_inputs
 from edge_client.hearing.microphone import Microphone
 from shared.errors import ChorusError, MissingPartError, SettingsError
 from tests.edge_client.hearing.fake_portaudio import FakePortAudio, PortAudioError, portaudio
@@ -123,17 +122,3 @@ def test_each_refusal_has_its_sentence_and_remedy(
     assert problem in error.problem
     assert "USB PnP" in error.problem
     assert remedy in error.remedy
-
-
-def test_quiet_lasts_until_the_last_who_wants_it_has_enough(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    first, second = hushed(), hushed()
-    for step in (first.__enter__, second.__enter__):
-        step()
-        os.write(2, b"Expression failed\n")
-    first.__exit__(None, None, None)
-    os.write(2, b"Expression failed\n")
-    second.__exit__(None, None, None)
-    os.write(2, b"said\n")
-    assert capfd.readouterr().err == "said\n"
