@@ -86,7 +86,7 @@ def distil(
     with tracker(shown=True) as bar:
         speech = encoded(corpora, architecture, front_end_named(encoder), bar)
         network = distilled(speech, architecture, settings.course, bar)
-    lesson = f"distilled from {encoder} in {settings.epochs} epochs"
+    lesson = f"distilled from {encoder} {settings.course}"
     _write(out, network, card_of_lesson([own.corpus for own in speech], lesson))
 
 
@@ -118,7 +118,7 @@ def ctc(
     settings, architecture, corpora = _asked(given, corpus, out)
     with tracker(shown=True) as bar:
         network, taught_by = transcribe(corpora, architecture, settings.course, bar)
-    lesson = f"speech recognition (CTC) in {settings.epochs} epochs"
+    lesson = f"speech recognition (CTC) {settings.course}"
     _write(out, network, card_of_lesson(taught_by, lesson))
 
 

@@ -109,6 +109,10 @@ class Course:
     rate: float = 2e-3
     seed: int = 0
 
+    def __str__(self) -> str:
+        """Say on a card how long it was learnt, and with which seed: others give other weights."""
+        return f"in {self.epochs} epochs, seed {self.seed}"
+
 
 def check_can_learn(architecture: Architecture) -> None:
     """Raise :class:`SettingsError` unless a model has convolutions, pooling and an embedding."""

@@ -181,7 +181,7 @@ def _pretrain(
     """Pretrain for each fold where that is not done; nobody of its test is heard."""
     settings, speech = study.settings, list[Speech]()
     whole = load_speech(settings.corpus, settings.data, settings.task)
-    lesson = f"distilled from {WHISPER.name} in {study.course.epochs} epochs"
+    lesson = f"distilled from {WHISPER.name} {study.course}"
     for fold in study.folds:
         own = settings.model_copy(update={"fold": fold})
         tested_on = set(utterances.speakers[split(utterances, own).test])

@@ -59,7 +59,7 @@ def test_the_file_says_what_taught_it_and_is_a_front_end(table: Path, tmp_path: 
     out = tmp_path / "speakers.safetensors"
     result = run(table, out, "--model", "tdnn")
     assert result.exit_code == 0, result.output
-    assert "8 clips of 2 speakers (telling speakers in 1 epochs)" in result.stdout
+    assert "8 clips of 2 speakers (telling speakers in 1 epochs, seed 0)" in result.stdout
     card = card_of(TensorFile(out).metadata)
     assert card is not None
     assert [own.corpus for own in card.taught_by] == ["manifest"]

@@ -77,9 +77,10 @@ def test_a_network_is_taught_by_the_other_languages_alone(
     made = path.stat().st_mtime_ns
     maker(corpus, tmp_path, vectors="speakers").make("speakers", "en")
     assert path.stat().st_mtime_ns == made, "it is kept"
-    other = maker(corpus, tmp_path, vectors="speakers", pretraining_epochs=2)
-    with pytest.raises(RunError, match="was pretrained otherwise than is asked for"):
-        other.make("speakers", "en")
+    for change in ({"pretraining_epochs": 2}, {"seed": 1}):
+        other = maker(corpus, tmp_path, vectors="speakers", **change)
+        with pytest.raises(RunError, match="was pretrained otherwise than is asked for"):
+            other.make("speakers", "en")
     with monkeypatch.context() as later:
         later.setattr(module, "_MODEL", "tdnn13")
         with pytest.raises(RunError, match="was pretrained otherwise than is asked for"):
