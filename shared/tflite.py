@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import MissingPartError
+from shared.standard_error import hushed
 from shared.weights import Weights
 
 _PACKAGES: Final = (("ai_edge_litert", "ai-edge-litert"), ("tflite_runtime", "tflite-runtime"))
@@ -210,8 +211,10 @@ class Session:
         }
         self.inputs, self.outputs = self._shapes(inputs), self._shapes(outputs)
         if delegates:
-            # The first call hands the graphs over to XNNPACK; it does so for all of them.
-            self._wrapper.AllocateTensors()
+            # The first call hands the graphs over to XNNPACK; it does so for all of them. Of the
+            # first in a process it would say on standard error that it does.
+            with hushed():
+                self._wrapper.AllocateTensors()
         self._wrapper.AllocateTensors(self._subgraph)
 
     def _shapes(self, details: dict[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,6 +62,18 @@ def test_the_vector_is_what_the_last_hidden_layer_gives(
     wanted = embeddings(MODEL, network.weights, some)
     assert (vector < 0).any(), "ReLU has not been applied"
     assert np.abs(np.maximum(vector, 0) - wanted).max() < 1e-4 * wanted.max()
+
+
+def test_the_runtime_says_nothing_on_standard_error(file: Path) -> None:
+    line = f"""
+import numpy
+from shared.front_ends import front_end_named
+print(front_end_named({str(file)!r}).compute(numpy.ones(16_000, numpy.float32)).shape)
+"""
+    # It would say it once a process: not again in this one.
+    told = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert told.stdout == "(1, 768)\n"
+    assert told.stderr == ""
 
 
 def test_several_threads_may_ask(file: Path) -> None:
