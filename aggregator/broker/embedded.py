@@ -34,7 +34,12 @@ _PREDECESSOR: Final = 5.0
 _PAUSE: Final = 1.0
 """Seconds before a broker that ended by itself is started again."""
 
-_SERVE: Final = "from aggregator.broker.process import main; main()"
+_SERVE: Final = (
+    "from aggregator.broker.parent import end_with_parent; end_with_parent(); "
+    "from aggregator.broker.process import main; main()"
+)
+"""Where the aggregator is killed while its broker still starts, which takes seconds on a busy
+machine, the port is to be free at once, too: the next aggregator wants it."""
 
 _END: Final = 10.0
 """Seconds within which the broker's process ends when asked."""

@@ -2,12 +2,10 @@
 
 import asyncio
 import logging
-import os
 import resource
 import socket
 import ssl
 import sys
-import threading
 from pathlib import Path
 from typing import Final
 
@@ -53,14 +51,8 @@ def _tls(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    # Nothing here is worth an orderly end, and the port is to be free at once.
-    os._exit(0)
-
-
 def main() -> None:
-    """Serve until standard input ends.
+    """Serve for ever: :mod:`aggregator.broker.parent` ends the process with the aggregator.
 
     The arguments are the number of a listening socket, the bytes of a message, and for a federation
     by invitation what :class:`AccountsAt` has.
@@ -69,7 +61,6 @@ def main() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _, listening, largest, *at = sys.argv
     accounts = AccountsAt(Path(at[0]), at[1], Path(at[2])) if at else None
     asyncio.run(serve(socket.socket(fileno=int(listening)), int(largest), accounts))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
+from aggregator.broker.embedded import _SERVE, EmbeddedBroker, EmbeddedBrokerSettings
 from aggregator.server.settings import ServeSettings
 from shared.errors import BrokerError, SettingsError
 from shared.mqtt.broker_settings import BrokerSettings
@@ -90,7 +90,7 @@ def test_it_ends_with_the_aggregator_however_that_ends(tmp_path: Path) -> None:
     port = free_port()
     script = f"""
         import time
-        from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
+        from aggregator.broker.embedded import _SERVE, EmbeddedBroker, EmbeddedBrokerSettings
         broker = EmbeddedBroker(EmbeddedBrokerSettings(embedded_broker=True), {port})
         broker.start()
         print(broker._process.pid, flush=True)
@@ -106,6 +106,24 @@ def test_it_ends_with_the_aggregator_however_that_ends(tmp_path: Path) -> None:
     with EmbeddedBroker(OPEN, port):
         assert listens(port)
     wait_until(lambda: not listens(port), "the port is free")
+
+
+def test_it_ends_with_the_aggregator_while_it_still_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "asyncio.py").write_text("import time; print('here', flush=True); time.sleep(600)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", _SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as starting:
+        assert starting.stdin
+        assert starting.stdout
+        assert starting.stdout.readline() == b"here\n"
+        starting.stdin.close()
+        try:
+            assert starting.wait(BOUND) == 0
+        finally:
+            starting.kill()
 
 
 def test_it_runs_no_code_of_the_folder_one_is_in(
