@@ -55,6 +55,10 @@ class ClassSums:
             self.counts + other.counts, self.sums + other.sums, self.products + other.products
         )
 
+    def weighted(self, weight: float) -> "ClassSums":
+        """Let each vector count so many times."""
+        return ClassSums(weight * self.counts, weight * self.sums, weight * self.products)
+
     @property
     def size(self) -> int:
         """Bytes that a client sends as float64; of the symmetric products one half."""

@@ -1,11 +1,14 @@
 """What starters reach on people they have never heard."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edge_client.learning import starter
+from edge_client.learning.discriminant_head import fit_discriminant_head
 from edge_client.learning.starter import make_starter, reached_on
 from edge_client.simulation.studies.personalisation_study import CORRECTIONS
 from edge_client.simulation.studies.starter_study import Plan, rows_of_starters, study
@@ -14,6 +17,7 @@ from shared.corpora import Corpus, load_corpus
 from shared.errors import SettingsError
 from shared.task import Task, labels_of
 from shared.task_settings import TaskSettings
+from shared.weights import Weights
 from tests.edge_client.device.pooled import NAME
 
 SHAPE = TaskSettings.parse({"front_end": NAME}).task.front_end
@@ -41,6 +45,23 @@ def test_on_another_corpus_it_finds_what_a_starter_says_of_itself(corpus: Corpus
     assert set(found["known"]) == {"all", "two", "one", "none", "4"}
     assert len(found["speakers"]) == 4
     assert found["corrected"] is None
+
+
+def test_where_several_corpora_teach_the_head_is_told_which_each_utterance_is_of(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = load_corpus("synthetic", task=TASK, speakers=4, clips_per_speaker=12)
+    told = list[Counter[int]]()
+
+    def fit(vectors: Any, labels: Any, corpora: Any, classes: int) -> Weights:
+        told.append(Counter(corpora.tolist()))
+        return fit_discriminant_head(vectors, labels, corpora, classes)
+
+    monkeypatch.setattr(starter, "fit_discriminant_head", fit)
+    make_starter([corpus], TASK, "device", measured=False, progress=False)
+    assert not told
+    make_starter([corpus, others], TASK, "device", measured=False, progress=False)
+    assert told == [{0: 3 * len(corpus.labelled), 1: 3 * len(others.labelled)}]
 
 
 def test_speakers_are_tested_by_starters_that_have_not_heard_them(corpus: Corpus) -> None:
