@@ -180,5 +180,6 @@ def draw_tuning(
         axes.set_xticks(range(len(shots)), [str(count) for count in shots])
     panels[0].set_ylabel("UAR on speakers nobody has heard", color=INK)
     panels[0].yaxis.set_major_formatter(percents())
-    panels[0].legend(frameon=False, loc="best", title="begun with")
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=3, frameon=False, title="begun with")
     save_figure(figure, path)
