@@ -5,8 +5,10 @@
 `--encoder FOLDER` measures the encoder alone instead, log-mel included, on one core, in processor
 time; in turns with ctranslate2 in int8, where that is installed. FOLDER is faster-whisper's of
 tiny.en. `--network FILE` measures a network of `edge-client pretrain` so, in turns with the
-package's encoder. `--memory` measures what a whole device takes at most that hears about such
-utterances: `edge-client run --wav --fast --headless --offline` with the package's model.
+package's encoder. `--threads 1,2` measures the package's encoder alone with so many threads, in
+turns; the time that passes is what tells these apart. `--memory` measures what a whole device takes
+at most that hears about such utterances: `edge-client run --wav --fast --headless --offline` with
+the package's model.
 
 Utterances of 1, 3, 5 and 10 s go through :meth:`edge_client.device.device.Device.hear`, which ends
 when whoever looks on has been told and the utterance is in the store. ``conv`` has a limit, and
@@ -72,11 +74,18 @@ def main() -> None:
         "--encoder", type=Path, metavar="FOLDER", help="faster-whisper's, of tiny.en"
     )
     parser.add_argument("--network", type=Path, metavar="FILE", help="of edge-client pretrain")
+    parser.add_argument("--threads", metavar="N,N", help="of the package's encoder")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.memory:
         show_memory()
+        return
+    if options.threads:
+        encoder = read_encoder(TINY_EN)
+        counts = map(int, options.threads.split(","))
+        by_threads = {f"{n} threads": Encoding(encoder, threads=n).vector for n in counts}
+        _show(by_threads, options.repeats, as_json=options.json)
         return
     if options.network:
         show_network(options.network, options.repeats, as_json=options.json)
@@ -218,7 +227,10 @@ def _show(encoders: dict[str, Callable[[Any], Any]], repeats: int, *, as_json: b
     """Measure encoders at all lengths, and print it."""
     rows = [row for seconds in SECONDS for row in _in_turns(encoders, seconds, repeats)]
     for row in rows if not as_json else []:
-        print(f"{row['encoder']:24}{row['seconds']:4} s{row['median']:8.1f} ms")
+        print(
+            f"{row['encoder']:24}{row['seconds']:4} s{row['median']:8.1f} ms of the processor"
+            f"   passed: {row['passed']:.1f}, 90th {row['passed_p90']:.1f}"
+        )
     if as_json:
         print(json.dumps(rows))
 
@@ -228,16 +240,26 @@ def _in_turns(
 ) -> list[dict[str, Any]]:
     """Let encoders hear the same sound in turns, so that a busy machine is busy for all."""
     sound = 0.1 * np.random.default_rng(0).standard_normal(seconds * RATE, np.float32)
-    times: dict[str, list[float]] = {name: [] for name in encoders}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in encoders}
     for _ in range(repeats + WARM_UP):
         for name, encode in encoders.items():
-            begun = time.process_time()
+            begun, busy = time.perf_counter(), time.process_time()
             encode(sound)
-            times[name].append(1000 * (time.process_time() - begun))
-    return [
-        {"encoder": name, "seconds": seconds, "median": float(np.median(taken[WARM_UP:]))}
-        for name, taken in times.items()
-    ]
+            passed, took = time.perf_counter() - begun, time.process_time() - busy
+            times[name].append((1000 * took, 1000 * passed))
+    rows = []
+    for name, measured in times.items():
+        took, passed = np.array(measured[WARM_UP:]).T
+        rows.append(
+            {
+                "encoder": name,
+                "seconds": seconds,
+                "median": float(np.median(took)),
+                "passed": float(np.median(passed)),
+                "passed_p90": float(np.percentile(passed, 90)),
+            }
+        )
+    return rows
 
 
 if __name__ == "__main__":
