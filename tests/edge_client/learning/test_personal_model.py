@@ -81,6 +81,21 @@ def test_whoever_is_heard_as_one_vector_is_learned_from_too() -> None:
     assert (recognised(right, coming, sure(coming.labels)) == coming.labels).all()
 
 
+def test_whoever_confirms_a_calibrated_model_leaves_it_as_sure_as_it_is() -> None:
+    sure_before, sure_after = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        known, coming = vectors(16, seed), vectors(40, seed=100 + seed)
+        logits = rng.normal(0, 2.5, (56, 4)).astype(np.float32)
+        said = np.array([rng.choice(4, p=softmax(row)) for row in logits[:16]], np.int32)
+        known = Examples(known.features, known.frames, said)  # right as often as it is sure
+        model = PersonalModel.fit(known, logits[:16], temperature=1.0)
+        found = model.logits(coming.features + 9, coming.frames, logits[16:])
+        sure_before.append(softmax(logits[16:]).max(axis=1).mean())
+        sure_after.append(np.exp(found).max(axis=1).mean())
+    assert np.mean(sure_after) > np.mean(sure_before) - 0.03
+
+
 def test_what_the_global_model_knows_is_kept() -> None:
     known, coming = clusters(16), clusters(40, seed=1)
     model = PersonalModel.fit(known, sure(known.labels))
