@@ -372,14 +372,11 @@ def _wrong(error: ValidationError, settings: type[Settings]) -> SettingsError:
 
 def _unknown(name: str, known: list[str]) -> SettingsError:
     """Say that there is no such setting: which are near, and where all of them are."""
-    near = difflib.get_close_matches(name.rpartition(".")[2], known)
-    problem = f"There is no setting {shown(name)}"
+    told = shown(name)
     if len(known) <= _FEW:
-        return SettingsError(f"{problem}; there are: {', '.join(known)}.")
-    if near:
-        *others, last = near
-        problem += f"; is {', '.join(others)}{' or ' if others else ''}{last} meant?"
-    return SettingsError(
-        problem if near else f"{problem}.",
-        "--help lists all (for the runs of a study, edge-client simulate --help).",
-    )
+        return SettingsError(f"There is no setting {told}; there are: {', '.join(known)}.")
+    lists = "--help lists all (for the runs of a study, edge-client simulate --help)."
+    near = difflib.get_close_matches(name.rpartition(".")[2], known)
+    if not near:
+        return SettingsError(f"There is no setting {told}.", lists)
+    return SettingsError(f"There is no setting {told}; is {' or '.join(near)} meant?", lists)
