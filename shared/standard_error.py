@@ -11,10 +11,16 @@ _hushed: list[int] = []  # the true standard error, once for each who wants quie
 
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
-    """Keep the C libraries quiet: ALSA reports each device it does not find on standard error.
+    """Keep C libraries quiet, which say on standard error what is no error of anybody's.
 
-    It holds for all threads, until the last who wants it has enough.
+    It holds for all threads, until the last who wants it has enough. A process that has closed its
+    standard error is quiet already.
     """
+    try:
+        os.fstat(2)
+    except OSError:
+        yield
+        return
     with _hushing:
         _hushed.append(os.dup(_hushed[0] if _hushed else 2))
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -38,8 +38,8 @@ _SERVE: Final = (
     "from aggregator.broker.parent import end_with_parent; end_with_parent(); "
     "from aggregator.broker.process import main; main()"
 )
-"""Where the aggregator is killed while its broker still starts, which takes seconds on a busy
-machine, the port is to be free at once, too: the next aggregator wants it."""
+"""What the broker's process runs: first what ends it with the aggregator. The rest takes seconds to
+import on a busy machine, and an aggregator that is killed meanwhile leaves the port to the next."""
 
 _END: Final = 10.0
 """Seconds within which the broker's process ends when asked."""

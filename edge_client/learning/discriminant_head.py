@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_client.learning.class_sums import ClassSums
 from edge_client.learning.discriminants import Lda
+from shared.errors import TrainingError
 from shared.weights import Weights
 
 SHRINKAGE: Final = 0.8
@@ -54,7 +55,7 @@ def fit_discriminant_head(
     Raises
     ------
     TrainingError
-        If there are too few vectors, or they do not differ.
+        If there are too few vectors, or they do not differ, or no more between labels than within.
     """
     parts = [corpora == own for own in np.unique(corpora)]
     sums = reduce(
@@ -72,5 +73,8 @@ def fit_discriminant_head(
     # What is the same for all classes changes no answer.
     kernel -= kernel.mean(axis=1, keepdims=True)
     bias -= bias.mean()
-    share = DEVIATION / (vectors @ kernel + bias).std()
-    return np.append(kernel.ravel(), bias).astype(np.float32) * np.float32(share)
+    deviation = (vectors @ kernel + bias).std()
+    if not deviation > 0:
+        raise TrainingError("LDA and pLDA need labels whose vectors differ in the mean.")
+    head: Weights = np.append(kernel.ravel(), bias).astype(np.float32)
+    return head * np.float32(DEVIATION / deviation)

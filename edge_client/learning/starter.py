@@ -138,6 +138,8 @@ def make_starter(
         If the task's front end gives frames.
     CorpusError
         If no clip can be used, or the clips do not show what is voice and what is mood.
+    TrainingError
+        If vectors of different labels do not differ.
     """
     if task.front_end.frames != 1:
         raise SettingsError(
@@ -159,17 +161,23 @@ def make_starter(
     heard = _joined(parts)
     _check(heard, task)
     architecture = architecture_of("head", task)
-    weights, begun = _fit(heard, front_end, architecture, how)
+    several = len(corpora) > 1
+    weights, begun = _fit(heard, front_end, architecture, how, several=several)
     calibration = UNMEASURED
     if measured:
-        calibration = _calibrated(heard, front_end, architecture, how)
+        calibration = _calibrated(heard, front_end, architecture, how, several=several)
     return Starter(weights, architecture, begun, calibration, skipped)
 
 
 def _fit(
-    heard: _Heard, front_end: FrontEnd, architecture: Architecture, how: Normalisation
+    heard: _Heard,
+    front_end: FrontEnd,
+    architecture: Architecture,
+    how: Normalisation,
+    *,
+    several: bool,
 ) -> tuple[Weights, Start]:
-    """Fit a head and what statistics begin with.
+    """Fit a head, and what statistics begin with; ``several`` corpora teach, or one.
 
     Within a corpus both heads are as often right, and softmax regression is less often surer than
     it should be of people elsewhere. What several corpora have in common discriminant analysis
@@ -194,13 +202,18 @@ def _fit(
     examples = together([_as_devices_hear(own, front_end, start) for own, start in taught])
     corpora = np.concatenate([np.tile(own.corpora, _HEARINGS) for own, _ in taught])
     features = examples.features[:, 0]
-    if len(np.unique(corpora)) == 1:
-        return fit_softmax(features, examples.labels, labels), begun
-    return fit_discriminant_head(features, examples.labels, corpora, labels), begun
+    if several:
+        return fit_discriminant_head(features, examples.labels, corpora, labels), begun
+    return fit_softmax(features, examples.labels, labels), begun
 
 
 def _calibrated(
-    heard: _Heard, front_end: FrontEnd, architecture: Architecture, how: Normalisation
+    heard: _Heard,
+    front_end: FrontEnd,
+    architecture: Architecture,
+    how: Normalisation,
+    *,
+    several: bool,
 ) -> Calibration:
     """Measure how sure a head may be: each part of the people by one that has not heard them.
 
@@ -213,7 +226,7 @@ def _calibrated(
         rest, left_out = heard.take(~out), heard.take(out & ~heard.copies)
         try:
             _check(rest, architecture.task)
-            weights, begun = _fit(rest, front_end, architecture, how)
+            weights, begun = _fit(rest, front_end, architecture, how, several=several)
         except (CorpusError, TrainingError):  # too little is left without these people
             continue
         for found, examples in _by_known(weights, architecture, begun, left_out).values():

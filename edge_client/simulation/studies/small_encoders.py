@@ -49,11 +49,6 @@ class SmallEncoders:
         Where the networks are kept, with their cards.
     overwrite
         Whether to distil those anew that are there.
-
-    Raises
-    ------
-    SettingsError
-        If the front end is no speech encoder.
     """
 
     def __init__(
@@ -67,11 +62,6 @@ class SmallEncoders:
         self._settings, self._languages = settings, languages
         self._folder, self._overwrite = folder, overwrite
         self._encoder = front_end_named(settings.front_end)
-        if not isinstance(self._encoder.frame_features, EncoderFeatures):
-            raise SettingsError(
-                f"{settings.front_end} is no speech encoder, of which a network could learn.",
-                "Give --front-end whisper-speech, or leave out --pretraining-epochs.",
-            )
         self._architecture = architecture_of(_MODEL, Task(settings.task.labels, MFCC40))
         self._speech: dict[str, Speech] = {}
         self._files: dict[tuple[str, int], Path] = {}
@@ -106,17 +96,31 @@ class SmallEncoders:
             heard = [self._speech[name] for name in corpora]
             return distil(heard, self._architecture, course, bar)
 
-        lesson = f"distilled from {self._encoder.shape.name} in {course.epochs} epochs"
+        lesson = f"distilled from {self._encoder.shape.name} {course}"
         card = card_of_lesson(list(corpora.values()), lesson)
         keep_pretrained(path, self._architecture, card, teach, overwrite=self._overwrite)
         return path
 
 
 def check_encoder(settings: TransferSettings, languages: Sequence[Language]) -> None:
-    """Raise :class:`SettingsError` if a front end's file has heard a language: all are tested."""
-    if settings.front_end.endswith(ENCODER_SUFFIX):
+    """Refuse a front end by which the experiment cannot be done, before anything is computed.
+
+    Raises
+    ------
+    SettingsError
+        If its file has heard a language, as all are tested; or if small encoders are asked for, and
+        it is no speech encoder.
+    """
+    front_end = settings.front_end
+    if settings.pretraining_epochs:
+        if not isinstance(front_end_named(front_end).frame_features, EncoderFeatures):
+            raise SettingsError(
+                f"{front_end} is no speech encoder, of which a network could learn.",
+                "Give --front-end whisper-speech, or leave out --pretraining-epochs.",
+            )
+    elif front_end.endswith(ENCODER_SUFFIX):
         check_unheard(
-            Path(settings.front_end),
+            Path(front_end),
             [own.corpus for own in languages],
             "Give --pretraining-epochs instead: for each language one is made of the others.",
         )
@@ -139,11 +143,6 @@ class Transfers:
         Where clips that cannot be used are named.
     overwrite
         Whether to make small encoders anew.
-
-    Raises
-    ------
-    SettingsError
-        If small encoders cannot learn of the front end.
     """
 
     def __init__(

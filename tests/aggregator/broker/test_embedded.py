@@ -90,7 +90,7 @@ def test_it_ends_with_the_aggregator_however_that_ends(tmp_path: Path) -> None:
     port = free_port()
     script = f"""
         import time
-        from aggregator.broker.embedded import _SERVE, EmbeddedBroker, EmbeddedBrokerSettings
+        from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
         broker = EmbeddedBroker(EmbeddedBrokerSettings(embedded_broker=True), {port})
         broker.start()
         print(broker._process.pid, flush=True)

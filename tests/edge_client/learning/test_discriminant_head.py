@@ -52,3 +52,10 @@ def test_vectors_that_are_all_alike_are_refused() -> None:
     vectors = np.ones((8, 3), np.float32)
     with pytest.raises(TrainingError, match="differ within a label"):
         fit_discriminant_head(vectors, np.arange(8) % 2, np.zeros(8, int), 2)
+
+
+def test_the_same_vectors_under_all_labels_are_refused() -> None:
+    vectors = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
+    twice = np.concatenate([vectors, vectors])
+    with pytest.raises(TrainingError, match="differ in the mean"):
+        fit_discriminant_head(twice, np.repeat([0, 1], 8), np.zeros(16, int), 2)

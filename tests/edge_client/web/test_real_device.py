@@ -100,7 +100,7 @@ def test_the_first_minute_and_the_starter_s_card_are_shown(
         for seed in range(1, 4):
             hear(device, seed)
         text(page, "#minute", "Now I go by your own voice and this room.")
-        at = datetime(2026, 1, 2, 12, 34, 56, 500_000, UTC)
+        at = datetime(2026, 1, 2, 12, 34, 56, tzinfo=UTC)
         changed = {"heard_at": at.isoformat(), "before": "angry", "now": "sad"}
         told = {"heard": 4, "wanted": 4, "changed": [changed], "unknown": []}
         device.report("first_minute", told)
