@@ -149,15 +149,14 @@ def make_starter(
     front_end = front_end_of(task.front_end)
     parts, skipped = [], 0
     for place, corpus in enumerate(corpora):
-        where = f"{place} {corpus.name}"
         found = extract_features(corpus.labelled, front_end, progress=progress)
         skipped += len(found.skipped)
-        parts.append(_heard(found, task, place, where, {}))
+        parts.append(_heard(found, task, place, {}))
         varied = [(copy, clip.speaker) for clip in corpus.labelled for copy in vary(clip)]
         if varied:
             found = extract_features([copy for copy, _ in varied], front_end, progress=progress)
             of = {copy.speaker: speaker for copy, speaker in varied}
-            parts.append(_heard(found, task, place, where, of))
+            parts.append(_heard(found, task, place, of))
     heard = _joined(parts)
     _check(heard, task)
     architecture = architecture_of("head", task)
@@ -306,7 +305,7 @@ def reached_on(
     task = starter.architecture.task
     front_end = front_end_of(task.front_end)
     features = extract_features(corpus.labelled, front_end, progress=progress)
-    heard = _heard(features, task, 0, corpus.name, {})
+    heard = _heard(features, task, 0, {})
     labels = heard.raw.labels
     if missing := [n for place, n in enumerate(task.names) if place not in labels]:
         raise CorpusError(f"{corpus.info.title} has no clip that is {missing[0]}, to test on.")
@@ -364,16 +363,14 @@ def _one_mood_each(heard: _Heard) -> NDArray[np.str_]:
     return np.array([f"{own} {label}" for own, label in pairs])
 
 
-def _heard(
-    features: ClipFeatures, task: Task, place: int, where: str, of: Mapping[str, str]
-) -> _Heard:
+def _heard(features: ClipFeatures, task: Task, corpus: int, of: Mapping[str, str]) -> _Heard:
     """Say who spoke utterances of a corpus; ``of`` says it of the speakers of copies."""
     speakers = [clip.speaker for clip in features.clips]
     return _Heard(
         Examples(features.features, features.frames, features.labels(task)),
-        np.array([f"{where} {speaker}" for speaker in speakers]),
-        np.array([f"{where} {of.get(speaker, speaker)}" for speaker in speakers]),
-        np.full(len(speakers), place),
+        np.array([f"{corpus} {speaker}" for speaker in speakers]),
+        np.array([f"{corpus} {of.get(speaker, speaker)}" for speaker in speakers]),
+        np.full(len(speakers), corpus),
     )
 
 

@@ -37,7 +37,7 @@ _MODEL: Final = "tdnn13"
 
 
 class SmallEncoders:
-    """Distils networks of the languages that are not tested, each once.
+    """Distils networks of the languages that are not tested.
 
     Parameters
     ----------
@@ -64,7 +64,6 @@ class SmallEncoders:
         self._encoder = front_end_named(settings.front_end)
         self._architecture = architecture_of(_MODEL, Task(settings.task.labels, MFCC40))
         self._speech: dict[str, Speech] = {}
-        self._files: dict[tuple[str, int], Path] = {}
 
     def file(self, tested: str, seed: int) -> Path:
         """Give the network that has heard nobody of a language; distil it, if that is not done.
@@ -76,12 +75,6 @@ class SmallEncoders:
         ChorusError
             If the speech cannot be read, or nothing can be learnt of it.
         """
-        key = tested, seed
-        if key not in self._files:
-            self._files[key] = self._distilled(tested, seed)
-        return self._files[key]
-
-    def _distilled(self, tested: str, seed: int) -> Path:
         path = self._folder / f"without-{tested}-seed-{seed}{ENCODER_SUFFIX}"
         task = self._architecture.task
         others = [own for own in self._languages if own.name != tested]
