@@ -188,7 +188,8 @@ def test_a_full_disk_loses_nothing(simulate: Command, small_disk: Path, tmp_path
     out = small_disk / "run"
     check(simulate("--out", out), 14, "The disk is full while writing", "what was finished is kept")
     left = {path.name for path in out.iterdir()}
-    assert left <= {".lock", "config.toml", "checkpoint.safetensors"}
+    # On a slow machine there is a checkpoint after the first round, and the model finds no room.
+    assert left <= {".lock", "config.toml", "checkpoint.safetensors", "rounds.csv"}
     subprocess.run(["mount", "-o", "remount,size=10m", str(small_disk)], check=True)
     assert simulate("--resume", "--out", out).code == 0
     assert simulate().code == 0
