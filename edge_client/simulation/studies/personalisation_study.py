@@ -1,7 +1,7 @@
 """What a personal model brings: users the global model never heard correct it, clip by clip."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,9 +19,12 @@ from edge_client.simulation.studies.personalisation_pictures import Curve, draw_
 from edge_client.simulation.study import execute
 from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.errors import SettingsError
-from shared.features.statistics import Start, no_statistics
+from shared.features.doubt import doubts
+from shared.features.labelled_clips import together
+from shared.features.statistics import Start, Statistics, no_statistics
 from shared.front_ends import FrontEnd, front_end_of
 from shared.metrics import Scores, confusion, predicted
+from shared.model_notes.calibration import UNMEASURED, Calibration
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights, load_weights
@@ -77,16 +80,18 @@ def hear(
         What the device's statistics begin with; nothing, if not given.
     """
     raw, statistics = clips.take(order), no_statistics(front_end, begun)
-    fresh = np.empty_like(raw.features)
-    remembered = {}
+    fresh, remembered = [], {}
     for place, frames in enumerate(raw.frames):
         statistics.update(raw.features[place, :frames])
-        fresh[place] = statistics.normalise(raw.features[place], frames)
+        fresh.append(_normalised(raw.take(np.array([place])), statistics))
         if (count := place + 1) in CORRECTIONS:
-            known = raw.take(np.arange(count))
-            features = statistics.normalise(known.features, known.frames)
-            remembered[count] = Examples(features, known.frames, known.labels)
-    return Heard(Examples(fresh, raw.frames, raw.labels), remembered)
+            remembered[count] = _normalised(raw.take(np.arange(count)), statistics)
+    return Heard(together(fresh), remembered)
+
+
+def _normalised(raw: Examples, statistics: Statistics) -> Examples:
+    features = statistics.normalise(raw.features, raw.frames)
+    return replace(raw, features=features, doubts=doubts(statistics, raw.features))
 
 
 def plan_models(collect: Collect, preset: str, models: Path, model: str) -> Cell:
@@ -171,6 +176,7 @@ def study_user(
     orders: int,
     tuned: int = 0,
     begun: Start | None = None,
+    calibration: Calibration = UNMEASURED,
 ) -> dict[str, Counts]:
     """Let one person, whom a model never heard, correct it.
 
@@ -186,6 +192,8 @@ def study_user(
         As for :func:`study`.
     begun
         What the device's statistics begin with; nothing, if not given.
+    calibration
+        How sure the model may be, from which personal models set out.
 
     Returns
     -------
@@ -198,17 +206,21 @@ def study_user(
     counts = {method: np.zeros((orders, *shape), np.int64) for method in (GLOBAL, PERSONAL)}
     if tuned:
         counts[TUNED] = np.zeros((tuned, *shape), np.int64)
+
+    def doubted(heard: Examples) -> NDArray[np.float32]:
+        logits = engine.logits(weights, heard.features, heard.frames)
+        return calibration.doubted(logits, heard.doubts)
+
     for number in range(orders):
         order = seeds("order", number).permutation(len(clips))
         heard = hear(clips, order, front_end, begun)
-        logits = engine.logits(weights, heard.fresh.features, heard.fresh.frames)
+        logits = doubted(heard.fresh)
         for row, count in enumerate(CORRECTIONS):
             coming = heard.fresh.take(np.arange(count, len(clips)))
             found = dict.fromkeys(counts, logits[count:])
             if count:
                 own = heard.remembered[count]
-                known = engine.logits(weights, own.features, own.frames)
-                personal = PersonalModel.fit(own, known)
+                personal = PersonalModel.fit(own, doubted(own), calibration.temperature)
                 found[PERSONAL] = personal.logits(coming.features, coming.frames, logits[count:])
             if count and number < tuned:
                 streams = partial(seeds, "training", number, count)

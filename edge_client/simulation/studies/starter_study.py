@@ -132,7 +132,11 @@ def study(plan: Plan, console: "Console") -> list[dict[str, Any]]:
             def vary(clip: Clip, seed: int = seed) -> list[Clip]:
                 return copies_in_conditions([clip], plan.copies, seed)
 
-            made = make_starter(corpora, plan.task, plan.how, vary, measured=False, progress=False)
+            # Personal models set out from how sure a starter may be.
+            measured = plan.orders > 0
+            made = make_starter(
+                corpora, plan.task, plan.how, vary, measured=measured, progress=False
+            )
             own = _heard(made, test, seed, plan.orders)
             heard.setdefault(test.info.title, []).append(own)
             uar = _uar(sum(own.known["all"].values()))
@@ -193,7 +197,15 @@ def _heard(made: Starter, corpus: Corpus, seed: int, orders: int) -> _Heard:
         clips = raw.take(np.flatnonzero(people == speaker))
         if engine and len(clips) > max(CORRECTIONS):
             seeds = partial(stream, seed, "personalisation", f"{corpus.info.name} {speaker}")
-            outcome = study_user(engine, made.weights, clips, seeds, orders, begun=made.begun)
+            outcome = study_user(
+                engine,
+                made.weights,
+                clips,
+                seeds,
+                orders,
+                begun=made.begun,
+                calibration=made.calibration,
+            )
             corrected.append(outcome)
     return _Heard(known, corrected)
 

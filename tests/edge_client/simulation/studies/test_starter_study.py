@@ -9,7 +9,9 @@ import pytest
 
 from edge_client.learning import starter
 from edge_client.learning.discriminant_head import fit_discriminant_head
+from edge_client.learning.personal_model import PersonalModel
 from edge_client.learning.starter import make_starter, reached_on
+from edge_client.simulation.studies import personalisation_study
 from edge_client.simulation.studies.personalisation_study import CORRECTIONS
 from edge_client.simulation.studies.starter_study import Plan, rows_of_starters, study
 from shared.command import progress_console
@@ -101,6 +103,25 @@ def test_the_table_has_what_corrections_gave_and_who_lost_more_than_noise(corpus
     (single,) = study(plan(corpus, orders=1), progress_console())
     assert single["noise"] is None
     assert rows_of_starters([single])[1][-1] == "-"
+
+
+def test_personal_models_set_out_from_how_sure_the_starter_may_be(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: set[float | None] = set()
+
+    class Told(PersonalModel):
+        @classmethod
+        def fit(cls, *given: Any, **named: Any) -> PersonalModel:
+            told.add(given[2])
+            return PersonalModel.fit(*given, **named)
+
+    monkeypatch.setattr(personalisation_study, "PersonalModel", Told)
+    others = load_corpus("synthetic", task=TASK, speakers=4, clips_per_speaker=36)
+    study(plan(corpus, tests=(others,), orders=1), progress_console())
+    made = make_starter([corpus], TASK, "device", progress=False)
+    assert made.calibration.temperature is not None
+    assert told == {made.calibration.temperature}
 
 
 def test_other_corpora_teach_beside_the_first_in_each_fold(corpus: Corpus) -> None:
