@@ -81,6 +81,14 @@ def test_whoever_is_heard_as_one_vector_is_learned_from_too() -> None:
     assert (recognised(right, coming, sure(coming.labels)) == coming.labels).all()
 
 
+def test_examples_overrule_a_model_that_is_sure_and_wrong() -> None:
+    known, coming = vectors(16), vectors(40, seed=1)
+    turned = np.array([1, 2, 3, 0], np.int32)  # as of a person whom nothing has prepared it for
+    model = PersonalModel.fit(known, 3 * sure(turned[known.labels]), temperature=1.0)
+    answers = recognised(model, coming, 3 * sure(turned[coming.labels]))
+    assert (answers == coming.labels).mean() > 0.9
+
+
 def test_whoever_confirms_a_calibrated_model_leaves_it_as_sure_as_it_is() -> None:
     sure_before, sure_after = [], []
     for seed in range(8):
