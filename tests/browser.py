@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -68,6 +69,8 @@ def pages(browser: "Browser", console_errors: list[str]) -> Iterator[Open]:
         page.set_default_timeout(60_000)
         page.on("console", lambda message: console_errors.append(message.text))
         page.on("pageerror", lambda error: console_errors.append(str(error)))
+        page.on("request", lambda request: _say(f"{request.method} {request.url}"))
+        page.on("requestfailed", lambda request: _say(f"{request.url} failed: {request.failure}"))
         page.goto(address)
         return page
 
@@ -75,6 +78,11 @@ def pages(browser: "Browser", console_errors: list[str]) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert not [error for error in console_errors if "Content Security Policy" in error]
+
+
+def _say(line: str) -> None:
+    """Write what pytest shows of a test that failed."""
+    sys.stdout.write(f"{line}\n")
 
 
 def text(page: "Page", selector: str, expected: str) -> None:
