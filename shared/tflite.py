@@ -6,6 +6,7 @@ runtime's own buffers. Their public ``SignatureRunner`` copies every tensor in a
 memory anew at each call, which for the weights of a model costs more than the step itself.
 """
 
+import ctypes
 import importlib
 import importlib.metadata
 import math
@@ -31,6 +32,9 @@ _PACKAGES: Final = (("ai_edge_litert", "ai-edge-litert"), ("tflite_runtime", "tf
 
 MASK_UNIT: Final = 0.25
 """What one unit of a dropout mask in bytes stands for."""
+
+_FENV_BYTES: Final = 64
+"""Room for C's ``fenv_t``, which takes 32 bytes on x86-64 and 8 on ARM."""
 
 _ACROSS: Final = "_across"
 """How the names of weight inputs end that take their part transposed."""
@@ -116,19 +120,25 @@ def _found() -> Runtime:
 
 
 def _import(module: str) -> Any:
-    """Import a runtime so that it uses its own C++ symbols, whatever else the process has loaded.
+    """Import a runtime so that it and the rest of the process leave each other alone.
 
-    TensorFlow offers the whole process symbols of the same names from another version; a
-    ``tflite-runtime`` that is imported after it would crash.
+    It uses its own C++ symbols: TensorFlow offers the whole process symbols of the same names from
+    another version; a ``tflite-runtime`` that is imported after it would crash.
+
+    It does not change how this thread computes: ``tflite-runtime`` for ARM switches to taking
+    numbers below the normal ones for zero, of which NumPy warns.
     """
     if not hasattr(os, "RTLD_DEEPBIND"):
         return importlib.import_module(module)
     flags = sys.getdlopenflags()
+    libc, arithmetic = ctypes.CDLL(None), ctypes.create_string_buffer(_FENV_BYTES)
+    libc.fegetenv(arithmetic)
     sys.setdlopenflags(os.RTLD_NOW | os.RTLD_DEEPBIND)
     try:
         return importlib.import_module(module)
     finally:
         sys.setdlopenflags(flags)
+        libc.fesetenv(arithmetic)
 
 
 def _advice() -> str:

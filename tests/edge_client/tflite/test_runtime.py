@@ -1,5 +1,8 @@
 """Finding a runtime, and saying what to install where there is none."""
 
+import ctypes
+import importlib
+import platform
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +10,7 @@ from contextlib import suppress
 from threading import Barrier, BrokenBarrierError
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from shared import tflite
@@ -89,6 +93,29 @@ def test_threads_look_one_after_the_other(
     assert len(set(inside)) == len(inside)
     assert capsys.readouterr().err.count("TFLite runtime: ") == 1
     assert sys.getdlopenflags() == flags
+
+
+def test_a_runtime_leaves_the_process_its_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tflite-runtime for ARM does, which makes numbers below the normal ones zero."""
+    libc = ctypes.CDLL(None)
+    before = libc.fegetround()
+
+    def load(_: str) -> object:
+        libc.fesetround({"x86_64": 0x800, "aarch64": 0x400000}[platform.machine()])  # upward
+        return libc
+
+    monkeypatch.setattr(importlib, "import_module", load)
+    try:
+        tflite._import("a.runtime")
+        assert libc.fegetround() == before
+    finally:
+        libc.fesetround(before)
+
+
+def test_numbers_below_the_normal_ones_are_no_zeros() -> None:
+    """They are with tflite-runtime's wheel for ARM, unless that is undone."""
+    tflite.find_runtime(said=False)
+    assert np.finfo(np.float32).tiny * np.float32(0.5) > 0
 
 
 def test_there_is_at_least_one_core() -> None:
