@@ -345,7 +345,7 @@ class Device:
         return training_set.keys(self._store, guesses=self._settings.keep_unlabelled)
 
     def examples(self) -> Examples:
-        """Give what may be trained on, normalised as for recognition.
+        """Give what may be trained on, normalised as for the global model.
 
         That is what the person has labelled, and with ``keep_unlabelled`` also what the model is
         at least 90 % sure of, by its own answer; see :func:`training_set.gather`.
@@ -356,7 +356,8 @@ class Device:
 
     def labelled(self, most: int) -> Examples:
         """Give the newest that the person has labelled, normalised, the oldest first."""
-        return training_set.gather(self._store, self.recognising.normalising(), most=most)
+        statistics = self.recognising.normalising()
+        return training_set.gather(self._store, statistics, most=most, personal=True)
 
     def use_model(
         self, file: Path, digest: str, architecture: Architecture, begun: Path | None = None

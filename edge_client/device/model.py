@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shared.architectures import Architecture
 from shared.errors import WeightsError
 from shared.features.doubt import doubts
-from shared.features.statistics import Statistics
+from shared.features.statistics import Statistics, knowing
 from shared.frames import Frames, pad
 from shared.inference import Inference
 from shared.metrics import check_logits
@@ -128,6 +128,8 @@ class Model:
         count = len(frames)
         features, doubt = pad(frames, self.architecture.task.front_end), None
         if statistics is not None:
+            if self.personal is not None:
+                statistics = knowing(statistics, self.personal.labels)
             doubt = doubts(statistics, features[None])[0]
             features = statistics.normalise(features, count)
         calibration = self.notes.calibration

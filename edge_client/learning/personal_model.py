@@ -88,6 +88,9 @@ class PersonalModel:
         How much each candidate counts, shape ``(k,)``; they sum to 1.
     length
         Length scale of the kernel.
+    labels
+        Those that the user gave, shape ``(n,)``, int32: statistics should know them when they
+        normalise what is recognised (:func:`shared.features.statistics.knowing`).
     """
 
     voices: _Array
@@ -95,6 +98,7 @@ class PersonalModel:
     corrections: _Array
     weights: _Array
     length: float
+    labels: NDArray[np.int32]
 
     @classmethod
     def fit(
@@ -108,8 +112,8 @@ class PersonalModel:
         Parameters
         ----------
         examples
-            The user's own, oldest first, normalised by the device's statistics as they are now;
-            there may be none, and the personal model is then the global one.
+            The user's own, oldest first, normalised by the device's statistics as they are now,
+            which know the labels; there may be none, and the personal model is then the global one.
         logits
             The global model's for them, shape ``(n, labels)``.
         temperature
@@ -131,7 +135,8 @@ class PersonalModel:
         if not len(examples):
             nothing = np.zeros((0, examples.features.shape[2]))
             alone = np.array([1 / (temperature or 1.0)])
-            return cls(nothing, alone, np.zeros((1, 0, labels)), np.ones(1), length)
+            none = np.zeros((1, 0, labels))
+            return cls(nothing, alone, none, np.ones(1), length, examples.labels)
         _check(examples, labels)
         newest = np.arange(len(examples))[-MOST:]
         examples, means = examples.take(newest), logits[newest].astype(np.float64)
@@ -152,7 +157,9 @@ class PersonalModel:
             told -= np.square(np.log(np.multiply(trusts, temperature)) / DOUBT) / 2
         weights = softmax(told).astype(np.float64)
         weights /= weights.sum()
-        return cls(voices, np.array(trusts), np.stack(corrections), weights, length)
+        return cls(
+            voices, np.array(trusts), np.stack(corrections), weights, length, examples.labels
+        )
 
     def logits(
         self,

@@ -1,7 +1,11 @@
 """What a device keeps of all that it has heard: running statistics, or a voice's."""
 
 from collections.abc import Mapping
-from typing import Any
+from copy import copy
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from shared.features.normalisation import RunningStatistics
 from shared.features.prior import Prior
@@ -11,6 +15,8 @@ from shared.front_ends import FrontEnd
 Statistics = RunningStatistics | VoiceStatistics
 """Both take in what was heard, and normalise features by it."""
 
+Kind = TypeVar("Kind", bound=Statistics)
+"""One of them."""
 
 Start = VoiceModel | Prior
 """What statistics may begin with."""
@@ -30,6 +36,29 @@ def no_statistics(front_end: FrontEnd, begun: Start | None) -> Statistics:
     if isinstance(begun, VoiceModel):
         return VoiceStatistics(begun)
     return RunningStatistics(front_end, begun)
+
+
+def knowing(statistics: Kind, labels: NDArray[np.int32]) -> Kind:
+    """Give statistics that know what a person said of some of the utterances in them.
+
+    Parameters
+    ----------
+    statistics
+        They stay as they are.
+    labels
+        Those that the person gave, one for each such utterance, shape ``(n,)``.
+
+    Returns
+    -------
+    RunningStatistics or VoiceStatistics
+        Those of a voice believe a person's own mean more where the moods were said to be even;
+        others are the same.
+    """
+    if not isinstance(statistics, VoiceStatistics):
+        return statistics
+    known = copy(statistics)
+    known.told = np.bincount(labels, minlength=len(known.told))
+    return known
 
 
 def restored(state: Mapping[str, Any], front_end: FrontEnd, begun: Start | None) -> Statistics:

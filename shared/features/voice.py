@@ -17,7 +17,8 @@ probabilities. It keeps no utterance, and needs no label.
 
 Where many emotions were heard alike, the plain mean and deviation of what was heard are a better
 account of a voice than any model. How much they are believed follows from how even the emotions
-seem, how far apart the utterances are in what emotions change, and how many there are. Where they
+seem, or were said to be, how far apart the utterances are in what emotions change, and how many
+there are. Where they
 are not believed, what an utterance seems to be, in the light of all others, is added to its vector:
 a head hears the model's opinion.
 """
@@ -144,6 +145,9 @@ class VoiceStatistics:
         With which of :data:`EXPRESSED`, as places in it, shape ``(n,)``.
     evidence
         Log likelihood of each of these, the largest being zero, shape ``(n,)``.
+    told
+        How often each emotion was heard by what the person said of some of the utterances, shape
+        ``(labels,)``; see :func:`shared.features.statistics.knowing`. It is not in the state.
     """
 
     def __init__(self, model: VoiceModel) -> None:
@@ -157,6 +161,7 @@ class VoiceStatistics:
         self.counts: Counts = np.zeros((len(EXPRESSED), labels), np.int64)
         self.expressed: Counts = np.arange(len(EXPRESSED))
         self.evidence: Values = np.zeros(len(EXPRESSED))
+        self.told: Counts = np.zeros(labels, np.int64)
         self._known_weights: Values | None = None
 
     def update(self, frames: NDArray[np.float32]) -> None:
@@ -258,11 +263,14 @@ class VoiceStatistics:
         """Give what tells whether many emotions were heard alike, shape ``(3,)``.
 
         How even the emotions' shares are (their entropy, 1 at most); the logarithm of one more than
-        the variance along the model's axes; the logarithm of the count.
+        the variance along the model's axes; the logarithm of the count. What the person said of
+        some utterances counts as it was said; of the others what is inferred of all.
         """
         if not self.count:
             return np.zeros(3)
-        shares = np.maximum(self.shares() / self.count, np.finfo(float).tiny)
+        others = max(self.count - self.told.sum(), 0) / self.count
+        shares = self.told + others * self.shares()
+        shares = np.maximum(shares / shares.sum(), np.finfo(float).tiny)
         even = -(shares * np.log(shares)).sum() / np.log(len(shares))
         middle = self.model.axes @ self.total / self.count
         apart = self.apart / self.count - np.square(middle).sum()

@@ -21,7 +21,7 @@ from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.errors import SettingsError
 from shared.features.doubt import doubts
 from shared.features.labelled_clips import together
-from shared.features.statistics import Start, Statistics, no_statistics
+from shared.features.statistics import Start, Statistics, knowing, no_statistics
 from shared.front_ends import FrontEnd, front_end_of
 from shared.metrics import Scores, confusion, predicted
 from shared.model_notes.calibration import UNMEASURED, Calibration
@@ -54,13 +54,18 @@ class Heard:
     Attributes
     ----------
     fresh
-        Each clip as it is recognised: normalised by the statistics of all clips up to it.
+        Each clip as the global model recognises it: normalised by the statistics of all clips up to
+        it.
     remembered
-        For each number of corrections, those clips normalised by the statistics at that time.
+        For each number of corrections, those clips normalised by the statistics at that time, which
+        know the corrections.
+    coming
+        For each, the clips to come as the personal model recognises them.
     """
 
     fresh: Examples
     remembered: Mapping[int, Examples]
+    coming: Mapping[int, Examples]
 
 
 def hear(
@@ -80,13 +85,21 @@ def hear(
         What the device's statistics begin with; nothing, if not given.
     """
     raw, statistics = clips.take(order), no_statistics(front_end, begun)
-    fresh, remembered = [], {}
+    fresh: list[Examples] = []
+    remembered: dict[int, Examples] = {}
+    coming: dict[int, list[Examples]] = {}
     for place, frames in enumerate(raw.frames):
         statistics.update(raw.features[place, :frames])
-        fresh.append(_normalised(raw.take(np.array([place])), statistics))
+        own = raw.take(np.array([place]))
+        fresh.append(_normalised(own, statistics))
+        for count, later in coming.items():
+            later.append(_normalised(own, knowing(statistics, raw.labels[:count])))
         if (count := place + 1) in CORRECTIONS:
-            remembered[count] = _normalised(raw.take(np.arange(count)), statistics)
-    return Heard(together(fresh), remembered)
+            known = raw.take(np.arange(count))
+            remembered[count] = _normalised(known, knowing(statistics, known.labels))
+            coming[count] = []
+    some = {count: together(later) for count, later in coming.items() if later}
+    return Heard(together(fresh), remembered, some)
 
 
 def _normalised(raw: Examples, statistics: Statistics) -> Examples:
@@ -219,9 +232,9 @@ def study_user(
             coming = heard.fresh.take(np.arange(count, len(clips)))
             found = dict.fromkeys(counts, logits[count:])
             if count:
-                own = heard.remembered[count]
+                own, known = heard.remembered[count], heard.coming[count]
                 personal = PersonalModel.fit(own, doubted(own), calibration.temperature)
-                found[PERSONAL] = personal.logits(coming.features, coming.frames, logits[count:])
+                found[PERSONAL] = personal.logits(known.features, known.frames, doubted(known))
             if count and number < tuned:
                 streams = partial(seeds, "training", number, count)
                 outcome = train(engine, weights, own, FINE_TUNING, streams)

@@ -9,7 +9,9 @@ from shared.weights import Weights, digest
 from tests.brokers import wait_until
 from tests.edge_client.device.heard import CONV, Open, hear, use_weights
 
-UNDECIDED = PersonalModel(np.zeros((1, 34)), np.zeros(1), np.zeros((1, 1, 4)), np.ones(1), 0.2)
+UNDECIDED = PersonalModel(
+    np.zeros((1, 34)), np.zeros(1), np.zeros((1, 1, 4)), np.ones(1), 0.2, np.zeros(1, np.int32)
+)
 """A personal model that knows nothing."""
 
 

@@ -3,24 +3,32 @@
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_client.device.device import Device
+from edge_client.device.model import Model
+from edge_client.device.personalising import Learning
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
+from edge_client.learning.personal_model import PersonalModel
 from edge_client.settings import RunSettings
 from shared.architectures import Architecture, architecture_of
 from shared.errors import SettingsError, WeightsError
 from shared.features.prior import Prior, save_prior
+from shared.features.statistics import knowing
 from shared.features.voice import VoiceModel, VoiceStatistics
 from shared.features.voice_file import load_voice, save_voice
+from shared.frames import pad
+from shared.metrics import softmax
 from shared.starter import beside
 from shared.storage.files import sha256_of
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import fresh_weights, save_weights
+from tests.brokers import wait_until
 from tests.edge_client.device.heard import Open, hear, utterance
 from tests.edge_client.device.pooled import NAME, POOLED
 from tests.shared.features.voice_models import voice_model
@@ -59,6 +67,37 @@ def test_examples_are_normalised_by_the_voice_and_a_restart_changes_nothing(
     assert again.recognising.statistics() == statistics.to_dict()
     own = np.stack([POOLED.compute(utterance(seed).samples) for seed in range(3)])
     np.testing.assert_array_equal(again.examples().features, statistics.normalise(own, 1))
+
+
+def test_corrections_tell_the_voice_which_moods_were_heard(
+    start: Open, tmp_path: Path, file: Path
+) -> None:
+    believing = replace(load_voice(file, TASK), belief=np.array([0.0, 3.0, 0.0, 0.0]))
+    save_voice(file, believing, TASK)
+    device = opened(start, file)
+    device.use_model(*given_model(tmp_path))
+    for seed, label in enumerate(TASK.names):
+        device.correct(hear(device, seed).identifier, label)
+    learner = Learning(device)
+    wait_until(lambda: device.status()["model"]["personal"], "the personal model")
+    learner.close()
+    statistics = device.recognising.normalising()
+    assert isinstance(statistics, VoiceStatistics)
+    assert statistics.signs()[0] < 0.9, "what is inferred alone is less even"
+    known = knowing(statistics, np.arange(4, dtype=np.int32))
+    own = np.stack([POOLED.compute(utterance(seed).samples) for seed in range(4)])
+    np.testing.assert_array_equal(device.examples().features, statistics.normalise(own, 1))
+    np.testing.assert_array_equal(device.labelled(4).features, known.normalise(own, 1))
+    model = Model.load(DeviceFolder(tmp_path / "state").model)
+    examples = device.labelled(4)
+    logits = np.stack([model.logits(each, 1) for each in examples.features])
+    model.personal = PersonalModel.fit(examples, logits)
+    new = POOLED.compute(utterance(9).samples)
+    features = known.normalise(pad(new, POOLED.shape), 1)
+    alone = model.logits(features, 1)[None]
+    expected = softmax(model.personal.logits(features[None], np.array([1]), alone)[0])
+    found = np.array(device.recognising.recognise(new, known=True))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

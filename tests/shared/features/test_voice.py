@@ -10,7 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from shared.features.moods import log_prior
+from shared.features.normalisation import RunningStatistics
+from shared.features.statistics import knowing
 from shared.features.voice import BEAM, CLIP, EXPRESSED, OPINION, VoiceModel, VoiceStatistics
+from shared.front_ends import FRONT_ENDS
 from tests.shared.features.voice_models import Vectors, said, voice_model, voice_of
 
 MODEL = voice_model()
@@ -164,6 +167,39 @@ def test_signs_are_of_what_was_heard() -> None:
     shares = heard(vectors).shares() / 12
     assert even == pytest.approx(-(shares * np.log(shares)).sum() / np.log(3))
     assert not heard(vectors[:0]).signs().any()
+
+
+def evenness(shares: NDArray[Any]) -> float:
+    shares = np.maximum(shares / shares.sum(), 1e-300)
+    return float(-(shares * np.log(shares)).sum() / np.log(len(shares)))
+
+
+def test_what_a_person_said_counts_as_said_and_the_rest_as_inferred() -> None:
+    inferred = heard(said(MODEL, voice_of(MODEL), np.array([0] * 9 + [1, 2, 0])))
+    before = inferred.to_dict()
+    labels = np.array([0, 1, 2], np.int32)
+    known = knowing(inferred, labels)
+    assert known.signs()[0] == pytest.approx(evenness(1 + inferred.shares() * 9 / 12))
+    assert known.signs()[0] > inferred.signs()[0]
+    np.testing.assert_array_equal(known.signs()[1:], inferred.signs()[1:])
+    everything = knowing(inferred, np.repeat(labels, 4))
+    assert everything.signs()[0] == pytest.approx(1)
+    one = knowing(inferred, np.zeros(12, np.int32))
+    assert one.signs()[0] == pytest.approx(0)
+    assert inferred.to_dict() == known.to_dict() == before, "a device keeps labels elsewhere"
+
+
+def test_more_may_be_said_than_was_heard() -> None:
+    """The statistics may have begun anew."""
+    known = knowing(
+        heard(said(MODEL, voice_of(MODEL), np.array([0]))), np.arange(3, dtype=np.int32)
+    )
+    assert known.signs()[0] == pytest.approx(1)
+
+
+def test_running_statistics_have_no_use_for_what_was_said() -> None:
+    running = RunningStatistics(FRONT_ENDS.get("paper34"))
+    assert knowing(running, np.zeros(3, np.int32)) is running
 
 
 DAMAGES: list[tuple[str, Any]] = [

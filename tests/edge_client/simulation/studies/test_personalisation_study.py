@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,17 @@ from edge_client.simulation.studies.personalisation_study import (
 )
 from shared.architectures import Architecture
 from shared.errors import SettingsError
+from shared.features.doubt import doubts
 from shared.features.normalisation import RunningStatistics
+from shared.features.statistics import knowing
+from shared.features.voice import VoiceStatistics
 from shared.front_ends import FRONT_ENDS
 from shared.randomness import stream
+from shared.training import Examples
 from shared.weights import initial_weights, save_weights
+from tests.edge_client.device.pooled import POOLED
 from tests.edge_client.tiny import NumpyEngine, examples, utterances
+from tests.shared.features.voice_models import voice_model
 
 ORDER = np.random.default_rng(0).permutation(20)
 
@@ -76,6 +83,26 @@ def test_clips_still_to_come_do_not_change_what_was_heard() -> None:
         np.testing.assert_array_equal(
             heard.remembered[count].features, other.remembered[count].features
         )
+
+
+def test_who_has_corrected_clips_is_known_better_afterwards() -> None:
+    model = replace(voice_model(labels=4), belief=np.array([0.0, 3.0, 0.0, 0.0]))
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((20, 1, len(model.mean))).astype(np.float32)
+    labels = rng.integers(0, 4, 20).astype(np.int32)
+    clips = Examples(features, np.ones(20, np.int32), labels)
+    heard = hear(clips, ORDER, POOLED, model)
+    assert {count: len(later) for count, later in heard.coming.items()} == {
+        count: 20 - count for count in CORRECTIONS[1:]
+    }
+    statistics = VoiceStatistics(model)
+    statistics.update(features[ORDER[:18], 0])
+    known = knowing(statistics, labels[ORDER[:8]])
+    last = clips.features[ORDER[17]]
+    np.testing.assert_array_equal(heard.coming[8].features[9], known.normalise(last, 1))
+    np.testing.assert_array_equal(heard.fresh.features[17], statistics.normalise(last, 1))
+    assert heard.coming[8].doubts is not None
+    assert heard.coming[8].doubts[9] == doubts(known, last[None])[0]
 
 
 def counts_of(recalls: list[list[float]], method: str, orders: int = 5) -> Counts:
