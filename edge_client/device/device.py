@@ -368,6 +368,7 @@ class Device:
                 opening.begin_again(self._store, self.recognising)
         self._reports.note("model", None)
         self._reports.note("model of another task", None)
+        self._audience.tell(DeviceEvent("model"))
         self._audience.tell(DeviceEvent("status"))
 
     def _recognise(self, frames: Frames) -> tuple[float, ...] | None:

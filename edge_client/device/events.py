@@ -20,7 +20,9 @@ class DeviceEvent:
     kind
         ``heard``: a new utterance; ``changed``: one was labelled or discarded, that was undone, or
         another process has changed the store; ``words``: what was said is known, by which an
-        utterance may be recognised anew; ``status``: :meth:`Device.status` has changed;
+        utterance may be recognised anew; ``model``: another global model is used from now on, or
+        the same one anew, and what was heard is normalised as that asks; ``status``:
+        :meth:`Device.status` has changed;
         ``deleting``: everything is about to be deleted, and whoever keeps something open in the
         personal folder, or has heard what is not kept yet, lets go of it before returning;
         ``deleted``: that is over, and whoever stopped may begin anew.
@@ -28,7 +30,7 @@ class DeviceEvent:
         The utterance it is about.
     """
 
-    kind: Literal["heard", "changed", "words", "status", "deleting", "deleted"]
+    kind: Literal["heard", "changed", "words", "model", "status", "deleting", "deleted"]
     recognition: StoredUtterance | None = None
 
 

@@ -24,7 +24,6 @@ class Learning:
 
     def __init__(self, device: "Device") -> None:
         self._device = device
-        self._digest: str | None = None
         self._wake = threading.Event()
         self._wake.set()  # examples of earlier days may be there
         self._ended = False
@@ -40,7 +39,7 @@ class Learning:
         self._thread.join()
 
     def _note(self, event: "DeviceEvent") -> None:
-        if event.kind in ("changed", "deleted") or self._device.recognising.digest != self._digest:
+        if event.kind in ("changed", "deleted", "model"):
             self._wake.set()
 
     def _run(self) -> None:
@@ -59,7 +58,7 @@ class Learning:
 
     def _learn(self) -> None:
         recognising = self._device.recognising
-        self._digest, generation = recognising.digest, recognising.generation
+        generation = recognising.generation
         examples = self._device.labelled(MOST)
         found = recognising.logits(examples)
         if found is not None:

@@ -1,12 +1,14 @@
 """The device learns from what its person says."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from edge_client.device.personalising import Learning
 from edge_client.learning.personal_model import PersonalModel
 from shared.weights import Weights, digest
-from tests.brokers import wait_until
+from tests.brokers import BOUND, wait_until
 from tests.edge_client.device.heard import CONV, Open, hear, use_weights
 
 UNDECIDED = PersonalModel(
@@ -53,10 +55,25 @@ def test_the_device_learns_from_each_correction(start: Open, weights: Weights) -
     learner.close()
 
 
+def test_who_is_handed_the_same_model_again_goes_on_with_what_it_has_learned(
+    start: Open, weights: Weights
+) -> None:
+    """As after a restart: the federation announces the model that the device has already."""
+    device = start()
+    device.correct(hear(device).identifier, "sad")
+    learner = Learning(device)
+    wait_until(lambda: device.status()["model"]["personal"], "it has learned")
+    use_weights(device, weights, digest(weights, CONV))
+    wait_until(lambda: device.status()["model"]["personal"], "it has learned again")
+    learner.close()
+
+
 def test_without_a_label_nothing_is_said_to_be_learned(start: Open) -> None:
     device = start()
     hear(device)
+    looked = threading.Event()
+    device.subscribe(lambda event: looked.set() if event.kind == "status" else None)
     learner = Learning(device)
-    wait_until(lambda: learner._digest, "it has looked")
+    assert looked.wait(BOUND), "it looks as it begins"
     learner.close()
     assert device.status()["training"] is None

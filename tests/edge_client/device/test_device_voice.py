@@ -5,10 +5,12 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from edge_client.device import opening
 from edge_client.device.device import Device
 from edge_client.device.model import Model
 from edge_client.device.personalising import Learning
@@ -190,6 +192,39 @@ def test_a_voice_model_that_comes_with_a_model_is_used_and_kept(
     ).begun()
     with Device(settings.part(DeviceSettings)) as again:
         assert again.recognising.statistics() == expected
+
+
+def test_the_personal_model_follows_a_voice_model_that_comes_with_a_model(
+    start: Open, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = start(model=False, front_end=NAME)
+    device.use_model(*given_model(tmp_path))
+    corrected = [hear(device, seed).identifier for seed in range(4)]
+    learner = Learning(device)
+    anew = opening.begin_again
+
+    def late(*given: Any) -> None:
+        """Have somebody correct something while what was heard is not yet heard anew."""
+        for identifier, label in zip(corrected, TASK.names, strict=True):
+            device.correct(identifier, label)
+        wait_until(lambda: device.status()["training"] == {"examples": 4}, "a personal model")
+        anew(*given)
+
+    monkeypatch.setattr(opening, "begin_again", late)
+    device.use_model(*given_model(tmp_path), begun=file)
+    examples = device.labelled(4)
+    model = Model.load(DeviceFolder(tmp_path / "state").model)
+    logits = np.stack([model.logits(each, 1) for each in examples.features])
+    model.personal = PersonalModel.fit(examples, logits)
+    new = POOLED.compute(utterance(9).samples)
+    expected = model.recognise(new, device.recognising.normalising())
+
+    def fitted_again() -> bool:
+        found = device.recognising.recognise(new, known=True)
+        return np.allclose(np.array(found), np.array(expected), rtol=1e-4)
+
+    wait_until(fitted_again, "it was fitted again")
+    learner.close()
 
 
 def test_the_same_voice_model_again_changes_nothing(
