@@ -1,8 +1,8 @@
 """What scripts/test-arm64 computes on both processors, and compares.
 
-probe.py record WAV              write four utterances that are no speech, with pauses
-probe.py compute WAV FOLDER      compute everything with this machine's runtime
-probe.py compare HERE THERE      compare two such folders; fail where they differ too much
+arm64_probe.py record WAV            write four utterances that are no speech, with pauses
+arm64_probe.py compute WAV FOLDER    compute everything with this machine's runtime
+arm64_probe.py compare HERE THERE    compare two such folders; fail where they differ too much
 
 If CHORUS_SPEECH names a folder with `ravdess` and `emodb`, some of their clips are recognised, too.
 """

@@ -18,9 +18,8 @@ probabilities. It keeps no utterance, and needs no label.
 Where many emotions were heard alike, the plain mean and deviation of what was heard are a better
 account of a voice than any model. How much they are believed follows from how even the emotions
 seem, or were said to be, how far apart the utterances are in what emotions change, and how many
-there are. Where they
-are not believed, what an utterance seems to be, in the light of all others, is added to its vector:
-a head hears the model's opinion.
+there are. Where they are not believed, what an utterance seems to be, in the light of all others,
+is added to its vector: a head hears the model's opinion.
 """
 
 import hashlib
