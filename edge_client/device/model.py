@@ -129,7 +129,7 @@ class Model:
         features, doubt = pad(frames, self.architecture.task.front_end), None
         if statistics is not None:
             if self.personal is not None:
-                statistics = knowing(statistics, self.personal.labels)
+                statistics = knowing(statistics, self.personal.told)
             doubt = doubts(statistics, features[None])[0]
             features = statistics.normalise(features, count)
         calibration = self.notes.calibration

@@ -59,9 +59,11 @@ class Learning:
     def _learn(self) -> None:
         recognising = self._device.recognising
         generation = recognising.generation
-        examples = self._device.labelled(MOST)
+        examples, told = self._device.labelled(MOST)
         found = recognising.logits(examples)
         if found is not None:
             logits, digest, temperature = found
-            personal = PersonalModel.fit(examples, logits, temperature) if len(examples) else None
+            personal = None
+            if len(examples):
+                personal = PersonalModel.fit(examples, logits, temperature, told)
             recognising.use_personal(personal, digest, generation)

@@ -222,6 +222,16 @@ class ExampleStore:
         names = json.dumps(self.task.names)
         return [row[0] for row in self._database.rows(query, self._front_end, names, most)][::-1]
 
+    def said(self, most: int) -> list[str]:
+        """List the labels of these that the device has heard itself: not of imported ones."""
+        query = (
+            "SELECT label FROM examples WHERE front_end = ? AND discarded = 0 "
+            "AND label IN (SELECT value FROM json_each(?)) AND source != 'import' "
+            "ORDER BY id DESC LIMIT ?"
+        )
+        names = json.dumps(self.task.names)
+        return [row[0] for row in self._database.rows(query, self._front_end, names, most)]
+
     def sure(self, least: float, most: int) -> list[int]:
         """List the newest unlabelled ones of so high a probability, the oldest first."""
         query = (

@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_client.device.store import ExampleStore
 from shared.features.doubt import doubts
-from shared.features.statistics import Statistics, knowing
+from shared.features.statistics import Statistics
 from shared.frames import padded_length
 from shared.training import Examples
 
@@ -34,7 +34,6 @@ def gather(
     *,
     guesses: bool = False,
     most: int = MOST,
-    personal: bool = False,
 ) -> Examples:
     """Read the newest examples, normalised.
 
@@ -50,9 +49,6 @@ def gather(
         than of labelled ones, which go before them.
     most
         How many at most.
-    personal
-        Whether statistics know the labels while they normalise, as for a personal model. What is
-        sent to a federation is normalised as a simulation does it, which has heard of no label.
 
     Returns
     -------
@@ -76,13 +72,10 @@ def gather(
         frames[filled] = len(own)
         labels[filled] = index[label]
         keys[filled] = known.identifier if known.label else -known.identifier
+        if statistics is not None:
+            doubted[filled] = doubts(statistics, features[filled][None])[0]
+            features[filled] = statistics.normalise(features[filled], len(own))
         filled += 1
-    if statistics is not None:
-        if personal:
-            statistics = knowing(statistics, labels[:filled])
-        doubted[:filled] = doubts(statistics, features[:filled])
-        for row in range(filled):
-            features[row] = statistics.normalise(features[row], frames[row])
     return Examples(
         features[:filled], frames[:filled], labels[:filled], keys[:filled], doubted[:filled]
     )

@@ -88,9 +88,9 @@ class PersonalModel:
         How much each candidate counts, shape ``(k,)``; they sum to 1.
     length
         Length scale of the kernel.
-    labels
-        Those that the user gave, shape ``(n,)``, int32: statistics should know them when they
-        normalise what is recognised (:func:`shared.features.statistics.knowing`).
+    told
+        Labels that statistics should know when they normalise what is recognised, shape ``(m,)``,
+        int32: see :func:`shared.features.statistics.knowing`.
     """
 
     voices: _Array
@@ -98,7 +98,7 @@ class PersonalModel:
     corrections: _Array
     weights: _Array
     length: float
-    labels: NDArray[np.int32]
+    told: NDArray[np.int32]
 
     @classmethod
     def fit(
@@ -106,19 +106,22 @@ class PersonalModel:
         examples: Examples,
         logits: NDArray[np.float32],
         temperature: float | None = None,
+        told: NDArray[np.int32] | None = None,
     ) -> "PersonalModel":
         """Learn from what a user has confirmed and corrected.
 
         Parameters
         ----------
         examples
-            The user's own, oldest first, normalised by the device's statistics as they are now,
-            which know the labels; there may be none, and the personal model is then the global one.
+            The user's own, oldest first, normalised by the device's statistics as they are now;
+            there may be none, and the personal model is then the global one.
         logits
             The global model's for them, shape ``(n, labels)``.
         temperature
             That of the global model, if it was measured. How sure the global model may be is then
             known before the first example, and the examples only change it.
+        told
+            The labels that the statistics knew; none, if not given.
 
         Raises
         ------
@@ -130,13 +133,14 @@ class PersonalModel:
         if logits.ndim != 2 or len(logits) != len(examples):  # noqa: PLR2004 - rows and columns
             raise ValueError(f"{len(examples)} examples do not have logits {logits.shape}")
         labels = logits.shape[1]
+        told = np.zeros(0, np.int32) if told is None else told
         vectors = examples.features.shape[1] == 1
         length = LENGTH_OF_VECTORS if vectors else LENGTH
         if not len(examples):
             nothing = np.zeros((0, examples.features.shape[2]))
             alone = np.array([1 / (temperature or 1.0)])
             none = np.zeros((1, 0, labels))
-            return cls(nothing, alone, none, np.ones(1), length, examples.labels)
+            return cls(nothing, alone, none, np.ones(1), length, told)
         _check(examples, labels)
         newest = np.arange(len(examples))[-MOST:]
         examples, means = examples.take(newest), logits[newest].astype(np.float64)
@@ -152,14 +156,12 @@ class PersonalModel:
                 scores.append(solver.held_out_score(trust * means, priors, found))
                 trusts.append(trust)
                 corrections.append(gain * found[-1])
-        told = np.array(scores)
+        likely = np.array(scores)
         if temperature is not None:
-            told -= np.square(np.log(np.multiply(trusts, temperature)) / DOUBT) / 2
-        weights = softmax(told).astype(np.float64)
+            likely -= np.square(np.log(np.multiply(trusts, temperature)) / DOUBT) / 2
+        weights = softmax(likely).astype(np.float64)
         weights /= weights.sum()
-        return cls(
-            voices, np.array(trusts), np.stack(corrections), weights, length, examples.labels
-        )
+        return cls(voices, np.array(trusts), np.stack(corrections), weights, length, told)
 
     def logits(
         self,

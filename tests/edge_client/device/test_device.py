@@ -205,7 +205,7 @@ def test_guesses_are_trained_on_only_if_asked_for(start: Open, weights: Weights)
     assert examples.keys is not None
     assert examples.keys.tolist() == [-3, 2], "as many guesses as labels, the newest; labels last"
     assert len(asked.example_keys()) == 2
-    assert asked.labelled(9).labels.tolist() == [3]
+    assert asked.labelled(9)[0].labels.tolist() == [3]
     assert asked.counts()["happy"] == 0, "a guess is not a label"
 
 

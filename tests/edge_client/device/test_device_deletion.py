@@ -2,10 +2,10 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edge_client.device import personalising
 from edge_client.device.device import DeviceEvent
@@ -100,12 +100,10 @@ def test_a_fit_under_way_is_not_used_after_a_deletion(
 
     class Slow:
         @staticmethod
-        def fit(
-            examples: Examples, logits: NDArray[np.float32], temperature: float | None
-        ) -> PersonalModel:
+        def fit(examples: Examples, *given: Any) -> PersonalModel:
             fitting.set()
             assert deleted.wait(BOUND)
-            fitted.append(PersonalModel.fit(examples, logits, temperature))
+            fitted.append(PersonalModel.fit(examples, *given))
             return fitted[-1]
 
     monkeypatch.setattr(personalising, "PersonalModel", Slow)

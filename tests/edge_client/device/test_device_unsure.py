@@ -77,7 +77,7 @@ def test_the_personal_model_begins_as_sure_as_the_calibrated_one(tmp_path: Path)
         learner = Learning(device)
         wait_until(lambda: device.status()["model"]["personal"], "it has learned")
         learner.close()
-        examples = device.labelled(9)
+        examples, _ = device.labelled(9)
         found = device.recognising.logits(examples)
         assert found is not None
         wanted = PersonalModel.fit(examples, found[0], CALIBRATION.temperature)

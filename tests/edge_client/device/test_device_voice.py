@@ -31,7 +31,7 @@ from shared.storage.files import sha256_of
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import fresh_weights, save_weights
 from tests.brokers import wait_until
-from tests.edge_client.device.heard import Open, hear, utterance
+from tests.edge_client.device.heard import Open, hear, recognised, utterance
 from tests.edge_client.device.pooled import NAME, POOLED
 from tests.shared.features.voice_models import voice_model
 
@@ -89,17 +89,31 @@ def test_corrections_tell_the_voice_which_moods_were_heard(
     known = knowing(statistics, np.arange(4, dtype=np.int32))
     own = np.stack([POOLED.compute(utterance(seed).samples) for seed in range(4)])
     np.testing.assert_array_equal(device.examples().features, statistics.normalise(own, 1))
-    np.testing.assert_array_equal(device.labelled(4).features, known.normalise(own, 1))
+    np.testing.assert_array_equal(device.labelled(4)[0].features, known.normalise(own, 1))
     model = Model.load(DeviceFolder(tmp_path / "state").model)
-    examples = device.labelled(4)
+    examples, told = device.labelled(4)
     logits = np.stack([model.logits(each, 1) for each in examples.features])
-    model.personal = PersonalModel.fit(examples, logits)
+    model.personal = PersonalModel.fit(examples, logits, told=told)
     new = POOLED.compute(utterance(9).samples)
     features = known.normalise(pad(new, POOLED.shape), 1)
     alone = model.logits(features, 1)[None]
     expected = softmax(model.personal.logits(features[None], np.array([1]), alone)[0])
     found = np.array(device.recognising.recognise(new, known=True))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_imported_labels_do_not_tell_of_moods_that_were_never_heard(
+    start: Open, file: Path
+) -> None:
+    device = opened(start, file)
+    device.correct(hear(device, 5).identifier, "sad")
+    imported = replace(recognised(task=TASK), source="import")
+    for seed, label in enumerate(TASK.names):
+        own = POOLED.compute(utterance(seed).samples)
+        device._store.label(device._store.add(imported, own), label)
+    examples, told = device.labelled(9)
+    assert len(examples) == 5
+    assert told.tolist() == [TASK.index["sad"]]
 
 
 @pytest.mark.parametrize(
@@ -212,10 +226,10 @@ def test_the_personal_model_follows_a_voice_model_that_comes_with_a_model(
 
     monkeypatch.setattr(opening, "begin_again", late)
     device.use_model(*given_model(tmp_path), begun=file)
-    examples = device.labelled(4)
+    examples, told = device.labelled(4)
     model = Model.load(DeviceFolder(tmp_path / "state").model)
     logits = np.stack([model.logits(each, 1) for each in examples.features])
-    model.personal = PersonalModel.fit(examples, logits)
+    model.personal = PersonalModel.fit(examples, logits, told=told)
     new = POOLED.compute(utterance(9).samples)
     expected = model.recognise(new, device.recognising.normalising())
 
