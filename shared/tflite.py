@@ -131,14 +131,14 @@ def _import(module: str) -> Any:
     if not hasattr(os, "RTLD_DEEPBIND"):
         return importlib.import_module(module)
     flags = sys.getdlopenflags()
-    libc, arithmetic = ctypes.CDLL(None), ctypes.create_string_buffer(_FENV_BYTES)
-    libc.fegetenv(arithmetic)
+    libm, arithmetic = ctypes.CDLL("libm.so.6"), ctypes.create_string_buffer(_FENV_BYTES)
+    libm.fegetenv(arithmetic)
     sys.setdlopenflags(os.RTLD_NOW | os.RTLD_DEEPBIND)
     try:
         return importlib.import_module(module)
     finally:
         sys.setdlopenflags(flags)
-        libc.fesetenv(arithmetic)
+        libm.fesetenv(arithmetic)
 
 
 def _advice() -> str:
