@@ -13,9 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_client.device import opening, training_set
 from edge_client.device.events import Audience, DeviceEvent
 from edge_client.device.fused import Fused
@@ -32,7 +29,6 @@ from edge_client.hearing.utterance import Utterance
 from shared.architectures import Architecture
 from shared.audio import Samples
 from shared.errors import AudioError, ChorusError, StorageError, WeightsError
-from shared.features.statistics import knowing
 from shared.frames import Frames
 from shared.front_ends import front_end_of
 from shared.training import Examples
@@ -358,24 +354,9 @@ class Device:
         guesses = self._settings.keep_unlabelled
         return training_set.gather(self._store, statistics, guesses=guesses)
 
-    def labelled(self, most: int) -> tuple[Examples, NDArray[np.int32]]:
-        """Give what a personal model learns from, and what statistics should know for it.
-
-        Returns
-        -------
-        shared.training.Examples
-            The newest that the person has labelled, normalised by statistics that know what the
-            person said, the oldest first. What is sent to a federation is normalised as a
-            simulation does it, which has heard of no label: see :meth:`examples`.
-        numpy.ndarray
-            What the person said of utterances that the device has heard itself, ``(n,)``, int32.
-        """
-        index = self.task.index
-        told = np.array([index[label] for label in self._store.said(most)], np.int32)
-        statistics = self.recognising.normalising()
-        if statistics is not None:
-            statistics = knowing(statistics, told)
-        return training_set.gather(self._store, statistics, most=most), told
+    def labelled(self, most: int) -> training_set.Labelled:
+        """Give the newest that the person has labelled, for a personal model."""
+        return training_set.labelled(self._store, self.recognising.normalising(), most)
 
     def use_model(
         self, file: Path, digest: str, architecture: Architecture, begun: Path | None = None

@@ -215,22 +215,20 @@ class ExampleStore:
 
     def labelled(self, most: int) -> list[int]:
         """List the numbers of the newest with a label of the task, the oldest first."""
+        return [number for number, _, _ in self._labelled(most)][::-1]
+
+    def said(self, most: int) -> list[str]:
+        """List the labels of those of them that the device has heard itself: not of imported."""
+        return [label for _, label, source in self._labelled(most) if source != "import"]
+
+    def _labelled(self, most: int) -> list[tuple[int, str, str]]:
+        """Give number, label and source of the newest with a label of the task."""
         query = (
-            "SELECT id FROM examples WHERE front_end = ? AND discarded = 0 "
+            "SELECT id, label, source FROM examples WHERE front_end = ? AND discarded = 0 "
             "AND label IN (SELECT value FROM json_each(?)) ORDER BY id DESC LIMIT ?"
         )
         names = json.dumps(self.task.names)
-        return [row[0] for row in self._database.rows(query, self._front_end, names, most)][::-1]
-
-    def said(self, most: int) -> list[str]:
-        """List the labels of these that the device has heard itself: not of imported ones."""
-        query = (
-            "SELECT label FROM examples WHERE front_end = ? AND discarded = 0 "
-            "AND label IN (SELECT value FROM json_each(?)) AND source != 'import' "
-            "ORDER BY id DESC LIMIT ?"
-        )
-        names = json.dumps(self.task.names)
-        return [row[0] for row in self._database.rows(query, self._front_end, names, most)]
+        return self._database.rows(query, self._front_end, names, most)
 
     def sure(self, least: float, most: int) -> list[int]:
         """List the newest unlabelled ones of so high a probability, the oldest first."""

@@ -1,12 +1,13 @@
 """What may be trained on: chosen from the store, and read into arrays of the final size."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_client.device.store import ExampleStore
 from shared.features.doubt import doubts
-from shared.features.statistics import Statistics
+from shared.features.statistics import Statistics, knowing
 from shared.frames import padded_length
 from shared.training import Examples
 
@@ -20,6 +21,15 @@ none of them is longer than 3 s."""
 
 SURE: Final = 0.9
 """Probability from which on an unlabelled utterance may be trained on, where that is asked for."""
+
+
+class Labelled(NamedTuple):
+    """What a personal model learns from."""
+
+    examples: Examples
+    """The person's own, the oldest first, normalised by statistics that know what was told."""
+    told: NDArray[np.int32]
+    """What the person said of utterances that the device has heard itself, shape ``(n,)``."""
 
 
 def keys(store: ExampleStore, *, guesses: bool) -> list[int]:
@@ -79,6 +89,19 @@ def gather(
     return Examples(
         features[:filled], frames[:filled], labels[:filled], keys[:filled], doubted[:filled]
     )
+
+
+def labelled(store: ExampleStore, statistics: Statistics | None, most: int) -> Labelled:
+    """Read the newest that the person has labelled, as a personal model hears them.
+
+    What is sent to a federation is normalised as a simulation does it, which has heard of no label:
+    see :func:`gather`, and there what is given.
+    """
+    index = store.task.index
+    told = np.array([index[label] for label in store.said(most)], np.int32)
+    if statistics is not None:
+        statistics = knowing(statistics, told)
+    return Labelled(gather(store, statistics, most=most), told)
 
 
 def _chosen(store: ExampleStore, most: int, *, guesses: bool) -> tuple[list[int], list[int]]:
