@@ -15,6 +15,12 @@ from tests.brokers import BOUND
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+SCRIPTS = sorted(
+    file
+    for folder in (DEPLOY, DEPLOY.parent / "scripts")
+    for file in folder.rglob("*")
+    if file.is_file() and file.read_bytes().startswith(b"#!/bin/sh")
+)
 
 LINK = "chorus://hub.local:8883/chorus/kitchen#AQKF"
 FIRST = ("--broker", "hub.local", "--ca", "ca.crt", "--password", "secret", "--dry-run")
@@ -161,9 +167,9 @@ def test_every_variable_is_one_of_its_program() -> None:
     assert {"CHORUS_EDGE_STATE", "CHORUS_AGGREGATOR_STATE", "CHORUS_EDGE_BROKER"} <= named
 
 
-@pytest.mark.parametrize("script", ["install-device.sh", "mosquitto/make-credentials.sh"])
-def test_scripts_are_portable(script: str) -> None:
-    run(DEPLOY, "sh", "-n", DEPLOY / script, check=True)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_scripts_are_portable(script: Path) -> None:
+    run(DEPLOY, "sh", "-n", script, check=True)
     needs("shellcheck")
-    found = run(DEPLOY, "shellcheck", DEPLOY / script)
+    found = run(DEPLOY, "shellcheck", script)
     assert found.returncode == 0, found.stdout
