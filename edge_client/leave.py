@@ -12,6 +12,7 @@ from edge_client.enrolment.settling import SERVICE, Host, write_settings
 from edge_client.federation.sent import sent_updates
 from edge_client.federation.settings import FederationSettings
 from shared.errors import FederationError, RunError, TrustError
+from shared.protocol.topics import is_name
 from shared.settings_file import read_toml
 from shared.storage.files import storage_errors
 
@@ -79,7 +80,8 @@ def leave(
     devices = (device, *device.made_of_clips())
     parts = [one.federations / federation for one in devices]
     membership = device.memberships / federation
-    if not any(place.is_dir() for place in (*parts, membership)):
+    # What is no name may lead to any folder, and all in it would go.
+    if not (is_name(federation) and any(place.is_dir() for place in (*parts, membership))):
         raise FederationError(
             f"This device takes part in no federation {federation}: {folder} keeps nothing of it.",
             "`edge-client status` lists those it takes part in; --federation names one.",

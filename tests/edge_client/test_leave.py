@@ -42,6 +42,21 @@ def test_what_is_kept_of_the_federation_goes_and_the_rest_stays(tmp_path: Path) 
         leave("home", tmp_path, None)
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "../../photos", "{}/photos", "home/.", "home\n"])
+def test_what_is_no_name_removes_nothing(tmp_path: Path, name: str) -> None:
+    device = taken_part(tmp_path / "state")
+    (tmp_path / "photos").mkdir()
+    kept = set(tmp_path.rglob("*"))
+    name = name.format(tmp_path)
+    with pytest.raises(FederationError, match="takes part in no federation"):
+        leave(name, device.path, None)
+    config = device.path / "edge-client.toml"
+    config.write_text(f"federation = {json.dumps(name)}\n")
+    with pytest.raises(FederationError, match="takes part in no federation"):
+        leave(None, device.path, None)
+    assert set(tmp_path.rglob("*")) == kept | {config}
+
+
 def test_the_settings_say_that_it_is_offline_from_now_on(tmp_path: Path) -> None:
     taken_part(tmp_path)
     config = tmp_path / "edge-client.toml"
