@@ -10,7 +10,7 @@ a device all that it keeps. It comes back when its run is announced again.
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,7 +21,13 @@ from pydantic import ValidationError
 from edge_client.federation.sent import Sent
 from shared.errors import FederationError
 from shared.protocol.messages import Offer
-from shared.storage.files import read_file, replacing, sha256_of, write_atomically
+from shared.storage.files import (
+    read_file,
+    replacing,
+    sha256_of,
+    storage_errors,
+    write_atomically,
+)
 from shared.vector_file import VectorFile
 from shared.weights import Vector, Weights
 
@@ -115,10 +121,13 @@ class ClientState:
             folder.mkdir(parents=True, exist_ok=True)
         self._facts, self._aside = _read(folder / _FILE)
         self.sent = Sent(folder)
-        # The work of a round ends in a thread of its own.
+        # The work of a round ends in a thread of its own: each change of the facts holds the lock
+        # from reading them to writing them.
         self._lock = threading.RLock()
-        for path in folder.glob(".*.safetensors"):
-            path.unlink(missing_ok=True)  # a model that a killed process was making
+        self._writing = threading.Lock()
+        for pattern in (".*.safetensors", "*.update.part"):
+            for path in folder.glob(pattern):
+                path.unlink(missing_ok=True)  # what a killed process was making
         self._sweep()
 
     @property
@@ -181,9 +190,9 @@ class ClientState:
         What belongs to the run before is set aside. If that is too much, the run goes in which the
         fewest updates counted: one that somebody has made up has none.
         """
-        if run == self._facts.run:
-            return False
         with self._lock:
+            if run == self._facts.run:
+                return False
             known = {facts.run: facts for facts in (*self._aside, self._facts)}
             entered = known.pop(run, _Facts(run=run))
             kept = [facts for facts in known.values() if facts.worth_keeping]
@@ -194,7 +203,7 @@ class ClientState:
 
     def do_again(self) -> None:
         """Take the rounds for undone that this device had an update in: none counts any more."""
-        self._write(replace(self._facts, done=0, counted=None, learned=()))
+        self._change(done=0, counted=None, learned=())
 
     def unlearn(self, forgotten: Iterable[tuple[int, int]]) -> None:
         """Take the examples of the last update for new, if the model is not made of its round.
@@ -204,11 +213,12 @@ class ClientState:
         forgotten
             The first and the last round of each row that the model is not made of.
         """
-        counted = self._facts.counted
-        if counted is None or counted.run != self._facts.run or not self._facts.learned:
-            return
-        if any(first <= counted.round <= last for first, last in forgotten):
-            self._write(replace(self._facts, learned=()))
+        with self._lock:
+            counted = self._facts.counted
+            if counted is None or counted.run != self._facts.run:
+                return
+            if any(first <= counted.round <= last for first, last in forgotten):
+                self._change(learned=())
 
     def note(self, lacks: int, objection: str = "", budget: str | None = None) -> None:
         """Keep how the device stands to what is announced, for who asks how it is.
@@ -222,14 +232,11 @@ class ClientState:
         budget
             How much models tell of it at most; ``None`` if nothing was said of that.
         """
-        facts = replace(self._facts, lacks=lacks, objection=objection, budget=budget)
-        if facts != self._facts:
-            self._write(facts)
+        self._change(lacks=lacks, objection=objection, budget=budget)
 
     def use(self, model: str) -> None:
         """Keep the digest of the global model that the device has, for who asks how it is."""
-        if model != self._facts.model:
-            self._write(replace(self._facts, model=model))
+        self._change(model=model)
 
     def residual(self, parameters: int) -> Vector | None:
         """Open what the codec left out of the last update that counted.
@@ -245,6 +252,31 @@ class ClientState:
         """Open SCAFFOLD's control variate of this client; ``None`` before an update counted."""
         return self._vector(self._facts.control, parameters)
 
+    def write_update(self, write: Callable[[Path], object]) -> tuple[str, int]:
+        """Write an update's file, for :meth:`finish` to keep; may be called from another thread.
+
+        Parameters
+        ----------
+        write
+            Writes the file.
+
+        Returns
+        -------
+        str, int
+            Its SHA-256, and its bytes.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full.
+        """
+        path = self.folder / "new.update.part"
+        with self._writing, storage_errors(path):
+            write(path)
+            digest, size = sha256_of(path), path.stat().st_size
+            path.replace(self._written(digest))
+        return digest, size
+
     def finish(
         self,
         offer: Offer,
@@ -253,7 +285,7 @@ class ClientState:
         control: Weights | None,
         learned: Sequence[int] = (),
     ) -> None:
-        """Keep a finished update, whose file is written, until it is decided on.
+        """Keep an update that :meth:`write_update` has written, until it is decided on.
 
         May be called from another thread. If meanwhile another run was entered, or everything was
         to be forgotten, it is dropped.
@@ -267,18 +299,21 @@ class ClientState:
         learned
             Keys of the examples that it was made of.
         """
+        written = self._written(offer.update)
         with self._lock:
-            update = self._update(offer)
-            if offer.run != self._facts.run or not update.exists():
-                self._sweep()  # another run may need the same file
-                return
-            kept: dict[str, str] = {}
-            for name, vector in (("residual", residual), ("control", control)):
-                if vector is not None:
-                    kept[name] = f"{offer.update}.{name}"
-                    with replacing(self.folder / f"{offer.update}.{name}") as aside:
-                        VectorFile.write(aside, vector)
-            self._write(replace(self._facts, outgoing=Outgoing(offer, learned=learned, **kept)))
+            try:
+                if offer.run != self._facts.run or not written.exists():
+                    return
+                kept: dict[str, str] = {}
+                for name, vector in (("residual", residual), ("control", control)):
+                    if vector is not None:
+                        kept[name] = f"{offer.update}.{name}"
+                        with replacing(self.folder / f"{offer.update}.{name}") as aside:
+                            VectorFile.write(aside, vector)
+                written.replace(self._update(offer))
+                self._change(outgoing=Outgoing(offer, learned=learned, **kept))
+            finally:
+                written.unlink(missing_ok=True)
 
     def decide(self, *, refused: str = "", foreign: bool = False) -> None:
         """Learn what became of the finished update: it counts, or was ``refused``.
@@ -290,21 +325,22 @@ class ClientState:
         foreign
             Whether it was of no round of this federation; then no round is done.
         """
-        outgoing = self._facts.outgoing
-        if outgoing is None:
-            return
-        done = self._facts.done if foreign else outgoing.offer.round
-        facts = replace(self._facts, done=done, outgoing=None, refused=refused)
-        if not refused:
-            facts = replace(
-                facts,
-                counted=outgoing.offer,
-                accepted=facts.accepted + 1,
-                residual=outgoing.residual or facts.residual,
-                control=outgoing.control or facts.control,
-                learned=outgoing.learned,
-            )
-        self._write(facts)
+        with self._lock:
+            outgoing = self._facts.outgoing
+            if outgoing is None:
+                return
+            done = self._facts.done if foreign else outgoing.offer.round
+            facts = replace(self._facts, done=done, outgoing=None, refused=refused)
+            if not refused:
+                facts = replace(
+                    facts,
+                    counted=outgoing.offer,
+                    accepted=facts.accepted + 1,
+                    residual=outgoing.residual or facts.residual,
+                    control=outgoing.control or facts.control,
+                    learned=outgoing.learned,
+                )
+            self._write(facts)
 
     def keep_only(self, *digests: str) -> None:
         """Remove the files of models that are not current any more."""
@@ -315,6 +351,10 @@ class ClientState:
 
     def _update(self, offer: Offer) -> Path:
         return self.folder / f"{offer.update}.update"
+
+    def _written(self, digest: str) -> Path:
+        """Name an update's file before it is kept: nothing sweeps it away meanwhile."""
+        return self.folder / f"{digest}.update.part"
 
     def _vector(self, name: str | None, parameters: int) -> Vector | None:
         if name is None:
@@ -327,6 +367,13 @@ class ClientState:
                 "round.",
             )
         return VectorFile(path, parameters)
+
+    def _change(self, **values: Any) -> None:
+        """Write the facts with other values, unless these are the same."""
+        with self._lock:
+            facts = replace(self._facts, **values)
+            if facts != self._facts:
+                self._write(facts)
 
     def _write(self, facts: _Facts, aside: tuple[_Facts, ...] | None = None) -> None:
         with self._lock:

@@ -24,7 +24,6 @@ from shared.errors import RunError, SettingsError, TrainingError
 from shared.protocol.messages import Announcement, Offer
 from shared.secure.masks import Numbers
 from shared.secure_round import ring_of
-from shared.storage.files import storage_errors
 from shared.training import Examples
 from shared.weights import Weights, load_weights
 
@@ -146,7 +145,7 @@ class RoundWork:
     def _offered(self, outcome: Contribution, codec: Codec) -> Offer:
         """Write the update, and keep it until the aggregator has decided on it."""
         announcement = self.announcement
-        digest, size = written(self.client_state.folder, outcome.encoded.write)
+        digest, size = self.client_state.write_update(outcome.encoded.write)
         offer = Offer(
             update=digest,
             size=size,
@@ -238,31 +237,6 @@ class RoundWork:
         if announcement.control is None:
             return np.zeros(architecture.parameters, np.float32)
         return load_weights(self.client_state.path(announcement.control.digest), architecture)
-
-
-def written(folder: Path, write: Callable[[Path], object]) -> tuple[str, int]:
-    """Write an update to the file that is named by its SHA-256; give that, and its bytes.
-
-    Parameters
-    ----------
-    folder
-        Where it goes.
-    write
-        Writes the file.
-
-    Raises
-    ------
-    StorageError
-        If the disk is full.
-    """
-    path = folder / "new.update.part"
-    with storage_errors(path):
-        write(path)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size = path.stat().st_size
-        path.replace(folder / f"{digest}.update")
-    return digest, size
 
 
 def hold_out(examples: Examples, share: float) -> tuple[Examples, Examples]:

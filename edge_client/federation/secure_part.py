@@ -9,7 +9,7 @@ from typing import Final
 from edge_client.enrolment.membership import Membership
 from edge_client.federation.announced_round import AnnouncedRound
 from edge_client.federation.client_state import ClientState
-from edge_client.federation.round_work import Trained, written
+from edge_client.federation.round_work import Trained
 from edge_client.federation.terms import TermsSettings
 from edge_client.learning.shared_noise import with_noise
 from edge_client.secure.client import SecureClient
@@ -235,7 +235,7 @@ class SecurePart:
         """Mask, and keep what is to be offered; in the worker."""
         numbers = self._with_noise(client, announcement, trained)
         message = client.masked(delivery, numbers)
-        digest, size = written(self._client_state.folder, lambda path: path.write_bytes(message))
+        digest, size = self._client_state.write_update(lambda path: path.write_bytes(message))
         offer = Offer(
             update=digest,
             size=size,

@@ -1,16 +1,19 @@
 """What a device remembers: each step has happened or has not, and none happens twice."""
 
-import hashlib
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_client.federation import client_state
 from edge_client.federation.client_state import MOST_ASIDE, ClientState, remembered
 from shared.errors import FederationError
 from shared.protocol.messages import Offer
+from shared.storage.files import write_atomically
+from tests.brokers import BOUND
 
 RUN, OTHER_RUN, MODEL = "0" * 32, "1" * 32, "2" * 64
 
@@ -24,11 +27,10 @@ def finish(
 ) -> Offer:
     """Finish an update, as the work of a round does."""
     content = f"update of round {number}".encode()
-    digest = hashlib.sha256(content).hexdigest()
-    (memory.folder / f"{digest}.update").write_bytes(content)
+    digest, size = memory.write_update(lambda path: path.write_bytes(content))
     offer = Offer(
         update=digest,
-        size=len(content),
+        size=size,
         run=memory._facts.run,
         round=number,
         model=MODEL,
@@ -204,15 +206,79 @@ def test_work_of_an_earlier_run_leaves_no_trace_in_the_next(tmp_path: Path) -> N
     """The round's work ends in another thread, when the loop has entered another run."""
     memory = ClientState(tmp_path)
     memory.enter(RUN)
-    content = b"late"
-    digest = hashlib.sha256(content).hexdigest()
-    (tmp_path / f"{digest}.update").write_bytes(content)
-    offer = Offer(update=digest, size=4, run=RUN, round=5, model=MODEL, codec="float32", examples=3)
+    digest, size = memory.write_update(lambda path: path.write_bytes(b"late"))
+    offer = Offer(
+        update=digest, size=size, run=RUN, round=5, model=MODEL, codec="float32", examples=3
+    )
     memory.enter(OTHER_RUN)
     memory.finish(offer, residual=None, control=None)
     assert memory.offer is None
     assert not memory.is_done(OTHER_RUN, 5)
     assert [path.name for path in tmp_path.iterdir()] == ["federation.json"]
+
+
+def test_an_update_that_is_not_kept_yet_is_not_swept_away(tmp_path: Path) -> None:
+    memory = ClientState(tmp_path)
+    memory.enter(RUN)
+    digest, size = memory.write_update(lambda path: path.write_bytes(b"update"))
+    memory.note(lacks=2)  # the loop writes while the round's work ends
+    offer = Offer(update=digest, size=size, run=RUN, round=1, model=MODEL, codec="x", examples=3)
+    memory.finish(offer, residual=None, control=None)
+    assert memory.offer == offer
+    assert memory.intact()
+
+
+class WatchedLock:
+    """A lock that says when another thread than the first asks for it."""
+
+    def __init__(self) -> None:
+        self.lock, self.asked = threading.RLock(), threading.Event()
+        self.first: threading.Thread | None = None
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not self.first:
+            self.asked.set()
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda memory: memory.note(lacks=3),
+        lambda memory: memory.use(MODEL),
+        lambda memory: memory.do_again(),
+        lambda memory: memory.unlearn([(0, 9)]),
+    ],
+    ids=["note", "use", "do_again", "unlearn"],
+)
+def test_what_changes_while_an_update_is_kept_does_not_lose_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[ClientState], None]
+) -> None:
+    memory = ClientState(tmp_path)
+    memory.enter(RUN)
+    finish(memory, learned=[1])
+    memory.decide()
+    watched = WatchedLock()
+    memory._lock = watched  # type: ignore[assignment] # it stands in
+    loop = threading.Thread(target=change, args=[memory])
+    watched.first = threading.current_thread()
+
+    def slowly(path: Path, content: str) -> None:
+        """Write while the loop's thread waits for the lock."""
+        if watched.first is threading.current_thread() and not loop.ident:
+            loop.start()
+            assert watched.asked.wait(BOUND)
+        write_atomically(path, content)
+
+    monkeypatch.setattr(client_state, "write_atomically", slowly)
+    offer = finish(memory, 2)
+    loop.join(BOUND)
+    assert memory.offer == offer
+    assert memory.intact()
+    assert ClientState(tmp_path).offer == offer
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class Delivers:
         self.connection.connected = True
         self.client_state = ClientState(folder)
         self.client_state.enter(RUN)
-        (folder / f"{DIGEST}.update").write_bytes(CONTENT)
+        self.client_state.write_update(lambda path: path.write_bytes(CONTENT))
         offer = Offer(
             update=DIGEST,
             size=len(CONTENT),
