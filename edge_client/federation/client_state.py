@@ -8,26 +8,18 @@ What belongs to another run is set aside, not removed: whoever can forge an anno
 a device all that it keeps. It comes back when its run is announced again.
 """
 
-import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
-
+from edge_client.federation.facts import Facts, Outgoing, read_facts, write_facts
 from edge_client.federation.sent import Sent
 from shared.errors import FederationError
 from shared.protocol.messages import Offer
-from shared.storage.files import (
-    read_file,
-    replacing,
-    sha256_of,
-    storage_errors,
-    write_atomically,
-)
+from shared.storage.files import replacing, sha256_of, storage_errors
 from shared.vector_file import VectorFile
 from shared.weights import Vector, Weights
 
@@ -35,63 +27,6 @@ _FILE: Final = "federation.json"
 
 MOST_ASIDE: Final = 2
 """Runs that are remembered besides the present one; each may keep three files of a model's size."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A finished update that the aggregator has not decided on.
-
-    Attributes
-    ----------
-    offer
-        What it is offered with.
-    residual, control
-        Names of the files that take effect when it is accepted; ``None`` where there are none.
-    learned
-        Keys of the examples that it was made of, those held out among them.
-    """
-
-    offer: Offer
-    residual: str | None = None
-    control: str | None = None
-    learned: Sequence[int] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    run: str = ""
-    done: int = 0
-    accepted: int = 0
-    residual: str | None = None
-    control: str | None = None
-    outgoing: Outgoing | None = None
-    counted: Offer | None = None
-    learned: Sequence[int] = ()
-    lacks: int = 0
-    objection: str = ""
-    budget: str | None = None
-    model: str = ""
-    refused: str = field(default="")
-
-    @property
-    def worth_keeping(self) -> bool:
-        """Whether anything was done in the run."""
-        heard = _Facts(
-            run=self.run,
-            lacks=self.lacks,
-            objection=self.objection,
-            budget=self.budget,
-            model=self.model,
-        )
-        return self != heard
-
-    @property
-    def files(self) -> set[str]:
-        """Names of the files that the run still needs, but for models."""
-        names = {self.residual, self.control}
-        if outgoing := self.outgoing:
-            names |= {outgoing.residual, outgoing.control, f"{outgoing.offer.update}.update"}
-        return {name for name in names if name}
 
 
 class ClientState:
@@ -119,7 +54,7 @@ class ClientState:
         self.folder = folder
         with suppress(OSError):  # on a full disk whoever writes makes it, when there is room
             folder.mkdir(parents=True, exist_ok=True)
-        self._facts, self._aside = _read(folder / _FILE)
+        self._facts, self._aside = read_facts(folder / _FILE)
         self.sent = Sent(folder)
         # The work of a round ends in a thread of its own: each change of the facts holds the lock
         # from reading them to writing them.
@@ -194,7 +129,7 @@ class ClientState:
             if run == self._facts.run:
                 return False
             known = {facts.run: facts for facts in (*self._aside, self._facts)}
-            entered = known.pop(run, _Facts(run=run))
+            entered = known.pop(run, Facts(run=run))
             kept = [facts for facts in known.values() if facts.worth_keeping]
             while len(kept) > MOST_ASIDE:
                 kept.remove(min(kept, key=lambda facts: facts.accepted))
@@ -375,11 +310,10 @@ class ClientState:
             if facts != self._facts:
                 self._write(facts)
 
-    def _write(self, facts: _Facts, aside: tuple[_Facts, ...] | None = None) -> None:
+    def _write(self, facts: Facts, aside: tuple[Facts, ...] | None = None) -> None:
         with self._lock:
             aside = self._aside if aside is None else aside
-            values = asdict(facts) | {"aside": [asdict(each) for each in aside]}
-            write_atomically(self.folder / _FILE, json.dumps(values, default=_plain))
+            write_facts(self.folder / _FILE, facts, aside)
             self._facts, self._aside = facts, aside
             self._sweep()
 
@@ -400,7 +334,7 @@ def remembered(folder: Path) -> dict[str, Any]:
     FederationError
         If it cannot be read.
     """
-    facts, _ = _read(folder / _FILE)
+    facts, _ = read_facts(folder / _FILE)
     model = folder / f"{facts.model}.safetensors"
     return {
         "round": facts.done,
@@ -412,32 +346,3 @@ def remembered(folder: Path) -> dict[str, Any]:
         "budget": facts.budget,
         "model": facts.model if model.exists() else None,
     }
-
-
-def _plain(offer: Offer) -> dict[str, Any]:
-    return offer.model_dump(mode="json", exclude_none=True)
-
-
-def _read(path: Path) -> tuple[_Facts, tuple[_Facts, ...]]:
-    """Read what is remembered of the present run, and of those that are set aside."""
-    try:
-        values = json.loads(read_file(path))
-        aside = tuple(_facts(each) for each in values.pop("aside", ()))
-        return _facts(values), aside
-    except FileNotFoundError:
-        return _Facts(), ()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:
-        raise FederationError(
-            f"What this device remembers of its federation cannot be read: {path}.",
-            "Remove the file: the device then begins anew with the current round.",
-        ) from error
-
-
-def _facts(values: dict[str, Any]) -> _Facts:
-    outgoing = values.pop("outgoing")
-    if outgoing:
-        offer = Offer.model_validate(outgoing.pop("offer"))
-        values["outgoing"] = Outgoing(offer, **outgoing)
-    if counted := values.get("counted"):
-        values["counted"] = Offer.model_validate(counted)
-    return _Facts(**values)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_client.federation import client_state
+from edge_client.federation import facts
 from edge_client.federation.client_state import MOST_ASIDE, ClientState, remembered
 from shared.errors import FederationError
 from shared.protocol.messages import Offer
@@ -273,7 +273,7 @@ def test_what_changes_while_an_update_is_kept_does_not_lose_it(
             assert watched.asked.wait(BOUND)
         write_atomically(path, content)
 
-    monkeypatch.setattr(client_state, "write_atomically", slowly)
+    monkeypatch.setattr(facts, "write_atomically", slowly)
     offer = finish(memory, 2)
     loop.join(BOUND)
     assert memory.offer == offer
