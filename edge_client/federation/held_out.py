@@ -1,6 +1,7 @@
 """Which of a device's examples are not trained on, but score the global model."""
 
 import hashlib
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,21 @@ from shared.training import Examples
 
 FEWEST_HELD_OUT: Final = 8
 """Examples below which none is held out: their score would say nothing, and training needs them."""
+
+
+def trained_on(keys: Collection[int], share: float) -> int:
+    """Count those of the examples that a person has labelled which are trained on.
+
+    Parameters
+    ----------
+    keys
+        Of all that a person has labelled, as a device gives them.
+    share
+        Share of them that is held out.
+    """
+    if not share or len(keys) < FEWEST_HELD_OUT:
+        return len(keys)
+    return sum(_fraction(key) >= share for key in keys)
 
 
 def hold_out(examples: Examples, share: float) -> tuple[Examples, Examples]:

@@ -8,6 +8,7 @@ writes to their files. Training, and whatever reads whole files, runs in workers
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ from edge_client.federation.replies import Replies
 from edge_client.federation.round_work import MakeEngine, Trained
 from edge_client.federation.round_worker import Outcome, RoundWorker
 from edge_client.federation.secure_part import SecurePart
-from edge_client.federation.settings import FederationSettings, PermissionSettings
+from edge_client.federation.settings import FederationSettings
 from edge_client.federation.shortcut import Shortcut
 from edge_client.federation.telling import Telling
 from edge_client.federation.transfers import PATIENCE
@@ -105,6 +106,7 @@ class Participant:
         self._words = [topics.round, topics.replies(settings.name)]
         self._files = files = loop.worker("files")
         self._round: AnnouncedRound | None = None
+        self._newest = b""  # of the announcements, as it came
         self._telling = Telling(
             settings,
             client_state,
@@ -172,14 +174,12 @@ class Participant:
         self, keys: Callable[[], Sequence[int]], why_not: Callable[..., str | None]
     ) -> Readiness:
         return Readiness(
-            self._settings.part(PermissionSettings),
-            self._settings.terms,
+            self._settings,
             keys=keys,
             learned=lambda: self._client_state.learned,
             say=self._say_presence,
             why_not=why_not,
             clock=self._loop.clock,
-            task=self._settings.task.digest,
         )
 
     def _make_secure_part(self, noise: Draw) -> SecurePart:
@@ -209,7 +209,8 @@ class Participant:
             self._loop.run(self._full)
         finally:
             self._worker.give_up()
-            self._say_presence(Presence(state="offline"))
+            with suppress(StorageError):  # it cannot be signed; the will says the same
+                self._say_presence(Presence(state="offline"))
             self._connection.close()
             self._loop.close()
             self._fetching.close()
@@ -258,6 +259,8 @@ class Participant:
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message in the network's thread: a model's chunk at once, others to the loop."""
         if topic in self._words:
+            if topic == self._topics.round:
+                self._newest = payload
             self._loop.message(topic, payload, partial(self._message, topic, payload))
             return
         try:
@@ -280,12 +283,17 @@ class Participant:
             elif not self._secure.hear(payload):
                 self._replies.hear(payload)
         except StorageError:
-            self._loop.later(_AGAIN, partial(self._message, topic, payload))
+            self._loop.later(_AGAIN, partial(self._message_again, topic, payload))
             raise
         except TrustError as error:
             self._telling.in_vain(error)
         except ChorusError as error:
             self._telling.remark(error)
+
+    def _message_again(self, topic: str, payload: bytes) -> None:
+        """Take a message that met a full disk, unless it announces what is past by now."""
+        if topic != self._topics.round or payload is self._newest:
+            self._message(topic, payload)
 
     def _say_presence(self, presence: Presence) -> bool:
         topic = self._topics.presence(self._connection.name)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from edge_client.federation import permission
-from edge_client.federation.settings import PermissionSettings
-from edge_client.federation.terms import TermsSettings
+from edge_client.federation.held_out import trained_on
+from edge_client.federation.settings import FederationSettings, PermissionSettings
 from shared.protocol.fields import Supply
 from shared.protocol.messages import Announcement, Presence
 from shared.training import TrainingSettings
@@ -27,10 +27,8 @@ class Readiness:
 
     Parameters
     ----------
-    limits
-        When the owner lets it train.
-    terms
-        What the owner lets a federation ask of it.
+    settings
+        When the owner lets it train, the terms, the share of the examples that is not trained on.
     keys
         Lists the keys of the examples; those that no person has labelled are negative.
     learned
@@ -41,8 +39,6 @@ class Readiness:
         Says why the device may not train now, as :func:`.permission.why_not` does.
     clock
         A clock that only goes forward, in seconds.
-    task
-        Digest of what the device recognises.
 
     Attributes
     ----------
@@ -59,18 +55,17 @@ class Readiness:
 
     def __init__(
         self,
-        limits: PermissionSettings,
-        terms: TermsSettings,
+        settings: FederationSettings,
         *,
         keys: Callable[[], Sequence[int]],
         learned: Callable[[], Sequence[int]],
         say: Callable[[Presence], bool],
         why_not: Callable[..., str | None] = permission.why_not,
         clock: Callable[[], float],
-        task: str,
     ) -> None:
-        self._limits = limits
-        self._terms = terms
+        self._settings = settings
+        self._terms = settings.terms
+        self._limits = limits = settings.part(PermissionSettings)
         self._limited = limits.train_between or limits.on_mains or limits.most_load is not None
         self._keys = keys
         self._learned = learned
@@ -78,7 +73,6 @@ class Readiness:
         self._said: Presence | None = None
         self._why_not = why_not
         self._clock = clock
-        self._task = task
         self._looked = 0.0
         self._asked: tuple[int, int] | None = None
         self._training = TrainingSettings()
@@ -121,15 +115,15 @@ class Readiness:
         fresh = len(labelled.difference(self._learned()))
         if self._asked:
             self.lacks = max(least - len(labelled), new - fresh, 0)
+        self.objection = ""
         if not labelled:
             why_not = "it has no labelled examples yet"
         elif len(labelled) < least:
             asks = "its own terms ask for" if least == self._terms.fewest_examples else "it needs"
             why_not = f"it has {len(labelled)} of the {least} labelled examples that {asks}"
         elif self._asked:
-            objection = self._terms.objection(
-                self._training, len(labelled), self._secure, self._privacy
-            )
+            examples = trained_on(labelled, self._settings.holdout)
+            objection = self._terms.objection(self._training, examples, self._secure, self._privacy)
             self.objection = _sentence(objection) if objection else ""
             why_not = objection or why_not
         if why_not and self.trains:
@@ -139,7 +133,7 @@ class Readiness:
             state="online",
             supply=self._supply(len(labelled), least, fresh, new),
             trains=self.trains,
-            task=self._task,
+            task=self._settings.task.digest,
             software=_software(),
         )
         if presence != self._said:

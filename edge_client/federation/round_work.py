@@ -106,13 +106,20 @@ class RoundWork:
         Raises
         ------
         TrainingError
-            If the examples cannot be trained on, or no codec is known.
+            If the examples cannot be trained on or are too few for the device's terms, or no codec
+            is known.
         WeightsError
             If the global model cannot be read.
         StorageError
             If the disk is full.
         """
         trained_on, held_out = hold_out(self.examples, self.holdout)
+        # Before a round the examples are only counted: in a folder of clips, others are held out.
+        if few := self.terms.too_few_steps(self.announcement.training, len(trained_on)):
+            raise TrainingError(
+                f"This device does not train in round {self.announcement.round}: {few}.",
+                "It takes part once it has more labelled examples, or with other terms.",
+            )
         secure = self.announcement.secure
         codec: Codec
         if secure:

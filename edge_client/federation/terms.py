@@ -73,8 +73,8 @@ class TermsSettings(Settings):
         training
             How the round trains.
         examples
-            How many labelled examples the device has; :attr:`fewest_examples` is looked at where
-            the federation's own least is.
+            How many labelled examples the device trains on; :attr:`fewest_examples` is looked at
+            where the federation's own least is.
         secure
             What was announced of secure rounds; ``None`` if rounds are not secure.
         privacy
@@ -97,12 +97,16 @@ class TermsSettings(Settings):
                 f"the federation asks for a batch size of {training.batch_size}, and this "
                 f"device's terms for {self.smallest_batch} or more"
             )
-        if (steps := training.total_steps(examples)) < self.fewest_steps:
-            return (
-                f"the federation asks for a step count of {steps}, and this device's terms for "
-                f"{self.fewest_steps} or more"
-            )
-        return None
+        return self.too_few_steps(training, examples)
+
+    def too_few_steps(self, training: TrainingSettings, examples: int) -> str | None:
+        """Say that training on so many examples is of fewer steps than these terms allow."""
+        if (steps := training.total_steps(examples)) >= self.fewest_steps:
+            return None
+        return (
+            f"the federation asks for a step count of {steps}, and this device's terms for "
+            f"{self.fewest_steps} or more"
+        )
 
     def _beyond(self, privacy: "PrivacyOffer | None") -> str | None:
         """Say that models may tell more of this device than its terms allow."""

@@ -10,10 +10,12 @@ import pytest
 from aggregator.enrolment.members import Members
 from aggregator.enrolment.voice import Voice
 from aggregator.ledger.folder import FederationFolder
-from shared.errors import BrokerError
+from edge_client.federation.client_state import ClientState
+from shared.errors import BrokerError, StorageError
 from shared.protocol.messages import Accepted, File, Offer, Presence, Refused, Want
 from shared.task import PAPER34, Task, labels_of
 from shared.training import Examples
+from shared.trust.counter import Counter
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.signing import counter_of, signed
 from tests.edge_client.federation.alone import TOPICS, Alone
@@ -329,3 +331,58 @@ def test_once_it_has_joined_it_believes_nobody_but_its_aggregator(
 def key_of(state: Path, name: str) -> PublicKey:
     with Members(FederationFolder(state).members) as members:
         return members.joined()[name].key
+
+
+@pytest.fixture
+def full_once(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Let a device's disk be full when it enters a run; empty once that was so."""
+    full, enter = [True], ClientState.enter
+
+    def enter_if_there_is_room(state: ClientState, run: str) -> bool:
+        if full and full.pop():
+            raise StorageError.full_disk(state.folder)
+        return enter(state, run)
+
+    monkeypatch.setattr(ClientState, "enter", enter_if_there_is_room)
+    return full
+
+
+def test_an_announcement_that_met_a_full_disk_does_not_come_again_after_a_newer_one(
+    it: Alone, full_once: list[bool]
+) -> None:
+    model = model_of(it.folder)
+    it.play(
+        it.connection.connect,
+        it.announce(model, round=1, state="open", clients=["kitchen"]),
+        10,
+        it.announce(model, round=2, state="waiting"),
+        60,
+    )
+    assert not full_once
+    assert "training" not in it.states
+    assert it.states[-1] == "waiting"
+
+
+def test_an_announcement_that_met_a_full_disk_is_taken_when_there_is_room(
+    it: Alone, full_once: list[bool]
+) -> None:
+    model = model_of(it.folder)
+    opened = it.announce(model, round=1, state="open", clients=["kitchen"])
+    it.play(it.connection.connect, opened, 60)
+    assert not full_once
+    assert {offer.round for offer in it.connection.take() if isinstance(offer, Offer)} == {1}
+
+
+def test_a_part_ends_whole_where_its_last_word_cannot_be_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = member(tmp_path / "aggregator", tmp_path / "memberships", "kitchen")
+    it = Alone(tmp_path / "part", membership=joined)
+
+    def no_room(_: Counter) -> None:
+        raise StorageError.full_disk(tmp_path)
+
+    monkeypatch.setattr(Counter, "_set_aside", no_room)
+    it.play(it.connection.connect)
+    assert it.connection.closed
+    assert all(worker.ended for worker in it.driver.workers.values())

@@ -7,8 +7,7 @@ import pytest
 
 from edge_client.device import training_set
 from edge_client.federation.readiness import Readiness
-from edge_client.federation.settings import PermissionSettings
-from edge_client.federation.terms import TermsSettings
+from edge_client.federation.settings import FederationSettings
 from shared.protocol.messages import File, Presence
 from shared.round_settings import MOST_ASKED
 from shared.task import DEFAULT_TASK
@@ -27,14 +26,12 @@ class Ready:
         self.said: list[Presence] = []
         self.reached = True
         self.readiness = Readiness(
-            PermissionSettings.parse(limits),
-            TermsSettings.parse(terms or {}),
+            FederationSettings.parse({"terms": terms or {}, **limits}),
             keys=lambda: self.keys,
             learned=lambda: self.learned,
             say=self._say,
             why_not=self._why_not,
             clock=lambda: self.now,
-            task=DEFAULT_TASK.digest,
         )
 
     def look(self, *, training: bool = False) -> Presence:
@@ -162,6 +159,28 @@ def test_a_round_outside_of_the_devices_own_terms_is_not_trained_in(
     assert "a step count of 1, and this device's terms for 2 or more" in it.readiness.objection
     it.readiness.heed(announcement(model, training={"batch_size": 4, "epochs": 1}))
     assert it.look().trains, "five examples are two batches of four"
+    assert it.readiness.objection == ""
+
+
+def test_steps_are_counted_of_what_is_trained_on() -> None:
+    it = Ready(terms={"fewest_steps": 2})
+    it.keys = list(range(1, 22))
+    asked = announcement(File(digest="0" * 64, size=1), training={"batch_size": 20, "epochs": 1})
+    it.readiness.heed(asked)
+    assert not it.look().trains, "of 21 examples some are held out"
+    it.keys = list(range(1, 40))
+    assert it.look().trains
+
+
+def test_an_objection_ends_with_what_it_was_about() -> None:
+    it = Ready(terms={"smallest_batch": 8})
+    model = File(digest="0" * 64, size=1)
+    it.readiness.heed(announcement(model, training={"batch_size": 4, "steps": 1}))
+    it.look()
+    assert it.readiness.objection
+    it.keys = []  # undone
+    it.readiness.heed(announcement(model, training={"batch_size": 8, "steps": 1}))
+    it.look()
     assert it.readiness.objection == ""
 
 

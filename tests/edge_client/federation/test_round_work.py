@@ -218,3 +218,12 @@ def test_a_codec_of_one_s_own_is_named_by_its_module_on_a_workstation() -> None:
         SettingsError, match=r"is not a valid codec: it should be a shared\.codecs\.Codec"
     ):
         make_codec(f"{__name__}:work")
+
+
+def test_training_of_fewer_steps_than_the_device_s_terms_is_refused(tmp_path: Path) -> None:
+    it = work(tmp_path)
+    trained_on, _ = hold_out(it.examples, it.holdout)
+    steps = it.announcement.training.total_steps(len(trained_on))
+    assert replace(it, terms=TermsSettings(fewest_steps=steps)).run()
+    with pytest.raises(TrainingError, match=f"a step count of {steps}, and .* for {steps + 1} or"):
+        replace(it, terms=TermsSettings(fewest_steps=steps + 1)).run()
