@@ -28,7 +28,7 @@ from edge_client.hearing.segmentation import SILENCE
 from edge_client.hearing.utterance import Utterance
 from shared.architectures import Architecture
 from shared.audio import Samples
-from shared.errors import AudioError, ChorusError, StorageError, WeightsError
+from shared.errors import AudioError, StorageError, WeightsError
 from shared.frames import Frames
 from shared.front_ends import front_end_of
 from shared.training import Examples
@@ -163,18 +163,8 @@ class Device:
                 found[kept.identifier] = self.task.names[shares.index(max(shares))]
         return found
 
-    def confirm(self, identifier: int) -> StoredUtterance:
-        """Note that the person says the model was right."""
-        predicted = self._store.get(identifier).predicted
-        if predicted is None:
-            raise ChorusError(
-                f"Utterance {identifier} was heard before there was a model.",
-                "Say which label it should have.",
-            )
-        return self.correct(identifier, predicted)
-
     def correct(self, identifier: int, label: str) -> StoredUtterance:
-        """Note which of the task's labels the person says it has."""
+        """Note which of the task's labels the person says it has: what was recognised, or not."""
         return self._changed(self._store.label(identifier, label))
 
     def discard(self, identifier: int) -> StoredUtterance:

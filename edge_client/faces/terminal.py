@@ -160,16 +160,21 @@ class TerminalView:
         elif key in (*self._labels, "enter", " ", "d") and (row := self._row()):
             if self._clock() < self._settled:
                 return "Something new was heard just then: press once more."
-            return _said_of(self._answer(key, row.identifier))
+            return _said_of(self._answer(key, row))
         return ""
 
-    def _answer(self, key: str, identifier: int) -> StoredUtterance:
-        if key in self._labels:
-            return self._device.correct(identifier, self._labels[key])
+    def _answer(self, key: str, row: StoredUtterance) -> StoredUtterance:
         if key == "d":
             self._chosen = None
-            return self._device.discard(identifier)
-        return self._device.confirm(identifier)
+            return self._device.discard(row.identifier)
+        # What is shown is what is meant: what was recognised may change meanwhile, by the words.
+        label = self._labels.get(key, row.predicted)
+        if label is None:
+            raise ChorusError(
+                f"Utterance {row.identifier} was heard before there was a model.",
+                "Say which label it should have.",
+            )
+        return self._device.correct(row.identifier, label)
 
     def _width(self, columns: int) -> int:
         return columns if self._console.width >= _NARROW else columns // 2

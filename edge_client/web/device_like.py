@@ -80,9 +80,6 @@ class DeviceLike(Protocol):
     def recent(self, limit: int, /) -> Sequence[StoredUtteranceLike]:
         """Give the last utterances, the newest first."""
 
-    def confirm(self, identifier: int, /) -> object:
-        """Label an utterance with what was recognised."""
-
     def correct(self, identifier: int, label: str, /) -> object:
         """Give an utterance one of the task's labels."""
 
@@ -90,7 +87,7 @@ class DeviceLike(Protocol):
         """Throw an utterance away."""
 
     def undo(self) -> StoredUtteranceLike | None:
-        """Take back the last of ``confirm``, ``correct`` and ``discard``, if there is one."""
+        """Take back the last of ``correct`` and ``discard``, if there is one."""
 
     def counts(self) -> Mapping[Any, int]:
         """Count the labelled examples of each label."""

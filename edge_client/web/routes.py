@@ -54,7 +54,6 @@ def _undo(device: DeviceLike) -> dict[str, int]:
 
 
 ORDERS: Final[dict[str, tuple[type[Order], Callable[[DeviceLike, Any], object]]]] = {
-    "confirm": (ExampleOrder, lambda device, order: device.confirm(order.id)),
     "correct": (CorrectOrder, lambda device, order: device.correct(order.id, order.label)),
     "discard": (ExampleOrder, lambda device, order: device.discard(order.id)),
     "undo": (Order, lambda device, _: _undo(device)),

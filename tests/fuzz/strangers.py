@@ -114,7 +114,7 @@ def device_page_inputs() -> list[bytes]:
         b"GET http://[x/ HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /sound/1.wav HTTP/1.1\r\n" + known + b"\r\nConnection: close\r\n\r\n",
         _order(known, b"correct", b'{"id": 1, "label": "sad"}'),
-        _order(known, b"confirm", b'{"id": 1}'),
+        _order(known, b"discard", b'{"id": 1}'),
         _order(known, b"undo", b"{}"),
     ]
 

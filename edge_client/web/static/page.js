@@ -244,7 +244,7 @@ function toast(text, undoable = true) {
 // ---- what its user wants ----
 
 async function want(name, content, done) {
-  const isAnswer = ["confirm", "correct", "discard"].includes(name);
+  const isAnswer = ["correct", "discard"].includes(name);
   const before = { answered, chosen };
   const given = { id: content.id, newest: state.recent[0]?.id };
   if (isAnswer) {
@@ -264,8 +264,10 @@ async function want(name, content, done) {
 
 function answer(label) {
   if (!shown || !isKept(shown)) return;
-  if (label === shown.predicted) want("confirm", { id: shown.id }, texts.confirmed);
-  else want("correct", { id: shown.id, label }, say(texts.noted, { label: word(label) }));
+  // What is shown is what is meant: what was recognised may change meanwhile, by the words.
+  const right = label === shown.predicted;
+  const said = right ? texts.confirmed : say(texts.noted, { label: word(label) });
+  want("correct", { id: shown.id, label }, said);
 }
 
 function confirmShown() {

@@ -73,8 +73,6 @@ def test_without_a_model_everything_is_kept(start: Open, weights: Weights, tmp_p
     assert device.status()["model"] is None
     first = hear(device)
     assert first.probabilities is None
-    with pytest.raises(ChorusError, match="before there was a model"):
-        device.confirm(first.identifier)
     assert device.correct(first.identifier, "sad").label == "sad"
     with pytest.raises(WeightsError, match="digest"):
         use_weights(device, weights, "0" * 64)
@@ -82,7 +80,6 @@ def test_without_a_model_everything_is_kept(start: Open, weights: Weights, tmp_p
     device.say("model", "There is no model yet.")
     use_weights(device, weights, digest(weights, CONV))
     assert hear(device, 1).probabilities is not None
-    assert device.confirm(2).label == device.recent()[0].predicted
     assert device.problem is None
     assert np.array_equal(load_weights(tmp_path / "state" / "model.safetensors", CONV), weights)
 
@@ -251,7 +248,7 @@ def test_a_full_disk_keeps_it_recognising(start: Open) -> None:
     assert device.recent()[:2] == found[:-3:-1], "what could not be kept is shown all the same"
     assert "disk is full" in device.status()["problem"]
     with pytest.raises(ChorusError, match="could not be kept"):
-        device.confirm(found[-1].identifier)
+        device.correct(found[-1].identifier, "sad")
     connection.execute("PRAGMA max_page_count = 100000")
     after = hear(device)
     assert after.identifier > 0

@@ -54,7 +54,7 @@ def test_an_answer_below_the_threshold_is_unsure_and_stays_so(below: float, tmp_
         assert heard.to_dict()["unsure"] is unsure
     with Device(settings(tmp_path)) as device:
         assert [each.unsure for each in device.recent()] == [unsure]
-        assert device.confirm(heard.identifier).unsure is unsure
+        assert device.correct(heard.identifier, heard.predicted).unsure is unsure
 
 
 def test_without_a_model_nothing_is_unsure(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_weeks_long_ago_are_left_out() -> None:
 def test_a_device_counts_what_was_recognised_and_answered(start: Open) -> None:
     device = start()
     heard = [hear(device, seed) for seed in range(4)]
-    device.confirm(heard[0].identifier)
+    device.correct(heard[0].identifier, str(heard[0].predicted))
     other = next(name for name in heard[1].names if name != heard[1].predicted)
     device.correct(heard[1].identifier, other)
     device.discard(heard[2].identifier)

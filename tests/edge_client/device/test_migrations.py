@@ -63,7 +63,7 @@ def test_a_device_goes_on_with_it(path: Path) -> None:
         assert device.problem is None
         assert len(device.example_keys()) == 2
         assert device.recognising.statistics()["count"] == 20
-        assert device.confirm(5).label == "happy"
+        assert device.correct(5, "happy").predicted == "happy"
 
 
 def test_a_store_that_was_ended_while_it_was_made_is_made(tmp_path: Path) -> None:

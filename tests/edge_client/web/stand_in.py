@@ -83,6 +83,7 @@ class StandIn:
             return self._heard[identifier]
 
     def confirm(self, identifier: int) -> None:
+        """Do as the page does when the person says that what it shows is right."""
         predicted = self.get(identifier).predicted
         assert predicted
         self.correct(identifier, predicted)

@@ -60,7 +60,7 @@ def test_what_was_said_stays_to_be_seen_if_the_device_tells_of_it_before_it_answ
     later = device.hear(0.2, 0.2, 0.45, 0.15, unsure=True)
     page = open_page()
     held = list[tuple["Route", "APIResponse"]]()
-    page.route("**/do/confirm", lambda route: held.append((route, route.fetch())))
+    page.route("**/do/correct", lambda route: held.append((route, route.fetch())))
     shown(page, later)
     page.tap(row("neutral"))
     text(page, "#answer", "You confirmed it.")

@@ -131,7 +131,7 @@ def test_a_forwarded_port_is_a_way_in(client: Client, device: StandIn) -> None:
 def test_orders_reach_the_device(client: Client, device: StandIn) -> None:
     device.hear(0.1, 0.7, 0.1, 0.1)
     device.hear(0.1, 0.7, 0.1, 0.1)
-    assert client.do("confirm", id=1).status == 200
+    assert client.do("correct", id=1, label="happy").status == 200
     assert client.do("correct", id=2, label="sad").status == 200
     assert [each.label for each in device.recent(2)] == ["sad", "happy"]
     assert client.do("undo").json == {"id": 2}
@@ -151,9 +151,9 @@ def test_orders_reach_the_device(client: Client, device: StandIn) -> None:
         ("correct", {"id": 1, "label": "bored"}),
         ("correct", {"id": 1}),
         ("correct", {"id": "1", "label": "sad"}),
-        ("confirm", {"id": 1, "more": 1}),
-        ("confirm", []),
-        ("confirm", {"id": 1 << 63}),
+        ("discard", {"id": 1, "more": 1}),
+        ("discard", []),
+        ("discard", {"id": 1 << 63}),
         ("discard", {"id": 10**30}),
         ("correct", {"id": -(1 << 64), "label": "sad"}),
         ("delete", {"id": 1}),
@@ -168,7 +168,7 @@ def test_orders_that_make_no_sense_are_refused(
 
 
 def test_what_the_device_cannot_do_is_told_in_its_words(client: Client) -> None:
-    answer = client.do("confirm", id=9)
+    answer = client.do("discard", id=9)
     assert (answer.status, answer.json) == (
         409,
         {"problem": "There is no utterance 9. It was deleted."},
