@@ -51,6 +51,8 @@ class RunningStatistics:
         Shape ``(features,)``, float64.
     m2
         Sum of squared deviations from the mean, shape ``(features,)``, float64.
+    prior
+        Digest of the prior that they began with; ``None`` without one.
     """
 
     def __init__(self, front_end: FrontEnd, prior: Prior | None = None) -> None:
@@ -59,7 +61,9 @@ class RunningStatistics:
         self.count = 0
         self.mean: _Moments = np.zeros(features)
         self.m2: _Moments = np.zeros(features)
+        self.prior: str | None = None
         if prior:
+            self.prior = prior.digest
             self.count, self.mean = prior.count, prior.mean.copy()
             self.m2 = float(prior.count) * np.square(prior.deviation)
 
@@ -124,7 +128,8 @@ class RunningStatistics:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the state as numbers and lists, for JSON; :meth:`from_dict` restores it exactly."""
-        return {"count": self.count, "mean": self.mean.tolist(), "m2": self.m2.tolist()}
+        state = {"count": self.count, "mean": self.mean.tolist(), "m2": self.m2.tolist()}
+        return state | ({"prior": self.prior} if self.prior else {})
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any], front_end: FrontEnd) -> Self:
@@ -141,6 +146,7 @@ class RunningStatistics:
             statistics.count = int(state["count"])
             statistics.mean = np.array(state["mean"], np.float64)
             statistics.m2 = np.array(state["m2"], np.float64)
+            statistics.prior = state.get("prior") and str(state["prior"])
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError("these are not running statistics") from error
         wanted = front_end.shape.features

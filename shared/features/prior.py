@@ -1,5 +1,6 @@
 """What statistics begin with before a device has heard anything: those of other people."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,14 @@ class Prior:
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
     count: int
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of its values: statistics that began with another are told."""
+        found = hashlib.sha256(str(self.count).encode())
+        for part in (self.mean, self.deviation):
+            found.update(part.tobytes())
+        return found.hexdigest()
 
 
 def save_prior(path: Path, prior: Prior, task: Task) -> None:

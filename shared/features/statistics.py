@@ -61,20 +61,34 @@ def knowing(statistics: Kind, labels: NDArray[np.int32]) -> Kind:
     return known
 
 
+def is_same(one: Start | None, other: Start | None) -> bool:
+    """Say whether statistics begin alike with both."""
+    return _digest(one) == _digest(other)
+
+
 def restored(state: Mapping[str, Any], front_end: FrontEnd, begun: Start | None) -> Statistics:
     """Go on from what ``to_dict`` gave.
+
+    A state of an earlier version does not say which prior it began with: it is taken as one that
+    began with none.
 
     Raises
     ------
     ValueError
-        If the state is damaged, or of the other kind.
+        If the state is damaged, or began with something else.
     """
+    if is_of_another(state, begun):
+        raise ValueError("these statistics began with something else")
     if isinstance(begun, VoiceModel):
         return VoiceStatistics.from_dict(state, begun)
     return RunningStatistics.from_dict(state, front_end)
 
 
 def is_of_another(state: Mapping[str, Any], begun: Start | None) -> bool:
-    """Say whether a state that cannot be restored began with something else, so is not damaged."""
-    model = state.get("model")
-    return model != begun.digest if isinstance(begun, VoiceModel) else model is not None
+    """Say whether a state began with something else, so is not damaged if it is not restored."""
+    return bool((state.get("model") or state.get("prior")) != _digest(begun))
+
+
+def _digest(begun: Start | None) -> str | None:
+    """Name what statistics begin with by its values; ``None`` for nothing."""
+    return begun.digest if begun else None
