@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from edge_client.device.damage import readable_rows
+from edge_client.device.normalised import normalisation_beside
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from shared.errors import ChorusError, WeightsError
 from shared.front_ends import FRONT_ENDS, WHISPER, front_end_of
-from shared.starter import STARTER, STARTER_TASK, beside
+from shared.starter import STARTER, STARTER_TASK
 from shared.storage.tensor_file import TensorFile
 from shared.storage.write_ahead import BUSY_SECONDS
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from shared.task_settings import TaskSettings
-from shared.weights import task_of
+from shared.weights import load_weights, task_of
 
 CHOSEN: Final = {"prior", "voice", "normalisation"}
 """Settings by which a person says how statistics begin, whatever belongs to a model."""
@@ -33,7 +34,7 @@ def begun(settings: AnyDevice) -> AnyDevice:
     What is recognised is, where labels or front end were not given: the task of the model that was
     given, else what the state folder was used with, else the starter's. A device of the starter's
     task recognises with the starter until it has a model. What its statistics begin with belongs to
-    the model: it lies beside the file.
+    the model: it lies beside the file, and in the state folder the device remembers it.
 
     Parameters
     ----------
@@ -63,9 +64,19 @@ def begun(settings: AnyDevice) -> AnyDevice:
     starts = chosen.weights is None and task.difference(STARTER_TASK) is None
     update: dict[str, Any] = {"starter": starts}
     if not CHOSEN & settings.model_fields_set:
-        kept = [settings.weights or state.model, *([STARTER] if starts else [])]
-        update |= next(filter(None, (_statistics_beside(model, task) for model in kept)), {})
+        # The model that will recognise: no other's voice may stand beside it.
+        alone = starts and not _is_model_of(state.model, task)
+        model = STARTER if alone else settings.weights or state.model
+        update |= normalisation_beside(model, task)
     return chosen.model_copy(update=update)
+
+
+def _is_model_of(path: Path, task: Task) -> bool:
+    """Say whether a file is a model that a device of the task can use."""
+    try:
+        return not task.difference(load_weights(path)[1].task)
+    except WeightsError:
+        return False
 
 
 def _check_encoder(front_end: FrontEndShape) -> None:
@@ -128,16 +139,3 @@ def _task_of_rows(path: Path) -> Task | None:
         return Task(labels_of(newest[0]["names"].split(",")), FRONT_ENDS.get(front_end).shape)
     except (IndexError, AttributeError, ChorusError, ValueError):
         return None
-
-
-def _statistics_beside(model: Path, task: Task) -> dict[str, Any]:
-    """Give the settings of what lies beside a model, if it is of the task."""
-    prior, voice = beside(model, "prior"), beside(model, "voice")
-    if _is_of(prior, task):
-        return {"prior": prior}
-    return {"normalisation": "voice", "voice": voice} if _is_of(voice, task) else {}
-
-
-def _is_of(path: Path, task: Task) -> bool:
-    """Say whether a file is there, and of the task."""
-    return path.exists() and not task.difference(task_of(TensorFile(path).metadata, str(path)))

@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 
 from edge_client.device.events import Audience, DeviceEvent
 from edge_client.device.model import Model, keep_given
+from edge_client.device.normalised import keep_normalisation
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture
 from shared.errors import WeightsError
 from shared.features.prior import load_prior
-from shared.features.start_file import keep_beside, kind_of, load_start
-from shared.features.statistics import Start, Statistics, no_statistics
+from shared.features.start_file import load_start
+from shared.features.statistics import Start, Statistics, is_same, no_statistics
 from shared.features.voice_file import load_voice
 from shared.frames import Frames
 from shared.front_ends import front_end_of
 from shared.model_notes.model_card import NOT_SPEECH
 from shared.starter import STARTER, STARTER_TASK
-from shared.storage.files import sha256_of
 from shared.training import Examples
 from shared.weights import another_task
 
@@ -64,13 +64,15 @@ class Recognising:
         self._lock = threading.RLock()
         self._model, self.left_aside = self._first_model(settings)
         self._front_end = front_end_of(self._task.front_end)
-        begins = settings.voice or settings.prior
         self.begun: Start | None = None
         if settings.voice:
             self.begun = load_voice(settings.voice, self._task)
         elif settings.prior:
             self.begun = load_prior(settings.prior, self._task)
-        self._begun_digest = sha256_of(begins) if begins else None
+        if settings.weights:
+            keep_normalisation(
+                self._state.model, self._task, self.begun, normalises=self._normalises
+            )
         self._statistics = no_statistics(self._front_end, self.begun)
         self._generation = 0
 
@@ -86,7 +88,6 @@ class Recognising:
         """
         if settings.weights:
             keep_given(self._state.model, settings.weights, self._task)
-            keep_beside(self._state.model, {"prior": settings.prior, "voice": settings.voice})
         elif not self._state.model.exists():
             return self._starter(settings), None
         try:
@@ -198,17 +199,15 @@ class Recognising:
             statistics begin with cannot be used.
         """
         self._check_task(architecture)
-        start = load_start(begun, self._task) if begun else None
+        start, normalises = self.begun, self._normalises
+        if begun:
+            start, normalises = load_start(begun, self._task), True
         model = Model.copy(self._state.model, file, digest, architecture)
-        if begun is None or start is None:
-            self._use(model)
-            return False
-        keep_beside(self._state.model, {kind_of(begun): begun})
-        named = sha256_of(begun)
+        keep_normalisation(self._state.model, self._task, start, normalises=normalises)
         with self._lock:
-            changed = named != self._begun_digest or not self._normalises
+            changed = not (normalises == self._normalises and is_same(start, self.begun))
             if changed:
-                self.begun, self._begun_digest, self._normalises = start, named, True
+                self.begun, self._normalises = start, normalises
                 self._statistics = no_statistics(self._front_end, start)
             self._use(model)
         return changed

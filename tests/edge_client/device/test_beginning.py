@@ -227,3 +227,70 @@ def test_a_kept_model_of_another_task_stays_while_the_starter_recognises(
         assert hear(device).probabilities is not None
         assert "This device recognises with the starter of the package." in (device.problem or "")
     assert sha256_of(DeviceFolder(state).model) == before
+
+
+@pytest.mark.parametrize("normalisation", ["device", "none"])
+def test_how_a_given_model_is_normalised_is_remembered(tmp_path: Path, normalisation: str) -> None:
+    file, state = tmp_path / "own.safetensors", tmp_path / "state"
+    save_weights(file, np.full(HEAD.parameters, 0.25, np.float32), HEAD)
+    with opened(state, weights=file, normalisation=normalisation) as device:
+        first = [hear(device, seed).probabilities for seed in range(5)]
+    file.unlink()
+    settings = begun(state)
+    assert (settings.normalisation, settings.voice, settings.prior) == (normalisation, None, None)
+    shutil.rmtree(DeviceFolder(state).personal)
+    DeviceFolder(state).examples.unlink()
+    with opened(state) as device:
+        assert [hear(device, seed).probabilities for seed in range(5)] == first
+
+
+def test_another_model_is_normalised_again_as_it_says(tmp_path: Path) -> None:
+    bare, state = tmp_path / "bare.safetensors", tmp_path / "state"
+    save_weights(bare, np.full(HEAD.parameters, 0.25, np.float32), HEAD)
+    opened(state, weights=bare, normalisation="none").close()
+    opened(state, weights=own_starter(tmp_path / "own.safetensors")).close()
+    settings = begun(state)
+    assert settings.normalisation == "device"
+    assert settings.prior
+    opened(state, weights=bare).close()
+    assert (begun(state).normalisation, begun(state).prior) == ("device", None)
+
+
+def test_a_model_that_comes_without_statistics_goes_on_with_what_the_device_began_with(
+    tmp_path: Path,
+) -> None:
+    """A federation's model may be trained by devices that all began with the package's voice."""
+    file = tmp_path / "federation" / "own.safetensors"
+    file.parent.mkdir()
+    save_weights(file, np.full(HEAD.parameters, 0.25, np.float32), HEAD)
+    with opened(tmp_path / "state") as device:
+        device.use_model(file, sha256_of(file), HEAD)
+        hear(device)
+        before = device.recognising.statistics()
+    settings = begun(tmp_path / "state")
+    assert settings.voice == beside(DeviceFolder(tmp_path / "state").model, "voice")
+    with Device(settings.part(DeviceSettings)) as device:
+        assert device.recognising.digest == sha256_of(file)
+        assert device.recognising.statistics() == before
+
+
+def test_one_of_an_earlier_version_with_nothing_beside_it_has_not_the_package_s_voice(
+    tmp_path: Path,
+) -> None:
+    state = DeviceFolder(tmp_path)
+    state.make()
+    save_weights(state.model, np.full(HEAD.parameters, 0.25, np.float32), HEAD)
+    settings = begun(tmp_path)
+    assert (settings.normalisation, settings.voice) == ("device", None)
+
+
+def test_the_package_s_model_has_its_own_voice_whatever_lies_beside_one_that_is_damaged(
+    tmp_path: Path,
+) -> None:
+    state, own = DeviceFolder(tmp_path / "state"), own_starter(tmp_path / "own.safetensors")
+    opened(state.path, weights=own).close()
+    state.model.write_bytes(state.model.read_bytes()[:-8])
+    settings = begun(state.path)
+    assert (settings.voice, settings.prior) == (STARTER_VOICE, None)
+    with Device(settings.part(DeviceSettings)) as device:
+        assert device.recognising.digest == sha256_of(STARTER)
