@@ -102,13 +102,16 @@ def import_(
 
     from edge_client.device import archive
     from edge_client.device.beginning import following
+    from edge_client.device.numbers import largest_given
     from edge_client.device.opening import not_learned_from
+    from edge_client.device.state import DeviceFolder
     from shared.task import Task
 
     settings = _settings(state, config)
     if not _path(settings).exists():
         settings = following(settings, Task(settings.task.labels, archive.read(source).front_end))
     with _open(settings) as store:
+        store.number_past(largest_given(DeviceFolder(settings.folder)))
         count, left = archive.import_(store, source), not_learned_from(store)
         store.remember_task()
     typer.echo(json.dumps({"imported": count}) if json_ else f"{count} new examples.")

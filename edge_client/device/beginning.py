@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from edge_client.device.damage import readable_rows
+from edge_client.device.damage import in_the_making, readable_rows
 from edge_client.device.normalised import normalisation_beside
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
@@ -104,8 +104,9 @@ def earlier_task(state: DeviceFolder) -> Task | None:
     Task or None
         ``None`` if the folder holds neither an utterance nor a model.
     """
-    if state.examples.exists() and (found := _task_of_store(state.examples)):
-        return found
+    for store in (state.examples, *in_the_making(state.examples)):
+        if store.exists() and (found := _task_of_store(store)):
+            return found
     try:
         return task_of(TensorFile(state.model).metadata, str(state.model))
     except WeightsError:

@@ -1,15 +1,17 @@
 """What becomes of a damaged store: it is noticed, set aside, and read as far as it can be."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+from edge_client.device.state import DAMAGED, SALVAGED, erase
 from edge_client.device.store import ExampleStore
 from edge_client.device.stored import is_whole, plausible, recognition_of
-from shared.storage.files import storage_errors
+from shared.storage.files import storage_errors, sync_folder
 from shared.storage.write_ahead import BUSY_SECONDS
 
 # What SQLite calls a file that is not as we wrote it; SQLITE_ERROR: another table, or none.
@@ -48,26 +50,102 @@ def is_new(path: Path) -> bool:
         return False  # full, forbidden or busy: opening it will say so
 
 
-def set_aside(path: Path, now: datetime) -> Path:
-    """Rename a damaged file, with its write-ahead log; give its new name.
+def replace_damaged(
+    path: Path, now: datetime, make: Callable[[Path], ExampleStore]
+) -> tuple[Path, str] | None:
+    """Put a new store with what can still be read in the place of a damaged one, if it is damaged.
 
-    Only who has the state folder to itself may do this: a process that has the file open would go
+    The damaged file stays in its place until the new one is whole, and is renamed then. So whatever
+    ends this, be it a full disk or a kill, the next call does it all again, or what was left to do.
+    Only who has the state folder to itself may call this: a process that has the file open would go
     on writing to it.
+
+    Parameters
+    ----------
+    path
+        The store's file.
+    now
+        The damaged file is named after it.
+    make
+        Makes the new store.
+
+    Returns
+    -------
+    (pathlib.Path, str) or None
+        Where the damaged file is now, and what was damaged in it, in brackets; empty if an earlier
+        call had found that. ``None`` if nothing was damaged.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full, the folder cannot be written, or there is no room in the new store.
     """
-    aside = path.with_name(f"{path.stem}-damaged-{now:%Y%m%dT%H%M%S}{path.suffix}")
+    found = ""
+    exchange = _interrupted(path, now)
+    if exchange is None:
+        if not (found := damage(path)):
+            return None
+        made, aside = _free_names(path, now)
+        with make(made) as store:
+            salvage(store, path)
+        sync_folder(path.parent)
+        exchange = made, aside
+    _exchange(path, *exchange)
+    return exchange[1], found and f" ({found})"
+
+
+def in_the_making(path: Path) -> list[Path]:
+    """List new files that have not come into the place of a damaged one."""
+    return sorted(path.parent.glob(f"{path.stem}-{SALVAGED}-*{path.suffix}"))
+
+
+def _interrupted(path: Path, now: datetime) -> tuple[Path, Path] | None:
+    """Find the new file and the name of the damaged one, if a kill came while they were exchanged.
+
+    A new file beside which nothing is renamed yet may not be whole: it is removed.
+    """
+    for made in in_the_making(path):
+        aside = made.with_name(made.name.replace(f"-{SALVAGED}-", f"-{DAMAGED}-"))
+        if any(file.exists() for file in _with_logs(aside)):
+            # A program that looked into the empty place meanwhile has made a store there.
+            return made, _free_names(path, now)[1] if path.exists() and aside.exists() else aside
+        for file in _with_logs(made):
+            erase(file)
+    return None
+
+
+def _exchange(path: Path, made: Path, aside: Path) -> None:
+    """Rename a damaged file with its logs, these first; then the new file to the old name."""
     with storage_errors(path):
-        path.replace(aside)
-        for end in ("-wal", "-shm"):
-            log = path.with_name(path.name + end)
-            if log.exists():
-                log.replace(aside.with_name(aside.name + end))
-    return aside
+        for file, kept in zip(_with_logs(path), _with_logs(aside), strict=True):
+            if file.exists():
+                file.replace(kept)
+        sync_folder(path.parent)
+        made.replace(path)
+        sync_folder(path.parent)
 
 
-def salvage(store: ExampleStore, damaged: Path) -> int:
-    """Take over what can still be read of a damaged file; give how many utterances."""
+def _free_names(path: Path, now: datetime) -> tuple[Path, Path]:
+    """Name a new file and a damaged one: a clock may show the same time again."""
+    for number in count(1):
+        when = f"{now:%Y%m%dT%H%M%S}" + (f"-{number}" if number > 1 else "")
+        made, aside = (
+            path.with_name(f"{path.stem}-{what}-{when}{path.suffix}")
+            for what in (SALVAGED, DAMAGED)
+        )
+        if not any(file.exists() for file in (*_with_logs(made), *_with_logs(aside))):
+            break
+    return made, aside
+
+
+def _with_logs(path: Path) -> list[Path]:
+    return [path.with_name(path.name + end) for end in ("-wal", "-shm", "")]
+
+
+def salvage(store: ExampleStore, damaged: Path) -> None:
+    """Take what can still be read of a damaged file into a new store, with its numbers."""
     rows = (row for row in readable_rows(damaged) if plausible(row) and is_whole(row))
-    return store.take((recognition_of(row), row["frames"]) for row in rows)
+    store.take_back(((recognition_of(row), row["frames"]) for row in rows), last_number(damaged))
 
 
 def readable_rows(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -75,7 +153,7 @@ def readable_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
         with closing(sqlite3.connect(path)) as connection:
             connection.row_factory = sqlite3.Row
-            last = _last_row(connection, path)
+            last = _last_number(connection, path)
             for identifier in range(1, last + 1):
                 try:
                     query = "SELECT * FROM examples WHERE id = ?"
@@ -88,7 +166,16 @@ def readable_rows(path: Path) -> Iterator[Mapping[str, Any]]:
         return
 
 
-def _last_row(connection: sqlite3.Connection, path: Path) -> int:
+def last_number(path: Path) -> int:
+    """Say which number a damaged file may have given last: that, or a larger one."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            return _last_number(connection, path)
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        return 0
+
+
+def _last_number(connection: sqlite3.Connection, path: Path) -> int:
     for query in ("SELECT seq FROM sqlite_sequence", "SELECT max(id) FROM examples"):
         try:
             row = connection.execute(query).fetchone()

@@ -143,6 +143,18 @@ class Database:
         pages = int(self._pragma("page_count")) - int(self._pragma("freelist_count"))
         return pages * self._page
 
+    def checkpoint(self) -> bool:
+        """Put all that was written into the file, and leave nothing in its log.
+
+        Returns
+        -------
+        bool
+            Whether that could be: another process that reads may keep it from it.
+        """
+        with self.lock, store_errors(self.path):
+            busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        return not busy
+
     def overwrite(self) -> None:
         """Leave nothing on the disk of what was deleted.
 
@@ -153,8 +165,7 @@ class Database:
         """
         with self.lock, store_errors(self.path):
             self.connection.execute("VACUUM")
-            left = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if left:
+        if not self.checkpoint():
             raise StorageError(
                 f"The examples are deleted, but another program that reads {self.path} keeps "
                 "their bytes in its log.",

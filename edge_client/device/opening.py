@@ -2,8 +2,10 @@
 
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
-from edge_client.device.damage import damage, is_new, salvage, set_aside
+from edge_client.device.damage import is_new, replace_damaged
+from edge_client.device.numbers import largest_given
 from edge_client.device.recognising import Recognising
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.sounds import SoundFolder
@@ -41,25 +43,31 @@ def open_store(
     """
     # Also without --keep-audio: sound of earlier runs goes with what is discarded now.
     sounds = SoundFolder(state.sounds, limit_mb=settings.audio_mb)
-    found = damage(state.examples)
-    aside = set_aside(state.examples, now) if found else None
-    lost = not found and is_new(state.examples) and state.keeps_anything
-    store = ExampleStore(
-        state.examples, limit_mb=settings.store_mb, task=settings.task, sounds=sounds
-    )
-    if aside is None:
-        with suppress(StorageError):  # a full disk need not keep the device from recognising
-            store.purge()
-            store.remember_task()
-        return store, _lost(state) if lost else None
+
+    def make(path: Path) -> ExampleStore:
+        return ExampleStore(path, limit_mb=settings.store_mb, task=settings.task, sounds=sounds)
+
+    damaged = replace_damaged(state.examples, now, make)
+    lost = is_new(state.examples) and state.keeps_anything
+    store = make(state.examples)
     try:
-        taken = salvage(store, aside)
+        store.number_past(largest_given(state))
     except BaseException:
         store.close()
         raise
-    return store, (
-        f"The store of examples was damaged ({found}): it is kept as {aside}, and {taken} "
-        "utterances that could still be read were taken over."
+    with suppress(StorageError):  # a full disk need not keep the device from recognising
+        store.purge()
+        store.remember_task()
+    if damaged is not None:
+        return store, _salvaged(store, *damaged)
+    return store, _lost(state) if lost else None
+
+
+def _salvaged(store: ExampleStore, aside: Path, found: str) -> str:
+    taken = sum(store.counts().values()) + sum(store.counts_elsewhere().values())
+    return (
+        f"The store of examples was damaged{found}: it is kept as {aside}, and {taken} utterances "
+        "that could still be read were taken over."
     )
 
 

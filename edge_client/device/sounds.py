@@ -11,6 +11,12 @@ from shared.storage.files import storage_errors, write_atomically
 _MEGABYTE = 1_000_000
 
 
+def files_of(folder: Path) -> list[tuple[int, Path]]:
+    """List the utterances whose sound is in a folder, by their numbers, and the files."""
+    found = (file for file in folder.glob("*.flac") if file.stem.isascii())
+    return [(int(file.stem), file) for file in found if file.stem.isdecimal()]
+
+
 class SoundFolder:
     """A folder of FLAC files named after the utterances' numbers; the oldest make way.
 
@@ -35,11 +41,7 @@ class SoundFolder:
         with storage_errors(path):
             for leftover in path.glob(".[0-9]*-????????.flac"):  # of a killed process
                 leftover.unlink(missing_ok=True)
-            sizes = {
-                int(file.stem): file.stat().st_size
-                for file in path.glob("*.flac")
-                if file.stem.isascii() and file.stem.isdecimal()
-            }
+            sizes = {number: file.stat().st_size for number, file in files_of(path)}
         self._sizes = dict(sorted(sizes.items()))
         self._used = sum(sizes.values())
 

@@ -11,6 +11,10 @@ from typing import Final
 from shared.errors import RunError, StorageError
 from shared.storage.files import lock, storage_errors
 
+DAMAGED: Final = "damaged"
+SALVAGED: Final = "salvaged"
+"""What the names of a damaged store, and of one that is made of it, say after ``examples-``."""
+
 _PIECE: Final = 1 << 16
 
 
@@ -112,9 +116,10 @@ class DeviceFolder:
         return [DeviceFolder(lock.parent) for lock in sorted(self.clips.glob("*/lock"))]
 
     def delete_personal(self) -> None:
-        """Delete the folder ``personal``, and stores that were set aside because of damage."""
-        aside = self.path.glob(f"{self.examples.stem}-damaged-*")
-        each(partial(_remove, self.personal), *(partial(_erase, file) for file in aside))
+        """Delete the folder ``personal``, and what became of stores that were damaged."""
+        names = (f"{self.examples.stem}-{what}-*" for what in (DAMAGED, SALVAGED))
+        aside = [file for name in names for file in self.path.glob(name)]
+        each(partial(_remove, self.personal), *(partial(erase, file) for file in aside))
 
     def delete_everything(self) -> None:
         """Delete all but the global model, unopened: it may be damaged, or the disk full.
@@ -123,7 +128,7 @@ class DeviceFolder:
         """
         store = self.path.glob(f"{self.examples.name}*")
         each(
-            *(partial(_erase, file) for file in store),
+            *(partial(erase, file) for file in store),
             self.delete_personal,
             *(made.remove for made in self.made_of_clips()),
         )
@@ -154,7 +159,7 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _erase(path: Path) -> None:
+def erase(path: Path) -> None:
     """Overwrite a file, where the file system lets it be, and remove it."""
     with storage_errors(path), suppress(FileNotFoundError):
         with suppress(OSError), path.open("rb+") as file:

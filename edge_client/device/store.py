@@ -315,6 +315,38 @@ class ExampleStore:
         self._forget_sounds(gone)
         return taken
 
+    def take_back(self, found: Iterable[tuple[StoredUtterance, bytes]], last: int) -> None:
+        """Take the utterances of another file, and their frames, into this one, which is empty.
+
+        They keep their numbers. All is in the file when this returns, and none in its log.
+
+        Parameters
+        ----------
+        found
+            The utterances and their frames, the oldest first.
+        last
+            The last number that the other file may have given; see :meth:`number_past`.
+        """
+        gone = []
+        with self._database.writing(surely=True) as connection:
+            set_fact(connection, "task", self.task.to_dict())
+            for recognition, data in found:
+                gone += self._make_room(connection, len(data))
+                _insert(connection, row_of(recognition, data), recognition.identifier)
+        self._forget_sounds(gone)
+        self.number_past(last)
+        self._database.checkpoint()
+
+    def number_past(self, last: int) -> None:
+        """Give utterances to come larger numbers than one that was given before, elsewhere."""
+        query = "SELECT seq FROM sqlite_sequence WHERE name = 'examples' AND seq >= ?"
+        if last < 1 or self._database.rows(query, last):
+            return
+        with self._database.writing(surely=True) as connection:
+            change = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'examples'"
+            if not connection.execute(change, (last,)).rowcount:  # none was given here
+                connection.execute("INSERT INTO sqlite_sequence VALUES ('examples', ?)", (last,))
+
     def purge(self) -> None:
         """Delete what was discarded: it can then no longer be undone."""
         with self._database.writing() as connection:
@@ -376,8 +408,10 @@ class ExampleStore:
                 self._sounds.forget(identifier)
 
 
-def _insert(connection: sqlite3.Connection, row: Mapping[str, Any]) -> int:
-    return int(connection.execute(INSERT, row).lastrowid or 0)
+def _insert(
+    connection: sqlite3.Connection, row: Mapping[str, Any], identifier: int | None = None
+) -> int:
+    return int(connection.execute(INSERT, {**row, "id": identifier}).lastrowid or 0)
 
 
 def _update(

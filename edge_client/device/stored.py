@@ -16,11 +16,13 @@ from shared.frames import Frames, padded_length
 from shared.task import FrontEndShape, Task, labels_of
 
 INSERT: Final = (
-    "INSERT INTO examples (heard_at, seconds, source, speaker, probabilities, label, discarded, "
-    "checksum, frames, names, front_end, unsure) VALUES (:heard_at, :seconds, :source, "
-    ":speaker, :probabilities, :label, :discarded, :checksum, :frames, :names, :front_end, :unsure)"
+    "INSERT INTO examples (id, heard_at, seconds, source, speaker, probabilities, label, "
+    "discarded, checksum, frames, names, front_end, unsure) VALUES (:id, :heard_at, :seconds, "
+    ":source, :speaker, :probabilities, :label, :discarded, :checksum, :frames, :names, "
+    ":front_end, :unsure)"
 )
-"""Puts what :func:`row_of` gives into the store."""
+"""Puts what :func:`row_of` gives into the store, with its number as ``id``, or ``None``: the next
+one."""
 
 _YEARS: Final = (1970, 9998)
 

@@ -159,6 +159,7 @@ def test_what_a_damaged_old_store_still_holds_is_taken_over(path: Path) -> None:
         connection.execute("DROP INDEX examples_same")
         connection.execute("DROP VIEW recognitions")
     with ExampleStore(path.with_name("new.sqlite"), limit_mb=1) as store:
-        assert salvage(store, path) == 4
+        salvage(store, path)
+        assert len(store.kept()) == 4
         assert store.labelled(9) == [2, 3]
         assert [known.predicted for known in store.recent(9)] == [*["happy"] * 3, None]

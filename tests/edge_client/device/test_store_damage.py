@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.device.damage import damage, salvage, set_aside
+from edge_client.device.damage import damage, replace_damaged
 from edge_client.device.store import ExampleStore
 from shared.errors import StorageError
 from tests.edge_client.device.heard import NOON, add_labelled, frames, labelled, recognised
@@ -26,12 +26,13 @@ def test_what_a_damaged_file_still_holds_is_taken_over(tmp_path: Path) -> None:
     data[middle : middle + 3 * 4096] = b"\xa5" * 3 * 4096
     path.write_bytes(data)
     assert damage(path)
-    aside = set_aside(path, NOON)
-    assert aside.read_bytes() == data
-    assert not path.exists()
+    found = replace_damaged(path, NOON, lambda made: ExampleStore(made, limit_mb=10))
+    assert found
+    assert found[0].read_bytes() == data
+    assert not damage(path)
     with ExampleStore(path, limit_mb=10) as store:
-        assert 30 <= salvage(store, aside) < 40
         stored = labelled(store)
+        assert 30 <= len(stored.recognitions) < 40
         drawn = {frames(seed, 100).tobytes() for seed in range(40)}
         assert {features.tobytes() for features in stored.features} <= drawn
 
