@@ -13,6 +13,9 @@ _log = logging.getLogger(__name__)
 WANTED: Final = 4
 """Utterances that are asked for, whatever is said: as many as the starter's prior counts for."""
 
+_LOOKED_AT: Final = 1000
+"""The newest utterances among which those are looked for that were heard before."""
+
 
 class FirstMinute:
     """Asks for the first utterances, and reports to the device what came of them.
@@ -56,8 +59,9 @@ class FirstMinute:
     def _before(self) -> list[StoredUtterance]:
         """List what was heard through this front end before, the oldest first."""
         front_end = str(self._device.task.front_end)
-        kept = self._device.recent()
-        return [each for each in kept if each.front_end == front_end and each.identifier > 0][::-1]
+        kept = self._device.recent(_LOOKED_AT)
+        own = [each for each in kept if each.identifier > 0 and each.source != "import"]
+        return [each for each in own if each.front_end == front_end][::-1]
 
     def _on_device(self, event: DeviceEvent) -> None:
         match event.kind:

@@ -80,7 +80,7 @@ def _lost(state: DeviceFolder) -> str:
 
 
 def read_statistics(store: ExampleStore, begun: Start | None) -> tuple[Statistics, str | None]:
-    """Restore the statistics; from the utterances kept, if they are missing, damaged or of others.
+    """Restore the statistics; from what was heard and is kept, if they are missing or of others.
 
     Parameters
     ----------
@@ -99,34 +99,35 @@ def read_statistics(store: ExampleStore, begun: Start | None) -> tuple[Statistic
     front_end = front_end_of(store.task.front_end)
     kept = store.statistics()
     if kept is None:
-        return _of_kept(store, begun), None
+        return _of_heard(store, begun), None
     try:
         return restored(kept, front_end, begun), None
     except ValueError:
-        anew = _of_kept(store, begun)
+        anew = _of_heard(store, begun)
     if kept and is_of_another(kept, begun):
         return anew, None
     return anew, (
         "What the device had worked out of the voice and the room was damaged: it is worked out "
-        f"anew from the {len(store.kept())} utterances that are kept."
+        f"anew from the {len(store.heard())} utterances that are kept of what it has heard."
     )
 
 
 def begin_again(store: ExampleStore, recognising: Recognising) -> None:
-    """Make the statistics again of the utterances kept, as they begin otherwise now; keep them.
+    """Make the statistics again of what was heard, as they begin otherwise now; keep them.
 
     Raises
     ------
     StorageError
         If the disk is full.
     """
-    recognising.begin(_of_kept(store, recognising.begun))
+    recognising.begin(_of_heard(store, recognising.begun))
     store.keep_statistics(recognising.statistics())
 
 
-def _of_kept(store: ExampleStore, begun: Start | None) -> Statistics:
+def _of_heard(store: ExampleStore, begun: Start | None) -> Statistics:
+    # What was imported may be another person's voice, in another room.
     statistics = no_statistics(front_end_of(store.task.front_end), begun)
-    for _, frames in store.read(store.kept()):
+    for _, frames in store.read(store.heard()):
         statistics.update(frames)
     return statistics
 

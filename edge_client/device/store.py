@@ -267,6 +267,14 @@ class ExampleStore:
         query = "SELECT id FROM examples WHERE front_end = ? AND discarded = 0 ORDER BY id"
         return [row[0] for row in self._database.rows(query, self._front_end)]
 
+    def heard(self) -> list[int]:
+        """List those of :meth:`kept` that the device has heard itself: imports are left out."""
+        query = (
+            "SELECT id FROM examples WHERE front_end = ? AND discarded = 0 AND source != 'import' "
+            "ORDER BY id"
+        )
+        return [row[0] for row in self._database.rows(query, self._front_end)]
+
     def stored(self, identifiers: list[int]) -> Stored:
         """Read whole utterances, as :meth:`read` does, into arrays."""
         found, longest = self.read(identifiers), self.longest(identifiers)

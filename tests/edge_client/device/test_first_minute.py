@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_client.device import archive
 from edge_client.device.device import Device, DeviceEvent
 from edge_client.device.first_minute import WANTED, FirstMinute
 from edge_client.device.settings import DeviceSettings
@@ -29,9 +30,12 @@ LABELS = ["angry", "happy", "neutral", "sad"]
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[Device]:
     """Start a new device with nothing chosen: it begins with the starter."""
-    settings = RunSettings.parse({"mic": True, "state": tmp_path / "state"}).begun()
-    with Device(settings.part(DeviceSettings)) as device:
+    with Device(settings_of(tmp_path / "state")) as device:
         yield device
+
+
+def settings_of(state: Path) -> DeviceSettings:
+    return RunSettings.parse({"mic": True, "state": state}).begun().part(DeviceSettings)
 
 
 def facts(device: Device) -> Any:
@@ -159,3 +163,15 @@ def test_a_terminal_says_it_in_words() -> None:
         "Now I go by your own voice and this room.",
         "I do not know yet how you sound sad: tell me when I am wrong.",
     ]
+
+
+def test_what_was_imported_was_not_heard(device: Device, tmp_path: Path) -> None:
+    """Others' examples tell nothing of this voice and this room."""
+    with Device(settings_of(tmp_path / "other")) as other:
+        for seed in range(WANTED + 1):
+            other.correct(hear(other, seed).identifier, "sad")
+        archive.export(other._store, tmp_path / "theirs.npz")
+    hear(device)
+    archive.import_(device._store, tmp_path / "theirs.npz")
+    with closing(FirstMinute(device)):
+        assert facts(device)["heard"] == 1
