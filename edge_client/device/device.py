@@ -265,7 +265,7 @@ class Device:
     def _forget(self) -> None:
         self._latest.clear()
         self.recognising.forget()
-        for about in ("damage", "store", "store of another task"):
+        for about in ("damage", "damaged statistics", "store", "store of another task"):
             self._reports.note(about, None)
         # At last the empty folder, as closed as before, for whoever begins anew.
         each(self._store.delete_all, self._state.delete_personal, self._state.make)

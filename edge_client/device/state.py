@@ -5,11 +5,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from shared.errors import RunError, StorageError
-from shared.storage.files import lock, storage_errors
+from shared.storage.files import leftovers, lock, storage_errors
 
 DAMAGED: Final = "damaged"
 SALVAGED: Final = "salvaged"
@@ -98,9 +99,18 @@ class DeviceFolder:
             ),
         )
         try:
+            self._remove_leftovers()
             yield
         finally:
             os.close(handle)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what processes left that were killed while they replaced a file of the folder."""
+        # What lies beside the model has a name that begins as the model's.
+        names = (f".{self.model.stem}*-????????.{end}" for end in ("safetensors", "normalisation"))
+        with storage_errors(self.path):
+            for leftover in chain(leftovers(self.token), *map(self.path.glob, names)):
+                leftover.unlink(missing_ok=True)
 
     @property
     def keeps_anything(self) -> bool:

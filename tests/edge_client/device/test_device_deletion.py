@@ -1,6 +1,8 @@
 """What is deleted or discarded on a device is gone."""
 
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +133,23 @@ def test_sound_of_an_earlier_run_goes_with_what_is_discarded_now(
     assert [file.name for file in sounds.iterdir()] == ["1.flac"]
     again.discard(1)
     assert list(sounds.iterdir()) == []
+
+
+@pytest.mark.parametrize("spoilt", ["statistics", "store"])
+def test_after_a_deletion_nothing_is_said_of_what_was_damaged(
+    start: Open, tmp_path: Path, spoilt: str
+) -> None:
+    device = start()
+    hear(device)
+    device.close()
+    path = tmp_path / "state" / "examples.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        if spoilt == "statistics":
+            connection.execute("UPDATE facts SET value = '{' WHERE name LIKE 'statistics%'")
+        else:
+            connection.execute("PRAGMA writable_schema = ON")
+            connection.execute("UPDATE sqlite_schema SET rootpage = 1 WHERE name = 'examples_same'")
+    again = start()
+    assert "damaged" in (again.problem or "")
+    again.delete_everything()
+    assert again.problem is None

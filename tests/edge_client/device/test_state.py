@@ -1,13 +1,21 @@
 """The state folder is its owner's alone, whoever made it first."""
 
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from edge_client import run
+from edge_client.device.device import Device
+from edge_client.device.normalised import mark_of
+from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder, each
 from edge_client.settings import RunSettings
 from shared.errors import RunError, StorageError
+from shared.starter import beside
+from shared.storage.files import replacing
 
 
 def modes(*paths: Path) -> list[int]:
@@ -64,3 +72,43 @@ def test_each_step_is_taken_and_the_first_error_raised() -> None:
     with pytest.raises(StorageError, match="first"):
         each(lambda: fail("first"), lambda: taken.append("second"), lambda: fail("third"))
     assert taken == ["first", "second", "third"]
+
+
+def killed_while_replacing(path: Path) -> None:
+    def replace() -> None:
+        with replacing(path) as aside:
+            aside.write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=replace)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.fixture
+def littered(tmp_path: Path) -> DeviceFolder:
+    """Leave what a kill leaves beside each file of the folder that is replaced as a whole."""
+    state = DeviceFolder(tmp_path / "state")
+    Device(DeviceSettings(state=state.path)).close()
+    voice, prior = beside(state.model, "voice"), beside(state.model, "prior")
+    for path in (state.model, voice, prior, mark_of(state.model), state.token):
+        killed_while_replacing(path)
+    (state.path / ".mine").touch()
+    assert len(hidden(state)) == 6
+    return state
+
+
+def hidden(state: DeviceFolder) -> list[str]:
+    return [path.name for path in state.path.rglob(".*")]
+
+
+def test_what_killed_processes_left_is_gone_at_the_next_start(littered: DeviceFolder) -> None:
+    Device(DeviceSettings(state=littered.path)).close()
+    assert hidden(littered) == [".mine"]
+
+
+def test_what_killed_processes_left_is_deleted_with_everything(littered: DeviceFolder) -> None:
+    with littered.taken():
+        littered.delete_everything()
+    assert hidden(littered) == [".mine"]
