@@ -86,8 +86,9 @@ class Listener:
         """Stop listening."""
         self._unsubscribe()
         self._stop.set()
-        if self._source is not None:
-            self._source.close()
+        source = self._source  # the listening may end meanwhile
+        if source is not None:
+            source.close()
         self._thread.join()
 
     def _run(self) -> None:

@@ -127,7 +127,7 @@ class ExampleStore:
             identifier = _insert(connection, row_of(recognition, encode(frames)))
             if statistics is not None:
                 set_fact(connection, self._statistics_name, statistics)
-        self._forget_sounds(gone)
+            self._forget_sounds(gone)
         return identifier
 
     def keep_sound(self, identifier: int, samples: Samples) -> None:
@@ -155,9 +155,7 @@ class ExampleStore:
 
     def discard(self, identifier: int) -> StoredUtterance:
         """Leave an utterance out of everything; its sound is deleted at once."""
-        changed = self._change(identifier, self.get(identifier).label, 1)
-        self._forget_sounds([identifier])
-        return changed
+        return self._change(identifier, self.get(identifier).label, 1)
 
     def undo(self) -> StoredUtterance | None:
         """Take back the last label or discarding; ``None`` if there is none to take back."""
@@ -320,7 +318,7 @@ class ExampleStore:
                     gone += self._make_room(connection, len(data))
                     _insert(connection, row_of(recognition, data))
                     taken += 1
-        self._forget_sounds(gone)
+            self._forget_sounds(gone)
         return taken
 
     def take_back(self, found: Iterable[tuple[StoredUtterance, bytes]], last: int) -> None:
@@ -341,7 +339,7 @@ class ExampleStore:
             for recognition, data in found:
                 gone += self._make_room(connection, len(data))
                 _insert(connection, row_of(recognition, data), recognition.identifier)
-        self._forget_sounds(gone)
+            self._forget_sounds(gone)
         self.number_past(last)
         self._database.checkpoint()
 
@@ -378,6 +376,8 @@ class ExampleStore:
             before = self.get(identifier)
             with self._database.writing(surely=True) as connection:
                 _update(connection, identifier, label, discarded)
+                if discarded:
+                    self._forget_sounds([identifier])
             self._done.append((identifier, before.label, int(before.discarded)))
             return self.get(identifier)
 
@@ -411,6 +411,7 @@ class ExampleStore:
             return DEFAULT_TASK
 
     def _forget_sounds(self, identifiers: list[int]) -> None:
+        """Delete sound within a transaction: if that cannot be, nothing else is changed."""
         if self._sounds is not None:
             for identifier in identifiers:
                 self._sounds.forget(identifier)

@@ -100,9 +100,11 @@ def copy_atomically(source: Path, path: Path) -> None:
     StorageError
         If the disk is full or the folder cannot be written.
     """
-    if not (path.exists() and path.samefile(source)):
-        with replacing(path) as aside:
-            shutil.copyfile(source, aside)
+    with storage_errors(path):
+        if path.exists() and path.samefile(source):
+            return
+    with replacing(path) as aside:
+        shutil.copyfile(source, aside)
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:

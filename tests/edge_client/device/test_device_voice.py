@@ -208,6 +208,23 @@ def test_a_voice_model_that_comes_with_a_model_is_used_and_kept(
         assert again.recognising.statistics() == expected
 
 
+def test_a_voice_model_whose_file_goes_at_the_last_moment_is_used_and_kept(
+    start: Open, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = start(model=False, front_end=NAME)
+    copy, expected = Model.copy, load_voice(file, TASK)
+
+    def removing(*given: Any) -> Model:
+        file.unlink()
+        return copy(*given)
+
+    monkeypatch.setattr(Model, "copy", removing)
+    device.use_model(*given_model(tmp_path), begun=file)
+    kept = DeviceFolder(tmp_path / "state").model
+    assert load_voice(beside(kept, "voice"), TASK).digest == expected.digest
+    assert isinstance(device.recognising.normalising(), VoiceStatistics)
+
+
 def test_the_personal_model_follows_a_voice_model_that_comes_with_a_model(
     start: Open, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -272,3 +272,32 @@ def test_a_recording_in_which_nobody_speaks_is_said_and_is_no_error(
     listener.close()
     assert device.recent() == []
     assert device.problem == NOTHING
+
+
+class Ending(Listener):
+    """One whose listening ends, if it is to, as soon as somebody has looked at its source."""
+
+    ends = False
+    _given: SoundSource | None = None
+
+    @property
+    def _source(self) -> SoundSource | None:
+        given = self._given
+        if self.ends:
+            self._given = None
+        return given
+
+    @_source.setter
+    def _source(self, source: SoundSource | None) -> None:
+        self._given = source
+
+
+def test_listening_may_end_by_itself_while_it_is_ended(
+    device: Device, open_tap: OpenTap, taps: list[Tap]
+) -> None:
+    listener = Ending(device, open_tap, Segmenter, "mic")
+    wait_until(lambda: taps, "it listens")
+    wait_until(lambda: listener._given, "it has a source")
+    listener.ends = True
+    listener.close()
+    assert taps[0].closed.is_set()

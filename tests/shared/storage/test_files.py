@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import RunError, StorageError
-from shared.storage.files import is_locked, leftovers, lock, replacing, write_atomically
+from shared.storage.files import (
+    copy_atomically,
+    is_locked,
+    leftovers,
+    lock,
+    replacing,
+    write_atomically,
+)
 
 
 @given(data=st.binary() | st.text(st.characters(exclude_categories=["Cs"])))
@@ -124,4 +131,17 @@ def test_what_a_killed_process_left_is_found_and_nothing_else(tmp_path: Path) ->
         assert leftovers(path) == [aside]
     (tmp_path / "model-2.safetensors").touch()
     (tmp_path / ".model-of-mine.safetensors").touch()
+    assert leftovers(path) == []
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_that_has_gone_is_said_when_it_is_to_be_copied(
+    tmp_path: Path, *, there: bool
+) -> None:
+    path = tmp_path / "path"
+    if there:
+        path.write_bytes(b"before")
+    with pytest.raises(StorageError, match="No such file"):
+        copy_atomically(tmp_path / "gone", path)
+    assert path.exists() == there
     assert leftovers(path) == []
