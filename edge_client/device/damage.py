@@ -85,11 +85,14 @@ def replace_damaged(
     if exchange is None:
         if not (found := damage(path)):
             return None
-        made, aside = _free_names(path, now)
-        with make(made) as store:
-            salvage(store, path)
-        sync_folder(path.parent)
-        exchange = made, aside
+        exchange = made, _ = _free_names(path, now)
+        try:
+            with make(made) as store:
+                salvage(store, path)
+            sync_folder(path.parent)
+        except BaseException:
+            _remove(made)  # a full disk needs the room
+            raise
     _exchange(path, *exchange)
     return exchange[1], found and f" ({found})"
 
@@ -109,9 +112,13 @@ def _interrupted(path: Path, now: datetime) -> tuple[Path, Path] | None:
         if any(file.exists() for file in _with_logs(aside)):
             # A program that looked into the empty place meanwhile has made a store there.
             return made, _free_names(path, now)[1] if path.exists() and aside.exists() else aside
-        for file in _with_logs(made):
-            erase(file)
+        _remove(made)
     return None
+
+
+def _remove(made: Path) -> None:
+    for file in _with_logs(made):
+        erase(file)
 
 
 def _exchange(path: Path, made: Path, aside: Path) -> None:

@@ -133,6 +133,7 @@ def test_a_new_store_that_is_too_small_is_tried_again_with_a_larger_one(used: Us
     for _ in range(2):
         with pytest.raises(StorageError, match="full of labelled utterances"):
             Device(used.settings(store_mb=0.08))
+        assert not in_the_making(used.state.examples)
     used.check()
 
 
@@ -147,6 +148,7 @@ def test_a_full_disk_is_waited_for(used: Used, tmp_path: Path) -> None:
             with pytest.raises(StorageError) as caught:
                 Device(small.settings())
             assert caught.value.full
+            assert not in_the_making(state.examples), "it takes no room"
         filler.unlink()
         small.check()
 
