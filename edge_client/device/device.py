@@ -268,7 +268,13 @@ class Device:
         for about in ("damage", "damaged statistics", "store", "store of another task"):
             self._reports.note(about, None)
         # At last the empty folder, as closed as before, for whoever begins anew.
-        each(self._store.delete_all, self._state.delete_personal, self._state.make)
+        state = self._state
+        each(
+            self._store.delete_all,
+            state.delete_personal,
+            state.delete_made_of_clips,
+            state.make,
+        )
 
     def look(self) -> None:
         """Notice what another process has changed in the store, such as an import."""

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from shared.errors import RunError, StorageError
+from shared.errors import ChorusError, RunError
 from shared.storage.files import leftovers, lock, storage_errors
 
 DAMAGED: Final = "damaged"
@@ -143,6 +143,23 @@ class DeviceFolder:
             *(made.remove for made in self.made_of_clips()),
         )
 
+    def delete_made_of_clips(self) -> None:
+        """Delete the folders of devices made of labelled clips.
+
+        Raises
+        ------
+        RunError
+            If one of these devices runs; those of others are deleted all the same.
+        StorageError
+            If something cannot be deleted.
+        """
+
+        def remove(made: DeviceFolder) -> None:
+            with made.taken():
+                made.remove()
+
+        each(*(partial(remove, made) for made in self.made_of_clips()))
+
     def remove(self) -> None:
         """Delete everything, and the folder itself if nothing else is in it."""
         self.delete_everything()
@@ -154,11 +171,11 @@ class DeviceFolder:
 
 def each(*steps: Callable[[], object]) -> None:
     """Take all steps, also if one of them fails; then raise the first error."""
-    first: StorageError | None = None
+    first: ChorusError | None = None
     for step in steps:
         try:
             step()
-        except StorageError as error:
+        except ChorusError as error:
             first = first or error
     if first:
         raise first

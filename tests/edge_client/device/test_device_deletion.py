@@ -13,8 +13,9 @@ from edge_client.device import personalising
 from edge_client.device.device import DeviceEvent
 from edge_client.device.latest import SOUNDS
 from edge_client.device.personalising import Learning
+from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
-from shared.errors import StorageError
+from shared.errors import RunError, StorageError
 from shared.training import Examples
 from shared.weights import (
     Weights,
@@ -54,6 +55,25 @@ def test_deleting_everything_begins_anew(start: Open, weights: Weights, tmp_path
     assert list(personal.iterdir()) == []
     assert personal.stat().st_mode & 0o777 == 0o700
     assert hear(device, 2).probabilities == expected(weights, [2])
+
+
+def test_what_was_made_of_clips_goes_too_unless_it_is_in_use(start: Open, tmp_path: Path) -> None:
+    device = start()
+    hear(device, 1)
+    idle, running = (
+        DeviceFolder(tmp_path / "state" / "clips" / name) for name in ("idle", "running")
+    )
+    for made in (idle, running):
+        with made.taken():
+            (made.federations / "home").mkdir(parents=True)
+            (made.federations / "home" / "x.update").write_text("an update")
+    with running.taken(), pytest.raises(RunError, match=r"is running with .*running"):
+        device.delete_everything()
+    assert not idle.path.exists()
+    assert running.federations.exists()
+    assert sum(device.counts().values()) == 0
+    device.delete_everything()
+    assert not running.path.exists()
 
 
 def test_deleting_is_one_operation_that_others_can_follow(start: Open, tmp_path: Path) -> None:
