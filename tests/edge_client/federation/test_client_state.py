@@ -1,6 +1,7 @@
 """What a device remembers: each step has happened or has not, and none happens twice."""
 
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from edge_client.federation import facts
 from edge_client.federation.client_state import MOST_ASIDE, ClientState, remembered
 from shared.errors import FederationError
 from shared.protocol.messages import Offer
-from shared.storage.files import write_atomically
+from shared.storage.files import leftovers, write_atomically
 from tests.brokers import BOUND
 
 RUN, OTHER_RUN, MODEL = "0" * 32, "1" * 32, "2" * 64
@@ -279,6 +280,21 @@ def test_what_changes_while_an_update_is_kept_does_not_lose_it(
     assert memory.offer == offer
     assert memory.intact()
     assert ClientState(tmp_path).offer == offer
+
+
+def test_what_a_killed_process_was_writing_goes(tmp_path: Path) -> None:
+    memory = ClientState(tmp_path)
+    memory.enter(RUN)
+    offer = finish(memory, residual=0.5)
+    kept = set(tmp_path.iterdir())
+    for name in ("federation.json", f"{MODEL}.safetensors", f"{offer.update}.residual"):
+        replaced = tmp_path / name
+        handle, aside = tempfile.mkstemp(replaced.suffix, f".{replaced.stem}-", tmp_path)
+        os.close(handle)
+        assert leftovers(replaced) == [Path(aside)]
+    (tmp_path / f"{MODEL}.update.part").write_bytes(b"half of it")
+    ClientState(tmp_path)
+    assert set(tmp_path.iterdir()) == kept
 
 
 @pytest.mark.parametrize(
