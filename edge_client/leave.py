@@ -80,8 +80,11 @@ def leave(
     devices = (device, *device.made_of_clips())
     parts = [one.federations / federation for one in devices]
     membership = device.memberships / federation
+    # Who was killed while joining left what it had so far beside it, a key among that.
+    beside = (device.memberships / f".{federation}{end}" for end in ("", ".before"))
+    places = [*parts, membership, *beside]
     # What is no name may lead to any folder, and all in it would go.
-    if not (is_name(federation) and any(place.is_dir() for place in (*parts, membership))):
+    if not (is_name(federation) and any(place.is_dir() for place in places)):
         raise FederationError(
             f"This device takes part in no federation {federation}: {folder} keeps nothing of it.",
             "`edge-client status` lists those it takes part in; --federation names one.",
@@ -100,7 +103,7 @@ def leave(
             write_settings(config, {**gone, "offline": True})
             if service:
                 host.hand_over(config)
-        _remove([*parts, membership])
+        _remove(places)
     return Left(
         federation=federation,
         name=joined.joined.name if joined else None,

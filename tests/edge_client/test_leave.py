@@ -42,6 +42,18 @@ def test_what_is_kept_of_the_federation_goes_and_the_rest_stays(tmp_path: Path) 
         leave("home", tmp_path, None)
 
 
+def test_what_a_killed_join_has_left_goes_too(tmp_path: Path) -> None:
+    device = taken_part(tmp_path)
+    for name in (".home", ".home.before"):
+        (device.memberships / name).mkdir()
+        (device.memberships / name / "key.pem").write_text("secret")
+    leave("home", tmp_path, None)
+    assert list(device.memberships.iterdir()) == []
+    (device.memberships / ".home").mkdir()
+    leave("home", tmp_path, None)
+    assert list(device.memberships.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "../../photos", "{}/photos", "home/.", "home\n"])
 def test_what_is_no_name_removes_nothing(tmp_path: Path, name: str) -> None:
     device = taken_part(tmp_path / "state")
