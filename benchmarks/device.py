@@ -16,7 +16,8 @@ a device for each single mood of each speaker hears that mood alone. All folds a
 Utterances that the device did not cut out, or cut in two, are counted; of two pieces the one with
 more of the clip is scored. Beside the devices stands what the simulator says of the same
 utterances: clean, as tables of results have it, and in the same noise; the mean over the folds.
-Speakers are said on standard error as they are done.
+Speakers are said on standard error as they are done. Folds that were heard one by one (`--fold`)
+add up: `--json` has their confusions.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -36,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from edge_client.hearing.segmentation import Segmenter
 from edge_client.learning.starter import make_starter, reached_on
-from edge_client.simulation.degradations import copies_in_conditions, degraded_clips
+from edge_client.simulation.degradations import degraded_clips, vary_in_conditions
 from edge_client.simulation.simulating import SimulationResult
 from edge_client.simulation.studies.noise_study import study, tested_clips
 from edge_client.simulation.study import Corpora
@@ -137,10 +139,10 @@ def main() -> None:
         )
 
 
-def measured(models: list[Trained], options: argparse.Namespace) -> list[dict[str, str | float]]:
+def measured(models: list[Trained], options: argparse.Namespace) -> list[dict[str, Any]]:
     """Let devices hear, and give a row for each of :data:`MOODS`."""
     names = models[0].task.names
-    rows: list[dict[str, str | float]] = []
+    rows: list[dict[str, Any]] = []
     for moods in MOODS:
         outcome = Outcome(np.zeros((len(names),) * 2, np.int64))
         for model in models:
@@ -160,6 +162,7 @@ def measured(models: list[Trained], options: argparse.Namespace) -> list[dict[st
                 "clips": outcome.clips,
                 "found": int(outcome.confusion.sum()),
                 "whole": outcome.whole,
+                "confusion": outcome.confusion.tolist(),
             }
         )
     return rows
@@ -196,9 +199,14 @@ def starters(options: argparse.Namespace, folder: Path) -> Iterator[Trained]:
             continue
         others = tuple(clip for clip in corpus.labelled if clip.speaker not in fold)
         own = [clip for clip in corpus.labelled if clip.speaker in fold]
-        copies = copies_in_conditions(others, options.copies, options.seed)
-        taught = replace(corpus, clips=(*others, *copies))
-        made = make_starter([taught], task, options.normalisation, measured=False, progress=False)
+        made = make_starter(
+            [replace(corpus, clips=others)],
+            task,
+            options.normalisation,
+            vary_in_conditions(options.copies, options.seed),
+            measured=False,
+            progress=False,
+        )
         weights = folder / f"{number}.safetensors"
         save_weights(weights, made.weights, made.architecture)
         beside = save_beside(weights, made.begun, task)

@@ -61,8 +61,7 @@ def starter(
     Example: edge-client starter --corpus emodb=PATH --output starter.safetensors
     """
     from edge_client.learning.starter import card_for, make_starter, reached_on
-    from edge_client.simulation.degradations import copies_in_conditions
-    from shared.corpora import Clip
+    from edge_client.simulation.degradations import vary_in_conditions
     from shared.features.start_file import save_beside
     from shared.model_notes import ModelNotes
     from shared.weights import save_weights
@@ -70,11 +69,9 @@ def starter(
     settings = StarterSettings.collect(given)
     task = settings.task
     corpora, tests = corpora_of(corpus, test, task)
-
-    def vary(clip: Clip) -> list[Clip]:
-        return copies_in_conditions([clip], settings.copies, seed=0)
-
-    made = make_starter(corpora, task, settings.normalisation, vary)
+    made = make_starter(
+        corpora, task, settings.normalisation, vary_in_conditions(settings.copies, seed=0)
+    )
     reached = {own.info.title: reached_on(made, own) for own in tests}
     # What an earlier starter of this name began with does not go with this one.
     begins = save_beside(output, made.begun, task)

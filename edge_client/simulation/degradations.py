@@ -353,6 +353,19 @@ def copies_in_conditions(clips: Iterable[Clip], copies: int, seed: int) -> list[
     ]
 
 
+def vary_in_conditions(copies: int, seed: int) -> Callable[[Clip], list[Clip]]:
+    """Give what makes the copies of a clip that teach a starter (its ``vary``).
+
+    As :func:`copies_in_conditions`. Who makes a starter hands this over, never the copies beside
+    the clips: each of them would be heard as another person.
+    """
+
+    def vary(clip: Clip) -> list[Clip]:
+        return copies_in_conditions([clip], copies, seed)
+
+    return vary
+
+
 def _drawn(clip: Clip, number: int, seed: int) -> str:
     """Draw the condition of a speaker's copies."""
     rng = stream(seed, "training condition", clip.speaker, number)

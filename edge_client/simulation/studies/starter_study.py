@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.learning.starter import Normalisation, Starter, make_starter
-from edge_client.simulation.degradations import copies_in_conditions
+from edge_client.simulation.degradations import vary_in_conditions
 from edge_client.simulation.known import devices, joined
 from edge_client.simulation.report import spread
 from edge_client.simulation.settings import KNOWN
@@ -26,7 +26,7 @@ from edge_client.simulation.studies.personalisation_study import (
 from edge_client.simulation.summary import deviation
 from edge_client.simulation.utterances import Utterances
 from edge_client.tflite.engine import TfliteEngine
-from shared.corpora import Clip, Corpus
+from shared.corpora import Corpus
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import extract_features
 from shared.features.labelled_clips import normalised_by_owner
@@ -128,14 +128,14 @@ def study(plan: Plan, console: "Console") -> list[dict[str, Any]]:
     for seed in plan.seeds:
         heard: dict[str, list[_Heard]] = {}
         for corpora, test in plan.parts():
-
-            def vary(clip: Clip, seed: int = seed) -> list[Clip]:
-                return copies_in_conditions([clip], plan.copies, seed)
-
-            # Personal models set out from how sure a starter may be.
-            measured = plan.orders > 0
             made = make_starter(
-                corpora, plan.task, plan.how, vary, measured=measured, progress=False
+                corpora,
+                plan.task,
+                plan.how,
+                vary_in_conditions(plan.copies, seed),
+                # Personal models set out from how sure a starter may be.
+                measured=plan.orders > 0,
+                progress=False,
             )
             own = _heard(made, test, seed, plan.orders)
             heard.setdefault(test.info.title, []).append(own)
