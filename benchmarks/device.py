@@ -179,7 +179,7 @@ def finished(options: argparse.Namespace) -> Iterator[Trained]:
         yield Trained(
             run.task,
             settings.fold,
-            tested_clips(settings, corpora.get(settings)),
+            tested_clips(run, corpora.get(settings)),
             [
                 *("--weights", folder / "model.safetensors"),
                 *("--front-end", settings.front_end, "--normalisation", settings.normalisation),

@@ -98,7 +98,7 @@ def split(utterances: Utterances, settings: DataSettings) -> Split:
     Raises
     ------
     SettingsError
-        If there are fewer speakers than folds.
+        If there are fewer speakers than folds, or than are to be trained on.
     """
     if utterances.foreign:
         count = len(utterances.speakers)
@@ -126,9 +126,22 @@ def split(utterances: Utterances, settings: DataSettings) -> Split:
                 "Give --folds 3 or more, or --no-validation.",
             )
         validation = np.isin(utterances.speakers, groups[settings.fold % settings.folds])
-    return Split(
-        np.flatnonzero(~test & ~validation), np.flatnonzero(validation), np.flatnonzero(test)
-    )
+    train = _of_some(np.flatnonzero(~test & ~validation), utterances.speakers, settings)
+    return Split(train, np.flatnonzero(validation), np.flatnonzero(test))
+
+
+def _of_some(train: Indices, speakers: NDArray[np.str_], settings: DataSettings) -> Indices:
+    """Leave so many training speakers as the settings say; of more, the fewer are the first."""
+    count, names = settings.training_speakers, np.unique(speakers[train])
+    if count is None:
+        return train
+    if count > len(names):
+        raise SettingsError(
+            f"{count} speakers cannot join: there are {len(names)} outside fold {settings.fold}.",
+            "Give fewer --training-speakers (--counts), or more --folds.",
+        )
+    order = stream(settings.seed, "joining", settings.fold).permutation(names)
+    return train[np.isin(speakers[train], order[:count])]
 
 
 def _paper_split(count: int, settings: DataSettings) -> Split:

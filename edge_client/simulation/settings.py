@@ -23,6 +23,8 @@ from shared.training import Positive, Seed
 _MOST_FOLDS: Final = 1000
 """More speakers than a corpus has."""
 
+_MOST_SPEAKERS: Final = 1_000_000
+
 KNOWN: Final = ("all", "two", "one", "none")
 """What a device may know of its user when it is tested; a number of utterances is another."""
 
@@ -74,6 +76,9 @@ class ProtocolSettings(Settings):
     validation: bool = True
     """Keep a validation split (the next group of speakers; in the paper's protocol a random tenth
     of the training set). Without it everything but the test is trained on."""
+    training_speakers: Annotated[int, Field(ge=1, le=_MOST_SPEAKERS)] | None = None
+    """Train on so many speakers only, drawn by seed and fold: more are the fewer, and some others.
+    The rest is left out. For the protocol speakers, without another corpus to test on."""
     choose: Literal["best", "last"] = "best"
     """Which round's model is the result: the best on the validation split, or the last."""
     known: str = "all"
@@ -114,6 +119,8 @@ class DataSettings(ProtocolSettings, CorpusSettings, TaskSettings, SeedSettings)
             raise ValueError(f"fold {self.fold} does not exist, there are {self.folds}")
         if self.test_data and not self.test_corpus:
             raise ValueError("test_data says where the test_corpus lies, but none is given")
+        if self.training_speakers and not self.has_folds:
+            raise ValueError("training_speakers are those outside a fold, and there are no folds")
         if self.test_corpus == self.corpus and _place(self.test_data) == _place(self.data):
             raise ValueError(f"test_corpus is the {self.corpus} that is trained on")
         return self

@@ -73,17 +73,8 @@ def with_threads(planned: Planned, threads: int) -> Planned:
     return replace(planned, settings=planned.settings.model_copy(update={"threads": own}))
 
 
-Select = Callable[[Utterances, SimulationSettings], Utterances]
-"""Gives what a run works on, of the whole corpus."""
-
-
 Watch = Callable[[WatchedRun, Planned], WatchedRun]
 """Gives what watches a run, of what shows its progress."""
-
-
-def whole_corpus(utterances: Utterances, _: SimulationSettings) -> Utterances:
-    """Let a run work on all there is."""
-    return utterances
 
 
 def execute(
@@ -92,7 +83,6 @@ def execute(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    select: Select = whole_corpus,
     watch: Watch = lambda run, _: run,
     engines: Engines | None = None,
 ) -> list[dict[str, Any]]:
@@ -108,11 +98,11 @@ def execute(
     """
     corpora, results = Corpora(console), []
     engines = engines or Engines()
-    works = take(plan, corpora, resume=resume, overwrite=overwrite, select=select)
+    works = take(plan, corpora, resume=resume, overwrite=overwrite)
     with RunProgress(console, sum(works)) as progress:
         for planned, its_work in zip(plan, works, strict=True):
             watcher = watch(progress.run(planned.heading, its_work), planned)
-            results.append(finish(planned, corpora, engines, watcher, select))
+            results.append(finish(planned, corpora, engines, watcher))
             watcher.end(results[-1])
     return results
 
@@ -123,7 +113,6 @@ def take(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    select: Select = whole_corpus,
 ) -> list[float]:
     """Check that all runs of a plan can start, then take their folders.
 
@@ -141,17 +130,17 @@ def take(
     for planned, folder in zip(plan, folders, strict=True):
         folder.check(planned.settings, resume=resume, overwrite=overwrite)
         check_parts(planned.settings)
-    works = [_work_of(planned, corpora, select) for planned in plan]
+    works = [_work_of(planned, corpora) for planned in plan]
     for planned, folder in zip(plan, folders, strict=True):
         folder.claim(planned.settings, resume=resume, overwrite=overwrite)
     return works
 
 
-def _work_of(planned: Planned, corpora: "Corpora", select: Select) -> float:
+def _work_of(planned: Planned, corpora: "Corpora") -> float:
     """Check that a run can start, and give its work."""
     settings = planned.settings
     try:
-        examples = check_can_start(settings, select(corpora.get(settings), settings))
+        examples = check_can_start(settings, corpora.get(settings))
     except ChorusError as error:
         error.problem = f"{planned.title}: {error.problem}" if planned.title else error.problem
         raise
@@ -165,7 +154,6 @@ def finish(
     corpora: "Corpora",
     engines: Engines,
     watcher: Watcher,
-    select: Select = whole_corpus,
 ) -> dict[str, Any]:
     """Make a run whose folder was taken, or read its result if it was made before.
 
@@ -179,7 +167,7 @@ def finish(
         # Another process may have taken the folder since.
         folder.check_own(settings)
         result = folder.read_result()
-        utterances = select(corpora.get(settings), settings)
+        utterances = corpora.get(settings)
         if result is None:
             workers = partial(engines.workers, settings)
             run = Run(settings, folder, utterances, engines.get(settings), workers=workers)

@@ -1,23 +1,18 @@
 """A federation that grows: speakers join one after the other; others are only tested on."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_client.simulation.data import split
 from edge_client.simulation.presets import preset_for
 from edge_client.simulation.report import spread
-from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.studies.experiments import Cell, Collect, settings_of_cell
 from edge_client.simulation.studies.personalisation_pictures import Curve, draw_curves
 from edge_client.simulation.study import Planned, execute
-from edge_client.simulation.utterances import Utterances
 from shared.errors import SettingsError
-from shared.randomness import stream
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,56 +49,23 @@ def plan_newcomers(
         "protocol": "speakers",
         "test_corpus": None,
         "validation": False,
+        "training_speakers": None,
     }
     cells = []
     for count in sorted(set(counts)):
         own = {**fixed, "clients": count}
         settings = settings_of_cell(collect, preset_for(preset, "speaker"), own)
-        # The fold's speakers are cut off here, as a foreign test; the paper's protocol then trains
-        # on all that is left, however few speakers it has.
-        settings = settings.model_copy(update={"protocol": "paper"})
         plan = []
         for seed in range(settings.seed, settings.seed + seeds):
             for fold in range(1, settings.folds + 1):
                 name = f"seed-{seed}-fold-{fold}"
                 folder = out / f"{settings.model}-{count}" / name
-                changed = settings.model_copy(update={"seed": seed, "fold": fold})
+                changed = settings.model_copy(
+                    update={"seed": seed, "fold": fold, "training_speakers": count}
+                )
                 plan.append(Planned(folder, changed, f"{count} speakers {name}"))
         cells.append(Cell(settings.model, str(count), tuple(plan)))
     return cells
-
-
-def joined_by_now(utterances: Utterances, settings: SimulationSettings) -> Utterances:
-    """Select the speakers that have joined by now, and behind them those to test on.
-
-    Each seed and fold has one order of speakers, so that more speakers are always the fewer, and
-    some others.
-
-    Parameters
-    ----------
-    utterances
-        A whole corpus.
-    settings
-        ``clients`` is how many have joined, ``fold`` who is tested on.
-
-    Raises
-    ------
-    SettingsError
-        If there are not so many speakers.
-    """
-    parts = split(utterances, settings.model_copy(update={"protocol": "speakers"}))
-    speakers = utterances.speakers[parts.train]
-    names = np.unique(speakers)
-    count = settings.clients or len(names)
-    if count > len(names):
-        raise SettingsError(
-            f"{count} speakers cannot join: there are {len(names)} outside fold {settings.fold}.",
-            "Give smaller --counts, or more --folds.",
-        )
-    order = stream(settings.seed, "joining", settings.fold).permutation(names)
-    where = np.concatenate([parts.train[np.isin(speakers, order[:count])], parts.test])
-    chosen = utterances.take(where)
-    return replace(chosen, foreign=len(parts.test))
 
 
 def execute_newcomers(
@@ -123,7 +85,7 @@ def execute_newcomers(
         If a run cannot start or go on; those before it are kept.
     """
     plan = [planned for cell in cells for planned in cell.plan]
-    made = execute(plan, console, resume=not overwrite, overwrite=overwrite, select=joined_by_now)
+    made = execute(plan, console, resume=not overwrite, overwrite=overwrite)
     results, summaries = iter(made), []
     for cell in cells:
         own = list(islice(results, len(cell.plan)))

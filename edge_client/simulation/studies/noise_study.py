@@ -14,13 +14,12 @@ from edge_client.simulation.degradations import CLEAN, degraded_clips
 from edge_client.simulation.engines import Engines
 from edge_client.simulation.known import score_by_known
 from edge_client.simulation.normalisation import normalise
-from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.simulating import SimulationResult
 from edge_client.simulation.studies.experiments import BASELINE, Collect, experiment_one
 from edge_client.simulation.study import Corpora, execute
 from edge_client.simulation.utterances import Utterances, clips_of
 from shared.corpora import Clip
-from shared.errors import SettingsError
+from shared.errors import RunError, SettingsError
 from shared.features.cache import extract_features
 from shared.features.labelled_clips import together
 from shared.front_ends import front_end_of
@@ -113,7 +112,7 @@ def study(
     Raises
     ------
     ChorusError
-        If a corpus is not there, or a clip cannot be degraded.
+        If a corpus is not there, is not that of a run any more, or a clip cannot be degraded.
     """
     from rich.progress import Progress
 
@@ -140,7 +139,7 @@ def _test(
     """Test one run in one condition."""
     settings, front_end = result.settings, front_end_of(result.task.front_end)
     parts = split(utterances, settings)
-    tested = tested_clips(settings, utterances)
+    tested = tested_clips(result, utterances)
     changed = degraded_clips(tested, condition, settings.seed)
     computed = extract_features(changed, front_end, progress=False)
     heard = Examples(computed.features, computed.frames, computed.labels(result.task))
@@ -159,13 +158,26 @@ def _test(
     return score_by_known(whole, noisy, normal, settings, partial(_count, result, engine))
 
 
-def tested_clips(settings: SimulationSettings, utterances: Utterances) -> list[Clip]:
-    """Give the clips that a run is tested on, in the order of its test."""
+def tested_clips(result: SimulationResult, utterances: Utterances) -> list[Clip]:
+    """Give the clips that a run is tested on, in the order of its test.
+
+    Raises
+    ------
+    RunError
+        If its test had another number of clips: its model may have heard these.
+    """
+    settings = result.settings
+    test = split(utterances, settings).test
+    if (count := result.document["utterances"]["test"]) != len(test):
+        raise RunError(
+            f"The run's test had {count} clips, and by its settings there are {len(test)} now.",
+            "Put its clips back, or make it again: its model may have heard these. (So it is with "
+            "each run of experiment speakers that an earlier version has made.)",
+        )
     corpus, data = settings.corpus, settings.data
     if settings.test_corpus is not None:
         corpus, data = settings.test_corpus, settings.test_data
     named = {clip.identifier: clip for clip in clips_of(settings, corpus, data)}
-    test = split(utterances, settings).test
     return [named[identifier] for identifier in utterances.clips[test]]
 
 

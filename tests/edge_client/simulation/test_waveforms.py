@@ -9,7 +9,6 @@ import pytest
 from edge_client.simulation.data import divide, prepare
 from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.settings import SimulationSettings
-from edge_client.simulation.studies.newcomers import joined_by_now
 from edge_client.simulation.utterances import Copies, Utterances, load_utterances
 from edge_client.simulation.waveforms import (
     DIRECT,
@@ -195,13 +194,15 @@ def test_copies_count_in_no_statistics() -> None:
 
 
 def test_speakers_that_join_bring_their_copies() -> None:
-    settings = simulation(clients=2, partition="speaker", validation=False)
-    own = joined_by_now(copied(), settings)
-    assert own.copies is not None
-    assert own.copies.sources.max() < len(own.examples)
-    for source, features in zip(own.copies.sources, own.copies.examples.features, strict=True):
-        first = copied().examples.features[round(float(features[0, 0]))]
-        np.testing.assert_array_equal(own.examples.features[source], first)
+    settings = simulation(training_speakers=2, partition="speaker", validation=False)
+    whole = copied()
+    assert whole.copies is not None
+    parts, places = divide(whole, settings)
+    assert len(np.unique(whole.speakers[parts.train])) == len(places) == 2
+    taught = np.concatenate(places)
+    sources = whole.copies.sources[taught[taught >= len(whole.examples)] - len(whole.examples)]
+    assert len(sources)
+    assert {*sources} <= {*parts.train}
 
 
 def test_a_corpus_is_loaded_with_its_copies(

@@ -12,14 +12,13 @@ from rich.console import Console
 
 from edge_client.commands.experiment.speakers import _numbers
 from edge_client.simulation import study
-from edge_client.simulation.data import divide
+from edge_client.simulation.data import divide, split
 from edge_client.simulation.engines import Engines
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.studies.experiments import Cell
 from edge_client.simulation.studies.newcomers import (
     draw_newcomers,
     execute_newcomers,
-    joined_by_now,
     plan_newcomers,
     rows_of_newcomers,
 )
@@ -69,6 +68,7 @@ def test_nobody_cannot_train(counts: list[int]) -> None:
         ({"test_corpus": "emodb"}, "test_corpus"),
         ({"validation": True}, "validation"),
         ({"clients": 3}, "clients"),
+        ({"training_speakers": 3}, "training_speakers"),
     ],
 )
 def test_what_makes_the_experiment_cannot_be_changed(given: dict[str, Any], name: str) -> None:
@@ -92,32 +92,40 @@ def test_more_speakers_are_the_fewer_and_others() -> None:
         before: set[str] = set()
         for cell in plan(Path("out"), 1, 2, 3, 4):
             settings = cell.plan[fold].settings
-            own = joined_by_now(SIX, settings)
-            parts, places = divide(own, settings)
-            training = set(own.speakers[parts.train].tolist())
+            parts, places = divide(SIX, settings)
+            training = set(SIX.speakers[parts.train].tolist())
             assert len(training) == settings.clients == len(places)
             assert training > before
             before = training
-            test = own.speakers[parts.test]
+            test = SIX.speakers[parts.test]
             assert not training & set(test.tolist())
             assert len(test) == 16, "all clips of both"
         tested += sorted(set(test.tolist()))
     assert tested == sorted(set(SIX.speakers.tolist()))
 
 
-def test_features_stay_with_their_speakers() -> None:
-    own = joined_by_now(SIX, plan(Path("out"), 2)[0].plan[0].settings)
-    for speaker in set(own.speakers.tolist()):
-        np.testing.assert_array_equal(
-            own.examples.features[own.speakers == speaker],
-            SIX.examples.features[SIX.speakers == speaker],
-        )
+def test_whoever_takes_a_runs_settings_tests_the_same_people(tmp_path: Path) -> None:
+    run = plan(tmp_path, 2)[0].plan[1]
+    parts = split(SIX, run.settings)
+    (tmp_path / "config.toml").write_text(run.settings.to_toml())
+    again = SimulationSettings.collect({}, tmp_path / "config.toml")
+    for kind in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(split(SIX, again), kind), getattr(parts, kind))
+    assert not {*SIX.speakers[parts.test]} & {*SIX.speakers[parts.train]}
+
+
+@pytest.mark.parametrize("others", [{"protocol": "paper"}, {"test_corpus": "emodb"}])
+def test_without_folds_there_are_no_training_speakers(others: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="training_speakers are those outside a fold"):
+        SimulationSettings.parse({"training_speakers": 2, **others})
 
 
 def test_seeds_differ_in_who_joins_first() -> None:
     (cell,) = plan(Path("out"), 1, seeds=8)
     first = {
-        joined_by_now(SIX, run.settings).speakers[0] for run in cell.plan if run.settings.fold == 1
+        SIX.speakers[split(SIX, run.settings).train[0]]
+        for run in cell.plan
+        if run.settings.fold == 1
     }
     assert len(first) > 1
 
@@ -125,7 +133,7 @@ def test_seeds_differ_in_who_joins_first() -> None:
 def test_more_than_there_are_cannot_join() -> None:
     settings = plan(Path("out"), 5)[0].plan[0].settings
     with pytest.raises(SettingsError, match="5 speakers cannot join: there are 4 outside fold 1"):
-        joined_by_now(SIX, settings)
+        split(SIX, settings)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from edge_client.simulation.studies.noise_study import (
 )
 from shared.audio import RATE
 from shared.corpora import load_corpus
-from shared.errors import SettingsError
+from shared.errors import RunError, SettingsError
 from shared.metrics import Scores
 from shared.task import DEFAULT_TASK
 from tests.edge_client.tiny import NumpyEngine
@@ -87,6 +87,13 @@ def test_each_fold_is_tested_in_each_condition(results: list[SimulationResult]) 
     assert (counts["clean"]["all"] != counts["white:5dB"]["all"]).any()
     again = study(results, ["white:5dB"], said)
     np.testing.assert_array_equal(again["white:5dB"]["one"], counts["white:5dB"]["one"])
+
+
+def test_a_run_whose_test_was_another_is_refused(results: list[SimulationResult]) -> None:
+    (_, other) = results
+    other.document["utterances"]["test"] += 1
+    with pytest.raises(RunError, match=r"The run's test had \d+ clips, and by its settings there"):
+        study(results, [], Console(file=io.StringIO()))
 
 
 def test_a_finished_run_is_tested_with_its_own_settings(
