@@ -62,6 +62,7 @@ def starter(
     """
     from edge_client.learning.starter import card_for, make_starter, reached_on
     from edge_client.simulation.degradations import vary_in_conditions
+    from edge_client.simulation.studies.pretrained_file import check_front_end_unheard
     from shared.features.start_file import save_beside
     from shared.model_notes import ModelNotes
     from shared.weights import save_weights
@@ -69,6 +70,7 @@ def starter(
     settings = StarterSettings.collect(given)
     task = settings.task
     corpora, tests = corpora_of(corpus, test, task)
+    check_front_end_unheard(settings.front_end, [own.info.name for own in tests])
     made = make_starter(
         corpora, task, settings.normalisation, vary_in_conditions(settings.copies, seed=0)
     )

@@ -52,10 +52,13 @@ def starters(
     from edge_client.simulation.report import table_of
     from edge_client.simulation.studies import starter_study as study
     from edge_client.simulation.studies.experiment_report import markdown_table
+    from edge_client.simulation.studies.pretrained_file import check_front_end_unheard
     from shared.command import progress_console
 
     settings = StarterSettings.collect(given)
     corpora, tests = corpora_of(corpus, test, settings.task)
+    tested = [own.info.name for own in tests or corpora[:1]]
+    check_front_end_unheard(settings.front_end, tested)
     plan = study.Plan(
         corpora,
         tests,

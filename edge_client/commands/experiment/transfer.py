@@ -40,7 +40,7 @@ def transfer(
     from edge_client.simulation.studies.cells import execute_cells
     from edge_client.simulation.studies.experiment_report import markdown_table
     from edge_client.simulation.studies.languages import languages_named, load_languages
-    from edge_client.simulation.studies.small_encoders import Transfers, check_encoder
+    from edge_client.simulation.studies.small_encoders import Transfers, check_files
     from edge_client.simulation.studies.transfer_study import plan_cells
     from shared.command import progress_console
 
@@ -49,7 +49,7 @@ def transfer(
     place = ExperimentPlace("transfer", out, write)
     place.check()
     console = progress_console()
-    check_encoder(settings, named)
+    check_files(settings, named)
     names, known = [own.name for own in named], settings.known
     plan = list(plan_cells(settings, names, seeds, second_task=second_task))
     languages = load_languages(named, settings.simulation(), console)

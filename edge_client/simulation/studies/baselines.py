@@ -21,6 +21,7 @@ from edge_client.simulation.settings import DataSettings
 from edge_client.simulation.start_checks import check_installed
 from edge_client.simulation.studies.experiments import BASELINE
 from edge_client.simulation.studies.folds import PlannedFold, execute_folds, planned_folds
+from edge_client.simulation.studies.pretrained_file import check_begins_unheard
 from edge_client.simulation.summary import summarise
 from edge_client.simulation.utterances import Utterances
 from shared.errors import SettingsError
@@ -65,13 +66,14 @@ def plan_baselines(
     Raises
     ------
     SettingsError
-        If there is no such classifier.
+        If there is no such classifier, or the front end may have heard who is tested.
     """
     for name in classifiers:
         if name not in CLASSIFIERS:
             raise SettingsError(
                 f"There is no baseline {name}; there are: {', '.join(CLASSIFIERS)}."
             )
+    check_begins_unheard(settings)
     return [
         planned_folds(
             BaselineSettings.parse({**settings.model_dump(), "classifier": name}),

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from edge_client.simulation.presets import preset_for
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.studies.pretrained_file import check_begins_unheard
 from edge_client.simulation.study import Planned
 from edge_client.simulation.summary import summarise
 from shared.errors import SettingsError
@@ -73,7 +74,8 @@ def experiment_one(
     Raises
     ------
     SettingsError
-        If a model, a partition or the preset does not exist, or a setting contradicts a cell.
+        If a model, a partition or the preset does not exist, a setting contradicts a cell, or
+        what it begins with may have heard who is tested.
     """
     _check_known("partition", partitions, COLUMNS)
     cells = []
@@ -139,6 +141,7 @@ def _shown(value: Any) -> str:
 
 def _cell(settings: SimulationSettings, model: str, column: str, out: Path, seeds: int) -> Cell:
     """Plan the runs of a cell: every seed; every fold too where speakers are held out."""
+    check_begins_unheard(settings)
     folds = range(1, settings.folds + 1) if settings.has_folds else [settings.fold]
     plan = []
     for seed in range(settings.seed, settings.seed + seeds):

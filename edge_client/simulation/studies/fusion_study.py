@@ -28,6 +28,7 @@ from edge_client.simulation.studies.fusion import (
     choices,
 )
 from edge_client.simulation.studies.fusion_file import write_fusion
+from edge_client.simulation.studies.pretrained_file import check_begins_unheard
 from edge_client.simulation.summary import summarise
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import architecture_of
@@ -53,13 +54,15 @@ def plan_fusion(settings: FusionSettings, out: Path, seeds: int) -> list[Folds]:
     Raises
     ------
     SettingsError
-        If there is no such model, or no such encoder of sentences.
+        If there is no such model, or no such encoder of sentences, or the front end may have heard
+        who is tested.
     MissingPartError
         If what that needs is not installed.
     """
     if settings.model:
         architecture_of(settings.model, settings.task)
     _encoder(settings.sentences)
+    check_begins_unheard(settings)
     return [
         planned_folds(settings.model_copy(update={"seed": seed}), out / f"seed-{seed}")
         for seed in range(settings.seed, settings.seed + seeds)

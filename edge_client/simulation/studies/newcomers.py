@@ -11,6 +11,7 @@ from edge_client.simulation.presets import preset_for
 from edge_client.simulation.report import spread
 from edge_client.simulation.studies.experiments import Cell, Collect, settings_of_cell
 from edge_client.simulation.studies.personalisation_pictures import Curve, draw_curves
+from edge_client.simulation.studies.pretrained_file import check_begins_unheard
 from edge_client.simulation.study import Planned, execute
 from shared.errors import SettingsError
 
@@ -55,6 +56,7 @@ def plan_newcomers(
     for count in sorted(set(counts)):
         own = {**fixed, "clients": count}
         settings = settings_of_cell(collect, preset_for(preset, "speaker"), own)
+        check_begins_unheard(settings)
         plan = []
         for seed in range(settings.seed, settings.seed + seeds):
             for fold in range(1, settings.folds + 1):

@@ -10,6 +10,7 @@ import numpy as np
 from edge_client.simulation.presets import preset_for
 from edge_client.simulation.report import spread
 from edge_client.simulation.studies.experiments import Collect, settings_of_cell
+from edge_client.simulation.studies.pretrained_file import check_begins_unheard
 from edge_client.simulation.study import Planned, execute
 from edge_client.simulation.summary import summarise
 from shared.pictures.drawing import (
@@ -78,6 +79,7 @@ def plan_poisoning(
                 }
                 values = {**preset_for("best", "clients"), **BOUNDS, "partition": "random"}
                 settings = settings_of_cell(collect, values, fixed)
+                check_begins_unheard(settings)
                 name = f"{strategy}-{attack}-{attackers}-of-{clients}"
                 plan = [
                     Planned(

@@ -1,20 +1,27 @@
-"""What experiments keep of pretraining, and whom a pretrained network has heard."""
+"""What experiments keep of pretraining, and whom a file has heard that they are given."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from edge_client.simulation.settings import DataSettings, ModelSettings
 from shared.architectures import Architecture
 from shared.command.progress import tracker
+from shared.corpora import CORPORA
 from shared.encoders.encoder import HEADER_LIMIT
 from shared.encoders.network import Network, read_network
-from shared.errors import RunError, SettingsError
+from shared.errors import RunError, SettingsError, WeightsError
+from shared.front_ends import ENCODER_SUFFIX
 from shared.model_notes import ModelNotes
 from shared.model_notes.model_card import ModelCard, card_of
 from shared.storage.tensor_file import TensorFile
 
 if TYPE_CHECKING:
     from shared.command.progress import Tracker
+
+OTHERS_TAUGHT: Final = "Give a file that others have taught alone, or none."
+"""What helps where a file may have heard who is tested."""
 
 
 def keep_pretrained(
@@ -61,10 +68,48 @@ def keep_pretrained(
 
 def check_unheard(path: Path, corpora: Sequence[str], remedy: str) -> None:
     """Refuse a file whose card names a corpus that is tested: it may have heard who is tested."""
+    if sentence := _heard(path, corpora):
+        raise SettingsError(sentence, remedy)
+
+
+def check_begins_unheard(settings: DataSettings) -> None:
+    """Refuse weights to begin with, and a front end, that may have heard who is tested.
+
+    Raises
+    ------
+    SettingsError
+        If one of these files has a card that names the tested corpus.
+    """
+    for sentence in said_of_heard(settings):
+        raise SettingsError(sentence, OTHERS_TAUGHT)
+
+
+def check_front_end_unheard(front_end: str, corpora: Sequence[str]) -> None:
+    """Do the same for a front end alone; ``corpora`` are tested."""
+    if front_end.endswith(ENCODER_SUFFIX):
+        check_unheard(Path(front_end), corpora, OTHERS_TAUGHT)
+
+
+def said_of_heard(settings: DataSettings) -> list[str]:
+    """Say of each file that a run begins with or hears through if it may have heard who is tested.
+
+    What cannot be read says nothing here: whoever uses it finds that.
+    """
+    files = [settings.initial] if isinstance(settings, ModelSettings) else []
+    if settings.front_end.endswith(ENCODER_SUFFIX):
+        files.append(Path(settings.front_end))
+    tested = [CORPORA.get(settings.test_corpus or settings.corpus).info.name]
+    found = []
+    for path in filter(None, files):
+        with suppress(WeightsError):
+            found.append(_heard(path, tested))
+    return [sentence for sentence in found if sentence]
+
+
+def _heard(path: Path, corpora: Sequence[str]) -> str:
+    """Say that a file's card names one of some corpora; nothing, if it names none."""
     card = card_of(TensorFile(path, header_limit=HEADER_LIMIT).metadata)
     for heard in card.taught_by if card else ():
         if heard.corpus in corpora:
-            raise SettingsError(
-                f"{path} was pretrained with {heard.corpus}: it may have heard who is tested.",
-                remedy,
-            )
+            return f"{path} was taught by {heard.corpus}: it may have heard who is tested."
+    return ""

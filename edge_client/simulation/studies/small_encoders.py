@@ -17,7 +17,11 @@ from edge_client.simulation.studies.languages import (
     languages_named,
     load_languages,
 )
-from edge_client.simulation.studies.pretrained_file import check_unheard, keep_pretrained
+from edge_client.simulation.studies.pretrained_file import (
+    OTHERS_TAUGHT,
+    check_unheard,
+    keep_pretrained,
+)
 from edge_client.simulation.studies.pretraining import Course, card_of_lesson
 from edge_client.simulation.studies.transfer_study import Transfer
 from shared.architectures import architecture_of
@@ -95,16 +99,18 @@ class SmallEncoders:
         return path
 
 
-def check_encoder(settings: TransferSettings, languages: Sequence[Language]) -> None:
-    """Refuse a front end by which the experiment cannot be done, before anything is computed.
+def check_files(settings: TransferSettings, languages: Sequence[Language]) -> None:
+    """Refuse files by which the experiment cannot be done, before anything is computed.
 
     Raises
     ------
     SettingsError
-        If its file has heard a language, as all are tested; or if small encoders are asked for, and
-        it is no speech encoder.
+        If the front end's file, or the weights to begin with, have heard a language, as all are
+        tested; or if small encoders are asked for, and the front end is no speech encoder.
     """
-    front_end = settings.front_end
+    front_end, tested = settings.front_end, [own.corpus for own in languages]
+    if settings.initial:
+        check_unheard(settings.initial, tested, OTHERS_TAUGHT)
     if settings.pretraining_epochs:
         if not isinstance(front_end_named(front_end).frame_features, EncoderFeatures):
             raise SettingsError(
@@ -114,7 +120,7 @@ def check_encoder(settings: TransferSettings, languages: Sequence[Language]) -> 
     elif front_end.endswith(ENCODER_SUFFIX):
         check_unheard(
             Path(front_end),
-            [own.corpus for own in languages],
+            tested,
             "Give --pretraining-epochs instead: for each language one is made of the others.",
         )
 

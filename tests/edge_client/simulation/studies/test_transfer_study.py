@@ -23,7 +23,7 @@ from edge_client.simulation.studies.second_task import (
     with_languages,
     without_languages,
 )
-from edge_client.simulation.studies.small_encoders import Transfers, check_encoder
+from edge_client.simulation.studies.small_encoders import Transfers, check_files
 from edge_client.simulation.studies.transfer_report import (
     rows_of_federation,
     rows_of_left_out,
@@ -264,11 +264,11 @@ def test_each_language_is_heard_through_what_has_not_heard_it(
     with pytest.raises(RunError, match="was pretrained otherwise than is asked for"):
         transfers(pretraining_epochs=2).result(cells["de"])
     with pytest.raises(SettingsError, match="mfcc40 is no speech encoder"):
-        check_encoder(asked.model_copy(update={"front_end": "mfcc40"}), named)
+        check_files(asked.model_copy(update={"front_end": "mfcc40"}), named)
     heard = asked.model_copy(update={"front_end": str(path), "pretraining_epochs": 0})
-    with pytest.raises(SettingsError, match="pretrained with manifest: it may have heard who is"):
-        check_encoder(heard, named)
-    check_encoder(heard, [own for own in named if own.corpus != "manifest"])
+    with pytest.raises(SettingsError, match="taught by manifest: it may have heard who is"):
+        check_files(heard, named)
+    check_files(heard, [own for own in named if own.corpus != "manifest"])
 
 
 app = typer.Typer()

@@ -85,7 +85,7 @@ def test_a_network_is_taught_by_the_other_languages_alone(
         later.setattr(module, "_MODEL", "tdnn13")
         with pytest.raises(RunError, match="was pretrained otherwise than is asked for"):
             maker(corpus, tmp_path, vectors="speakers").make("speakers", "en")
-    with pytest.raises(SettingsError, match="pretrained with synthetic: it may have heard who is"):
+    with pytest.raises(SettingsError, match="taught by synthetic: it may have heard who is"):
         maker(corpus, tmp_path, vectors=str(path))
     assert maker(place, tmp_path, vectors=str(path)).make(str(path), "en").name == str(path)
 
