@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -35,6 +35,7 @@ class _Facts(BaseModel):
     records: tuple[RoundRow, ...]
     task: str = DEFAULT_TASK.digest
     clips: str = ""
+    files: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,9 @@ class Checkpoint:
         Digest of what is recognised.
     clips
         Digest of what it is trained and scored on; empty in checkpoints from before there was one.
+    files
+        Digests of the files that it was given, by the settings that name them; none in checkpoints
+        from before there were some.
     """
 
     number: int
@@ -72,6 +76,7 @@ class Checkpoint:
     records: tuple[RoundRow, ...] = ()
     task: str = DEFAULT_TASK.digest
     clips: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; raise :class:`StorageError` if the disk is full."""
@@ -84,7 +89,7 @@ class Checkpoint:
         records = [asdict(record) for record in self.records]
         known = {"number": self.number, "chosen": self.chosen, "task": self.task}
         known["clips"] = self.clips
-        facts = json.dumps({**known, "records": records})
+        facts = json.dumps({**known, "files": dict(self.files), "records": records})
         write_tensors(path, arrays, {"facts": facts})
 
     @classmethod
@@ -111,6 +116,7 @@ class Checkpoint:
                 records=facts.records,
                 task=facts.task,
                 clips=facts.clips,
+                files=facts.files,
             )
         except (WeightsError, KeyError, TypeError, ValueError) as error:
             raise damaged(path, error) from error

@@ -1,5 +1,6 @@
 """One run: from utterances and settings to a folder with a model and its scores."""
 
+import functools
 import math
 import resource
 import time
@@ -17,6 +18,7 @@ from edge_client.simulation.client_work import Workers
 from edge_client.simulation.data import ClientShares, Data, Split, prepare, split
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.first_weights import first_weights
+from edge_client.simulation.given_files import digests_of_files
 from edge_client.simulation.known import document_of, examples_by, score_by_known
 from edge_client.simulation.normalisation import write_voice_model
 from edge_client.simulation.pictures import draw_history, draw_partition
@@ -95,6 +97,10 @@ class Run:
     clock: Callable[[], float] = time.perf_counter
     workers: Callable[[ClientShares], Workers | None] = lambda _: None
 
+    @functools.cached_property
+    def _files(self) -> dict[str, str]:
+        return digests_of_files(self.settings)
+
     def execute(self, watcher: Watcher) -> dict[str, Any]:
         """Run to the end, from the checkpoint if there is one.
 
@@ -111,7 +117,7 @@ class Run:
             If it cannot go on; what was reached is written, if it can be.
         """
         if finished := self.folder.read_result():
-            self.folder.check_clips(finished.get("clips", ""), self.utterances.digest)
+            self._check_begun_with(finished)
             return finished
         data = prepare(self.utterances, self.settings)
         rounds = self._rounds(data)
@@ -142,11 +148,16 @@ class Run:
         """Load the checkpoint; if there is none, begin before the first round."""
         if self.folder.checkpoint.exists():
             reached = Checkpoint.load(self.folder.checkpoint, self.engines[0].architecture)
-            self.folder.check_clips(reached.clips, self.utterances.digest)
+            self._check_begun_with({"clips": reached.clips, "files": reached.files})
             return reached
         weights = first_weights(self.settings, self.engines[0].architecture)
         task, clips = self.settings.task.digest, self.utterances.digest
-        return Checkpoint(0, weights, weights, weights, {}, task=task, clips=clips)
+        return Checkpoint(
+            0, weights, weights, weights, {}, task=task, clips=clips, files=self._files
+        )
+
+    def _check_begun_with(self, known: Mapping[str, Any]) -> None:
+        self.folder.check_begun_with(known, self.utterances.digest, self._files)
 
     def _loop(
         self, reached: Checkpoint, rounds: Trainer, data: Data, watcher: Watcher
@@ -213,6 +224,7 @@ class Run:
             records=(*reached.records, record),
             task=reached.task,
             clips=self.utterances.digest,
+            files=self._files,
         )
 
     def _average(self, reached: Checkpoint, weights: Weights) -> Weights:
@@ -313,6 +325,7 @@ class Run:
                 "skipped": [f"{s.clip.identifier}: {s.reason}" for s in self.utterances.skipped],
             },
             "clips": self.utterances.digest,
+            "files": self._files,
             "settings": self.settings.model_dump(mode="json"),
             "versions": installed_versions(),
         }

@@ -160,6 +160,27 @@ class RunFolder:
                 "Give the clips it was begun with, or another --out.",
             )
 
+    def check_begun_with(
+        self, known: Mapping[str, Any], clips: str, files: Mapping[str, str]
+    ) -> None:
+        """Raise :class:`RunError` if the folder's run knows other clips or other files.
+
+        Parameters
+        ----------
+        known
+            The digests in what the run has written: ``clips``, and ``files`` by the settings that
+            name them. What versions have not written that wrote fewer is not compared.
+        clips, files
+            Those of what is there now.
+        """
+        self.check_clips(known.get("clips", ""), clips)
+        for name, digest in known.get("files", {}).items():
+            if files.get(name, digest) != digest:
+                raise RunError(
+                    f"{self.path} belongs to another run: the file of its {name} is another.",
+                    "Give the file it was begun with, or another --out.",
+                )
+
     def claim(self, settings: Settings, *, resume: bool, overwrite: bool) -> None:
         """Take the folder for a run with these settings; remove an old one if so asked.
 

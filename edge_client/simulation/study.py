@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_client.simulation.engines import Engines
+from edge_client.simulation.given_files import digests_of_files
 from edge_client.simulation.progress import RunProgress, WatchedRun, work
 from edge_client.simulation.run import Run, Watcher
 from edge_client.simulation.run_folder import RunFolder
@@ -172,7 +173,7 @@ def finish(
             workers = partial(engines.workers, settings)
             run = Run(settings, folder, utterances, engines.get(settings), workers=workers)
             return run.execute(watcher)
-        folder.check_clips(result.get("clips", ""), utterances.digest)
+        folder.check_begun_with(result, utterances.digest, digests_of_files(settings))
         folder.drop_state()
         watcher.start(settings.rounds, settings.rounds)
         return result

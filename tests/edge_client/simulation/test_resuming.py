@@ -1,5 +1,6 @@
 """A run that is stopped or fails, and goes on: with the same result, bit for bit."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from shared.errors import (
     StorageError,
     TrainingError,
 )
-from shared.weights import load_weights
+from shared.storage.tensor_file import TensorFile, write_tensors
+from shared.weights import load_weights, save_weights
 from tests.edge_client.simulation.runs import (
     ROUNDS,
     UTTERANCES,
@@ -88,6 +90,51 @@ def test_with_other_clips_it_does_not_go_on(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="belongs to another run: its clips differ"):
             run.execute(Watcher())
     assert outcome(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["partition", "initial"])
+def test_with_other_contents_of_a_file_that_it_was_given_it_does_not_go_on(
+    tmp_path: Path, name: str
+) -> None:
+    clips = np.arange(len(UTTERANCES.examples)).astype(str)
+    named = replace(UTTERANCES, clips=clips)
+    file = tmp_path / {"partition": "who.csv", "initial": "begun.safetensors"}[name]
+
+    def write(clients: int) -> None:
+        """Write a division, or weights, that follow from a number."""
+        if name == "initial":
+            save_weights(file, np.full(TINY.parameters, 0.01 * clients, np.float32), TINY)
+            return
+        rows = [f"{clip},{place % clients}" for place, clip in enumerate(clips)]
+        file.write_text("\n".join(["clip,client", *rows]))
+
+    def run(watcher: Watcher) -> dict[str, Any]:
+        settings, folder = simulation(**{name: str(file)}), RunFolder(tmp_path / "run")
+        folder.claim(settings, resume=True, overwrite=False)
+        return Run(settings, folder, named, [NumpyEngine()], clock(10)).execute(watcher)
+
+    write(3)
+    with pytest.raises(Stopped):
+        run(Watcher(2, KeyboardInterrupt))
+    for _ in ("resumed", "finished"):
+        write(2)
+        with pytest.raises(RunError, match=f"another run: the file of its {name} is another"):
+            run(Watcher())
+        write(3)
+        result = run(Watcher())
+    assert {*result["files"]} == {name}
+
+
+def test_a_checkpoint_that_knows_no_files_is_gone_on_with(tmp_path: Path) -> None:
+    stop(tmp_path, 2)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    file = TensorFile(checkpoint)
+    facts, arrays = json.loads(file.metadata["facts"]), {n: file.read(n) for n in file.tensors}
+    assert facts.pop("files") == {}
+    write_tensors(checkpoint, arrays, {"facts": json.dumps(facts)})
+    watcher = Watcher()
+    execute(tmp_path, watcher)
+    assert watcher.started == (2, ROUNDS)
 
 
 def test_resumed_twice_is_the_same_too(tmp_path: Path) -> None:
