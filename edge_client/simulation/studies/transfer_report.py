@@ -173,6 +173,8 @@ def draw_tuning(
         style_axes(axes, f"clips of each label of {name}", "")
         for line, (title, begun) in enumerate(_begun(results, names, name).items()):
             there = [place for place, count in enumerate(shots) if count or begun["teachers"]]
+            if not there:  # nobody was fine-tuned, and it began with nothing
+                continue
             found = [_tuned(results, known, begun, name, shots[place]) for place in there]
             values = np.array(found)
             deviations = values.std(axis=1, ddof=1) if values.shape[1] > 1 else None

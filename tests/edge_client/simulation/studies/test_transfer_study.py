@@ -25,6 +25,7 @@ from edge_client.simulation.studies.second_task import (
 )
 from edge_client.simulation.studies.small_encoders import Transfers, check_files
 from edge_client.simulation.studies.transfer_report import (
+    draw_tuning,
     rows_of_federation,
     rows_of_left_out,
     rows_of_matrix,
@@ -178,6 +179,18 @@ def test_tables_pool_folds_and_spread_seeds(tmp_path: Path) -> None:
     assert rows_of_federation(results, NAMES, "all")[1][1:] == [matrix[i][i] for i in (1, 2, 3)]
 
 
+@pytest.mark.parametrize("shots", [(0,), (), (0, 3)])
+def test_however_many_clips_were_tuned_on_there_is_a_picture(
+    shots: tuple[int, ...], tmp_path: Path
+) -> None:
+    asked = settings(shots=shots)
+    study = Transfer(asked, SPOKEN)
+    results = [study.result(one) for one in plan_cells(asked, NAMES, 1)]
+    assert len(rows_of_tuning(results, NAMES, shots, "all")[0]) == 2 + len(shots)
+    draw_tuning(results, NAMES, shots, "all", tmp_path / "tuning.png")
+    assert (tmp_path / "tuning.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_language_as_a_second_task_is_taught_and_left_out_again() -> None:
     wide = with_languages(settings().simulation(), 3)
     assert wide.labels == ("angry", "sad", "language-0", "language-1", "language-2")
@@ -308,7 +321,7 @@ def test_the_command_says_what_is_wrong_in_a_sentence(tmp_path: Path) -> None:
     found = run(out, "--corpus", f"xx=manifest:{one}", "--corpus", f"yy=manifest:{alone}")
     assert "yy has one speaker" in str(found.exception)
     found = run(out, "--corpus", f"xx=manifest:{one}", "--corpus", f"yy=manifest:{one}")
-    assert "xx and yy are the same clips" in str(found.exception)
+    assert "xx and yy have 32 clips in common" in str(found.exception)
     found = run(out, "--corpus", f"xx=manifest:{one}", "--corpus", "yy=nowhere:PATH")
     assert "There is no corpus 'nowhere'" in str(found.exception)
     two = ["--corpus", f"xx=manifest:{one},yy=synthetic"]
