@@ -1,5 +1,6 @@
 """Corpora in several languages: how they are named, who teaches, who is tested."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +49,21 @@ def test_two_languages_alike_are_refused() -> None:
     with pytest.raises(SettingsError, match="Two corpora are called en"):
         languages_named(["en=ravdess:PATH", "en=cremad:PATH"])
     same = language(3)
-    with pytest.raises(SettingsError, match="en and us are the same clips"):
+    count = len(same.examples)
+    with pytest.raises(SettingsError, match=f"en and us have {count} clips in common"):
         Languages.of({"en": same, "de": language(4), "us": same}, 2)
+
+
+def test_languages_that_share_a_clip_are_refused() -> None:
+    english, german = language(3), language(4)
+    features = german.examples.features.copy()
+    features[7] = english.examples.features[2]
+    frames = german.examples.frames.copy()
+    frames[7] = english.examples.frames[2]
+    mixed = replace(german, examples=replace(german.examples, features=features, frames=frames))
+    Languages.of({"en": english, "de": german}, 2)
+    with pytest.raises(SettingsError, match="en and de have 1 clips in common"):
+        Languages.of({"en": english, "de": mixed}, 2)
 
 
 def test_a_language_with_too_few_speakers_is_refused() -> None:
