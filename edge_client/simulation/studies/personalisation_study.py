@@ -154,14 +154,17 @@ def study(
     ChorusError
         If a global model cannot be trained, or a user has too few clips.
     """
-    execute(cell.plan, console, resume=True)
     first = cell.plan[0].settings
-    utterances, (engine, *_) = load_utterances(first), Engines().get(first)
+    utterances = load_utterances(first)
+    # Who has too few clips is found before hours of training.
+    tested = [list(_users(utterances, planned.settings)) for planned in cell.plan]
+    execute(cell.plan, console, resume=True)
+    engine = Engines().get(first)[0]
     names: list[str] = []
     users: list[dict[str, Counts]] = []
-    for planned in cell.plan:
+    for planned, own in zip(cell.plan, tested, strict=True):
         weights = load_weights(planned.folder / "model.safetensors", engine.architecture)
-        for name, clips in _users(utterances, planned.settings):
+        for name, clips in own:
             seeds = partial(stream, planned.settings.seed, "personalisation", name)
             users.append(study_user(engine, weights, clips, seeds, orders, min(tuned, orders)))
             names.append(name)
@@ -175,8 +178,10 @@ def _users(utterances: Utterances, settings: SimulationSettings) -> Iterator[tup
     for name in np.unique(utterances.speakers[test]):
         clips = utterances.examples.take(test[utterances.speakers[test] == name])
         if len(clips) <= max(CORRECTIONS):
+            most = max(CORRECTIONS)
             raise SettingsError(
-                f"{name} has {len(clips)} clips; none is left after {max(CORRECTIONS)} corrections."
+                f"{name} has {len(clips)} clips; none is left after {most} corrections.",
+                "Give a corpus whose speakers have more.",
             )
         yield str(name), clips
 

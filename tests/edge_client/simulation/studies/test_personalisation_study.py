@@ -213,10 +213,11 @@ def test_every_speaker_is_a_user_once(
     np.testing.assert_array_equal(alone[PERSONAL], counts[PERSONAL][:, :1])
 
 
-def test_a_user_with_too_few_clips_is_named(
+def test_a_user_with_too_few_clips_is_named_before_anything_is_trained(
     tmp_path: Path, tiny: Architecture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = small(tmp_path, tiny, monkeypatch, each=16)
+    monkeypatch.setattr(study, "execute", lambda *_, **__: pytest.fail("it has trained"))
     with pytest.raises(SettingsError, match="tiny 00 has 16 clips; none is left after 16"):
         study.study(cell, Console(file=io.StringIO()), orders=1, tuned=0)
 
