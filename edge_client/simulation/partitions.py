@@ -165,7 +165,11 @@ def kept(
                 f"The partition {name} gave client {client} no example, or one that does not exist."
             )
     if most:
-        found = [rng.permutation(part)[:most] for part in parts]
+        # Where nothing is repeated, parts are drawn from in the order in which the partition gave
+        # them: what a seed draws must not change.
+        pairs = zip(parts, found, strict=True)
+        once = [part if len(part) == len(own) else own for part, own in pairs]
+        found = [rng.permutation(part)[:most] for part in once]
     return [np.sort(part).astype(np.int64) for part in found]
 
 

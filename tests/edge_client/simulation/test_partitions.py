@@ -223,6 +223,12 @@ def beyond(
     return [part + 1 for part in every_third(whole, clients, alpha, rng)]
 
 
+def repeated(
+    whole: TrainingSet, clients: int, alpha: float, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    return [np.repeat(part[:3], 9) for part in every_third(whole, clients, alpha, rng)]
+
+
 def by_nobody() -> None:
     """Take nothing."""
 
@@ -231,6 +237,13 @@ def test_a_partition_of_one_s_own_is_named_by_its_module() -> None:
     parts = PAPER.divide(f"{__name__}:every_third", 4)
     assert [part.tolist() for part in parts] == [list(range(n, 4978, 12)) for n in range(4)]
     assert len(PAPER.divide(f"{__name__}:every_third", 4, examples_per_client=7)[0]) == 7
+
+
+@pytest.mark.parametrize("most", [None, 2, 5, 100])
+def test_a_client_has_an_example_once(most: int | None) -> None:
+    parts = PAPER.divide(f"{__name__}:repeated", 4, examples_per_client=most)
+    for part in parts:
+        assert len(part) == len(set(part.tolist())) == min(3, most or 3)
 
 
 @pytest.mark.parametrize(
