@@ -98,6 +98,11 @@ def _check_round(settings: SimulationSettings, clients: int) -> None:
             f"{settings.clients_per_round} clients a round are more than all {clients}.",
             "Give smaller --clients-per-round, or more --clients.",
         )
+    if settings.attack != "none" and settings.attackers > clients:
+        raise SettingsError(
+            f"{settings.attackers} attackers are more than all {clients} clients.",
+            "Give fewer --attackers, or more --clients.",
+        )
     most = clients_of_round(settings, clients)
     if settings.secure:
         round_ring(settings, most, ())

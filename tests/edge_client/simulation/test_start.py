@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("tiny")
         {"strategy": "multi-krum", "clients": 5, "select": 5},
         {"strategy": "trimmed-mean", "clients": 2},
         {"strategy": "trimmed-mean", "clients": 6, "trim": 0.34},
+        {"attack": "sign-flip", "attackers": 5},
     ],
     ids=str,
 )
@@ -49,6 +50,8 @@ def test_voices_are_not_told_from_frames_and_that_is_known_from_the_settings_alo
     [
         {},
         {"clients_per_round": 4},
+        {"attack": "sign-flip", "attackers": 4},
+        {"attackers": 5},
         {"clients_per_round": 9, "baseline": True},
         {"strategy": "krum", "clients": 5},
         {"strategy": "krum", "byzantine": 0},
