@@ -103,6 +103,8 @@ def split(utterances: Utterances, settings: DataSettings) -> Split:
     if utterances.foreign:
         count = len(utterances.speakers)
         home = np.arange(count - utterances.foreign)
+        if not settings.validation:  # all that is here teaches, however few speakers it has
+            return Split(home, np.empty(0, np.int64), np.arange(len(home), count))
         parts = split(utterances.take(home), settings)
         train = np.sort(np.concatenate([parts.train, parts.test]))
         return Split(train, parts.validation, np.arange(len(home), count))

@@ -148,6 +148,16 @@ def test_another_corpus_to_test_on() -> None:
     assert sorted([*parts.train, *parts.validation]) == list(range(24))
 
 
+@pytest.mark.parametrize("protocol", ["speakers", "paper"])
+def test_one_speaker_may_teach_where_another_corpus_is_the_test(protocol: str) -> None:
+    joined = utterances(4, 8)
+    both = replace(joined, foreign=24)
+    parts = split(both, simulation(validation=False, protocol=protocol))
+    assert parts.train.tolist() == list(range(8))
+    assert parts.validation.tolist() == []
+    assert parts.test.tolist() == list(range(8, 32))
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
