@@ -1,5 +1,6 @@
 """A study: a grid or a list of settings, with seeds and folds, as a plan of runs."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -18,6 +19,12 @@ from shared.settings_file import read_toml
 
 _UNFIT: Final = re.compile(r"[^\w.,=+-]+")
 """What a name has that a folder's should not."""
+
+_LONGEST_NAME: Final = 255
+"""Bytes of a folder's name, on the file systems of Linux."""
+
+_SHOWN: Final = 60
+"""Characters of a name that a sentence repeats."""
 
 _WITHIN: Final = ("seed", "fold")
 """Settings that tell the runs of a cell apart, not cells."""
@@ -59,8 +66,8 @@ def read_study(path: Path, out: Path) -> dict[str, list[Planned]]:
     Raises
     ------
     SettingsError
-        If the file cannot be read, a setting does not exist or is out of range, or two runs would
-        be in one folder.
+        If the file cannot be read, a setting does not exist or is out of range, two runs would be
+        in one folder, or a folder's name would be too long.
     """
     study = Study.parse(read_toml(path))
     cells: dict[str, list[Planned]] = {}
@@ -71,7 +78,7 @@ def read_study(path: Path, out: Path) -> dict[str, list[Planned]]:
             study.seeds,
             every_fold=study.every_fold,
         ):
-            folder = out / _UNFIT.sub("_", name).strip(".") / run
+            folder = out / _folder_name(name) / run
             if folder in taken:
                 raise SettingsError(
                     f"Two runs of the study {path} would be in one folder, {folder}.",
@@ -84,6 +91,23 @@ def read_study(path: Path, out: Path) -> dict[str, list[Planned]]:
             f"The study {path} has no runs: a list in [grid] is empty.", "Give it values."
         )
     return cells
+
+
+def _folder_name(cell: str) -> str:
+    """Give the name of a cell's folder.
+
+    Raises
+    ------
+    SettingsError
+        If no file system takes one that long.
+    """
+    name = _UNFIT.sub("_", cell).strip(".")
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        raise SettingsError(
+            f"{name[:_SHOWN]}... is too long a name for a folder of the study.",
+            "Give each of [[runs]] a short name of its own, and put what all have into [settings].",
+        )
+    return name
 
 
 def _cells(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -110,6 +110,8 @@ def test_a_study_counts_more_than_the_environment(
         ("[grid]\nclients = [2]\n[[runs]]\nclients = 3", "clients is in .grid. and in ..runs.."),
         ('every_fold = true\n[settings]\nprotocol = "paper"', "There is one test and no folds"),
         ("[grid]\nclients = []", "The study .* has no runs"),
+        (f'[[runs]]\ncorpus = "{"x" * 250}"', "corpus=xxx.* is too long a name for a folder"),
+        (f'[[runs]]\nname = "{"ä" * 128}"', "is too long a name for a folder of the study"),
     ],
 )
 def test_a_study_that_cannot_be_made_is_one_sentence(
