@@ -63,6 +63,7 @@ def starter(
     from edge_client.learning.starter import card_for, make_starter, reached_on
     from edge_client.simulation.degradations import vary_in_conditions
     from edge_client.simulation.studies.pretrained_file import check_front_end_unheard
+    from shared.corpora import titles_of
     from shared.features.start_file import save_beside
     from shared.model_notes import ModelNotes
     from shared.weights import save_weights
@@ -74,7 +75,8 @@ def starter(
     made = make_starter(
         corpora, task, settings.normalisation, vary_in_conditions(settings.copies, seed=0)
     )
-    reached = {own.info.title: reached_on(made, own) for own in tests}
+    titles = titles_of(tests)
+    reached = {title: reached_on(made, own) for title, own in zip(titles, tests, strict=True)}
     # What an earlier starter of this name began with does not go with this one.
     begins = save_beside(output, made.begun, task)
     card = card_for(corpora, reached)

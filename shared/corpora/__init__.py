@@ -31,7 +31,7 @@ from shared.corpora import (
     synthetic_multimodal,
     tess,
 )
-from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo
+from shared.corpora.corpus import AudioFile, Clip, Corpus, CorpusInfo, titles_of
 from shared.corpora.labels import label_of
 from shared.errors import CorpusError, SettingsError
 from shared.registry import Registry
@@ -47,6 +47,7 @@ __all__ = [
     "label_of",
     "load_corpus",
     "load_speech",
+    "titles_of",
 ]
 
 

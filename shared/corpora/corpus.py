@@ -1,7 +1,7 @@
 """What a corpus is: clips with labels, and the facts a person needs to obtain it."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -345,3 +345,13 @@ def not_there(info: CorpusInfo, data: Path, expected: str) -> CorpusError:
         f"{data} does not hold {info.title}: expected {expected}, but {found}.",
         f"Expected there:\n{tree}\nTo obtain it: {info.obtain}.",
     )
+
+
+def titles_of(corpora: Sequence[Corpus]) -> list[str]:
+    """Name corpora by their titles; of several with one title, each by its number too."""
+    titles = [corpus.info.title for corpus in corpora]
+    numbers = [titles[:place].count(title) + 1 for place, title in enumerate(titles)]
+    return [
+        f"{title} ({number} of {titles.count(title)})" if titles.count(title) > 1 else title
+        for title, number in zip(titles, numbers, strict=True)
+    ]

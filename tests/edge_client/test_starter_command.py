@@ -186,6 +186,18 @@ def test_where_no_speaker_can_be_left_out_nothing_is_said_of_how_sure_it_is(tmp_
     assert load_calibration(output) == UNMEASURED
 
 
+def test_each_corpus_of_one_kind_is_told(tmp_path: Path) -> None:
+    one, other = (others(tmp_path / name) for name in ("one", "other"))
+    output = tmp_path / "tested.safetensors"
+    tests = ("--test", f"manifest={one}", "--test", f"manifest={other}")
+    result = run("--corpus", "synthetic", "--copies", "0", "--output", output, *tests)
+    assert result.exit_code == 0, result.output
+    assert len(re.findall(r"\(\d of 2\): UAR", result.stdout)) == 2
+    card = card_of(TensorFile(output).metadata)
+    assert card
+    assert len(card.reached) == 2
+
+
 def test_its_file_says_what_taught_it_and_what_it_reached(made: Path, tmp_path: Path) -> None:
     card = card_of(TensorFile(made).metadata)
     assert card

@@ -26,7 +26,7 @@ from edge_client.simulation.studies.personalisation_study import (
 from edge_client.simulation.summary import deviation
 from edge_client.simulation.utterances import Utterances
 from edge_client.tflite.engine import TfliteEngine
-from shared.corpora import Corpus
+from shared.corpora import Corpus, titles_of
 from shared.errors import CorpusError, SettingsError
 from shared.features.cache import extract_features
 from shared.features.labelled_clips import normalised_by_owner
@@ -90,11 +90,14 @@ class Plan:
                 "Give fewer --folds, or --test NAME=PATH.",
             )
 
-    def parts(self) -> Iterator[tuple[Sequence[Corpus], Corpus]]:
-        """Give what to make each starter of, and what to test it on."""
+    def parts(self) -> Iterator[tuple[str, Sequence[Corpus], Corpus]]:
+        """Give what each test is called, what to make its starter of, and what to test it on.
+
+        Folds are called alike, as they are one test.
+        """
         if self.tests:
-            for test in self.tests:
-                yield self.corpora, test
+            for title, test in zip(titles_of(self.tests), self.tests, strict=True):
+                yield title, self.corpora, test
             return
         whole, *beside = self.corpora
         for fold in np.array_split(whole.speakers, self.folds):
@@ -102,7 +105,7 @@ class Plan:
                 tuple(clip for clip in whole.labelled if (clip.speaker in fold) == inside)
                 for inside in (False, True)
             )
-            yield [replace(whole, clips=rest), *beside], replace(whole, clips=out)
+            yield whole.info.title, [replace(whole, clips=rest), *beside], replace(whole, clips=out)
 
 
 def study(plan: Plan, console: "Console") -> list[dict[str, Any]]:
@@ -127,7 +130,7 @@ def study(plan: Plan, console: "Console") -> list[dict[str, Any]]:
     found = []
     for seed in plan.seeds:
         heard: dict[str, list[_Heard]] = {}
-        for corpora, test in plan.parts():
+        for name, corpora, test in plan.parts():
             made = make_starter(
                 corpora,
                 plan.task,
@@ -138,13 +141,11 @@ def study(plan: Plan, console: "Console") -> list[dict[str, Any]]:
                 progress=False,
             )
             own = _heard(made, test, seed, plan.orders)
-            heard.setdefault(test.info.title, []).append(own)
+            heard.setdefault(name, []).append(own)
             uar = _uar(sum(own.known["all"].values()))
-            title = (
-                f"seed {seed}  {test.info.title}  {len(own.known['all'])} speakers  UAR {uar:.3f}"
-            )
-            console.print(title, markup=False)
-        found += [_summary(title, seed, parts) for title, parts in heard.items()]
+            speakers = f"{len(own.known['all'])} speakers"
+            console.print(f"seed {seed}  {name}  {speakers}  UAR {uar:.3f}", markup=False)
+        found += [_summary(name, seed, parts) for name, parts in heard.items()]
     return found
 
 

@@ -49,6 +49,18 @@ def test_on_another_corpus_it_finds_what_a_starter_says_of_itself(corpus: Corpus
     assert found["corrected"] is None
 
 
+def test_two_corpora_of_one_kind_are_two_tests(corpus: Corpus) -> None:
+    many = load_corpus("synthetic", task=TASK, speakers=4, clips_per_speaker=12)
+    few = load_corpus("synthetic", task=TASK, speakers=2, clips_per_speaker=8)
+    first, second = study(plan(corpus, tests=(many, few)), progress_console())
+    assert first["test"] == f"{many.info.title} (1 of 2)"
+    assert second["test"] == f"{many.info.title} (2 of 2)"
+    assert (len(first["speakers"]), len(second["speakers"])) == (4, 2)
+    (alone,) = study(plan(corpus, tests=(few,)), progress_console())
+    assert second["known"] == alone["known"]
+    assert len(rows_of_starters([first, second])) == 3
+
+
 def test_where_several_corpora_teach_the_head_is_told_which_each_utterance_is_of(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +140,8 @@ def test_other_corpora_teach_beside_the_first_in_each_fold(corpus: Corpus) -> No
     beside = load_corpus("synthetic", task=TASK, speakers=4, clips_per_speaker=12)
     parts = list(plan(corpus, beside).parts())
     assert len(parts) == 3
-    for (own, other), out in parts:
+    for title, (own, other), out in parts:
+        assert title == corpus.info.title
         assert other is beside
         assert not {*own.speakers} & {*out.speakers}
         assert {*own.speakers} | {*out.speakers} == {*corpus.speakers}
