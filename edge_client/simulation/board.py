@@ -1,5 +1,6 @@
 """Shows runs in TensorBoard and MLflow while they go: scalars, settings, pictures."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from edge_client.simulation.progress import WatchedRun
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.study import Planned, Watch
 from edge_client.simulation.summary import METRICS
+from shared.storage.files import storage_errors, write_atomically
 from shared.tracking import Delivery, EventsFile, Point, TrackedRun
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ _CURVES: Final = {
     "bytes_down": "round/bytes down",
 }
 """Names of the curves, by column of ``rounds.csv``."""
+
+_MARKER: Final = ".chorus-run"
+"""File in a folder of TensorBoard's that says which run's it is."""
 
 _ALONE: Final = "chorus"
 """The experiment of runs that belong to no study."""
@@ -119,28 +124,71 @@ class TensorBoardRun(WatchedRun):
     def __init__(self, run: WatchedRun, planned: Planned, folder: Path) -> None:
         self._run = run
         self._planned = planned
-        self._file = EventsFile(folder)
+        self._folder = folder
+        self._file: EventsFile | None = None
 
     def start(self, done: int, rounds: int) -> None:
         """Learn how many rounds there are; of a run that begins anew, forget those of before."""
         self._run.start(done, rounds)
         if done < rounds:  # else all is there
+            self._file = EventsFile(_own_folder(self._folder, self._planned.folder, done))
             self._file.begin(done, self._planned.settings.to_toml())
 
     def round(self, record: RoundRow) -> None:
         """Show a finished round."""
         self._run.round(record)
+        assert self._file  # noqa: S101 -- a round follows the start
         self._file.show(_point(asdict(record)))
 
     def end(self, result: Mapping[str, Any]) -> None:
         """Show the scores on the test, and the pictures of a finished run."""
         self._run.end(result)
-        if not self._file.begun:
+        if not self._file:
             return
         rounds = result["settings"]["rounds"]
         self._file.show(Point(rounds, time.time(), _scores(result)))
         for path in _pictures(self._planned):
             self._file.show_picture(rounds, path)
+
+
+def _own_folder(wanted: Path, run: Path, done: int) -> Path:
+    """Give the folder of a run's curves: the wanted one, or beside it where that is another run's.
+
+    Runs of the same name in different places are different runs. Which run's a folder is stands in
+    it.
+
+    Parameters
+    ----------
+    wanted
+        After the run's name.
+    run
+        The run's own folder.
+    done
+        How many of its rounds are shown already.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    folder, number, place = wanted, 1, os.fsencode(run.resolve())
+    with storage_errors(wanted):
+        while not _is_own(folder, place, done):
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}-{number}")
+        folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / _MARKER, place)
+    return folder
+
+
+def _is_own(folder: Path, place: bytes, done: int) -> bool:
+    """Say whether a folder of TensorBoard's is a run's, or nobody's."""
+    marker = folder / _MARKER
+    if marker.exists():
+        return marker.read_bytes() == place
+    # Earlier versions left no such file: what goes on takes the folder for its own, and what
+    # begins leaves it alone.
+    return done > 0 or not any(folder.glob("events.out.tfevents.*"))
 
 
 class MlflowRun(WatchedRun):

@@ -54,11 +54,6 @@ class EventsFile:
         name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}{_OURS}"
         self._file = folder / name
 
-    @property
-    def begun(self) -> bool:
-        """Whether anything was written."""
-        return self._file.exists()
-
     def begin(self, done: int, settings: str) -> None:
         """Begin, or go on after so many rounds; of a run that begins anew, forget those of before.
 
