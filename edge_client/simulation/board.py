@@ -150,6 +150,10 @@ class TensorBoardRun(WatchedRun):
         for path in _pictures(self._planned):
             self._file.show_picture(rounds, path)
 
+    def fail(self) -> None:
+        """Pass on that the run has failed; what was shown of it stays."""
+        self._run.fail()
+
 
 def _own_folder(wanted: Path, run: Path, done: int) -> Path:
     """Give the folder of a run's curves: the wanted one, or beside it where that is another run's.
@@ -251,6 +255,10 @@ class MlflowRun(WatchedRun):
         tracked.scores = _scores(result)
         tracked.ended = True
         self._delivery.changed(tracked)
+
+    def fail(self) -> None:
+        """Pass on that the run has failed; what was shown of it stays."""
+        self._run.fail()
 
 
 def _point(row: Mapping[str, float | None]) -> Point:

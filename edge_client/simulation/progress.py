@@ -94,7 +94,7 @@ class RunProgress:
         return WatchedRun(self, title, work)
 
     def advance(self, work: float, *, skipped: bool = False) -> None:
-        """Learn that so much more is done, or was done before."""
+        """Learn that so much more is done, or was done before, or never will be."""
         self._finished += work
         if skipped:
             self._skipped += work
@@ -130,14 +130,16 @@ class WatchedRun:
         self._title = title
         self._work = work
         self._rounds = 1
+        self._done = 0
 
     def start(self, done: int, rounds: int) -> None:
         """Learn how many rounds the run has, and how many were done before."""
-        self._rounds = rounds
+        self._rounds, self._done = rounds, done
         self._progress.advance(self._work * done / rounds, skipped=True)
 
     def round(self, record: RoundRow) -> None:
         """Show a finished round."""
+        self._done += 1
         self._progress.advance(self._work / self._rounds)
         # Nobody knows it in secure rounds with noise.
         loss = "" if math.isnan(record.loss) else f"  loss {record.loss:.3f}"
@@ -149,6 +151,12 @@ class WatchedRun:
 
     def end(self, result: Mapping[str, Any]) -> None:
         """Learn what a finished run came to; its files are written."""
+
+    def fail(self) -> None:
+        """Learn that the run has failed: what was left of it is not to be waited for."""
+        left = self._work * (1 - self._done / self._rounds)
+        self._done = self._rounds
+        self._progress.advance(left, skipped=True)
 
 
 def duration(seconds: float) -> str:

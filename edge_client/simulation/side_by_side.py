@@ -171,6 +171,7 @@ class _Pool:
             case _Ended():
                 del self._at[connection]
                 if said.failure:
+                    self._watched[number].fail()
                     title = self._plan[number].title
                     self._failures[title] = said.failure
                     self._console.print(f"{title}  failed: {said.failure}", markup=False)

@@ -78,6 +78,21 @@ def test_rounds_done_before_do_not_shorten_the_estimate(text: io.StringIO) -> No
     assert text.getvalue().splitlines()[-1].endswith("0 s left")
 
 
+def test_what_a_failed_run_leaves_undone_is_not_waited_for(text: io.StringIO) -> None:
+    clock = Clock()
+    with watch(text, clock, 300) as progress:
+        failed = progress.run("", 200)
+        failed.start(0, 4)
+        clock.now = 10
+        failed.round(record(1))
+        failed.fail()
+        run = progress.run("", 100)
+        run.start(0, 2)
+        clock.now = 20
+        run.round(record(1))
+    assert text.getvalue().splitlines()[-1].endswith(" 10 s left"), "100 in 20 s, and 50 are left"
+
+
 def test_long_runs_print_some_lines_only(text: io.StringIO) -> None:
     with watch(text, Clock(), 1) as progress:
         run = progress.run("", 1)
