@@ -95,6 +95,30 @@ def test_each_sentence_has_an_entry_in_its_kinds_section() -> None:
     assert not missing, "\n".join(missing)
 
 
+def test_each_entry_is_what_the_code_says() -> None:
+    """Parts between ``…`` and colons are looked for, as sentences are put together of parts."""
+    said = "\n".join(written())
+    page = re.sub(r"^\|.*$", "", PAGE.read_text(), flags=re.MULTILINE)
+    found = [
+        entry
+        for section in re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+        for entry in entries(section)
+    ]
+    assert len(found) > 400, "they are found"
+    parts = {entry: [part.strip(" .,()") for part in re.split("…|: ", entry)] for entry in found}
+    gone = [entry for entry, own in parts.items() if not all(part in said for part in own)]
+    assert not gone, "\n".join(gone)
+
+
+def written() -> Iterator[str]:
+    """Give every text in the code, with a mark where a value goes."""
+    for package in (aggregator, converters, edge_client, shared):
+        for path in Path(package.__path__[0]).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield " ".join(node.value.split())
+
+
 def entries(section: str) -> list[str]:
     """List the sentences that a section explains: those in italics."""
     return re.findall(r"\*([^*]+)\*", " ".join(section.split()))
