@@ -83,9 +83,9 @@ class ProtocolSettings(Settings):
     """Which round's model is the result: the best on the validation split, or the last."""
     known: str = "all"
     """Of which of a test speaker's utterances the device has statistics, for the scores: all; those
-    of two labels, or of one, tested on these alone (the mean over the choices); none but the one
+    of two labels, or of one, tested on these alone (all choices counted together); none but the one
     that is recognised; or a number of others in any moods. The table shows all, two, one and none
-    in any case. Matters to --normalisation device."""
+    in any case. Matters to --normalisation device and voice."""
 
 
 class SeedSettings(Settings):
