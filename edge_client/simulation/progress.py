@@ -12,7 +12,15 @@ from edge_client.simulation.settings import SimulationSettings
 if TYPE_CHECKING:
     from rich.console import Console
 
-_COST: Final = {"dense": 3.0, "conv": 1.0, "lstm": 20.0}
+_COST: Final = {
+    "dense": 3.0,
+    "conv": 1.0,
+    "lstm": 20.0,
+    "tdnn": 2.0,
+    "tdnn13": 2.5,
+    "mlp": 0.04,
+    "head": 0.02,
+}
 """Relative time of a training step of each model, to weigh runs against each other."""
 
 _PLAIN_LINES: Final = 20

@@ -122,6 +122,12 @@ def test_a_terminal_gets_one_live_line(text: io.StringIO) -> None:
         ({}, {"clients_per_round": 2}),
         ({"model": "lstm"}, {"model": "dense"}),
         ({"model": "dense"}, {"model": "conv"}),
+        ({"model": "tdnn", "front_end": "mfcc40"}, {"model": "conv"}),
+        ({"model": "conv"}, {"model": "mlp", "front_end": "whisper-speech"}),
+        (
+            {"model": "mlp", "front_end": "whisper-speech"},
+            {"model": "head", "front_end": "whisper-speech"},
+        ),
         ({"steps": 2}, {"steps": 1}),
     ],
 )
