@@ -115,9 +115,10 @@ class Feed:
 
     def _watch(self) -> None:
         while True:
+            # Where the wait was in vain nothing is cleared: who comes just then would be forgotten.
             if self._stirred.wait(PULSE if self.readers else None):
+                self._stirred.clear()
                 self._told = None  # A page was opened, and is told everything.
-            self._stirred.clear()
             if self._closed.is_set():
                 return
             if not self.readers:

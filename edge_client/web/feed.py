@@ -91,8 +91,9 @@ class Feed:
     def _watch(self) -> None:
         status: dict[str, Any] = {}
         while not self._closed:
-            stirred = self._stirred.wait(PULSE if self.readers else None)
-            self._stirred.clear()
+            # Where the wait was in vain nothing is cleared: what comes just then would be lost.
+            if stirred := self._stirred.wait(PULSE if self.readers else None):
+                self._stirred.clear()
             if not self.readers:
                 continue
             before = status

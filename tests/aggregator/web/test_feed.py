@@ -1,6 +1,8 @@
 """What the pages are told, without a browser."""
 
+import threading
 import time
+from contextlib import closing
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.ledger import History, Ledger
-from aggregator.web.feed import LONGEST, MOST_DEVICES, MOST_POINTS, plain
+from aggregator.server.screen import look
+from aggregator.web.feed import LONGEST, MOST_DEVICES, MOST_POINTS, Feed, plain
 from aggregator.web.overview import Overview
 from tests.aggregator.web.conftest import Serve, Served
 from tests.aggregator.web.staged import stage
+from tests.brokers import wait_until
 from tests.shared.web.client import Client
 
 
@@ -41,6 +45,32 @@ def test_a_page_that_comes_just_after_the_last_has_gone_is_told_everything(
         assert federation["name"] == "chorus"
         assert len(devices["devices"]) == 5
         assert len(models) == 13
+
+
+def test_a_page_that_comes_at_the_end_of_a_wait_in_vain_is_not_forgotten(
+    served: Served,
+) -> None:
+    heard = list[bool]()
+    federation = served.federation
+
+    class Event(threading.Event):
+        """An event beside whose first wait in vain a page comes."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            heard.append(super().wait(timeout))
+            if heard.count(False) == 1 and not heard[-1]:
+                self.set()
+            return heard[-1]
+
+    with (
+        History(federation.folder.ledger) as history,
+        closing(Feed(Overview(history), lambda: look(federation, time.monotonic()))) as feed,
+    ):
+        before, feed._stirred = feed._stirred, Event()
+        before.set()
+        with feed.reader():
+            wait_until(lambda: heard.count(False) > 1, "two waits in vain")
+    assert heard[heard.index(False) + 1], "the page that came was heard of"
 
 
 def test_of_very_many_devices_those_seen_last_are_told(serve_staged: Serve) -> None:

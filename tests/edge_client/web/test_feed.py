@@ -3,12 +3,13 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import pytest
 
 from edge_client.web import feed as module
-from edge_client.web.feed import Feed
+from edge_client.web.feed import PULSE, Feed
 from shared.errors import StorageError
 from shared.web.events import MOST_READERS, Reader
 from tests.edge_client.web.stand_in import StandIn
@@ -51,6 +52,26 @@ def test_state_is_told_at_once_and_after_each_change(feed: Feed, device: StandIn
         state = next(states)
         assert state["recent"][0]["label"] == "sad"
         assert state["counts"] == {"angry": 0, "happy": 0, "neutral": 0, "sad": 1}
+
+
+def test_a_change_at_the_end_of_a_wait_in_vain_is_told(device: StandIn) -> None:
+    number = device.hear(0.1, 0.6, 0.2, 0.1)
+
+    class Event(threading.Event):
+        """An event beside whose waits in vain a person answers."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            happened = super().wait(timeout)
+            if not happened and device.get(number).label is None:
+                device.correct(number, "sad")
+            return happened
+
+    with closing(Feed(device, silence=PULSE)) as feed:
+        before, feed._stirred = feed._stirred, Event()
+        before.set()
+        with feed.reader() as messages:
+            some = b"".join(islice(told(messages), 20))
+    assert b'"label":"sad"' in some
 
 
 def test_status_is_watched_where_nobody_tells(feed: Feed, device: StandIn) -> None:
