@@ -1,5 +1,6 @@
 """Microphones that this machine has, through PortAudio, and what to do when one cannot be had."""
 
+import atexit
 import contextlib
 import os
 import re
@@ -66,6 +67,10 @@ def portaudio() -> Any:
     try:
         with hushed():
             import sounddevice
+        # At the program's end PortAudio may wait for ever for a thread of its own that has ended.
+        # The system closes what is open.
+        with contextlib.suppress(AttributeError):  # there is no public way
+            atexit.unregister(sounddevice._exit_handler)  # noqa: SLF001
     except OSError as error:
         raise MissingPartError(
             "The PortAudio library, which records sound, is not installed.",

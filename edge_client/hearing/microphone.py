@@ -112,8 +112,8 @@ class Microphone:
         found = self._first(pieces)
         while found is not None:
             device, stream = found
-            self._on_event(SourceEvent("connected", f"Listening to {device.name}."))
             try:
+                self._on_event(SourceEvent("connected", f"Listening to {device.name}."))
                 conversion = Conversion(stream.samplerate, self._channel)
                 for piece in self._pieces(stream, pieces):
                     yield from conversion.feed(piece)

@@ -6,6 +6,7 @@ import select
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, timeout=BOUND, check=False
     )
+
+
+@contextmanager
+def running(*arguments: Any, **more: Any) -> "Iterator[subprocess.Popen[Any]]":
+    """Run something beside the test, at the test's end at the latest."""
+    with subprocess.Popen(*arguments, **more) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from tests.end_to_end.listening import (
     pressed,
     recording,
     run,
+    running,
     state,
 )
 
@@ -82,7 +83,7 @@ def test_real_time_gives_the_same_and_what_was_heard_before_a_kill_stays(
     recording: Path, model: Path, state: Path
 ) -> None:
     line = command("--wav", recording, "--headless", "--weights", model, "--state", state)
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+    with running(line, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGKILL)
@@ -206,7 +207,7 @@ def test_without_a_view_a_microphone_that_goes_and_comes_is_said_in_the_log(
 
     with (
         log.open("w") as said,
-        subprocess.Popen(
+        running(
             [*line, "--headless"], env=sound_server.environment, stdout=said, stderr=said
         ) as process,
     ):
@@ -226,7 +227,7 @@ def test_it_ends_well_when_asked_to(
     recording: Path, model: Path, state: Path, asked: signal.Signals
 ) -> None:
     line = command("--wav", recording, "--headless", "--weights", model, "--state", state)
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with running(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(asked)
@@ -286,7 +287,7 @@ def test_a_second_one_is_refused_and_deleting_waits(
     recording: Path, model: Path, state: Path, edge_client: Command
 ) -> None:
     line = command("--wav", recording, "--headless", "--weights", model, "--state", state)
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+    with running(line, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGSTOP)  # or it has heard all, and is gone, before we look

@@ -14,6 +14,7 @@ import pytest
 
 from shared.audio import RATE, Samples, read_clip
 from tests.edge_client.hearing.sound_server import SoundServer, in_a_room, sound_server
+from tests.end_to_end.listening import running
 
 __all__ = ["sound_server"]
 
@@ -53,7 +54,7 @@ class Listener:
 
 @pytest.fixture
 def listener(sound_server: SoundServer, tmp_path: Path) -> Iterator[Listener]:
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-m", "tests.edge_client.hearing.listen", str(tmp_path), "pulse"],
         env=sound_server.environment,
         cwd=Path(__file__).parents[2],
@@ -62,7 +63,6 @@ def listener(sound_server: SoundServer, tmp_path: Path) -> Iterator[Listener]:
     ) as process:
         assert process.stdout is not None
         yield Listener(process.stdout, tmp_path)
-        process.kill()
 
 
 def likeness(heard: Samples, played: Samples) -> float:

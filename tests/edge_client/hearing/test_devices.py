@@ -1,6 +1,8 @@
 """Microphones are found by number and name; each reason why one cannot be had has its remedy."""
 
+import ctypes.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from edge_client.commands.devices import devices
 from edge_client.hearing.devices import cannot_open, find_input, list_inputs
 from edge_client.hearing.microphone import Microphone
 from shared.errors import ChorusError, MissingPartError, SettingsError
+from tests.brokers import BOUND
 from tests.edge_client.hearing.fake_portaudio import FakePortAudio, PortAudioError, portaudio
 
 __all__ = ["portaudio"]
@@ -122,3 +125,20 @@ def test_each_refusal_has_its_sentence_and_remedy(
     assert problem in error.problem
     assert "USB PnP" in error.problem
     assert remedy in error.remedy
+
+
+def test_portaudio_does_not_hold_up_the_end_of_the_program() -> None:
+    if ctypes.util.find_library("portaudio") is None:
+        pytest.skip("no PortAudio: apt install libportaudio2")
+    program = """if True:
+        from edge_client.hearing.devices import portaudio
+        sounddevice = portaudio()
+        def terminate():
+            print("It waits.")
+            sounddevice._initialized = 0
+        sounddevice._terminate = terminate
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=BOUND
+    )
+    assert done.stdout == ""
