@@ -24,8 +24,11 @@ _AROUND: Final = 8
 """Octaves by which a client may say that its values are larger or smaller than was announced."""
 
 _OPINION_BITS: Final = 4
+_MOST_OPINION: Final = 2 * _AROUND - 1
+
 _COUNT_BITS: Final = 20
-"""Of a cell of a confusion matrix; larger counts are cut off."""
+_MOST_IN_A_CELL: Final = (1 << _COUNT_BITS) - 1
+"""Of a confusion matrix; larger counts are cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Tally:
     Attributes
     ----------
     weight
-        Examples that count.
+        Examples that count: 1 to ``heaviest`` of each client.
     loss
         Mean training loss over them.
     confusion
@@ -54,9 +57,9 @@ class Tally:
     def numbers(self, ring: Ring) -> Numbers:
         """Write one client's, for the ring: shape ``(tally_size,)``, uint32."""
         loss = round(min(max(self.loss, 0.0), _MOST_LOSS) * _LOSS_STEPS) * self.weight
-        cells = np.clip(self.confusion, 0, (1 << _COUNT_BITS) - 1).ravel()
+        cells = np.clip(self.confusion, 0, _MOST_IN_A_CELL).ravel()
         opinions = np.subtract(self.octaves, ring.octaves) + _AROUND
-        opinions = np.clip(opinions, 0, 2 * _AROUND - 1)
+        opinions = np.clip(opinions, 0, _MOST_OPINION)
         values = np.concatenate([[self.weight, loss], cells, opinions])
         owner, shift, digit = _digits(ring, len(self.confusion))
         return (values[owner] >> shift & digit).astype(np.uint32)
@@ -64,6 +67,9 @@ class Tally:
     @classmethod
     def read(cls, sums: Numbers, clients: int, ring: Ring, labels: int) -> Self:
         """Read the sum of so many clients' numbers.
+
+        They are added under masks, so one who lies adds what it likes. What is read of each count
+        is no more than honest clients could say together, and no less.
 
         Parameters
         ----------
@@ -79,12 +85,14 @@ class Tally:
         owner, shift, _ = _digits(ring, labels)
         values = np.zeros(owner[-1] + 1, np.int64)
         np.add.at(values, owner, sums.astype(np.int64) << shift)
-        weight, loss = int(values[0]), int(values[1])
         cells, opinions = np.split(values[2:], [labels * labels])
-        mean = -(-opinions // clients) - _AROUND
+        weight = min(max(int(values[0]), clients), clients * ring.heaviest)
+        loss = min(int(values[1]), _MOST_LOSS * _LOSS_STEPS * weight)
+        cells = np.minimum(cells, clients * _MOST_IN_A_CELL)
+        mean = np.minimum(-(-opinions // clients), _MOST_OPINION) - _AROUND
         return cls(
             weight,
-            loss / _LOSS_STEPS / weight if weight else float("nan"),
+            loss / _LOSS_STEPS / weight,
             cells.reshape(labels, labels),
             tuple((mean + ring.octaves).tolist()),
         )

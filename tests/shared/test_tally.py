@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.codecs.ring import Ring
 from shared.tally import Tally, tally_size
@@ -41,6 +43,23 @@ def test_what_one_client_says_moves_the_announced_range_little() -> None:
     sums = honest.numbers(ring) * np.uint32(15) + liar.numbers(ring) & np.uint32(ring.mask)
     found = Tally.read(sums, 16, ring, LABELS).octaves
     assert np.abs(np.subtract(found, OCTAVES)).max() <= 1
+
+
+@given(st.data())
+def test_no_lie_says_more_than_honest_clients_could_together(data: st.DataObject) -> None:
+    bits, clients = data.draw(st.sampled_from([(8, 1), (8, 100), (13, 10), (16, 1000)]))
+    ring = Ring(bits, clients, 100, OCTAVES)
+    honest = tally(1, ring.heaviest).numbers(ring)
+    # Numbers are masked: one who lies may add any, in any place.
+    numbers = st.one_of(st.just(0), st.just(ring.mask), st.integers(0, ring.mask))
+    lie = data.draw(st.lists(numbers, min_size=len(honest), max_size=len(honest)))
+    sums = honest.astype(np.int64) * (clients - 1) + lie & ring.mask
+    found = Tally.read(sums.astype(np.uint32), clients, ring, LABELS)
+    assert clients <= found.weight <= clients * ring.heaviest
+    assert 0 <= found.loss <= 64
+    assert 0 <= found.confusion.min() <= found.confusion.max() <= clients * (2**20 - 1)
+    moved = np.subtract(found.octaves, OCTAVES)
+    assert -8 <= moved.min() <= moved.max() <= 7
 
 
 def test_counts_and_losses_beyond_their_bounds_are_cut_off() -> None:
