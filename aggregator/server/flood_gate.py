@@ -38,6 +38,10 @@ FLOOD: Final = 1000
 """Messages that nobody needs, after which those of others may be missing: as many wait at Mosquitto
 before it drops some."""
 
+LASTS: Final = 60.0
+"""Seconds within which so many come if it is a flood. Honest clients send some as well, as those
+that are under way when a round closes: in days they add up."""
+
 _CULPRIT: Final = FLOOD // 10
 """How many of them come from somebody who is left out."""
 
@@ -97,6 +101,8 @@ class FloodGate:
         self._sizes = Shares(BYTES_AT_ONCE, BYTES_PER_SECOND, loop.clock)
         self._useless: Counter[tuple[str, str]] = Counter()
         self._count = 0
+        self._since = 0.0
+        """When the first of them came, in seconds of the loop's clock."""
         self._narrow: dict[str, int] = {}
         """What is subscribed to for each client by itself, and how."""
         self._recovery = loop.deadline(self._recover)
@@ -128,8 +134,13 @@ class FloodGate:
         return True
 
     def leave_aside(self, client: str, kind: str) -> None:
-        """Count a message that nobody needs."""
+        """Count a message that nobody needs; those of long ago are forgotten."""
+        now = self._loop.clock()
         if self._count < FLOOD:
+            if self._count and now - self._since > LASTS:
+                self._useless, self._count = Counter(), 0
+            if not self._count:
+                self._since = now
             self._useless[client, kind] += 1
             self._count += 1
             if self._count == FLOOD:

@@ -11,6 +11,7 @@ from aggregator.server.flood_gate import (
     AT_THE_DOOR,
     BYTES_PER_SECOND,
     FLOOD,
+    LASTS,
     MOST_KNOWN,
     PER_SECOND,
     QUALITY,
@@ -143,6 +144,18 @@ def test_a_flood_of_nobody_in_particular_costs_a_connection_now_and_then(it: Gat
     it.driver.after(UNKNOWN)
     assert it.connections == 1
     assert it.subscriptions == EVERYBODY
+
+
+def test_what_is_under_way_when_rounds_close_adds_up_to_no_flood(it: Gate) -> None:
+    for _ in range(FLOOD):
+        for _ in range(32):
+            it.gate.leave_aside("anna", "chunks")
+        it.driver.after(LASTS)
+        it.driver.after(1)
+    assert it.connections == 0
+    it.flood("mallory", "chunks")
+    assert it.connections == 1, "a flood is seen as before"
+    assert TOPICS.chunks("anna") in it.subscriptions
 
 
 def test_all_subscriptions_fit_into_one_packet_of_any_broker(it: Gate) -> None:
