@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from shared.command.log_bound import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -27,24 +29,25 @@ def _facts(status: dict[str, Any]) -> "Table":
 
     model, updates = status["model"], status["updates"]
     facts = Table(show_header=False, box=None)
-    facts.add_row("federation", f"{status['federation']} (run {status['run'][:8]})")
-    facts.add_row("served", "now" if status["served"] else "by nobody now")
-    facts.add_row("model", f"{status['architecture']}, {_described(model)}")
-    facts.add_row("labels", ", ".join(label["name"] for label in status["task"]["labels"]))
+    _row(facts, "federation", f"{status['federation']} (run {status['run'][:8]})")
+    _row(facts, "served", "now" if status["served"] else "by nobody now")
+    _row(facts, "model", f"{status['architecture']}, {_described(model)}")
+    _row(facts, "labels", ", ".join(label["name"] for label in status["task"]["labels"]))
     wanted = status["rounds_wanted"]
     last = "no last one" if wanted is None else f"{wanted} wanted"
-    facts.add_row("rounds", f"{status['strategy']}, {last}")
-    facts.add_row("updates", f"{updates['accepted']} accepted, {_megabytes(updates['bytes'])} MB")
-    facts.add_row("privacy", _budget(status["privacy"]))
+    _row(facts, "rounds", f"{status['strategy']}, {last}")
+    _row(facts, "updates", f"{updates['accepted']} accepted, {_megabytes(updates['bytes'])} MB")
+    _row(facts, "privacy", _budget(status["privacy"]))
     if secure := status["secure"]:
-        facts.add_row("secure round", secure["sentence"])
+        _row(facts, "secure round", secure["sentence"])
     return facts
 
 
 def _rounds(entries: list[dict[str, Any]]) -> "Table":
     table = _table("round", "state", "updates", "invited", "loss", "UAR before", "seconds")
     for entry in reversed(entries):
-        table.add_row(
+        _row(
+            table,
             str(entry["round"]),
             entry["state"],
             f"{len(entry['updates'])} of {entry['wanted']}",
@@ -60,7 +63,7 @@ def _notes(entries: list[dict[str, Any]]) -> "Table":
     table = _table("round", "why it was abandoned")
     for entry in reversed(entries):
         if entry["note"]:
-            table.add_row(str(entry["round"]), entry["note"])
+            _row(table, str(entry["round"]), entry["note"])
     return table
 
 
@@ -68,7 +71,8 @@ def _clients(entries: list[dict[str, Any]]) -> "Table":
     now = _now()
     table = _table("client", "online", "last seen", "examples", "updates", "MB up", "MB down")
     for entry in entries:
-        table.add_row(
+        _row(
+            table,
             entry["name"],
             _there(entry),
             _ago(entry["last_seen"], now),
@@ -85,8 +89,13 @@ def _refusals(entries: list[dict[str, Any]]) -> "Table":
     table = _table("refused", "client", "round", "reason", "what it was told")
     for entry in reversed(entries):
         number = "" if entry["round"] is None else str(entry["round"])
-        table.add_row(
-            _ago(entry["at"], now), entry["client"], number, entry["reason"], entry["sentence"]
+        _row(
+            table,
+            _ago(entry["at"], now),
+            entry["client"],
+            number,
+            entry["reason"],
+            entry["sentence"],
         )
     return table
 
@@ -99,9 +108,10 @@ def devices_table(devices: list[dict[str, Any]]) -> "Table":
         if "key" not in entry:
             late = datetime.fromisoformat(entry["invited_until"]) < now
             what = "its invitation has expired" if late else "invited"
-            table.add_row(entry["name"], "", what, "", "", "", "")
+            _row(table, entry["name"], "", what, "", "", "", "")
             continue
-        table.add_row(
+        _row(
+            table,
             entry["name"],
             entry["key"][:12],
             _ago(entry["since"], now),
@@ -119,7 +129,8 @@ def models_table(models: list[dict[str, Any]]) -> "Table":
     for place, model in enumerate(models):
         kept = "kept" if model["kept"] else "removed"
         origins = {"initial": "the start", "rollback": f"back to {model['parent']}"}
-        table.add_row(
+        _row(
+            table,
             str(model["round"]),
             str(model["version"]),
             origins.get(model["origin"], f"version {model['parent']}"),
@@ -139,7 +150,8 @@ def ancestry_table(entries: list[dict[str, Any]]) -> "Table":
         updates = (
             f"{u['client']} {u['digest'][:12]} ({u['examples']})" for u in entry.get("updates", [])
         )
-        table.add_row(
+        _row(
+            table,
             str(entry["version"]),
             str(entry["round"]),
             entry["origin"],
@@ -180,6 +192,11 @@ def _table(*columns: str) -> "Table":
 
     heads = [Column(name, overflow="fold") for name in columns]
     return Table(*heads, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+
+
+def _row(table: "Table", *cells: str) -> None:
+    """Add a row: some of what it says is in a device's words."""
+    table.add_row(*map(printable, cells))
 
 
 def _now() -> datetime:

@@ -17,6 +17,7 @@ from aggregator.rounds.federation import Federation
 from aggregator.rounds.scoring import scores_of
 from aggregator.rounds.synchronous import Phase
 from aggregator.secure.progress import progress_of
+from shared.command.log_bound import printable
 from shared.errors import ChorusError
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ class Screen:
         """Keep the log's plain lines for the table's foot; a ``logging.Filter``."""
         if record.levelno > logging.INFO:
             return True
-        self._remark = record.getMessage()
+        self._remark = printable(record.getMessage())
         return False
 
     def view(self) -> "Group":

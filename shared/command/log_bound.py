@@ -22,6 +22,16 @@ _SHOWN: Final = 100
 """Characters by which one client or topic is told from another."""
 
 
+def printable(text: str) -> str:
+    """Escape what cannot be printed, but for ends of lines: it would write to the terminal.
+
+    A name or a sentence of somebody else may hold such letters.
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 class ShortLines(logging.Formatter):
     """Writes records, tracebacks too, of a bounded length: the middle of a longer one is left out.
 
@@ -31,10 +41,7 @@ class ShortLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record as a text."""
-        text = super().format(record)
-        if not text.replace("\n", "").isprintable():
-            shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-            text = "".join(shown)
+        text = printable(super().format(record))
         left_out = len(text) - LONGEST
         if left_out <= 0:
             return text

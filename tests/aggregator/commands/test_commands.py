@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from aggregator.cli import app
-from aggregator.commands.tables import _megabytes
+from aggregator.commands.tables import _megabytes, devices_table
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from aggregator.settings import AggregatorSettings
@@ -144,6 +145,26 @@ def test_the_tables_are_readable_at_80_columns(
         r"0\s+1\s+the start\s+\w{12}\s+\d\.\d\s+0\.750\s+kept\s+\d+ s ago",
     ):
         assert re.search(rf"^{row}\s*$", models, re.MULTILINE), row
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x1b[1;31m\x9b31mx\u202e\r"
+
+
+def test_what_others_say_writes_nothing_to_the_terminal(
+    federation: Federation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = federation.ledger
+    ledger.see(HOSTILE, present=True, software=HOSTILE, supply=HOSTILE)
+    ledger.refuse(HOSTILE, HOSTILE, HOSTILE, 3, None)
+    ledger.abandon_round(3, HOSTILE)
+    member = {"key": "ab" * 32, "since": "2026-01-01T00:00:00+00:00", "last_seen": None}
+    device = {"name": HOSTILE, "updates": 0, "uar": None, "software": HOSTILE, **member}
+    shown = run("status").stdout
+    Console(highlight=False, markup=False).print(devices_table([device]))
+    shown += capsys.readouterr().out
+    assert shown.count("owned") >= 6, "it is shown"
+    assert shown.replace("\n", "").isprintable()
+    assert (run("status", "--json").stdout).replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize(
