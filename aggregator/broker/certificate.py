@@ -35,7 +35,7 @@ def kept_certificate(path: Path) -> str:
         If it cannot be written.
     """
     if not path.exists():
-        with replacing(path, 0o600) as aside:
+        with replacing(path, 0o600, durable=True) as aside:
             aside.write_bytes(_new_certificate())
     try:
         text = read_small(path).decode("ascii")

@@ -85,13 +85,16 @@ class KeyFile:
         return cls(key, handed_over, root, said)
 
     def write(self, path: Path) -> None:
-        """Write the file, for nobody else to read; raises :class:`StorageError` as files do."""
+        """Write the file, for nobody else to read, safe on return.
+
+        Raises :class:`StorageError` as files do.
+        """
         lines = [f"{_HANDED_OVER}{old} {to.key} {to.signature}\n" for old, to in self.handed_over]
         text = "".join(lines[-MOST_HANDED_OVER:])
         if self.root and self.issued:
             root, said = self.root, self.issued
             text += f"{_ISSUED}{root.federation} {root.key} {said.number} {said.signature}\n"
-        with replacing(path, 0o600) as aside:
+        with replacing(path, 0o600, durable=True) as aside:
             aside.write_bytes(self.key.pem + text.encode())
 
 

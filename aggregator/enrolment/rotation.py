@@ -105,7 +105,7 @@ def make_root(file: Path) -> PublicKey:
     """
     _not_there(file)
     root = SecretKey.new()
-    with replacing(file, 0o600) as aside:
+    with replacing(file, 0o600, durable=True) as aside:
         aside.write_bytes(root.pem)
     return root.public
 

@@ -88,7 +88,10 @@ def back_up(folder: FederationFolder, out: Path) -> Backup:
     StorageError
         If the disk is full, or the file cannot be written.
     """
-    with replacing(out, 0o600) as aside, tempfile.TemporaryDirectory(dir=aside.parent) as scratch:
+    with (
+        replacing(out, 0o600, durable=True) as aside,
+        tempfile.TemporaryDirectory(dir=aside.parent) as scratch,
+    ):
         copy = Path(scratch, _LEDGER)
         with History(folder.ledger) as history:
             history.copy_to(copy)

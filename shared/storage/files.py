@@ -39,12 +39,13 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
+def replacing(path: Path, mode: int = 0o644, *, durable: bool = False) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; rename it there when the block ends well.
 
     The file is flushed to the disk before it is renamed, so that after a power cut either the old
     or the new content is there. Whatever goes wrong, the old content stays and nothing is left
-    beside it. ``mode`` says who may read it; until it is whole, its owner alone.
+    beside it. ``mode`` says who may read it; until it is whole, its owner alone. ``durable`` is for
+    what must not be forgotten: then it is the new content that is there after a power cut.
 
     Raises
     ------
@@ -65,6 +66,8 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
                 os.fsync(file.fileno())
             aside.chmod(mode)
             aside.replace(path)
+            if durable:
+                sync_folder(path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 aside.unlink(missing_ok=True)

@@ -126,7 +126,7 @@ def read_number(path: Path) -> int:
 
 def write_number(path: Path, number: int) -> None:
     """Write a number down, safe on return; raises :class:`StorageError` as files do."""
-    with replacing(path, 0o600) as aside:
+    with replacing(path, 0o600, durable=True) as aside:
         aside.write_text(f"{number}\n")
 
 

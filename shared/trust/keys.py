@@ -113,7 +113,7 @@ class SecretKey:
             If it cannot be written.
         """
         if not path.exists():
-            with replacing(path, 0o600) as aside:
+            with replacing(path, 0o600, durable=True) as aside:
                 aside.write_bytes(cls.new().pem)
         return cls.read(path)
 
