@@ -5,7 +5,8 @@ to two workers, and its outcome comes back to the loop.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -243,35 +244,47 @@ class Receiving:
     def _masked(self, upload: Upload, refused: Refused | None) -> None:
         """Learn what became of a masked update: it is in the round's journal, or was refused."""
         client, offer = upload.client, upload.offer
-        if upload.state == "checking":
+        with self._letting_go(upload):
+            if upload.state != "checking":
+                return  # it was dropped meanwhile
             if refused:
                 self._refuse(client, offer, refused)
             else:
                 self._inbox.end(upload, "dropped")
                 ranges = [(0, offer.size)]
                 self._reply(client, Received(update=offer.update, ranges=ranges, window=0))
-        self._inbox.let_go(upload)
-        self.admit()
 
     def _not_checked(self, upload: Upload, error: ChorusError) -> None:
         """Keep what the disk did not let be read; it is checked when the client asks again."""
-        log.error("%s", error.message)
-        if upload.state == "checking":
-            self._inbox.end(upload, "dropped", keep=True)
-        self._inbox.let_go(upload)
+        with self._letting_go(upload):
+            log.error("%s", error.message)
 
     def _checked(self, upload: Upload, outcome: float | Refused) -> None:
         """Count an update that was checked, if it still may count."""
         client, offer = upload.client, upload.offer
-        if upload.state == "checking":  # else it was dropped meanwhile
+        with self._letting_go(upload):
+            if upload.state != "checking":
+                return  # it was dropped meanwhile
             if isinstance(outcome, Refused):
                 self._refuse(client, offer, outcome)
             elif refused := refusal(self._federation, client, offer):
                 self._refuse(client, offer, refused)
             else:
                 self._count(upload, norm=outcome)
-        self._inbox.let_go(upload)
-        self.admit()
+
+    @contextmanager
+    def _letting_go(self, upload: Upload) -> Iterator[None]:
+        """Let go of an update that was checked, whatever the disk takes, and let others in.
+
+        What nothing came of is kept, to be checked when its client offers it again.
+        """
+        try:
+            yield
+        finally:
+            if upload.state == "checking":
+                self._inbox.end(upload, "dropped", keep=True)
+            self._inbox.let_go(upload)
+            self.admit()
 
     def _count(self, upload: Upload, *, norm: float) -> None:
         """Make an update count, for good, and tell its client."""
@@ -316,11 +329,13 @@ class Receiving:
         if upload := self._inbox.find(client, offer.update):
             self._inbox.end(upload, "refused")
         self._reply(client, refused)
-        if self._rejections.about(client, refused.sentence):
-            self._federation.ledger.refuse(
-                client, refused.reason, refused.sentence, offer.round, offer.update
-            )
-        self.admit()
+        try:
+            if self._rejections.about(client, refused.sentence):
+                self._federation.ledger.refuse(
+                    client, refused.reason, refused.sentence, offer.round, offer.update
+                )
+        finally:
+            self.admit()
 
 
 def _take_masked(stages: SecureStages, upload: Upload, part: PartFile) -> Refused | None:

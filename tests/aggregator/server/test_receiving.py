@@ -13,6 +13,7 @@ from aggregator.server.inbox import MOST_ACTIVE
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
 from aggregator.server.upload import SILENCE
+from shared.errors import StorageError
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Accepted, Message, Offer, Received, Refused
 from tests.aggregator.driver import put, random_update, settings
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("tiny")
 class Receives:
     """A receiving with what a service would do in the test's hands."""
 
-    def __init__(self, federation: Federation, folder: Path) -> None:
+    def __init__(self, federation: Federation, folder: Path, stages: Any = None) -> None:
         self.federation = federation
         self.folder = folder
         self.driver = LoopDriver(at_once=False)
@@ -40,6 +41,7 @@ class Receives:
             reply=lambda *reply: self.replies.append(reply),
             counted=self.steps.append,
             later=lambda action: loop.later(10, action),
+            stages=stages,
         )
 
     def offer(self, client: str, content: bytes, **values: Any) -> Offer:
@@ -179,6 +181,34 @@ def test_one_that_cannot_be_entered_counts_when_there_is_room(it: Receives, cont
     it.send("anna", offer, content)
     it.work()
     assert it.told("anna")[-1] == Accepted(update=offer.update)
+
+
+class MaskedAreDue:
+    """Stands in for the stages of a secure round: nothing has been received before."""
+
+    def received(self, *_: object) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("stages", [None, MaskedAreDue()], ids=["plain", "masked"])
+def test_a_full_disk_keeps_no_refused_update_open(
+    stages: Any, tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageError.full_disk("the ledger")
+
+    def opened() -> list[str]:
+        files = (str(name.resolve()) for name in Path("/proc/self/fd").iterdir())
+        return [file for file in files if ".part" in file]
+
+    with receives(tmp_path, ["anna", "ben"]) as one:
+        it = Receives(one.federation, tmp_path, stages)
+        monkeypatch.setattr(it.federation.ledger, "refuse", refuse)
+        it.send("anna", it.offer("anna", content), bytes(len(content)))
+        it.work()
+        assert isinstance(it.told("anna")[-1], Refused)
+        assert it.driver.full, "it is said"
+        assert opened() == []
 
 
 def test_one_that_is_replaced_while_it_is_checked_does_not_count(
