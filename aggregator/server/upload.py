@@ -18,7 +18,7 @@ from typing import Final, Literal
 from shared.architectures import Architecture
 from shared.codecs import make_codec
 from shared.codecs.update_file import UpdateFile
-from shared.errors import WeightsError
+from shared.errors import StorageError, WeightsError
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Offer, Refused
 from shared.protocol.part_file import PartFile
@@ -236,6 +236,11 @@ def check_update(
     -------
     float or Refused
         The norm of its difference; or why it does not count.
+
+    Raises
+    ------
+    StorageError
+        If the disk does not let it be read: it may be right.
     """
     if damaged := damage(part):
         return damaged
@@ -250,6 +255,10 @@ def check_update(
         )
         return file.check(largest_norm)
     except WeightsError as error:
+        if isinstance(disk := error.__cause__, OSError):
+            raise StorageError(
+                f"Cannot read {part.path}: {disk.strerror or disk}.", "Look at the disk."
+            ) from error
         sentence = error.message[:500]
         sentence = sentence[0].upper() + sentence[1:]
         return Refused(update=offer.update, reason="invalid", sentence=sentence)

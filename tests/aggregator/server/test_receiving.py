@@ -1,5 +1,7 @@
 """Updates from their offer to the moment they count, with every thread in the test's hands."""
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -169,6 +171,23 @@ def test_one_with_values_that_are_none_is_refused(it: Receives, content: bytes) 
     assert [one.reason for one in it.federation.ledger.refusals()] == ["invalid"]
 
 
+def test_one_that_the_disk_does_not_give_back_is_not_refused(
+    it: Receives, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    offer = it.offer("anna", content)
+    it.send("anna", offer, content)
+    with monkeypatch.context() as failing:
+        failing.setattr("shared.storage.tensor_file._parse", fails)
+        it.work()
+    assert all(isinstance(told, Received) for told in it.told("anna")), "refused, it would be lost"
+    it.offer("anna", content)
+    it.work()
+    assert it.told("anna")[-1] == Accepted(update=offer.update), "it was kept"
+
+
 def test_one_that_cannot_be_entered_counts_when_there_is_room(it: Receives, content: bytes) -> None:
     it.federation.folder.updates.touch()  # a file where a folder should be: nothing can be kept
     offer = it.offer("anna", content)
@@ -198,8 +217,9 @@ def test_a_full_disk_keeps_no_refused_update_open(
         raise StorageError.full_disk("the ledger")
 
     def opened() -> list[str]:
+        uploads = str(tmp_path / "state" / "uploads")
         files = (str(name.resolve()) for name in Path("/proc/self/fd").iterdir())
-        return [file for file in files if ".part" in file]
+        return [file for file in files if file.startswith(uploads)]
 
     with receives(tmp_path, ["anna", "ben"]) as one:
         it = Receives(one.federation, tmp_path, stages)
