@@ -60,10 +60,10 @@ def _rounds(entries: list[dict[str, Any]]) -> "Table":
 
 
 def _notes(entries: list[dict[str, Any]]) -> "Table":
-    table = _table("round", "why it was abandoned")
+    table = _table("round", "state", "note")
     for entry in reversed(entries):
         if entry["note"]:
-            _row(table, str(entry["round"]), entry["note"])
+            _row(table, str(entry["round"]), entry["state"], entry["note"])
     return table
 
 

@@ -123,6 +123,15 @@ def test_the_tables_show_it(federation: Federation) -> None:
     assert federation.current.digest[:12] in run("models", "show").stdout
 
 
+def test_a_note_says_of_which_state_its_round_is(federation: Federation) -> None:
+    ledger, remark = federation.ledger, "Examples counted up to 1 x the round's median."
+    ledger.close_round(3)
+    ledger.finish_round(3, federation.current, loss=None, confusion=None, seconds=1.0, note=remark)
+    out = run("status").stdout
+    assert re.search(rf"^3\s+done\s+{re.escape(remark)}\s*$", out, re.MULTILINE)
+    assert "abandoned" not in out
+
+
 def test_the_tables_are_readable_at_80_columns(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +142,7 @@ def test_the_tables_are_readable_at_80_columns(
     assert max(map(len, (status + models).splitlines())) <= 80
     for row in (
         r"1\s+done\s+4 of 4\s+4\s+0\.5000\s+0\.750\s+\d+\.\d",
-        r"3\s+rolled back to the model of round 1",
+        r"3\s+abandoned\s+rolled back to the model of round 1",
         r"anna\s+yes\s+\d+ s ago\s+40\s+3\s+1\.5\s+0\.0",
         r"\d+ s ago\s+mallory\s+3\s+uninvited\s+You are not invited\.",
     ):
