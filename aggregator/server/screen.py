@@ -56,6 +56,9 @@ class State:
         Whether no round opens until somebody lets the federation go on.
     stage
         Where an open secure round is, in a sentence: its stage, and who is missing there.
+    least
+        Updates with which the round closes at its deadline; 0 for a secure one, which goes on by
+        its stages.
     """
 
     phase: Phase
@@ -70,6 +73,7 @@ class State:
     opens_in: float | None = None
     paused: bool = False
     stage: str = ""
+    least: int = 1
 
     @property
     def waiting(self) -> str:
@@ -92,9 +96,19 @@ class State:
             )
             return (
                 f"Round {self.number} waits for {_count(missing, 'update')}, but "
-                f"{ready} ready to train; at its deadline it goes on without them."
+                f"{ready} ready to train; {self._without_them}."
             )
         return ""
+
+    @property
+    def _without_them(self) -> str:
+        """What becomes of an open round if nobody else answers."""
+        if not self.least:
+            return "its stages end without them, and with too few it is abandoned"
+        if self.counted >= self.least:
+            return "at its deadline it goes on without them"
+        needed = _count(self.least, "update")
+        return f"at its deadline it invites others and waits on, as it needs {needed}"
 
 
 def look(federation: Federation, now: float) -> State:
@@ -122,6 +136,7 @@ def look(federation: Federation, now: float) -> State:
         opens_in=max(0.0, (rounds.wake_at or now) - now) if rounds.awaits_its_time else None,
         paused=rounds.paused,
         stage=_stage(federation),
+        least=0 if settings.secure else settings.min_updates,
     )
 
 

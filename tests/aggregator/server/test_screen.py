@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -45,6 +46,22 @@ def test_it_says_who_is_waited_for(federation: Federation) -> None:
         "Round 1 waits for 1 update, but no client is ready to train; at its deadline it goes on "
         "without them."
     )
+
+
+def test_it_says_what_becomes_of_a_round_that_nobody_answers(federation: Federation) -> None:
+    opened = come(federation, ["anna", "ben"])
+    assert opened
+    for name in opened.invited:
+        federation.rounds.present.leave(name)
+    assert look(federation, 0).waiting == (
+        "Round 1 waits for 2 updates, but no client is ready to train; at its deadline it invites "
+        "others and waits on, as it needs 1 update."
+    )
+    assert federation.rounds.tick(600) is None
+    state = look(federation, 600)
+    assert (state.phase, state.seconds) == ("open", 600), "so it does"
+    secure = replace(state, least=0).waiting
+    assert secure.endswith("; its stages end without them, and with too few it is abandoned.")
 
 
 def test_it_says_that_it_waits_for_examples_and_then_for_its_time(tmp_path: Path) -> None:
