@@ -1,9 +1,7 @@
 """What devices say in a secure round that does not count: one sentence, a reason, nothing lost."""
 
 import dataclasses
-import resource
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from shared.secure import masked_update
 from shared.secure.sharing import PRIME
 from shared.secure.statements import keys_statement
 from shared.secure.terms import Stage
+from tests.disk import room_for
 from tests.secure_rounds import STAGES, TERMS, Federation, names, plain_sum
 
 FIRST, SECOND, LAST = names(5)[0], names(5)[1], names(5)[-1]
@@ -207,17 +206,6 @@ def test_a_masked_update_of_one_bit_changed_is_another(tmp_path: Path) -> None:
     federation.run({Stage.MASKED: []})
     difference = federation.round.sum - plain_sum(TERMS, names(5))
     assert int(difference[0]) % 2**TERMS.bits in (1, 2**TERMS.bits - 1)
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size: a write gives what there is room for."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_with_a_full_disk_nothing_is_taken_and_it_may_come_again(tmp_path: Path) -> None:
