@@ -50,9 +50,7 @@ def link_for(
         If the broker takes no accounts, or does not show its certificate.
     """
     with members_in(folder) as members:
-        facts = members.facts()
-        if not facts:  # who began to serve it ended at once
-            raise _not_by_invitation(folder)
+        facts = facts_of(members, folder)
         if facts["accounts"] == "plugin" and facts.get("plugin") != "yes":
             raise BrokerError(
                 "The broker does not let the aggregator make accounts: it has no dynamic-security "
@@ -108,7 +106,7 @@ def is_told(
         Waits so many seconds.
     """
     with members_in(folder) as members:
-        facts = members.facts()
+        facts = facts_of(members, folder)
         guest = Topics(facts["federation"]).guest(name)
         for _ in range(int(_PATIENCE / _PAUSE)):
             told = {user: digest == known for user, _, _, digest, known in members.accounts()}
@@ -141,6 +139,20 @@ def members_in(folder: FederationFolder) -> Iterator[Members]:
         raise _not_by_invitation(folder)
     with Members(folder.members) as members:
         yield members
+
+
+def facts_of(members: Members, folder: FederationFolder) -> dict[str, str]:
+    """Give what `aggregator serve` has written down for the other commands.
+
+    Raises
+    ------
+    TrustError
+        If it has not: whoever began to serve the federation by invitation ended at once.
+    """
+    facts = members.facts()
+    if not facts:
+        raise _not_by_invitation(folder)
+    return facts
 
 
 def _not_by_invitation(folder: FederationFolder) -> TrustError:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aggregator.enrolment.key_file import HandedOver, KeyFile
-from aggregator.enrolment.links import members_in
+from aggregator.enrolment.links import facts_of, members_in
 from aggregator.ledger.folder import FederationFolder
 from shared.errors import SettingsError, TrustError
 from shared.protocol.topics import is_name
@@ -49,7 +49,7 @@ def rotate(folder: FederationFolder, issued: Path | None = None) -> PublicKey:
         old = KeyFile.read(folder.key)
         if issued:
             new = KeyFile.read(issued)
-            _check(new, old, members.facts()["federation"], issued)
+            _check(new, old, facts_of(members, folder)["federation"], issued)
             if new.key.public == old.key.public:
                 return new.key.public
         elif old.root:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.enrolment.links import link_for
+from aggregator.enrolment.links import is_told, link_for
 from aggregator.enrolment.members import Members
+from aggregator.enrolment.rotation import issue_key, make_root, rotate
 from aggregator.ledger.folder import FederationFolder
 from shared.errors import SettingsError, TrustError
+from shared.trust.keys import SecretKey
 from shared.trust.link import Link
 from tests.aggregator.web.staged import enrol
 
@@ -46,8 +48,20 @@ def test_no_link_is_made_that_no_device_could_read(folder: FederationFolder, add
         assert not members.invitations()
 
 
-def test_a_federation_whose_start_was_broken_off_invites_nobody(tmp_path: Path) -> None:
-    folder = FederationFolder(tmp_path)
+def test_a_federation_whose_start_was_broken_off_has_no_members_and_no_keys(
+    tmp_path: Path,
+) -> None:
+    folder = FederationFolder(tmp_path / "state")
+    folder.path.mkdir()
+    SecretKey.kept(folder.key)
     Members(folder.members).close()
-    with pytest.raises(TrustError, match="There is no federation by invitation"):
+    root, key = tmp_path / "root.pem", tmp_path / "next.pem"
+    make_root(root)
+    issue_key(root, key, "chorus", after=0)
+    there_is_none = "There is no federation by invitation"
+    with pytest.raises(TrustError, match=there_is_none):
         link_for(folder, "attic", hours=1.0, again=False, address=None)
+    with pytest.raises(TrustError, match=there_is_none):
+        is_told(folder, "attic")
+    with pytest.raises(TrustError, match=there_is_none):
+        rotate(folder, key)
