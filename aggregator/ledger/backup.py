@@ -21,8 +21,9 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from aggregator.ledger import History, Ledger
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles, files_of
-from shared.errors import FederationError
+from shared.errors import FederationError, StorageError, TrustError
 from shared.storage.files import open_file, replacing, sha256_of, storage_errors
+from shared.storage.write_ahead import NO_ROOM
 
 _CONTENTS: Final = "backup.json"
 _LEDGER: Final = "ledger.sqlite"
@@ -85,6 +86,8 @@ def back_up(folder: FederationFolder, out: Path) -> Backup:
     ------
     FederationError
         If there is none, or a file of its current model is missing or damaged.
+    TrustError
+        If the list of its members is damaged.
     StorageError
         If the disk is full, or the file cannot be written.
     """
@@ -164,14 +167,27 @@ def _add_trust(tar: tarfile.TarFile, folder: FederationFolder, scratch: Path) ->
         path = folder.path / name
         if path.exists():
             copy = scratch / name
-            if name == _MEMBERS:  # others may be writing it
-                with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as to:
-                    source.backup(to)
+            if name == _MEMBERS:
+                _copy_members(path, copy)
             else:
                 shutil.copyfile(path, copy)
             tar.add(copy, name)
             added[name] = sha256_of(copy)
     return added
+
+
+def _copy_members(path: Path, copy: Path) -> None:
+    """Copy the list of members, which others may be writing."""
+    try:
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as to:
+            source.backup(to)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname.startswith(NO_ROOM):
+            raise StorageError.full_disk(copy) from error
+        raise TrustError(
+            f"The list of members {path} cannot be copied ({error}).",
+            "Bring the file back from a copy.",
+        ) from error
 
 
 def _add_models(tar: tarfile.TarFile, moment: History, files: ModelFiles) -> list[str]:

@@ -19,10 +19,11 @@ from aggregator.ledger.backup import back_up, restore
 from aggregator.ledger.folder import FederationFolder
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
-from shared.errors import FederationError, StorageError
+from shared.errors import FederationError, StorageError, TrustError
 from shared.trust.keys import SecretKey
 from shared.trust.signing import counter_of
 from tests.aggregator.driver import come, play, put, random_update, settings, weights_of
+from tests.disk import room_for
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -197,6 +198,28 @@ def test_a_backup_needs_a_federation(tmp_path: Path) -> None:
     with pytest.raises(FederationError, match="There is no federation"):
         back_up(FederationFolder(tmp_path), tmp_path / "backup.tar")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_list_of_members_is_said(saved: Saved, tmp_path: Path) -> None:
+    folder = saved[0].folder
+    folder.members.write_bytes(b"no database" * 100)
+    with pytest.raises(TrustError, match=r"list of members .* cannot be copied"):
+        back_up(folder, tmp_path / "again.tar")
+    assert not (tmp_path / "again.tar").exists()
+
+
+def test_a_full_disk_is_said_wherever_it_becomes_full(saved: Saved, tmp_path: Path) -> None:
+    federation, file = saved
+    with Members(federation.folder.members) as members:
+        for number in range(200):
+            members.note(**{f"padding-{number}": "x" * 1000})
+    sizes = [path.stat().st_size for path in (federation.folder.ledger, federation.folder.members)]
+    assert sizes[0] < sizes[1]
+    # At the ledger, and at the members.
+    for size in (4096, sizes[1] // 2):
+        with room_for(size), pytest.raises(StorageError, match="The disk is full"):
+            back_up(federation.folder, tmp_path / "again.tar")
+    assert sorted(tmp_path.iterdir()) == sorted([file, federation.folder.path])
 
 
 def test_a_device_is_no_place_for_a_backup(saved: Saved) -> None:
