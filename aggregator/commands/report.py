@@ -48,7 +48,7 @@ def status_of(history: History) -> dict[str, Any]:
                 # Of who is there when nobody serves it, nothing is known.
                 "present": client.present and served,
                 "trains": client.trains,
-                "examples": client.examples,
+                "examples": client.examples or None,
                 "supply": client.supply,
                 "software": client.software,
                 "last_seen": _iso(client.last_seen),

@@ -76,7 +76,7 @@ def _clients(entries: list[dict[str, Any]]) -> "Table":
             entry["name"],
             _there(entry),
             _ago(entry["last_seen"], now),
-            str(entry["examples"]),
+            str(entry["examples"] or "-"),
             str(entry["updates"]),
             f"{entry['bytes_up'] / _MB:.1f}",
             f"{entry['bytes_down'] / _MB:.1f}",

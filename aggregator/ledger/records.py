@@ -183,7 +183,7 @@ class ClientRecord:
         Whether it would take part in a round.
     examples
         Labelled examples that it said it trained on, with its last accepted update; those that it
-        says it has, if it is of a protocol before 1.2.
+        says it has, if it is of a protocol before 1.2. 0 if nobody knows, as in secure rounds.
     supply
         What it says of those it has now: ``none``, ``some``, ``enough`` or ``new``; empty if
         nothing.

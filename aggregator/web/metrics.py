@@ -166,7 +166,7 @@ def _scores(snapshot: Snapshot) -> Iterator["Metric"]:
 
 def _by_device(snapshot: Snapshot) -> Iterator["Metric"]:
     seen = {client.name: client.last_seen for client in snapshot.clients}
-    examples = {client.name: float(client.examples) for client in snapshot.clients}
+    examples = {one.name: float(one.examples) for one in snapshot.clients if one.examples}
     text = "When something of the device arrived last."
     yield _gauge("device_last_seen_timestamp_seconds", text, seen, "device")
     yield _gauge("device_examples", "Examples its last update was made of.", examples, "device")

@@ -188,11 +188,16 @@ function part(device) {
 
 function showDevice(device) {
   const title = make("b", { className: device.present ? "sign on" : "sign" }, foreign(device.name));
-  const told = { examples: whole.format(device.examples), updates: whole.format(device.updates), up: bytes(device.up), down: bytes(device.down) };
+  const told = { updates: whole.format(device.updates), up: bytes(device.up), down: bytes(device.down) };
   const element = item(
     title,
     facts(part(device), presence(device), device.present && texts.supplies[device.supply]),
-    facts(device.score !== null && say(texts.uar, { value: scores.format(device.score) }), say(texts.device_facts, told)),
+    facts(
+      device.score !== null && say(texts.uar, { value: scores.format(device.score) }),
+      // 0: nobody knows, as in secure rounds.
+      device.examples > 0 && say(texts.device_examples, { examples: whole.format(device.examples) }),
+      say(texts.device_facts, told),
+    ),
     device.software && foreign(device.software),
     ...enrolled.lines(device, now()),
   );

@@ -123,6 +123,13 @@ def test_the_tables_show_it(federation: Federation) -> None:
     assert federation.current.digest[:12] in run("models", "show").stdout
 
 
+def test_examples_that_nobody_knows_are_not_said_to_be_none(federation: Federation) -> None:
+    federation.ledger.see("zoe", present=True)  # as of a device in secure rounds
+    federation.ledger.flush()
+    assert re.search(r"^zoe\s+yes\s+\d+ s ago\s+-\s+0\s", run("status").stdout, re.MULTILINE)
+    assert answer("status")["clients"][-1]["examples"] is None
+
+
 def test_a_note_says_of_which_state_its_round_is(federation: Federation) -> None:
     ledger, remark = federation.ledger, "Examples counted up to 1 x the round's median."
     ledger.close_round(3)

@@ -93,8 +93,12 @@ def test_no_label_is_a_device(served: Served) -> None:
 
 
 def test_devices_are_told_of_when_asked_for(serve_staged: Serve) -> None:
-    found = samples(serve_staged(name_devices=True))
+    served = serve_staged(name_devices=True)
+    served.federation.ledger.see("zoe", present=True)
+    served.federation.ledger.flush()
+    found = samples(served)
     assert found["chorus_device_examples", "kitchen"] == 12
+    assert ("chorus_device_examples", "zoe") not in found, "nobody knows, as in secure rounds"
     assert 0 < found["chorus_device_uar", "kitchen"] <= 1
 
 

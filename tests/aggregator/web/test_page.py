@@ -66,6 +66,18 @@ def test_it_shows_the_round_the_scores_the_devices_and_the_models(
     assert "token" not in page.url
 
 
+def test_examples_that_nobody_knows_are_not_said_to_be_none(
+    open_page: Open, served: Served
+) -> None:
+    served.federation.ledger.see("zoe", present=True)  # as of a device in secure rounds
+    served.federation.ledger.flush()
+    page = open_page(served.server.address)
+    text(page, "#devices li:last-child", "zoe")
+    shown = page.inner_text("#devices li:last-child")
+    assert "0 updates" in shown
+    assert "0 examples" not in shown
+
+
 def test_the_models_tell_which_the_current_one_comes_from(open_page: Open, served: Served) -> None:
     page = open_page(served.server.address)
     ancestors = {
