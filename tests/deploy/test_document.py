@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.broker import bounds, retained
+from aggregator.broker.packets import MOST_FILTERS
 from aggregator.server.settings import ServeSettings
 from tests.deploy.page import PAGE, ROOT, lines_of, words_after
 from tests.fork_server import BIN
@@ -45,6 +47,22 @@ def test_scripts_have_the_options_that_they_are_given(line: str) -> None:
     (script,) = (ROOT / "deploy").rglob(name)
     known = set(re.findall(r"--[a-z-]+", script.read_text().partition("set -eu")[0]))
     assert options(words_after(line, name)) <= known
+
+
+def test_the_bounds_of_the_embedded_broker_are_those_of_the_code() -> None:
+    told = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|$", PAGE, re.MULTILINE))
+    for what, bound in {
+        "clients": f"{bounds.MOST_SESSIONS}",
+        "connections that have not said who they are": (
+            f"{bounds.MOST_STRANGERS}, for {bounds.CONNECT_SECONDS:g} s"
+        ),
+        "what waits for one client": f"{bounds.MOST_WAITING >> 20} MiB",
+        "a client that takes nothing of it": f"{bounds.STUCK_SECONDS:g} s",
+        "all that waits, or has not come whole": f"{bounds.MOST_HELD >> 20} MiB",
+        "retained messages": f"{retained.MOST >> 20} MiB",
+        "topics that a client hears": f"{MOST_FILTERS:,}",
+    }.items():
+        assert told[what] == bound, what
 
 
 def test_settings_of_the_aggregator_are_some() -> None:
