@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from aggregator.ledger import ClientRecord
+from aggregator.secure.progress import ASKED_FOR
 from aggregator.web.overview import Overview, Snapshot
 from aggregator.web.standing import Look
 from shared.errors import MissingPartError
@@ -101,8 +102,11 @@ class Metrics:
         yield _gauge("phase", "1 for what the federation is doing now.", phases, "phase")
         yield _gauge("round_updates", "Updates of the round that count.", now.counted)
         yield _gauge("round_updates_wanted", "Updates that close the round.", now.wanted)
-        longest = float(self._overview.settings["round_seconds"])
-        yield _gauge("round_longest_seconds", "From a round's opening to its deadline.", longest)
+        settings = self._overview.settings
+        # Each stage of a secure round may take as long as another round takes whole.
+        stages = len(ASKED_FOR) if settings.get("secure") else 1
+        longest = float(settings["round_seconds"]) * stages
+        yield _gauge("round_longest_seconds", "A round's length, all stages of it.", longest)
         if snapshot.rounds:
             opened = snapshot.rounds[0][0].opened
             yield _gauge("round_opened_timestamp_seconds", "When the newest round opened.", opened)

@@ -7,6 +7,7 @@ import subprocess
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +17,7 @@ from aggregator.enrolment.members import Members
 from aggregator.ledger import History
 from aggregator.rounds.federation import Federation
 from aggregator.server.screen import look
+from aggregator.settings import AggregatorSettings
 from aggregator.web.metrics import Metrics
 from aggregator.web.overview import Overview
 from tests.aggregator.web.conftest import Serve, Served
@@ -60,6 +62,20 @@ def test_the_figures_are_those_of_the_ledger(served: Served) -> None:
     assert found["chorus_newest_loss",] == pytest.approx(0.408, abs=0.001)
     assert found["chorus_disk_free_bytes",] > 0
     assert found["process_resident_memory_bytes",] > 0
+
+
+@pytest.mark.parametrize(
+    ("values", "times"), [({}, 1), ({"secure": True, "by_invitation": True}, 5)]
+)
+def test_a_round_is_as_long_as_all_its_stages(
+    tmp_path: Path, values: dict[str, Any], times: int
+) -> None:
+    given = AggregatorSettings.parse(
+        {"state": tmp_path, "quorum": 3, "round_seconds": 600, **values}
+    )
+    with Federation(given) as federation, closing(History(federation.folder.ledger)) as history:
+        told = Metrics(Overview(history), partial(look, federation, 0.0), tmp_path).text().decode()
+    assert f"chorus_round_longest_seconds {600.0 * times}" in told
 
 
 def test_who_was_shut_out_is_not_missed(serve_staged: Serve) -> None:
