@@ -55,7 +55,7 @@ class MosquittoAccounts:
         """Users that the plugin has; ``None`` before it has said so."""
         self._asked: dict[str, bytes] = {}
         """Digests of passwords that it was told, and has not confirmed."""
-        self._waiting: dict[str, list[Action]] = {}
+        self._waiting: dict[str, Action] = {}
         self._silence = loop.deadline(self._says_nothing)
         name = aggregator_name(topics.federation)
         self._own = username_of("aggregator", name, topics)
@@ -92,8 +92,11 @@ class MosquittoAccounts:
             self._say(*_removed(username))
 
     def when_there(self, username: str, then: Action) -> None:
-        """Do something once the plugin has an account as it should be."""
-        self._waiting.setdefault(username, []).append(then)
+        """Do something once the plugin has an account as it should be.
+
+        What was to be done before for the same account is forgotten: a device asks again and again.
+        """
+        self._waiting[username] = then
         self.look()
         if username not in self._asked and username in (self._there or ()):
             self._done(username)
@@ -142,7 +145,7 @@ class MosquittoAccounts:
         self._done(username)
 
     def _done(self, username: str) -> None:
-        for then in self._waiting.pop(username, []):
+        if then := self._waiting.pop(username, None):
             then()
 
     def _put(self, username: str, kind: AccountKind, name: str, password: str) -> None:
