@@ -1,7 +1,8 @@
 """What a secure round has taken, on the disk: a restart goes on from there.
 
 An entry is the length of what follows the checksum (4 bytes, big-endian), the CRC-32 of that, a
-name, a zero byte and the message. One that a crash has cut off ends the journal, and is cut off.
+name, a zero byte and the message. One that a crash has cut off ends the journal, and is cut off. A
+crash damages the last one alone, so one with a whole one behind it is none of those.
 """
 
 import contextlib
@@ -17,6 +18,10 @@ from shared.storage.files import storage_errors, sync_folder
 
 ENTRY_HEAD: Final = struct.Struct(">II")
 """Of an entry: its length and checksum."""
+
+
+class DamagedJournalError(ValueError):
+    """An entry was changed after it was written."""
 
 
 class Journal:
@@ -42,10 +47,21 @@ class Journal:
         self._end = 0
 
     def entries(self) -> Iterator[tuple[str, bytes]]:
-        """Read what is there, an entry at a time: a name and a message. Comes before appending."""
+        """Read what is there, an entry at a time: a name and a message. Comes before appending.
+
+        Raises
+        ------
+        DamagedJournalError
+            If an entry is damaged, and it is not the last one.
+        """
         with storage_errors(self.path):
-            while (entry := self._entry()) is not None:
-                yield entry
+            while (entry := self._entry(self._end)) is not None:
+                self._end += ENTRY_HEAD.size + len(entry)
+                name, _, message = entry.partition(b"\0")
+                yield name.decode(), message
+            length = self._head(self._end)[0]
+            if self._entry(self._end + ENTRY_HEAD.size + length) is not None:
+                raise DamagedJournalError
             self._cut()
 
     def append(self, name: str, message: bytes) -> None:
@@ -70,18 +86,23 @@ class Journal:
         self.close()
         self.path.unlink(missing_ok=True)
 
-    def _entry(self) -> tuple[str, bytes] | None:
-        head = os.pread(self._file, ENTRY_HEAD.size, self._end)
-        if len(head) < ENTRY_HEAD.size:
+    def _entry(self, at: int) -> bytes | None:
+        """Read what an entry holds, if there is a whole one.
+
+        Zeros are none: a power cut may leave them where something was being written.
+        """
+        length, checksum = self._head(at)
+        left = os.fstat(self._file).st_size - at - ENTRY_HEAD.size
+        if not 0 < length <= left:
             return None
-        length, checksum = ENTRY_HEAD.unpack(head)
-        left = os.fstat(self._file).st_size - self._end - ENTRY_HEAD.size
-        body = os.pread(self._file, length, self._end + ENTRY_HEAD.size) if length <= left else b""
-        if len(body) < length or zlib.crc32(body) != checksum:
-            return None
-        name, _, message = body.partition(b"\0")
-        self._end += ENTRY_HEAD.size + length
-        return name.decode(), message
+        body = os.pread(self._file, length, at + ENTRY_HEAD.size)
+        return body if zlib.crc32(body) == checksum else None
+
+    def _head(self, at: int) -> tuple[int, int]:
+        """Read the length of an entry, and its checksum; zeros where there is none."""
+        head = os.pread(self._file, ENTRY_HEAD.size, at)
+        length, checksum = ENTRY_HEAD.unpack(head.ljust(ENTRY_HEAD.size, b"\0"))
+        return length, checksum
 
     def _cut(self) -> None:
         os.ftruncate(self._file, self._end)

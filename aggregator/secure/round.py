@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from aggregator.secure.journal import Journal
+from aggregator.secure.journal import DamagedJournalError, Journal
 from aggregator.secure.reading import Reading
 from aggregator.secure.unmasking import unmasked
 from shared.errors import FederationError, ProtocolError, SecureError, TrustError
@@ -176,17 +176,17 @@ class SecureRound:
     def _take_up(self, members: Mapping[str, PublicKey]) -> None:
         """Begin the journal, or do again what it holds."""
         entries = self._journal.entries()
-        beginning = next(entries, None)
-        if beginning is None:
-            self._journal.append("", _beginning(self._terms, members))
-        else:
-            members = self._begun_with(beginning[1])
-        self.members = members
-        self._speakers = set(members)
         try:
+            beginning = next(entries, None)
+            if beginning is None:
+                self._journal.append("", _beginning(self._terms, members))
+            else:
+                members = self._begun_with(beginning[1])
+            self.members = members
+            self._speakers = set(members)
             for name, message in entries:
                 self._repeat(name, message)
-        except (ProtocolError, SecureError) as error:
+        except (ProtocolError, SecureError, DamagedJournalError) as error:
             raise self._unusable("is damaged") from error
 
     def _repeat(self, name: str, message: bytes) -> None:

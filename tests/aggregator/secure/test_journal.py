@@ -1,11 +1,12 @@
 """A secure round's journal: whole entries only, and no other round's."""
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from aggregator.secure.journal import Journal
+from aggregator.secure.journal import ENTRY_HEAD, DamagedJournalError, Journal
 from aggregator.secure.round import SecureRound
 from shared.errors import FederationError, StorageError
 from shared.secure.terms import Stage
@@ -55,9 +56,34 @@ def test_a_changed_byte_ends_it(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        there = list(Journal(path).entries())
+        there: list[tuple[str, bytes]] = []
+        with suppress(DamagedJournalError):
+            there.extend(Journal(path).entries())
         assert there == ENTRIES[: len(there)]
         assert len(there) < len(ENTRIES)
+
+
+def test_what_stands_behind_a_damaged_entry_is_not_lost_in_silence(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, 3)
+    federation.run(until=Stage.MASKED)
+    path = tmp_path / "journal"
+    whole = path.read_bytes()
+    second = ENTRY_HEAD.size + ENTRY_HEAD.unpack_from(whole)[0]
+    for place in (ENTRY_HEAD.size, second - 1, second + ENTRY_HEAD.size, second + 99):
+        changed = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        path.write_bytes(changed)
+        with pytest.raises(FederationError, match="is damaged"):
+            federation.begun()
+        assert path.read_bytes() == changed
+
+
+def test_zeros_at_the_end_are_cut_off(tmp_path: Path) -> None:
+    """As a power cut may leave them: the file is longer, and what was written is not there."""
+    whole = written(tmp_path / "journal")
+    for count in (1, 7, 8, 9, 4096):
+        (tmp_path / "journal").write_bytes(whole + bytes(count))
+        assert list(Journal(tmp_path / "journal").entries()) == ENTRIES
+        assert (tmp_path / "journal").read_bytes() == whole
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
