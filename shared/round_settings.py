@@ -25,6 +25,9 @@ MOST_ASKED: Final = 1000
 """Labelled examples that a federation may ask a device for. A listening device trains on its newest
 2,000 at most: more might never be there."""
 
+MOST_COUNTED: Final = 1000
+"""Examples of a device that a secure round may count, at most. Announcements cannot say more."""
+
 LONGEST_ROUND: Final = 31_536_000.0
 """Seconds of a round, a year, until its deadline."""
 
@@ -97,7 +100,7 @@ class SecureSettings(Settings):
     ring_bits: Annotated[int, Field(ge=8, le=16)] = 13
     """Bits of a number in the ring, of a secure round. All clients' sum has to fit: the more they
     are, the coarser are their numbers."""
-    ring_examples: Annotated[int, Field(ge=1, le=10_000)] = 100
+    ring_examples: Annotated[int, Field(ge=1, le=MOST_COUNTED)] = 100
     """Count a client's examples up to so many, in a secure round; all weigh the same with a
     dp_epsilon."""
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from shared.protocol.fields import Bytes32
 from shared.protocol.topics import Name
-from shared.round_settings import MOST_ASKED, MOST_SECURE
+from shared.round_settings import MOST_COUNTED, MOST_SECURE
 
 _Octave = Annotated[int, Field(ge=-64, le=64)]
 
@@ -18,7 +18,7 @@ class SecureOffer(BaseModel):
 
     bits: Annotated[int, Field(ge=8, le=16)]
     """Numbers are added modulo ``2 ** bits``."""
-    examples: Annotated[int, Field(ge=1, le=MOST_ASKED)]
+    examples: Annotated[int, Field(ge=1, le=MOST_COUNTED)]
     """Examples of a client that count, at most."""
     octaves: Annotated[list[_Octave], Field(max_length=1024)]
     """For each tensor, the power of two that a value may reach."""
