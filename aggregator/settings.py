@@ -79,7 +79,7 @@ class ParticipationSettings(Settings):
     """Seconds from a round's opening to its deadline."""
     min_updates: Annotated[int, Field(ge=1, le=MOST_CLIENTS)] = 1
     """Updates that must have come for a round to close at its deadline; with fewer it stays open
-    for as long again, and others are invited too."""
+    for as long again, and others are invited too. Secure rounds go by --at-least."""
     by_invitation: bool = False
     """Listen to none but devices that have joined with an `aggregator invite`: they sign what they
     say, and a broker that this program can tell so gives each an account of its own."""
@@ -224,6 +224,11 @@ class AggregatorSettings(
         """Clients that must be present for a round to open: a secure one is of some at least."""
         return max(self.quorum, self.at_least) if self.secure else self.quorum
 
+    @property
+    def fewest(self) -> int:
+        """Updates that a round needs, and so wants at least."""
+        return self.at_least if self.secure else self.min_updates
+
     def invitations(self, wanted: int) -> int:
         """Say how many clients are invited to a round that wants so many updates."""
         # The small number keeps 10 * 1.1, which is 11 and a rounding error, from becoming 12.
@@ -240,6 +245,8 @@ class AggregatorSettings(
             raise ValueError(
                 "secure needs by_invitation: devices have to know whose keys the others' are"
             )
+        if self.min_updates != ParticipationSettings.model_fields["min_updates"].default:
+            raise ValueError("secure rounds go by at_least: leave out min_updates")
         if self.codecs != UpdateSettings.model_fields["codecs"].default:
             raise ValueError("secure rounds have a codec of their own: leave out codecs")
         if self.clients_per_round and not self.at_least <= self.clients_per_round <= MOST_SECURE:

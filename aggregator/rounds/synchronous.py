@@ -337,11 +337,11 @@ class SynchronousRounds:
         return frozenset(drawn)
 
     def _wanted(self) -> int:
-        """Say how many updates the round that opens wants: as the simulator does."""
+        """Say how many updates the round that opens wants: as the simulator does, but enough."""
         ready = len(self.present.ready)
         share = max(1, round(self._settings.fraction * ready))
         wanted = self._settings.clients_per_round or share
-        return min(max(wanted, self._settings.min_updates), ready)
+        return min(max(wanted, self._settings.fewest), ready)
 
     def _rng(self, *names: int) -> np.random.Generator:
         return stream(self._settings.seed, "sampling", self.ended + 1, *names)

@@ -22,6 +22,7 @@ from shared.training import TrainingSettings
         ({"strategy": "scaffold", "clients": 3}, "plain SGD"),
         ({"secure": True}, "secure needs by_invitation"),
         ({"secure": True, "by_invitation": True, "codecs": "sign"}, "leave out codecs"),
+        ({"secure": True, "by_invitation": True, "min_updates": 2}, "go by at_least"),
         ({"secure": True, "by_invitation": True, "strategy": "median"}, "needs single updates"),
         ({"secure": True, "by_invitation": True, "bound_norm": 2}, "compares single updates"),
         ({"secure": True, "by_invitation": True, "clients_per_round": 2}, "3 to 100"),

@@ -18,7 +18,7 @@ from aggregator.rounds.synchronous import (
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.sampling import sample
 from shared.randomness import stream
-from shared.round_settings import MOST_CLIENTS
+from shared.round_settings import MOST_CLIENTS, MOST_SECURE
 from tests.aggregator.driver import UNPACED
 
 NAMES = [f"client-{number:05d}" for number in range(8)]
@@ -121,6 +121,28 @@ def test_a_fraction_counts_those_who_are_there() -> None:
     assert len(opened(rules(quorum=8, fraction=0.5))[1].invited) == 4
     assert len(opened(rules(quorum=8, fraction=0.01))[1].invited) == 1
     assert len(opened(rules(quorum=8, fraction=0.01, min_updates=3))[1].invited) == 3
+
+
+@given(
+    clients=st.integers(3, 120),
+    fraction=st.floats(0.001, 1),
+    least=st.integers(3, 100),
+    over=st.floats(0, 2),
+    quorum=st.integers(1, 120),
+)
+def test_a_secure_round_that_opens_can_have_a_sum(
+    clients: int, fraction: float, least: int, over: float, quorum: int
+) -> None:
+    secure: dict[str, Any] = {"secure": True, "by_invitation": True, "at_least": least}
+    settings = rules(**secure, fraction=fraction, over_selection=over, quorum=quorum)
+    rounds = SynchronousRounds(settings)
+    for number in range(clients):
+        step = come(rounds, f"c{number:03}", 0)
+        if isinstance(step, Opened):
+            assert least <= step.wanted <= number + 1
+            assert least <= len(step.invited) <= MOST_SECURE
+            return
+    assert clients < max(least, quorum)
 
 
 def test_over_selection_invites_more_and_refuses_the_slowest() -> None:
