@@ -91,7 +91,8 @@ class SynchronousRounds:
     as many updates have been accepted as are wanted, or at its deadline. An invited client that
     leaves is waited for until then: it may come back. With fewer than ``min_updates`` at the
     deadline the round stays open for as long again; what was accepted stays, who was invited stays
-    invited, and as many others are invited as have not answered.
+    invited, and as many others are invited as have not answered, or are needed. Who is shut out
+    counts no more in the open round, which needs its ``min_updates`` all the same.
 
     A secure round is closed by :meth:`close` alone: its deadlines are those of its stages.
 
@@ -143,7 +144,7 @@ class SynchronousRounds:
         self.deadline: float | None = None
         if interrupted:
             self.invited, self.counted = interrupted.invited, interrupted.counted
-            self.wanted = interrupted.wanted
+            self.wanted = self._still_wanted(interrupted.wanted)
             self.phase = "aggregating" if interrupted.closed else "open"
 
     @property
@@ -229,19 +230,24 @@ class SynchronousRounds:
             return self._closed()
         self.deadline = now + self._settings.round_seconds
         others = sorted(self.present.ready - self.invited)
-        more = sample(others, len(self.invited) - len(self.counted), self._rng(len(self.invited)))
+        missing = max(len(self.invited), self._settings.fewest) - len(self.counted)
+        more = sample(others, missing, self._rng(len(self.invited)))
         if not more:
             return None
         self.invited |= set(more)
         return self._opened()
 
     def withdraw(self, client: str) -> Step:
-        """Take back a client's invitation to the open round, and its update that counts."""
+        """Take back a client's invitation to the open round, and its update that counts.
+
+        It closes with fewer updates than it wanted, but not with fewer than it needs: then it stays
+        open until its deadline, when others are invited.
+        """
         if self.phase != "open" or client not in self.invited:
             return None
         self.invited -= {client}
         self.counted -= {client}
-        self.wanted = min(self.wanted, len(self.invited))
+        self.wanted = self._still_wanted(self.wanted)
         if not self.invited:
             return None
         return self._close_if_answered() or self._opened()
@@ -342,6 +348,13 @@ class SynchronousRounds:
         share = max(1, round(self._settings.fraction * ready))
         wanted = self._settings.clients_per_round or share
         return min(max(wanted, self._settings.fewest), ready)
+
+    def _still_wanted(self, wanted: int) -> int:
+        """Say how many updates are wanted of those who are still invited, some of whom may be gone.
+
+        The ledger has what was wanted when the round opened.
+        """
+        return min(wanted, max(len(self.invited), self._settings.fewest))
 
     def _rng(self, *names: int) -> np.random.Generator:
         return stream(self._settings.seed, "sampling", self.ended + 1, *names)

@@ -1,7 +1,7 @@
 """The course of the rounds: what follows from their rules, on the disk and for the clients."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -102,14 +102,12 @@ class Course:
             self._stages.time_is_up()
             return
         if was_open and rounds.phase == "open":
-            missing = sorted(rounds.invited - rounds.counted)
             log.warning(
                 "Round %d has %d updates at its deadline, which is too few: it stays open for as "
-                "long again. It waits for %s%s.",
+                "long again. It waits for %s.",
                 rounds.number,
                 len(rounds.counted),
-                ", ".join(missing[:_NAMED]),
-                f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "",
+                _named(sorted(rounds.invited - rounds.counted)) or "others to come",
             )
             if step is None:
                 self._announce()
@@ -220,3 +218,9 @@ class Course:
         self._federation.pause(paused=paused)
         self.follow(self._rounds.look(self._loop.clock()))
         self._changed()
+
+
+def _named(clients: Sequence[str]) -> str:
+    """List clients in a sentence, not too many of them."""
+    more = len(clients) - _NAMED
+    return ", ".join(clients[:_NAMED]) + (f" and {more} more" if more > 0 else "")

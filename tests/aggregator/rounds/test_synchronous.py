@@ -1,5 +1,7 @@
 """The rules of rounds; seconds are numbers that tests make up."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -44,9 +46,14 @@ def opened(
     return rounds, step
 
 
-def answer(rounds: SynchronousRounds, clients: list[str] | tuple[str, ...]) -> Step:
+def answer(rounds: SynchronousRounds, clients: Iterable[str]) -> Step:
     (*_, last) = [rounds.accept(client) for client in clients]
     return last
+
+
+def shut_out(rounds: SynchronousRounds, client: str) -> Step:
+    rounds.present.leave(client)
+    return rounds.withdraw(client)
 
 
 def test_a_round_that_is_abandoned_takes_no_more_and_the_next_one_opens() -> None:
@@ -197,6 +204,24 @@ def test_with_too_few_at_the_deadline_others_are_invited_too() -> None:
     )
 
 
+def test_when_clients_are_shut_out_it_closes_with_fewer_but_with_the_least_that_is_needed() -> None:
+    rounds, _ = opened(rules(quorum=4, min_updates=3), list("abcd"))
+    answer(rounds, "ab")
+    assert shut_out(rounds, "c") == Opened(1, ("a", "b", "d"), 3)
+    assert shut_out(rounds, "d") == Opened(1, ("a", "b"), 3)
+    assert come(rounds, "e", 110) is None
+    assert rounds.tick(160) == Opened(1, ("a", "b", "e"), 3)
+    assert shut_out(rounds, "b") == Opened(1, ("a", "e"), 3)
+    assert come(rounds, "f", 170) is None
+    assert rounds.tick(220) == Opened(1, ("a", "e", "f"), 3)
+    # What the ledger has of it: who is invited, and how many were wanted when it opened.
+    written = Interrupted(1, frozenset("aef"), 4, frozenset("a"))
+    again = SynchronousRounds(rules(quorum=4, min_updates=3), 0, written)
+    assert again.start(0) == Opened(1, ("a", "e", "f"), 3)
+    for each in (rounds, again):
+        assert answer(each, "ef") == Closed(1, ("a", "e", "f"))
+
+
 def test_with_nobody_else_it_only_stays_open() -> None:
     rounds, _ = opened(rules(quorum=2, min_updates=2), ["a", "b"])
     assert rounds.tick(160) is None
@@ -289,15 +314,18 @@ class AnyCourse(RuleBasedStateMachine):
         self.counted: dict[int, list[str]] = {}
         self.closed: dict[int, Closed] = {}
         self.announced: dict[int, Opened] = {}
+        self.written: dict[int, int] = {}
         self.take(self.rounds.start(self.now))
 
     def take(self, step: Step) -> None:
         if isinstance(step, Opened):
             assert step.number == self.rounds.number
-            assert 1 <= step.wanted <= len(step.invited)
+            # Those who are needed in place of who was shut out come later.
+            assert 1 <= step.wanted <= max(len(step.invited), self.settings.min_updates)
             if before := self.announced.get(step.number):
                 assert set(before.invited) <= set(step.invited)
             self.announced[step.number] = step
+            self.written.setdefault(step.number, step.wanted)
         elif isinstance(step, Closed):
             counted = self.counted.get(step.number, [])
             assert sorted(counted) == list(step.counted)
@@ -322,6 +350,18 @@ class AnyCourse(RuleBasedStateMachine):
             counted.append(client)
             self.take(self.rounds.accept(client))
 
+    @rule(client=st.sampled_from(NAMES))
+    def shut_out(self, client: str) -> None:
+        rounds = self.rounds
+        if rounds.phase != "open" or client not in rounds.invited or len(rounds.invited) == 1:
+            return
+        announced = self.announced[rounds.number]
+        left = tuple(name for name in announced.invited if name != client)
+        self.announced[rounds.number] = replace(announced, invited=left)
+        if client in rounds.counted:
+            self.counted[rounds.number].remove(client)
+        self.take(shut_out(rounds, client))
+
     @rule(seconds=st.floats(0, 200))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
@@ -340,7 +380,7 @@ class AnyCourse(RuleBasedStateMachine):
             interrupted = Interrupted(
                 old.number,
                 frozenset(self.announced[old.number].invited),
-                self.announced[old.number].wanted,
+                self.written[old.number],
                 frozenset(self.counted.get(old.number, [])),
                 closed=old.phase == "aggregating",
             )

@@ -297,6 +297,26 @@ def test_a_round_that_stays_open_says_for_whom_and_is_announced_with_its_new_dea
     assert "It waits for anna, ben." in record.getMessage()
 
 
+def test_a_round_that_lost_a_client_for_good_waits_for_others(
+    tmp_path: Path, tiny: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    del tiny
+    alone = Serves(tmp_path, quorum=2, min_updates=2, round_seconds=60)
+    rounds, states = alone.federation.rounds, []
+    alone.play(
+        alone.connection.connect,
+        alone.says("anna"),
+        alone.says("ben"),
+        lambda: alone.service._course.shut_out("ben"),
+        lambda: rounds.accept("anna"),
+        60.0,
+        lambda: states.append((rounds.phase, rounds.wanted)),
+    )
+    assert states == [("open", 2)]
+    (record,) = [one for one in caplog.records if "at its deadline" in one.getMessage()]
+    assert record.getMessage().endswith("It waits for others to come.")
+
+
 def test_that_a_file_is_not_to_be_had_is_said_once_to_each(alone: Serves) -> None:
     def asks(client: str, file: str) -> Callable[[], None]:
         payload = Want(file=file * 64, ranges=[(0, 1)]).encode()
