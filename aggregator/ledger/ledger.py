@@ -52,6 +52,7 @@ class Ledger(History):
         self.path = path
         self._clock = clock
         self._seen: dict[str, dict[str, Any]] = {}
+        self._nobody_seen = False
         self._mutex = threading.RLock()
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -111,12 +112,15 @@ class Ledger(History):
                 connection.execute("DELETE FROM facts WHERE name = 'paused'")
 
     def forget_present(self) -> None:
-        """Note that it is not known who is there: those who are will be seen again."""
+        """Note that it is not known who is there: those who are will be seen again.
+
+        On a full disk it is written with what comes next.
+        """
         with self._mutex:
             for facts in self._seen.values():
                 facts.pop("present", None)
-            with self._transaction() as connection:
-                connection.execute(_NOBODY_THERE)
+            self._nobody_seen = True
+            self.flush()
 
     def add_initial(self, model: Model) -> Version:
         """Enter the model that the federation begins with; its file must be safe."""
@@ -317,7 +321,7 @@ class Ledger(History):
 
     def flush(self) -> None:
         """Write what was seen of clients."""
-        if self._seen:
+        if self._seen or self._nobody_seen:
             with self._transaction():
                 pass
 
@@ -329,6 +333,8 @@ class Ledger(History):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                if self._nobody_seen:
+                    connection.execute(_NOBODY_THERE)
                 for client, facts in self._seen.items():
                     sightings.enter(connection, client, facts, self._clock())
                 if self._seen:
@@ -339,6 +345,7 @@ class Ledger(History):
                     connection.execute("ROLLBACK")
                 raise
             self._seen.clear()
+            self._nobody_seen = False
 
     def _add_version(
         self,

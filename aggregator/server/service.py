@@ -113,6 +113,7 @@ class Service:
         self._course = self._make_course(on_round)
         self.steering = Steering(loop, self._course)
         self._forever = False
+        self._announce_again = loop.deadline(self._announce)
         self._say = loop.deadline(self._say_change)
         self._said_at = -_SAY_AGAIN
         loop.watch(lambda: rounds.wake_at, self._course.deadline_passed)
@@ -290,7 +291,8 @@ class Service:
         """Begin to serve: nobody else does."""
         self._connected()
         for client, payload in presences.items():
-            self._message(client, "presence", payload)
+            # One may open a round that finds the disk full; the others are there all the same.
+            _say_if_full(partial(self._message, client, "presence", payload))
 
     def _connected(self) -> None:
         self._sending.connected()
@@ -301,7 +303,7 @@ class Service:
             self._entrance.connected()
         self._announce()
         self._probe.connected()
-        self._federation.ledger.forget_present()
+        _say_if_full(self._federation.ledger.forget_present)
 
     def _arrived(self, topic: str, payload: bytes) -> None:
         """Take a message from the network's thread; a flood is cut off, as a network does it."""
@@ -379,11 +381,19 @@ class Service:
         if self._course.unwritten or not self._rival.serves:
             return
         if not self._announcer.announce() and self._connection.connected:
-            self._later(self._announce)
+            self._announce_again.within(STORAGE_RETRY)
 
 
 def _renewed(members: Members) -> Mapping[str, Sequence[Successor]]:
     return {name: member.succession for name, member in members.joined().items()}
+
+
+def _say_if_full(do: Action) -> None:
+    """Do something that a full disk may prevent, and that is then done later by itself."""
+    try:
+        do()
+    except StorageError as error:
+        _say_full(error)
 
 
 def _say_full(error: StorageError) -> None:

@@ -17,6 +17,7 @@ from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement, Presence, Refused, Unavailable, Want
 from shared.protocol.topics import Topics
 from shared.task import DEFAULT_TASK
+from shared.trust import counter
 from tests.aggregator.driver import settings
 from tests.end_to_end.federation.world import World, simulated, world
 from tests.loop_driver import LoopDriver
@@ -122,6 +123,37 @@ def test_a_refusal_that_cannot_be_written_ends_nothing(
     it.settle()
     assert failed
     it.check(simulated())
+
+
+def test_on_a_disk_that_is_full_from_the_start_it_serves_once_there_is_room(
+    alone: Serves, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger, connection = alone.federation.ledger, alone.connection
+    before = Presence(state="online", examples=5).encode()
+    signing = fill(counter, "write_number", 3, monkeypatch)
+    written = fill(ledger, "open_round", 2, monkeypatch)
+    # They are there before it has begun to serve; who is there was not known to the ledger.
+    forgotten = fill(ledger, "flush", 1, monkeypatch)
+    ledger.see("cleo", present=True)
+    said: list[Any] = []
+
+    def come(*clients: str) -> None:
+        connection.connect()
+        for client in clients:
+            connection.on_message(TOPICS.presence(client), before)
+
+    alone.play(
+        lambda: come("anna", "ben", "dora"),
+        *(100.0, lambda: said.extend(connection.take())),
+        alone.says("dora", state="offline"),
+        10.0,
+        lambda: said.append([one.name for one in ledger.clients() if one.present]),
+    )
+    assert (len(signing), len(written), len(forgotten)) == (3, 2, 1)
+    *_, last, present = said
+    assert (last.state, last.round, last.clients) == ("open", 1, ["anna", "ben"])
+    assert present == ["anna", "ben"]
+    assert len([one for one in caplog.records if "disk is full" in one.getMessage()]) == 4
 
 
 def test_it_does_not_repeat_itself_and_does_not_fill_the_log(
