@@ -44,11 +44,6 @@ class Course:
         Does something again after a while.
     on_round
         Told of each round that has ended, with the new version or ``None`` if it was abandoned.
-
-    Attributes
-    ----------
-    unwritten
-        Whether the open round is not written down yet, as the disk is full: nobody is told of it.
     """
 
     def __init__(  # noqa: PLR0913 -- the parts of the service
@@ -82,14 +77,23 @@ class Course:
         self._changed = changed
         self._later = later
         self._on_round = on_round
-        self.unwritten = False
+        self._unwritten: Opened | None = None
+        self._lost = 0
+        """The open round that is to be given up, once the ledger takes it."""
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether the open round is not written down yet: nobody is told of it."""
+        return self._unwritten is not None
 
     def follow(self, step: Step) -> None:
         """Do what the rules say."""
         match step:
             case Opened():
+                self._unwritten = step
                 self._open(step)
             case Closed():
+                self._unwritten = None
                 log.info("Round %d: its updates are aggregated.", step.number)
                 self._aggregate(step)
 
@@ -114,8 +118,9 @@ class Course:
         self.follow(step)
 
     def _open(self, opened: Opened) -> None:
-        """Write down a round, or its further invitations, before it is announced."""
-        self.unwritten = True
+        """Write down a round, or who is invited to it now, before it is announced."""
+        if self._unwritten is not opened:
+            return  # on a full disk it waited, and meanwhile it was given up, or invites others
         try:
             self._federation.open_round(opened)
         except StorageError:
@@ -127,7 +132,7 @@ class Course:
             self._opened(opened)
 
     def _opened(self, opened: Opened) -> None:
-        self.unwritten = False
+        self._unwritten = None
         clients = "1 client" if len(opened.invited) == 1 else f"{len(opened.invited)} clients"
         log.info("Round %d is open for %s.", opened.number, clients)
         self._announce()
@@ -159,7 +164,7 @@ class Course:
 
     def _abandoned(self) -> None:
         """Go on after the open round, which the ledger has as abandoned."""
-        self.unwritten = False  # it may be on its way to being opened
+        self._unwritten = None  # it may be on its way to being opened
         self._rounds.abandon()
         self._aggregated(self._rounds.number, None)
 
@@ -178,13 +183,18 @@ class Course:
 
     def give_up(self, reason: str) -> None:
         """Give the open secure round up: nothing of it is unmasked; the next has a new number."""
-        if self._rounds.phase != "open":
-            return
         number = self._rounds.number
+        if self._rounds.phase == "open" and self._lost != number:
+            self._lost = number
+            self._give_up(number, reason)
+
+    def _give_up(self, number: int, reason: str) -> None:
+        if (self._rounds.phase, self._rounds.number) != ("open", number):
+            return  # on a full disk it waited, and meanwhile it has ended otherwise
         try:
             self._federation.ledger.abandon_round(number, reason)
         except StorageError:
-            self._later(partial(self.give_up, reason))
+            self._later(partial(self._give_up, number, reason))
             raise
         log.warning("Round %d is abandoned: %s", number, reason)
         self._abandoned()

@@ -122,10 +122,14 @@ class SecureStages:
         then
             What comes when it is open.
         """
+        if not self._is_open(opened.number):
+            return  # on a full disk it waited, and it was given up meanwhile
         members = self._keys()
         keys = {name: members[name] for name in opened.invited if name in members}
 
         def failed(error: ChorusError) -> None:
+            if not self._is_open(opened.number):
+                return  # it was given up meanwhile
             if isinstance(error, StorageError):
                 self._later(partial(self.open, opened, then))
             elif isinstance(error, FederationError):
@@ -137,9 +141,13 @@ class SecureStages:
         make = partial(self._federation.secure_round, opened.number, keys)
         self._worker.do(make, partial(self._opened, opened.number, then), failed)
 
+    def _is_open(self, number: int) -> bool:
+        rounds = self._federation.rounds
+        return (rounds.phase, rounds.number) == ("open", number)
+
     def _opened(self, number: int, then: Action, found: OpenRound) -> None:
-        rounds, secure = self._federation.rounds, self._federation.secure
-        if secure is None or (rounds.phase, rounds.number) != ("open", number):
+        secure = self._federation.secure
+        if secure is None or not self._is_open(number):
             self._worker.submit(found.journal.close)  # it was given up meanwhile
             return
         secure.begin(found)

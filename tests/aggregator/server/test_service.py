@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,45 @@ def test_a_round_that_is_not_written_down_is_not_announced(
     assert it.server.federation.ledger.last_round() is None
     it.settle()
     it.check(simulated())
+
+
+@pytest.mark.parametrize(
+    ("there", "gone", "opened"),
+    [
+        (("anna",), ("anna",), [(2, ("cleo",))]),
+        (("anna", "ben"), ("anna",), [(1, ("ben",))]),
+        (("anna", "ben"), ("anna", "ben"), [(2, ("cleo", "dora"))]),
+    ],
+)
+def test_who_is_shut_out_of_a_round_before_it_is_written_down_is_not_in_it(
+    there: tuple[str, ...],
+    gone: tuple[str, ...],
+    opened: list[tuple[int, tuple[str, ...]]],
+    tmp_path: Path,
+    tiny: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    del tiny
+    alone = Serves(tmp_path, quorum=len(there))
+    ledger, said = alone.federation.ledger, list[Any]()
+    fill(ledger, "open_round", len(gone), monkeypatch)
+
+    def shut_out() -> None:
+        for client in gone:
+            with suppress(StorageError):
+                alone.service._course.shut_out(client)
+
+    alone.play(
+        alone.connection.connect,
+        *(alone.says(client) for client in there),
+        shut_out,
+        *(alone.says("cleo"), alone.says("dora"), 30.0),
+        lambda: said.extend(alone.connection.take()),
+        lambda: said.extend((one.number, one.invited) for one in ledger.rounds()),
+    )
+    assert [one for one in said if isinstance(one, tuple)] == opened
+    announced = [(one.round, tuple(one.clients)) for one in said if getattr(one, "clients", None)]
+    assert announced == opened
 
 
 def test_a_refusal_that_cannot_be_written_ends_nothing(

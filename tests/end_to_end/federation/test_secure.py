@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from aggregator.server.admission import refusal
 from aggregator.server.screen import look
 from edge_client.enrolment.membership import MembershipFolder
 from edge_client.simulation.federation import client_name
+from shared.errors import StorageError
 from shared.protocol.messages import Announcement, Offer, Presence
 from shared.secure.terms import Stage
 from shared.trust.keys import SecretKey
 from shared.trust.succession import hand_over
+from tests.aggregator.server.test_service import fill
 from tests.end_to_end.federation.liar import LIES
 from tests.end_to_end.federation.mischief import Mischief, mischiefs
 from tests.end_to_end.federation.secure_world import (
@@ -145,6 +148,27 @@ def test_a_round_that_loses_a_member_while_it_is_opened_is_abandoned() -> None:
         assert check(it) == 0
         assert round_of(it) is None
         assert Announcement.decode(it.network.retained[TOPICS.round]).state == "finished"
+
+
+def test_a_round_that_a_full_disk_keeps_from_being_given_up_takes_no_later_one_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with secure_world(rounds=2) as it:
+        it.settle(until=lambda: stage_of(it) is Stage.SHARES)
+        assert it.server
+        federation, course = it.server.federation, it.server.service._course
+        tried = fill(federation.ledger, "abandon_round", 2, monkeypatch)
+        for _ in range(3):
+            with suppress(StorageError):
+                course.shut_out(client_name(0))
+        assert len(tried) == 1, "it is tried again by itself, once at a time"
+        course.roll_back(0)
+        federation.rounds.present.come(client_name(0), news=True)  # it joined again
+        it.settle()
+        record = federation.ledger.round(1)
+        assert record
+        assert record.note == "rolled back to the model of round 0"
+        assert check(it) == 1
 
 
 @pytest.mark.parametrize(
