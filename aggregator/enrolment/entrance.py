@@ -13,7 +13,7 @@ from aggregator.enrolment.invitations import let_in
 from aggregator.enrolment.members import Members
 from aggregator.enrolment.mosquitto import RESPONSE, MosquittoAccounts
 from aggregator.enrolment.voice import Voice
-from shared.errors import ProtocolError, TrustError
+from shared.errors import ProtocolError, StorageError, TrustError
 from shared.loop import Loop
 from shared.protocol.joining import JoinAnswer, JoinRequest
 from shared.protocol.topics import Topics
@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 LOOK: Final = 1.0
 """Seconds between two looks at whether somebody was revoked."""
+
+_RETRY: Final = 10.0
+"""Seconds until what a full disk has prevented is tried again."""
 
 
 class Entrance:
@@ -47,7 +50,8 @@ class Entrance:
         Announces again: somebody has joined, who believes nothing that was announced before; or the
         aggregator signs with another key.
     gone
-        Told of each client that was revoked, or has another key from now on.
+        Told of each client that was revoked, or has another key from now on; again where the disk
+        was full.
     """
 
     def __init__(  # noqa: PLR0913 -- most are the service's functions
@@ -74,6 +78,9 @@ class Entrance:
         self._plugin: MosquittoAccounts | None = None
         if members.facts().get("accounts") == "plugin":
             self._plugin = MosquittoAccounts(members, topics, loop, tell_broker)
+        self._leaving: set[str] = set()
+        """Who was revoked, and is still to be told of."""
+        self._tell_again = loop.deadline(self._tell_who_is_gone)
         self._look = loop.deadline(self._look_again)
         self._look.within(LOOK)
 
@@ -84,9 +91,8 @@ class Entrance:
 
     def begin(self, invited: Iterable[str]) -> None:
         """Shut out who takes part in the open round, and was revoked while nobody looked."""
-        for name in sorted(invited):
-            if not self._keeper.knows(name):
-                self._gone(name)
+        self._leaving.update(name for name in invited if not self._keeper.knows(name))
+        self._tell_who_is_gone()
 
     def connected(self) -> None:
         """Learn that the connection to the broker is new."""
@@ -161,6 +167,21 @@ class Entrance:
             self._announce()
 
     def _see_who_is_gone(self) -> None:
-        for name in self._keeper.look():
+        gone = self._keeper.look()
+        for name in sorted(gone):
             log.warning("%s was shut out, or has another key: its update is dropped.", name)
-            self._gone(name)
+        self._leaving |= gone
+        self._tell_who_is_gone()
+
+    def _tell_who_is_gone(self) -> None:
+        full: StorageError | None = None
+        for name in sorted(self._leaving):
+            try:
+                self._gone(name)
+            except StorageError as error:
+                full = error
+            else:
+                self._leaving.remove(name)
+        if full:
+            self._tell_again.within(_RETRY)
+            raise full
