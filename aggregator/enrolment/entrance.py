@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 LOOK: Final = 1.0
 """Seconds between two looks at whether somebody was revoked."""
 
+NEWS: Final = 30.0
+"""Seconds between two announcements because somebody asks again who has joined already: whoever
+has a code can ask as often as the broker lets it, and each announcement stirs all devices."""
+
 _RETRY: Final = 10.0
 """Seconds until what a full disk has prevented is tried again."""
 
@@ -47,7 +51,7 @@ class Entrance:
     tell_broker
         Sends a message to a topic of the broker's own.
     announce
-        Announces again: somebody has joined, who believes nothing that was announced before; or the
+        Announces again: somebody was let in, who believes nothing that was announced before; or the
         aggregator signs with another key.
     gone
         Told of each client that was revoked, or has another key from now on; again where the disk
@@ -78,6 +82,8 @@ class Entrance:
         self._plugin: MosquittoAccounts | None = None
         if members.facts().get("accounts") == "plugin":
             self._plugin = MosquittoAccounts(members, topics, loop, tell_broker)
+        self._news = loop.deadline(self._tell_news)
+        self._clock, self._told_at = loop.clock, -NEWS
         self._leaving: set[str] = set()
         """Who was revoked, and is still to be told of."""
         self._tell_again = loop.deadline(self._tell_who_is_gone)
@@ -130,21 +136,29 @@ class Entrance:
             return
         if joined.first:
             log.info("%s has joined the federation.", name)
-        self._see_who_is_gone()
+            self._see_who_is_gone()
         authority = self._members.facts().get("authority") or None
         answer = self._said(nonce=nonce, half=joined.half.hex(), authority=authority)
+        welcome = partial(self._welcome, name, answer, first=joined.first)
         if self._plugin:
-            user = self._topics.identifier(name)
-            self._plugin.when_there(user, partial(self._welcome, name, answer))
+            self._plugin.when_there(self._topics.identifier(name), welcome)
         else:
-            self._welcome(name, answer)
+            welcome()
 
     def _said(self, **facts: Any) -> JoinAnswer:
         voice = self._voice
         return JoinAnswer(succession=voice.succession, issued=voice.issued, **facts)
 
-    def _welcome(self, name: str, answer: JoinAnswer) -> None:
+    def _welcome(self, name: str, answer: JoinAnswer, *, first: bool) -> None:
         self._answer(name, answer)
+        if first:  # which an invitation allows once
+            self._tell_news()
+        else:
+            self._news.within(max(0.0, self._told_at + NEWS - self._clock()))
+
+    def _tell_news(self) -> None:
+        self._news.cancel()
+        self._told_at = self._clock()
         self._announce()
 
     def _look_again(self) -> None:

@@ -93,7 +93,8 @@ class LetIn(NamedTuple):
     password
         The password.
     first
-        Whether it was not a member before: it may not have heard the answer.
+        Whether it was not a member before. One that asks again may not have heard the answer;
+        nothing is written for it.
     """
 
     half: bytes
@@ -141,18 +142,18 @@ def let_in(
             raise _refused(name, "its code is not that of the last invitation")
         if invitation.used_by is None and members.clock() > invitation.expires:
             raise _refused(name, "the invitation has expired")
-        if invitation.used_by not in (None, device):
-            by = invitation.used_by.short
-            raise _refused(name, f"the invitation was used already, by the key {by}")
+        used_by = invitation.used_by
+        if used_by is not None and (used_by, invitation.half) != (device, half):
+            raise _refused(name, f"the invitation was used already, by the key {used_by.short}")
         password = account_password(invitation.code, invitation.secret, half, topic)
-        if invitation.used_by is None:
+        if used_by is None:
             members.add(name, device, _succession(members.joined().get(name), request, device))
-        connection.execute(
-            "UPDATE invitations SET used_by = ?, half = ? WHERE name = ?",
-            (device.raw, half, name),
-        )
-        members.put_account(topics.identifier(name), "device", name, password)
-    return LetIn(public_half(invitation.secret), password, invitation.used_by is None)
+            connection.execute(
+                "UPDATE invitations SET used_by = ?, half = ? WHERE name = ?",
+                (device.raw, half, name),
+            )
+            members.put_account(topics.identifier(name), "device", name, password)
+    return LetIn(public_half(invitation.secret), password, used_by is None)
 
 
 def passwords(members: Members, topics: Topics) -> dict[str, str]:

@@ -56,6 +56,7 @@ class MosquittoAccounts:
         self._asked: dict[str, bytes] = {}
         """Digests of passwords that it was told, and has not confirmed."""
         self._waiting: dict[str, Action] = {}
+        """What is done once the plugin has the account of a user."""
         self._silence = loop.deadline(self._says_nothing)
         name = aggregator_name(topics.federation)
         self._own = username_of("aggregator", name, topics)
@@ -73,29 +74,28 @@ class MosquittoAccounts:
         """Tell the plugin what is new, and what is gone."""
         if self._there is None:
             return
-        known, wanted = passwords(self._members, self._topics), set[str]()
-        for username, kind, name, digest, told in self._members.accounts():
-            if kind == "aggregator":
-                continue
-            wanted.add(username)
-            fresh = username in self._there and told == digest
-            if fresh or self._asked.get(username) == digest:
-                continue
+        accounts = [one for one in self._members.accounts() if one[1] != "aggregator"]
+        stale = [
+            (username, kind, name, digest)
+            for username, kind, name, digest, told in accounts
+            if not (username in self._there and told == digest)
+            and self._asked.get(username) != digest
+        ]
+        # They take a while to compute.
+        known = passwords(self._members, self._topics) if stale else {}
+        for username, kind, name, digest in stale:
             password = known.get(username, "")
             if digest_of(password.encode()) == digest:
                 self._put(username, kind, name, password)
             elif username not in self._there:
                 log.warning("%s has lost its account: `aggregator invite %s --again`.", name, name)
         ours = {user for user in self._there if user.startswith(f"{self._topics.federation}_")}
-        for username in ours - wanted - {self._own}:
+        for username in ours - {one[0] for one in accounts} - {self._own}:
             self._there.discard(username)
             self._say(*_removed(username))
 
     def when_there(self, username: str, then: Action) -> None:
-        """Do something once the plugin has an account as it should be.
-
-        What was to be done before for the same account is forgotten: a device asks again and again.
-        """
+        """Do something once the plugin has an account as it should be; in place of what waited."""
         self._waiting[username] = then
         self.look()
         if username not in self._asked and username in (self._there or ()):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.enrolment.entrance import Entrance
-from aggregator.enrolment.invitations import revoke
+from aggregator.enrolment.entrance import NEWS, Entrance
+from aggregator.enrolment.invitations import invite, revoke
 from aggregator.enrolment.members import Members
 from aggregator.enrolment.voice import Voice
 from aggregator.ledger.folder import FederationFolder
@@ -14,6 +14,7 @@ from shared.errors import StorageError
 from shared.protocol.topics import Topics
 from shared.trust.keys import SecretKey
 from tests.loop_driver import LoopDriver
+from tests.memberships import request
 
 TOPICS = Topics("chorus")
 
@@ -32,10 +33,11 @@ class Stands:
         self.told: list[str] = []
         self.announced = 0
         self.said: list[str] = []
+        self.voice = Voice(place)
         self.entrance = Entrance(
             self.members,
             TOPICS,
-            Voice(place),
+            self.voice,
             loop=self.driver.loop,
             reject=lambda _, sentence: self.said.append(sentence),
             answer=lambda _, answer: self.said.append(answer.sentence or "welcome"),
@@ -44,6 +46,9 @@ class Stands:
             gone=self._gone,
         )
         self.driver.after(1.0)
+
+    def asks(self, payload: bytes, name: str = "attic") -> None:
+        self.driver.do(lambda: self.entrance.lets_pass(name, "join", payload))
 
     def _announce(self) -> None:
         self.announced += 1
@@ -82,3 +87,41 @@ def test_who_was_shut_out_while_nobody_served_is_told_of_whatever_the_disk(it: S
     assert it.told == ["cellar"]
     it.driver.after(11.0)
     assert it.told == ["cellar", "attic"]
+
+
+def test_who_asks_again_is_answered_and_neither_writes_nor_stirs_the_others(it: Stands) -> None:
+    key, known = SecretKey.new(), it.voice.key.public
+    payload = request(invite(it.members, TOPICS, "attic", hours=1), key, known)
+    it.other.changed()
+    it.asks(payload)
+    assert it.announced == 1
+    assert it.other.changed()
+    for _ in range(200):
+        it.asks(payload)
+    assert it.said == ["welcome"] * 201
+    assert not it.other.changed(), "nothing is written"
+    assert it.announced == 1
+    it.driver.after(NEWS)
+    assert it.announced == 2, "a device that did not hear its answer waits for news"
+    it.driver.after(10 * NEWS)
+    assert it.announced == 2
+    # Another one that joins meanwhile is believed at once, and one that asks alone, too.
+    it.asks(payload)
+    it.driver.after(1.0)
+    assert it.announced == 3
+    second = invite(it.members, TOPICS, "cellar", hours=1)
+    it.asks(request(second, SecretKey.new(), known), "cellar")
+    assert it.announced == 4
+
+
+def test_who_asks_again_with_something_else_is_let_in_no_more(it: Stands) -> None:
+    invitation, key = invite(it.members, TOPICS, "attic", hours=1), SecretKey.new()
+    it.asks(request(invitation, key, it.voice.key.public))
+    it.other.changed()
+    account = it.members.account(TOPICS.identifier("attic"))
+    for other in (key, SecretKey.new()):
+        it.asks(request(invitation, other, it.voice.key.public))
+        assert it.said[-1].startswith("attic cannot join: the invitation was used already")
+    assert it.members.account(TOPICS.identifier("attic")) == account
+    assert not it.other.changed()
+    assert it.announced == 1

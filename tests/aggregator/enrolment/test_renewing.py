@@ -9,13 +9,10 @@ import pytest
 from aggregator.enrolment.invitations import invite, let_in
 from aggregator.enrolment.members import Members
 from shared.protocol.fields import MOST_HANDED_OVER, Successor
-from shared.protocol.joining import JoinRequest
 from shared.protocol.topics import Topics
-from shared.trust.exchange import new_secret, public_half
-from shared.trust.joining import proof_of
 from shared.trust.keys import SecretKey
-from shared.trust.signing import signed
 from shared.trust.succession import hand_over
+from tests.memberships import request
 from tests.secure_rounds import lasting_key
 
 TOPICS = Topics("chorus")
@@ -31,23 +28,7 @@ def members(tmp_path: Path) -> Iterator[Members]:
 
 def join(members: Members, key: SecretKey, successor: Successor | None = None) -> None:
     invitation = invite(members, TOPICS, "desk", hours=1, again=True)
-    topic, half, nonce = TOPICS.join("desk"), public_half(new_secret()), bytes(16)
-    proof = proof_of(
-        invitation.code,
-        topic,
-        device=key.public,
-        aggregator=AGGREGATOR.public,
-        half=half,
-        nonce=nonce,
-    )
-    request = JoinRequest(
-        key=str(key.public),
-        half=half.hex(),
-        nonce=nonce.hex(),
-        proof=proof.hex(),
-        successor=successor,
-    )
-    payload = signed(key, topic, request.encode(), 0)
+    payload = request(invitation, key, AGGREGATOR.public, successor=successor)
     let_in(members, TOPICS, "desk", payload, [AGGREGATOR.public])
 
 
