@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from aggregator.enrolment.voice import Voice
-from aggregator.ledger import CheckedUpdate, Counts, Ledger, Model, UpdateRecord, Version
+from aggregator.ledger import Counts, Ledger, Model, UpdateRecord, Version
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.ledger.rollback import kept_model
@@ -25,11 +25,10 @@ from aggregator.strategies.ring_sum import RingSum
 from aggregator.strategies.settings import private_mean_of, strategy_of
 from shared.architectures import architecture_of
 from shared.codecs import make_codec
-from shared.errors import TrainingError, WeightsError
+from shared.errors import SecureError, TrainingError, WeightsError
 from shared.features.start_file import check_start, load_start, start_beside
 from shared.features.statistics import Start
 from shared.model_notes import NO_NOTES, ModelNotes, load_notes
-from shared.secure_round import CODEC
 from shared.starter import STARTER
 from shared.trust.keys import PublicKey
 from shared.weights import Weights, fresh_weights, load_weights
@@ -166,8 +165,9 @@ class Federation:
         Returns
         -------
         Version or None
-            The new version; ``None`` if the updates could not be aggregated: the round was
-            abandoned, its record says why, and the model stays as it is.
+            The new version; ``None`` if the updates could not be aggregated, or the journal of a
+            secure round is of no use: the round was abandoned, its record says why, and the model
+            stays as it is.
 
         Raises
         ------
@@ -178,9 +178,12 @@ class Federation:
         """
         number = closed.number
         begun = time.perf_counter()
-        if self.secure and not self._enter_masked(self.secure, number):
-            self.ledger.abandon_round(number, "The journal of its secure round is gone.")
-            return None
+        if self.secure:
+            try:
+                self._enter_masked(self.secure, number)
+            except SecureError as error:
+                self.give_up(number, error.message, known=True)
+                return None
         self.ledger.close_round(number)
         updates = self.ledger.updates(number)
         if tuple(update.client for update in updates) != closed.counted:
@@ -200,10 +203,7 @@ class Federation:
             )
             model = self._validated(model)
         except (TrainingError, WeightsError) as error:
-            # Who has seen a sum that devices have noised has seen it, with a model or without one.
-            spent = self._spent() if found else None
-            self.ledger.abandon_round(number, error.message, spent=spent)
-            self._tidy()
+            self.give_up(number, error.message, known=True)
             return None
         self.current = self.ledger.finish_round(
             number,
@@ -219,13 +219,37 @@ class Federation:
         self._tidy()
         return self.current
 
+    def give_up(self, number: int, why: str, *, known: bool) -> None:
+        """Enter that a round gets no model; safe on return. :attr:`rounds` has to be told.
+
+        Parameters
+        ----------
+        number
+            The round.
+        why
+            What its record says.
+        known
+            Whether its secure sum is known, or may be: with devices' noise it is charged. Who has
+            seen it has seen it, with a model or without one.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full.
+        """
+        spent = self._spent() if known and self.secure else None
+        self.ledger.abandon_round(number, why, spent=spent)
+        self._tidy()
+
     def secure_round(self, number: int, keys: Mapping[str, PublicKey]) -> OpenRound:
         """Make the secure part of a round that was entered, or make it again, in a worker.
 
         Raises
         ------
+        SecureError
+            If its journal is of no use, or none of its devices is a member any more: it is lost.
         FederationError
-            If its journal, or a model's file, is damaged.
+            If a model's file is damaged.
         StorageError
             If the disk is full.
         """
@@ -335,27 +359,13 @@ class Federation:
         )
         return SynchronousRounds(self.settings, last.number - 1, interrupted, since_opened)
 
-    def _enter_masked(self, secure: SecureRounds, number: int) -> bool:
-        """Enter whose masked updates are in the sum, if there is one; nothing is known of each."""
+    def _enter_masked(self, secure: SecureRounds, number: int) -> None:
+        """Enter whose masked updates are in the sum of a round."""
         if secure.round is None:  # it was closed by an earlier process
             secure.begin(self.secure_round(number, {}))
-        masked = secure.round
-        if masked is None or not secure.summed:
-            return False
-        for client in masked.survivors:
-            if self.ledger.update(number, client) is None:
-                self.ledger.accept(
-                    CheckedUpdate(
-                        round=number,
-                        client=client,
-                        digest=masked.masked[client],
-                        bytes=masked.size,
-                        codec=CODEC,
-                        examples=0,
-                        norm=0.0,
-                    )
-                )
-        return True
+        for update in secure.survivors(number):
+            if self.ledger.update(number, update.client) is None:
+                self.ledger.accept(update)
 
     def _loss(self, updates: Sequence[UpdateRecord], found: RingSum | None) -> float | None:
         if found is None:

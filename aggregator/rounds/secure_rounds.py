@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.ledger import Model
+from aggregator.ledger import CheckedUpdate, Model
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.rounds.asked import asked
@@ -21,10 +21,11 @@ from aggregator.strategies.ring_sum import (
     read_sum,
 )
 from aggregator.strategies.settings import shared_noise_of
+from shared.errors import SecureError
 from shared.protocol.messages import Announcement
 from shared.protocol.secure_offer import SecureOffer
 from shared.secure.terms import Stage
-from shared.secure_round import ring_of, terms_of
+from shared.secure_round import CODEC, ring_of, terms_of
 from shared.trust.keys import PublicKey
 
 _OCTAVES: Final = "ring.octaves"
@@ -94,11 +95,6 @@ class SecureRounds:
         """The open round; ``None`` if none is."""
         return self._open.round if self._open else None
 
-    @property
-    def summed(self) -> bool:
-        """Whether the sum of the open round is there."""
-        return self.round is not None and self.round.stage is Stage.DONE
-
     def read(self, run: str, number: int, base: Model, keys: Mapping[str, PublicKey]) -> OpenRound:
         """Make a round, or make it again as an earlier process has left it; it takes its time.
 
@@ -113,13 +109,23 @@ class SecureRounds:
 
         Raises
         ------
+        SecureError
+            If the journal is damaged, or of another round, or nobody takes part: it is lost.
         FederationError
-            If the journal is damaged, or of another round; or a model's file is damaged.
+            If a model's file is damaged.
         StorageError
             If the disk is full.
         """
         path = self._folder.secure_round(number)
-        offer = self._offer(self._octaves(base), members_in(path) or keys)
+        devices = members_in(path) or keys
+        if not devices:
+            raise SecureError(
+                f"Nobody takes part in the secure round {number} any more: its devices were shut "
+                "out, or its journal is lost.",
+                "That round is lost; the next one takes a new number.",
+                reason="too-few",
+            )
+        offer = self._offer(self._octaves(base), devices)
         told = asked(self._settings, self._files, run, number, base, offer)
         terms = terms_of(Announcement(**told, state="open"), offer, self._files.architecture)
         journal = Journal(path)
@@ -132,6 +138,34 @@ class SecureRounds:
     def begin(self, opened: OpenRound) -> None:
         """Let a round be the open one."""
         self._open = opened
+
+    def survivors(self, number: int) -> list[CheckedUpdate]:
+        """List the masked updates that are in the sum of the open round; nothing is known of each.
+
+        Raises
+        ------
+        SecureError
+            If the stages of the round, as its journal has them, are not over: it is lost.
+        """
+        masked = self.round
+        if masked is None or masked.stage is not Stage.DONE:
+            raise SecureError(
+                f"The journal of the secure round {number} ends before its sum.",
+                "That round is lost; the next one takes a new number.",
+                reason="damaged",
+            )
+        return [
+            CheckedUpdate(
+                round=number,
+                client=client,
+                digest=masked.masked[client],
+                bytes=masked.size,
+                codec=CODEC,
+                examples=0,
+                norm=0.0,
+            )
+            for client in masked.survivors
+        ]
 
     def sum(self) -> RingSum:
         """Read the sum of the open round, whose stages are over."""

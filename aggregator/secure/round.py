@@ -11,7 +11,7 @@ import numpy as np
 from aggregator.secure.journal import DamagedJournalError, Journal
 from aggregator.secure.reading import Reading
 from aggregator.secure.unmasking import unmasked
-from shared.errors import FederationError, ProtocolError, SecureError, TrustError
+from shared.errors import ProtocolError, SecureError, TrustError
 from shared.protocol.secure import Consents, Roster, SealedShares, Survivors
 from shared.secure import masked_update
 from shared.secure.masks import Numbers
@@ -68,8 +68,8 @@ class SecureRound:
 
     Raises
     ------
-    FederationError
-        If the journal is of another round, or is damaged.
+    SecureError
+        If the journal is of another round, or is damaged: the round is lost.
     """
 
     def __init__(self, terms: Terms, members: Mapping[str, PublicKey], journal: Journal) -> None:
@@ -206,10 +206,11 @@ class SecureRound:
             raise self._unusable("is of another round")
         return members
 
-    def _unusable(self, why: str) -> FederationError:
-        return FederationError(
+    def _unusable(self, why: str) -> SecureError:
+        return SecureError(
             f"The journal of a secure round, {self._journal.path}, {why}.",
-            "Remove it: that round is lost, and the next one takes a new number.",
+            "That round is lost; the next one takes a new number.",
+            reason="damaged",
         )
 
     def _check_under_way(self) -> None:

@@ -181,20 +181,23 @@ class Course:
             self.give_up(f"{client} was shut out, or has another key.")
         self._changed()
 
-    def give_up(self, reason: str) -> None:
-        """Give the open secure round up: nothing of it is unmasked; the next has a new number."""
+    def give_up(self, reason: str, *, known: bool = False) -> None:
+        """Give the open secure round up: nothing of it is unmasked; the next has a new number.
+
+        ``known``: its sum may be known all the same.
+        """
         number = self._rounds.number
         if self._rounds.phase == "open" and self._lost != number:
             self._lost = number
-            self._give_up(number, reason)
+            self._give_up(number, reason, known=known)
 
-    def _give_up(self, number: int, reason: str) -> None:
+    def _give_up(self, number: int, reason: str, *, known: bool) -> None:
         if (self._rounds.phase, self._rounds.number) != ("open", number):
             return  # on a full disk it waited, and meanwhile it has ended otherwise
         try:
-            self._federation.ledger.abandon_round(number, reason)
+            self._federation.give_up(number, reason, known=known)
         except StorageError:
-            self._later(partial(self._give_up, number, reason))
+            self._later(partial(self._give_up, number, reason, known=known))
             raise
         log.warning("Round %d is abandoned: %s", number, reason)
         self._abandoned()

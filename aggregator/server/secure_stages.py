@@ -15,7 +15,7 @@ from aggregator.rounds.secure_rounds import OpenRound
 from aggregator.rounds.synchronous import Opened
 from aggregator.secure.progress import ASKED_FOR
 from aggregator.secure.round import SecureRound
-from shared.errors import ChorusError, FederationError, ProtocolError, SecureError, StorageError
+from shared.errors import ChorusError, ProtocolError, SecureError, StorageError
 from shared.loop import Action, Loop, Worker
 from shared.protocol.messages import Accepted, Message, Offer, Received, Refused
 from shared.protocol.secure import Declined, kind_of
@@ -77,7 +77,7 @@ class SecureStages:
     done
         Told that the sum is there.
     given_up
-        Told why the round is to be given up.
+        Told why the round is to be given up, and with ``known`` that its sum may be known.
     later
         Does something again when a full disk may have room.
     """
@@ -93,7 +93,7 @@ class SecureStages:
         reply: Callable[[str, Message], object],
         reject: Callable[[str, str], object],
         done: Callable[[tuple[str, ...]], None],
-        given_up: Callable[[str], None],
+        given_up: Callable[..., None],
         later: Callable[[Action], None],
     ) -> None:
         self._federation = federation
@@ -132,9 +132,11 @@ class SecureStages:
                 return  # it was given up meanwhile
             if isinstance(error, StorageError):
                 self._later(partial(self.open, opened, then))
-            elif isinstance(error, FederationError):
-                then()
-                self._given_up(error.message)
+            elif isinstance(error, SecureError):
+                # Those who were shut out just now may still be drawn.
+                self._federation.rounds.hold_off()
+                # How far a journal had come that cannot be read, nobody knows.
+                self._given_up(error.message, known=error.reason == "damaged")
                 return
             raise error
 

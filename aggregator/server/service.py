@@ -132,8 +132,8 @@ class Service:
         self._rival = Rival(federation.settings.federation, loop, speech.probe, self._begin)
 
     def _make_stages(self, members: Members) -> SecureStages:
-        def give_up(reason: str) -> None:
-            self._course.give_up(reason)
+        def give_up(reason: str, *, known: bool = False) -> None:
+            self._course.give_up(reason, known=known)
 
         return SecureStages(
             self._federation,

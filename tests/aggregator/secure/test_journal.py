@@ -8,7 +8,7 @@ import pytest
 
 from aggregator.secure.journal import ENTRY_HEAD, DamagedJournalError, Journal
 from aggregator.secure.round import SecureRound
-from shared.errors import FederationError, StorageError
+from shared.errors import SecureError, StorageError
 from shared.secure.terms import Stage
 from tests.secure_rounds import TERMS, Federation
 
@@ -108,18 +108,18 @@ def test_what_cannot_have_been_taken_is_not_gone_on_with(
     journal = Journal(tmp_path / "journal")
     list(journal.entries())
     journal.append(name, message)
-    with pytest.raises(FederationError, match="is damaged"):
+    with pytest.raises(SecureError, match="is damaged"):
         federation.begun()
 
 
 def test_a_journal_is_of_one_round(tmp_path: Path) -> None:
     federation = Federation(tmp_path, 3)
     other = dataclasses.replace(TERMS, bits=13)
-    with pytest.raises(FederationError, match="is of another round"):
+    with pytest.raises(SecureError, match="is of another round"):
         SecureRound(other, federation.known, Journal(tmp_path / "journal"))
     path = tmp_path / "nonsense"
     Journal(path).append("", b"[]")
-    with pytest.raises(FederationError, match="is damaged"):
+    with pytest.raises(SecureError, match="is damaged"):
         SecureRound(TERMS, federation.known, Journal(path))
 
 
