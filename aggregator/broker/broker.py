@@ -9,6 +9,7 @@ cut off; the federation's protocol begins anew after each break.
 
 import asyncio
 import itertools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -42,6 +43,9 @@ from aggregator.broker.packets import (
 )
 from aggregator.broker.retained import Retained
 from aggregator.broker.subscribers import Subscribers
+from shared.errors import ChorusError
+
+log = logging.getLogger(__name__)
 
 _NUMBERS: Final = 65_535
 
@@ -223,6 +227,9 @@ class Session(asyncio.Protocol):
                 self._heard_at = self._broker.clock()
                 self._handle(packet)
         except MalformedPacketError:
+            self.cut()
+        except ChorusError as error:  # of the accounts: whoever comes later is looked up again
+            log.error("%s", error.message)  # noqa: TRY400 -- the user can put it right
             self.cut()
         self.count()
 

@@ -30,7 +30,7 @@ def kept_certificate(path: Path) -> str:
     Raises
     ------
     TrustError
-        If the file holds no certificate.
+        If the file holds no certificate with its key.
     StorageError
         If it cannot be written.
     """
@@ -40,12 +40,40 @@ def kept_certificate(path: Path) -> str:
     try:
         text = read_small(path).decode("ascii")
         pem = text[text.index("-----BEGIN CERTIFICATE-----") :]
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+        fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
     except (OSError, ValueError) as error:
-        raise TrustError(
-            f"The broker's certificate {path} cannot be used.",
-            "Bring the file back from a copy; without it, devices need another link.",
-        ) from error
+        raise _unusable(path) from error
+    tls_with(path)  # as the broker's process will
+    return fingerprint
+
+
+def tls_with(path: Path) -> ssl.SSLContext:
+    """Give what a server shows that it is the one of a certificate with.
+
+    Parameters
+    ----------
+    path
+        The file (PEM) of certificate and key.
+
+    Raises
+    ------
+    TrustError
+        If they cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(path)
+    except (OSError, ValueError) as error:
+        raise _unusable(path) from error
+    return context
+
+
+def _unusable(path: Path) -> TrustError:
+    return TrustError(
+        f"The broker's certificate {path} cannot be used.",
+        "Bring the file back from a copy; without it, devices need another link.",
+    )
 
 
 def _new_certificate() -> bytes:

@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 
 from shared.errors import BrokerError
 from shared.mqtt.addresses import is_loopback
+from shared.mqtt.backoff import Backoff
 from shared.mqtt.broker_settings import PLAIN_PORT
 from shared.settings import Settings
 
@@ -32,7 +33,8 @@ _PREDECESSOR: Final = 5.0
 """Seconds that the broker of an aggregator which was killed is given to free the port."""
 
 _PAUSE: Final = 1.0
-"""Seconds before a broker that ended by itself is started again."""
+"""Seconds, at most, before a broker that ended by itself is started again; longer and longer while
+it ends at once each time."""
 
 _SERVE: Final = (
     "from aggregator.broker.parent import end_with_parent; end_with_parent(); "
@@ -121,6 +123,7 @@ class EmbeddedBroker:
         self._largest = largest
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._backoff = Backoff(_PAUSE)
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._keep_running, name="broker", daemon=True)
 
@@ -185,6 +188,7 @@ class EmbeddedBroker:
         # A session of its own keeps Ctrl-C from it: the aggregator takes leave first. It ends when
         # its standard input does, which this process holds open. -P: else Python would look for
         # modules in the folder one is in first, say in a checkout of another version.
+        self._backoff.connected()
         return subprocess.Popen(  # noqa: S603 - our own module
             [
                 *(sys.executable, "-P", "-c", _SERVE),
@@ -202,9 +206,16 @@ class EmbeddedBroker:
             code = self._process.wait()
             if self._process.stdin:
                 self._process.stdin.close()
-            if self._stopping.is_set() or self._stopping.wait(_PAUSE):
+            if self._stopping.is_set():
                 return
-            log.error("The embedded broker ended by itself (%d); it is started again.", code)
+            pause = self._backoff.next()
+            log.error(
+                "The embedded broker ended by itself (%d); it is started again in %.2g s.",
+                code,
+                pause,
+            )
+            if self._stopping.wait(pause):
+                return
             process = self._process = self._new_process(self._socket)
             if self._stopping.is_set() and process.stdin:
                 process.stdin.close()

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import resource
 import socket
-import ssl
 import sys
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,10 @@ from typing import Final
 from aggregator.broker.accounts import Accounts, AccountsAt
 from aggregator.broker.bounds import CONNECT_SECONDS
 from aggregator.broker.broker import Broker, Session
+from aggregator.broker.certificate import tls_with
+from shared.errors import ChorusError
+
+log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 512
 """Connections that wait while the broker is busy: a shelf of devices comes back at once."""
@@ -31,6 +34,13 @@ async def serve(listening: socket.socket, largest: int, at: AccountsAt | None) -
         Bytes that a message may have.
     at
         Where accounts and the certificate are; without it everybody may come, without TLS.
+
+    Raises
+    ------
+    TrustError
+        If the certificate, or the list of accounts, cannot be used.
+    StorageError
+        If that list cannot be read.
     """
     loop = asyncio.get_running_loop()
     broker = Broker(largest, accounts=Accounts(at) if at else None)
@@ -38,17 +48,10 @@ async def serve(listening: socket.socket, largest: int, at: AccountsAt | None) -
         lambda: Session(broker),
         sock=listening,
         backlog=_BACKLOG,
-        ssl=_tls(at.certificate) if at else None,
+        ssl=tls_with(at.certificate) if at else None,
         ssl_handshake_timeout=CONNECT_SECONDS if at else None,
     )
     await broker.serve()
-
-
-def _tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate)
-    return context
 
 
 def main() -> None:
@@ -63,4 +66,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
     _, listening, largest, *at = sys.argv
     accounts = AccountsAt(Path(at[0]), at[1], Path(at[2])) if at else None
-    asyncio.run(serve(socket.socket(fileno=int(listening)), int(largest), accounts))
+    try:
+        asyncio.run(serve(socket.socket(fileno=int(listening)), int(largest), accounts))
+    except ChorusError as error:
+        log.error("%s", error.message)  # noqa: TRY400 -- the user can put it right
+        sys.exit(error.exit_code)

@@ -178,9 +178,56 @@ def test_its_certificate_stays_and_needs_no_clock(it: Guarded, tmp_path: Path) -
     der = ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERT") :])
     assert b"700101000000Z" in der
     assert b"99991231235959Z" in der
-    (tmp_path / "broker.pem").write_text("no certificate")
-    with pytest.raises(TrustError, match="cannot be used"):
-        kept_certificate(tmp_path / "broker.pem")
+    key = text[: text.index("-----BEGIN CERT")]
+    for damaged in ("no certificate", text.removeprefix(key), key, text.replace("MI", "IM", 1)):
+        (tmp_path / "broker.pem").write_text(damaged)
+        with pytest.raises(TrustError, match="cannot be used"):
+            kept_certificate(tmp_path / "broker.pem")
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("broker.pem", "The broker's certificate"), ("members.sqlite", "The list of members")],
+)
+def test_one_that_cannot_start_is_tried_more_and_more_seldom_and_says_why_in_a_sentence(
+    file: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("aggregator.broker.embedded._PAUSE", 0.1)
+    at = AccountsAt(tmp_path / "members.sqlite", "chorus", tmp_path / "broker.pem")
+    kept_certificate(at.certificate)
+    (tmp_path / file).write_text("damaged " * 100)
+    ended = re.compile(r"ended by itself \(20\); it is started again in ([\d.]+) s")
+    with EmbeddedBroker(EmbeddedBrokerSettings(embedded_broker=True), 0, accounts=at):
+        wait_until(lambda: len(ended.findall(caplog.text)) == 3, "it was started three times")
+    first, second, third = map(float, ended.findall(caplog.text))
+    assert 0.05 <= first <= second <= third <= 0.4
+    assert third > first
+    lines = capfd.readouterr().err.splitlines()
+    assert lines
+    assert {line.startswith(f"broker: {said} {tmp_path / file}") for line in lines} == {True}
+
+
+def test_a_list_of_members_that_is_damaged_meanwhile_leaves_no_traceback(
+    it: Guarded, peers: Peers, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = it.give("device", "kitchen")
+    for suffix in ("", "-wal", "-shm"):
+        it.members.path.with_name(f"members.sqlite{suffix}").unlink(missing_ok=True)
+    it.members.path.write_text("damaged " * 10_000)
+    peers.connect(settings, "kitchen")
+    heard: list[str] = []
+
+    def said() -> bool:
+        heard.append(capfd.readouterr().err)
+        return "broker: The list of members" in "".join(heard)
+
+    wait_until(said, "it says so")
+    assert "Traceback" not in "".join(heard)
 
 
 def test_somebody_in_the_brokers_place_is_told_nothing(it: Guarded, peers: Peers) -> None:
