@@ -178,12 +178,15 @@ class SecureRound:
         entries = self._journal.entries()
         try:
             beginning = next(entries, None)
-            if beginning is None:
-                self._journal.append("", _beginning(self._terms, members))
-            else:
-                members = self._begun_with(beginning[1])
-            self.members = members
-            self._speakers = set(members)
+        except DamagedJournalError as error:
+            raise self._unusable("is damaged") from error
+        if beginning is None:
+            self._journal.append("", _beginning(self._terms, members))
+        else:
+            members = self._begun_with(beginning[1])
+        self.members = members
+        self._speakers = set(members)
+        try:
             for name, message in entries:
                 self._repeat(name, message)
         except (ProtocolError, SecureError, DamagedJournalError) as error:

@@ -72,7 +72,7 @@ def test_what_stands_behind_a_damaged_entry_is_not_lost_in_silence(tmp_path: Pat
     for place in (ENTRY_HEAD.size, second - 1, second + ENTRY_HEAD.size, second + 99):
         changed = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
         path.write_bytes(changed)
-        with pytest.raises(FederationError, match="is damaged"):
+        with pytest.raises(SecureError, match="is damaged"):
             federation.begun()
         assert path.read_bytes() == changed
 
