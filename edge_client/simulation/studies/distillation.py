@@ -1,9 +1,9 @@
 """Distillation: a small network learns to tell what a speech encoder makes of speech.
 
 As Hinton, Vinyals & Dean, *Distilling the knowledge in a neural network* (2015), but of what the
-encoder's last layer gives: the squared error, frame by frame. Frames of both sides are normalised
-by all the speech that teaches, so a network can be asked about people of whom nothing is known. No
-label is read.
+encoder's layers give that its vector is made of: the squared error, frame by frame. Frames of both
+sides are normalised by all the speech that teaches, so a network can be asked about people of whom
+nothing is known. No label is read.
 """
 
 import itertools
@@ -47,10 +47,13 @@ _HEARD: Final = int(1.2 * LONGEST)
 the encoder listens to, and one said slower may become longer than a sound can be."""
 
 HOP: Final = 0.01
-"""Seconds between the frames that the network hears; the encoder's layers give every second."""
+"""Seconds between the frames that the network hears."""
 
-Layer = NDArray[np.float16]
-"""What the encoder's last layer gives of an utterance: ``(t, width)``."""
+_ENCODERS: Final = 2
+"""Of these, one of the encoder's layers' frames."""
+
+Layers = NDArray[np.float16]
+"""What the encoder's pooled layers give of an utterance, side by side: ``(t, width)``."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,12 @@ class Speech:
     heard
         What the network hears of each at each of :data:`SPEEDS`; the labels are all zero.
     layers
-        What the encoder's last layer gives of that.
+        What the encoder's pooled layers give of that.
     """
 
     corpus: Corpus
     heard: Examples
-    layers: Sequence[Layer]
+    layers: Sequence[Layers]
 
     def of(self, speakers: Collection[str]) -> "Speech":
         """Give what some speakers say."""
@@ -132,7 +135,8 @@ def encoded(
             clips.append(clip)
             for sound in sounds:
                 encoding.vector(sound)
-                layers.append(encoding.layer(whisper.layers).astype(np.float16))
+                told = [encoding.layer(number) for number in whisper.pool]
+                layers.append(np.concatenate(told, axis=1).astype(np.float16))
         if not clips:
             raise CorpusError(f"{corpus.info.title}: all clips are too short.")
         frames = np.array([len(own) for own in heard], np.int32)
@@ -141,25 +145,17 @@ def encoded(
     return speech
 
 
-def _normalised(layers: Sequence[Layer]) -> list[Layer]:
-    """Bring what a layer gives to mean 0 and deviation 1 over all frames, value by value."""
-    frames = sum(map(len, layers))
-    mean = sum(layer.sum(axis=0, dtype=np.float64) for layer in layers) / frames
-    squares = sum(np.square(layer - mean).sum(axis=0) for layer in layers)
-    deviation = np.sqrt(squares / frames)
-    return [normalised(layer, mean, deviation).astype(np.float16) for layer in layers]
-
-
 class Distillation:
-    """The lesson: by one linear layer, tell what the encoder's last layer gives.
+    """The lesson: by one linear layer, tell what the encoder's pooled layers give.
 
     A frame behind the convolutions tells what the encoder gives in the middle of what that frame
-    was computed from.
+    was computed from, as many of its frames as the network gives one of.
 
     Parameters
     ----------
     layers
-        What is to be told of each utterance, normalised.
+        What is to be told of each utterance; over all frames each value is brought to mean 0 and
+        deviation 1.
     frames
         True frames of each that the network hears, shape ``(n,)``.
     architecture
@@ -167,28 +163,31 @@ class Distillation:
     """
 
     def __init__(
-        self, layers: Sequence[Layer], frames: NDArray[np.int32], architecture: Architecture
+        self, layers: Sequence[Layers], frames: NDArray[np.int32], architecture: Architecture
     ) -> None:
         self._tf = tf = import_tensorflow()
         self._layers, self._frames, self._architecture = layers, frames, architecture
+        self._mean, self._deviation = _moments(layers)
+        self._each = max(architecture.stride // _ENCODERS, 1)
         pooled, _ = next(spec.shape for spec in architecture.manifest if spec.layer == HEAD)
-        width = layers[0].shape[1]
+        width = self._each * layers[0].shape[1]
         shapes = ((pooled // 2, width), (width,))
         self.variables: Sequence[Any] = [tf.Variable(tf.zeros(shape)) for shape in shapes]
 
     def targets(self, where: Indices, frames: int) -> tuple[NDArray[Any], ...]:
         """Give layers, and how much each of their frames counts; see :class:`Lesson`."""
-        architecture = self._architecture
+        architecture, width = self._architecture, self._layers[0].shape[1]
         middles = architecture.stride * np.arange(frames) + (architecture.reach - 1) // 2
-        middles //= 2  # one of the encoder's frames is two of ours
-        layers = np.zeros((len(where), frames, self._layers[0].shape[1]), np.float16)
+        middles //= _ENCODERS
+        layers = np.zeros((len(where), frames, self._each, width), np.float16)
         counts = np.zeros((len(where), frames), np.float32)
         for row, place in enumerate(where):
-            own = self._layers[place]
+            own = normalised(self._layers[place], self._mean, self._deviation)
             told = np.arange(frames) < architecture.behind(int(self._frames[place]))
             told &= middles < len(own)
-            layers[row, told], counts[row, told] = own[middles[told]], 1
-        return layers, counts / max(counts.sum(), 1)
+            ahead = np.minimum(middles[told, None] + np.arange(self._each), len(own) - 1)
+            layers[row, told], counts[row, told] = own[ahead], 1
+        return layers.reshape(len(where), frames, -1), counts / max(counts.sum(), 1)
 
     def loss(self, hidden: Any, embedding: Any, *targets: Any) -> Any:
         """Compute the mean squared error; see :class:`Lesson`."""
@@ -208,7 +207,15 @@ def distil(
     """
     front_end = front_end_of(architecture.task.front_end)
     heard, statistics = normalised_together([own.heard for own in speech], front_end)
-    layers = _normalised([layer for own in speech for layer in own.layers])
+    layers = [each for own in speech for each in own.layers]
     lesson = Distillation(layers, heard.frames, architecture)
     weights = pretrain(architecture, heard, lesson, course, tracker)
     return Network(architecture, weights, statistics.mean, statistics.std)
+
+
+def _moments(layers: Sequence[Layers]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute mean and deviation over all frames, value by value."""
+    frames = sum(map(len, layers))
+    mean = sum(own.sum(axis=0, dtype=np.float64) for own in layers) / frames
+    squares = sum(np.square(own - mean).sum(axis=0) for own in layers)
+    return mean, np.sqrt(squares / frames)

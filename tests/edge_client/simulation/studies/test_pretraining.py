@@ -1,6 +1,7 @@
 """Pretraining: what is folded computes the same, and a lesson is learnt by the network's layers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ SMALL = Architecture(
     TASK,
 )
 """It reaches over seven frames."""
+COARSE = replace(SMALL, layers=(Conv1D("frame1", 8, 5, stride=4), *SMALL.layers[1:]))
+"""It gives one frame of two that an encoder gives."""
 
 
 def heard(count: int = 24) -> Examples:
@@ -126,15 +129,24 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert not np.array_equal(ends[0], ends[2])
 
 
-def test_a_frame_tells_what_the_encoder_gave_in_the_middle_of_what_it_heard() -> None:
+@pytest.mark.parametrize("architecture", [SMALL, COARSE])
+def test_a_frame_tells_what_the_encoder_gave_in_the_middle_of_what_it_heard(
+    architecture: Architecture,
+) -> None:
     some = heard(2)
     numbers = [np.arange(-(-int(count) // 2), dtype=np.float16)[:, None] for count in some.frames]
-    lesson = Distillation(numbers, some.frames, SMALL)
+    lesson = Distillation(numbers, some.frames, architecture)
     told, counts = lesson.targets(np.array([1]), 40)
     true = int((counts[0] > 0).sum())
-    starts = 2 * np.arange(true)
-    assert np.array_equal(told[0, :true, 0], (starts + 3) // 2)
-    assert starts[-1] + SMALL.reach <= some.frames[1] < starts[-1] + 2 + SMALL.reach
+    starts = architecture.stride * np.arange(true)
+    middles = (starts + (architecture.reach - 1) // 2) // 2
+    every = np.concatenate(numbers).astype(np.float64)
+    found = told[0, :true] * every.std() + every.mean()
+    for ahead in range(architecture.stride // 2):
+        expected = np.minimum(middles + ahead, len(numbers[1]) - 1)
+        np.testing.assert_allclose(found[:, ahead], expected, atol=0.05)
+    assert starts[-1] + architecture.reach <= some.frames[1]
+    assert some.frames[1] < starts[-1] + architecture.stride + architecture.reach
     assert counts.sum() == pytest.approx(1)
 
 
