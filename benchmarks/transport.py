@@ -20,7 +20,6 @@ lost there.
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 import subprocess
@@ -104,12 +103,8 @@ def finish(model: str, name: str, memory: ClientState, run: str, current: str) -
     architecture = architecture_of(model, DEFAULT_TASK)
     rng = stream(0, "benchmark", name)
     delta = rng.standard_normal(architecture.parameters, np.float32) / 1000
-    path = memory.folder / "new.update"
-    encode_update(delta, architecture, make_codec("float32"), rng).write(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    path.rename(memory.folder / f"{digest}.update")
-    size = (memory.folder / f"{digest}.update").stat().st_size
+    encoded = encode_update(delta, architecture, make_codec("float32"), rng)
+    digest, size = memory.write_update(encoded.write)
     return Offer(
         update=digest, size=size, run=run, round=1, model=current, codec="float32", examples=20
     )

@@ -84,6 +84,8 @@ class Entrance:
             self._plugin = MosquittoAccounts(members, topics, loop, tell_broker)
         self._news = loop.deadline(self._tell_news)
         self._clock, self._told_at = loop.clock, -NEWS
+        self._joined: set[str] = set()
+        """Who has joined, and was not told so yet."""
         self._leaving: set[str] = set()
         """Who was revoked, and is still to be told of."""
         self._tell_again = loop.deadline(self._tell_who_is_gone)
@@ -136,10 +138,11 @@ class Entrance:
             return
         if joined.first:
             log.info("%s has joined the federation.", name)
+            self._joined.add(name)
             self._see_who_is_gone()
         authority = self._members.facts().get("authority") or None
         answer = self._said(nonce=nonce, half=joined.half.hex(), authority=authority)
-        welcome = partial(self._welcome, name, answer, first=joined.first)
+        welcome = partial(self._welcome, name, answer)
         if self._plugin:
             self._plugin.when_there(self._topics.identifier(name), welcome)
         else:
@@ -149,9 +152,10 @@ class Entrance:
         voice = self._voice
         return JoinAnswer(succession=voice.succession, issued=voice.issued, **facts)
 
-    def _welcome(self, name: str, answer: JoinAnswer, *, first: bool) -> None:
+    def _welcome(self, name: str, answer: JoinAnswer) -> None:
         self._answer(name, answer)
-        if first:  # which an invitation allows once
+        if name in self._joined:  # which an invitation allows once
+            self._joined.remove(name)
             self._tell_news()
         else:
             self._news.within(max(0.0, self._told_at + NEWS - self._clock()))
@@ -165,9 +169,11 @@ class Entrance:
         self._look.within(LOOK)
         self._see_the_key()
         if self._members.changed():
-            self._see_who_is_gone()
-            if self._plugin:
-                self._plugin.look()
+            try:
+                self._see_who_is_gone()
+            finally:
+                if self._plugin:
+                    self._plugin.look()
 
     def _see_the_key(self) -> None:
         try:

@@ -259,7 +259,7 @@ class Ledger(History):
     def _charge(self, connection: sqlite3.Connection, number: int, spent: float | None) -> None:
         if spent is not None:
             connection.execute(
-                "INSERT INTO charges VALUES (?, ?, ?)", (number, spent, self._clock())
+                "INSERT OR IGNORE INTO charges VALUES (?, ?, ?)", (number, spent, self._clock())
             )
 
     def roll_back(self, to: Version) -> Version:

@@ -8,6 +8,7 @@ crash damages the last one alone, so one with a whole one behind it is none of t
 import contextlib
 import errno
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from shared.storage.files import storage_errors, sync_folder
 
 ENTRY_HEAD: Final = struct.Struct(">II")
 """Of an entry: its length and checksum."""
+
+
+_BEGINNING: Final = re.compile(rb"(?s)(?=.{8}[a-z0-9-]{0,64}\0)")
+"""What an entry begins with: length, checksum, a name, a zero byte. Found where others overlap."""
 
 
 class DamagedJournalError(ValueError):
@@ -59,8 +64,7 @@ class Journal:
                 self._end += ENTRY_HEAD.size + len(entry)
                 name, _, message = entry.partition(b"\0")
                 yield name.decode(), message
-            length = self._head(self._end)[0]
-            if self._entry(self._end + ENTRY_HEAD.size + length) is not None:
+            if self._goes_on():
                 raise DamagedJournalError
             self._cut()
 
@@ -97,6 +101,18 @@ class Journal:
             return None
         body = os.pread(self._file, length, at + ENTRY_HEAD.size)
         return body if zlib.crc32(body) == checksum else None
+
+    def _goes_on(self) -> bool:
+        """Say whether a whole entry stands anywhere behind the first that is none."""
+        behind = self._end + 1
+        left = max(os.fstat(self._file).st_size - behind, 0)
+        rest = os.pread(self._file, left, behind)
+        for found in _BEGINNING.finditer(rest):
+            length, _ = ENTRY_HEAD.unpack_from(rest, found.start())
+            fits = 0 < length <= len(rest) - found.start() - ENTRY_HEAD.size
+            if fits and self._entry(behind + found.start()) is not None:
+                return True
+        return False
 
     def _head(self, at: int) -> tuple[int, int]:
         """Read the length of an entry, and its checksum; zeros where there is none."""

@@ -16,6 +16,7 @@ from aggregator.server.secure_stages import SecureStages
 from aggregator.server.sending import Sending
 from shared.errors import ChorusError, FederationError, StorageError
 from shared.loop import Action, Loop, Worker
+from shared.secure.terms import Stage
 
 log = logging.getLogger(__name__)
 
@@ -178,8 +179,14 @@ class Course:
                 self._abandoned()
             self.follow(step)
         elif client in self._rounds.invited:
-            self.give_up(f"{client} was shut out, or has another key.")
+            self.give_up(f"{client} was shut out, or has another key.", known=self._may_be_known())
         self._changed()
+
+    def _may_be_known(self) -> bool:
+        """Say whether the sum of the open secure round may be known: an earlier process had it."""
+        secure = self._federation.secure
+        begun = secure.round if secure else None
+        return begun is None or begun.stage is Stage.UNMASKING
 
     def give_up(self, reason: str, *, known: bool = False) -> None:
         """Give the open secure round up: nothing of it is unmasked; the next has a new number.

@@ -257,7 +257,8 @@ class Receiving:
     def _not_checked(self, upload: Upload, error: ChorusError) -> None:
         """Keep what the disk did not let be read; it is checked when the client asks again."""
         with self._letting_go(upload):
-            log.error("%s", error.message)
+            if upload.state == "checking":  # else it was dropped, and its file is gone
+                log.error("%s", error.message)
 
     def _checked(self, upload: Upload, outcome: float | Refused) -> None:
         """Count an update that was checked, if it still may count."""

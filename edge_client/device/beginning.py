@@ -12,8 +12,9 @@ from edge_client.device.normalised import normalisation_beside
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from shared.errors import ChorusError, WeightsError
+from shared.features.voice_file import load_voice
 from shared.front_ends import FRONT_ENDS, WHISPER, front_end_of
-from shared.starter import STARTER, STARTER_TASK
+from shared.starter import STARTER, STARTER_TASK, STARTER_VOICE
 from shared.storage.tensor_file import TensorFile
 from shared.storage.write_ahead import BUSY_SECONDS
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
@@ -68,7 +69,33 @@ def begun(settings: AnyDevice) -> AnyDevice:
         alone = starts and not _is_model_of(state.model, task)
         model = STARTER if alone else settings.weights or state.model
         update |= normalisation_beside(model, task)
+        if starts and not (alone or update.keys() & CHOSEN):
+            update |= _normalised_before(state, task)
     return chosen.model_copy(update=update)
+
+
+def _normalised_before(state: DeviceFolder, task: Task) -> dict[str, Any]:
+    """Give the settings by which a folder of an earlier version was normalised.
+
+    That remembered nothing beside its model: it fell back on the package's voice, as its running
+    statistics say.
+    """
+    statistics = _fact_of(state.examples, f"statistics {task.front_end}")
+    if statistics.get("model") != load_voice(STARTER_VOICE, task).digest:
+        return {}
+    return {"normalisation": "voice", "voice": STARTER_VOICE}
+
+
+def _fact_of(path: Path, name: str) -> dict[str, Any]:
+    """Read what a store has written down; empty if that cannot be read."""
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        with closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)) as connection:
+            row = connection.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()
+        found = json.loads(row[0]) if row else {}
+    except (sqlite3.DatabaseError, UnicodeDecodeError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_model_of(path: Path, task: Task) -> bool:

@@ -69,7 +69,8 @@ def test_what_stands_behind_a_damaged_entry_is_not_lost_in_silence(tmp_path: Pat
     path = tmp_path / "journal"
     whole = path.read_bytes()
     second = ENTRY_HEAD.size + ENTRY_HEAD.unpack_from(whole)[0]
-    for place in (ENTRY_HEAD.size, second - 1, second + ENTRY_HEAD.size, second + 99):
+    lengths = (*range(4), *range(second, second + 4))
+    for place in (*lengths, ENTRY_HEAD.size, second - 1, second + ENTRY_HEAD.size, second + 99):
         changed = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
         path.write_bytes(changed)
         with pytest.raises(SecureError, match="is damaged"):

@@ -284,6 +284,24 @@ def test_one_of_an_earlier_version_with_nothing_beside_it_has_not_the_package_s_
     assert (settings.normalisation, settings.voice) == ("device", None)
 
 
+def test_one_of_an_earlier_version_goes_on_with_the_package_s_voice_if_it_had_that(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "federation" / "own.safetensors"
+    file.parent.mkdir()
+    save_weights(file, np.full(HEAD.parameters, 0.25, np.float32), HEAD)
+    state = DeviceFolder(tmp_path / "state")
+    with opened(state.path) as device:
+        device.use_model(file, sha256_of(file), HEAD)
+        hear(device)
+        before = device.recognising.statistics()
+    beside(state.model, "voice").unlink()  # that version laid nothing there
+    settings = begun(state.path)
+    assert settings.voice == STARTER_VOICE
+    with Device(settings.part(DeviceSettings)) as device:
+        assert device.recognising.statistics() == before
+
+
 def test_the_package_s_model_has_its_own_voice_whatever_lies_beside_one_that_is_damaged(
     tmp_path: Path,
 ) -> None:

@@ -272,9 +272,10 @@ def taken_in(folder: Path, learned: list[int], *, accepted: bool = True) -> None
     """Let a federation's part remember what it has learned."""
     part = ClientState(folder)
     part.enter(RUN)
+    digest, size = part.write_update(lambda path: path.write_bytes(bytes(4)))
     offer = Offer(
-        update="2" * 64,
-        size=4,
+        update=digest,
+        size=size,
         run=RUN,
         round=1,
         model="1" * 64,
@@ -282,7 +283,6 @@ def taken_in(folder: Path, learned: list[int], *, accepted: bool = True) -> None
         codec="float32",
         examples=8,
     )
-    (folder / f"{offer.update}.update").write_bytes(bytes(4))
     part.finish(offer, residual=None, control=None, learned=learned)
     if accepted:
         part.decide()
