@@ -1,5 +1,6 @@
 """The entrance of a federation by invitation: who is shut out is told of, who asks is answered."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +23,11 @@ TOPICS = Topics("chorus")
 class Stands:
     """An entrance with a real list of members, which another process writes, too."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, plugin: bool = False) -> None:
         place = FederationFolder(folder)
         self.members, self.other = Members(place.members), Members(place.members)
+        if plugin:
+            self.members.note(accounts="plugin")
         for name in ("desk", "hall", "kitchen"):
             self.members.add(name, SecretKey.new().public)
         self.driver = LoopDriver()
@@ -33,6 +36,7 @@ class Stands:
         self.told: list[str] = []
         self.announced = 0
         self.said: list[str] = []
+        self.broker_told: list[bytes] = []
         self.voice = Voice(place)
         self.entrance = Entrance(
             self.members,
@@ -41,11 +45,16 @@ class Stands:
             loop=self.driver.loop,
             reject=lambda _, sentence: self.said.append(sentence),
             answer=lambda _, answer: self.said.append(answer.sentence or "welcome"),
-            tell_broker=lambda *_: None,
+            tell_broker=lambda _, payload: self.broker_told.append(payload),
             announce=self._announce,
             gone=self._gone,
         )
         self.driver.after(1.0)
+
+    def hear_plugin(self, **response: object) -> None:
+        """Let the broker's plugin answer."""
+        assert self.entrance._plugin
+        self.entrance._plugin.hear(json.dumps({"responses": [response]}).encode())
 
     def asks(self, payload: bytes, name: str = "attic") -> None:
         self.driver.do(lambda: self.entrance.lets_pass(name, "join", payload))
@@ -67,6 +76,50 @@ def it(tmp_path: Path) -> Iterator[Stands]:
     stands.entrance.close()
     stands.members.close()
     stands.other.close()
+
+
+@pytest.fixture
+def beside_plugin(tmp_path: Path) -> Iterator[Stands]:
+    """Stand beside Mosquitto's plugin, which has the accounts of all members."""
+    stands = Stands(tmp_path, plugin=True)
+    stands.entrance.connected()
+    users = [TOPICS.identifier(name) for name in ("desk", "hall", "kitchen")]
+    stands.hear_plugin(command="listClients", data={"clients": users})
+    yield stands
+    stands.entrance.close()
+    stands.members.close()
+    stands.other.close()
+
+
+def test_a_request_that_comes_twice_delays_no_announcement(beside_plugin: Stands) -> None:
+    it = beside_plugin
+    payload = request(
+        invite(it.members, TOPICS, "attic", hours=1), SecretKey.new(), it.voice.key.public
+    )
+    it.asks(payload)
+    it.asks(payload)
+    assert it.said == []
+    it.hear_plugin(command="createClient", correlationData=TOPICS.identifier("attic"))
+    assert it.said == ["welcome"]
+    assert it.announced == 1
+
+
+def test_who_was_shut_out_loses_its_account_also_if_the_disk_was_full(
+    beside_plugin: Stands,
+) -> None:
+    it = beside_plugin
+    it.asks(
+        request(invite(it.members, TOPICS, "attic", hours=1), SecretKey.new(), it.voice.key.public)
+    )
+    user = TOPICS.identifier("attic")
+    it.hear_plugin(command="createClient", correlationData=user)
+    it.broker_told.clear()
+    it.full = 1
+    revoke(it.other, "attic")
+    it.driver.after(20.0)
+    assert it.told == ["attic"]
+    gone = [payload for payload in it.broker_told if b"deleteClient" in payload]
+    assert any(user.encode() in payload for payload in gone)
 
 
 @pytest.mark.parametrize("full", [0, 1, 3, 7])
