@@ -60,7 +60,7 @@ class ClientState:
         # from reading them to writing them.
         self._lock = threading.RLock()
         self._writing = threading.Lock()
-        for pattern in (".*-????????.*", "*.update.part"):
+        for pattern in (".*-*.*", "*.update.part"):
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)  # what a killed process was making
         self._sweep()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from edge_client.simulation.settings import DataSettings, ModelSettings
 from shared.architectures import Architecture
 from shared.command.progress import tracker
-from shared.corpora import CORPORA, manifest
+from shared.corpora import CORPORA
 from shared.encoders.encoder import HEADER_LIMIT
 from shared.encoders.network import Network, read_network
 from shared.errors import RunError, SettingsError, WeightsError
@@ -67,11 +67,8 @@ def keep_pretrained(
 
 
 def check_unheard(path: Path, corpora: Sequence[str], remedy: str) -> None:
-    """Refuse a file whose card names a corpus that is tested: it may have heard who is tested.
-
-    All manifests have one name, so of these nothing can be said.
-    """
-    if sentence := _heard(path, [name for name in corpora if name != manifest.INFO.name]):
+    """Refuse a file whose card names a corpus that is tested: it may have heard who is tested."""
+    if sentence := _heard(path, corpora):
         raise SettingsError(sentence, remedy)
 
 
@@ -83,9 +80,8 @@ def check_begins_unheard(settings: DataSettings) -> None:
     SettingsError
         If one of these files has a card that names the tested corpus.
     """
-    for path in _begins_with(settings):
-        with suppress(WeightsError):
-            check_unheard(path, [_tested(settings)], OTHERS_TAUGHT)
+    for sentence in said_of_heard(settings):
+        raise SettingsError(sentence, OTHERS_TAUGHT)
 
 
 def check_front_end_unheard(front_end: str, corpora: Sequence[str]) -> None:
@@ -99,23 +95,15 @@ def said_of_heard(settings: DataSettings) -> list[str]:
 
     What cannot be read says nothing here: whoever uses it finds that.
     """
-    found = []
-    for path in _begins_with(settings):
-        with suppress(WeightsError):
-            found.append(_heard(path, [_tested(settings)]))
-    return [sentence for sentence in found if sentence]
-
-
-def _begins_with(settings: DataSettings) -> list[Path]:
-    """List the files that a run begins with or hears through."""
     files = [settings.initial] if isinstance(settings, ModelSettings) else []
     if settings.front_end.endswith(ENCODER_SUFFIX):
         files.append(Path(settings.front_end))
-    return [path for path in files if path]
-
-
-def _tested(settings: DataSettings) -> str:
-    return CORPORA.get(settings.test_corpus or settings.corpus).info.name
+    tested = [CORPORA.get(settings.test_corpus or settings.corpus).info.name]
+    found = []
+    for path in filter(None, files):
+        with suppress(WeightsError):
+            found.append(_heard(path, tested))
+    return [sentence for sentence in found if sentence]
 
 
 def _heard(path: Path, corpora: Sequence[str]) -> str:
