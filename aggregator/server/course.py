@@ -183,7 +183,11 @@ class Course:
         self._changed()
 
     def _may_be_known(self) -> bool:
-        """Say whether the sum of the open secure round may be known: an earlier process had it."""
+        """Say whether the sum of the open secure round may be known.
+
+        It may while shares to unmask it come in, and as long as nobody has read what an earlier
+        process had of it.
+        """
         secure = self._federation.secure
         begun = secure.round if secure else None
         return begun is None or begun.stage is Stage.UNMASKING

@@ -80,7 +80,7 @@ def simulate(
     from edge_client.simulation.report import print_result, print_summary
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.studies.comparison_pictures import draw_together
-    from edge_client.simulation.studies.pretrained_file import said_of_heard
+    from edge_client.simulation.studies.pretrained_file import tell_of_heard
     from edge_client.simulation.study import Planned, execute, seeds_and_folds
     from edge_client.simulation.summary import summarise
     from shared.command import progress_console
@@ -94,8 +94,7 @@ def simulate(
         folder, title = (out / name, name) if several else (out, "")
         plan.append(Planned(folder, changed, title))
     console = progress_console()
-    for sentence in dict.fromkeys(s for one in plan for s in said_of_heard(one.settings)):
-        console.print(sentence, soft_wrap=True, markup=False)
+    tell_of_heard((one.settings for one in plan), console)
     study = out if several else None
     with shown_in(tensorboard, mlflow, console, study) as watch, engines_at(ray) as engines:
         results = execute(

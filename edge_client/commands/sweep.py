@@ -45,7 +45,7 @@ def sweep(
     from edge_client.simulation.ray_cluster import cluster_cores, connected
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.side_by_side import execute_side_by_side, failed
-    from edge_client.simulation.studies.pretrained_file import said_of_heard
+    from edge_client.simulation.studies.pretrained_file import tell_of_heard
     from edge_client.simulation.studies.sweep import finished_groups, read_study
     from edge_client.simulation.study import with_threads
     from shared.command import progress_console
@@ -63,8 +63,7 @@ def sweep(
         plan = [with_threads(one, threads) for own in cells.values() for one in own]
         text = f"{len(plan)} runs, {at_once} at a time; stop and start again: {place} keeps them."
         console.print(text, markup=False)
-        for sentence in dict.fromkeys(s for one in plan for s in said_of_heard(one.settings)):
-            console.print(sentence, soft_wrap=True, markup=False)
+        tell_of_heard((one.settings for one in plan), console)
         watch = stack.enter_context(shown_in(tensorboard, mlflow, console, place))
         failures = execute_side_by_side(
             plan, console, jobs=at_once, overwrite=overwrite, watch=watch, ray=address

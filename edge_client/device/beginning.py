@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections import deque
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -27,6 +28,8 @@ CHOSEN: Final = {"prior", "voice", "normalisation"}
 AnyDevice = TypeVar("AnyDevice", bound=DeviceSettings)
 
 Choice = TypeVar("Choice", bound=TaskSettings)
+
+_Found = TypeVar("_Found")
 
 
 def begun(settings: AnyDevice) -> AnyDevice:
@@ -80,22 +83,15 @@ def _normalised_before(state: DeviceFolder, task: Task) -> dict[str, Any]:
     That remembered nothing beside its model: it fell back on the package's voice, as its running
     statistics say.
     """
-    statistics = _fact_of(state.examples, f"statistics {task.front_end}")
-    if statistics.get("model") != load_voice(STARTER_VOICE, task).digest:
+    name = f"statistics {task.front_end}"
+    try:
+        statistics = _read(state.examples, lambda connection: _fact(connection, name))
+    except ValueError:
+        return {}
+    model = statistics.get("model") if isinstance(statistics, dict) else None
+    if model is None or model != load_voice(STARTER_VOICE, task).digest:
         return {}
     return {"normalisation": "voice", "voice": STARTER_VOICE}
-
-
-def _fact_of(path: Path, name: str) -> dict[str, Any]:
-    """Read what a store has written down; empty if that cannot be read."""
-    try:
-        uri = f"{path.absolute().as_uri()}?mode=rw"
-        with closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)) as connection:
-            row = connection.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()
-        found = json.loads(row[0]) if row else {}
-    except (sqlite3.DatabaseError, UnicodeDecodeError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _is_model_of(path: Path, task: Task) -> bool:
@@ -142,21 +138,36 @@ def earlier_task(state: DeviceFolder) -> Task | None:
 
 def _task_of_store(path: Path) -> Task | None:
     """Find the task of a store, whatever has become of it; ``None`` if it holds no utterance."""
-    for how in ("mode=rw", "immutable=1"):  # the latter needs no room for a file beside it
+    try:
+        return _read(path, _remembered)
+    except ValueError:
+        return _task_of_rows(path)
+
+
+def _remembered(connection: sqlite3.Connection) -> Task | None:
+    """Read the task that a store remembers, of this version or an earlier one."""
+    if not connection.execute("SELECT 1 FROM examples WHERE NOT discarded LIMIT 1").fetchone():
+        return None
+    task = _fact(connection, "task")
+    return DEFAULT_TASK if task is None else Task.from_dict(task)
+
+
+def _fact(connection: sqlite3.Connection, name: str) -> Any:
+    """Read what a store has written down; ``None`` if it has not."""
+    row = connection.execute("SELECT value FROM facts WHERE name = ?", [name]).fetchone()
+    return json.loads(row[0]) if row else None
+
+
+def _read(path: Path, read: Callable[[sqlite3.Connection], _Found]) -> _Found:
+    """Read from a store, which nothing is written to; raise ``ValueError`` if that cannot be."""
+    for how in ("mode=rw", "mode=ro&immutable=1"):  # the latter needs no room for a file beside it
+        uri = f"{path.absolute().as_uri()}?{how}"
         try:
-            return _remembered(f"{path.absolute().as_uri()}?{how}")
+            with closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)) as connection:
+                return read(connection)
         except (sqlite3.DatabaseError, UnicodeDecodeError, ValueError):
             continue
-    return _task_of_rows(path)
-
-
-def _remembered(uri: str) -> Task | None:
-    """Read the task that a store remembers, of this version or an earlier one."""
-    with closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)) as connection:
-        if not connection.execute("SELECT 1 FROM examples WHERE NOT discarded LIMIT 1").fetchone():
-            return None
-        row = connection.execute("SELECT value FROM facts WHERE name = 'task'").fetchone()
-        return Task.from_dict(json.loads(row[0])) if row else DEFAULT_TASK
+    raise ValueError(f"{path} cannot be read")
 
 
 def _task_of_rows(path: Path) -> Task | None:

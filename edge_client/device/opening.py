@@ -106,9 +106,10 @@ def read_statistics(store: ExampleStore, begun: Start | None) -> tuple[Statistic
         anew = _of_heard(store, begun)
     if kept and is_of_another(kept, begun):
         return anew, None
+    heard = len(store.kept(imports=False))
     return anew, (
         "What the device had worked out of the voice and the room was damaged: it is worked out "
-        f"anew from the {len(store.heard())} utterances that are kept of what it has heard."
+        f"anew from the {heard} utterances that are kept of what it has heard."
     )
 
 
@@ -127,7 +128,7 @@ def begin_again(store: ExampleStore, recognising: Recognising) -> None:
 def _of_heard(store: ExampleStore, begun: Start | None) -> Statistics:
     # What was imported may be another person's voice, in another room.
     statistics = no_statistics(front_end_of(store.task.front_end), begun)
-    for _, frames in store.read(store.heard()):
+    for _, frames in store.read(store.kept(imports=False)):
         statistics.update(frames)
     return statistics
 

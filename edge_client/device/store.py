@@ -260,18 +260,16 @@ class ExampleStore:
         rows = self._database.rows(query, json.dumps(list(identifiers)), self._front_end)
         return (rows[0][0] or 0) // (4 * self.task.front_end.features)
 
-    def kept(self) -> list[int]:
-        """List the numbers of all of this front end that were not discarded, the oldest first."""
-        query = "SELECT id FROM examples WHERE front_end = ? AND discarded = 0 ORDER BY id"
-        return [row[0] for row in self._database.rows(query, self._front_end)]
+    def kept(self, *, imports: bool = True) -> list[int]:
+        """List the numbers of all of this front end that were not discarded, the oldest first.
 
-    def heard(self) -> list[int]:
-        """List those of :meth:`kept` that the device has heard itself: imports are left out."""
+        Without ``imports`` those alone that the device has heard itself.
+        """
         query = (
-            "SELECT id FROM examples WHERE front_end = ? AND discarded = 0 AND source != 'import' "
-            "ORDER BY id"
+            "SELECT id FROM examples WHERE front_end = ? AND discarded = 0 "
+            "AND (? OR source != 'import') ORDER BY id"
         )
-        return [row[0] for row in self._database.rows(query, self._front_end)]
+        return [row[0] for row in self._database.rows(query, self._front_end, imports)]
 
     def stored(self, identifiers: list[int]) -> Stored:
         """Read whole utterances, as :meth:`read` does, into arrays."""

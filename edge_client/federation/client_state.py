@@ -311,11 +311,11 @@ class ClientState:
                 self._write(facts)
 
     def _write(self, facts: Facts, aside: tuple[Facts, ...] | None = None) -> None:
-        with self._lock:
-            aside = self._aside if aside is None else aside
-            write_facts(self.folder / _FILE, facts, aside)
-            self._facts, self._aside = facts, aside
-            self._sweep()
+        """Write the facts; whoever calls it holds the lock."""
+        aside = self._aside if aside is None else aside
+        write_facts(self.folder / _FILE, facts, aside)
+        self._facts, self._aside = facts, aside
+        self._sweep()
 
     def _sweep(self) -> None:
         """Remove what no step needs any more, and what a killed process has left."""

@@ -13,7 +13,7 @@ FEWEST_HELD_OUT: Final = 8
 """Examples below which none is held out: their score would say nothing, and training needs them."""
 
 
-def trained_on(keys: Collection[int], share: float) -> int:
+def count_trained_on(keys: Collection[int], share: float) -> int:
     """Count those of the examples that a person has labelled which are trained on.
 
     Parameters

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from edge_client.federation import permission
-from edge_client.federation.held_out import trained_on
+from edge_client.federation.held_out import count_trained_on
 from edge_client.federation.settings import FederationSettings, PermissionSettings
 from shared.protocol.fields import Supply
 from shared.protocol.messages import Announcement, Presence
@@ -122,7 +122,7 @@ class Readiness:
             asks = "its own terms ask for" if least == self._terms.fewest_examples else "it needs"
             why_not = f"it has {len(labelled)} of the {least} labelled examples that {asks}"
         elif self._asked:
-            examples = trained_on(labelled, self._settings.holdout)
+            examples = count_trained_on(labelled, self._settings.holdout)
             objection = self._terms.objection(self._training, examples, self._secure, self._privacy)
             self.objection = _sentence(objection) if objection else ""
             why_not = objection or why_not

@@ -1,6 +1,6 @@
 """What experiments keep of pretraining, and whom a file has heard that they are given."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +18,8 @@ from shared.model_notes.model_card import ModelCard, card_of
 from shared.storage.tensor_file import TensorFile
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from shared.command.progress import Tracker
 
 OTHERS_TAUGHT: Final = "Give a file that others have taught alone, or none."
@@ -88,6 +90,12 @@ def check_front_end_unheard(front_end: str, corpora: Sequence[str]) -> None:
     """Do the same for a front end alone; ``corpora`` are tested."""
     if front_end.endswith(ENCODER_SUFFIX):
         check_unheard(Path(front_end), corpora, OTHERS_TAUGHT)
+
+
+def tell_of_heard(settings: Iterable[DataSettings], console: "Console") -> None:
+    """Tell, once each, what :func:`said_of_heard` says of some runs."""
+    for sentence in dict.fromkeys(said for each in settings for said in said_of_heard(each)):
+        console.print(sentence, soft_wrap=True, markup=False)
 
 
 def said_of_heard(settings: DataSettings) -> list[str]:

@@ -282,6 +282,7 @@ def test_one_of_an_earlier_version_with_nothing_beside_it_has_not_the_package_s_
     save_weights(state.model, np.full(HEAD.parameters, 0.25, np.float32), HEAD)
     settings = begun(tmp_path)
     assert (settings.normalisation, settings.voice) == ("device", None)
+    assert not state.examples.exists(), "looking makes nothing"
 
 
 def test_one_of_an_earlier_version_goes_on_with_the_package_s_voice_if_it_had_that(

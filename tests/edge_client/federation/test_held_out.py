@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.federation.held_out import FEWEST_HELD_OUT, hold_out, trained_on
+from edge_client.federation.held_out import FEWEST_HELD_OUT, count_trained_on, hold_out
 from shared.training import Examples
 from tests.edge_client.tiny import examples
 
@@ -37,7 +37,7 @@ def test_what_was_trained_on_never_scores_whatever_comes_or_goes(
 @given(keys=st.sets(st.integers(0, 500), max_size=60), share=st.sampled_from([0, 0.2, 0.5]))
 def test_what_is_trained_on_can_be_counted_by_keys_alone(keys: set[int], share: float) -> None:
     trained, _ = hold_out(keyed(sorted(keys)), share)
-    assert trained_on(keys, share) == len(trained)
+    assert count_trained_on(keys, share) == len(trained)
 
 
 def test_guesses_are_trained_on_and_never_score() -> None:
