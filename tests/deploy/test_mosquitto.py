@@ -132,6 +132,7 @@ def test_a_connection_over_tls_begins_anew_with_other_subscriptions(
     aggregator.wait_for_change("is made anew")
     wait_until(lambda: len(aggregator.changes) == 3, "it is back")
     desk.connection.publish(TOPICS.requests("desk"), b"not heard")
+    wait_until(lambda: not desk.connection.busy, "the broker has it, and nobody to give it to")
     kitchen.connection.publish(narrow, b"heard")
     aggregator.wait_for(1)
     aggregator.connection.subscribe(TOPICS.requests("desk"))
