@@ -336,7 +336,7 @@ def _by_known(
     front_end = front_end_of(architecture.task.front_end)
     found = {}
     for known, devices in owners.items():
-        examples = normalised_by_owner(heard.raw, devices, front_end, begun=begun)
+        examples = normalised_by_owner(heard.raw, devices, front_end, begun=begun, recognised=True)
         found[known] = examples.features[:, 0] @ kernel + bias, examples
     return found
 

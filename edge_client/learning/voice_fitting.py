@@ -1,14 +1,17 @@
 """Fitting what voices and emotions do to an encoder's vectors, to labelled speakers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.learning.expression_fitting import fit_expressions
 from edge_client.learning.voice_belief import Speaker, fit_belief
 from shared.errors import CorpusError
-from shared.features.voice import NEVER, Values, VoiceModel
+from shared.features.expression import Expressions
+from shared.features.voice import NEVER, Values, VoiceModel, VoiceStatistics
 from shared.randomness import stream
 
 COORDINATES: Final = 64
@@ -142,9 +145,31 @@ def fit_voices(
         if len(np.unique(labels[own := part.theirs & (speakers == name)])) == emotions
     ]
     belief = _as_kept(fit_belief(strangers))
-    believing = (replace(part, model=replace(part.model, belief=belief)) for part in parts)
+    believing = tuple(replace(part, model=replace(part.model, belief=belief)) for part in parts)
+    expressions = _expressions(believing, vectors, labels, speakers, emotions)
     model = _fit_gaussian(vectors, labels, speakers, emotions)
-    return FittedVoices(replace(model, belief=belief), tuple(believing))
+    return FittedVoices(replace(model, belief=belief, expressions=expressions), believing)
+
+
+def _expressions(
+    parts: Sequence[Part],
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    speakers: NDArray[np.str_],
+    emotions: int,
+) -> Expressions | None:
+    """Fit how people show emotions, as devices hear them whose voice model does not know them."""
+    heard, known = np.zeros_like(vectors), np.zeros(len(vectors), np.bool_)
+    for part in parts:
+        for name in np.unique(speakers[part.theirs]):
+            own = part.theirs & (speakers == name)
+            statistics = VoiceStatistics(part.model)
+            statistics.update(vectors[own])
+            heard[own] = statistics.normalise(vectors[own, None], 1)[:, 0]
+        known |= part.theirs
+    if len(np.unique(labels[known])) < emotions:
+        return None
+    return fit_expressions(heard[known], labels[known], speakers[known], emotions)
 
 
 def _lacks(

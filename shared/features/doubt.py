@@ -24,6 +24,13 @@ OWN: Final = 0.3
 """How much less is doubted, in nats, where a person's own mean and deviation are believed: who was
 heard in many moods is recognised more often."""
 
+STRANGEST: Final = 4.0
+"""What a person's strangeness counts at most."""
+
+STRANGE: Final = 0.5
+"""How much more is doubted where a person shows emotions in an own way: what was taken for one of
+their emotions may be another. Chosen by what RAVDESS teaches of EMO-DB's people and nEMO's."""
+
 
 def doubts(statistics: Statistics, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Tell what to divide the logits of utterances by, besides the temperature.
@@ -40,8 +47,9 @@ def doubts(statistics: Statistics, features: NDArray[np.float32]) -> NDArray[np.
     numpy.ndarray
         Shape ``(n,)``, float32. With a voice model, the mean squared distance to the nearest
         emotion, in standard deviations of voices and rest together, from :data:`LEAST` to
-        :data:`MOST`, and less by :data:`OWN` where the person is known well; without one, which
-        says nothing of distances, 1.
+        :data:`MOST`, less by :data:`OWN` where the person is known well, and more by
+        :data:`STRANGE` where they show emotions in a way of their own; without one, which says
+        nothing of distances, 1.
     """
     if not isinstance(statistics, VoiceStatistics):
         return np.ones(len(features), np.float32)
@@ -49,4 +57,6 @@ def doubts(statistics: Statistics, features: NDArray[np.float32]) -> NDArray[np.
     apart: NDArray[Any] = model.coordinates(features[:, :1]) - model.emotions
     far = (np.square(apart) / (1 + model.spread)).mean(axis=-1).min(axis=-1)
     far = np.clip(far, LEAST, MOST) * np.exp(-OWN * statistics.belief())
+    if statistics.expression:
+        far *= 1 + STRANGE * min(statistics.expression.strangeness, STRANGEST)
     return np.asarray(far, np.float32)

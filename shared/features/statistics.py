@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.features.expression import FEWEST, MOST
 from shared.features.normalisation import RunningStatistics
 from shared.features.prior import Prior
 from shared.features.voice import VoiceModel, VoiceStatistics
@@ -59,6 +60,39 @@ def knowing(statistics: Kind, labels: NDArray[np.int32]) -> Kind:
     known = copy(statistics)
     known.told = np.bincount(labels, minlength=len(known.told))
     return known
+
+
+def remembering(
+    statistics: Kind,
+    features: NDArray[np.float32],
+    said: NDArray[np.integer[Any]] | None = None,
+) -> Kind:
+    """Give statistics that know how a person shows emotions, by what is kept of their utterances.
+
+    Parameters
+    ----------
+    statistics
+        They stay as they are, and may be :func:`knowing`.
+    features
+        Of the person's utterances, not normalised, the newest last, shape ``(n, 1, features)``;
+        :data:`shared.features.expression.MOST` of them count.
+    said
+        Which label the person gave each, shape ``(n,)``; below zero where none was given.
+
+    Returns
+    -------
+    RunningStatistics or VoiceStatistics
+        The same if there are too few, or nothing tells how people differ.
+    """
+    if not isinstance(statistics, VoiceStatistics) or len(features) < FEWEST:
+        return statistics
+    if (people := statistics.model.expressions) is None:
+        return statistics
+    plain = copy(statistics)
+    plain.expression = None
+    vectors = plain.normalise(features[-MOST:], 1)[:, 0]
+    plain.expression = people.infer(vectors, None if said is None else said[-MOST:])
+    return plain
 
 
 def is_same(one: Start | None, other: Start | None) -> bool:

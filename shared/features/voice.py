@@ -31,6 +31,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.features.expression import Expression, Expressions
 from shared.features.moods import CONCENTRATIONS, log_prior
 from shared.features.normalisation import MOST
 
@@ -79,6 +80,8 @@ class VoiceModel:
     belief
         How much a speaker's own mean and deviation are believed, shape ``(4,)``: a bias, and the
         weights of what :meth:`VoiceStatistics.signs` gives, in a logistic function.
+    expressions
+        How people differ in showing emotions, if that was fitted.
     """
 
     mean: Values
@@ -88,6 +91,7 @@ class VoiceModel:
     spread: Values
     emotions: Values
     belief: Values
+    expressions: Expressions | None = None
 
     @cached_property
     def axes(self) -> Values:
@@ -106,7 +110,8 @@ class VoiceModel:
         """SHA-256, in hexadecimal, of its values: states of another model are told by it."""
         found = hashlib.sha256()
         for part in fields(self):
-            found.update(getattr(self, part.name).tobytes())
+            if (values := getattr(self, part.name)) is not None:
+                found.update(values.tobytes())
         return found.hexdigest()
 
     def coordinates(self, vectors: NDArray[Any]) -> Values:
@@ -147,6 +152,9 @@ class VoiceStatistics:
     told
         How often each emotion was heard by what the person said of some of the utterances, shape
         ``(labels,)``; see :func:`shared.features.statistics.knowing`. It is not in the state.
+    expression
+        How the person shows emotions, if that was inferred; see
+        :func:`shared.features.statistics.remembering`. It is not in the state.
     """
 
     def __init__(self, model: VoiceModel) -> None:
@@ -161,6 +169,7 @@ class VoiceStatistics:
         self.expressed: Counts = np.arange(len(EXPRESSED))
         self.evidence: Values = np.zeros(len(EXPRESSED))
         self.told: Counts = np.zeros(labels, np.int64)
+        self.expression: Expression | None = None
         self._known_weights: Values | None = None
 
     def update(self, frames: NDArray[np.float32]) -> None:
@@ -310,6 +319,8 @@ class VoiceStatistics:
             mean = self.sums / self.count
             deviation = np.sqrt(np.maximum(self.squares / self.count - mean**2, 0))
             inferred = (1 - belief) * inferred + belief * within(scaled, mean, deviation)
+        if self.expression:
+            inferred = self.expression.without(inferred)
         return inferred.astype(np.float32)
 
     def without_voice(self, standardised: Values) -> Values:

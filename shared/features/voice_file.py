@@ -1,14 +1,15 @@
 """Voice models as safetensors files."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from shared.errors import WeightsError
+from shared.features.expression import Expressions
 from shared.features.task_file import open_task_file, write_task_file
 from shared.features.voice import Values, VoiceModel
+from shared.storage.tensor_file import TensorFile
 from shared.task import Task
 
 VERSION: Final = 2
@@ -17,6 +18,13 @@ beside it has learnt from. The first did not infer how much of emotions is shown
 
 _MOST: Final = 1 << 12
 """Coordinates that are believed."""
+
+_PARTS: Final = ("mean", "scale", "projection", "lift", "spread", "emotions", "belief")
+
+_OF_PEOPLE: Final = "people_"
+"""Before the names of what says how people differ in showing emotions, which not every file has."""
+
+_PARTS_OF_PEOPLE: Final = ("projection", "lift", "emotions", "rest", "spread")
 
 _ANOTHER: Final = "Fit one to speakers of this task, or take the one that belongs to the model."
 
@@ -29,11 +37,11 @@ def save_voice(path: Path, model: VoiceModel, task: Task) -> None:
     StorageError
         If the disk is full or the folder cannot be written.
     """
-    tensors = {
-        part.name: np.ascontiguousarray(getattr(model, part.name), np.float32)
-        for part in fields(model)
-    }
-    write_task_file(path, "voice", {**tensors, "version": np.array([VERSION], np.int32)}, task)
+    tensors = {part: getattr(model, part) for part in _PARTS}
+    if people := model.expressions:
+        tensors |= {f"{_OF_PEOPLE}{part}": getattr(people, part) for part in _PARTS_OF_PEOPLE}
+    kept = {name: np.ascontiguousarray(own, np.float32) for name, own in tensors.items()}
+    write_task_file(path, "voice", {**kept, "version": np.array([VERSION], np.int32)}, task)
 
 
 def load_voice(path: Path, task: Task) -> VoiceModel:
@@ -55,8 +63,7 @@ def load_voice(path: Path, task: Task) -> VoiceModel:
             f"{path} is a voice model of another version of Chorus.",
             "Make it again, with the model beside it, by `edge-client starter` or `simulate`.",
         )
-    slot = file.tensors.get("spread")
-    coordinates = slot.shape[0] if slot and len(slot.shape) == 1 else 0
+    coordinates = _length(file, "spread")
     wanted = {
         "mean": (features,),
         "scale": (features,),
@@ -66,11 +73,32 @@ def load_voice(path: Path, task: Task) -> VoiceModel:
         "emotions": (labels, coordinates),
         "belief": (4,),
     }
+    axes = _length(file, f"{_OF_PEOPLE}spread")
+    of_people = {
+        "projection": (axes, features),
+        "lift": (axes, features),
+        "emotions": (labels, axes),
+        "rest": (axes,),
+        "spread": (axes,),
+    }
+    if axes:
+        wanted |= {f"{_OF_PEOPLE}{name}": shape for name, shape in of_people.items()}
     found = {name: slot.shape for name, slot in file.tensors.items() if slot.dtype == "F32"}
-    if found != wanted or not 1 <= coordinates <= _MOST or task.front_end.frames != 1:
+    small = 1 <= coordinates <= _MOST and axes <= _MOST
+    if found != wanted or not small or task.front_end.frames != 1:
         raise WeightsError(f"{path} does not hold the tensors of a voice model.", _ANOTHER)
     values: dict[str, Values] = {name: file.read(name).astype(np.float64) for name in wanted}
     whole = all(np.isfinite(own).all() for own in values.values())
-    if not whole or min(values["scale"].min(), values["spread"].min()) <= 0:
+    positive = [name for name in wanted if name.endswith(("scale", "spread", "rest"))]
+    if not whole or min(values[name].min() for name in positive) <= 0:
         raise WeightsError(f"{path} holds values that no voice model has.", _ANOTHER)
-    return VoiceModel(**values)
+    people = None
+    if axes:
+        people = Expressions(**{part: values[f"{_OF_PEOPLE}{part}"] for part in of_people})
+    return VoiceModel(**{part: values[part] for part in _PARTS}, expressions=people)
+
+
+def _length(file: TensorFile, name: str) -> int:
+    """Give the length of a vector in a file; 0 if it is not there, or has another shape."""
+    slot = file.tensors.get(name)
+    return slot.shape[0] if slot and len(slot.shape) == 1 else 0

@@ -5,11 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shared.features.doubt import LEAST, MOST, OWN, doubts
+from shared.features.doubt import LEAST, MOST, OWN, STRANGE, doubts
+from shared.features.expression import Expression
 from shared.features.normalisation import RunningStatistics
 from shared.features.voice import VoiceStatistics
 from tests.edge_client.device.pooled import POOLED
-from tests.shared.features.voice_models import Vectors, said, voice_model, voice_of
+from tests.shared.features.voice_models import (
+    Vectors,
+    expressions,
+    said,
+    voice_model,
+    voice_of,
+)
 
 MODEL = voice_model()
 MOODS = np.arange(60) % 3
@@ -47,6 +54,16 @@ def test_who_was_heard_in_many_moods_is_doubted_less() -> None:
     well.model = replace(MODEL, belief=np.array([30.0, 0, 0, 0]))
     less, more = (doubts(each, vectors[:, None]) for each in (well, heard(vectors)))
     np.testing.assert_allclose(less, more * np.exp(-OWN), rtol=1e-6)
+
+
+def test_who_shows_emotions_in_an_own_way_is_doubted_more() -> None:
+    vectors, people = said(MODEL, voice_of(MODEL), MOODS), expressions()
+    plain, own = heard(vectors), heard(vectors)
+    own.expression = Expression(people, people.emotions + 2 * np.sqrt(people.spread))
+    more, less = (doubts(each, vectors[:, None]) for each in (own, plain))
+    np.testing.assert_allclose(more, less * (1 + STRANGE * 4), rtol=1e-6)
+    own.expression = Expression(people, people.emotions)
+    np.testing.assert_array_equal(doubts(own, vectors[:, None]), less)
 
 
 def test_means_and_deviations_say_nothing_of_distances() -> None:

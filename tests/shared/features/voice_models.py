@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.features.expression import Expressions
 from shared.features.voice import NEVER, VoiceModel
 
 Vectors = NDArray[np.float32]
@@ -37,3 +38,16 @@ def voice_of(model: VoiceModel, seed: int = 0) -> NDArray[np.float64]:
     """Draw somebody's voice, shape ``(coordinates,)``."""
     rng = np.random.default_rng(seed)
     return np.asarray(rng.standard_normal(len(model.spread)) * np.sqrt(model.spread))
+
+
+def expressions(labels: int = 3, features: int = 6) -> Expressions:
+    """Make them: people differ more than utterances do, along two of the axes."""
+    rng = np.random.default_rng(8)
+    axes, _ = np.linalg.qr(rng.standard_normal((features, 4)))
+    return Expressions(
+        projection=axes.T,
+        lift=axes.T,
+        emotions=1.5 * rng.standard_normal((labels, 4)),
+        rest=np.ones(4),
+        spread=np.array([4.0, 4.0, 0.01, 0.01]),
+    )
