@@ -1,9 +1,10 @@
 """Recognising clips in a program of one's own, as a device recognises utterances."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,18 @@ from edge_client.device.model import Model
 from edge_client.device.settings import UNSURE_BELOW
 from shared.audio import to_utterance
 from shared.errors import SettingsError
+from shared.features.expression import MOST, Kept
 from shared.features.prior import load_prior
 from shared.features.statistics import Start, Statistics, no_statistics
+from shared.features.voice import VoiceModel
 from shared.features.voice_file import load_voice
 from shared.front_ends import front_end_of
 from shared.front_ends.clips import clip_features
 from shared.starter import beside
 from shared.task import Task
+
+if TYPE_CHECKING:
+    from shared.frames import Frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ class Recogniser:
         self._statistics: Statistics | None = None
         if normalisation != "none":
             self._statistics = no_statistics(self._front_end, begun)
+        told = isinstance(begun, VoiceModel) and begun.expressions is not None
+        self._said: deque[Frames] | None = deque(maxlen=MOST) if told else None
 
     def recognise(
         self, clip: str | Path | tuple[NDArray[Any] | Sequence[float], float]
@@ -144,10 +152,20 @@ class Recogniser:
             frames = self._front_end.compute(to_utterance(np.asarray(samples), rate))
         if self._statistics is not None:
             self._statistics.update(frames)
-        found = self._model.recognise(frames, self._statistics)
+        found = self._model.recognise(frames, self._statistics, self._kept())
+        if self._said is not None:
+            self._said.append(frames)
         probabilities = dict(zip(self.task.names, found, strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         return Recognised(label, probabilities, probabilities[label] < self._unsure_below)
+
+    def _kept(self) -> Kept | None:
+        """Give what was recognised before, if it tells how the person shows emotions."""
+        if self._said is None:
+            return None
+        features = self._front_end.shape.features
+        vectors = np.array(self._said, np.float32).reshape(-1, 1, features)
+        return Kept(vectors, np.full(len(vectors), -1, np.int32))
 
 
 def _begun(

@@ -19,6 +19,7 @@ from edge_client.device.fused import Fused
 from edge_client.device.lately import MOST_ANSWERS, Week, by_week
 from edge_client.device.latest import SOUNDS, Latest
 from edge_client.device.recognising import Recognising
+from edge_client.device.remembered import Remembered
 from edge_client.device.reports import Reports
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.spoken_words import SpokenWords
@@ -101,6 +102,7 @@ class Device:
             known, spoilt = opening.read_statistics(self._store, self.recognising.begun)
             self.recognising.begin(known)
             self._reports.note("damaged statistics", spoilt)
+            self._remembered = Remembered(self._store, self.recognising)
             self._words = SpokenWords(
                 self._latest, self._store, self.recognising, settings.unsure_below, self._lock
             )
@@ -157,9 +159,9 @@ class Device:
 
     def recognised_now(self, identifiers: Iterable[int]) -> dict[int, str]:
         """Label utterances that are kept by what is known now; raise as `Recognising.recognise`."""
-        found = {}
+        found, said = {}, self._remembered.kept()
         for kept, frames in self._store.read(identifiers):
-            if shares := self.recognising.recognise(frames, known=True):
+            if shares := self.recognising.recognise(frames, known=True, kept=said):
                 found[kept.identifier] = self.task.names[shares.index(max(shares))]
         return found
 
@@ -271,6 +273,7 @@ class Device:
         state = self._state
         each(
             self._store.delete_all,
+            self._remembered.forget,
             state.delete_personal,
             state.delete_made_of_clips,
             state.make,
@@ -352,7 +355,8 @@ class Device:
 
     def labelled(self, most: int) -> training_set.Labelled:
         """Give the newest that the person has labelled, for a personal model."""
-        return training_set.labelled(self._store, self.recognising.normalising(), most)
+        statistics = self.recognising.normalising()
+        return training_set.labelled(self._store, statistics, most, self._remembered.kept())
 
     def use_model(
         self, file: Path, digest: str, architecture: Architecture, begun: Path | None = None
@@ -369,7 +373,7 @@ class Device:
     def _recognise(self, frames: Frames) -> tuple[float, ...] | None:
         """Recognise, if there is a model that can be used; else say why it cannot."""
         try:
-            found = self.recognising.recognise(frames)
+            found = self.recognising.recognise(frames, kept=self._remembered.kept())
         except WeightsError as error:
             self._reports.note("overflow", error.message)
             return None

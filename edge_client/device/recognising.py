@@ -16,9 +16,11 @@ from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture
 from shared.errors import WeightsError
+from shared.features.expression import Kept
 from shared.features.prior import load_prior
 from shared.features.start_file import load_start
 from shared.features.statistics import Start, Statistics, is_same, no_statistics
+from shared.features.voice import VoiceModel
 from shared.features.voice_file import load_voice
 from shared.frames import Frames
 from shared.front_ends import front_end_of
@@ -137,7 +139,15 @@ class Recognising:
         """Whether it goes by what it has heard: there is a model, and features are normalised."""
         return self._model is not None and self._normalises
 
-    def recognise(self, frames: Frames, *, known: bool = False) -> tuple[float, ...] | None:
+    @property
+    def tells_expressions(self) -> bool:
+        """Whether it infers how the person shows emotions from what they have said."""
+        begun = self.begun
+        return isinstance(begun, VoiceModel) and begun.expressions is not None
+
+    def recognise(
+        self, frames: Frames, *, known: bool = False, kept: Kept | None = None
+    ) -> tuple[float, ...] | None:
         """Recognise an utterance, which the statistics take in; ``None`` if there is no model.
 
         Parameters
@@ -146,6 +156,8 @@ class Recognising:
             Shape ``(n, features)``, as the task's front end computed them.
         known
             Whether the statistics have taken it in before.
+        kept
+            What is kept of what the person has said, as :meth:`Model.recognise` takes it.
 
         Raises
         ------
@@ -157,7 +169,8 @@ class Recognising:
                 self._statistics.update(frames)
             if self._model is None:
                 return None
-            return self._model.recognise(frames, self._statistics if self._normalises else None)
+            statistics = self._statistics if self._normalises else None
+            return self._model.recognise(frames, statistics, kept)
 
     def statistics(self) -> dict[str, Any]:
         """Give the running statistics, as JSON takes them."""

@@ -271,6 +271,21 @@ class ExampleStore:
         )
         return [row[0] for row in self._database.rows(query, self._front_end, imports)]
 
+    def heard(self, most: int) -> dict[int, int]:
+        """Say what the newest that the device has heard itself were labelled, the oldest first.
+
+        Returns
+        -------
+        dict of int to int
+            By its number, the place of an utterance's label in the task; -1 if it has none there.
+        """
+        query = (
+            "SELECT id, label FROM examples WHERE front_end = ? AND discarded = 0 "
+            "AND source != 'import' ORDER BY id DESC LIMIT ?"
+        )
+        rows = self._database.rows(query, self._front_end, most)
+        return {number: self.task.index.get(label, -1) for number, label in rows[::-1]}
+
     def stored(self, identifiers: list[int]) -> Stored:
         """Read whole utterances, as :meth:`read` does, into arrays."""
         found, longest = self.read(identifiers), self.longest(identifiers)

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from edge_client.device.store import ExampleStore
 from shared.features.doubt import doubts
-from shared.features.statistics import Statistics, knowing
+from shared.features.expression import Kept
+from shared.features.statistics import Statistics, knowing, remembering
 from shared.frames import padded_length
 from shared.training import Examples
 
@@ -91,8 +92,15 @@ def gather(
     )
 
 
-def labelled(store: ExampleStore, statistics: Statistics | None, most: int) -> Labelled:
+def labelled(
+    store: ExampleStore,
+    statistics: Statistics | None,
+    most: int,
+    kept: Kept | None = None,
+) -> Labelled:
     """Read the newest that the person has labelled, as a personal model hears them.
+
+    ``kept`` is what they have said, as :meth:`Model.recognise` takes it.
 
     What is sent to a federation is normalised as a simulation does it, which has heard of no label:
     see :func:`gather`, and there what is given.
@@ -101,6 +109,8 @@ def labelled(store: ExampleStore, statistics: Statistics | None, most: int) -> L
     told = np.array([index[label] for label in store.said(most)], np.int32)
     if statistics is not None:
         statistics = knowing(statistics, told)
+        if kept is not None:
+            statistics = remembering(statistics, *kept)
     return Labelled(gather(store, statistics, most=most), told)
 
 
