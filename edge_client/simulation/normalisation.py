@@ -16,13 +16,21 @@ from shared.task import Task
 from shared.training import Examples
 
 
-def normalise(utterances: Utterances, train: Indices, how: str, front_end: FrontEnd) -> Examples:
+def normalise(
+    utterances: Utterances,
+    train: Indices,
+    how: str,
+    front_end: FrontEnd,
+    *,
+    recognised: bool = False,
+) -> Examples:
     """Normalise features as ``none``, ``corpus``, ``device`` or ``voice`` says.
 
     A device's statistics are those of all the utterances it has heard from its user, labelled or
     not; here, of all utterances of the same speaker. Copies stand behind all utterances. Those
     with a speaker of their own are normalised as if a device had heard nothing else; others by the
-    statistics of what they are copies of.
+    statistics of what they are copies of. Where they are ``recognised``, and not trained on,
+    ``voice`` also infers how each speaker shows emotions.
 
     Raises
     ------
@@ -44,7 +52,7 @@ def normalise(utterances: Utterances, train: Indices, how: str, front_end: Front
         known[:] = False
         known[train] = True
         speakers = np.repeat("the server", len(raw))
-    return normalised_by_owner(raw, speakers, front_end, known, voice)
+    return normalised_by_owner(raw, speakers, front_end, known, voice, recognised=recognised)
 
 
 def write_voice_model(path: Path, utterances: Utterances, train: Indices, task: Task) -> None:

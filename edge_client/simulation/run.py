@@ -256,7 +256,7 @@ class Run:
         if self.settings.normalisation != "voice" or not len(validation):
             return validation
         given = self.utterances, parts.train, parts.validation, self.settings
-        return together([validation, *(examples_by(known, *given) for known in ("one", "none"))])
+        return together([examples_by(known, *given) for known in ("all", "one", "none")])
 
     def _finish(self, reached: Checkpoint, data: Data) -> dict[str, Any]:
         """Calibrate the chosen model, score it on the test, and write the result."""

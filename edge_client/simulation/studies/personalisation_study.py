@@ -21,7 +21,7 @@ from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.errors import SettingsError
 from shared.features.doubt import doubts
 from shared.features.labelled_clips import together
-from shared.features.statistics import Start, Statistics, knowing, no_statistics
+from shared.features.statistics import Start, Statistics, knowing, no_statistics, remembering
 from shared.front_ends import FrontEnd, front_end_of
 from shared.metrics import Scores, confusion, predicted
 from shared.model_notes.calibration import UNMEASURED, Calibration
@@ -91,12 +91,16 @@ def hear(
     for place, frames in enumerate(raw.frames):
         statistics.update(raw.features[place, :frames])
         own = raw.take(np.array([place]))
-        fresh.append(_normalised(own, statistics))
+        heard = raw.features[:place]
+        fresh.append(_normalised(own, remembering(statistics, heard)))
         for count, later in coming.items():
-            later.append(_normalised(own, knowing(statistics, raw.labels[:count])))
+            told = knowing(statistics, raw.labels[:count])
+            said = np.where(np.arange(place) < count, raw.labels[:place], -1)
+            later.append(_normalised(own, remembering(told, heard, said)))
         if (count := place + 1) in CORRECTIONS:
             known = raw.take(np.arange(count))
-            remembered[count] = _normalised(known, knowing(statistics, known.labels))
+            told = remembering(knowing(statistics, known.labels), known.features, known.labels)
+            remembered[count] = _normalised(known, told)
             coming[count] = []
     some = {count: together(later) for count, later in coming.items() if later}
     return Heard(together(fresh), remembered, some)

@@ -182,7 +182,7 @@ def _heard(made: Starter, corpus: Corpus, seed: int, orders: int) -> _Heard:
         some = list(devices(name, utterances, np.arange(len(raw)), seed))
         where, owners, tested = joined(some)
         normal = normalised_by_owner(
-            raw.take(where), owners.astype(np.str_), front_end, begun=made.begun
+            raw.take(where), owners.astype(np.str_), front_end, begun=made.begun, recognised=True
         )
         answers = predicted(normal.features[tested, 0] @ kernel + bias)
         labels, speakers = raw.labels[where][tested], people[where][tested]

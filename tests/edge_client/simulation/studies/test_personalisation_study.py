@@ -30,9 +30,10 @@ from edge_client.simulation.studies.personalisation_study import (
 )
 from shared.architectures import Architecture
 from shared.errors import SettingsError
+from shared.features import statistics
 from shared.features.doubt import doubts
 from shared.features.normalisation import RunningStatistics
-from shared.features.statistics import knowing
+from shared.features.statistics import knowing, remembering
 from shared.features.voice import VoiceStatistics
 from shared.front_ends import FRONT_ENDS
 from shared.randomness import stream
@@ -40,7 +41,7 @@ from shared.training import Examples
 from shared.weights import initial_weights, save_weights
 from tests.edge_client.device.pooled import POOLED
 from tests.edge_client.tiny import NumpyEngine, examples, utterances
-from tests.shared.features.voice_models import voice_model
+from tests.shared.features.voice_models import expressions, said, voice_model, voice_of
 
 ORDER = np.random.default_rng(0).permutation(20)
 
@@ -114,6 +115,28 @@ def counts_of(recalls: list[list[float]], method: str, orders: int = 5) -> Count
             matrix[user, ..., emotion, (emotion + 1) % 4] += 20 - round(20 * share)
     assert method in METHODS
     return matrix
+
+
+def test_a_device_goes_by_how_its_user_shows_emotions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "FEWEST", 6)
+    model = replace(voice_model(labels=4), expressions=expressions(labels=4))
+    labels = np.resize(np.arange(4), 20)
+    clips = Examples(said(model, voice_of(model), labels)[:, None], np.ones(20, np.int64), labels)
+    heard = hear(clips, ORDER, POOLED, model)
+    raw, known = clips.take(ORDER), VoiceStatistics(model)
+    known.update(raw.features[:10, 0])
+    alone = remembering(known, raw.features[:9]).normalise(raw.features[[9]], 1)
+    np.testing.assert_array_equal(heard.fresh.features[[9]], alone)
+    told = knowing(known, raw.labels[:8])
+    said_so = np.array([*raw.labels[:8], -1])
+    later = remembering(told, raw.features[:9], said_so).normalise(raw.features[[9]], 1)
+    np.testing.assert_array_equal(heard.coming[8].features[[1]], later)
+    first = VoiceStatistics(model)
+    first.update(raw.features[:8, 0])
+    first = remembering(knowing(first, raw.labels[:8]), raw.features[:8], raw.labels[:8])
+    np.testing.assert_array_equal(
+        heard.remembered[8].features, first.normalise(raw.features[:8], 1)
+    )
 
 
 def test_each_user_is_scored_over_all_orders() -> None:

@@ -11,12 +11,13 @@ from edge_client.learning import starter
 from edge_client.learning.discriminant_head import fit_discriminant_head
 from edge_client.learning.personal_model import PersonalModel
 from edge_client.learning.starter import make_starter, reached_on
-from edge_client.simulation.studies import personalisation_study
+from edge_client.simulation.studies import personalisation_study, starter_study
 from edge_client.simulation.studies.personalisation_study import CORRECTIONS
 from edge_client.simulation.studies.starter_study import Plan, rows_of_starters, study
 from shared.command import progress_console
 from shared.corpora import Corpus, load_corpus
 from shared.errors import SettingsError
+from shared.features.labelled_clips import normalised_by_owner
 from shared.task import Task, labels_of
 from shared.task_settings import TaskSettings
 from shared.weights import Weights
@@ -152,3 +153,28 @@ def test_other_corpora_teach_beside_the_first_in_each_fold(corpus: Corpus) -> No
 def test_without_somebody_to_test_on_it_says_so(corpus: Corpus) -> None:
     with pytest.raises(SettingsError, match="cannot be divided into 7 folds"):
         plan(corpus, folds=7).check()
+
+
+def test_what_is_tested_is_recognised_and_what_teaches_is_not(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, list[bool]] = {"starter": [], "study": []}
+
+    def telling(name: str) -> Any:
+        def normalised(*given: Any, recognised: bool = False, **named: Any) -> Any:
+            asked[name].append(recognised)
+            return normalised_by_owner(*given, recognised=recognised, **named)
+
+        return normalised
+
+    monkeypatch.setattr(starter, "normalised_by_owner", telling("starter"))
+    monkeypatch.setattr(starter_study, "normalised_by_owner", telling("study"))
+    made = make_starter([corpus], TASK, "voice", measured=False, progress=False)
+    assert asked["starter"]
+    assert not any(asked["starter"])
+    asked["starter"].clear()
+    others = load_corpus("synthetic", task=TASK, speakers=4, clips_per_speaker=12)
+    reached_on(made, others, progress=False)
+    study(plan(corpus, tests=(others,), how="voice"), progress_console())
+    assert asked["starter"][:3] == asked["study"][:3] == [True] * 3, "all, one and none"
+    assert all(asked["study"])
