@@ -68,11 +68,11 @@ def fit_expressions(
     spread = (halves[0] @ axes * (halves[1] @ axes)).mean(axis=0)
     variance[: emotions - 1] = variance[: emotions - 1].mean()
     return Expressions(
-        projection=_as_kept((white @ axes).T),
-        lift=_as_kept((turn * deviations @ axes).T),
-        emotions=_as_kept(means @ white @ axes),
-        rest=_as_kept(variance),
-        spread=_as_kept(np.maximum(spread, _LEAST * variance)),
+        projection=as_kept((white @ axes).T),
+        lift=as_kept((turn * deviations @ axes).T),
+        emotions=as_kept(means @ white @ axes),
+        rest=as_kept(variance),
+        spread=as_kept(np.maximum(spread, _LEAST * variance)),
     )
 
 
@@ -129,6 +129,6 @@ def _axes(around: Values, own: Values) -> Values:
     return np.hstack([of_emotions, some.T])
 
 
-def _as_kept(values: Values) -> Values:
+def as_kept(values: Values) -> Values:
     """Round to float32, so that a file keeps them exactly."""
     return values.astype(np.float32).astype(np.float64)

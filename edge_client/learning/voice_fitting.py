@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.learning.expression_fitting import fit_expressions
+from edge_client.learning.expression_fitting import as_kept, fit_expressions
 from edge_client.learning.voice_belief import Speaker, fit_belief
 from shared.errors import CorpusError
 from shared.features.expression import Expressions
@@ -144,7 +144,7 @@ def fit_voices(
         for name in np.unique(speakers[part.theirs])
         if len(np.unique(labels[own := part.theirs & (speakers == name)])) == emotions
     ]
-    belief = _as_kept(fit_belief(strangers))
+    belief = as_kept(fit_belief(strangers))
     believing = tuple(replace(part, model=replace(part.model, belief=belief)) for part in parts)
     expressions = _expressions(believing, vectors, labels, speakers, emotions)
     model = _fit_gaussian(vectors, labels, speakers, emotions)
@@ -210,19 +210,14 @@ def _fit_gaussian(
     to = turn.T @ white
     middle = fitted.emotions.mean(axis=0)  # a share of the emotions is one around this
     return VoiceModel(
-        mean=_as_kept(mean + scale * (middle @ axes)),
-        scale=_as_kept(scale),
-        projection=_as_kept(to @ axes),
-        lift=_as_kept(axes.T @ lower @ turn),
-        spread=_as_kept(np.maximum(spread, _FLOOR)),
-        emotions=_as_kept((fitted.emotions - middle) @ to.T),
+        mean=as_kept(mean + scale * (middle @ axes)),
+        scale=as_kept(scale),
+        projection=as_kept(to @ axes),
+        lift=as_kept(axes.T @ lower @ turn),
+        spread=as_kept(np.maximum(spread, _FLOOR)),
+        emotions=as_kept((fitted.emotions - middle) @ to.T),
         belief=np.array(NEVER),
     )
-
-
-def _as_kept(values: Values) -> Values:
-    """Round to float32, so that a file keeps them exactly."""
-    return values.astype(np.float32).astype(np.float64)
 
 
 def _means(values: Values, labels: NDArray[np.integer[Any]], emotions: int) -> Values:
