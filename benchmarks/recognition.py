@@ -10,10 +10,11 @@ turns; the time that passes is what tells these apart. `--memory` measures what 
 at most that hears about such utterances: `edge-client run --wav --fast --headless --offline` with
 the package's model.
 
-Utterances of 1, 3, 5 and 10 s go through :meth:`edge_client.device.device.Device.hear`, which ends
-when whoever looks on has been told and the utterance is in the store. ``conv`` has a limit, and
-``head`` for 5 s. Beside the time that passed stands the time of all processors, which says more on
-a machine that is shared; there, give it priority too: `chrt --rr 1 .venv/bin/python ...`.
+Utterances of 1, 3, 5 and 10 s go through :meth:`edge_client.device.device.Device.hear`, until
+whoever looks on has been told and the utterance is in the store. The model ``starter`` is the
+package's, on a device that keeps 256 utterances already. ``conv`` has a limit, and ``head`` and
+``starter`` for 5 s. Beside the time that passed stands the time of all processors, which says more
+on a machine that is shared; there, give it priority too: `chrt --rr 1 .venv/bin/python ...`.
 """
 
 import argparse
@@ -45,14 +46,16 @@ from shared.architectures import architecture_of  # noqa: E402
 from shared.audio import RATE  # noqa: E402
 from shared.encoders.encoder import read_encoder  # noqa: E402
 from shared.encoders.network import read_network  # noqa: E402
+from shared.features.expression import MOST  # noqa: E402
 from shared.front_ends import FRONT_ENDS, TINY_EN  # noqa: E402
 from shared.front_ends.log_mel import log_mel  # noqa: E402
 from shared.front_ends.network import NetworkEncoding  # noqa: E402
 from shared.front_ends.whisper import Encoding  # noqa: E402
-from shared.task import DEFAULT_TASK, Task  # noqa: E402
+from shared.starter import STARTER_VOICE  # noqa: E402
+from shared.task import DEFAULT_TASK, FrontEndShape, Task  # noqa: E402
 from shared.weights import initial_weights, save_weights  # noqa: E402
 
-LIMITS = {"conv": dict.fromkeys((1, 3, 5, 10), 40.0), "head": {5: 30.0}}
+LIMITS = {"conv": dict.fromkeys((1, 3, 5, 10), 40.0), "head": {5: 30.0}, "starter": {5: 30.0}}
 """Milliseconds that 9 of 10 utterances of so many seconds may take."""
 
 MEMORY_LIMIT = 130.0
@@ -112,31 +115,27 @@ def main() -> None:
 
 def measure(model: str, repeats: int) -> list[dict[str, Any]]:
     """Let a device hear utterances of each length."""
-    front_end = FRONT_ENDS.get("whisper-speech" if model == "head" else "paper34")
-    task = Task(DEFAULT_TASK.labels, front_end.shape)
-    architecture = architecture_of(model, task)
+    front_end = FRONT_ENDS.get("whisper-speech" if model in ("head", "starter") else "paper34")
     rng = np.random.default_rng(0)
-    weights = initial_weights(architecture, rng)
     rows = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        file = Path(folder, "given.safetensors")
-        save_weights(file, weights, architecture)
-        settings = DeviceSettings(
-            state=Path(folder, "state"), weights=file, front_end=front_end.shape.name
-        )
-        device = stack.enter_context(Device(settings))
+        device = stack.enter_context(Device(settings_of(model, Path(folder), front_end.shape, rng)))
+        ended: list[tuple[float, float]] = []
+        device.subscribe(lambda _: ended.append((time.perf_counter(), time.process_time())))
+        for _ in range(MOST if model == "starter" else 0):
+            device.hear(white(1, rng))
         for seconds in SECONDS:
-            sound = 0.1 * rng.standard_normal(seconds * RATE, np.float32)
-            utterance = Utterance(sound.clip(-1, 1), 0.0)
+            utterance = white(seconds, rng)
             features, whole, processor = [], [], []
             for _ in range(repeats + WARM_UP):
                 begun = time.perf_counter()
                 front_end.compute(utterance.samples)
                 between, busy = time.perf_counter(), time.process_time()
                 device.hear(utterance)
+                told, processed = ended[-1]
                 features.append(1000 * (between - begun))
-                whole.append(1000 * (time.perf_counter() - between))
-                processor.append(1000 * (time.process_time() - busy))
+                whole.append(1000 * (told - between))
+                processor.append(1000 * (processed - busy))
             p90 = float(np.percentile(whole[WARM_UP:], 90))
             limit = LIMITS.get(model, {}).get(seconds)
             rows.append(
@@ -153,6 +152,31 @@ def measure(model: str, repeats: int) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def settings_of(
+    model: str, folder: Path, front_end: FrontEndShape, rng: np.random.Generator
+) -> DeviceSettings:
+    """Say what a device recognises with: the package's model, or random weights."""
+    state = folder / "state"
+    if model == "starter":
+        return DeviceSettings(
+            state=state,
+            front_end=front_end.name,
+            starter=True,
+            normalisation="voice",
+            voice=STARTER_VOICE,
+        )
+    architecture = architecture_of(model, Task(DEFAULT_TASK.labels, front_end))
+    file = folder / "given.safetensors"
+    save_weights(file, initial_weights(architecture, rng), architecture)
+    return DeviceSettings(state=state, weights=file, front_end=front_end.name)
+
+
+def white(seconds: int, rng: np.random.Generator) -> Utterance:
+    """Make white noise."""
+    sound = 0.1 * rng.standard_normal(seconds * RATE, np.float32)
+    return Utterance(sound.clip(-1, 1), 0.0)
 
 
 def show_memory() -> None:

@@ -13,9 +13,9 @@ from edge_client.device.model import Model
 from edge_client.device.settings import UNSURE_BELOW
 from shared.audio import to_utterance
 from shared.errors import SettingsError
-from shared.features.expression import MOST, Kept
+from shared.features.expression import MOST
 from shared.features.prior import load_prior
-from shared.features.statistics import Start, Statistics, no_statistics
+from shared.features.statistics import Start, Statistics, expression_of, no_statistics
 from shared.features.voice import VoiceModel
 from shared.features.voice_file import load_voice
 from shared.front_ends import front_end_of
@@ -150,22 +150,17 @@ class Recogniser:
         else:
             samples, rate = clip
             frames = self._front_end.compute(to_utterance(np.asarray(samples), rate))
+        expression = None
         if self._statistics is not None:
+            if self._said:
+                expression = expression_of(self._statistics, np.array(self._said, np.float32))
             self._statistics.update(frames)
-        found = self._model.recognise(frames, self._statistics, self._kept())
+        found = self._model.recognise(frames, self._statistics, expression)
         if self._said is not None:
             self._said.append(frames)
         probabilities = dict(zip(self.task.names, found, strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         return Recognised(label, probabilities, probabilities[label] < self._unsure_below)
-
-    def _kept(self) -> Kept | None:
-        """Give what was recognised before, if it tells how the person shows emotions."""
-        if self._said is None:
-            return None
-        features = self._front_end.shape.features
-        vectors = np.array(self._said, np.float32).reshape(-1, 1, features)
-        return Kept(vectors, np.full(len(vectors), -1, np.int32))
 
 
 def _begun(

@@ -103,6 +103,7 @@ class Device:
             self.recognising.begin(known)
             self._reports.note("damaged statistics", spoilt)
             self._remembered = Remembered(self._store, self.recognising)
+            self._look_back()
             self._words = SpokenWords(
                 self._latest, self._store, self.recognising, settings.unsure_below, self._lock
             )
@@ -155,13 +156,14 @@ class Device:
             )
             heard = self._keep(heard, frames, utterance.samples)
         self._audience.tell(DeviceEvent("heard", heard))
+        self._look_back()
         return heard
 
     def recognised_now(self, identifiers: Iterable[int]) -> dict[int, str]:
         """Label utterances that are kept by what is known now; raise as `Recognising.recognise`."""
-        found, said = {}, self._remembered.kept()
+        found = {}
         for kept, frames in self._store.read(identifiers):
-            if shares := self.recognising.recognise(frames, known=True, kept=said):
+            if shares := self.recognising.recognise(frames, known=True):
                 found[kept.identifier] = self.task.names[shares.index(max(shares))]
         return found
 
@@ -365,6 +367,7 @@ class Device:
         if self.recognising.use_model(file, digest, architecture, begun):
             with self._lock:  # nothing is heard meanwhile that they would miss
                 opening.begin_again(self._store, self.recognising)
+        self._look_back()
         self._reports.note("model", None)
         self._reports.note("model of another task", None)
         self._audience.tell(DeviceEvent("model"))
@@ -373,7 +376,7 @@ class Device:
     def _recognise(self, frames: Frames) -> tuple[float, ...] | None:
         """Recognise, if there is a model that can be used; else say why it cannot."""
         try:
-            found = self.recognising.recognise(frames, kept=self._remembered.kept())
+            found = self.recognising.recognise(frames)
         except WeightsError as error:
             self._reports.note("overflow", error.message)
             return None
@@ -396,6 +399,10 @@ class Device:
             self._reports.note("store", error.message)
         return replace(heard, identifier=number)
 
+    def _look_back(self) -> None:
+        self.recognising.look_back(self._remembered.kept)
+
     def _changed(self, recognition: StoredUtterance) -> StoredUtterance:
+        self._look_back()
         self._audience.tell(DeviceEvent("changed", recognition))
         return recognition

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from shared.architectures import Architecture
 from shared.errors import WeightsError
 from shared.features.doubt import doubts
-from shared.features.expression import Kept
-from shared.features.statistics import Statistics, knowing, remembering
+from shared.features.expression import Expression
+from shared.features.statistics import Statistics, knowing, showing
 from shared.frames import Frames, pad
 from shared.inference import Inference
 from shared.metrics import check_logits
@@ -110,7 +110,7 @@ class Model:
         self,
         frames: Frames,
         statistics: Statistics | None,
-        kept: Kept | None = None,
+        expression: Expression | None = None,
     ) -> tuple[float, ...]:
         """Recognise an utterance, with the personal model if there is one.
 
@@ -120,9 +120,8 @@ class Model:
             Shape ``(n, features)``, as the task's front end computed them.
         statistics
             What to normalise them by; ``None``: they stay as they are.
-        kept
-            What the person has said before and is kept, not normalised: see
-            :func:`shared.features.statistics.remembering`.
+        expression
+            How the person shows emotions, if that was inferred.
 
         Returns
         -------
@@ -139,8 +138,7 @@ class Model:
         if statistics is not None:
             if self.personal is not None:
                 statistics = knowing(statistics, self.personal.told)
-            if kept is not None:
-                statistics = remembering(statistics, *kept)
+            statistics = showing(statistics, expression)
             doubt = doubts(statistics, features[None])[0]
             features = statistics.normalise(features, count)
         calibration = self.notes.calibration

@@ -1,6 +1,7 @@
 """What a device recognises with: the global model, the personal one, and running statistics."""
 
 import threading
+from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,17 @@ from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
 from shared.architectures import Architecture
 from shared.errors import WeightsError
-from shared.features.expression import Kept
+from shared.features.expression import Expression, Kept
 from shared.features.prior import load_prior
 from shared.features.start_file import load_start
-from shared.features.statistics import Start, Statistics, is_same, no_statistics
+from shared.features.statistics import (
+    Start,
+    Statistics,
+    expression_of,
+    is_same,
+    knowing,
+    no_statistics,
+)
 from shared.features.voice import VoiceModel
 from shared.features.voice_file import load_voice
 from shared.frames import Frames
@@ -76,6 +84,7 @@ class Recognising:
                 self._state.model, self._task, self.begun, normalises=self._normalises
             )
         self._statistics = no_statistics(self._front_end, self.begun)
+        self._expression: Expression | None = None
         self._generation = 0
 
     def _first_model(self, settings: DeviceSettings) -> tuple[Model | None, str | None]:
@@ -145,9 +154,26 @@ class Recognising:
         begun = self.begun
         return isinstance(begun, VoiceModel) and begun.expressions is not None
 
-    def recognise(
-        self, frames: Frames, *, known: bool = False, kept: Kept | None = None
-    ) -> tuple[float, ...] | None:
+    def look_back(self, kept: Callable[[], Kept | None]) -> None:
+        """Infer how the person shows emotions: answers go by it until this is done again.
+
+        It takes longer than an answer, so it is done after one.
+
+        Parameters
+        ----------
+        kept
+            Reads what is kept of what the person has said; ``None`` if nothing is inferred.
+        """
+        with self._lock:
+            if (found := kept()) is None:
+                self._expression = None
+                return
+            statistics: Statistics = self._statistics
+            if self._model is not None and self._model.personal is not None:
+                statistics = knowing(statistics, self._model.personal.told)
+            self._expression = expression_of(statistics, *found)
+
+    def recognise(self, frames: Frames, *, known: bool = False) -> tuple[float, ...] | None:
         """Recognise an utterance, which the statistics take in; ``None`` if there is no model.
 
         Parameters
@@ -156,8 +182,6 @@ class Recognising:
             Shape ``(n, features)``, as the task's front end computed them.
         known
             Whether the statistics have taken it in before.
-        kept
-            What is kept of what the person has said, as :meth:`Model.recognise` takes it.
 
         Raises
         ------
@@ -170,7 +194,7 @@ class Recognising:
             if self._model is None:
                 return None
             statistics = self._statistics if self._normalises else None
-            return self._model.recognise(frames, statistics, kept)
+            return self._model.recognise(frames, statistics, self._expression)
 
     def statistics(self) -> dict[str, Any]:
         """Give the running statistics, as JSON takes them."""
@@ -222,6 +246,7 @@ class Recognising:
             if changed:
                 self.begun, self._normalises = start, normalises
                 self._statistics = no_statistics(self._front_end, start)
+                self._expression = None
             self._use(model)
         return changed
 
@@ -288,6 +313,7 @@ class Recognising:
         with self._lock:
             self._generation += 1
             self._statistics = no_statistics(self._front_end, self.begun)
+            self._expression = None
             if self._model:
                 self._model.personal = None
 

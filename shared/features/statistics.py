@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.features.expression import FEWEST, MOST
+from shared.features.expression import FEWEST, MOST, Expression
 from shared.features.normalisation import RunningStatistics
 from shared.features.prior import Prior
 from shared.features.voice import VoiceModel, VoiceStatistics
@@ -62,17 +62,17 @@ def knowing(statistics: Kind, labels: NDArray[np.int32]) -> Kind:
     return known
 
 
-def remembering(
-    statistics: Kind,
+def expression_of(
+    statistics: Statistics,
     features: NDArray[np.float32],
     said: NDArray[np.integer[Any]] | None = None,
-) -> Kind:
-    """Give statistics that know how a person shows emotions, by what is kept of their utterances.
+) -> Expression | None:
+    """Infer how a person shows emotions, by what is kept of their utterances.
 
     Parameters
     ----------
     statistics
-        They stay as they are, and may be :func:`knowing`.
+        What normalises them; they may be :func:`knowing`.
     features
         Of the person's utterances, not normalised, the newest last, shape ``(n, 1, features)``;
         :data:`shared.features.expression.MOST` of them count.
@@ -81,18 +81,33 @@ def remembering(
 
     Returns
     -------
-    RunningStatistics or VoiceStatistics
-        The same if there are too few, or nothing tells how people differ.
+    Expression or None
+        ``None`` if there are too few, or nothing tells how people differ.
     """
     if not isinstance(statistics, VoiceStatistics) or len(features) < FEWEST:
-        return statistics
+        return None
     if (people := statistics.model.expressions) is None:
+        return None
+    vectors = showing(statistics, None).normalise(features[-MOST:], 1)[:, 0]
+    return people.infer(vectors, None if said is None else said[-MOST:])
+
+
+def showing(statistics: Kind, expression: Expression | None) -> Kind:
+    """Give statistics that take off what is a person's own; they stay as they are."""
+    if not isinstance(statistics, VoiceStatistics) or statistics.expression is expression:
         return statistics
-    plain = copy(statistics)
-    plain.expression = None
-    vectors = plain.normalise(features[-MOST:], 1)[:, 0]
-    plain.expression = people.infer(vectors, None if said is None else said[-MOST:])
-    return plain
+    found = copy(statistics)
+    found.expression = expression
+    return found
+
+
+def remembering(
+    statistics: Kind,
+    features: NDArray[np.float32],
+    said: NDArray[np.integer[Any]] | None = None,
+) -> Kind:
+    """Give statistics that are :func:`showing` what :func:`expression_of` infers by them."""
+    return showing(statistics, expression_of(statistics, features, said))
 
 
 def is_same(one: Start | None, other: Start | None) -> bool:

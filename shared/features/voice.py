@@ -154,7 +154,7 @@ class VoiceStatistics:
         ``(labels,)``; see :func:`shared.features.statistics.knowing`. It is not in the state.
     expression
         How the person shows emotions, if that was inferred; see
-        :func:`shared.features.statistics.remembering`. It is not in the state.
+        :func:`shared.features.statistics.showing`. It is not in the state.
     """
 
     def __init__(self, model: VoiceModel) -> None:

@@ -17,8 +17,8 @@ from edge_client.device.remembered import Remembered
 from edge_client.recogniser import Recogniser
 from shared.architectures import architecture_of
 from shared.errors import StorageError
-from shared.features.expression import FEWEST, Kept
-from shared.features.statistics import knowing, remembering
+from shared.features.expression import FEWEST
+from shared.features.statistics import expression_of, knowing, remembering
 from shared.features.voice import VoiceStatistics
 from shared.features.voice_file import load_voice, save_voice
 from shared.starter import beside
@@ -71,11 +71,11 @@ def answers(device: Device, seeds: Iterable[int]) -> list[tuple[float, ...]]:
 def answer(model: Path, heard: list[int], kept: list[int], seed: int) -> tuple[float, ...]:
     """Recognise the last of what was heard by what is kept of it."""
     statistics = VoiceStatistics(load_voice(beside(model, "voice"), TASK))
-    for own in heard:
+    for own in heard[:-1]:
         statistics.update(vectors(own)[0])
-    found = Model.load(model)
-    remembered = Kept(vectors(*kept), np.full(len(kept), -1, np.int32)) if kept else None
-    return found.recognise(vectors(seed)[0], statistics, remembered)
+    shown = expression_of(statistics, vectors(*kept)) if kept else None
+    statistics.update(vectors(heard[-1])[0])
+    return Model.load(model).recognise(vectors(seed)[0], statistics, shown)
 
 
 def test_a_device_goes_by_what_it_has_kept_and_a_restart_changes_nothing(
