@@ -285,6 +285,7 @@ class Device:
         """Notice what another process has changed in the store, such as an import."""
         with suppress(StorageError):  # whoever needs the store will say so
             if self._store.changed_elsewhere():
+                self._look_back()
                 self._audience.tell(DeviceEvent("changed"))
 
     @property

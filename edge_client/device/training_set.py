@@ -100,7 +100,7 @@ def labelled(
 ) -> Labelled:
     """Read the newest that the person has labelled, as a personal model hears them.
 
-    ``kept`` is what they have said, as :meth:`Model.recognise` takes it.
+    ``kept`` is what they have said: see :func:`shared.features.statistics.remembering`.
 
     What is sent to a federation is normalised as a simulation does it, which has heard of no label:
     see :func:`gather`, and there what is given.

@@ -14,6 +14,7 @@ from edge_client.device.device import Device
 from edge_client.device.model import Model
 from edge_client.device.personalising import Learning
 from edge_client.device.remembered import Remembered
+from edge_client.device.store import ExampleStore
 from edge_client.recogniser import Recogniser
 from shared.architectures import architecture_of
 from shared.errors import StorageError
@@ -204,3 +205,15 @@ def test_nothing_stays_in_memory_after_a_deletion(device: Device) -> None:
     assert device._remembered._vectors
     device.delete_everything()
     assert not device._remembered._vectors
+
+
+def test_what_another_process_discards_is_not_gone_by(device: Device, model: Path) -> None:
+    numbers = [hear(device, seed).identifier for seed in range(COUNT)]
+    device.look()
+    with ExampleStore(device._store.path, limit_mb=1, task=TASK) as other:
+        other.discard(numbers[1])
+    device.look()
+    kept = [seed for seed in range(COUNT) if seed != 1]
+    (found,) = answers(device, [COUNT])
+    expected = answer(model, [*range(COUNT + 1)], kept, COUNT)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
