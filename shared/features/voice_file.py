@@ -1,5 +1,6 @@
 """Voice models as safetensors files."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
@@ -19,12 +20,12 @@ beside it has learnt from. The first did not infer how much of emotions is shown
 _MOST: Final = 1 << 12
 """Coordinates that are believed."""
 
-_PARTS: Final = ("mean", "scale", "projection", "lift", "spread", "emotions", "belief")
+_PARTS: Final = [part.name for part in fields(VoiceModel) if part.name != "expressions"]
 
 _OF_PEOPLE: Final = "people_"
 """Before the names of what says how people differ in showing emotions, which not every file has."""
 
-_PARTS_OF_PEOPLE: Final = ("projection", "lift", "emotions", "rest", "spread")
+_PARTS_OF_PEOPLE: Final = [part.name for part in fields(Expressions)]
 
 _ANOTHER: Final = "Fit one to speakers of this task, or take the one that belongs to the model."
 
@@ -94,7 +95,7 @@ def load_voice(path: Path, task: Task) -> VoiceModel:
         raise WeightsError(f"{path} holds values that no voice model has.", _ANOTHER)
     people = None
     if axes:
-        people = Expressions(**{part: values[f"{_OF_PEOPLE}{part}"] for part in of_people})
+        people = Expressions(**{part: values[f"{_OF_PEOPLE}{part}"] for part in _PARTS_OF_PEOPLE})
     return VoiceModel(**{part: values[part] for part in _PARTS}, expressions=people)
 
 
