@@ -191,19 +191,24 @@ def _show(found: "Inspection") -> None:
     from rich.console import Console
     from rich.markup import escape
 
+    from shared.command.log_bound import printable
+
     console = Console(highlight=False)
-    console.print(f"{found.bytes:,} bytes")
+
+    def tell(text: str, style: str = "") -> None:
+        # The names in a file are whatever somebody has written there.
+        console.print(escape(printable(text)), style=style, soft_wrap=True)
+
+    tell(f"{found.bytes:,} bytes")
     for name, sides in found.signatures.items():
-        console.print(f"\n[bold]{escape(name)}[/]", soft_wrap=True)
+        tell(f"\n{name}", "bold")
         for side, tensors in sides.items():
             for tensor, what in tensors.items():
-                line = f"  {side[:-1]:6} {tensor} {what['dtype']} {what['shape']}"
-                console.print(escape(line), soft_wrap=True)
-    console.print("\n[bold]ops[/]")
+                tell(f"  {side[:-1]:6} {tensor} {what['dtype']} {what['shape']}")
+    tell("\nops", "bold")
     for op in found.ops:
-        console.print(escape(f"  {op.count:6} {op.name} v{op.version}"), soft_wrap=True)
-    listed = ", ".join(found.custom_ops) or "none"
-    console.print(escape(f"\ncustom ops: {listed}"), soft_wrap=True)
+        tell(f"  {op.count:6} {op.name} v{op.version}")
+    tell(f"\ncustom ops: {', '.join(found.custom_ops) or 'none'}")
 
 
 def main() -> NoReturn:

@@ -9,6 +9,7 @@ from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from edge_client.federation.client_state import remembered
 from edge_client.federation.sent import sent_updates
+from shared.command.log_bound import printable
 from shared.errors import SettingsError, WeightsError
 from shared.model_notes.model_card import NOT_SPEECH, ModelCard, card_of
 from shared.starter import STARTER
@@ -98,20 +99,25 @@ def overview_table(found: dict[str, Any]) -> "Table":
     from rich.table import Table
 
     table = Table(show_header=False, box=None)
+    for title, text in _rows(found):
+        # What an aggregator said, or a model's card, is somebody else's.
+        table.add_row(printable(title), printable(text))
+    return table
+
+
+def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     labelled = ", ".join(f"{name} {count}" for name, count in found["labelled"].items())
-    table.add_row("state folder", found["state"])
-    table.add_row("utterances", str(found["utterances"]))
-    table.add_row("labelled", labelled or "none")
+    yield "state folder", found["state"]
+    yield "utterances", str(found["utterances"])
+    yield "labelled", labelled or "none"
     for front_end, count in found["other_front_ends"].items():
-        table.add_row(f"of {front_end}", f"{count}, not learned from")
-    for title, text in _told_of_model(found):
-        table.add_row(title, text)
+        yield f"of {front_end}", f"{count}, not learned from"
+    yield from _told_of_model(found)
     for name, part in found["federations"].items():
-        table.add_row(f"federation {name}", _told(part))
+        yield f"federation {name}", _told(part)
     for clips, parts in found["clips"].items():
         for name, part in parts.items():
-            table.add_row(f"clips as {clips}, federation {name}", _told(part))
-    return table
+            yield f"clips as {clips}, federation {name}", _told(part)
 
 
 def _told_of_model(found: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,8 +10,10 @@ from typing import cast
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from converters import inspection
+from converters.cli import app
 from converters.inspection import Inspection, inspect_bytes, inspect_file
 from shared.architectures import architecture_of
 from shared.errors import WeightsError
@@ -172,3 +174,14 @@ def test_inspecting_imports_no_tensorflow(tmp_path: Path) -> None:
         "assert not {'tensorflow', 'numpy', 'flatbuffers'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+
+
+def test_names_in_a_file_do_not_write_to_the_terminal(tmp_path: Path) -> None:
+    g = Graph("\x1b[2J[/bold]")
+    g.output("y", g.unary("TANH", g.input("x\x07", (2,))))
+    path = tmp_path / "odd.tflite"
+    path.write_bytes(serialise([g]))
+    shown = CliRunner().invoke(app, ["inspect", str(path)])
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.replace("\n", "").isprintable()
+    assert r"\x1b[2J[/bold]" in shown.stdout

@@ -70,6 +70,15 @@ def test_what_another_task_has_left_is_counted_and_listed(state: Path) -> None:
     assert "2, not learned from" in run(state, "status")
 
 
+def test_what_others_said_does_not_write_to_the_terminal(state: Path) -> None:
+    kept = ClientState(DeviceFolder(state).federations / "home")
+    kept.enter(32 * "a")
+    kept.note(0, "\x1b]0;mine\x07 [/bold]")
+    shown = run(state, "status")
+    assert "\x1b" not in shown
+    assert r"\x1b]0;mine\x07 [/bold]" in shown
+
+
 def test_what_is_exported_is_said_and_taken_in_elsewhere(state: Path, tmp_path: Path) -> None:
     out, other = tmp_path / "mine.npz", tmp_path / "other"
     shown = run(state, "examples", "export", out)
