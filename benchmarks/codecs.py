@@ -1,6 +1,6 @@
 """How many bytes the updates of a federation cost in each codec, and what they are worth.
 
-    python benchmarks/codecs.py --corpus ravdess --data PATH --write docs/results.md
+    python benchmarks/codecs.py --corpus ravdess --data PATH --write docs/results-paper.md
 
 Each codec trains the same federations of 20 rounds (conv; RAVDESS in six folds of actors), with 3
 seeds for those of ``--codecs``, and for those of ``--others`` with 1, on the first partition. The

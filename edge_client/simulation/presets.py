@@ -66,7 +66,7 @@ BEST: Final[dict[str, dict[str, Any]]] = {
     "clients": _EPOCHS,
 }
 """Ours, by partition (``clients`` is experiment two's); how it was chosen stands in
-docs/results.md."""
+docs/results-paper.md."""
 
 PRESETS: Final = ("paper", "best")
 
