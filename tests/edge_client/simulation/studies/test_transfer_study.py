@@ -241,6 +241,7 @@ def test_a_second_task_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch
             list(plan_cells(settings(**given), names, 1, second_task=True))
 
 
+@pytest.mark.usefixtures("few_synthetic")
 def test_each_language_is_heard_through_what_has_not_heard_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

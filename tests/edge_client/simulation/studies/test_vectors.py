@@ -63,6 +63,7 @@ def test_text_alone_needs_no_encoder_of_sound(place: tuple[str, ...], tmp_path: 
     assert found.front_end.hop is None
 
 
+@pytest.mark.usefixtures("few_synthetic")
 def test_a_network_is_taught_by_the_other_languages_alone(
     place: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
