@@ -94,11 +94,6 @@ class Microphone:
         again._looks = again._waits = True  # noqa: SLF001 - our own
         return again
 
-    @property
-    def overruns(self) -> int:
-        """How often sound was lost because the machine was busy."""
-        return self._lost_pieces
-
     def blocks(self) -> Iterator[Samples]:
         """Give the sound in blocks; see :meth:`edge_client.hearing.source.SoundSource.blocks`.
 

@@ -95,11 +95,6 @@ class RunningStatistics:
             mean = batch.mean(axis=0)
             self._merge(len(batch), mean, np.square(batch - mean).sum(axis=0))
 
-    def merge(self, other: "RunningStatistics") -> None:
-        """Take in all that another has seen."""
-        if other.count:
-            self._merge(other.count, other.mean, other.m2)
-
     def normalise(
         self, features: NDArray[np.float32], frames: NDArray[np.integer[Any]] | int
     ) -> NDArray[np.float32]:

@@ -65,7 +65,7 @@ def test_channels(portaudio: FakePortAudio, channel: int | None, value: float) -
     np.testing.assert_allclose(block, value, rtol=1e-6)
 
 
-def test_overruns_are_counted_and_told_and_end_nothing(
+def test_overruns_are_told_and_end_nothing(
     portaudio: FakePortAudio, events: list[SourceEvent]
 ) -> None:
     portaudio.plug("USB")
@@ -77,8 +77,9 @@ def test_overruns_are_counted_and_told_and_end_nothing(
     stream.give(BACKLOG + 7)
     for _ in range(BACKLOG):
         next(blocks)
-    assert ears.overruns > 7
-    assert {event.kind for event in events[1:]} == {"overrun"}
+    told = [event.kind for event in events[1:]]
+    assert told == ["overrun"] * len(told)
+    assert len(told) > 1
 
 
 def test_a_lost_device_is_found_again_by_its_name(

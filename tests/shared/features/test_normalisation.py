@@ -44,18 +44,9 @@ def test_batches_of_any_size_add_up(sizes: list[int], seed: int) -> None:
     assert_describes(statistics_of(*batches), frames)
 
 
-@given(st.integers(0, 40), st.integers(1, 40))
-def test_merging_is_the_same_as_seeing_both(first: int, second: int) -> None:
-    frames = random_frames(first + second, offset=3)
-    merged = statistics_of(frames[:first])
-    merged.merge(statistics_of(frames[first:]))
-    assert_describes(merged, frames)
-
-
-def test_merging_nothing_changes_nothing() -> None:
+def test_no_frames_change_nothing() -> None:
     statistics = statistics_of(random_frames(20))
     before = statistics.to_dict()
-    statistics.merge(RunningStatistics(PAPER))
     statistics.update(random_frames(0))
     assert statistics.to_dict() == before
 
