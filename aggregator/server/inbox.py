@@ -1,7 +1,8 @@
 """The updates that are on their way in: who has a place, whose turn is next.
 
-Everything here runs in the service's loop but for :meth:`Inbox.chunk`, which runs in the network's
-thread. What is known of one update is in its :class:`~aggregator.server.upload.Upload`.
+Everything here runs in the service's loop but for :meth:`Inbox.chunk` and :meth:`Inbox.is_late`,
+which run in the network's thread. What is known of one update is in its
+:class:`~aggregator.server.upload.Upload`.
 """
 
 from collections import Counter, OrderedDict
@@ -53,6 +54,7 @@ class Inbox:
         self, folder: Path, chunk: int, in_disk_thread: Callable[[Callable[[], None]], object]
     ) -> None:
         self._folder = folder
+        self._chunk = chunk
         # A place's share, so that those who come later need nothing of what others were given.
         self._window = min(WINDOWS, CHUNKS * chunk) // MOST_ACTIVE
         self._batch = self._window // 2
@@ -63,6 +65,8 @@ class Inbox:
         self._queue: OrderedDict[str, Upload] = OrderedDict()
         self._aside: OrderedDict[str, Upload] = OrderedDict()
         self._replaced: Counter[str] = Counter()
+        self._overtaken: Counter[tuple[str, str]] = Counter()
+        """Chunks that may still come of the last round's uploads: its end has overtaken them."""
 
     @property
     def waiting(self) -> bool:
@@ -111,6 +115,17 @@ class Inbox:
         """Take a chunk, in the network's thread; see :meth:`Upload.take`."""
         upload = self._uploads.get(client)
         return None if upload is None else upload.take(chunk, now, self._batch)
+
+    def is_late(self, client: str, update: str) -> bool:
+        """Say whether a chunk was on its way when the round ended; in the network's thread.
+
+        A client had been told that it may send so many, and each of them is late once.
+        """
+        late = self._overtaken
+        if not late[client, update]:
+            return False
+        late[client, update] -= 1
+        return True
 
     def to_flush(self, *, everything: bool) -> list[Upload]:
         """Give, once, the uploads of which half a window has arrived or ``everything``; mark them.
@@ -190,6 +205,12 @@ class Inbox:
     def clear(self) -> None:
         """Forget everything but what is being checked: the round is over."""
         self._replaced.clear()
+        self._overtaken = Counter(
+            {
+                (upload.client, upload.offer.update): self._window // self._chunk
+                for upload in self._places.values()
+            }
+        )
         for upload in list(self._uploads.values()):
             if upload.state != "checking":
                 self.end(upload, "dropped")

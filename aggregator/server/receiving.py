@@ -127,7 +127,8 @@ class Receiving:
         Returns
         -------
         bool
-            Whether it is of an update that was offered, and nothing is wrong with it.
+            Whether it is of an update that was offered, in this round or the last one, and nothing
+            is wrong with it.
         """
         try:
             chunk = Chunk.decode(frame)
@@ -138,7 +139,8 @@ class Receiving:
         except ChorusError as error:
             self._rejections.about(client, error.message)
             return False
-        return self._inbox.find(client, chunk.digest) is not None
+        update = chunk.digest
+        return bool(self._inbox.find(client, update)) or self._inbox.is_late(client, update)
 
     def _acknowledge(self, client: str, offer: Offer, received: Received) -> None:
         """Say what is safe, in whole chunks: an earlier process may have had others."""

@@ -224,3 +224,21 @@ def test_who_is_away_holds_no_file_open_for_ever(inbox: Inbox, tmp_path: Path) -
     assert inbox.offer("client-000", offer(), 0).ranges == [(0, 1000)]
     inbox.clear()
     assert not list((tmp_path / "uploads").iterdir())
+
+
+def test_what_was_on_its_way_when_the_round_ended_is_late_once(tmp_path: Path) -> None:
+    inbox = open_inbox(tmp_path)
+    contents = {f"pi-{number}": bytes([number]) * 4096 for number in range(MOST_ACTIVE + 1)}
+    for client, content in contents.items():
+        inbox.offer(client, offer(content), 0)
+    inbox.clear()
+    window = CHUNKS // MOST_ACTIVE
+    for client, content in contents.items():
+        update = offer(content).update
+        assert not inbox.is_late("eve", update)
+        late = [inbox.is_late(client, update) for _ in range(window + 1)]
+        # The last one had no place, and was not told to send anything.
+        assert late == [client != f"pi-{MOST_ACTIVE}"] * window + [False]
+    inbox.offer("pi-0", offer(contents["pi-0"], number=2), 0)
+    inbox.clear()
+    assert not inbox.is_late("pi-1", offer(contents["pi-1"]).update)

@@ -11,7 +11,7 @@ import pytest
 
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Closed, Step
-from aggregator.server.inbox import MOST_ACTIVE
+from aggregator.server.inbox import CHUNKS, MOST_ACTIVE
 from aggregator.server.receiving import Receiving
 from aggregator.server.rejections import Rejections
 from aggregator.server.upload import SILENCE
@@ -263,6 +263,19 @@ def test_one_that_is_checked_when_its_round_closes_is_late(tmp_path: Path, conte
         assert refused.reason == "late"
         it.work()
         assert not list(it.federation.folder.uploads.iterdir())
+
+
+def test_chunks_that_the_end_of_a_round_overtakes_are_no_flood(
+    it: Receives, content: bytes
+) -> None:
+    offer = it.offer("anna", content)
+    it.receiving.clear()
+    late = Chunk(offer.update, 0, content[:1024]).encode()
+    assert it.receiving.chunk("anna", late)
+    assert not it.receiving.chunk("bert", late)
+    assert not it.receiving.chunk("anna", Chunk("0" * 64, 0, content[:1024]).encode())
+    window = CHUNKS // MOST_ACTIVE
+    assert sum(it.receiving.chunk("anna", late) for _ in range(2 * window)) == window - 1
 
 
 def test_who_has_no_place_waits_and_is_told_when_there_is_one(
