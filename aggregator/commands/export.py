@@ -69,10 +69,10 @@ def _write_events(tracked: "TrackedRun", pictures: list[Path], folder: Path) -> 
     """Write all of it anew."""
     from shared.settings_file import toml_of
     from shared.tracking import EventsFile
-    from shared.tracking.events_file import check_tensorboard
+    from shared.tracking.events_file import check_tensorboard, own_folder
 
-    check_tensorboard(folder)
-    file = EventsFile(folder)
+    check_tensorboard(folder.parent)
+    file = EventsFile(own_folder(folder, tracked.identity.encode()))
     file.begin(0, toml_of(tracked.settings))
     for point in tracked.points:
         file.show(point)

@@ -14,8 +14,8 @@ from edge_client.simulation.progress import WatchedRun
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.study import Planned, Watch
 from edge_client.simulation.summary import METRICS
-from shared.storage.files import storage_errors, write_atomically
 from shared.tracking import Delivery, EventsFile, Point, TrackedRun
+from shared.tracking.events_file import own_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,9 +30,6 @@ _CURVES: Final = {
     "bytes_down": "round/bytes down",
 }
 """Names of the curves, by column of ``rounds.csv``."""
-
-_MARKER: Final = ".chorus-run"
-"""File in a folder of TensorBoard's that says which run's it is."""
 
 _ALONE: Final = "chorus"
 """The experiment of runs that belong to no study."""
@@ -131,7 +128,8 @@ class TensorBoardRun(WatchedRun):
         """Learn how many rounds there are; of a run that begins anew, forget those of before."""
         self._run.start(done, rounds)
         if done < rounds:  # else all is there
-            self._file = EventsFile(_own_folder(self._folder, self._planned.folder, done))
+            owner = os.fsencode(self._planned.folder.resolve())
+            self._file = EventsFile(own_folder(self._folder, owner, unmarked=done > 0))
             self._file.begin(done, self._planned.settings.to_toml())
 
     def round(self, record: RoundRow) -> None:
@@ -153,46 +151,6 @@ class TensorBoardRun(WatchedRun):
     def fail(self) -> None:
         """Pass on that the run has failed; what was shown of it stays."""
         self._run.fail()
-
-
-def _own_folder(wanted: Path, run: Path, done: int) -> Path:
-    """Give the folder of a run's curves: the wanted one, or beside it where that is another run's.
-
-    Runs of the same name in different places are different runs. Which run's a folder is stands in
-    it.
-
-    Parameters
-    ----------
-    wanted
-        After the run's name.
-    run
-        The run's own folder.
-    done
-        How many of its rounds are shown already.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be written.
-    """
-    folder, number, place = wanted, 1, os.fsencode(run.resolve())
-    with storage_errors(wanted):
-        while not _is_own(folder, place, done):
-            number += 1
-            folder = wanted.with_name(f"{wanted.name}-{number}")
-        folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / _MARKER, place)
-    return folder
-
-
-def _is_own(folder: Path, place: bytes, done: int) -> bool:
-    """Say whether a folder of TensorBoard's is a run's, or nobody's."""
-    marker = folder / _MARKER
-    if marker.exists():
-        return marker.read_bytes() == place
-    # Earlier versions left no such file: what goes on takes the folder for its own, and what
-    # begins leaves it alone.
-    return done > 0 or not any(folder.glob("events.out.tfevents.*"))
 
 
 class MlflowRun(WatchedRun):

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from shared.errors import MissingPartError
-from shared.storage.files import storage_errors
+from shared.storage.files import storage_errors, write_atomically
 from shared.tracking.tracked_run import Point
 
 _OURS: Final = ".chorus"
 """What the names of our files end with."""
+
+_MARKER: Final = ".chorus-run"
+"""File in a folder that says whose curves are in it."""
 
 
 def check_tensorboard(board: Path) -> None:
@@ -33,6 +36,44 @@ def check_tensorboard(board: Path) -> None:
         )
     with storage_errors(board):
         board.mkdir(parents=True, exist_ok=True)
+
+
+def own_folder(wanted: Path, owner: bytes, *, unmarked: bool = False) -> Path:
+    """Make the folder of one owner's curves: the wanted one, or beside it where that is another's.
+
+    What has the same name need not be the same run, or the same federation.
+
+    Parameters
+    ----------
+    wanted
+        The folder, after its owner's name.
+    owner
+        What tells the owner from all others; it stands in the folder.
+    unmarked
+        Whether curves that do not say whose they are, as those of earlier versions, are the
+        owner's: then they are gone on with. Else they are left alone.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    folder, number = wanted, 1
+    with storage_errors(wanted):
+        while not _belongs(folder, owner, unmarked=unmarked):
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}-{number}")
+        folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / _MARKER, owner)
+    return folder
+
+
+def _belongs(folder: Path, owner: bytes, *, unmarked: bool) -> bool:
+    """Say whether a folder is the owner's, or nobody's."""
+    marker = folder / _MARKER
+    if marker.exists():
+        return marker.read_bytes() == owner
+    return unmarked or not any(folder.glob("events.out.tfevents.*"))
 
 
 class EventsFile:

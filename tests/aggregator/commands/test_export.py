@@ -13,6 +13,7 @@ from aggregator.commands.pictures import draw_federation
 from aggregator.ledger import History
 from aggregator.rounds.federation import Federation
 from shared.errors import MissingPartError, SettingsError, TrackingError
+from shared.tracking.events_file import EventsFile, own_folder
 from shared.weights import load_weights
 from tests.aggregator.commands.test_commands import federation, run
 from tests.aggregator.driver import CLIENTS, CONFUSION, put, random_update, settings
@@ -62,6 +63,22 @@ def test_the_rounds_of_a_ledger_are_curves_in_tensorboard(
         assert (picture.step, picture.encoded_image_string[:4]) == (rounds, b"\x89PNG")
         if rounds == 2:
             end_round(federation, 3)
+
+
+def test_another_federation_of_the_same_name_keeps_its_curves(
+    federation: Federation, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    assert federation.current
+    board = tmp_path / "board"
+    other = EventsFile(own_folder(board / "chorus", b"another"))
+    other.begin(0, "")
+    theirs = sorted((board / "chorus").iterdir())
+    for _ in range(2):
+        run("export", "--tensorboard", str(board))
+        assert sorted((board / "chorus").iterdir()) == theirs
+        assert list((board / "chorus-2").glob("events.out.*"))
+        assert not (board / "chorus-3").exists()
 
 
 def test_mlflow_gets_what_is_new_and_the_current_model(
