@@ -46,13 +46,18 @@ def speech() -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Put the handlers of signals back, and the log's."""
+    """Put the handlers of signals back, and the log's: a command may run in a test's process.
+
+    It logs to the test's own standard error, which is closed after it: lines of later tests would
+    end in a complaint.
+    """
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     root = logging.getLogger()
-    logs, level = list(root.handlers), root.level
+    level = root.level
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
-    root.handlers, root.level = logs, level
+    root.setLevel(level)
+    root.handlers = [each for each in root.handlers if type(each) is not logging.StreamHandler]

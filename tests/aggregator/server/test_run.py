@@ -20,7 +20,7 @@ from shared.errors import StorageError
 from shared.mqtt.broker_settings import BrokerSettings
 from tests.aggregator.driver import UNPACED, come, put, random_update
 
-pytestmark = pytest.mark.usefixtures("tiny", "handlers")
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 class Scripted:

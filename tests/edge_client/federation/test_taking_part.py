@@ -175,7 +175,6 @@ def test_whatever_ends_it_the_device_goes_on(
     assert device.told == [("round", {"state": "left", "remark": remark})]
 
 
-@pytest.mark.usefixtures("handlers")
 def test_with_clips_a_signal_ends_it_and_it_says_what_counted(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], clips: Path
 ) -> None:
@@ -198,7 +197,6 @@ def test_with_clips_a_signal_ends_it_and_it_says_what_counted(
 WHISPER = SETTINGS.model_copy(update={"front_end": "whisper-speech"})
 
 
-@pytest.mark.usefixtures("handlers")
 def test_clips_follow_a_federation_to_its_front_end(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], clips: Path
 ) -> None:
@@ -225,7 +223,6 @@ def test_clips_follow_a_federation_to_its_front_end(
     assert "The federation hears through paper34 1: so does this device." in capfd.readouterr().err
 
 
-@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("as_told", [True, False])
 def test_clips_are_normalised_as_the_federation_says_unless_a_person_said_how(
     tmp_path: Path, clips: Path, *, as_told: bool
@@ -249,7 +246,6 @@ def test_clips_are_normalised_as_the_federation_says_unless_a_person_said_how(
     np.testing.assert_array_equal(after, expected if as_told else before)
 
 
-@pytest.mark.usefixtures("handlers")
 def test_clips_whose_front_end_was_chosen_follow_nobody(tmp_path: Path, clips: Path) -> None:
     makes = Makes()
     follows = []
