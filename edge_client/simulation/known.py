@@ -1,4 +1,4 @@
-"""What a device knows of its user when it recognises: all moods, two, one, or nothing yet.
+"""What a device knows of its user when it recognises: all moods, some, one, or nothing yet.
 
 Statistics of a speaker's own utterances (``device`` normalisation) take away what is constant in
 them. If that is the mood, it goes with the voice. So a model is tested with statistics of all of a
@@ -11,10 +11,11 @@ from itertools import combinations
 from typing import Any, Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_client.simulation.data import Split
 from edge_client.simulation.normalisation import normalise
-from edge_client.simulation.settings import KNOWN, DataSettings
+from edge_client.simulation.settings import KNOWN, MOSTLY, DataSettings
 from edge_client.simulation.utterances import Indices, Utterances
 from shared.front_ends import FrontEnd, front_end_of
 from shared.metrics import Scores
@@ -26,6 +27,9 @@ Scored = TypeVar("Scored")
 
 _MOODS: Final = {"two": 2, "one": 1}
 """How many labels a device hears of its user, in each of these cases."""
+
+_SHARE: Final = 8
+"""Who is mostly in one mood is this often in it for once in each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,9 @@ def devices(known: str, utterances: Utterances, test: Indices, seed: int) -> Ite
         ``all``: one device a speaker, which has heard everything. ``two`` or ``one``: a device for
         each choice of so many of the speaker's labels, which has heard, and recognises, nothing
         else (a person in one mood all day). ``none``: a device for each utterance, which has heard
-        nothing before. A number: the same, but it has heard so many others of that speaker, drawn
+        nothing before. ``mostly``: a device for each of the speaker's labels, which has heard, and
+        recognises, all of that label and an eighth as many of each other, drawn at random. A
+        number: a device for each utterance, which has heard so many others of that speaker, drawn
         at random.
     utterances
         Of all speakers.
@@ -74,6 +80,10 @@ def devices(known: str, utterances: Utterances, test: Indices, seed: int) -> Ite
             for choice in combinations(moods, min(_MOODS[known], len(moods))):
                 heard = own[np.isin(labels[own], choice)]
                 yield Device(heard, np.flatnonzero(tested[heard]))
+        elif known == MOSTLY:
+            rng = stream(seed, "mostly one label", str(speaker))
+            for heard in _mostly_one(labels[own], rng):
+                yield Device(own[heard], np.flatnonzero(tested[own[heard]]))
         else:
             count = 0 if known == "none" else int(known)
             rng = stream(seed, "known utterances", count, str(speaker))
@@ -81,6 +91,19 @@ def devices(known: str, utterances: Utterances, test: Indices, seed: int) -> Ite
                 others = own[own != index]
                 drawn = rng.choice(others, min(count, len(others)), replace=False)
                 yield Device(np.append(drawn, index), np.array([len(drawn)]))
+
+
+def _mostly_one(labels: NDArray[np.int32], rng: np.random.Generator) -> Iterator[Indices]:
+    """Give for each label all places of it, and some of each other, in their order."""
+    places = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
+    for most, own in places.items():
+        count = max(1, round(len(own) / _SHARE))
+        others = [
+            rng.choice(few, min(count, len(few)), replace=False)
+            for label, few in places.items()
+            if label != most
+        ]
+        yield np.sort(np.concatenate([own, *others]))
 
 
 def joined(some: Sequence[Device]) -> tuple[Indices, Indices, Indices]:

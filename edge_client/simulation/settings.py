@@ -26,7 +26,10 @@ _MOST_FOLDS: Final = 1000
 _MOST_SPEAKERS: Final = 1_000_000
 
 KNOWN: Final = ("all", "two", "one", "none")
-"""What a device may know of its user when it is tested; a number of utterances is another."""
+"""What a device may know of its user when it is tested, side by side in all tables."""
+
+MOSTLY: Final = "mostly"
+"""Another: its user is mostly in one mood. And so is a number of utterances, in any moods."""
 
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,3}")
 
@@ -84,8 +87,9 @@ class ProtocolSettings(Settings):
     known: str = "all"
     """Of which of a test speaker's utterances the device has statistics, for the scores: all; those
     of two labels, or of one, tested on these alone (all choices counted together); none but the one
-    that is recognised; or a number of others in any moods. The table shows all, two, one and none
-    in any case. Matters to --normalisation device and voice."""
+    that is recognised; mostly those of one label, and of each other an eighth as many; or a number
+    of others in any moods. The table shows all, two, one and none in any case. Matters to
+    --normalisation device and voice."""
 
 
 class SeedSettings(Settings):
@@ -105,9 +109,10 @@ class DataSettings(ProtocolSettings, CorpusSettings, TaskSettings, SeedSettings)
 
     @model_validator(mode="after")
     def _check_data(self) -> Self:
-        if self.known not in KNOWN and not _COUNT.fullmatch(self.known):
+        if self.known not in (*KNOWN, MOSTLY) and not _COUNT.fullmatch(self.known):
+            allowed = ", ".join((*KNOWN, MOSTLY))
             raise ValueError(
-                f"known should be {', '.join(KNOWN)} or a number of utterances, is {self.known!r}"
+                f"known should be {allowed} or a number of utterances, is {self.known!r}"
             )
         front_end = self.task.front_end
         if self.normalisation == "voice" and front_end.frames != 1:

@@ -13,7 +13,7 @@ from edge_client.learning.starter import Normalisation, Starter, make_starter
 from edge_client.simulation.degradations import vary_in_conditions
 from edge_client.simulation.known import devices, joined
 from edge_client.simulation.report import spread
-from edge_client.simulation.settings import KNOWN
+from edge_client.simulation.settings import KNOWN, MOSTLY
 from edge_client.simulation.studies.personalisation_study import (
     CORRECTIONS,
     GLOBAL,
@@ -42,8 +42,11 @@ if TYPE_CHECKING:
 
 Counts = NDArray[np.int64]
 
-_KNOWN: Final = (*KNOWN, "4")
-"""What a device may know of its user when it is tested."""
+_KNOWN: Final = {
+    **{known: f"UAR, {known} known" for known in (*KNOWN, "4")},
+    MOSTLY: "UAR, mostly one mood",
+}
+"""What a device may know of its user when it is tested, and how a column is called."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +249,7 @@ def rows_of_starters(found: Sequence[dict[str, Any]]) -> list[list[str]]:
     rows = [
         [
             "test",
-            *(f"UAR, {known} known" for known in _KNOWN),
+            *_KNOWN.values(),
             "worst speaker, all known",
             "mean speaker as a device hears them",
             "worst",

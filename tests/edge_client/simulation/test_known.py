@@ -1,5 +1,6 @@
 """What a device knows of its user when it is tested."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,24 @@ def test_a_speaker_of_one_label_has_one_device_where_two_moods_would_be_known() 
     angry = WHOLE.take(np.flatnonzero(WHOLE.examples.labels == 0))
     (device,) = devices("two", angry, np.array([0, 1]), 0)
     assert device.heard.tolist() == [0, 1]
+
+
+def test_who_is_mostly_in_one_mood_is_once_in_each_other() -> None:
+    labels = np.repeat(np.arange(3), (20, 12, 1)).astype(np.int32)
+    speech = WHOLE.take(np.zeros(33, np.int64))
+    speech = replace(speech, examples=replace(speech.examples, labels=labels))
+    test = np.arange(0, 33, 2)
+    found = list(devices("mostly", speech, test, 0))
+    counts = [np.bincount(labels[device.heard], minlength=3).tolist() for device in found]
+    assert counts == [[20, 2, 1], [2, 12, 1], [1, 1, 1]]
+    for device in found:
+        heard = device.heard.tolist()
+        assert heard == sorted(set(heard))
+        assert set(device.heard[device.tested]) == set(heard) & set(test)
+    again = devices("mostly", speech, test, 0)
+    assert [one.heard.tolist() for one in again] == [one.heard.tolist() for one in found]
+    other = devices("mostly", speech, test, 1)
+    assert [one.heard.tolist() for one in other] != [one.heard.tolist() for one in found]
 
 
 def test_with_nothing_known_the_utterance_alone_gives_the_statistics() -> None:
@@ -161,5 +180,7 @@ def test_what_is_known_is_printed_side_by_side(
 
 @pytest.mark.parametrize("known", ["three", "0", "-1", "1.5", ""])
 def test_anything_else_is_refused(known: str) -> None:
-    with pytest.raises(SettingsError, match="known should be all, two, one, none or a number"):
+    with pytest.raises(
+        SettingsError, match="known should be all, two, one, none, mostly or a number"
+    ):
         simulation(known=known)
