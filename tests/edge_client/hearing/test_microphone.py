@@ -77,6 +77,7 @@ def test_overruns_are_told_and_end_nothing(
     stream.give(BACKLOG + 7)
     for _ in range(BACKLOG):
         next(blocks)
+    assert ears._lost_pieces > 7
     told = [event.kind for event in events[1:]]
     assert told == ["overrun"] * len(told)
     assert len(told) > 1
