@@ -2,6 +2,7 @@
 import { select as $ } from "./pieces.js";
 
 let agreed = () => {};
+let asker = document.body; // what was pressed
 
 // Calls `then` if the person says yes.
 export function ask(title, text, yes, then) {
@@ -9,11 +10,22 @@ export function ask(title, text, yes, then) {
   $("#sure-text").textContent = text;
   $("#yes").textContent = yes;
   agreed = then;
+  asker = document.activeElement;
   $("#sure").showModal();
 }
 
-$("#no").addEventListener("click", () => $("#sure").close());
-$("#yes").addEventListener("click", () => {
+// The focus goes back to what was pressed, even if a list drew that anew while the question stood.
+function close() {
   $("#sure").close();
+  if (!asker.isConnected) document.getElementById(asker.id)?.focus();
+}
+
+$("#no").addEventListener("click", close);
+$("#sure").addEventListener("cancel", (event) => {
+  event.preventDefault();
+  close();
+});
+$("#yes").addEventListener("click", () => {
+  close();
   agreed();
 });

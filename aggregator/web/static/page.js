@@ -47,12 +47,15 @@ function item(title, mark, ...lines) {
   return make("li", {}, make("p", {}, title, make("span", {}, mark)), ...small);
 }
 
-// Puts new elements in the place of the old; what had the focus keeps it, by its id.
+// Puts new elements in the place of the old; what had the focus keeps it, by its id, or gives it to
+// the list if it is no more.
 function replace(place, elements, empty) {
-  const focused = document.activeElement?.id;
+  const focused = place.contains(document.activeElement) && document.activeElement;
   const none = make(place.matches("ol, ul") ? "li" : "p", { textContent: empty, className: "hint" });
   place.replaceChildren(...(elements.length ? elements : [none]));
-  if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus();
+  if (!focused || document.activeElement === focused) return;
+  const again = focused.isConnected ? focused : (document.getElementById(focused.id) ?? place);
+  again.focus({ preventScroll: true });
 }
 
 // ---- the round under way ----

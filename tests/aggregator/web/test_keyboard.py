@@ -79,6 +79,21 @@ def test_a_device_is_invited_and_another_shut_out_by_keys(open_page: Open, twelv
         agree(page)
         text(page, "#notice", "kitchen is shut out.")
         assert not members.joined()
+    page.wait_for_selector("#revoke-kitchen", state="detached")
+    assert page.evaluate("() => document.activeElement.id") == "devices", "its button is no more"
+
+
+@pytest.mark.parametrize("answer", ["Escape", "Enter"], ids=["Escape", "no"])
+def test_a_list_drawn_anew_behind_a_question_leaves_the_focus_where_it_was(
+    open_page: Open, twelve: Served, answer: str
+) -> None:
+    page = open_page(twelve.server.address, **DESKTOP)
+    tab_to(page, "#revoke-kitchen")
+    page.keyboard.press("Enter")
+    page.evaluate("() => document.querySelector('#find-name').dispatchEvent(new Event('input'))")
+    page.keyboard.press(answer)
+    page.wait_for_selector("#sure", state="hidden")
+    assert page.evaluate("() => document.activeElement.id") == "revoke-kitchen"
 
 
 def test_devices_are_ordered_and_models_saved_and_gone_back_to_by_keys(
