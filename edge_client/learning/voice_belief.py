@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.features.voice import NEVER, Values, VoiceModel, VoiceStatistics, within
+from shared.features.moods import Values
+from shared.features.voice import NEVER, VoiceModel, VoiceStatistics, within
 from shared.randomness import stream
 
 HEARD: Final = (2, 4, 8, 16, 32, 64)

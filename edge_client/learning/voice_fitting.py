@@ -11,7 +11,8 @@ from edge_client.learning.expression_fitting import as_kept, fit_expressions
 from edge_client.learning.voice_belief import Speaker, fit_belief
 from shared.errors import CorpusError
 from shared.features.expression import Expressions
-from shared.features.voice import NEVER, Values, VoiceModel, VoiceStatistics
+from shared.features.moods import Values
+from shared.features.voice import NEVER, VoiceModel, VoiceStatistics
 from shared.randomness import stream
 
 COORDINATES: Final = 64

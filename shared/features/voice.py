@@ -9,11 +9,8 @@ discriminant analysis (Ioffe, 2006; Prince & Elder, 2007):
 
 Coordinates z are chosen so that ``spread`` is diagonal. People who were not heard when the model
 was made, and those of another language still more, show less of their emotions than its speakers
-do: their emotions are a share of the model's (:data:`EXPRESSED`), which is inferred, too. Given
-this share and how often each emotion was heard, the voice is Gaussian, and depends on the
-utterances through their sum alone. So the posterior is one over *counts* of emotions and shares: a
-device keeps the sum of its utterances' coordinates, and the likeliest of these with their
-probabilities. It keeps no utterance, and needs no label.
+do: their emotions are a share of the model's, which is inferred, too
+(:mod:`shared.features.moods`). For that no utterance is kept, and no label needed.
 
 Where many emotions were heard alike, the plain mean and deviation of what was heard are a better
 account of a voice than any model. How much they are believed follows from how even the emotions
@@ -24,7 +21,7 @@ is added to its vector: a head hears the model's opinion.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Final, Self
 
@@ -32,17 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.features.expression import Expression, Expressions
-from shared.features.moods import CONCENTRATIONS, log_prior
+from shared.features.moods import BEAM, EXPRESSED, Counts, HeardMoods, Values
 from shared.features.normalisation import MOST
 
 CLIP: Final = 6.0
 """Normalised values are kept within plus and minus this many standard deviations."""
-
-BEAM: Final = 128
-"""Counts of emotions that are followed; the others have next to no probability."""
-
-EXPRESSED: Final = (0.5, 0.7, 1.0)
-"""How much of the model's emotions a person shows: each is followed, and as likely at first."""
 
 OPINION: Final = 0.4
 """How much of the emotion that an utterance seems to have is added to its vector."""
@@ -52,13 +43,6 @@ FLOOR: Final = 1e-4
 
 NEVER: Final = (-30.0, 0.0, 0.0, 0.0)
 """A belief in nobody's own mean and deviation."""
-
-_SHOWN: Final = np.array(EXPRESSED)
-
-_TELLING: Final = np.random.default_rng(0).integers(1, 1 << 62, 64)
-
-Values = NDArray[np.float64]
-Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -135,20 +119,12 @@ class VoiceStatistics:
 
     Attributes
     ----------
-    count
-        Utterances heard.
-    total
-        Sum of their coordinates, shape ``(coordinates,)``.
+    moods
+        In which moods its person may have been heard, and with which voice.
     sums, squares
         Sum of their standardised vectors, and of the squares of these, shape ``(features,)``.
     apart
         Sum of their squared coordinates along the model's axes.
-    counts
-        How often each emotion may have been heard, shape ``(n, labels)``.
-    expressed
-        With which of :data:`EXPRESSED`, as places in it, shape ``(n,)``.
-    evidence
-        Log likelihood of each of these, the largest being zero, shape ``(n,)``.
     told
         How often each emotion was heard by what the person said of some of the utterances, shape
         ``(labels,)``; see :func:`shared.features.statistics.knowing`. It is not in the state.
@@ -158,19 +134,18 @@ class VoiceStatistics:
     """
 
     def __init__(self, model: VoiceModel) -> None:
-        labels = len(model.emotions)
         self.model = model
-        self.count = 0
-        self.total: Values = np.zeros(len(model.spread))
+        self.moods = HeardMoods.none(model.emotions, model.spread)
         self.sums: Values = np.zeros(len(model.mean))
         self.squares: Values = np.zeros(len(model.mean))
         self.apart = 0.0
-        self.counts: Counts = np.zeros((len(EXPRESSED), labels), np.int64)
-        self.expressed: Counts = np.arange(len(EXPRESSED))
-        self.evidence: Values = np.zeros(len(EXPRESSED))
-        self.told: Counts = np.zeros(labels, np.int64)
+        self.told: Counts = np.zeros(len(model.emotions), np.int64)
         self.expression: Expression | None = None
-        self._known_weights: Values | None = None
+
+    @property
+    def count(self) -> int:
+        """Utterances heard."""
+        return self.moods.count
 
     def update(self, frames: NDArray[np.float32]) -> None:
         """Take in utterances, one a row.
@@ -190,82 +165,12 @@ class VoiceStatistics:
             raise ValueError(f"frames should have shape (n, {wanted}), not {frames.shape}")
         if not np.isfinite(frames).all():
             raise ValueError("frames should be finite")
-        self._known_weights = None
         for standardised in self.model.standardised(frames):
             coordinates = self.model.projection @ standardised
-            self._follow(coordinates)
-            self.count += 1
-            self.total = self.total + coordinates
+            self.moods = self.moods.hearing(coordinates)
             self.sums = self.sums + standardised
             self.squares = self.squares + np.square(standardised)
             self.apart += float(np.square(self.model.axes @ coordinates).sum())
-
-    def _follow(self, heard: Values) -> None:
-        """Follow each of the counts to those with one emotion more."""
-        emotions, labels = self.model.emotions, len(self.model.emotions)
-        voices, variance = self._voices()
-        unit = 1 / np.sqrt(1 + variance)
-        rest, offsets = (heard - voices) * unit, emotions * unit
-        shown = _SHOWN[self.expressed][:, None]
-        far = (rest**2).sum(axis=1)[:, None] - 2 * shown * (rest @ offsets.T)
-        far += shown**2 * (offsets**2).sum(axis=1)
-        evidence = (self.evidence[:, None] - far / 2).ravel()
-        counts = (self.counts[:, None] + np.eye(labels, dtype=np.int64)).reshape(-1, labels)
-        each = np.column_stack([counts, np.repeat(self.expressed, labels)])
-        # Products with random numbers tell rows apart, ten times as fast as their order does.
-        _, first, place = np.unique(
-            each @ _TELLING[: labels + 1], return_index=True, return_inverse=True
-        )
-        each = each[first]
-        merged = np.full(len(each), -np.inf)
-        np.logaddexp.at(merged, place.ravel(), evidence)
-        best = np.argsort(-(merged + log_prior(each[:, :labels])), kind="stable")[:BEAM]
-        self.counts, self.expressed = each[best, :labels], each[best, labels]
-        self.evidence = merged[best] - merged[best].max()
-
-    def _voices(self) -> tuple[Values, Values]:
-        """Estimate the voice for each of the counts, and its variance in each coordinate."""
-        variance = 1 / (1 / self.model.spread + self.count)
-        shown = _SHOWN[self.expressed][:, None]
-        return (self.total - shown * (self.counts @ self.model.emotions)) * variance, variance
-
-    def _weights(self) -> Values:
-        """Give the probability of each of the counts, shape ``(n,)``: the same until more comes."""
-        if self._known_weights is None:
-            weight = self.evidence + log_prior(self.counts)
-            weight = np.exp(weight - weight.max())
-            self._known_weights = weight / weight.sum()
-        return self._known_weights
-
-    def shares(self) -> Values:
-        """Estimate how often each emotion was heard, shape ``(labels,)``."""
-        found: Values = self._weights() @ self.counts
-        return found
-
-    def voice(self) -> Values:
-        """Estimate the voice, shape ``(coordinates,)``; zero before any utterance."""
-        found: Values = self._weights() @ self._voices()[0]
-        return found
-
-    def opinion(self, standardised: Values) -> Values:
-        """Tell what standardised vectors seem to be, in the light of all that was heard.
-
-        Returns
-        -------
-        numpy.ndarray
-            Probabilities, shape ``(..., features)`` to ``(..., labels)``.
-        """
-        voices, variance = self._voices()
-        emotions, offsets = self.model.emotions, self.model.emotions / (1 + variance)
-        shown = _SHOWN[self.expressed][:, None]
-        along = (standardised @ self.model.projection.T @ offsets.T)[..., None, :]
-        before = np.log(self.counts + CONCENTRATIONS[0])
-        before -= shown**2 * np.square(emotions / np.sqrt(1 + variance)).sum(axis=1) / 2
-        likely: Values = shown * (along - voices @ offsets.T) + before
-        likely = np.exp(likely - likely.max(axis=-1, keepdims=True))
-        likely /= likely.sum(axis=-1, keepdims=True)
-        found: Values = np.einsum("n,...nk->...k", self._weights(), likely)
-        return found
 
     def signs(self) -> Values:
         """Give what tells whether many emotions were heard alike, shape ``(3,)``.
@@ -277,10 +182,10 @@ class VoiceStatistics:
         if not self.count:
             return np.zeros(3)
         others = max(self.count - self.told.sum(), 0) / self.count
-        shares = self.told + others * self.shares()
+        shares = self.told + others * self.moods.shares()
         shares = np.maximum(shares / shares.sum(), np.finfo(float).tiny)
         even = -(shares * np.log(shares)).sum() / np.log(len(shares))
-        middle = self.model.axes @ self.total / self.count
+        middle = self.model.axes @ self.moods.total / self.count
         apart = self.apart / self.count - np.square(middle).sum()
         return np.array([even, np.log1p(max(apart, 0.0)), np.log(self.count)])
 
@@ -313,7 +218,8 @@ class VoiceStatistics:
         scaled = self.model.standardised(features)
         inferred, lift = self.without_voice(scaled), self.model.lift
         if self.count:
-            inferred = inferred + OPINION * self.opinion(scaled) @ self.model.around @ lift.T
+            opinion = self.moods.opinion(scaled @ self.model.projection.T)
+            inferred = inferred + OPINION * opinion @ self.model.around @ lift.T
         belief = self.belief()
         if belief:
             mean = self.sums / self.count
@@ -325,7 +231,7 @@ class VoiceStatistics:
 
     def without_voice(self, standardised: Values) -> Values:
         """Take the voice that was inferred off standardised vectors; same shape, clipped."""
-        found: Values = np.clip(standardised - self.model.lift @ self.voice(), -CLIP, CLIP)
+        found: Values = np.clip(standardised - self.model.lift @ self.moods.voice(), -CLIP, CLIP)
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -333,13 +239,13 @@ class VoiceStatistics:
         return {
             "model": self.model.digest,
             "count": self.count,
-            "total": self.total.tolist(),
+            "total": self.moods.total.tolist(),
             "sums": self.sums.tolist(),
             "squares": self.squares.tolist(),
             "apart": self.apart,
-            "counts": self.counts.tolist(),
-            "expressed": self.expressed.tolist(),
-            "evidence": self.evidence.tolist(),
+            "counts": self.moods.counts.tolist(),
+            "expressed": self.moods.expressed.tolist(),
+            "evidence": self.moods.evidence.tolist(),
         }
 
     @classmethod
@@ -355,35 +261,38 @@ class VoiceStatistics:
         found = cls(model)
         try:
             same = state["model"] == model.digest
-            found.count = int(state["count"])
-            found.total, found.sums, found.squares = (
-                np.array(state[part], np.float64) for part in ("total", "sums", "squares")
+            found.sums, found.squares = (
+                np.array(state[part], np.float64) for part in ("sums", "squares")
             )
             found.apart = float(state["apart"])
-            found.counts, found.expressed = (
-                np.array(state[part], np.int64) for part in ("counts", "expressed")
+            moods = found.moods = replace(
+                found.moods,
+                count=int(state["count"]),
+                total=np.array(state["total"], np.float64),
+                counts=np.array(state["counts"], np.int64),
+                expressed=np.array(state["expressed"], np.int64),
+                evidence=np.array(state["evidence"], np.float64),
             )
-            found.evidence = np.array(state["evidence"], np.float64)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError("this is not the state of a voice") from error
         if not same:
             raise ValueError("this is the state of a voice of another model")
         labels = len(model.emotions)
-        rows = len(found.evidence) if found.evidence.ndim == 1 else 0
-        parts = (found.total, found.sums, found.squares, found.counts, found.expressed)
+        rows = len(moods.evidence) if moods.evidence.ndim == 1 else 0
+        parts = (moods.total, found.sums, found.squares, moods.counts, moods.expressed)
         wanted = [model.spread.shape, *[model.mean.shape] * 2, (rows, labels), (rows,)]
         if [part.shape for part in parts] != wanted:
             raise ValueError("the parts of the state of a voice should belong together")
-        numbers = (found.total, found.sums, found.squares, found.evidence, found.apart)
+        numbers = (moods.total, found.sums, found.squares, moods.evidence, found.apart)
         # So put, NaN is too large as well.
         within = all((np.abs(part) <= MOST * max(1, found.count)).all() for part in numbers)
         if not 1 <= rows <= BEAM or not within:
             raise ValueError("the state of a voice should be finite, and not too large")
         if min(found.squares.min(), found.apart) < 0:
             raise ValueError("squares in the state of a voice should not be negative")
-        if (found.counts < 0).any() or (found.counts.sum(axis=1) != found.count).any():
+        if (moods.counts < 0).any() or (moods.counts.sum(axis=1) != found.count).any():
             raise ValueError("the counts in the state of a voice should add up")
-        if not np.isin(found.expressed, np.arange(len(EXPRESSED))).all():
+        if not np.isin(moods.expressed, np.arange(len(EXPRESSED))).all():
             raise ValueError("the state of a voice should say how much of emotions is shown")
         return found
 

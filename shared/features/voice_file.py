@@ -2,16 +2,19 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from shared.errors import WeightsError
 from shared.features.expression import Expressions
 from shared.features.task_file import open_task_file, write_task_file
-from shared.features.voice import Values, VoiceModel
+from shared.features.voice import VoiceModel
 from shared.storage.tensor_file import TensorFile
 from shared.task import Task
+
+if TYPE_CHECKING:
+    from shared.features.moods import Values
 
 VERSION: Final = 2
 """Of what a device makes of the model: one of another version gives other vectors than the head

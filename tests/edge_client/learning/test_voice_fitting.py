@@ -27,7 +27,7 @@ def test_a_stranger_s_mood_is_told_by_what_was_fitted(model: VoiceModel) -> None
         mood = seed % 3
         statistics = VoiceStatistics(model)
         statistics.update(said(TRUE, voice_of(TRUE, seed), np.resize([mood], 20), seed))
-        right.append(statistics.shares().argmax() == mood)
+        right.append(statistics.moods.shares().argmax() == mood)
     assert np.mean(right) > 0.8
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shared.features.moods import log_prior
+from shared.features.moods import BEAM, EXPRESSED, log_prior
 from shared.features.normalisation import RunningStatistics
 from shared.features.statistics import knowing
-from shared.features.voice import BEAM, CLIP, EXPRESSED, OPINION, VoiceModel, VoiceStatistics
+from shared.features.voice import CLIP, OPINION, VoiceModel, VoiceStatistics
 from shared.front_ends import FRONT_ENDS
 from tests.shared.features.voice_models import Vectors, said, voice_model, voice_of
 
@@ -46,12 +46,12 @@ def exact_shares(vectors: Vectors) -> NDArray[np.float64]:
 def test_shares_are_those_of_the_exact_posterior(seed: int) -> None:
     emotions = np.random.default_rng(seed).integers(0, LABELS, 5)
     vectors = said(MODEL, voice_of(MODEL, seed), emotions, seed)
-    np.testing.assert_allclose(heard(vectors).shares(), exact_shares(vectors), atol=1e-8)
+    np.testing.assert_allclose(heard(vectors).moods.shares(), exact_shares(vectors), atol=1e-8)
 
 
 def test_the_order_does_not_matter() -> None:
     vectors = said(MODEL, voice_of(MODEL), np.array([0, 1, 1, 2]))
-    voices = [heard(vectors[list(order)]).voice() for order in permutations(range(4))]
+    voices = [heard(vectors[list(order)]).moods.voice() for order in permutations(range(4))]
     np.testing.assert_allclose(voices, [voices[0]] * len(voices), atol=1e-8)
 
 
@@ -66,7 +66,7 @@ def test_a_voice_is_told_from_moods(moods: list[int]) -> None:
     for seed in range(20):
         voice, emotions = voice_of(MODEL, seed), np.resize(moods, 24)
         vectors = said(MODEL, voice, emotions, seed)
-        errors.append(heard(vectors).voice() - voice)
+        errors.append(heard(vectors).moods.voice() - voice)
         naive.append(MODEL.coordinates(vectors).mean(axis=0) - voice)
     assert np.square(errors).mean() < np.square(naive).mean() / 2
 
@@ -78,7 +78,7 @@ def test_a_voice_is_told_from_moods_that_are_shown_less(shown: float) -> None:
     for seed in range(20):
         voice, emotions = voice_of(true, seed), np.resize([0, 1], 24)
         vectors = said(true, voice, emotions, seed)
-        errors.append(heard(vectors).voice() - voice)
+        errors.append(heard(vectors).moods.voice() - voice)
         naive.append(MODEL.coordinates(vectors).mean(axis=0) - voice)
     assert np.square(errors).mean() < np.square(naive).mean() / 2
 
@@ -88,7 +88,7 @@ def test_what_an_utterance_seems_to_be_is_in_its_vector() -> None:
     vectors = said(MODEL, voice_of(MODEL), emotions)
     statistics = heard(vectors)
     scaled = MODEL.standardised(vectors)
-    seems = statistics.opinion(scaled)
+    seems = statistics.moods.opinion(MODEL.coordinates(vectors))
     np.testing.assert_allclose(seems.sum(axis=1), 1)
     assert (seems.argmax(axis=1) == emotions).mean() > 0.9
     found = statistics.normalise(vectors[:, None], 1)[:, 0] - statistics.without_voice(scaled)
@@ -115,9 +115,9 @@ def test_normalised_vectors_have_lost_the_voice() -> None:
 def test_what_is_followed_stays_bounded() -> None:
     emotions = np.random.default_rng(0).integers(0, LABELS, 200)
     statistics = heard(said(MODEL, voice_of(MODEL), emotions))
-    assert len(statistics.counts) == BEAM
-    assert (statistics.counts.sum(axis=1) == 200).all()
-    np.testing.assert_allclose(statistics.shares(), np.bincount(emotions), atol=20)
+    assert len(statistics.moods.counts) == BEAM
+    assert (statistics.moods.counts.sum(axis=1) == 200).all()
+    np.testing.assert_allclose(statistics.moods.shares(), np.bincount(emotions), atol=20)
 
 
 def test_a_state_is_restored_exactly() -> None:
@@ -164,7 +164,7 @@ def test_signs_are_of_what_was_heard() -> None:
     along = MODEL.coordinates(vectors) @ MODEL.axes.T
     assert apart == pytest.approx(np.log1p(along.var(axis=0).sum()))
     assert many == pytest.approx(np.log(12))
-    shares = heard(vectors).shares() / 12
+    shares = heard(vectors).moods.shares() / 12
     assert even == pytest.approx(-(shares * np.log(shares)).sum() / np.log(3))
     assert not heard(vectors[:0]).signs().any()
 
@@ -179,7 +179,7 @@ def test_what_a_person_said_counts_as_said_and_the_rest_as_inferred() -> None:
     before = inferred.to_dict()
     labels = np.array([0, 1, 2], np.int32)
     known = knowing(inferred, labels)
-    assert known.signs()[0] == pytest.approx(evenness(1 + inferred.shares() * 9 / 12))
+    assert known.signs()[0] == pytest.approx(evenness(1 + inferred.moods.shares() * 9 / 12))
     assert known.signs()[0] > inferred.signs()[0]
     np.testing.assert_array_equal(known.signs()[1:], inferred.signs()[1:])
     everything = knowing(inferred, np.repeat(labels, 4))
