@@ -35,6 +35,8 @@ _WEB_PORT: Final = 8766
 
 log = logging.getLogger(__name__)
 
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+
 
 def serve(
     settings: ServeSettings,
@@ -149,9 +151,13 @@ class _Serving:
         )
 
     def run(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPS:
             signal.signal(number, lambda *_: self.service.stop())
         self.service.run(forever=self._settings.stay)
+        # It ends now in any case. Python puts handlers of its own back before it has ended, and a
+        # signal then would make a good end look like a bad one.
+        for number in _STOPS:
+            signal.signal(number, signal.SIG_IGN)
 
     def _round_ended(self, number: int, version: Version | None) -> None:
         if self.screen:

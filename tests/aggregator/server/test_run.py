@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +21,7 @@ from aggregator.server.settings import ServeSettings
 from shared.errors import StorageError
 from shared.mqtt.broker_settings import BrokerSettings
 from tests.aggregator.driver import UNPACED, come, put, random_update
+from tests.brokers import BOUND, free_port
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -188,3 +191,35 @@ def test_a_folder_that_cannot_be_written_ends_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="Cannot write"):
         serve_scripted(tmp_path / "file" / "state")
+
+
+def test_a_signal_at_the_very_end_does_not_change_how_it_ended(tmp_path: Path) -> None:
+    script = tmp_path / "late.py"
+    script.write_text(
+        textwrap.dedent("""
+            import os, signal
+            from aggregator.cli import main
+
+            class Late:
+                # Python has put the signals back to what they do by default when this runs.
+                def __del__(self, kill=os.kill, own=os.getpid(), number=signal.SIGTERM):
+                    kill(own, number)
+
+            late = Late()
+            main()
+        """)
+    )
+    line = f"serve --embedded-broker --port {free_port()} --model conv --state {tmp_path}/state"
+    process = subprocess.Popen(
+        [sys.executable, str(script), *line.split()],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert process.stderr
+    for said in process.stderr:
+        if "Connected to the broker" in said:
+            break
+    process.terminate()
+    _, rest = process.communicate(timeout=BOUND)
+    assert process.returncode == 0, rest
