@@ -29,6 +29,8 @@ from shared.randomness import stream
 from shared.task import DEFAULT_TASK
 from shared.weights import Weights
 from tests.aggregator.broker.wire import publish, subscribe, text
+from tests.brokers import BOUND
+from tests.end_to_end.federation.raw_line import RawLine
 
 NAME: Final = "mallory"
 
@@ -90,16 +92,13 @@ class Attacker:
         self._topics = Topics(federation)
         self._announced = b""
         self._came, self._replied = threading.Event(), threading.Event()
-        self._writing = threading.Lock()
-        self._link = self._connection(self._topics.identifier(name))
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._come = bytearray()
+        self._line = RawLine(self._connection(self._topics.identifier(name)), self._listen)
         self._say(*[subscribe("#")] * everything, subscribe(self._topics.round))
 
     def close(self) -> None:
         """Go away."""
-        with contextlib.suppress(OSError):
-            self._link.shutdown(socket.SHUT_RDWR)
-        self._link.close()
+        self._line.close()
 
     # ------------------------------------------------------------------ what it can do
 
@@ -153,7 +152,7 @@ class Attacker:
         content = update_file(norm)
         offer, chunk = self._offer(content, examples=examples), self.announcement.chunk
         self._request(offer.encode())
-        assert not invited or self._replied.wait(30.0)
+        assert not invited or self._replied.wait(BOUND)
         topic = self._topics.chunks(self.name)
         for begin in range(0, len(content), chunk):
             piece = Chunk(offer.update, begin, content[begin : begin + chunk])
@@ -188,7 +187,7 @@ class Attacker:
     @property
     def announcement(self) -> Announcement:
         """What was announced last; waited for."""
-        assert self._came.wait(30.0)
+        assert self._came.wait(BOUND)
         return Announcement.decode(self._announced)
 
     def _offer(self, content: bytes, **values: Any) -> Offer:
@@ -211,9 +210,7 @@ class Attacker:
             count -= 1000
 
     def _say(self, *packets: bytes) -> None:
-        # Two threads that write into one TLS connection at a time would garble it.
-        with self._writing, contextlib.suppress(OSError):  # it was cut off
-            self._link.sendall(b"".join(packets))
+        self._line.say(b"".join(packets))
 
     def _connection(self, identifier: str) -> socket.socket:
         settings = self._settings
@@ -230,14 +227,11 @@ class Attacker:
         assert answer[:1] == bytes([Kind.CONNACK << 4]), answer
         return link
 
-    def _listen(self) -> None:
-        come = bytearray()
-        with contextlib.suppress(OSError, ValueError):
-            while data := self._link.recv(1 << 16):
-                come += data
-                while packet := take(come, _LARGEST):
-                    if packet.kind == Kind.PUBLISH:
-                        self._hear(*decode_publish(packet.flags, packet.body))
+    def _listen(self, content: bytes) -> None:
+        self._come += content
+        while packet := take(self._come, _LARGEST):
+            if packet.kind == Kind.PUBLISH:
+                self._hear(*decode_publish(packet.flags, packet.body))
 
     def _hear(self, message: Message, number: int) -> None:
         if number:
