@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 
 from edge_client.device.stored_utterance import StoredUtterance
@@ -26,14 +26,19 @@ class Week:
         Utterances of the week that were recognised, and answered by the person.
     right
         Those of them whose label is what was recognised.
+    current
+        Whether it is this week.
     """
 
     begins: date
     answered: int
     right: int
+    current: bool
 
 
-def by_week(answered: Iterable[StoredUtterance], zone: tzinfo | None = None) -> list[Week]:
+def by_week(
+    answered: Iterable[StoredUtterance], zone: tzinfo | None = None, now: datetime | None = None
+) -> list[Week]:
     """Count answers by the week in which their utterances were heard.
 
     Parameters
@@ -42,6 +47,8 @@ def by_week(answered: Iterable[StoredUtterance], zone: tzinfo | None = None) -> 
         Utterances with a prediction and a label.
     zone
         Where it is Monday; this machine's own place if not given.
+    now
+        Which week is this one; the machine's own time if not given.
 
     Returns
     -------
@@ -50,8 +57,13 @@ def by_week(answered: Iterable[StoredUtterance], zone: tzinfo | None = None) -> 
     """
     counts: dict[date, list[int]] = {}
     for each in answered:
-        day = each.heard_at.astimezone(zone).date()
-        count = counts.setdefault(day - timedelta(days=day.weekday()), [0, 0])
+        count = counts.setdefault(_monday(each.heard_at.astimezone(zone)), [0, 0])
         count[0] += 1
         count[1] += each.label == each.predicted
-    return [Week(begins, *counts[begins]) for begins in sorted(counts, reverse=True)[:WEEKS]]
+    this = _monday((now or datetime.now(UTC)).astimezone(zone))
+    newest = sorted(counts, reverse=True)[:WEEKS]
+    return [Week(day, counts[day][0], counts[day][1], current=day == this) for day in newest]
+
+
+def _monday(moment: datetime) -> date:
+    return moment.date() - timedelta(days=moment.weekday())

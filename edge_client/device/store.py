@@ -387,6 +387,8 @@ class ExampleStore:
     def _change(self, identifier: int, label: str | None, discarded: int) -> StoredUtterance:
         with self._database.lock:
             before = self.get(identifier)
+            if (label, discarded) == (before.label, int(before.discarded)):
+                return before  # nothing that could be taken back
             with self._database.writing(surely=True) as connection:
                 _update(connection, identifier, label, discarded)
                 if discarded:

@@ -61,6 +61,10 @@ class WeekLike(Protocol):
     def right(self) -> int:
         """Those that confirm it."""
 
+    @property
+    def current(self) -> bool:
+        """Whether it is this week."""
+
 
 class DeviceLike(Protocol):
     """A device that listens; each of its methods may be called from any thread.

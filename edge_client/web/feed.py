@@ -132,7 +132,12 @@ class Feed:
             "counts": dict(device.counts()),
             "name": self._name,
             "weeks": [
-                {"begins": week.begins, "answered": week.answered, "right": week.right}
+                {
+                    "begins": week.begins,
+                    "current": week.current,
+                    "answered": week.answered,
+                    "right": week.right,
+                }
                 for week in device.lately()
             ],
             "status": status,

@@ -3,10 +3,11 @@ import { play, stop } from "./sounds.js";
 import { listen, order } from "./listen.js";
 import { describe, showFirstMinute } from "./facts.js";
 import { offerKeys } from "./keys.js";
+import { remarks } from "./remarks.js";
 import { showSent } from "./sent.js";
 import { showWeeks } from "./weeks.js";
 import { asked, following, isOpen, NEWEST } from "./questions.js";
-import { ago, make, say, select as $ } from "./pieces.js";
+import { ago, make, say, select as $, stickBelow } from "./pieces.js";
 
 // Whoever reaches for a button just as a new utterance takes the old one's place means the old one.
 const SETTLING = 400;
@@ -30,7 +31,7 @@ let shown = null; // the utterance on the card
 let playing = null;
 let clockOffset = 0; // a device without a battery may have another idea of the time
 let away = true;
-let troubled = true; // the notice is about the device, and not about what its user wanted
+let latest = null; // when the newest was heard of all that the page was told of
 
 // ---- pieces ----
 
@@ -94,7 +95,7 @@ function makeRow({ name, word, colour, key }) {
     button.append(hint(key));
     button.setAttribute("aria-keyshortcuts", key.toUpperCase());
   }
-  button.addEventListener("click", () => answer(name));
+  button.addEventListener("click", () => rests() || answer(name));
   return { name, button, bar, share };
 }
 
@@ -118,6 +119,7 @@ function showLabels() {
 }
 
 function show() {
+  if (!state.labels.length) return; // nothing was told yet
   const newest = state.recent[0];
   const before = shown;
   shown = asked(state.recent, chosen, answered);
@@ -133,10 +135,15 @@ function show() {
   document.title = shown ? `${word(newest.predicted)} · ${$("h1").textContent}` : $("h1").textContent;
 }
 
+let settling;
+
 function settle() {
   $("#card").classList.add("settling");
-  setTimeout(() => $("#card").classList.remove("settling"), SETTLING);
+  clearTimeout(settling);
+  settling = setTimeout(() => $("#card").classList.remove("settling"), SETTLING);
 }
+
+const rests = () => $("#card").classList.contains("settling");
 
 function question(utterance) {
   if (!isKept(utterance)) return texts.not_kept;
@@ -193,16 +200,16 @@ function showList() {
     time.textContent = age(utterance);
     button.setAttribute("aria-current", utterance === shown);
     button.ariaLabel = say(texts.earlier_item, {
-      label: word(predicted),
-      percent: percent(utterance, predicted),
-      time: age(utterance),
+      facts: [name, share, time].map(({ textContent }) => textContent).filter(Boolean).join(", "),
       answer: answerTo(utterance) || texts[!isKept(utterance) ? "not_kept" : utterance.unsure ? "unsure" : "unanswered"],
     });
   }
-  const focused = document.activeElement;
   const list = $("#list ol");
-  list.replaceChildren(...state.recent.map(({ id }) => items.get(id)));
-  if (list.contains(focused)) focused.focus();
+  const wanted = state.recent.map(({ id }) => items.get(id));
+  if (wanted.length === list.children.length && wanted.every((item, place) => item === list.children[place])) return;
+  const focused = document.activeElement;
+  list.replaceChildren(...wanted);
+  if (list.contains(focused)) focused.focus({ preventScroll: true });
 }
 
 function showDevice() {
@@ -219,27 +226,16 @@ function showDevice() {
 }
 
 function showLearning() {
-  showWeeks($("#weeks"), state.weeks, Date.now() + clockOffset, texts, { dates, decimals, percents });
+  showWeeks($("#weeks"), state.weeks, texts, { dates, decimals, percents });
   const examples = state.labels.reduce((sum, { name }) => sum + (state.counts[name] ?? 0), 0);
   $("#guide").hidden = away || examples >= GUIDED;
   showFirstMinute($("#minute"), state.status.first_minute, texts, word, clock);
 }
 
-function notify(problem) {
-  $("#notice").hidden = !problem;
-  const text = problem ? (texts[problem] ?? problem) : "";
-  if ($("#notice").textContent !== text) $("#notice").textContent = text;
-}
+// Where the focus goes when the button that had it is no more to be seen.
+const focusCard = () => $("#card").focus({ preventScroll: true });
 
-let fading;
-
-function toast(text, undoable = true) {
-  clearTimeout(fading);
-  $("#toast span").textContent = text;
-  $("#toast").hidden = !text;
-  $("#toast button").hidden = !undoable;
-  fading = setTimeout(toast, 8_000, "");
-}
+const { trouble, remark, toast } = remarks(texts, focusCard);
 
 // ---- what its user wants ----
 
@@ -253,7 +249,7 @@ async function want(name, content, done) {
     if (chosen === NEWEST) chosen = null;
   }
   const { problem, id } = await order(name, content);
-  if (problem || !troubled) notify(problem);
+  remark(problem);
   if (problem && answered === given) {
     answered = before.answered;
     chosen ??= before.chosen;
@@ -275,7 +271,9 @@ function confirmShown() {
 }
 
 function discard() {
-  if (shown && isKept(shown)) want("discard", { id: shown.id }, texts.discarded);
+  if (rests() || !shown || !isKept(shown)) return;
+  if (playing === shown.id) stop();
+  want("discard", { id: shown.id }, texts.discarded);
 }
 
 async function undo() {
@@ -289,13 +287,13 @@ async function replay() {
   if (!shown?.sound) return;
   if (playing === shown.id) return stop();
   const id = shown.id;
+  playing = id; // before its sound has come, so that a second press stops it
+  show();
   const problem = await play(id, () => {
     if (playing === id) playing = null;
     show();
   });
-  if (problem) return notify(problem);
-  playing = id;
-  show();
+  if (problem) remark(problem);
 }
 
 function choose(id, scroll) {
@@ -308,6 +306,7 @@ function choose(id, scroll) {
 function goOn() {
   const next = following(state.recent, shown);
   choose(next.id);
+  if ($("#newest").hidden) focusCard();
   if (isOpen(next)) chosen = answered = null; // and after it the next one
 }
 
@@ -340,10 +339,12 @@ let answers = {};
 const keys = { u: undo, r: replay, p: pause, n: () => choose(state.recent[0]?.id), j: () => step(1), k: () => step(-1) };
 
 document.addEventListener("keydown", (event) => {
+  // A key that is held down would press the button again and again, for one utterance after the other.
+  if (event.repeat && event.key === "Enter" && $("#card").contains(event.target)) event.preventDefault();
   if (!$("#keys-on").checked) return;
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || $("#sure").open) return;
   const key = event.key.toLowerCase();
-  const action = keys[key] ?? ($("#card").classList.contains("settling") ? undefined : answers[key]);
+  const action = keys[key] ?? (rests() ? undefined : answers[key]);
   if (!action) return;
   event.preventDefault();
   action();
@@ -353,17 +354,19 @@ document.addEventListener("keydown", (event) => {
 
 const told = {
   state(told) {
-    const before = state.recent[0];
     const { problem } = told.status;
-    if (problem || troubled) notify(problem);
-    troubled = Boolean(problem);
+    trouble(problem);
     away = false;
     const labels = JSON.stringify(state.labels);
     state = { ...state, ...told, status: { ...state.status, ...told.status } };
     if (JSON.stringify(state.labels) !== labels) showLabels();
+    if (!state.labels.length) return; // a device that cannot tell its state told nothing else
     show();
     const newest = state.recent[0];
-    if (newest && before && newest.id !== before.id && !newest.label) {
+    const at = newest ? Date.parse(newest.heard_at) : 0;
+    const isNew = latest !== null && at > latest;
+    latest = Math.max(latest ?? 0, at);
+    if (isNew && !newest.label) {
       const { predicted } = newest;
       const values = { label: word(predicted), percent: percent(newest, predicted) };
       const heard = newest.unsure ? texts.heard_unsure : texts.heard;
@@ -371,18 +374,21 @@ const told = {
     }
   },
   level({ level, now }) {
+    const before = clockOffset;
     clockOffset = Date.parse(now) - Date.now();
+    if (Math.abs(clockOffset - before) > 1000) show(); // ages were told by another clock
     const share = level === null || state.paused ? 0 : 1 - level / QUIETEST;
     $("#level i").style.setProperty("--share", Math.min(1, Math.max(0, share)));
   },
 };
 
 listen(told, (reason) => {
-  away = troubled = true;
-  notify(reason);
+  away = true;
+  trouble(reason);
   showDevice();
 });
 
 offerKeys();
+stickBelow($("header"));
 setInterval(show, 20_000); // "2 min ago" grows older
 history.replaceState(null, "", "./"); // the token is in the cookie now, and need not be seen

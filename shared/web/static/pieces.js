@@ -20,3 +20,9 @@ export function ago(then, now, texts) {
   if (seconds < 86_400) return ages.format(-Math.round(seconds / 3600), "hour");
   return ages.format(-Math.round(seconds / 86_400), "day");
 }
+
+// Keeps what is said below a header, and what is scrolled to, clear of it; its height varies.
+export function stickBelow(header) {
+  const style = document.documentElement.style;
+  new ResizeObserver(() => style.setProperty("--header", `${header.offsetHeight}px`)).observe(header);
+}

@@ -21,12 +21,14 @@ def test_answers_are_counted_by_the_week_of_their_utterances() -> None:
         said("sad", SUNDAY - timedelta(days=6)),
         said("happy", SUNDAY + timedelta(hours=1)),
     ]
-    assert by_week(answers, UTC) == [
-        Week(date(2026, 1, 5), 1, 1),
-        Week(date(2025, 12, 29), 2, 1),
+    assert by_week(answers, UTC, SUNDAY + timedelta(days=3)) == [
+        Week(date(2026, 1, 5), 1, 1, current=True),
+        Week(date(2025, 12, 29), 2, 1, current=False),
     ]
+    assert not any(week.current for week in by_week(answers, UTC, SUNDAY + timedelta(days=8)))
     east = timezone(timedelta(hours=2))
     assert [week.answered for week in by_week(answers, east)] == [2, 1], "it is Monday there"
+    assert [week.current for week in by_week(answers, east, SUNDAY)] == [True, False]
 
 
 def test_weeks_long_ago_are_left_out() -> None:

@@ -82,9 +82,10 @@ def test_undo_takes_back_step_by_step(
                 assert (store.undo() is None) == (not before)
                 now = before.pop() if before else now
             else:
-                before.append(dict(now))
+                last = dict(now)
                 changed = getattr(store, name)(*arguments)
                 now[changed.identifier] = (changed.label, changed.discarded)
+                before += [last] if now != last else []
             found = {i: store.get(i) for i in now}
             assert {i: (known.label, known.discarded) for i, known in found.items()} == now
 

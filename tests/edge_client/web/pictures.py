@@ -32,7 +32,10 @@ def device() -> StandIn:
     device.correct(2, "sad")
     monday = datetime.now(UTC).date()
     monday -= timedelta(days=monday.weekday())
-    device.weeks = [Week(monday, 18, 15), Week(monday - timedelta(7), 31, 22)]
+    device.weeks = [
+        Week(monday, 18, 15, current=True),
+        Week(monday - timedelta(7), 31, 22, current=False),
+    ]
     device.facts["training"] = {"examples": 4}
     device.facts["round"] = {"number": 12, "state": "waiting", "accepted": 3}
     return device

@@ -27,7 +27,7 @@ def test_it_says_when_the_device_is_away_and_comes_back_by_itself(
     page.wait_for_selector("[data-state=away]")
     text(page, "#notice", "The device is away.")
     page.tap(row("sad"))
-    text(page, "#notice", "did not answer, so nothing was changed")
+    text(page, "#notice", "did not answer in time")
     again = serve(device, port=port, token=token)
     page.wait_for_selector("[data-state=listening]")
     page.wait_for_selector("#notice", state="hidden")

@@ -103,7 +103,10 @@ def test_it_says_whose_page_it_is_and_how_the_device_has_done(
 ) -> None:
     monday = datetime.now().astimezone().date()
     monday -= timedelta(days=monday.weekday())
-    device.weeks = [Week(monday, 15, 12), Week(date(2026, 1, 5), 8, 4)]
+    device.weeks = [
+        Week(monday, 15, 12, current=True),
+        Week(date(2026, 1, 5), 8, 4, current=False),
+    ]
     page = open_page()
     text(page, "h1", "Chorus · kitchen")
     assert page.locator("#weeks li").all_inner_texts() == [
