@@ -70,7 +70,7 @@ def inspect_file(path: Path) -> Inspection:
         If it cannot be read, or is not a whole TFLite file.
     """
     if path.exists() and not path.is_file():
-        raise WeightsError(f"Cannot read {path}: it is not a file.")
+        raise WeightsError(f"Cannot read {path}: it is not a file.", "Name a model or its weights.")
     try:
         with path.open("rb") as file:
             data = file.read(8)

@@ -36,9 +36,11 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
             )
         return text, tomllib.loads(text)
     except FileNotFoundError as error:
-        raise SettingsError(f"There is no settings file {path}.") from error
+        raise SettingsError(f"There is no settings file {path}.", "Check the name.") from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"Cannot read the settings file {path}: it is no text.") from error
+        raise SettingsError(
+            f"Cannot read the settings file {path}: it is no text.", "Save it as UTF-8."
+        ) from error
     except OSError as error:
         raise SettingsError(f"Cannot read the settings file {path}: {error.strerror}.") from error
     except tomllib.TOMLDecodeError as error:

@@ -19,11 +19,11 @@ from typing import IO, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from aggregator.ledger import History, Ledger
+from aggregator.ledger.database import copied_elsewhere
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles, files_of
-from shared.errors import FederationError, StorageError, TrustError
+from shared.errors import FederationError, TrustError
 from shared.storage.files import open_file, replacing, sha256_of, storage_errors
-from shared.storage.write_ahead import NO_ROOM
 
 _CONTENTS: Final = "backup.json"
 _LEDGER: Final = "ledger.sqlite"
@@ -179,11 +179,13 @@ def _add_trust(tar: tarfile.TarFile, folder: FederationFolder, scratch: Path) ->
 def _copy_members(path: Path, copy: Path) -> None:
     """Copy the list of members, which others may be writing."""
     try:
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as to:
+        with (
+            closing(sqlite3.connect(path)) as source,
+            closing(sqlite3.connect(copy)) as to,
+            copied_elsewhere(),
+        ):
             source.backup(to)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorname.startswith(NO_ROOM):
-            raise StorageError.full_disk(copy) from error
         raise TrustError(
             f"The list of members {path} cannot be copied ({error}).",
             "Bring the file back from a copy.",

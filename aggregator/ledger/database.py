@@ -1,5 +1,7 @@
 """The SQLite file of a ledger: tables and their versions, opening it, what can be wrong with it."""
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -120,6 +122,17 @@ def database_errors(path: Path) -> Iterator[None]:
             f"The ledger {path} is damaged ({error}).",
             "Bring the state folder back from a copy, or begin anew with another --state.",
         ) from error
+
+
+@contextmanager
+def copied_elsewhere() -> Iterator[None]:
+    """Let a full disk be an :class:`OSError`: it is that of the copy, whose writer names it."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname.startswith(NO_ROOM):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:

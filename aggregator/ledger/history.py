@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-from aggregator.ledger.database import database_errors, open_for_reading
+from aggregator.ledger.database import copied_elsewhere, database_errors, open_for_reading
 from aggregator.ledger.records import (
     ClientRecord,
     Refusal,
@@ -224,8 +224,14 @@ class History:
         return int(row[0]), int(row[1])
 
     def copy_to(self, path: Path) -> None:
-        """Write the ledger, as it is at one moment, to a file that is not there yet."""
-        with self._mutex, database_errors(self.path):
+        """Write the ledger, as it is at one moment, to a file that is not there yet.
+
+        Raises
+        ------
+        OSError
+            If there is no room for it.
+        """
+        with self._mutex, database_errors(self.path), copied_elsewhere():
             self._connection.execute("VACUUM INTO ?", (str(path),))
 
     def _fact(self, name: str) -> Any:

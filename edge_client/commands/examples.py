@@ -75,7 +75,7 @@ def export(
 
     settings = _settings(state, config)
     if not _path(settings).exists():
-        raise CorpusError(f"There are no examples in {settings.folder}.")
+        raise CorpusError(f"There are no examples in {settings.folder}.", "Check --state.")
     with _open(settings) as store:
         count, elsewhere = archive.export(store, out), store.counts_elsewhere()
     if json_:

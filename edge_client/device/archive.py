@@ -132,7 +132,7 @@ def read(path: Path) -> Stored:
             with np.load(file, allow_pickle=False) as arrays:
                 stored = _checked(_of_this_version(dict(arrays)))
     except FileNotFoundError as error:
-        raise CorpusError(f"There is no file {path}.") from error
+        raise CorpusError(f"There is no file {path}.", "Check the name.") from error
     except Exception as error:  # NumPy and zipfile raise whatever comes of a damaged file
         told = getattr(error, "strerror", None) or str(error)
         reason = shown(told.partition("\n")[0].rstrip(".")) or type(error).__name__

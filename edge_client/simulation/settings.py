@@ -112,7 +112,8 @@ class DataSettings(ProtocolSettings, CorpusSettings, TaskSettings, SeedSettings)
         if self.known not in (*KNOWN, MOSTLY) and not _COUNT.fullmatch(self.known):
             allowed = ", ".join((*KNOWN, MOSTLY))
             raise ValueError(
-                f"known should be {allowed} or a number of utterances, is {self.known!r}"
+                f"known should be {allowed} or a number of utterances from 1 to 9999, "
+                f"is {self.known!r}"
             )
         front_end = self.task.front_end
         if self.normalisation == "voice" and front_end.frames != 1:

@@ -1,6 +1,7 @@
 """Clips of one's own: a CSV file that lists them, or folders named by label."""
 
 import csv
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from io import TextIOWrapper
@@ -139,13 +140,15 @@ def _rows(file: Path, task: Task) -> Iterator[Clip]:
             column = _label_column(file, list(reader.fieldnames or ()))
             for row in reader:
                 clip = _clip(file, reader.line_num, row, column, task)
-                if clip.identifier in seen:
+                # One file has many names: by another folder, or by a link.
+                own = os.path.realpath(file.parent / clip.identifier)
+                if own in seen:
                     raise CorpusError(
                         f"{file}, line {reader.line_num}: {clip.identifier} is in line "
-                        f"{seen[clip.identifier]} already.",
+                        f"{seen[own]} already.",
                         "Take one of the two lines out.",
                     )
-                seen[clip.identifier] = reader.line_num
+                seen[own] = reader.line_num
                 yield clip
     except UnicodeDecodeError as error:
         raise CorpusError(f"{file} is not a CSV file in UTF-8.", _MEND) from error

@@ -162,7 +162,7 @@ def file_digest(path: Path) -> str:
         with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
-        raise WeightsError(f"There is no file {path}.") from error
+        raise WeightsError(f"There is no file {path}.", "Check the name.") from error
     except OSError as error:
         raise WeightsError(f"Cannot read {path}: {error.strerror}.") from error
 

@@ -177,7 +177,7 @@ class TensorFile:
         try:
             file = open_file(self.path)
         except FileNotFoundError as error:
-            raise WeightsError(f"There is no file {self.called}.") from error
+            raise WeightsError(f"There is no file {self.called}.", "Check the name.") from error
         except OSError as error:
             raise WeightsError(f"Cannot read {self.called}: {error.strerror}.") from error
         if self._identity not in (None, _identity(os.fstat(file.fileno()))):

@@ -1,3 +1,4 @@
+import gc
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from shared.audio import RATE
 from shared.errors import AudioError, SettingsError, StorageError
 from shared.front_ends import FRONT_ENDS
 from shared.front_ends.clips import clip_features
+from tests.disk import room_for
 
 app = typer.Typer()
 app.command()(features)
@@ -132,3 +134,13 @@ def test_a_front_end_of_one_s_own(
     )
     result = run(folder / "b.wav", "--out", out, "--front-end", "unheard")
     assert isinstance(result.exception, SettingsError)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_full_disk_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "features.npz"
+    with room_for(4096):
+        kind = type(run(folder, "--out", out).exception)
+    gc.collect()  # NumPy must have nothing left to tidy up
+    assert kind is StorageError
+    assert not out.exists()

@@ -79,7 +79,7 @@ def finished_runs(
     RunError
         If a folder holds no finished run.
     SettingsError
-        If settings are given, too, or the runs differ in more than seed and fold.
+        If settings are given, too, the runs differ in more than seed and fold, or two are the same.
     """
     results = [one for folder in folders for one in finished_run(folder, given, config)]
     alike = {"seed": 0, "fold": 1}
@@ -87,6 +87,11 @@ def finished_runs(
         raise SettingsError(
             "The runs differ in more than seed and fold.",
             "Give the folds and seeds of one study to --run.",
+        )
+    runs = [(one.settings.seed, one.settings.fold) for one in results]
+    if len(set(runs)) < len(runs):
+        raise SettingsError(
+            "Two of the runs are the same one: seed and fold are equal.", "Name one of them only."
         )
     return results
 

@@ -217,8 +217,9 @@ def test_a_full_disk_is_said_wherever_it_becomes_full(saved: Saved, tmp_path: Pa
     assert sizes[0] < sizes[1]
     # At the ledger, and at the members.
     for size in (4096, sizes[1] // 2):
-        with room_for(size), pytest.raises(StorageError, match="The disk is full"):
-            back_up(federation.folder, tmp_path / "again.tar")
+        again = tmp_path / "again.tar"
+        with room_for(size), pytest.raises(StorageError, match=f"is full while writing {again}"):
+            back_up(federation.folder, again)
     assert sorted(tmp_path.iterdir()) == sorted([file, federation.folder.path])
 
 

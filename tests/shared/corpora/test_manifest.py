@@ -58,6 +58,7 @@ def test_a_csv_file(tmp_path: Path) -> None:
         ("path,emotion,speaker\na.wav,sad\n", "line 2: the row has another number of columns"),
         ("path,emotion,speaker\na.wav,sad,x,y\n", "line 2: the row has another number of columns"),
         ("path,emotion,speaker\na.wav,sad,x\nb.wav,sad,x\na.wav,sad,y\n", "line 4: .* in line 2"),
+        ("path,emotion,speaker\na.wav,sad,x\nb/../a.wav,happy,y\n", "line 3: .* in line 2"),
         ('path,emotion,speaker\n"a.wav,sad,x\n', "after line 1: unexpected end of data"),
         ("path,emotion,speaker\na\0.wav,sad,x\n", "line 2: "),
         ("path,emotion,speaker,motion\na.wav,sad,x,a\0\n", "line 2: "),

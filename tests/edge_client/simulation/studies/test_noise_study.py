@@ -118,6 +118,8 @@ def test_runs_are_tested_together_if_they_differ_in_seed_and_fold_alone(
     (other,) = (tmp_path / "longer").glob("*/*fold-2")
     with pytest.raises(SettingsError, match="differ in more than seed and fold"):
         finished_runs([folders[0], other], {}, None)
+    with pytest.raises(SettingsError, match="Two of the runs are the same one"):
+        finished_runs([folders[0], folders[1], folders[0]], {}, None)
 
 
 def test_the_table_has_a_row_a_condition() -> None:
