@@ -4,6 +4,7 @@ import { Chart } from "./chart.js";
 import { enrolment } from "./enrolment.js";
 import { listen, order } from "./listen.js";
 import { ago, make, say, select as $ } from "./pieces.js";
+import { replace } from "./redraw.js";
 
 const FEW = 8; // devices that are shown without a field to find them
 const REMARK = 20_000; // milliseconds that a remark stays
@@ -45,17 +46,6 @@ const foreign = (text) => make("bdi", { textContent: text });
 function item(title, mark, ...lines) {
   const small = lines.filter(Boolean).map((line) => make("small", {}, line));
   return make("li", {}, make("p", {}, title, make("span", {}, mark)), ...small);
-}
-
-// Puts new elements in the place of the old; what had the focus keeps it, by its id, or gives it to
-// the list if it is no more.
-function replace(place, elements, empty) {
-  const focused = place.contains(document.activeElement) && document.activeElement;
-  const none = make(place.matches("ol, ul") ? "li" : "p", { textContent: empty, className: "hint" });
-  place.replaceChildren(...(elements.length ? elements : [none]));
-  if (!focused || document.activeElement === focused) return;
-  const again = focused.isConnected ? focused : (document.getElementById(focused.id) ?? place);
-  again.focus({ preventScroll: true });
 }
 
 // ---- the round under way ----

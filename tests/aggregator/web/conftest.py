@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from aggregator.server.screen import look
 from aggregator.web.server import serve
 from shared.errors import FederationError
 from shared.web.server import WebServer
-from tests.aggregator.web.staged import enter, settings_of, stage
+from tests.aggregator.web.staged import enrol, enter, settings_of, stage
 from tests.browser import Open, chromium, pages
 
 if TYPE_CHECKING:
@@ -86,6 +87,12 @@ def serve_staged(tmp_path: Path) -> Iterator[Serve]:
 def served(serve_staged: Serve) -> Served:
     """Serve a federation of five."""
     return serve_staged()
+
+
+@pytest.fixture
+def twelve(serve_staged: Serve) -> Served:
+    """Serve a federation of twelve by invitation; kitchen has joined."""
+    return serve_staged(12, 4, before=partial(enrol, names=("kitchen",)), by_invitation=True)
 
 
 @pytest.fixture(scope="package")
