@@ -11,6 +11,7 @@ export function enrolment(texts, remark) {
   const minute = new Intl.DateTimeFormat(texts.language, { dateStyle: "medium", timeStyle: "short" });
   const joined = new Set();
   let byInvitation = false;
+  let inviting = false; // an order is under way
 
   const given = () => $("#invite-name").value.trim().toLowerCase();
 
@@ -53,16 +54,22 @@ export function enrolment(texts, remark) {
     remark(problem ?? say(texts.revoked, { name }));
   }
 
-  async function invite(given) {
-    const { name } = given;
-    $("#invite-send").disabled = true;
-    const made = await order("invite", given);
-    $("#invite-send").disabled = false;
+  // The button is not disabled meanwhile, or it would lose the focus.
+  function setInviting(now) {
+    inviting = now;
+    $("#invite-send").setAttribute("aria-disabled", now);
+  }
+
+  async function invite(content) {
+    const { name } = content;
+    setInviting(true);
+    const made = await order("invite", content);
+    setInviting(false);
     if (made.problem) {
       remark(made.problem);
       return;
     }
-    $("#invite-name").value = "";
+    if (given() === name) $("#invite-name").value = "";
     showHint();
     $("#link-title").textContent = say(texts.link_title, { name });
     $("#link-text").textContent = say(texts.link_text, { time: minute.format(made.expires) });
@@ -86,6 +93,7 @@ export function enrolment(texts, remark) {
   $("#invite-name").addEventListener("input", showHint);
   $("#by-invitation").addEventListener("submit", (event) => {
     event.preventDefault();
+    if (inviting) return;
     const [name, again] = [given(), joined.has(given())];
     const [hours, address] = [$("#invite-hours").valueAsNumber, $("#invite-address").value];
     const kind = again ? "again" : "invite";

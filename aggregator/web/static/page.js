@@ -16,7 +16,7 @@ const whole = new Intl.NumberFormat(language);
 const scores = new Intl.NumberFormat(language, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 const rough = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 });
 
-const state = { now: null, federation: null, devices: { devices: [], newcomers: [], more: 0 }, rounds: null, course: null, models: null, refusals: null, traffic: null };
+const state = { now: null, federation: null, devices: null, rounds: null, course: null, models: null, refusals: null, traffic: null };
 let clockOffset = 0; // the aggregator may have another idea of the time
 let deadline = null; // by this browser's clock
 let away = true;
@@ -65,7 +65,7 @@ function showNow() {
   const paused = now?.paused && now.phase === "waiting";
   $("#state").textContent = say(texts.phases[away ? "away" : paused ? "paused" : now.phase], now ?? {});
   showPause();
-  const invited = devices.devices.filter((device) => device.invited);
+  const invited = devices?.devices.filter((device) => device.invited) ?? [];
   showNames("#awaited", texts.awaited, invited.filter(({ sent }) => sent === null), ({ name }) => name);
   showNames("#sent", texts.sent, invited.filter(({ sent }) => sent !== null), ({ name, sent }) => say(texts.sent_item, { name, bytes: bytes(sent) }));
   showLeft();
@@ -216,7 +216,8 @@ function showDevices() {
     devices.length && say(texts.devices_count, told),
     more && say(texts.devices_more, { count: whole.format(more) }),
   ].filter(Boolean).join(". ");
-  $("#find").hidden = devices.length <= FEW;
+  // What is looked for can always be unsaid.
+  $("#find").hidden = !wanted && devices.length + newcomers.length <= FEW;
   const items = [...newcomers.filter(fits).map(showNewcomer), ...shown.map(showDevice)];
   replace($("#devices"), items, devices.length + newcomers.length ? texts.no_match : texts.devices_none);
 }
@@ -315,7 +316,7 @@ function show(what) {
 const enrolled = enrolment(texts, show);
 
 function showEnrolment() {
-  if (state.federation) enrolled.show(state.federation, state.devices);
+  if (state.federation && state.devices) enrolled.show(state.federation, state.devices);
 }
 
 const shows = {
@@ -352,7 +353,7 @@ listen(told, (why) => {
 setInterval(showLeft, 1000);
 setInterval(() => {
   // "2 min ago" grows older
-  showDevices();
+  if (state.devices) showDevices();
   if (state.models) showModels();
   if (state.refusals) showRefusals();
 }, 20_000);

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import segno
@@ -20,6 +20,9 @@ from tests.aggregator.web.staged import enrol
 from tests.aggregator.web.test_page import HOSTILE
 from tests.browser import CONTRASTS, DESKTOP, PHONE, Open, text
 from tests.shared.web.client import Client
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
 
 
 @pytest.fixture
@@ -116,6 +119,63 @@ def test_the_code_on_the_page_is_that_of_the_link_black_on_white(
     assert [[light == 0 for light in row] for row in seen] == [
         [dark == 1 for dark in row] for row in expected
     ]
+
+
+def test_what_is_typed_while_a_link_is_made_stays(
+    open_page: Open, members: tuple[Served, Members]
+) -> None:
+    served, kept = members
+    page = open_page(served.server.address, **DESKTOP)
+    orders: list[Route] = []
+
+    def hold(route: "Route") -> None:
+        orders.append(route)
+
+    page.route("**/do/invite", hold)
+    asked_for(page, "hall")
+    with page.expect_request("**/do/invite"):
+        page.click("#yes")
+    asked_for(page, "attic")
+    assert not page.is_visible("#sure"), "one after the other"
+    (first,) = orders
+    first.continue_()
+    text(page, "#link-title", "The link for hall")
+    page.click("#link-close")
+    assert page.input_value("#invite-name") == "attic"
+    page.unroute("**/do/invite")
+    page.press("#invite-name", "Enter")
+    text(page, "#sure-title", "Invite attic?")
+    assert kept.invitations().keys() == {"hall"}
+
+
+def test_a_name_of_blanks_is_none(open_page: Open, members: tuple[Served, Members]) -> None:
+    page = open_page(members[0].server.address, **DESKTOP)
+    asked_for(page, "   ")
+    assert not page.is_visible("#sure")
+    assert page.evaluate("() => document.activeElement.validity.patternMismatch"), "it is said so"
+
+
+def test_those_who_have_joined_and_were_not_seen_are_found_by_name(
+    open_page: Open, serve_staged: Serve
+) -> None:
+    joined = [f"new-{number:02}" for number in range(40)]
+    served = serve_staged(before=partial(enrol, names=joined), by_invitation=True)
+    page = open_page(served.server.address, **PHONE)
+    page.fill("#find-name", "new-1")
+    assert page.locator("#devices li").count() == 10
+
+
+def test_a_search_can_be_ended_also_once_few_are_left(open_page: Open, serve_staged: Serve) -> None:
+    joined = [f"new-{number:02}" for number in range(4)]
+    served = serve_staged(before=partial(enrol, names=joined), by_invitation=True)
+    page = open_page(served.server.address, **DESKTOP)
+    page.fill("#find-name", "new-01")
+    page.click("#revoke-new-01")
+    page.click("#yes")
+    text(page, "#devices", "No device is called so.")
+    page.fill("#find-name", "")
+    assert page.locator("#devices li").count() == 8
+    assert not page.is_visible("#find-name")
 
 
 def test_a_name_that_is_known_is_invited_again(
@@ -225,6 +285,19 @@ def test_without_invitations_the_page_says_how_to_begin(open_page: Open, served:
     assert page.locator("#devices button").count() == 0
     client = Client(served.server).enter()
     assert client.do("invite", name="hall", again=False).status == 404
+
+
+def test_nothing_is_wider_than_the_narrowest_window(open_page: Open, twelve: Served) -> None:
+    page = open_page(twelve.server.address, viewport={"width": 320, "height": 640})
+    wide = "() => document.documentElement.scrollWidth"
+    text(page, "#devices", "key ")
+    assert page.evaluate(wide) == 320
+    asked_for(page, "hall")
+    text(page, "#sure-title", "Invite hall?")
+    assert page.evaluate(wide) == 320
+    page.click("#yes")
+    text(page, "#link-title", "The link for hall")
+    assert page.evaluate(wide) == 320
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

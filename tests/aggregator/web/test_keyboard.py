@@ -1,25 +1,17 @@
 """Everything that the operator's page does, done by key presses alone."""
 
 import re
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aggregator.enrolment.members import Members
 from shared.trust.link import Link
-from tests.aggregator.web.conftest import Serve, Served
-from tests.aggregator.web.staged import enrol
+from tests.aggregator.web.conftest import Served
 from tests.browser import DESKTOP, Open, tab_to, text
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-
-@pytest.fixture
-def twelve(serve_staged: Serve) -> Served:
-    """Serve a federation of twelve by invitation; kitchen has joined."""
-    return serve_staged(12, 4, before=partial(enrol, names=("kitchen",)), by_invitation=True)
 
 
 def agree(page: "Page") -> None:
@@ -65,6 +57,19 @@ def test_a_device_is_invited_and_another_shut_out_by_keys(open_page: Open, twelv
     tab_to(page, "#link-close")
     keyboard.press("Enter")
     page.wait_for_selector("#link:empty", state="attached")
+
+    assert page.evaluate("() => document.activeElement.id") == "invite-address"
+    keyboard.press("Shift+Tab")
+    keyboard.press("Shift+Tab")
+    keyboard.type("porch")
+    tab_to(page, "#invite-send")
+    keyboard.press("Enter")
+    agree(page)
+    text(page, "#link-title", "The link for porch")
+    tab_to(page, "#link-close")
+    keyboard.press("Enter")
+    page.wait_for_selector("#link:empty", state="attached")
+    assert page.evaluate("() => document.activeElement.id") == "invite-send"
 
     tab_to(page, "#find-name")
     keyboard.type("KIT")

@@ -3,16 +3,22 @@
 import json
 import logging
 import re
+from contextlib import ExitStack, closing
 from importlib.resources import files
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from aggregator.ledger import CheckedUpdate
 from aggregator.web.feed import LONGEST
 from shared.storage.files import sha256_of
+from shared.web.events import MOST_READERS
 from tests.aggregator.web.conftest import Serve, Served
-from tests.browser import CONTRASTS, DESKTOP, PHONE, Open, text
+from tests.browser import CONTRASTS, DESKTOP, PHONE, Open, pages, text
+from tests.shared.web.client import Client
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 CONFUSION = [[8, 0, 0, 0], [0, 8, 0, 0], [0, 0, 8, 0], [8, 0, 0, 0]]
 
@@ -298,6 +304,22 @@ def test_what_has_the_focus_keeps_it_when_something_arrives(
     served.federation.ledger.flush()
     text(page, "#devices", "newcomer")
     assert page.evaluate("() => document.activeElement.id") == "export-5"
+
+
+def test_a_page_that_was_told_nothing_says_nothing_of_devices(
+    browser: "Browser", served: Served, console_errors: list[str]
+) -> None:
+    client = Client(served.server).enter()
+    with ExitStack() as others, pages(browser, console_errors) as open_any:
+        for _ in range(MOST_READERS):
+            others.enter_context(closing(client.events()))
+        page = open_any("about:blank")
+        page.clock.install()
+        page.goto(served.server.address)
+        text(page, "#notice", "Too many pages of this aggregator are open.")
+        page.clock.fast_forward("01:00")
+        assert page.inner_text("#devices") == ""
+        assert not page.is_visible("#find")
 
 
 def test_every_text_is_used_and_every_used_text_is_there() -> None:
