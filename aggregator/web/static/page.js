@@ -3,7 +3,7 @@ import { ask } from "./ask.js";
 import { Chart } from "./chart.js";
 import { enrolment } from "./enrolment.js";
 import { listen, order } from "./listen.js";
-import { ago, make, say, select as $ } from "./pieces.js";
+import { ago, make, say, select as $, stickBelow } from "./pieces.js";
 import { replace } from "./redraw.js";
 
 const FEW = 8; // devices that are shown without a field to find them
@@ -350,6 +350,7 @@ listen(told, (why) => {
   showNotice();
 });
 
+stickBelow($("header"));
 setInterval(showLeft, 1000);
 setInterval(() => {
   // "2 min ago" grows older

@@ -200,6 +200,20 @@ def test_a_model_is_exported_once_it_was_agreed_to(
     assert "The model of round 10 was exported from the page." in caplog.text
 
 
+def test_what_came_of_an_order_is_seen_where_it_was_given(open_page: Open, served: Served) -> None:
+    page = open_page(served.server.address, **PHONE)
+    served.busy = True
+    page.tap(f"#rollback-{served.federation.ledger.find(7).number}")
+    page.tap("#yes")
+    text(page, "#notice", "Round 12 is being written down.")
+    assert page.evaluate("() => scrollY") > 200
+    place = page.locator("#notice").bounding_box()
+    header = page.locator("header").bounding_box()
+    assert place
+    assert header
+    assert header["y"] + header["height"] <= place["y"] + 1 < 600
+
+
 def test_it_goes_back_to_a_model_once_it_was_agreed_to(
     open_page: Open, served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
