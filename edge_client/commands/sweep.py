@@ -68,7 +68,7 @@ def sweep(
         failures = execute_side_by_side(
             plan, console, jobs=at_once, overwrite=overwrite, watch=watch, ray=address
         )
-    groups = finished_groups(cells)
+    groups = finished_groups(cells, failures)
     if groups:
         answer(groups, _SUMMARY, place, metric, {"failures": failures}, as_json=json_)
     if failures:

@@ -292,7 +292,8 @@ class RunFolder:
 
     def _damaged(self, why: str) -> RunError:
         return RunError(
-            f"{self.result} is damaged ({why}).", "Delete it: --resume makes the run again."
+            f"{self.result} is damaged ({why}).",
+            "Delete it: the same command (`simulate` with --resume) makes the run again.",
         )
 
     def _summarised(self) -> Any:

@@ -106,3 +106,11 @@ def test_a_run_that_fails_ends_nothing_but_itself_and_a_stopped_study_goes_on(
     )
     assert other.returncode == 13, "the study's own summary is not replaced"
     assert "is of something else, and would be replaced" in other.stderr
+
+    (tmp_path / "whole" / "good" / "seed-0-fold-1" / "result.json").write_text("{")
+    again = subprocess.run([*line, "--out", "whole"], capture_output=True, text=True, check=False)
+    assert again.returncode == 13
+    assert "result.json is damaged" in again.stderr.replace("\n", " ")
+    assert "3 of 4 runs failed: " in again.stderr.replace("\n", " ")
+    document = json.loads((tmp_path / "whole" / "result.json").read_text())
+    assert [cell["name"] for cell in document["cells"]] == ["better"], "the others are compared"

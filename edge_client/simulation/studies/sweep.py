@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -128,11 +128,25 @@ def _cells(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:
             yield ",".join(filter(None, parts)) or "run", {**own, **values}
 
 
-def finished_groups(cells: Mapping[str, Sequence[Planned]]) -> list[Group]:
-    """Read what the finished runs of a study came to; a cell without any is left out."""
+def finished_groups(
+    cells: Mapping[str, Sequence[Planned]], failed: Container[str] = ()
+) -> list[Group]:
+    """Read what the finished runs of a study came to; a cell without any is left out.
+
+    Parameters
+    ----------
+    cells
+        The runs of each.
+    failed
+        Titles of those that are not read: why is said elsewhere.
+    """
     groups = []
     for name, plan in cells.items():
-        found = [(planned.folder, RunFolder(planned.folder).read_result()) for planned in plan]
+        found = [
+            (planned.folder, RunFolder(planned.folder).read_result())
+            for planned in plan
+            if planned.title not in failed
+        ]
         done = [(folder, result) for folder, result in found if result is not None]
         if done:
             folders, results = zip(*done, strict=True)
