@@ -66,7 +66,7 @@ def sweep(
         tell_of_heard((one.settings for one in plan), console)
         watch = stack.enter_context(shown_in(tensorboard, mlflow, console, place))
         failures = execute_side_by_side(
-            plan, console, jobs=at_once, overwrite=overwrite, watch=watch, ray=address
+            plan, console, place, jobs=at_once, overwrite=overwrite, watch=watch, ray=address
         )
     groups = finished_groups(cells, failures)
     if groups:

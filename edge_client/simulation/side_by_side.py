@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_client.simulation.engines import Engines
@@ -43,6 +44,7 @@ class _Ended:
 def execute_side_by_side(
     plan: Sequence[Planned],
     console: "Console",
+    place: Path,
     *,
     jobs: int,
     overwrite: bool = False,
@@ -57,6 +59,8 @@ def execute_side_by_side(
         The runs.
     console
         Where to show how it is going.
+    place
+        The folder of the study: no other process makes runs there meanwhile.
     jobs
         How many at a time.
     overwrite
@@ -74,12 +78,12 @@ def execute_side_by_side(
     Raises
     ------
     ChorusError
-        If a run cannot start at all; nothing was written.
+        If a run cannot start at all, when nothing was written; or another process makes the study.
     Stopped
         After Ctrl-C; what was reached is kept.
     """
     works = take(plan, Corpora(console), resume=not overwrite, overwrite=overwrite)
-    with RunProgress(console, sum(works)) as progress:
+    with RunFolder(place).locked(), RunProgress(console, sum(works)) as progress:
         watched = [
             watch(progress.run(planned.heading, its_work), planned)
             for planned, its_work in zip(plan, works, strict=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_client.simulation.run_folder import RunFolder
 from tests.end_to_end.conftest import EDGE_CLIENT
 from tests.end_to_end.test_simulate import until
 
@@ -106,6 +107,13 @@ def test_a_run_that_fails_ends_nothing_but_itself_and_a_stopped_study_goes_on(
     )
     assert other.returncode == 13, "the study's own summary is not replaced"
     assert "is of something else, and would be replaced" in other.stderr
+
+    with RunFolder(tmp_path / "whole").locked():
+        beside = subprocess.run(
+            [*line, "--out", "whole"], capture_output=True, text=True, check=False
+        )
+    assert beside.returncode == 13
+    assert "whole is in use by another process" in beside.stderr.replace("\n", " ")
 
     (tmp_path / "whole" / "good" / "seed-0-fold-1" / "result.json").write_text("{")
     again = subprocess.run([*line, "--out", "whole"], capture_output=True, text=True, check=False)
