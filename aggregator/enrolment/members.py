@@ -159,6 +159,7 @@ class Members:
             except BaseException:
                 self._connection.close()
                 raise
+        self._file = _identity(path)
         self._seen = -1
 
     def __enter__(self) -> Self:
@@ -172,7 +173,19 @@ class Members:
         self._connection.close()
 
     def changed(self) -> bool:
-        """Say whether another process has changed something since this was asked last."""
+        """Say whether another process has changed something since this was asked last.
+
+        Raises
+        ------
+        TrustError
+            Also if another file has taken the place of this one, or it was deleted: what others
+            write is not seen any more, and who they shut out would stay in.
+        """
+        if _identity(self.path) != self._file:
+            raise TrustError(
+                f"The list of members {self.path} was replaced while it was in use.",
+                "Start `aggregator serve` again.",
+            )
         with self._errors():
             version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         before, self._seen = self._seen, version
@@ -310,6 +323,15 @@ class Members:
                 f"The list of members {self.path} is damaged ({error}).",
                 "Bring the file back from a copy.",
             ) from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell a file from others that have its name later; ``None`` where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _statements(said: str) -> tuple[Successor, ...]:

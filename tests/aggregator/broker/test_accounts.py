@@ -212,10 +212,13 @@ def test_one_that_cannot_start_is_tried_more_and_more_seldom_and_says_why_in_a_s
     assert {line.startswith(f"broker: {said} {tmp_path / file}") for line in lines} == {True}
 
 
+@pytest.mark.parametrize("read", [False, True], ids=["not read yet", "read before"])
 def test_a_list_of_members_that_is_damaged_meanwhile_leaves_no_traceback(
-    it: Guarded, peers: Peers, capfd: pytest.CaptureFixture[str]
+    it: Guarded, peers: Peers, capfd: pytest.CaptureFixture[str], *, read: bool
 ) -> None:
     settings = it.give("device", "kitchen")
+    if read:
+        peers.connect(settings, "kitchen").ready()
     for suffix in ("", "-wal", "-shm"):
         it.members.path.with_name(f"members.sqlite{suffix}").unlink(missing_ok=True)
     it.members.path.write_text("damaged " * 10_000)
