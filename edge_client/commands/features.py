@@ -1,8 +1,7 @@
 """``edge-client features``: the features of clips, as a file."""
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from shared.front_ends import FrontEnd
-
-_FRAME: Final = 1024
-"""Bytes that an array in an `.npz` file takes beside its values, at most."""
 
 
 def features(
@@ -105,17 +101,12 @@ def _write(
     import numpy as np
 
     from shared.frames import stack
-    from shared.storage.files import replacing
+    from shared.storage.array_file import write_arrays
 
-    # To an open file: given a name, NumPy would add `.npz` to one that ends in something else.
     arrays = {
         "features": stack([frames for _, frames in clips], front_end.shape),
         "frames": np.array([len(frames) for _, frames in clips], np.int32),
         "paths": np.array([str(path) for path, _ in clips]),
         "front_end": np.array(str(front_end.shape)),
     }
-    with replacing(out) as aside, aside.open("wb") as file:
-        # A full disk is noticed here: NumPy would go on writing to it when it tidies up.
-        os.posix_fallocate(file.fileno(), 0, sum(one.nbytes + _FRAME for one in arrays.values()))
-        np.savez(file, **arrays)
-        file.truncate()
+    write_arrays(out, arrays)

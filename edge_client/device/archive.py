@@ -18,12 +18,9 @@ from edge_client.device.stored import Stored, check, check_names, encode
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.errors import CorpusError, shown
 from shared.front_ends import front_end_of
-from shared.storage.files import open_file, replacing
+from shared.storage.array_file import write_arrays
+from shared.storage.files import open_file
 from shared.task import DEFAULT_TASK, FrontEndShape, front_end_option
-
-_ROW: Final = 256
-_FRAME: Final = 8192
-"""Bytes of an example besides its features and its texts, and of the file besides these."""
 
 _LARGEST: Final = 1 << 30
 """Bytes of an archive when it is unpacked. What is not compressed may be larger."""
@@ -79,24 +76,24 @@ def write(path: Path, stored: Stored) -> None:
     StorageError
         If the disk is full or the folder cannot be written.
     """
+    write_arrays(path, arrays_of(stored), 0o600)
+
+
+def arrays_of(stored: Stored) -> _Arrays:
+    """Give the arrays that :func:`write` writes."""
     known = stored.recognitions
-    with replacing(path, 0o600) as aside, aside.open("wb") as file:
-        # A full disk is noticed here: NumPy would go on writing to it when it tidies up.
-        os.posix_fallocate(file.fileno(), 0, _size(stored))
-        np.savez(
-            file,
-            features=stored.features,
-            frames=stored.frames,
-            labels=stored.labels,
-            label_names=np.array(stored.names, np.str_),
-            probabilities=_probabilities(stored),
-            names=np.array([",".join(one.names) for one in known], np.str_),
-            seconds=np.array([one.seconds for one in known], np.float64),
-            heard_at=np.array([one.heard_at.isoformat() for one in known], np.str_),
-            speakers=np.array([one.speaker or "" for one in known], np.str_),
-            front_end=np.array(json.dumps(stored.front_end.to_dict())),
-        )
-        file.truncate()
+    return {
+        "features": stored.features,
+        "frames": stored.frames,
+        "labels": stored.labels,
+        "label_names": np.array(stored.names, np.str_),
+        "probabilities": _probabilities(stored),
+        "names": np.array([",".join(one.names) for one in known], np.str_),
+        "seconds": np.array([one.seconds for one in known], np.float64),
+        "heard_at": np.array([one.heard_at.isoformat() for one in known], np.str_),
+        "speakers": np.array([one.speaker or "" for one in known], np.str_),
+        "front_end": np.array(json.dumps(stored.front_end.to_dict())),
+    }
 
 
 def _probabilities(stored: Stored) -> NDArray[np.float64]:
@@ -106,15 +103,6 @@ def _probabilities(stored: Stored) -> NDArray[np.float64]:
         if one.probabilities:
             row[: len(one.probabilities)] = one.probabilities
     return found
-
-
-def _size(stored: Stored) -> int:
-    """Give the bytes that the file takes, or some more."""
-    known = stored.recognitions
-    speaker = max((len(one.speaker or "") for one in known), default=0)
-    names = max((len(",".join(one.names)) + 2 * len(one.names) for one in known), default=0)
-    each = _ROW + 4 * (speaker + names)
-    return stored.features.nbytes + len(known) * each + _FRAME + 256 * len(stored.names)
 
 
 def read(path: Path) -> Stored:

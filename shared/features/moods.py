@@ -144,11 +144,6 @@ class HeardMoods:
         numpy.ndarray
             Probabilities, shape ``(..., labels)``.
         """
-        found: Values = np.einsum("n,...nk->...k", self.weights, self._opinions(heard))
-        return found
-
-    def _opinions(self, heard: Values) -> Values:
-        """Tell it by each of the counts, shape ``(..., n, labels)``."""
         voices, variance = self._voices()
         offsets = self.emotions / (1 + variance)
         shown = _SHOWN[self.expressed][:, None]
@@ -158,7 +153,8 @@ class HeardMoods:
         likely: Values = shown * (along - voices @ offsets.T) + before
         likely = np.exp(likely - likely.max(axis=-1, keepdims=True))
         likely /= likely.sum(axis=-1, keepdims=True)
-        return likely
+        found: Values = np.einsum("n,...nk->...k", self.weights, likely)
+        return found
 
 
 def log_prior(counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge_client.device import archive
 from edge_client.device.store import ExampleStore
 from shared.errors import CorpusError, StorageError
+from shared.storage.array_file import room_for
 from shared.task import DEFAULT_TASK, PAPER34, FrontEndShape, Task, labels_of
 from tests.edge_client.device.heard import frames, recognised
 from tests.edge_client.device.old import OLD
@@ -47,7 +48,7 @@ def test_what_is_exported_is_its_owner_s_alone_and_comes_back(path: Path) -> Non
     back = archive.read(path)
     assert [known.label for known in back.recognitions] == [None, "sad", None]
     assert np.array_equal(back.features[1, :30], frames(1))
-    assert path.stat().st_size < archive._size(back)
+    assert path.stat().st_size < room_for(archive.arrays_of(back))
     assert path.read_bytes()[-22:-18] == b"PK\x05\x06", "it ends where the archive ends"
 
 
