@@ -107,7 +107,8 @@ class StandIn:
     def counts(self) -> dict[str, int]:
         if self.broken:
             raise self.broken
-        labels = [each.label for each in self._heard.values() if not each.discarded]
+        with self._lock:
+            labels = [each.label for each in self._heard.values() if not each.discarded]
         return {name: labels.count(name) for name in self.task.names}
 
     def sound(self, identifier: int) -> NDArray[np.float32] | None:

@@ -71,11 +71,6 @@ class Attacker:
         What it attacks.
     everything
         Whether it asks to hear all that there is: its own words too, where no rules keep it off.
-
-    Attributes
-    ----------
-    heard
-        Topics of all that it has heard.
     """
 
     def __init__(
@@ -87,7 +82,7 @@ class Attacker:
         everything: bool = True,
     ) -> None:
         self.name = name
-        self.heard: set[str] = set()
+        self._heard: set[str] = set()
         self._settings = settings
         self._topics = Topics(federation)
         self._announced = b""
@@ -99,6 +94,11 @@ class Attacker:
     def close(self) -> None:
         """Go away."""
         self._line.close()
+
+    @property
+    def heard(self) -> set[str]:
+        """Topics of all that it has heard so far; it goes on hearing."""
+        return self._heard.copy()
 
     # ------------------------------------------------------------------ what it can do
 
@@ -236,7 +236,7 @@ class Attacker:
     def _hear(self, message: Message, number: int) -> None:
         if number:
             self._say(encode(Kind.PUBACK, number.to_bytes(2)))
-        self.heard.add(message.topic)
+        self._heard.add(message.topic)
         if message.topic == self._topics.replies(self.name):
             self._replied.set()
         if message.topic == self._topics.round and message.payload:
