@@ -4,6 +4,9 @@ Both bounds follow what the others do. An update is shortened to a multiple of t
 the last rounds' updates (compare Sun et al., 2019, https://arxiv.org/abs/1911.07963, who clip to a
 fixed norm), and a client's examples count up to a multiple of the round's median. A median stays
 what honest clients make it as long as they are more than half.
+
+Control variates (SCAFFOLD) are left as they are: the server's is the sum of the clients' changes,
+and a client adds what it has sent to its own. A part cut off here would be missing for ever.
 """
 
 import math
@@ -21,8 +24,11 @@ ROUNDS: Final = 5
 """Rounds whose median norms are remembered: a bad one is outvoted, and a training whose updates
 grow is followed within three."""
 
-_MEMORY: Final = ("bounds.norms", "bounds.controls")
+_MEMORY: Final = "bounds.norms"
 """What is remembered, as it is called among what a strategy remembers."""
+
+_FORMER: Final = "bounds.controls"
+"""What earlier versions remembered besides: a norm of control variates, which says nothing now."""
 
 _FEWEST: Final = 3
 """Updates of a round in which more than half is remarkable: of two, one always has it."""
@@ -33,9 +39,6 @@ go a little beyond theirs."""
 
 _NAMED: Final = 3
 """Clients that a remark names."""
-
-_Norms = tuple[float, float]
-"""Of an update's difference and of its control variate; 0 where there is none."""
 
 
 class Bounds:
@@ -58,14 +61,14 @@ class Bounds:
     def __init__(self, *, norm: float = 0.0, weight: float = 0.0) -> None:
         self._norm = norm
         self._weight = weight
-        self._medians: list[list[float]] = [[], []]
-        self._measured: list[_Norms] = []
+        self._medians: list[float] = []
+        self._measured: list[float] = []
         self.remarks: list[str] = []
 
     @property
     def reads_twice(self) -> bool:
         """Whether the next round's updates are all measured before the first is bounded."""
-        return self._norm > 0 and not self._medians[0]
+        return self._norm > 0 and not self._medians
 
     def bounded(
         self, updates: Iterable[Update], examples: Sequence[int] | None
@@ -87,14 +90,14 @@ class Bounds:
         if examples is None:
             updates = list(updates)
             examples = [update.examples for update in updates]
-        first = list(map(_norms, updates)) if self.reads_twice else None
-        limits = self._limits(first)
+        first = list(map(_length, updates)) if self.reads_twice else None
+        longest = self._longest(first)
         most = max(1, int(self._weight * median(examples))) if self._weight else math.inf
         round_ = _Round(len(examples))
         for number, update in enumerate(updates):
-            norms = first[number] if first else _norms(update)
-            self._measured.append(norms)
-            yield round_.take(update, norms, limits, most)
+            length = first[number] if first else _length(update)
+            self._measured.append(length)
+            yield round_.take(update, length, longest, most)
             del update  # or its vectors would live until the next one is there
         self.remarks = round_.remarks(self._norm, self._weight)
 
@@ -102,27 +105,15 @@ class Bounds:
         """Remember the norms of the round that was bounded last: it has its model."""
         if not self._norm:
             return
-        deltas, controls = self._medians
-        for known, norms in zip(self._medians, zip(*self._measured, strict=True), strict=False):
-            # A norm of zero says nothing on how long an update may be.
-            if found := [norm for norm in norms if 0 < norm < math.inf]:
-                known.append(median(found))
-        del deltas[:-ROUNDS]
-        # A client's first change of its control variate is a whole gradient, later ones are small:
-        # the largest median is the measure, or those who come late would be cut off.
-        controls[:] = [max(controls)] if controls else []
+        # A norm of zero says nothing on how long an update may be.
+        if found := [length for length in self._measured if 0 < length < math.inf]:
+            self._medians.append(median(found))
+        del self._medians[:-ROUNDS]
 
     @property
     def memory(self) -> dict[str, NDArray[np.float64]]:
-        """What the next round needs, each of shape ``(n,)``.
-
-        Of the last rounds the median norm; of control variates the largest median so far.
-        """
-        return {
-            name: np.array(known)
-            for name, known in zip(_MEMORY, self._medians, strict=True)
-            if known
-        }
+        """What the next round needs: the median norms of the last rounds, shape ``(n,)``."""
+        return {_MEMORY: np.array(self._medians)} if self._medians else {}
 
     def restore(self, memory: Mapping[str, NDArray[np.generic]]) -> None:
         """Take back what :attr:`memory` gave; names of others are left aside.
@@ -132,22 +123,19 @@ class Bounds:
         ValueError
             If these are no norms.
         """
-        self._medians = [_checked(name, memory[name]) if name in memory else [] for name in _MEMORY]
+        self._medians = _checked(memory[_MEMORY]) if _MEMORY in memory else []
 
     @staticmethod
     def owns(name: str) -> bool:
         """Say whether an array among what is remembered is of the bounds."""
-        return name in _MEMORY
+        return name in (_MEMORY, _FORMER)
 
-    def _limits(self, first: list[_Norms] | None) -> _Norms:
-        """Give the norms that the round's vectors may have; in the first round by its own."""
-        medians = self._medians
+    def _longest(self, first: list[float] | None) -> float:
+        """Give the norm that an update may have; in the first round by the round's own."""
+        known = self._medians
         if first is not None:
-            medians = [[norm for norm in norms if norm > 0] for norms in zip(*first, strict=True)]
-        delta, control = (
-            self._norm * median(known) if self._norm and known else math.inf for known in medians
-        )
-        return (delta, control)
+            known = [length for length in first if length > 0]
+        return self._norm * median(known) if self._norm and known else math.inf
 
 
 class _Round:
@@ -160,11 +148,10 @@ class _Round:
         self._total = self._largest = 0.0
         self._first = ""
 
-    def take(self, update: Update, norms: _Norms, limits: _Norms, most: float) -> Update:
+    def take(self, update: Update, length: float, longest: float, most: float) -> Update:
         """Bound an update."""
         examples = min(update.examples, most)
-        delta = min(norms[0], limits[0])
-        part = examples * delta
+        part = examples * min(length, longest)
         self._total += part
         if part > self._largest:
             self._largest, self._first = part, update.client
@@ -173,13 +160,10 @@ class _Round:
             bounded = replace(bounded, examples=int(examples))
         if update.examples > _REMARKABLE * most:
             self._lightened.append(f"{update.client}: {update.examples} as {examples}")
-        if norms[0] > _REMARKABLE * limits[0]:
-            self._shortened.append(f"{update.client}: {norms[0]:.4g} to {limits[0]:.4g}")
-        if norms[0] > limits[0]:
-            bounded = replace(bounded, delta=_Scaled.to(bounded.delta, limits[0] / norms[0]))
-        if bounded.control is not None and norms[1] > limits[1]:
-            control = _Scaled.to(bounded.control, limits[1] / norms[1])
-            bounded = replace(bounded, control=control)
+        if length > _REMARKABLE * longest:
+            self._shortened.append(f"{update.client}: {length:.4g} to {longest:.4g}")
+        if length > longest:
+            bounded = replace(bounded, delta=_Scaled.to(bounded.delta, longest / length))
         return bounded
 
     def remarks(self, norm: float, weight: float) -> list[str]:
@@ -226,8 +210,8 @@ def median(values: Sequence[float]) -> float:
     return sorted(values)[(len(values) - 1) // 2] if values else 0.0
 
 
-def _norms(update: Update) -> _Norms:
-    return norm(update.delta), 0.0 if update.control is None else norm(update.control)
+def _length(update: Update) -> float:
+    return norm(update.delta)
 
 
 def _named(facts: list[str]) -> str:
@@ -236,9 +220,9 @@ def _named(facts: list[str]) -> str:
     return "; ".join(facts[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _checked(name: str, norms: NDArray[np.generic]) -> list[float]:
+def _checked(norms: NDArray[np.generic]) -> list[float]:
     """Read remembered norms."""
     values = [float(value) for value in np.atleast_1d(norms).tolist()]
     if len(values) > ROUNDS or not all(0 < value < math.inf for value in values):
-        raise ValueError(f"{name} does not hold norms")
+        raise ValueError(f"{_MEMORY} does not hold norms")
     return values
