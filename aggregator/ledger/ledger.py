@@ -263,7 +263,7 @@ class Ledger(History):
             )
 
     def roll_back(self, to: Version) -> Version:
-        """Make an earlier model current again, with all that belongs to it.
+        """Make an earlier model current again, with all that is given to belong to it.
 
         A round under way is abandoned: its updates are differences to another model.
         """
@@ -274,12 +274,17 @@ class Ledger(History):
     def begin_another_run(self, why: str) -> None:
         """Give the federation another identity; a round under way is abandoned.
 
-        Clients may know more of the run before than this ledger does.
+        Clients may know more of the run before than this ledger does. In the new one their control
+        variates begin anew, and so does the model's.
         """
         with self._transaction() as connection:
             self._abandon(connection, why)
             connection.execute(
                 "UPDATE facts SET value = ? WHERE name = 'run'", (json.dumps(_new_run()),)
+            )
+            connection.execute(
+                "UPDATE versions SET control = NULL "
+                "WHERE number = (SELECT MAX(number) FROM versions)"
             )
 
     def _abandon(self, connection: sqlite3.Connection, note: str) -> None:

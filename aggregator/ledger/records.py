@@ -27,9 +27,10 @@ class Model:
     average
         Digest of the running average's file, if one is kept.
     control
-        Digest of the control variate's file that clients get (SCAFFOLD), if there is one.
+        Digest of the control variate's file that clients get (SCAFFOLD), if there is one. It is
+        what the strategy goes on with, too.
     memory
-        Digest of the file with what the strategy remembers, if it does.
+        Digest of the file with what the strategy remembers besides, if it does.
     statistics
         Digest of the file with what devices' statistics begin with, if the federation has one.
     validation

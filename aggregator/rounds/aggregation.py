@@ -101,9 +101,7 @@ def next_model(
     StorageError
         If the disk is full.
     """
-    strategy = strategy_of(settings, settings.clients)
-    if base.memory:
-        strategy.restore(without_octaves(files.arrays(base.memory)))
+    strategy = _restored(settings, base, files)
     before, length = files.vector(base.digest), settings.step_length(number)
     if found:
         computed = strategy.follow(before, found.direction, length=length)
@@ -133,6 +131,20 @@ def next_model(
     return model, strategy.bounds.remarks
 
 
+def _restored(settings: AggregatorSettings, base: Model, files: ModelFiles) -> Strategy:
+    """Make the strategy, with what it remembered after a model."""
+    strategy = strategy_of(settings, settings.clients)
+    memory = without_octaves(files.arrays(base.memory)) if base.memory else {}
+    if "control" in strategy.extra_vectors:
+        # Clients' variates follow no rollback and end with a run, and so does their sum. Earlier
+        # versions had it among the memory, too, and that of the model which was gone back to.
+        memory.pop("control", None)
+        if base.control and "control" in strategy.remembers:
+            memory["control"] = files.weights(base.control)
+    strategy.restore(memory)
+    return strategy
+
+
 def _average(decay: float, base: Model, digest: str, files: ModelFiles) -> str:
     """Take the new weights into the running average, which begins with the first round's."""
     if base.average is None:
@@ -145,8 +157,10 @@ def _remembered(
     strategy: Strategy, files: ModelFiles, found: RingSum | None
 ) -> tuple[str | None, str | None]:
     """Write what clients get besides the weights, and what the next round has to know."""
-    control = strategy.broadcast().get("control")
-    memory = with_octaves(strategy.memory, found)
+    given = strategy.broadcast()
+    control = given.get("control")
+    own = {name: array for name, array in strategy.memory.items() if name not in given}
+    memory = with_octaves(own, found)
     return (
         None if control is None else files.add_weights(control),
         files.add_arrays(memory) if memory else None,

@@ -205,7 +205,9 @@ class Strategy(ABC):
     def restore(self, state: dict[str, State]) -> None:
         """Take back what :meth:`state` gave, to go on bit for bit.
 
-        The arrays are not copied: the next round changes them.
+        The arrays are not copied: the next round changes them. What belongs to the clients'
+        ``extra_vectors`` may be there without the others, as after a rollback to the first model,
+        or be missing, as when a run begins.
 
         Raises
         ------
@@ -218,7 +220,8 @@ class Strategy(ABC):
             for name, array in state.items()
             if not any(other.owns(name) for other in others)
         }
-        if own and own.keys() != set(self.remembers):
+        named, shared = set(self.remembers), set(self.extra_vectors)
+        if not own.keys() <= named or own.keys() - shared not in (set(), named - shared):
             raise ValueError(f"this is not the state of {self.name}: {', '.join(own)}")
         self._memory = own
         self.bounds.restore(state)

@@ -14,6 +14,7 @@ from aggregator.strategies import (
     make_strategy,
     strategy_options,
 )
+from aggregator.strategies.fedavg import FedAvg
 from shared.errors import SettingsError, TrainingError
 from shared.weights import pieces
 from tests.aggregator.strategies.updates import rounds, updates, vector
@@ -112,6 +113,26 @@ def test_state_of_another_strategy_is_refused() -> None:
     strategy = make("fedavgm")
     with pytest.raises(ValueError, match="not the state of fedavgm"):
         strategy.restore({"m": vector(1), "v": vector(1)})
+
+
+class Remembering(FedAvg):
+    """One of one's own that remembers more than the control variate."""
+
+    extra_vectors = ("control",)
+    remembers = ("control", "m", "v")
+
+
+@pytest.mark.parametrize("names", ["", "control", "m v", "control m v"])
+def test_control_variates_may_come_without_the_rest_and_it_without_them(names: str) -> None:
+    strategy = Remembering()
+    strategy.restore({name: vector(1) for name in names.split()})
+    assert strategy.state().keys() == set(names.split())
+
+
+@pytest.mark.parametrize("names", ["m", "control m", "m v w", "control w"])
+def test_the_rest_comes_whole(names: str) -> None:
+    with pytest.raises(ValueError, match="not the state of"):
+        Remembering().restore({name: vector(1) for name in names.split()})
 
 
 def test_names() -> None:
