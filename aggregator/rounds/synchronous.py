@@ -134,6 +134,7 @@ class SynchronousRounds:
         self._settings = settings
         self._since_opened = since_opened
         self._opens_at = -math.inf
+        self._stage_ends = -math.inf
         self.present = PresentClients()
         self.ended = ended
         self.paused = False
@@ -181,7 +182,7 @@ class SynchronousRounds:
         if self.phase == "aggregating":
             return self._closed()
         if self.phase == "open":
-            self.deadline = now + self._settings.round_seconds
+            self.go_on(now)
             return self._close_if_answered() or self._opened()
         return None
 
@@ -224,7 +225,8 @@ class SynchronousRounds:
             return None
         if self._settings.secure:
             # It goes on by its stages, each with a time of its own, and nobody comes to it later.
-            self.go_on(now)
+            # If this one cannot be closed now, it is tried again; its time is over all the same.
+            self.deadline = now + self._settings.round_seconds
             return None
         if len(self.counted) >= self._settings.min_updates:
             return self._closed()
@@ -255,15 +257,14 @@ class SynchronousRounds:
     def go_on(self, now: float) -> None:
         """Learn that an open round is at another stage, whose time begins."""
         if self.phase == "open":
-            self.deadline = now + self._settings.round_seconds
+            self.deadline = self._stage_ends = now + self._settings.round_seconds
 
     def hold_off(self) -> None:
         """Let no round open before the open one would have gone on without an answer.
 
         Else devices that decline one round after the other, or lie in it, use them up in a moment.
         """
-        if self.deadline is not None:
-            self._opens_at = max(self._opens_at, self.deadline)
+        self._opens_at = max(self._opens_at, self._stage_ends)
 
     def hold(self, clients: Iterable[str]) -> None:
         """Learn whose masked updates of the open round are there; they count once it is closed."""
@@ -329,7 +330,7 @@ class SynchronousRounds:
         self.wanted = self._wanted()
         self.invited = self._drawn(self._settings.invitations(self.wanted))
         self.phase = "open"
-        self.deadline = now + self._settings.round_seconds
+        self.go_on(now)
         self._opens_at = self._earliest(now)
         return self._opened()
 

@@ -296,6 +296,22 @@ def test_devices_that_all_refuse_do_not_use_up_the_rounds_in_a_moment() -> None:
         assert it.stage.now - begun > 400
 
 
+def test_a_round_that_silent_devices_end_at_its_deadline_costs_one_stage() -> None:
+    with secure_world(rounds=9, seconds=500) as it:
+        it.settle(until=lambda: it.server and it.server.federation.rounds.phase == "open")
+        assert it.server
+        rounds, begun = it.server.federation.rounds, it.stage.now
+        for number in EVERYBODY[1:]:
+            it.clients[number].participant._secure._say = lambda _: None
+        it.settle(until=lambda: rounds.ended)
+        assert it.stage.now - begun >= 500
+        it.settle(until=lambda: rounds.phase == "open")
+        assert it.stage.now - begun < 600
+        record = it.server.federation.ledger.round(1)
+        assert record
+        assert record.note.startswith("Only 1 devices have sent keys")
+
+
 def test_a_device_that_refuses_says_so_to_an_aggregator_that_was_killed_meanwhile() -> None:
     with secure_world(rounds=1, seconds=500) as it:
         key = str(SecretKey(bytes(32)).public)
