@@ -19,6 +19,7 @@ from typing import IO, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from aggregator.ledger import History, Ledger
+from aggregator.ledger.charges import spent_if_lost
 from aggregator.ledger.database import copied_elsewhere
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles, files_of
@@ -117,12 +118,15 @@ def restore(file: Path, folder: FederationFolder) -> Backup:
     """Put a federation back into a state folder that holds nothing.
 
     It is a run of its own from then on, which its devices are told: they may have done rounds that
-    it knows nothing of. A round that was under way is given up.
+    it knows nothing of. A round that was under way is given up, and charged where its sum may be
+    known.
 
     Raises
     ------
     FederationError
         If the file is missing, damaged or no backup, or the folder holds something.
+    MissingPartError
+        If what accounts for a privacy budget is not installed, and the round is charged.
     StorageError
         If the disk is full or the folder cannot be written. The folder is then as it was.
     """
@@ -142,7 +146,8 @@ def restore(file: Path, folder: FederationFolder) -> Backup:
             contents = _unpack(file, new.path)
             ledger = Ledger(new.ledger)
             try:
-                ledger.begin_another_run("put back from a backup")
+                spent = spent_if_lost(ledger)
+                ledger.begin_another_run("put back from a backup", spent=spent)
                 backup = _described(ledger, contents)
             finally:
                 ledger.close()

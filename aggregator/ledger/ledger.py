@@ -199,7 +199,7 @@ class Ledger(History):
                 "UPDATE rounds SET invited = ? WHERE number = ?", (json.dumps(invited), number)
             )
             if not invited:
-                self._abandon(connection, "its clients were shut out")
+                self._abandon(connection, "its clients were shut out", None)
 
     def close_round(self, number: int) -> None:
         """Enter that a round takes no more updates."""
@@ -262,23 +262,24 @@ class Ledger(History):
                 "INSERT OR IGNORE INTO charges VALUES (?, ?, ?)", (number, spent, self._clock())
             )
 
-    def roll_back(self, to: Version) -> Version:
+    def roll_back(self, to: Version, *, spent: float | None = None) -> Version:
         """Make an earlier model current again, with all that is given to belong to it.
 
-        A round under way is abandoned: its updates are differences to another model.
+        A round under way is abandoned: its updates are differences to another model. ``spent`` is
+        as in :meth:`abandon_round`.
         """
         with self._transaction() as connection:
-            self._abandon(connection, f"rolled back to the model of round {to.round}")
+            self._abandon(connection, f"rolled back to the model of round {to.round}", spent)
             return self._add_version(connection, "rollback", to.round, to.number, to)
 
-    def begin_another_run(self, why: str) -> None:
+    def begin_another_run(self, why: str, *, spent: float | None = None) -> None:
         """Give the federation another identity; a round under way is abandoned.
 
         Clients may know more of the run before than this ledger does. In the new one their control
-        variates begin anew, and so does the model's.
+        variates begin anew, and so does the model's. ``spent`` is as in :meth:`abandon_round`.
         """
         with self._transaction() as connection:
-            self._abandon(connection, why)
+            self._abandon(connection, why, spent)
             connection.execute(
                 "UPDATE facts SET value = ? WHERE name = 'run'", (json.dumps(_new_run()),)
             )
@@ -287,12 +288,15 @@ class Ledger(History):
                 "WHERE number = (SELECT MAX(number) FROM versions)"
             )
 
-    def _abandon(self, connection: sqlite3.Connection, note: str) -> None:
-        connection.execute(
+    def _abandon(self, connection: sqlite3.Connection, note: str, spent: float | None) -> None:
+        """Give up the round under way, if there is one."""
+        row = connection.execute(
             "UPDATE rounds SET state = 'abandoned', ended = ?, note = ? "
-            "WHERE state IN ('open', 'closed')",
+            "WHERE state IN ('open', 'closed') RETURNING number",
             (self._clock(), note),
-        )
+        ).fetchone()
+        if row is not None:
+            self._charge(connection, row["number"], spent)
 
     def see(self, client: str, **facts: Any) -> None:
         """Note that a client was seen; it is written with what comes next, or by :meth:`flush`.

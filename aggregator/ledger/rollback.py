@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from aggregator.ledger import History, Ledger, Version
+from aggregator.ledger.charges import spent_if_lost
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles, files_of
 from shared.errors import FederationError
@@ -46,7 +47,8 @@ def _newest_variate(history: History, files: ModelFiles) -> str | None:
 def roll_back(folder: FederationFolder, number: int) -> Version:
     """Make the model after round ``number`` current again, as :func:`kept_model` gives it.
 
-    A round under way is abandoned. The rounds go on counting from where they were.
+    A round under way is abandoned, and charged where its sum may be known. The rounds go on
+    counting from where they were.
 
     Returns
     -------
@@ -58,11 +60,13 @@ def roll_back(folder: FederationFolder, number: int) -> Version:
     FederationError
         If the folder is in use (`aggregator serve` runs), holds no federation, has no such model,
         or its files are no longer kept, or damaged.
+    MissingPartError
+        If what accounts for a privacy budget is not installed, and the round is charged.
     """
     with History(folder.ledger) as history:
         to = kept_model(history, number)
     ledger = Ledger(folder.ledger)
     try:
-        return ledger.roll_back(to)
+        return ledger.roll_back(to, spent=spent_if_lost(ledger))
     finally:
         ledger.close()

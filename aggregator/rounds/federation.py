@@ -12,6 +12,7 @@ from typing import Self
 
 from aggregator.enrolment.voice import Voice
 from aggregator.ledger import Counts, Ledger, Model, UpdateRecord, Version
+from aggregator.ledger.charges import spent_with_one_more
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.ledger.rollback import kept_model
@@ -176,8 +177,7 @@ class Federation:
         StorageError
             If the disk is full. Called again, or by the next process, it does the same work.
         """
-        number = closed.number
-        begun = time.perf_counter()
+        number, begun = closed.number, time.perf_counter()
         if self.secure:
             try:
                 self._enter_masked(self.secure, number)
@@ -237,8 +237,7 @@ class Federation:
         StorageError
             If the disk is full.
         """
-        spent = self._spent() if known and self.secure else None
-        self.ledger.abandon_round(number, why, spent=spent)
+        self.ledger.abandon_round(number, why, spent=self._spent_if_lost(known=known))
         self._tidy()
 
     def secure_round(self, number: int, keys: Mapping[str, PublicKey]) -> OpenRound:
@@ -286,10 +285,10 @@ class Federation:
         self.ledger.pause(paused=paused)
         self.rounds.paused = paused
 
-    def roll_back(self, number: int) -> Version:
+    def roll_back(self, number: int, *, known: bool = True) -> Version:
         """Make the model after round ``number`` current again; safe on return.
 
-        A round under way is abandoned in the ledger: :attr:`rounds` has to be told.
+        A round under way is abandoned as by :meth:`give_up`: :attr:`rounds` has to be told.
 
         Raises
         ------
@@ -298,7 +297,8 @@ class Federation:
         StorageError
             If the disk is full.
         """
-        self.current = self.ledger.roll_back(kept_model(self.ledger, number))
+        to = kept_model(self.ledger, number)
+        self.current = self.ledger.roll_back(to, spent=self._spent_if_lost(known=known))
         self._tidy()
         return self.current
 
@@ -379,11 +379,11 @@ class Federation:
         return counts if found.confusion.any() else None
 
     def _spent(self) -> float | None:
-        """Say what the privacy budget will have been spent of with one more model."""
-        if self.private is None:
-            return None
-        charged, _ = self.ledger.charges()
-        return self.private.budget.spent(charged + 1)
+        """Say what the privacy budget will have been spent of with one more sum or model."""
+        return spent_with_one_more(self.ledger, self.private.budget) if self.private else None
+
+    def _spent_if_lost(self, *, known: bool) -> float | None:
+        return self._spent() if known and self.secure else None
 
     def _validated(self, model: Model) -> Model:
         """Score a new model on the validation corpus, if there is one."""

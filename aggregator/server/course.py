@@ -185,12 +185,12 @@ class Course:
     def _may_be_known(self) -> bool:
         """Say whether the sum of the open secure round may be known.
 
-        It may while shares to unmask it come in, and as long as nobody has read what an earlier
-        process had of it.
+        It may while shares to unmask it come in and before this thread has heard of the last, and
+        as long as nobody has read what an earlier process had of it.
         """
         secure = self._federation.secure
         begun = secure.round if secure else None
-        return begun is None or begun.stage is Stage.UNMASKING
+        return begun is None or begun.stage in (Stage.UNMASKING, Stage.DONE)
 
     def give_up(self, reason: str, *, known: bool = False) -> None:
         """Give the open secure round up: nothing of it is unmasked; the next has a new number.
@@ -228,7 +228,7 @@ class Course:
             raise FederationError(
                 f"Round {rounds.number} is being written down.", "Try again in a moment."
             )
-        version = self._federation.roll_back(number)
+        version = self._federation.roll_back(number, known=self._may_be_known())
         if rounds.phase == "open":
             self._abandoned()
         else:

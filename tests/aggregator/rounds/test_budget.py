@@ -1,6 +1,7 @@
 """A federation with a privacy budget: charged with each model, never refunded, ended by it."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ import pytest
 
 from aggregator.commands.report import status_of
 from aggregator.ledger import History
+from aggregator.ledger.backup import back_up, restore
+from aggregator.ledger.folder import FederationFolder
+from aggregator.ledger.rollback import roll_back
 from aggregator.rounds.federation import Federation
+from aggregator.rounds.synchronous import Opened
 from aggregator.settings import AggregatorSettings
 from shared.errors import FederationError, SettingsError
 from tests.aggregator.driver import CLIENTS, come, kill, play, put, random_update, weights_of
@@ -140,3 +145,90 @@ def test_the_status_says_what_is_spent(tmp_path: Path) -> None:
         "delta": 1e-5,
         "spent": federation.ledger.charges()[1],
     }
+
+
+SECURE = {
+    "secure": True,
+    "by_invitation": True,
+    "ring_bits": 16,
+    "codecs": AggregatorSettings().codecs,
+}
+
+
+def under_way(state: Path, how_far: str, **values: Any) -> Federation:
+    """Begin a federation whose first round is under way."""
+    federation = Federation(settings(state, **values))
+    federation.open_round(Opened(1, CLIENTS, 4))
+    if how_far == "closed":
+        federation.ledger.close_round(1)  # as when its sum is known
+    return federation
+
+
+def by_command(federation: Federation) -> FederationFolder:
+    federation.close()
+    roll_back(federation.folder, 0)
+    return federation.folder
+
+
+def by_a_backup(federation: Federation) -> FederationFolder:
+    file = federation.folder.path.with_name("backup.tar")
+    back_up(federation.folder, file)
+    federation.close()
+    folder = FederationFolder(file.with_name("second"))
+    restore(file, folder)
+    return folder
+
+
+WAYS = pytest.mark.parametrize("way", [by_command, by_a_backup])
+HOW_FAR = pytest.mark.parametrize("how_far", ["open", "closed"])
+
+
+@WAYS
+@HOW_FAR
+def test_a_round_of_devices_noise_is_charged_where_nobody_knows_how_far_it_came(
+    tmp_path: Path, how_far: str, way: Callable[[Federation], FederationFolder]
+) -> None:
+    federation = under_way(tmp_path / "first", how_far, **SECURE)
+    private = federation.private
+    assert private
+    one = private.budget.spent(1)
+    with History(way(federation).ledger) as history:
+        record = history.round(1)
+        assert record
+        assert record.state == "abandoned"
+        charged, spent = history.charges()
+        assert charged == 1
+        assert spent == pytest.approx(one)
+
+
+@WAYS
+@HOW_FAR
+@pytest.mark.parametrize("values", [{}, {**SECURE, "dp_epsilon": None}])
+def test_without_noise_in_its_sum_it_costs_nothing(
+    tmp_path: Path,
+    how_far: str,
+    values: dict[str, Any],
+    way: Callable[[Federation], FederationFolder],
+) -> None:
+    federation = under_way(tmp_path / "first", how_far, **values)
+    with History(way(federation).ledger) as history:
+        assert history.charges() == (0, 0.0)
+
+
+@WAYS
+def test_a_round_that_had_ended_before_is_not_charged_by_it(
+    tmp_path: Path, way: Callable[[Federation], FederationFolder]
+) -> None:
+    federation = under_way(tmp_path / "first", "open", **SECURE)
+    federation.give_up(1, "Too few had come.", known=False)
+    with History(way(federation).ledger) as history:
+        assert history.charges() == (0, 0.0)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_rollback_charges_the_open_round_where_its_sum_may_be_known(
+    tmp_path: Path, *, known: bool
+) -> None:
+    with under_way(tmp_path, "open", **SECURE) as federation:
+        federation.roll_back(0, known=known)
+        assert federation.ledger.charges()[0] == known

@@ -84,6 +84,26 @@ def test_a_private_round_that_is_abandoned_before_its_sum_costs_nothing() -> Non
         assert it.server.federation.ledger.charges() == (0, 0.0)
 
 
+@pytest.mark.parametrize("way", ["rolled back", "shut out"])
+@pytest.mark.parametrize("stage", [Stage.CONSENT, Stage.UNMASKING, Stage.DONE])
+def test_a_private_round_that_is_abandoned_is_charged_if_its_sum_may_be_known(
+    stage: Stage, way: str
+) -> None:
+    with secure_world(**PRIVATE) as it:
+        it.settle(until=lambda: stage_of(it) is stage)
+        assert it.server
+        course, federation = it.server.service._course, it.server.federation
+        assert federation.rounds.phase == "open"
+        if way == "rolled back":
+            course.roll_back(0)
+        else:
+            course.shut_out(client_name(0))
+        record = federation.ledger.round(1)
+        assert record
+        assert record.state == "abandoned"
+        assert federation.ledger.charges()[0] == (stage is not Stage.CONSENT)
+
+
 def test_an_aggregator_killed_with_the_sum_charges_it_once_with_the_model() -> None:
     with secure_world(**PRIVATE) as it:
         it.noise = the_same_noise
