@@ -10,7 +10,6 @@ import io
 import shutil
 import sqlite3
 import tarfile
-import tempfile
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ from aggregator.ledger.database import copied_elsewhere
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles, files_of
 from shared.errors import FederationError, TrustError
-from shared.storage.files import open_file, replacing, sha256_of, storage_errors
+from shared.storage.files import open_file, replacing, sha256_of
+from shared.storage.scratch import scratch_beside
 
 _CONTENTS: Final = "backup.json"
 _LEDGER: Final = "ledger.sqlite"
@@ -83,6 +83,8 @@ class Backup:
 def back_up(folder: FederationFolder, out: Path) -> Backup:
     """Copy a federation into a file that only its owner can read, whether it is served or not.
 
+    What a killed process has left beside that file is removed.
+
     Raises
     ------
     FederationError
@@ -93,23 +95,23 @@ def back_up(folder: FederationFolder, out: Path) -> Backup:
         If the disk is full, or the file cannot be written.
     """
     with (
-        replacing(out, 0o600, durable=True) as aside,
-        tempfile.TemporaryDirectory(dir=aside.parent) as scratch,
+        scratch_beside(out) as scratch,
+        replacing(out, 0o600, durable=True, within=scratch) as aside,
     ):
-        copy = Path(scratch, _LEDGER)
+        copy = _private(scratch / _LEDGER)
         with History(folder.ledger) as history:
             history.copy_to(copy)
             files = files_of(history)
         # What the ledger said at that moment counts, whatever rounds end meanwhile.
         with History(copy) as moment, tarfile.open(aside, "w") as tar:
             tar.add(copy, _LEDGER)
-            trust = _add_trust(tar, folder, Path(scratch))
+            trust = _add_trust(tar, folder, scratch)
             added = _add_models(tar, moment, files)
             models = {_model(digest): digest for digest in added}
             contents = _Contents(files={_LEDGER: sha256_of(copy)} | trust | models)
             text = contents.model_dump_json(indent=2).encode()
             entry = tarfile.TarInfo(_CONTENTS)
-            entry.size = len(text)
+            entry.size, entry.mode = len(text), 0o600
             tar.addfile(entry, io.BytesIO(text))
             return _described(moment, contents)
 
@@ -136,22 +138,20 @@ def restore(file: Path, folder: FederationFolder) -> Backup:
             f"{place} is not empty.",
             "Give another --state, or move away what is there.",
         )
-    with storage_errors(place.parent):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        # In the same file system, so that all of it appears at once.
-        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as scratch:
-            new = FederationFolder(Path(scratch, "state"))
-            new.models.mkdir(parents=True, mode=0o700)
-            new.path.chmod(0o700)
-            contents = _unpack(file, new.path)
-            ledger = Ledger(new.ledger)
-            try:
-                spent = spent_if_lost(ledger)
-                ledger.begin_another_run("put back from a backup", spent=spent)
-                backup = _described(ledger, contents)
-            finally:
-                ledger.close()
-            new.path.replace(place)
+    # In the same file system, so that all of it appears at once.
+    with scratch_beside(place) as scratch:
+        new = FederationFolder(scratch / "state")
+        new.models.mkdir(parents=True, mode=0o700)
+        new.path.chmod(0o700)
+        contents = _unpack(file, new.path)
+        ledger = Ledger(new.ledger)
+        try:
+            spent = spent_if_lost(ledger)
+            ledger.begin_another_run("put back from a backup", spent=spent)
+            backup = _described(ledger, contents)
+        finally:
+            ledger.close()
+        new.path.replace(place)
     return backup
 
 
@@ -171,7 +171,7 @@ def _add_trust(tar: tarfile.TarFile, folder: FederationFolder, scratch: Path) ->
     for name in _TRUST:
         path = folder.path / name
         if path.exists():
-            copy = scratch / name
+            copy = _private(scratch / name)
             if name == _MEMBERS:
                 _copy_members(path, copy)
             else:
@@ -179,6 +179,12 @@ def _add_trust(tar: tarfile.TarFile, folder: FederationFolder, scratch: Path) ->
             tar.add(copy, name)
             added[name] = sha256_of(copy)
     return added
+
+
+def _private(path: Path) -> Path:
+    """Make a file that its owner alone can read, to be written to."""
+    path.touch(0o600, exist_ok=False)
+    return path
 
 
 def _copy_members(path: Path, copy: Path) -> None:

@@ -224,7 +224,7 @@ class History:
         return int(row[0]), int(row[1])
 
     def copy_to(self, path: Path) -> None:
-        """Write the ledger, as it is at one moment, to a file that is not there yet.
+        """Write the ledger, as it is at one moment, to a file that is empty or not there yet.
 
         Raises
         ------

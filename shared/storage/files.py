@@ -39,13 +39,16 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path, mode: int = 0o644, *, durable: bool = False) -> Iterator[Path]:
+def replacing(
+    path: Path, mode: int = 0o644, *, durable: bool = False, within: Path | None = None
+) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; rename it there when the block ends well.
 
     The file is flushed to the disk before it is renamed, so that after a power cut either the old
     or the new content is there. Whatever goes wrong, the old content stays and nothing is left
     beside it. ``mode`` says who may read it; until it is whole, its owner alone. ``durable`` is for
     what must not be forgotten: then it is the new content that is there after a power cut.
+    ``within`` is a folder of the same file system to write in, if not the path's own.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def replacing(path: Path, mode: int = 0o644, *, durable: bool = False) -> Iterat
             # A device would be replaced by a file; a folder cannot be.
             raise StorageError(f"Cannot write {path}: it is not a file.", "Give another place.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}-", path.parent)
+        handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}-", within or path.parent)
         os.close(handle)
         aside = Path(name)
         try:

@@ -4,17 +4,20 @@ import gzip
 import io
 import json
 import os
+import signal
 import tarfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from aggregator.enrolment.members import Members
 from aggregator.enrolment.voice import Voice
-from aggregator.ledger import History
+from aggregator.ledger import History, backup
 from aggregator.ledger.backup import back_up, restore
 from aggregator.ledger.folder import FederationFolder
 from aggregator.rounds.federation import Federation
@@ -236,3 +239,72 @@ def test_a_backup_of_a_backup_is_the_same_ledger(saved: Saved, tmp_path: Path) -
     with History(folder.ledger) as one, History(tmp_path / "third" / "ledger.sqlite") as other:
         assert one.versions() == other.versions()
         assert one.run != other.run
+
+
+def killed(work: Callable[[], object]) -> None:
+    """Do something in a process of its own, which is to be killed in it."""
+    child = os.fork()
+    if not child:
+        with suppress(BaseException):
+            work()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+
+
+def suicide(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_backup_leaves_keys_to_nobody_and_the_next_removes_it(
+    saved: Saved, tmp_path: Path
+) -> None:
+    federation, _ = saved
+    with Members(federation.folder.members) as members:
+        members.add("kitchen", SecretKey(bytes(32)).public)
+    out = tmp_path / "usb" / "kitchen.tar"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backup, "_add_models", suicide)
+        killed(lambda: back_up(federation.folder, out))
+    left = list(out.parent.rglob("*"))
+    assert {"ledger.sqlite", "members.sqlite", "key.pem"} <= {path.name for path in left}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in left)
+    assert {path.relative_to(out.parent).parts[0][:13] for path in left} == {".kitchen.tar-"}
+    back_up(federation.folder, out)
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_what_is_in_a_backup_is_its_owners_too(saved: Saved) -> None:
+    with tarfile.open(saved[1]) as tar:
+        modes = {entry.name: entry.mode for entry in tar if not entry.name.startswith("models/")}
+    assert all(mode & 0o077 == 0 for mode in modes.values()), modes
+    assert {"ledger.sqlite", "key.pem", "backup.json"} <= modes.keys()
+
+
+def test_of_two_backups_at_the_same_time_neither_harms_the_other(
+    saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation, _ = saved
+    out, add = tmp_path / "usb" / "kitchen.tar", backup._add_models
+
+    def meanwhile(*given: Any) -> list[str]:
+        monkeypatch.setattr(backup, "_add_models", add)
+        back_up(federation.folder, out)
+        restore(out, FederationFolder(tmp_path / "second"))
+        out.unlink()
+        return add(*given)
+
+    monkeypatch.setattr(backup, "_add_models", meanwhile)
+    back_up(federation.folder, out)
+    assert list(out.parent.iterdir()) == [out]
+    restore(out, FederationFolder(tmp_path / "third"))
+
+
+def test_what_a_killed_restore_left_is_removed_by_the_next(saved: Saved, tmp_path: Path) -> None:
+    folder = FederationFolder(tmp_path / "new" / "state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backup, "_described", suicide)
+        killed(lambda: restore(saved[1], folder))
+    assert list(folder.path.parent.rglob("key.pem"))
+    restore(saved[1], folder)
+    assert list(folder.path.parent.iterdir()) == [folder.path]
