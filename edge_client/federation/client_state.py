@@ -271,7 +271,8 @@ class ClientState:
                     facts,
                     counted=outgoing.offer,
                     accepted=facts.accepted + 1,
-                    residual=outgoing.residual or facts.residual,
+                    # Each update recalls what the one before left out: none was left if none is.
+                    residual=outgoing.residual,
                     control=outgoing.control or facts.control,
                     learned=outgoing.learned,
                 )

@@ -23,6 +23,7 @@ class Outgoing:
         What it is offered with.
     residual, control
         Names of the files that take effect when it is accepted; ``None`` where there are none.
+        Without a residual, nothing was left out; a control variate stays as it was without one.
     learned
         Keys of the examples that it was made of, those held out among them.
     """

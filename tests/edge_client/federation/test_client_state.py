@@ -72,6 +72,22 @@ def test_what_a_codec_left_out_counts_only_with_its_update(tmp_path: Path) -> No
     assert len(list(tmp_path.glob("*.residual"))) == 1
 
 
+def test_what_was_left_out_comes_once_also_where_the_next_codec_leaves_out_nothing(
+    tmp_path: Path,
+) -> None:
+    memory = ClientState(tmp_path)
+    memory.enter(RUN)
+    finish(memory, 1, residual=1.0)
+    memory.decide()
+    finish(memory, 2)  # its codec is lossless
+    memory.decide(refused="late")
+    assert memory.residual(4) is not None, "it was not taken"
+    finish(memory, 3)
+    memory.decide()
+    assert ClientState(tmp_path).residual(4) is None
+    assert not list(tmp_path.glob("*.residual"))
+
+
 @pytest.mark.parametrize("left", [0, 12, None])
 def test_what_is_gone_or_cut_short_of_it_is_said_with_what_to_remove(
     tmp_path: Path, left: int | None
