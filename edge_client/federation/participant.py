@@ -1,8 +1,8 @@
 """A device's part in a federation: what the network and the device bring, and what follows.
 
 The participant stands on a :class:`shared.loop.Loop`: every decision is taken in its thread. The
-network's thread only puts messages into the loop's queue, but for the chunks of models, which it
-writes to their files. Training, and whatever reads whole files, runs in workers.
+network's thread only puts messages into the loop's queue (``messages.py``), but for the chunks of
+models, which it writes to their files. Training, and whatever reads whole files, runs in workers.
 """
 
 import logging
@@ -20,6 +20,7 @@ from edge_client.federation.client_state import ClientState
 from edge_client.federation.delivery import Delivery
 from edge_client.federation.fetching import Fetching
 from edge_client.federation.handover import Handover, OnModel
+from edge_client.federation.messages import Messages
 from edge_client.federation.readiness import Readiness
 from edge_client.federation.replies import Replies
 from edge_client.federation.round_work import MakeEngine, Trained
@@ -29,10 +30,9 @@ from edge_client.federation.settings import FederationSettings
 from edge_client.federation.shortcut import Shortcut
 from edge_client.federation.telling import Telling
 from edge_client.federation.transfers import PATIENCE
-from shared.errors import BrokerError, ChorusError, StorageError, TrustError
+from shared.errors import BrokerError, ChorusError, StorageError
 from shared.loop import Loop
 from shared.mqtt.connection import Connection
-from shared.protocol.frames import Chunk
 from shared.protocol.messages import Announcement, Offer, Presence
 from shared.protocol.topics import Topics
 from shared.secure.sharing import Draw
@@ -103,10 +103,8 @@ class Participant:
         self._follow = follow
         self._loop = loop = loop or Loop()
         self._topics = topics = Topics(settings.federation)
-        self._words = [topics.round, topics.replies(settings.name)]
         self._files = files = loop.worker("files")
         self._round: AnnouncedRound | None = None
-        self._newest = b""  # of the announcements, as it came
         self._telling = Telling(
             settings,
             client_state,
@@ -117,6 +115,16 @@ class Participant:
         )
         self._try_again = loop.deadline(self._consider)
         in_vain = self._telling.in_vain
+        self._messages = Messages(
+            topics,
+            settings.name,
+            loop=loop,
+            membership=membership,
+            telling=self._telling,
+            chunk=lambda chunk: self._fetching.take(chunk),  # noqa: PLW0108 -- it is made below
+            announced=self._announced,
+            replied=self._replied,
+        )
         # What comes and goes, and whether this device may train.
         self._connection = connection = self._make_connection(connect)
         self._readiness = self._make_readiness(keys, why_not)
@@ -140,7 +148,7 @@ class Participant:
             arrived=self._secure.arrived,
             decided=self._decided,
             forgotten=self._look,
-            failed=self._failed,
+            failed=self._telling.failed,
         )
         # What is done with it.
         self._handover = Handover(
@@ -161,10 +169,10 @@ class Participant:
             self._settings.broker,
             name,
             identifier=self._topics.identifier(name),
-            subscriptions=self._words,
+            subscriptions=self._messages.words,
             will=(self._topics.presence(name), Presence(state="offline").encode()),
             sign=membership and membership.sign,
-            on_message=self._arrived,
+            on_message=self._messages.arrived,
             on_change=lambda *change: self._loop.put(partial(self._change, *change)),
             on_room=lambda: self._loop.put(self._delivery.go_on),
             if_unknown=membership.if_shut_out if membership else "",
@@ -256,44 +264,9 @@ class Participant:
             self._consider()
         self._telling.note(self._readiness.objection)
 
-    def _arrived(self, topic: str, payload: bytes) -> None:
-        """Take a message in the network's thread: a model's chunk at once, others to the loop."""
-        if topic in self._words:
-            if topic == self._topics.round:
-                self._newest = payload
-            self._loop.message(topic, payload, partial(self._message, topic, payload))
-            return
-        try:
-            self._fetching.take(Chunk.decode(payload))
-        except ChorusError as error:
-            self._loop.put(partial(self._failed, error))
-
-    def _failed(self, error: ChorusError) -> None:
-        if isinstance(error, StorageError):
-            raise error
-        self._telling.remark(error)
-
-    def _message(self, topic: str, payload: bytes) -> None:
-        try:
-            if self._membership and payload:
-                self._membership.check(topic, payload)
-            if topic == self._topics.round:
-                if payload:
-                    self._announced(Announcement.decode(payload))
-            elif not self._secure.hear(payload):
-                self._replies.hear(payload)
-        except StorageError:
-            self._loop.later(_AGAIN, partial(self._message_again, topic, payload))
-            raise
-        except TrustError as error:
-            self._telling.in_vain(error)
-        except ChorusError as error:
-            self._telling.remark(error)
-
-    def _message_again(self, topic: str, payload: bytes) -> None:
-        """Take a message that met a full disk, unless it announces what is past by now."""
-        if topic != self._topics.round or payload is self._newest:
-            self._message(topic, payload)
+    def _replied(self, payload: bytes) -> None:
+        if not self._secure.hear(payload):
+            self._replies.hear(payload)
 
     def _say_presence(self, presence: Presence) -> bool:
         topic = self._topics.presence(self._connection.name)

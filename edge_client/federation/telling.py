@@ -7,7 +7,7 @@ from typing import Any
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.settings import FederationSettings
 from edge_client.federation.unannounced import Unannounced
-from shared.errors import ChorusError
+from shared.errors import ChorusError, StorageError
 from shared.loop import Loop
 from shared.protocol.messages import Announcement
 
@@ -87,6 +87,18 @@ class Telling:
         if sentence != self._remarked:
             self._remarked = sentence
             log.warning("%s", sentence)
+
+    def failed(self, error: ChorusError) -> None:
+        """Take in the loop what failed elsewhere: a full disk is the loop's own matter.
+
+        Raises
+        ------
+        StorageError
+            If it is one.
+        """
+        if isinstance(error, StorageError):
+            raise error
+        self.remark(error)
 
     def in_vain(self, error: ChorusError) -> None:
         """Say that a transfer goes nowhere; it is tried all the same."""
