@@ -230,6 +230,7 @@ class Participant:
 
     def examples_changed(self) -> None:
         """Learn that there are other examples; may be called from any thread."""
+        self._loop.put(self._worker.changed)
         self._loop.put(self._look)
 
     def _full(self, error: StorageError) -> None:
@@ -297,6 +298,7 @@ class Participant:
         # The aggregator may be another process, or the round over: then it hears of this update.
         self._delivery.restart()
         self._handover.announced()
+        self._worker.changed()
         state = announcement.state
         if before is None or (before.key, before.announcement.state) != (announced.key, state):
             log.info("Round %d is %s.", announcement.round, state)
@@ -333,6 +335,9 @@ class Participant:
         self._handover.give(announced, self._client_state.path)
         # What it trains on is normalised as what it recognises.
         trains = mine and self._handover.has_begun(announced)
+        if trains and self._worker.failed:
+            self._telling.tell("troubled", self._worker.failed.message)
+            return
         self._telling.tell("training" if trains else "waiting", self._readiness.objection)
         if trains and self._worker.on is None and self._secure.takes(announced):
             self._worker.begin(announcement)
@@ -354,7 +359,10 @@ class Participant:
         if isinstance(outcome, ChorusError):
             self._telling.remark(outcome)
             self._telling.tell("troubled", outcome.problem)
-            self._try_again.within(_AGAIN)
+            if not (isinstance(outcome, StorageError) and outcome.full):
+                self._secure.give_up(outcome)  # the others go on without it
+            if self._worker.failed is None:
+                self._try_again.within(_AGAIN)
         elif isinstance(outcome, Trained):
             self._secure.trained(outcome)
         else:

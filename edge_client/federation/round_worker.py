@@ -7,7 +7,7 @@ from functools import partial
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.round_work import MakeEngine, RoundWork, Trained
 from edge_client.federation.settings import FederationSettings
-from shared.errors import ChorusError
+from shared.errors import ChorusError, StorageError
 from shared.loop import Worker
 from shared.protocol.messages import Announcement, Offer
 from shared.training import Examples
@@ -53,14 +53,22 @@ class RoundWorker:
         self._worker = worker
         self._ended = ended
         self._abandon = threading.Event()
+        self._same = True
         self.on: tuple[str, int] | None = None
         """Run and round that are being worked on."""
+        self.failed: ChorusError | None = None
+        """Why the last work failed, if it would fail again: nothing has changed since it began."""
 
     def begin(self, announcement: Announcement) -> None:
         """Begin with a round; nothing else must be under way."""
         self._abandon.clear()
+        self._same, self.failed = True, None
         self.on = (announcement.run, announcement.round)
         self._worker.do(partial(self._work, announcement), self._finished, self._finished)
+
+    def changed(self) -> None:
+        """Learn that there are other examples, or that a round was announced."""
+        self._same, self.failed = False, None
 
     def give_up(self) -> None:
         """Stop at the next step, if something is under way; may be called from any thread."""
@@ -84,4 +92,7 @@ class RoundWorker:
 
     def _finished(self, outcome: Outcome) -> None:
         self.on = None
+        # A disk that is full, or away, is another matter: nobody says when that has changed.
+        if isinstance(outcome, ChorusError) and not isinstance(outcome, StorageError):
+            self.failed = outcome if self._same else None
         self._ended(outcome)

@@ -98,7 +98,7 @@ class SecurePart:
         if announced.key != (mine.run, mine.round) or not announced.invites:
             self._forget()
         elif asked_of(announced.announcement) != asked_of(mine):
-            self._give_up(
+            self.give_up(
                 SecureError(
                     "What was announced of this secure round has changed.",
                     "This device goes on with the next round.",
@@ -138,7 +138,7 @@ class SecurePart:
             elif client.misses(stage, message):
                 raise _started_anew(announcement.round)
         except ChorusError as error:
-            self._give_up(error)
+            self.give_up(error)
         return True
 
     def arrived(self, offer: Offer) -> None:
@@ -157,6 +157,11 @@ class SecurePart:
         if mine and (mine.run, mine.round) == (trained.run, trained.round):
             self._trained = trained
             self._mask()
+
+    def give_up(self, error: ChorusError) -> None:
+        """End this device's part in the round that it has begun, if it has: it cannot go on."""
+        if mine := self._announcement:
+            self._end((mine.run, mine.round), error)
 
     def say_again(self) -> None:
         """Say the last word again."""
@@ -273,12 +278,7 @@ class SecurePart:
 
     def _failed(self, client: SecureClient, error: ChorusError) -> None:
         if client is self._client:
-            self._give_up(error)
-
-    def _give_up(self, error: ChorusError) -> None:
-        """End this device's part in the round that it has begun."""
-        if mine := self._announcement:
-            self._end((mine.run, mine.round), error)
+            self.give_up(error)
 
     def _end(self, key: tuple[str, int], error: ChorusError) -> None:
         self._forget()
