@@ -94,17 +94,22 @@ class ClientState:
             raise ValueError("there is no finished update")
         return self._update(offer)
 
-    def intact(self) -> bool:
-        """Say whether the finished update's file is what it is offered as.
+    def intact(self, offer: Offer | None = None) -> bool:
+        """Say whether a finished update's file can be read, and is what it is offered as.
 
         Reads all of it; may be called from another thread.
+
+        Parameters
+        ----------
+        offer
+            What it is offered with; the finished update's, if not given.
         """
-        offer = self.offer
+        offer = offer or self.offer
         if offer is None:
             return False
         try:
             return sha256_of(self._update(offer)) == offer.update
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def path(self, digest: str) -> Path:

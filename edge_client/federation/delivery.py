@@ -1,12 +1,16 @@
-"""A finished update on its way: offered, sent as far as it may, kept until it is decided on."""
+"""A finished update on its way: looked at, offered, sent as far as it may, until it is decided on.
+
+It may have been made by an earlier process, and its file have been lost since.
+"""
 
 from collections.abc import Callable
+from functools import partial
 
 from edge_client.federation.announced_round import AnnouncedRound
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.transfers import FRUITLESS, UpdateTransfer, stalled
-from shared.errors import ChorusError
-from shared.loop import Loop
+from shared.errors import ChorusError, FederationError
+from shared.loop import Loop, Worker
 from shared.mqtt.connection import Connection
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Offer, Received
@@ -22,10 +26,12 @@ class Delivery:
         Where the update and its offer are.
     connection, topics
         Where it goes.
-    loop
-        What it stands on.
+    loop, worker
+        What it stands on, and where an update is looked at before it is offered.
     in_vain
         Told, once, that what is sent gets nowhere.
+    dropped
+        Told of an update that is not to be sent: what it was to be offered with, and why.
     """
 
     def __init__(
@@ -35,13 +41,19 @@ class Delivery:
         topics: Topics,
         *,
         loop: Loop,
+        worker: Worker,
         in_vain: Callable[[ChorusError], None],
+        dropped: Callable[[Offer, str], None],
     ) -> None:
         self._client_state = client_state
         self._connection = connection
         self._topics = topics
         self._clock = loop.clock
+        self._worker = worker
         self._in_vain = in_vain
+        self._dropped = dropped
+        self._looked_at: Offer | None = None
+        self._chunk = 0
         self._sending: UpdateTransfer | None = None
         loop.watch(lambda: self._again_at, self._look)
 
@@ -56,17 +68,36 @@ class Delivery:
         return self._sending.again_at if self._sending and self._connection.connected else None
 
     def begin(self, chunk: int) -> None:
-        """Offer the update, to be sent in chunks of so many bytes.
+        """Offer the update, to be sent in chunks of so many bytes, once it was found to be whole.
 
         Raises
         ------
         StorageError
-            If there is no room to write down that it leaves the device.
+            Later, in the loop, if there is no room to write down that it leaves the device: to be
+            called again.
         """
-        if offer := self._client_state.offer:
+        self._chunk = chunk
+        if (offer := self._client_state.offer) and self._looked_at != offer:
+            self._looked_at = offer
+            look = partial(self._client_state.intact, offer)
+            self._worker.do(look, partial(self._begin, offer), self._in_vain)
+
+    def _begin(self, offer: Offer, intact: bool) -> None:  # noqa: FBT001 -- as a worker calls it
+        if self._looked_at == offer:
+            self._looked_at = None
+        if self._client_state.offer != offer:
+            return  # it was decided on meanwhile, or another run is announced
+        if intact:
             self._client_state.sent.note(offer)
-            self._sending = UpdateTransfer(offer.size, chunk, self._clock())
+            self._sending = UpdateTransfer(offer.size, self._chunk, self._clock())
             self._offer()
+        else:
+            self._sending = None
+            lost = FederationError(
+                f"The update of round {offer.round} is lost: its file {self._client_state.update} "
+                "is missing or damaged."
+            )
+            self._dropped(offer, lost.message)
 
     def restart(self) -> None:
         """Offer it again: the connection was lost, or something was on its way."""
@@ -100,12 +131,21 @@ class Delivery:
         offer, sending = self._client_state.offer, self._sending
         if sending is None or offer is None:
             return
+        try:
+            self._send(offer, sending)
+        except (OSError, EOFError):
+            self.begin(sending.chunk)  # it looks at what has become of the file
+
+    def _send(self, offer: Offer, sending: UpdateTransfer) -> None:
         topic = self._topics.chunks(self._connection.name)
         with self._client_state.update.open("rb") as file:
             while self._connection.has_room(sending.chunk) and (due := sending.due()):
                 begin, end = due
                 file.seek(begin)
-                chunk = Chunk(offer.update, begin, file.read(end - begin))
+                content = file.read(end - begin)
+                if len(content) < end - begin:
+                    raise EOFError
+                chunk = Chunk(offer.update, begin, content)
                 if not self._connection.publish(topic, chunk.encode(), qos=0, wait=False):
                     return  # the connection is gone; all that is not safe is sent again
 

@@ -138,7 +138,15 @@ class Participant:
             ended=self._fetched,
             in_vain=in_vain,
         )
-        self._delivery = Delivery(client_state, connection, topics, loop=loop, in_vain=in_vain)
+        self._delivery = Delivery(
+            client_state,
+            connection,
+            topics,
+            loop=loop,
+            worker=files,
+            in_vain=in_vain,
+            dropped=self._dropped,
+        )
         self._secure = self._make_secure_part(noise)
         self._replies = Replies(
             client_state,
@@ -367,6 +375,13 @@ class Participant:
             self._secure.trained(outcome)
         else:
             self._consider()
+
+    def _dropped(self, offer: Offer, why: str) -> None:
+        """Learn that the update is not to be sent."""
+        log.warning("%s", why)
+        if self._round and self._round.key == (offer.run, offer.round):
+            self._secure.decline(self._round)
+        self._decided(offer, why)
 
     def _decided(self, offer: Offer, refused: str, *, foreign: bool = False) -> None:
         """Learn what became of the update: it counts, or was refused."""

@@ -23,6 +23,7 @@ from shared.secure.masks import Numbers
 from shared.secure.sharing import Draw
 from shared.secure.terms import Stage
 from shared.secure_round import AGGREGATOR_SAYS, CODEC, asked_of, ring_of, terms_of
+from shared.storage.files import write_atomically
 from shared.trust.keys import PublicKey
 from shared.trust.signing import unsigned
 
@@ -117,7 +118,7 @@ class SecurePart:
         return self._announcement is not None and self._trained is None
 
     def decline(self, announced: AnnouncedRound) -> None:
-        """Take no part in a round that the owner's terms do not allow."""
+        """Take no part in a secure round, or no more."""
         if announced.announcement.secure and self._over != announced.key:
             self._forget()
             self._over = announced.key
@@ -240,7 +241,7 @@ class SecurePart:
         """Mask, and keep what is to be offered; in the worker."""
         numbers = self._with_noise(client, announcement, trained)
         message = client.masked(delivery, numbers)
-        digest, size = self._client_state.write_update(lambda path: path.write_bytes(message))
+        digest, size = self._client_state.write_update(lambda path: write_atomically(path, message))
         offer = Offer(
             update=digest,
             size=size,

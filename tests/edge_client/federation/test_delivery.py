@@ -26,6 +26,7 @@ class Delivers:
         self.driver = LoopDriver()
         self.connection = FakeConnection()
         self.in_vain: list[Any] = []
+        self.dropped: list[str] = []
         self.connection.connected = True
         self.client_state = ClientState(folder)
         self.client_state.enter(RUN)
@@ -45,8 +46,14 @@ class Delivers:
             self.connection,  # type: ignore[arg-type] # it stands in
             Topics("chorus"),
             loop=self.driver.loop,
+            worker=self.driver.loop.worker("files"),
             in_vain=self.in_vain.append,
+            dropped=lambda _, why: self.dropped.append(why),
         )
+
+    def begin(self, chunk: int) -> None:
+        self.delivery.begin(chunk)
+        self.driver.rest()
 
     def take(self) -> list[Any]:
         """Give what was sent: ``"offer"``, or a chunk's range."""
@@ -62,7 +69,7 @@ class Delivers:
 @pytest.fixture
 def it(tmp_path: Path) -> Delivers:
     one = Delivers(tmp_path)
-    one.delivery.begin(1000)
+    one.begin(1000)
     return one
 
 
@@ -116,9 +123,29 @@ def test_after_a_break_all_that_is_not_safe_is_sent_again(it: Delivers) -> None:
 def test_it_begins_anew_in_the_chunks_that_are_announced_now(it: Delivers) -> None:
     it.told()
     it.take()
-    it.delivery.begin(2500)
+    it.begin(2500)
     it.told(window=5000)
     assert it.take() == ["offer", (0, 2500), (2500, 5000)]
+
+
+def test_what_cannot_be_read_any_more_is_looked_at_and_dropped(it: Delivers) -> None:
+    it.take()
+    it.client_state.update.write_bytes(CONTENT[:1500])
+    it.told()
+    assert it.take() == [(0, 1000)], "no chunk is cut short"
+    it.driver.rest()
+    (why,) = it.dropped
+    assert why.startswith("The update of round 1 is lost: its file")
+    it.driver.after(5 * PATIENCE)
+    assert it.take() == []
+
+
+def test_what_is_looked_at_is_offered_only_if_it_is_still_the_update(tmp_path: Path) -> None:
+    it = Delivers(tmp_path)
+    it.delivery.begin(1000)
+    it.client_state.decide(refused="late")
+    it.driver.rest()
+    assert it.take() == it.dropped == []
 
 
 def test_one_that_arrived_damaged_waits_before_it_is_offered_again(it: Delivers) -> None:

@@ -1,5 +1,6 @@
 """A device's part in a secure round, and what ends it."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from edge_client.federation.client_state import ClientState
 from edge_client.federation.round_work import Trained
 from edge_client.federation.secure_part import SecurePart
 from edge_client.federation.terms import TermsSettings
+from edge_client.secure.client import SecureClient
 from edge_client.secure.given import GivenRounds
 from shared.errors import ChorusError, SecureError
 from shared.protocol.messages import File
@@ -229,6 +231,26 @@ def test_what_ends_its_part_it_says_to_the_aggregator_and_no_more_than_that(
     assert it.said == [Declined(run=RUN, round=1).encode()] * 2
     it.part.announced(it.announced(number=2))
     assert len(it.said) == 2
+
+
+def test_a_masked_update_is_flushed_to_the_disk_before_it_is_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it, flushed, fsync = Part(tmp_path), set[int](), os.fsync
+    announced = it.announced()
+    assert it.part.takes(announced)
+    assert it.part._client
+    it.part._client_state.enter(RUN)
+
+    def flush(file: int) -> None:
+        flushed.add(os.fstat(file).st_ino)
+        fsync(file)
+
+    monkeypatch.setattr(SecureClient, "masked", lambda *_: b"masked")
+    monkeypatch.setattr(os, "fsync", flush)
+    it.part._finish(it.part._client, announced.announcement, TRAINED, b"shares")
+    assert it.part._client_state.update.read_bytes() == b"masked"
+    assert it.part._client_state.update.stat().st_ino in flushed
 
 
 def test_what_its_owner_does_not_allow_it_declines_once(tmp_path: Path) -> None:
