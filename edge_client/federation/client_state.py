@@ -71,6 +71,11 @@ class ClientState:
         return self._facts.accepted
 
     @property
+    def outgoing(self) -> Outgoing | None:
+        """The finished update; ``None`` if there is none."""
+        return self._facts.outgoing
+
+    @property
     def offer(self) -> Offer | None:
         """What the finished update is offered with; ``None`` if there is none."""
         outgoing = self._facts.outgoing

@@ -8,6 +8,7 @@ from functools import partial
 
 from edge_client.federation.announced_round import AnnouncedRound
 from edge_client.federation.client_state import ClientState
+from edge_client.federation.terms import TermsSettings
 from edge_client.federation.transfers import FRUITLESS, UpdateTransfer, stalled
 from shared.errors import ChorusError, FederationError
 from shared.loop import Loop, Worker
@@ -28,6 +29,8 @@ class Delivery:
         Where it goes.
     loop, worker
         What it stands on, and where an update is looked at before it is offered.
+    terms
+        Its owner's, which say how much may be told of it.
     in_vain
         Told, once, that what is sent gets nowhere.
     dropped
@@ -42,6 +45,7 @@ class Delivery:
         *,
         loop: Loop,
         worker: Worker,
+        terms: TermsSettings,
         in_vain: Callable[[ChorusError], None],
         dropped: Callable[[Offer, str], None],
     ) -> None:
@@ -50,6 +54,7 @@ class Delivery:
         self._topics = topics
         self._clock = loop.clock
         self._worker = worker
+        self._terms = terms
         self._in_vain = in_vain
         self._dropped = dropped
         self._looked_at: Offer | None = None
@@ -88,7 +93,7 @@ class Delivery:
         if self._client_state.offer != offer:
             return  # it was decided on meanwhile, or another run is announced
         if intact:
-            self._client_state.sent.note(offer)
+            self._client_state.sent.note(self._terms.as_told(offer))
             self._sending = UpdateTransfer(offer.size, self._chunk, self._clock())
             self._offer()
         else:
@@ -175,4 +180,4 @@ class Delivery:
     def _request(self, offer: Offer) -> None:
         # If it is not sent now, it is said again when the connection is back.
         topic = self._topics.requests(self._connection.name)
-        self._connection.publish(topic, offer.encode(), wait=False)
+        self._connection.publish(topic, self._terms.as_told(offer).encode(), wait=False)

@@ -21,6 +21,7 @@ from edge_client.federation.delivery import Delivery
 from edge_client.federation.fetching import Fetching
 from edge_client.federation.handover import Handover, OnModel
 from edge_client.federation.messages import Messages
+from edge_client.federation.pending import objection_to
 from edge_client.federation.readiness import Readiness
 from edge_client.federation.replies import Replies
 from edge_client.federation.round_work import MakeEngine, Trained
@@ -114,7 +115,6 @@ class Participant:
             report=report,
         )
         self._try_again = loop.deadline(self._consider)
-        in_vain = self._telling.in_vain
         self._messages = Messages(
             topics,
             settings.name,
@@ -136,7 +136,7 @@ class Participant:
             loop=loop,
             worker=files,
             ended=self._fetched,
-            in_vain=in_vain,
+            in_vain=self._telling.in_vain,
         )
         self._delivery = Delivery(
             client_state,
@@ -144,7 +144,8 @@ class Participant:
             topics,
             loop=loop,
             worker=files,
-            in_vain=in_vain,
+            terms=settings.terms,
+            in_vain=self._telling.in_vain,
             dropped=self._dropped,
         )
         self._secure = self._make_secure_part(noise)
@@ -327,10 +328,13 @@ class Participant:
         announcement = announced.announcement
         # Here too: a full disk may have prevented it when the announcement came.
         self._client_state.enter(announcement.run)
-        if self._client_state.offer is not None:
+        if (pending := self._client_state.outgoing) is not None:
             self._telling.tell("sending", "")
             if self._delivery.chunk != announcement.chunk:
-                self._delivery.begin(announcement.chunk)
+                if objection := objection_to(pending, announced, self._settings):
+                    self._dropped(pending.offer, objection)
+                else:
+                    self._delivery.begin(announcement.chunk)
             return
         if announced.invites and self._readiness.objection:
             self._secure.decline(announced)

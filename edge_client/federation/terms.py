@@ -10,6 +10,7 @@ from shared.settings import Settings
 from shared.training import TrainingSettings
 
 if TYPE_CHECKING:  # --help does without messages
+    from shared.protocol.messages import Offer
     from shared.protocol.privacy_offer import PrivacyOffer
     from shared.protocol.secure_offer import SecureOffer
 
@@ -128,3 +129,13 @@ class TermsSettings(Settings):
     def told(self, examples: int) -> int:
         """Give the number of examples that the aggregator is told."""
         return examples if self.most_counted is None else min(examples, self.most_counted)
+
+    def as_told(self, offer: "Offer") -> "Offer":
+        """Give what an update is offered with, that tells no more than these terms allow.
+
+        It may have been finished under others.
+        """
+        if self.most_counted is None:
+            return offer
+        told = {"examples": self.told(offer.examples), "confusion": None}
+        return offer.model_copy(update=told)

@@ -8,6 +8,7 @@ import pytest
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.delivery import Delivery
+from edge_client.federation.terms import TermsSettings
 from edge_client.federation.transfers import FRUITLESS, PATIENCE
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Offer, Received
@@ -47,6 +48,7 @@ class Delivers:
             Topics("chorus"),
             loop=self.driver.loop,
             worker=self.driver.loop.worker("files"),
+            terms=TermsSettings(),
             in_vain=self.in_vain.append,
             dropped=lambda _, why: self.dropped.append(why),
         )
