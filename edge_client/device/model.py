@@ -16,9 +16,8 @@ from shared.frames import Frames, pad
 from shared.inference import Inference
 from shared.metrics import check_logits
 from shared.model_notes import NO_NOTES, ModelNotes, load_notes
-from shared.storage.files import copy_atomically, replacing, sha256_of
-from shared.task import Task
-from shared.weights import Weights, another_task, load_weights
+from shared.storage.files import replacing, sha256_of
+from shared.weights import Weights, load_weights
 
 if TYPE_CHECKING:
     from edge_client.learning.personal_model import PersonalModel
@@ -159,20 +158,6 @@ class Model:
             "digest": self.digest,
             "personal": self.personal is not None,
         }
-
-
-def keep_given(path: Path, given: Path, task: Task) -> None:
-    """Copy the model that a device was given to the file, if it is of the task.
-
-    Raises
-    ------
-    WeightsError
-        If it is missing or damaged, or of another task: the file stays as it was.
-    """
-    _, architecture = load_weights(given)
-    if error := another_task(architecture.task, task, str(given)):
-        raise error
-    copy_atomically(given, path)
 
 
 def _check_name(found: str, named: str) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.device.events import Audience, DeviceEvent
-from edge_client.device.model import Model, keep_given
-from edge_client.device.normalised import keep_normalisation
+from edge_client.device.model import Model
+from edge_client.device.normalised import keeping_normalisation, settle_normalisation
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.learning.personal_model import PersonalModel
@@ -34,6 +35,7 @@ from shared.frames import Frames
 from shared.front_ends import front_end_of
 from shared.model_notes.model_card import NOT_SPEECH
 from shared.starter import STARTER, STARTER_TASK
+from shared.storage.files import copy_atomically
 from shared.training import Examples
 from shared.weights import another_task
 
@@ -72,17 +74,14 @@ class Recognising:
         self._unsure_below = settings.unsure_below
         self._audience = audience
         self._lock = threading.RLock()
-        self._model, self.left_aside = self._first_model(settings)
         self._front_end = front_end_of(self._task.front_end)
         self.begun: Start | None = None
         if settings.voice:
             self.begun = load_voice(settings.voice, self._task)
         elif settings.prior:
             self.begun = load_prior(settings.prior, self._task)
-        if settings.weights:
-            keep_normalisation(
-                self._state.model, self._task, self.begun, normalises=self._normalises
-            )
+        settle_normalisation(self._state.model)  # whose file may just have been read
+        self._model, self.left_aside = self._first_model(settings)
         self._statistics = no_statistics(self._front_end, self.begun)
         self._expression: Expression | None = None
         self._generation = 0
@@ -98,8 +97,8 @@ class Recognising:
             Why the kept one is not used, if so.
         """
         if settings.weights:
-            keep_given(self._state.model, settings.weights, self._task)
-        elif not self._state.model.exists():
+            return self._given(settings.weights), None
+        if not self._state.model.exists():
             return self._starter(settings), None
         try:
             model = Model.load(self._state.model)
@@ -114,6 +113,22 @@ class Recognising:
         starter = self._starter(settings)
         does = "recognises with the starter of the package" if starter else f"waits for {wanted}"
         return starter, f"{aside} This device {does}."
+
+    def _given(self, path: Path) -> Model:
+        """Load the model that the device is given, and keep it with what statistics begin with."""
+        model = Model.load(path)
+        if error := another_task(model.architecture.task, self._task, str(path)):
+            raise error
+        with self._keeping(model.digest, self.begun, normalises=self._normalises):
+            copy_atomically(path, self._state.model)
+        return model
+
+    def _keeping(
+        self, digest: str, begun: Start | None, *, normalises: bool
+    ) -> AbstractContextManager[None]:
+        return keeping_normalisation(
+            self._state.model, digest, self._task, begun, normalises=normalises
+        )
 
     def _starter(self, settings: DeviceSettings) -> Model | None:
         """Load the starter, if it is asked for and of this task; it is not copied."""
@@ -239,8 +254,8 @@ class Recognising:
         start, normalises = self.begun, self._normalises
         if begun:
             start, normalises = load_start(begun, self._task), True
-        model = Model.copy(self._state.model, file, digest, architecture)
-        keep_normalisation(self._state.model, self._task, start, normalises=normalises)
+        with self._keeping(digest, start, normalises=normalises):
+            model = Model.copy(self._state.model, file, digest, architecture)
         with self._lock:
             changed = not (normalises == self._normalises and is_same(start, self.begun))
             if changed:
