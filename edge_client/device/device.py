@@ -8,7 +8,6 @@
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +15,7 @@ from typing import Any, Self
 from edge_client.device import opening, training_set
 from edge_client.device.events import Audience, DeviceEvent
 from edge_client.device.fused import Fused
+from edge_client.device.keeping import Keeping
 from edge_client.device.lately import MOST_ANSWERS, Week, by_week
 from edge_client.device.latest import SOUNDS, Latest
 from edge_client.device.recognising import Recognising
@@ -102,6 +102,7 @@ class Device:
             known, spoilt = opening.read_statistics(self._store, self.recognising.begun)
             self.recognising.begin(known)
             self._reports.note("damaged statistics", spoilt)
+            self._keeping = Keeping(self._store, self._latest, self._reports, settings)
             self._remembered = Remembered(self._store, self.recognising)
             self._look_back()
             self._words = SpokenWords(
@@ -154,7 +155,8 @@ class Device:
                 speaker=self._settings.speaker,
                 unsure=found is not None and max(found) < self._settings.unsure_below,
             )
-            heard = self._keep(heard, frames, utterance.samples)
+            known = self.recognising.statistics()
+            heard = self._keeping.keep(heard, frames, utterance.samples, known)
         self._audience.tell(DeviceEvent("heard", heard))
         self._look_back()
         return heard
@@ -383,22 +385,6 @@ class Device:
             return None
         self._reports.note("overflow", None)
         return found
-
-    def _keep(self, heard: StoredUtterance, frames: Frames, samples: Samples) -> StoredUtterance:
-        """Put an utterance into the store, if that can be."""
-        try:
-            number = self._store.add(heard, frames, statistics=self.recognising.statistics())
-        except StorageError as error:
-            self._reports.note("store", error.message)
-            return self._latest.unkept(heard)
-        self._latest.kept(number, samples)
-        try:
-            if self._settings.keep_audio:
-                self._store.keep_sound(number, samples)
-            self._reports.note("store", None)
-        except StorageError as error:
-            self._reports.note("store", error.message)
-        return replace(heard, identifier=number)
 
     def _look_back(self) -> None:
         self.recognising.look_back(self._remembered.kept)

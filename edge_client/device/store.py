@@ -4,22 +4,14 @@ import json
 import sqlite3
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
 from edge_client.device.database import Database, set_fact
+from edge_client.device.queries import Queries
 from edge_client.device.sounds import SoundFolder
-from edge_client.device.stored import (
-    INSERT,
-    Stored,
-    decode,
-    encode,
-    recognition_of,
-    row_of,
-    stacked,
-)
+from edge_client.device.stored import INSERT, encode, row_of
 from edge_client.device.stored_utterance import StoredUtterance
 from shared.audio import Samples
 from shared.errors import ChorusError, StorageError
@@ -36,7 +28,7 @@ _Before = tuple[int, str | None, int]
 """An utterance, its label and whether it was discarded."""
 
 
-class ExampleStore:
+class ExampleStore(Queries):
     """A device's examples in one SQLite file, which other processes may read at the same time.
 
     What the person said is on the disk when a method returns, and survives a power cut; an
@@ -80,9 +72,8 @@ class ExampleStore:
         self._limit = int(limit_mb * 1_000_000)
         self._sounds = sounds
         self._done: deque[_Before] = deque(maxlen=UNDONE)
-        self._database = Database(path)
-        self.task = task or self._last_task()
-        self._front_end = str(self.task.front_end)
+        database = Database(path)
+        super().__init__(database, task or _last_task(database))
 
     def __enter__(self) -> Self:
         return self
@@ -168,140 +159,6 @@ class ExampleStore:
                 if found:
                     return self.get(identifier)
         return None
-
-    def get(self, identifier: int) -> StoredUtterance:
-        """Look up an utterance; raise :class:`ChorusError` if there is none of this number."""
-        if identifier < 0:
-            raise ChorusError("This utterance could not be kept, so nothing can be said of it.")
-        rows = self._database.rows("SELECT * FROM recognitions WHERE id = ?", identifier)
-        if not rows:
-            raise ChorusError(
-                f"There is no utterance {identifier}: it was deleted, or has made way for others."
-            )
-        return recognition_of(rows[0])
-
-    def recent(self, limit: int) -> list[StoredUtterance]:
-        """List the last utterances, the newest first, without those that were discarded."""
-        query = "SELECT * FROM recognitions WHERE NOT discarded ORDER BY id DESC LIMIT ?"
-        return [recognition_of(row) for row in self._database.rows(query, limit)]
-
-    def answered(self, most: int) -> list[StoredUtterance]:
-        """List the newest that were recognised and have a label, the newest first."""
-        query = "SELECT * FROM recognitions WHERE probabilities IS NOT NULL AND label IS NOT NULL "
-        rows = self._database.rows(query + "AND NOT discarded ORDER BY id DESC LIMIT ?", most)
-        return [recognition_of(row) for row in rows]
-
-    def counts(self) -> dict[str, int]:
-        """Count the utterances of each label, ``unlabelled`` and ``discarded``.
-
-        Labels that the task does not have come last; utterances of other front ends are left out.
-        """
-        query = "SELECT label, discarded, count(*) FROM examples WHERE front_end = ? GROUP BY 1, 2"
-        counts = dict.fromkeys([*self.task.names, "unlabelled", "discarded"], 0)
-        for label, discarded, count in self._database.rows(query, self._front_end):
-            name = "discarded" if discarded else label or "unlabelled"
-            counts[name] = counts.get(name, 0) + count
-        return counts
-
-    def counts_elsewhere(self) -> dict[str, int]:
-        """Count the utterances of each other front end: they are kept, but not learned from."""
-        query = (
-            "SELECT front_end, count(*) FROM examples WHERE front_end != ? AND discarded = 0 "
-            "GROUP BY 1 ORDER BY 1"
-        )
-        return dict(map(tuple, self._database.rows(query, self._front_end)))
-
-    def labelled(self, most: int) -> list[int]:
-        """List the numbers of the newest with a label of the task, the oldest first."""
-        return [number for number, _, _ in self._labelled(most)][::-1]
-
-    def said(self, most: int) -> list[str]:
-        """List the labels of those of them that the device has heard itself: not of imported."""
-        return [label for _, label, source in self._labelled(most) if source != "import"]
-
-    def _labelled(self, most: int) -> list[tuple[int, str, str]]:
-        """Give number, label and source of the newest with a label of the task."""
-        query = (
-            "SELECT id, label, source FROM examples WHERE front_end = ? AND discarded = 0 "
-            "AND label IN (SELECT value FROM json_each(?)) ORDER BY id DESC LIMIT ?"
-        )
-        names = json.dumps(self.task.names)
-        return self._database.rows(query, self._front_end, names, most)
-
-    def sure(self, least: float, most: int) -> list[int]:
-        """List the newest unlabelled ones of so high a probability, the oldest first."""
-        query = (
-            "SELECT id, probabilities FROM examples WHERE front_end = ? AND discarded = 0 "
-            "AND label IS NULL AND names = ? AND probabilities IS NOT NULL ORDER BY id DESC"
-        )
-        with self._database.reading() as reading:
-            rows = reading.execute(query, (self._front_end, ",".join(self.task.names)))
-            found = (number for number, told in rows if max(json.loads(told)) >= least)
-            return list(islice(found, most))[::-1]
-
-    def read(self, identifiers: Iterable[int]) -> Iterator[tuple[StoredUtterance, Frames]]:
-        """Read whole utterances one by one.
-
-        Those that have gone, are damaged, or are of another front end are left out.
-        """
-        query = "SELECT * FROM examples WHERE id = ? AND front_end = ?"
-        with self._database.reading() as reading:
-            for identifier in identifiers:
-                row = reading.execute(query, (identifier, self._front_end)).fetchone()
-                if row and (frames := decode(row, self.task.front_end)) is not None:
-                    yield recognition_of(row), frames
-
-    def longest(self, identifiers: Iterable[int]) -> int:
-        """Count the frames of the longest of these utterances, without reading them."""
-        query = (
-            "SELECT max(length(frames)) FROM examples "
-            "WHERE id IN (SELECT value FROM json_each(?)) AND front_end = ?"
-        )
-        rows = self._database.rows(query, json.dumps(list(identifiers)), self._front_end)
-        return (rows[0][0] or 0) // (4 * self.task.front_end.features)
-
-    def kept(self, *, imports: bool = True) -> list[int]:
-        """List the numbers of all of this front end that were not discarded, the oldest first.
-
-        Without ``imports`` those alone that the device has heard itself.
-        """
-        query = (
-            "SELECT id FROM examples WHERE front_end = ? AND discarded = 0 "
-            "AND (? OR source != 'import') ORDER BY id"
-        )
-        return [row[0] for row in self._database.rows(query, self._front_end, imports)]
-
-    def heard(self, most: int) -> dict[int, int]:
-        """Say what the newest that the device has heard itself were labelled, the oldest first.
-
-        Returns
-        -------
-        dict of int to int
-            By its number, the place of an utterance's label in the task; -1 if it has none there.
-        """
-        query = (
-            "SELECT id, label FROM examples WHERE front_end = ? AND discarded = 0 "
-            "AND source != 'import' ORDER BY id DESC LIMIT ?"
-        )
-        rows = self._database.rows(query, self._front_end, most)
-        return {number: self.task.index.get(label, -1) for number, label in rows[::-1]}
-
-    def stored(self, identifiers: list[int]) -> Stored:
-        """Read whole utterances, as :meth:`read` does, into arrays."""
-        found, longest = self.read(identifiers), self.longest(identifiers)
-        return stacked(found, self.task, len(identifiers), longest)
-
-    def everything(self) -> Stored:
-        """Read all that :meth:`kept` lists."""
-        return self.stored(self.kept())
-
-    def changed_elsewhere(self) -> bool:
-        """Say whether another process has changed the file since this was asked last."""
-        return self._database.changed_elsewhere()
-
-    def statistics(self) -> dict[str, Any] | None:
-        """Read this front end's running statistics that were kept last; ``None`` if none were."""
-        return self._database.fact(self._statistics_name)
 
     def keep_statistics(self, statistics: dict[str, Any]) -> None:
         """Keep running statistics that did not come with an utterance."""
@@ -415,21 +272,18 @@ class ExampleStore:
             gone += [row[0] for row in rows]
         return gone
 
-    @property
-    def _statistics_name(self) -> str:
-        return f"statistics {self._front_end}"
-
-    def _last_task(self) -> Task:
-        try:
-            return Task.from_dict(self._database.fact("task") or {})
-        except ValueError:
-            return DEFAULT_TASK
-
     def _forget_sounds(self, identifiers: list[int]) -> None:
         """Delete sound within a transaction: if that cannot be, nothing else is changed."""
         if self._sounds is not None:
             for identifier in identifiers:
                 self._sounds.forget(identifier)
+
+
+def _last_task(database: Database) -> Task:
+    try:
+        return Task.from_dict(database.fact("task") or {})
+    except ValueError:
+        return DEFAULT_TASK
 
 
 def _insert(
