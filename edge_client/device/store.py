@@ -174,20 +174,25 @@ class ExampleStore(Queries):
     def take(self, found: Iterable[tuple[StoredUtterance, bytes]]) -> int:
         """Take in utterances and their frames, but for those that are there already.
 
+        One that is there but was discarded is taken up again, with the label that is given now.
+
         Returns
         -------
         int
-            How many were taken in: all that were new, or (with an error) none.
+            How many were taken in or up: all that were new, or (with an error) none.
         """
         taken, gone = 0, []
         with self._database.writing(surely=True) as connection:
             for recognition, data in found:
-                query = "SELECT frames FROM examples WHERE checksum = ?"
-                same = connection.execute(query, (zlib.crc32(data),)).fetchall()
-                if data not in [row[0] for row in same]:
+                same = _of_frames(connection, data)
+                if not all(same.values()):
+                    continue
+                if same:
+                    _update(connection, min(same), recognition.label, 0)
+                else:
                     gone += self._make_room(connection, len(data))
                     _insert(connection, row_of(recognition, data))
-                    taken += 1
+                taken += 1
             self._forget_sounds(gone)
         return taken
 
@@ -290,6 +295,13 @@ def _insert(
     connection: sqlite3.Connection, row: Mapping[str, Any], identifier: int | None = None
 ) -> int:
     return int(connection.execute(INSERT, {**row, "id": identifier}).lastrowid or 0)
+
+
+def _of_frames(connection: sqlite3.Connection, data: bytes) -> dict[int, bool]:
+    """Find the utterances of these frames by their numbers; say of each if it was discarded."""
+    query = "SELECT id, discarded, frames FROM examples WHERE checksum = ?"
+    rows = connection.execute(query, (zlib.crc32(data),))
+    return {number: bool(discarded) for number, discarded, frames in rows if frames == data}
 
 
 def _update(

@@ -73,3 +73,23 @@ def test_what_is_imported_is_in_no_statistics_whatever_the_order(
     for seed in range(2):
         statistics.update(frame_features(utterance(seed).samples))
     assert device.recognising.statistics() == statistics.to_dict()
+
+
+def test_what_was_discarded_is_taken_up_again_with_the_label_of_the_file(
+    start: Open, tmp_path: Path
+) -> None:
+    device = start()
+    for seed, label in enumerate(("happy", "sad")):
+        device.correct(hear(device, seed).identifier, label)
+    file = tmp_path / "mine.npz"
+    archive.export(device._store, file)
+    device.correct(1, "angry")
+    device.discard(1)
+    with ExampleStore(device._store.path, limit_mb=10) as beside:
+        assert archive.import_(beside, file) == 1
+        assert archive.import_(beside, file) == 0
+    device.look()
+    assert [(one.identifier, one.label) for one in device.recent()] == [(2, "sad"), (1, "happy")]
+    device.close()
+    counts = start().counts()
+    assert (counts["happy"], counts["sad"], counts["discarded"]) == (1, 1, 0)
