@@ -28,7 +28,7 @@ class Left:
     name
         What the device was called there, if it had joined by invitation.
     updates, bytes
-        What it had sent.
+        What it had sent; ``None`` where the list of that is damaged.
     config
         The settings file that says now that the device takes part in nothing; ``None`` where none
         named this federation.
@@ -36,8 +36,8 @@ class Left:
 
     federation: str
     name: str | None
-    updates: int
-    bytes: int
+    updates: int | None
+    bytes: int | None
     config: Path | None
 
 
@@ -95,7 +95,7 @@ def leave(
         joined = None
         with suppress(TrustError):  # a damaged one is left all the same
             joined = Membership.find(membership)
-        sent = [sent_updates(part) for part in parts]
+        updates, size = _sent(parts)
         # The settings go first: a device that is killed here does not ask to be let in again.
         mine = config.exists() and named.get("federation", default) == federation
         if mine:
@@ -107,10 +107,19 @@ def leave(
     return Left(
         federation=federation,
         name=joined.joined.name if joined else None,
-        updates=sum(each.updates for each in sent),
-        bytes=sum(each.bytes for each in sent),
+        updates=updates,
+        bytes=size,
         config=config if mine else None,
     )
+
+
+def _sent(parts: Sequence[Path]) -> tuple[int, int] | tuple[None, None]:
+    """Add up the updates that the parts have sent, and their bytes, if all lists can be read."""
+    try:
+        sent = [sent_updates(part) for part in parts]
+    except FederationError:  # a device is left all the same
+        return None, None
+    return sum(each.updates for each in sent), sum(each.bytes for each in sent)
 
 
 @contextmanager

@@ -43,7 +43,13 @@ def leave(
         typer.echo(json.dumps(asdict(left), default=str))
         return
     typer.echo(f"This device has left the federation {left.federation}.")
-    if left.updates:
+    if left.updates is None:
+        typer.echo(
+            "How many updates it had sent is unknown: the list of them was damaged. What was sent "
+            "cannot be called back: later models are made of it, and the aggregator keeps its "
+            "record of that."
+        )
+    elif left.updates:
         one = left.updates == 1
         updates, they = ("1 update", "It") if one else (f"{left.updates} updates", "They")
         typer.echo(

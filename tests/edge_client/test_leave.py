@@ -54,6 +54,22 @@ def test_what_a_killed_join_has_left_goes_too(tmp_path: Path) -> None:
     assert list(device.memberships.iterdir()) == []
 
 
+@pytest.mark.parametrize("damaged", ["the device's", "that of its clips"])
+def test_a_damaged_list_of_what_was_sent_keeps_nobody(tmp_path: Path, damaged: str) -> None:
+    device = taken_part(tmp_path)
+    one = device if damaged == "the device's" else device.made_of_clips()[0]
+    (one.federations / "home" / "sent.json").write_text("{")
+    words = ["leave", "--federation", "home", "--state", str(tmp_path), "--yes"]
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 0
+    assert "is unknown: the list of them was damaged" in said.stdout
+    assert not (device.memberships / "home").exists()
+    assert not (one.federations / "home").exists()
+    taken_part(tmp_path)
+    (one.federations / "home" / "sent.json").write_text("{")
+    assert json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["updates"] is None
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "../../photos", "{}/photos", "home/.", "home\n"])
 def test_what_is_no_name_removes_nothing(tmp_path: Path, name: str) -> None:
     device = taken_part(tmp_path / "state")
