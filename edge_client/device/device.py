@@ -270,16 +270,17 @@ class Device:
 
     def _forget(self) -> None:
         self._latest.clear()
-        self.recognising.forget()
         for about in ("damage", "damaged statistics", "store", "store of another task"):
             self._reports.note(about, None)
-        # At last the empty folder, as closed as before, for whoever begins anew.
         state = self._state
         each(
             self._store.delete_all,
+            # Not before: as long as the store has them, another thread may go by the examples.
             self._remembered.forget,
+            self.recognising.forget,
             state.delete_personal,
             state.delete_made_of_clips,
+            # At last the empty folder, as closed as before, for whoever begins anew.
             state.make,
         )
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from shared.starter import beside
 from shared.storage.files import sha256_of
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import save_weights
-from tests.brokers import wait_until
+from tests.brokers import BOUND, wait_until
 from tests.edge_client.device.heard import Open, hear, recognised, utterance
 from tests.edge_client.device.pooled import NAME, POOLED
 from tests.shared.features.voice_models import expressions, voice_model
@@ -217,3 +218,23 @@ def test_what_another_process_discards_is_not_gone_by(device: Device, model: Pat
     (found,) = answers(device, [COUNT])
     expected = answer(model, [*range(COUNT + 1)], kept, COUNT)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_correction_in_the_midst_of_a_deletion_leaves_nothing_in_memory(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [hear(device, seed).identifier for seed in range(COUNT)]
+    delete_all, generations = device._store.delete_all, []
+
+    def correct_first() -> None:
+        with ThreadPoolExecutor(1) as other:
+            other.submit(device.correct, numbers[0], "sad").result(BOUND)
+        assert device.recognising._expression is not None
+        assert len(device.labelled(9)[0]) == 1
+        generations.append(device.recognising.generation)
+        delete_all()
+
+    monkeypatch.setattr(device._store, "delete_all", correct_first)
+    device.delete_everything()
+    assert device.recognising._expression is None
+    assert device.recognising.generation > generations[0], "what was learned then is not used"
