@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from edge_client.device.state import DeviceFolder
 from edge_client.federation.client_state import remembered
-from edge_client.federation.own_clips import OwnClips
+from edge_client.federation.own_clips import CACHE, OwnClips
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
 from edge_client.federation.taking_part import as_member, make_engines
@@ -196,10 +196,10 @@ def take_part(
     parsed = FederationSettings.parse({n: v for n, v in given.items() if v is not None})
     own: OwnClips | _AsGiven
     if isinstance(examples, Examples):
-        own = _AsGiven(examples)
+        own, clips = _AsGiven(examples), []
+        own.examples.check(parsed.task)
     else:
-        own = OwnClips(_clips(examples, parsed.task), parsed.task)
-    own.examples.check(parsed.task)
+        clips = _clips(examples, parsed.task)
     state = DeviceFolder(Path(folder))
     parsed, membership = as_member(parsed, state)
     part = state.federations / parsed.federation
@@ -217,6 +217,8 @@ def take_part(
 
     with ExitStack() as stack:
         stack.enter_context(state.taken())
+        if not isinstance(examples, Examples):
+            own = OwnClips(clips, parsed.task, part / CACHE)
         participant = Participant(
             parsed,
             part,

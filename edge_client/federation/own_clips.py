@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from shared.features.statistics import Start
 from shared.front_ends import front_end_of
 from shared.task import Task
 from shared.training import Examples
+
+CACHE: Final = "features"
+"""The name of that folder, in the folder of the device's part."""
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,9 @@ class OwnClips:
         All of them have a label of the task.
     task
         What is recognised.
+    cache
+        The folder that their features are kept in: features are as private as the device's own, so
+        it is one that goes when everything is deleted.
     begun
         What statistics begin with; nothing, if not given.
     as_told
@@ -47,6 +54,7 @@ class OwnClips:
         self,
         clips: Sequence[Clip],
         task: Task,
+        cache: Path,
         begun: Start | None = None,
         *,
         as_told: bool = True,
@@ -54,7 +62,7 @@ class OwnClips:
         self._as_told = as_told
         self._task = task
         self._front_end = front_end_of(task.front_end)
-        found = extract_features(clips, self._front_end)
+        found = extract_features(clips, self._front_end, cache)
         for skipped in found.skipped:
             log.warning("%s is left out: %s", skipped.clip.identifier, skipped.reason)
         self._raw = Examples(found.features, found.frames, found.labels(task))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from edge_client.device.state import DeviceFolder
 from edge_client.enrolment.membership import Membership
 from edge_client.federation.client_state import remembered
-from edge_client.federation.own_clips import OwnClips
+from edge_client.federation.own_clips import CACHE, OwnClips
 from edge_client.federation.participant import Participant
 from edge_client.federation.round_work import MakeEngine
 from edge_client.federation.settings import FederationSettings
@@ -88,7 +88,7 @@ def take_part_with_clips(
     clips
         A folder with a folder of clips for each label, or a manifest's CSV file.
     folder
-        Where its part is kept.
+        Where its part is kept, and the features of the clips.
     membership
         What it signs with, if it has joined by invitation.
     follows
@@ -117,7 +117,7 @@ def take_part_with_clips(
         log.info("Reading the clips in %s ...", clips)
         labelled = load_corpus("manifest", clips, task).labelled
         start = load_start(begun, task) if begun else None
-        return OwnClips(labelled, task, start, as_told=as_told)
+        return OwnClips(labelled, task, folder / CACHE, start, as_told=as_told)
 
     chosen: FederationSettings | None = settings
     while chosen is not None:

@@ -67,7 +67,7 @@ class FeatureStore:
     Parameters
     ----------
     folder
-        Where the file lies; :func:`cache_folder` if not given.
+        Where the file lies, for its owner alone; :func:`cache_folder` if not given.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -141,12 +141,17 @@ class FeatureStore:
         return otherwise
 
     def _open(self) -> sqlite3.Connection:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        # From features can be told who spoke, and in which mood: they are their owner's alone.
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # All who have the file open share this lock, and only who has it alone may rename the
         # file: SQLite would mix the old file's write-ahead log into the new one.
-        self._lock = os.open(self._users, os.O_RDWR | os.O_CREAT, 0o644)
+        self._lock = os.open(self._users, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_SH)
-        self.path.touch()
+        self.path.touch(0o600)
+        aside = self.path.with_suffix(".damaged")
+        for file in (self._users, aside, *self._folder.glob(f"{self.path.name}*")):
+            with suppress(OSError):  # of earlier versions, which let others read them
+                file.chmod(0o600)
         self._inode = self.path.stat().st_ino
         self._connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS)
         self._connection.text_factory = bytes  # what damage turns into text need not be text

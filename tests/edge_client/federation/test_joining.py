@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from edge_client import Participation, take_part
+from edge_client.device.state import DeviceFolder
 from edge_client.federation.joining import _clips
 from edge_client.federation.own_clips import OwnClips
 from shared.audio import RATE
@@ -44,8 +45,7 @@ def participation(folder: Path, participant: FakeParticipant) -> tuple[Participa
 
 
 @pytest.fixture
-def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str]]:
-    monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
+def clips(tmp_path: Path) -> list[tuple[Path, str]]:
     found = []
     for number, label in enumerate(DEFAULT_TASK.names):
         path = tmp_path / "clips" / label / f"{number}.wav"
@@ -58,11 +58,22 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, s
 def test_clips_are_read_as_those_of_a_folder_are(
     clips: list[tuple[Path, str]], tmp_path: Path
 ) -> None:
-    own = OwnClips(_clips(clips, DEFAULT_TASK), DEFAULT_TASK).examples
+    own = OwnClips(_clips(clips, DEFAULT_TASK), DEFAULT_TASK, tmp_path / "cache").examples
     folder = load_corpus("manifest", tmp_path / "clips")
-    expected = OwnClips(folder.labelled, DEFAULT_TASK).examples
+    expected = OwnClips(folder.labelled, DEFAULT_TASK, tmp_path / "cache").examples
     assert np.array_equal(own.features, expected.features)
     assert own.labels.tolist() == expected.labels.tolist() == [0, 1, 2, 3]
+
+
+def test_their_features_are_kept_in_the_folder_that_was_given(
+    clips: list[tuple[Path, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
+    state = tmp_path / "state"
+    with take_part(clips, folder=state, broker=f"127.0.0.1:{PORT}", front_end="paper34"):
+        (kept,) = tmp_path.rglob("features.sqlite")
+    assert kept.is_relative_to(DeviceFolder(state).personal)
+    assert (state.stat().st_mode & 0o777, kept.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
 def test_words_of_corpora_name_labels(clips: list[tuple[Path, str]]) -> None:
@@ -99,7 +110,7 @@ def test_what_is_wrong_is_one_sentence(
     with pytest.raises(error) as caught:
         take_part(given, folder=tmp_path / "state", **settings)
     assert sentence in caught.value.problem
-    assert not (tmp_path / "state").exists(), "nothing was begun"
+    assert not list((tmp_path / "state").rglob("*.json")), "nothing was begun"
 
 
 @pytest.mark.parametrize(

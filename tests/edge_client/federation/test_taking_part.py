@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge_client.device.events import DeviceEvent
+from edge_client.device.state import DeviceFolder
 from edge_client.federation.settings import FederationSettings
 from edge_client.federation.taking_part import Companion, take_part_with_clips
 from edge_client.federation.unannounced import Unannounced
@@ -192,6 +193,26 @@ def test_with_clips_a_signal_ends_it_and_it_says_what_counted(
     said = capfd.readouterr().err
     assert "4 labelled clips; this device is kitchen in the federation chorus." in said
     assert "accepted updates of this device: 0." in said
+
+
+def test_the_features_of_clips_are_where_a_deletion_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clips: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CHORUS_CACHE")
+    state = DeviceFolder(tmp_path / "state")
+
+    def make(*arguments: Any, **given: Any) -> Any:
+        participant = Makes()(*arguments, **given)
+        participant.run = lambda: signal.raise_signal(signal.SIGTERM)
+        return participant
+
+    with state.taken():
+        take_part_with_clips(SETTINGS, clips, state.federations / "chorus", make=make)
+        kept = list(tmp_path.rglob("*.sqlite"))
+        assert [path.parent.parent for path in kept] == [state.federations / "chorus"]
+        state.delete_everything()
+    assert not list(tmp_path.rglob("*.sqlite*"))
 
 
 WHISPER = SETTINGS.model_copy(update={"front_end": "whisper-speech"})

@@ -104,6 +104,29 @@ def test_where_it_lies(
     assert cache_folder() == Path(folder)
 
 
+def modes(*paths: Path) -> list[int]:
+    return [path.stat().st_mode & 0o777 for path in paths]
+
+
+def test_nobody_else_reads_it_also_one_of_an_earlier_version(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    before = os.umask(0)
+    try:
+        with FeatureStore(folder) as store:
+            store.add(some())
+            assert modes(folder) == [0o700]
+            assert set(modes(*folder.iterdir())) == {0o600}
+    finally:
+        os.umask(before)
+    aside, other = folder / "features.damaged", folder / "features.csv"
+    for path in (store.path, aside, other):
+        path.touch()
+        path.chmod(0o644)
+    with FeatureStore(folder) as store:
+        assert len(store.find([*some()], 34)) == 40
+        assert modes(store.path, aside, other) == [0o600, 0o600, 0o644]
+
+
 def overwritten(path: Path) -> None:
     path.write_bytes(b"not a database " * 1000)
 
