@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from edge_client.device.damage import in_the_making, readable_rows
+from edge_client.device.erasing import Connection
 from edge_client.device.normalised import normalisation_beside
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
@@ -163,7 +164,8 @@ def _read(path: Path, read: Callable[[sqlite3.Connection], _Found]) -> _Found:
     for how in ("mode=rw", "mode=ro&immutable=1"):  # the latter needs no room for a file beside it
         uri = f"{path.absolute().as_uri()}?{how}"
         try:
-            with closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)) as connection:
+            connection = sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True, factory=Connection)
+            with closing(connection):
                 return read(connection)
         except (sqlite3.DatabaseError, UnicodeDecodeError, ValueError):
             continue

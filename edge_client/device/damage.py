@@ -8,7 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from edge_client.device.state import DAMAGED, SALVAGED, erase
+from edge_client.device.erasing import Connection, erase
+from edge_client.device.state import DAMAGED, SALVAGED
 from edge_client.device.store import ExampleStore
 from edge_client.device.stored import is_whole, plausible, recognition_of
 from shared.storage.files import storage_errors, sync_folder
@@ -26,7 +27,7 @@ def damage(path: Path) -> str:
     if not path.exists():
         return ""
     try:
-        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        with closing(_opened(path)) as connection:
             found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
             connection.execute("SELECT id, frames FROM examples LIMIT 1")
     except sqlite3.DatabaseError as error:
@@ -39,12 +40,16 @@ def damage(path: Path) -> str:
     return "" if found == "ok" else found.splitlines()[-1]
 
 
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_SECONDS, factory=Connection)
+
+
 def is_new(path: Path) -> bool:
     """Say whether there is no store yet: no file, or one without tables."""
     if not path.exists():
         return True
     try:
-        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+        with closing(_opened(path)) as connection:
             return not connection.execute("PRAGMA schema_version").fetchone()[0]
     except sqlite3.DatabaseError:
         return False  # full, forbidden or busy: opening it will say so
@@ -158,7 +163,7 @@ def salvage(store: ExampleStore, damaged: Path) -> None:
 def readable_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     """Read the rows of a damaged file, one by one, leaving out what is lost."""
     try:
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(_opened(path)) as connection:
             connection.row_factory = sqlite3.Row
             last = _last_number(connection, path)
             for identifier in range(1, last + 1):
@@ -176,7 +181,7 @@ def readable_rows(path: Path) -> Iterator[Mapping[str, Any]]:
 def last_number(path: Path) -> int:
     """Say which number a damaged file may have given last: that, or a larger one."""
     try:
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(_opened(path)) as connection:
             return _last_number(connection, path)
     except (sqlite3.DatabaseError, UnicodeDecodeError):
         return 0

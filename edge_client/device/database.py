@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from edge_client.device.erasing import Connection, erase
 from edge_client.device.migrations import migrate
 from shared.errors import StorageError
 from shared.storage.files import refuse_pipe, storage_errors
@@ -27,14 +28,18 @@ def connect(path: Path) -> sqlite3.Connection:
         refuse_pipe(path)
         path.touch(0o600)  # SQLite gives its log the same permissions
         connection = sqlite3.connect(
-            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            path,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=Connection,
         )
         try:
             write_ahead(connection)
             # What is deleted is overwritten, and nothing of it is put into temporary files.
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute("PRAGMA journal_size_limit = 4000000")
+            # Its log has no bound: SQLite would cut off what is beyond, and not overwrite it.
             connection.row_factory = sqlite3.Row
             migrate(connection, path)
         except BaseException:
@@ -90,14 +95,27 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lock = threading.RLock()
-        self.connection = connect(path)
+        self._connection: sqlite3.Connection | None = None
+        self._readers = 0
+        self._no_readers = threading.Condition(self.lock)
+        self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        self._connection = connect(self.path)
         self._page = int(self._pragma("page_size"))
         self._version = self._pragma("data_version")
+        return self._connection
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, for who holds the lock."""
+        return self._connection or self._open()  # there may have been no room to begin anew
 
     def close(self) -> None:
         """Close the file."""
         with self.lock, suppress(sqlite3.Error):
-            self.connection.close()
+            if self._connection is not None:
+                self._connection.close()
 
     @contextmanager
     def writing(self, *, surely: bool = False) -> Iterator[sqlite3.Connection]:
@@ -116,8 +134,15 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Open a connection of its own, so that hearing need not wait for who reads much."""
-        with closing(connect(self.path)) as reading, store_errors(self.path):
-            yield reading
+        with self.lock:
+            self._readers += 1
+        try:
+            with closing(connect(self.path)) as reading, store_errors(self.path):
+                yield reading
+        finally:
+            with self.lock:
+                self._readers -= 1
+                self._no_readers.notify_all()
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         """Read all rows of a query."""
@@ -132,6 +157,11 @@ class Database:
         except (TypeError, ValueError):
             return {}
 
+    def last_number(self) -> int:
+        """Say which number an utterance was given last; 0 if none was."""
+        query = "SELECT seq FROM sqlite_sequence WHERE name = 'examples'"
+        return max((row[0] for row in self.rows(query)), default=0)
+
     def changed_elsewhere(self) -> bool:
         """Say whether another process has changed the file since this was asked last."""
         with self.lock, store_errors(self.path):
@@ -143,34 +173,29 @@ class Database:
         pages = int(self._pragma("page_count")) - int(self._pragma("freelist_count"))
         return pages * self._page
 
-    def checkpoint(self) -> bool:
-        """Put all that was written into the file, and leave nothing in its log.
-
-        Returns
-        -------
-        bool
-            Whether that could be: another process that reads may keep it from it.
-        """
+    def checkpoint(self) -> None:
+        """Put all that was written into the file, unless another process reads it."""
         with self.lock, store_errors(self.path):
-            busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        return not busy
+            self.connection.execute("PRAGMA wal_checkpoint(FULL)")
 
-    def overwrite(self) -> None:
-        """Leave nothing on the disk of what was deleted.
+    def begin_anew(self) -> None:
+        """Overwrite the file and its log, remove them, and make an empty file.
+
+        It needs no room: to delete by SQLite would take as much as is deleted. Threads that read
+        are waited for, but not for ever. What is read meanwhile by others is damaged.
 
         Raises
         ------
         StorageError
-            Also if another process that reads keeps the bytes in the log.
+            Also if there is no room to make the empty file: it is made then when it is needed.
         """
-        with self.lock, store_errors(self.path):
-            self.connection.execute("VACUUM")
-        if not self.checkpoint():
-            raise StorageError(
-                f"The examples are deleted, but another program that reads {self.path} keeps "
-                "their bytes in its log.",
-                "End that program and delete once more.",
-            )
+        with self._no_readers:
+            self._no_readers.wait_for(lambda: not self._readers, BUSY_SECONDS)
+            self.close()
+            self._connection = None
+            for end in ("-wal", "-shm", ""):  # the file at last: a new one must find no old log
+                erase(self.path.with_name(self.path.name + end))
+            self._open()
 
     def _pragma(self, name: str) -> Any:
         return self.connection.execute(f"PRAGMA {name}").fetchone()[0]

@@ -9,14 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from edge_client.device.erasing import erase
 from shared.errors import ChorusError, RunError
 from shared.storage.files import leftovers, lock, storage_errors
 
 DAMAGED: Final = "damaged"
 SALVAGED: Final = "salvaged"
 """What the names of a damaged store, and of one that is made of it, say after ``examples-``."""
-
-_PIECE: Final = 1 << 16
 
 
 class DeviceFolder:
@@ -184,15 +183,3 @@ def each(*steps: Callable[[], object]) -> None:
 def _remove(folder: Path) -> None:
     with storage_errors(folder), suppress(FileNotFoundError):
         shutil.rmtree(folder)
-
-
-def erase(path: Path) -> None:
-    """Overwrite a file, where the file system lets it be, and remove it."""
-    with storage_errors(path), suppress(FileNotFoundError):
-        with suppress(OSError), path.open("rb+") as file:
-            size = path.stat().st_size
-            for start in range(0, size, _PIECE):
-                file.write(bytes(min(_PIECE, size - start)))
-            file.flush()
-            os.fsync(file.fileno())
-        path.unlink()

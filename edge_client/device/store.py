@@ -5,6 +5,7 @@ import sqlite3
 import zlib
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -199,7 +200,7 @@ class ExampleStore(Queries):
     def take_back(self, found: Iterable[tuple[StoredUtterance, bytes]], last: int) -> None:
         """Take the utterances of another file, and their frames, into this one, which is empty.
 
-        They keep their numbers. All is in the file when this returns, and none in its log.
+        They keep their numbers. All is in the file itself when this returns.
 
         Parameters
         ----------
@@ -236,12 +237,14 @@ class ExampleStore(Queries):
 
     def delete_all(self) -> None:
         """Delete every utterance, its sound, and the statistics; overwrite them on the disk."""
+        last = 0
+        with suppress(StorageError):  # also a damaged file is deleted
+            last = self._database.last_number()
         try:
-            with self._database.writing(surely=True) as connection:
-                connection.execute("DELETE FROM examples")
-                connection.execute("DELETE FROM facts WHERE name != 'task'")
-                self._done.clear()
-            self._database.overwrite()
+            self._done.clear()
+            self._database.begin_anew()
+            self.number_past(last)
+            self.remember_task()
         finally:
             if self._sounds is not None:
                 self._sounds.clear()
