@@ -158,6 +158,7 @@ def _take_part_with_clips(settings: RunSettings, clips: Path) -> None:
         name = name_of_clips(federation.name, place.name if place.is_dir() else place.stem)
         federation = federation.model_copy(update={"client": name})
     when_there_is_room(state.make)
+    state.finish_deleting()
     if settings.state is None:
         state = DeviceFolder(state.clips / federation.name)
     chosen = "front_end" in settings.model_fields_set

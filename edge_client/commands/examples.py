@@ -167,9 +167,13 @@ def _count(settings: "DeviceSettings") -> int | None:
 
 
 def _settings(state: Path | None, config: Path | None) -> "DeviceSettings":
+    """Collect the settings; a deletion at which a process was killed is finished first."""
     from edge_client.device.settings import DeviceSettings
+    from edge_client.device.state import DeviceFolder
 
-    return DeviceSettings.collect_part({"state": state}, config)
+    settings = DeviceSettings.collect_part({"state": state}, config)
+    DeviceFolder(settings.folder).finish_deleting()
+    return settings
 
 
 def _path(settings: "DeviceSettings") -> Path:

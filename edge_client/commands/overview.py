@@ -35,6 +35,7 @@ def overview(settings: DeviceSettings) -> dict[str, Any]:
         ``clips`` (the federations of each device that was made of labelled clips, by its name).
     """
     state = DeviceFolder(settings.folder)
+    state.finish_deleting()
     counts: dict[str, int] = {}
     elsewhere: dict[str, int] = {}
     utterances = 0

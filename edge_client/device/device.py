@@ -273,16 +273,17 @@ class Device:
         for about in ("damage", "damaged statistics", "store", "store of another task"):
             self._reports.note(about, None)
         state = self._state
-        each(
-            self._store.delete_all,
-            # Not before: as long as the store has them, another thread may go by the examples.
-            self._remembered.forget,
-            self.recognising.forget,
-            state.delete_personal,
-            state.delete_made_of_clips,
-            # At last the empty folder, as closed as before, for whoever begins anew.
-            state.make,
-        )
+        with state.deleting():
+            each(
+                self._store.delete_all,
+                # Not before: as long as the store has them, another thread may go by the examples.
+                self._remembered.forget,
+                self.recognising.forget,
+                state.delete_personal,
+                state.delete_made_of_clips,
+                # At last the empty folder, as closed as before, for whoever begins anew.
+                state.make,
+            )
 
     def look(self) -> None:
         """Notice what another process has changed in the store, such as an import."""

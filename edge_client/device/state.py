@@ -1,5 +1,6 @@
 """The state folder: what a device keeps between one start and the next."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from edge_client.device.erasing import erase
-from shared.errors import ChorusError, RunError
-from shared.storage.files import leftovers, lock, storage_errors
+from shared.errors import ChorusError, RunError, StorageError
+from shared.storage.files import is_locked, leftovers, lock, storage_errors, sync_folder
+
+_log = logging.getLogger(__name__)
 
 DAMAGED: Final = "damaged"
 SALVAGED: Final = "salvaged"
@@ -60,6 +63,7 @@ class DeviceFolder:
         self.memberships = path / "memberships"
         self.clips = path / "clips"
         self._lock = path / "lock"
+        self._deleting = path / "deleting"
 
     def make(self) -> None:
         """Make the folder, readable by nobody else: these are somebody's emotions.
@@ -82,10 +86,13 @@ class DeviceFolder:
     def taken(self) -> Iterator[None]:
         """Have the folder to oneself, as a device that runs; it is made if it is not there.
 
+        If a process was killed while it deleted everything, that is finished first.
+
         Raises
         ------
         RunError
-            If another process has it.
+            If another process has it; or there is a deletion to be finished, and another process
+            has a device made of labelled clips.
         StorageError
             If it cannot be written.
         """
@@ -98,6 +105,7 @@ class DeviceFolder:
             ),
         )
         try:
+            self._go_on_deleting()
             self._remove_leftovers()
             yield
         finally:
@@ -135,12 +143,54 @@ class DeviceFolder:
 
         The folder must be taken, and those of clips too.
         """
-        store = self.path.glob(f"{self.examples.name}*")
-        each(
-            *(partial(erase, file) for file in store),
-            self.delete_personal,
-            *(made.remove for made in self.made_of_clips()),
-        )
+        with self.deleting():
+            clips = (made.remove for made in self.made_of_clips())
+            each(self._delete_store, self.delete_personal, *clips)
+
+    @contextmanager
+    def deleting(self) -> Iterator[None]:
+        """Mark that everything is deleted within: whoever takes the folder after a kill goes on.
+
+        Where a part cannot be deleted the mark goes, too: that is said, and what is heard
+        afterwards is not to be deleted.
+        """
+        with suppress(StorageError):  # a full disk keeps nobody from deleting
+            with storage_errors(self._deleting), self._deleting.open("wb") as mark:
+                os.fsync(mark.fileno())
+            sync_folder(self.path)
+        try:
+            yield
+        except Exception:
+            self._unmark()
+            raise
+        self._unmark()
+
+    def finish_deleting(self) -> None:
+        """Finish deleting everything if a process was killed at it; raise as :meth:`taken` does.
+
+        For who does not take the folder. A device that has it deletes everything itself.
+        """
+        if self._deleting.exists() and not is_locked(self._lock):
+            with self.taken():
+                pass
+
+    def _go_on_deleting(self) -> None:
+        if self._deleting.exists():
+            each(self._delete_store, self.delete_personal, self.delete_made_of_clips, self.make)
+            self._unmark()
+            _log.warning(
+                "Everything in %s was being deleted when the program was ended: the rest of it is "
+                "deleted now.",
+                self.path,
+            )
+
+    def _unmark(self) -> None:
+        with storage_errors(self._deleting):
+            self._deleting.unlink(missing_ok=True)
+        sync_folder(self.path)  # it must not come back by a power cut: what is heard now would go
+
+    def _delete_store(self) -> None:
+        each(*(partial(erase, file) for file in self.path.glob(f"{self.examples.name}*")))
 
     def delete_made_of_clips(self) -> None:
         """Delete the folders of devices made of labelled clips.
