@@ -10,7 +10,8 @@
 #   --federation  whose devices these are; default: chorus
 #   --renew       make the broker's certificate anew (it holds for 825 days, the authority's for ten
 #                 years), for the names given with --host, or for those it had.
-#   --revoke      take these devices' passwords away, for good: named again, they get others
+#   --revoke      take these devices' passwords away, for good: named again, they get others. Where one
+#                 of them is not there, nobody is revoked.
 #   DEVICE        names: a-z, 0-9 and -, beginning with a letter or digit. The aggregator is added.
 #
 # FOLDER/broker/   for the broker: ca.crt, server.crt, server.key, passwords (hashed), acl
@@ -79,6 +80,28 @@ done
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$folder/broker" "$folder/clients"
 cd "$folder"
+
+# federations_with DEVICE: those that have it, one a line.
+federations_with() {
+    {
+        cut -d: -f1 broker/passwords
+        # A run that was stopped may have left its password here alone.
+        find clients -name '*.password' | sed 's,.*/,,;s/\.password$//'
+    } | sed -n "s/_$1\$//p" | sort -u
+}
+
+if [ -n "$revoke" ]; then
+    for name in "$@"; do
+        there=$(federations_with "$name")
+        echo "$there" | grep -qx -e "$federation" && continue
+        if [ -n "$there" ]; then
+            there="but in $(echo "$there" | paste -sd, | sed 's/,/, /g'): say which with --federation"
+        else
+            there="nor in another federation; $folder/broker/passwords lists all"
+        fi
+        fail "there is no device \"$name\" in $federation, $there. Nothing was changed."
+    done
+fi
 
 # What is made is named at its end, so that a run which was stopped leaves nothing half done.
 work=$(mktemp -d ./.making-XXXXXX)
