@@ -60,9 +60,9 @@ done
 folder=$1
 shift
 
-for tool in openssl mosquitto_passwd; do
-    command -v "$tool" >/dev/null ||
-        fail "$tool is missing: apt install openssl mosquitto (on any machine; no broker need run)."
+for tool in openssl mosquitto_passwd flock; do
+    command -v "$tool" >/dev/null || fail "$tool is missing: apt install openssl mosquitto util-linux \
+(on any machine; no broker need run)."
 done
 if [ -n "$revoke" ]; then
     [ $# -gt 0 ] || fail "say which devices to revoke."
@@ -80,6 +80,11 @@ done
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$folder/broker" "$folder/clients"
 cd "$folder"
+
+# One run at a time: a second one waits. What runs that were killed have left goes.
+exec 9<.
+flock 9 || fail "$folder cannot be locked: let it be on a disk of this machine."
+rm -rf ./.making-*
 
 # federations_with DEVICE: those that have it, one a line.
 federations_with() {
@@ -103,19 +108,26 @@ if [ -n "$revoke" ]; then
     done
 fi
 
-# What is made is named at its end, so that a run which was stopped leaves nothing half done.
+# What is made is named at its end. A run that was stopped leaves nothing half done that the same
+# command does not finish.
 work=$(mktemp -d ./.making-XXXXXX)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 130' HUP INT TERM
 
 if [ ! -e ca.key ] || [ ! -e broker/ca.crt ]; then
-    if [ -e ca.key ] || [ -e broker/ca.crt ]; then
-        fail "$folder has only one of ca.key and broker/ca.crt: bring the other one back."
+    if [ -e broker/server.crt ] || [ -e clients/ca.crt ]; then
+        fail "$folder has certificates, but not both of ca.key and broker/ca.crt that they are from: \
+bring back what is missing."
     fi
-    openssl ecparam -name prime256v1 -genkey -noout -out "$work/ca.key"
-    openssl req -x509 -new -key "$work/ca.key" -days 3650 -subj "/CN=Chorus authority" \
+    [ ! -e broker/ca.crt ] || fail "$folder has broker/ca.crt, but no ca.key: bring it back."
+    # A run that was stopped may have made the key alone: nobody knows it yet, so it will do.
+    if [ ! -e ca.key ]; then
+        openssl ecparam -name prime256v1 -genkey -noout -out "$work/ca.key"
+        mv "$work/ca.key" ca.key
+    fi
+    openssl req -x509 -new -key ca.key -days 3650 -subj "/CN=Chorus authority" \
         -addext "basicConstraints=critical,CA:TRUE,pathlen:0" \
         -addext "keyUsage=critical,keyCertSign,cRLSign" -out "$work/ca.crt"
-    mv "$work/ca.key" ca.key
     mv "$work/ca.crt" broker/ca.crt
     echo "made the authority" >&2
 fi
@@ -128,10 +140,16 @@ names_of() {
     openssl x509 -in "$1" -noout -ext subjectAltName | sed -n '2s/ //gp' | sed 's/IPAddress:/IP:/g'
 }
 
-if [ -n "$hosts" ] && [ -e broker/server.crt ] && [ -z "$renew" ]; then
-    echo "left the broker's certificate as it is ($(names_of broker/server.crt)); --renew changes it" >&2
-fi
-if [ ! -e broker/server.key ] || [ ! -e broker/server.crt ] || [ -n "$renew" ]; then
+# fit KEY CERTIFICATE: whether they belong together. A run that was stopped may have made one anew.
+fit() {
+    public=$(openssl pkey -in "$1" -passin pass: -pubout 2>/dev/null) &&
+        [ "$public" = "$(openssl x509 -in "$2" -noout -pubkey 2>/dev/null)" ]
+}
+
+if [ -z "$renew" ] && fit broker/server.key broker/server.crt; then
+    [ -z "$hosts" ] || echo "left the broker's certificate as it is ($(names_of broker/server.crt));" \
+        "--renew changes it" >&2
+else
     names=
     for host in $hosts; do
         case $host in
@@ -162,37 +180,44 @@ END
 fi
 chmod 644 broker/server.crt
 
-touch broker/passwords
+# A device's own file goes before the broker forgets its password, and comes after it knows it: the
+# same command finishes both.
+touch "$work/passwords"
+[ ! -e broker/passwords ] || cp broker/passwords "$work/passwords"
 [ -n "$revoke" ] || set -- "$aggregator" "$@"
 for name in "$@"; do
     user=${federation}_$name
+    password=clients/$user.password
     if [ -n "$revoke" ]; then
-        grep -v "^$user:" broker/passwords >"$work/passwords" || true
-        mv "$work/passwords" broker/passwords
-        rm -f "clients/$user.password"
-        echo "took the password of $user away" >&2
+        rm -f "$password"
+    elif [ ! -s "$password" ]; then
+        password=$work/$user.password
+        openssl rand -hex 24 >"$password"
+    elif grep -q "^$user:" "$work/passwords"; then
         continue
     fi
-    if [ ! -s "clients/$user.password" ]; then
-        openssl rand -hex 24 >"$work/password"
-        mv "$work/password" "clients/$user.password"
-        echo "made a password for $user" >&2
-    elif grep -q "^$user:" broker/passwords; then
-        continue
+    grep -v "^$user:" "$work/passwords" >"$work/others" || [ $? -eq 1 ] # nobody else
+    mv "$work/others" "$work/passwords"
+    if [ -z "$revoke" ]; then
+        # Both by standard input and a file of ours alone, for others can see a command's words.
+        (printf '%s:' "$user" && cat "$password") >"$work/one"
+        mosquitto_passwd -U "$work/one" >/dev/null
+        cat "$work/one" >>"$work/passwords"
     fi
-    # Both by standard input and a file of ours alone, for others can see a command's words.
-    grep -v "^$user:" broker/passwords >"$work/passwords" || true
-    (printf '%s:' "$user" && cat "clients/$user.password") >"$work/one"
-    mosquitto_passwd -U "$work/one" >/dev/null
-    cat "$work/one" >>"$work/passwords"
-    mv "$work/passwords" broker/passwords
 done
 
 # The rules of all users that have a password. No name has a _ in it.
-cut -d: -f1 broker/passwords | while IFS=_ read -r whose name; do
+cut -d: -f1 "$work/passwords" | while IFS=_ read -r whose name; do
     rules="user FEDERATION_NAME"
     [ "$name" != "$whose-aggregator" ] || rules="user FEDERATION_FEDERATION-aggregator"
     sed -n "/^$rules\$/,/^\$/{s/FEDERATION/$whose/g;s/NAME/$name/g;p}" "$here/acl"
 done >"$work/acl"
 mv "$work/acl" broker/acl
+mv "$work/passwords" broker/passwords
 chmod 600 broker/passwords broker/acl broker/server.key ca.key
+for made in "$work"/*.password; do
+    [ -e "$made" ] || continue
+    mv "$made" clients/
+    echo "made a password for $(basename "$made" .password)" >&2
+done
+[ -z "$revoke" ] || echo "took the password away of: $*" >&2
