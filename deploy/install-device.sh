@@ -29,7 +29,7 @@ usage() {
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
-join='' broker='' ca='' password='' name='' federation=chorus package='' service=yes dry=
+join='' broker='' ca='' password='' name='' federation='' package='' service=yes dry=
 while [ $# -gt 0 ]; do
     case $1 in
         --join | --broker | --ca | --password | --name | --federation | --package)
@@ -46,7 +46,21 @@ while [ $# -gt 0 ]; do
 done
 
 # What is wrong is found before anything is done.
+settings=/etc/chorus/edge-client.toml
+given=$broker$ca$password$name$federation
+if [ -n "$join" ]; then
+    [ -z "$given" ] ||
+        fail "with --join the link says where the broker is, and who this is: leave out --broker, --ca, \
+--password, --name and --federation."
+elif [ -e "$settings" ]; then
+    [ -z "$given" ] ||
+        fail "$settings is there, and is left alone: leave out --broker, --ca, --password, --name and \
+--federation; or, to make it anew, move it away first and give them all."
+elif [ -z "$broker" ] || [ -z "$ca" ] || [ -z "$password" ]; then
+    fail "the first time --join, or --broker, --ca and --password are needed; see --help."
+fi
 name=${name:-$(uname -n | tr 'A-Z_' 'a-z-' | cut -d. -f1)}
+federation=${federation:-chorus}
 for word in "$name" "$federation"; do
     case $word in
         *[!a-z0-9-]* | -* | '') fail "\"$word\" cannot be a name: use a-z, 0-9 and -, and no - first." ;;
@@ -60,16 +74,8 @@ case $join in
     '' | chorus://*#*) ;;
     *) fail "\"$join\" is no link of an invitation: put it in quotes." ;;
 esac
-if [ -n "$join" ] && [ -n "$broker$ca$password" ]; then
-    fail "with --join the link says where the broker is: leave out --broker, --ca and --password."
-fi
-if [ -z "$join" ] && [ ! -e /etc/chorus/edge-client.toml ]; then
-    if [ -z "$broker" ] || [ -z "$ca" ] || [ -z "$password" ]; then
-        fail "the first time --join, or --broker, --ca and --password are needed; see --help."
-    fi
-fi
 for file in "$ca" "$password"; do
-    [ -z "$file" ] || [ -r "$file" ] || fail "there is no file $file to read."
+    [ -z "$file" ] || { [ -f "$file" ] && [ -r "$file" ]; } || fail "there is no file $file to read."
 done
 [ -r "$here/systemd/chorus-edge-client.service" ] ||
     fail "systemd/chorus-edge-client.service should be beside this script."
@@ -141,8 +147,8 @@ say "settings in /etc/chorus"
 [ -d /etc/chorus ] || run install -d -m 755 /etc/chorus
 if [ -n "$ca" ]; then put /etc/chorus/ca.crt 644 <"$ca"; fi
 if [ -n "$password" ]; then put /etc/chorus/password 640 <"$password"; fi
-if [ -z "$join" ] && [ ! -e /etc/chorus/edge-client.toml ]; then
-    put /etc/chorus/edge-client.toml 644 <<END
+if [ -n "$broker" ]; then
+    put "$settings" 644 <<END
 # Settings of this device: \`edge-client run --help\` tells of all of them.
 client = "$name"
 federation = "$federation"

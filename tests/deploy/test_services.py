@@ -101,6 +101,53 @@ def install(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     return run(folder, DEPLOY / "install-device.sh", "--package", "chorus-edge", *words)
 
 
+@pytest.fixture
+def device(files: Path) -> Path:
+    """Make what an installed device has in ``etc``, and an empty ``opt``."""
+    (files / "etc" / "chorus").mkdir(parents=True)
+    (files / "etc" / "chorus" / "edge-client.toml").write_text('client = "kitchen"')
+    (files / "opt").mkdir()
+    return files
+
+
+def install_again(device: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run the script where the folders of a device are the machine's."""
+    needs("apt-get")
+    needs("unshare")
+    apart = ("unshare", "--map-root-user", "--mount")
+    if run(device, *apart, "true").returncode:
+        pytest.skip("this user may make no namespace")
+    mount = 'mount --bind etc /etc; mount --bind opt /opt; exec "$@"'
+    script = (DEPLOY / "install-device.sh", "--package", "chorus-edge", "--dry-run")
+    return run(device, *apart, "sh", "-ec", mount, "sh", *script, *words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        FIRST,
+        ("--broker", "new.local"),
+        ("--name", "desk"),
+        ("--federation", "chorus"),
+        ("--ca", "ca.crt"),
+        ("--password", "secret"),
+    ],
+)
+def test_settings_that_are_there_are_not_given_again(device: Path, words: tuple[str, ...]) -> None:
+    said = install_again(device, *words)
+    assert said.returncode == 2
+    assert "/etc/chorus/edge-client.toml is there" in said.stderr
+    assert said.stdout == ""
+
+
+def test_a_second_run_leaves_settings_alone(device: Path) -> None:
+    said = install_again(device)
+    assert said.returncode == 0, said.stderr
+    assert "/etc/chorus" not in said.stdout
+    joined = install_again(device, "--join", LINK)
+    assert "edge-client join" in joined.stdout, joined.stderr
+
+
 def test_a_dry_run_says_all_and_does_nothing(files: Path) -> None:
     places = [Path("/etc/chorus"), Path("/opt/chorus")]
     before = [place.exists() for place in places]
@@ -126,17 +173,22 @@ def test_a_link_is_all_that_a_device_needs(files: Path) -> None:
     ("words", "said"),
     [
         (["--join", "chorus://hub.local:8883/chorus/kitchen"], "no link"),
-        ([*FIRST, "--join", "chorus://a:1/b/c#d"], "leave out"),
+        ([*FIRST, "--join", LINK], "leave out"),
+        (["--name", "kitchen", "--join", LINK], "leave out"),
+        (["--federation", "home", "--join", LINK], "leave out"),
         (["--what"], "no option"),
         (["--broker"], "needs a value"),
         ([*FIRST, "--name", "Kitchen!"], "cannot be a name"),
         ([*FIRST, "--broker", 'a"'], "not a host name"),
         ([*FIRST, "--ca", "missing"], "no file missing"),
-        (["--dry-run"], "first time"),
+        ([*FIRST, "--ca", "."], "no file . to read"),
+        ([*FIRST, "--password", "/dev/null"], "no file /dev/null to read"),
+        ([], "first time"),
     ],
 )
 def test_a_mistake_is_said_in_one_line(files: Path, words: list[str], said: str) -> None:
-    made = install(files, *words)
+    # Without it, a mistake that is not found is installed on this machine.
+    made = install(files, "--dry-run", *words)
     assert made.returncode == 2
     assert said in made.stderr
     assert made.stdout == ""
