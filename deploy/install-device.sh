@@ -13,8 +13,8 @@
 #   --password FILE    this device's password           } make-credentials.sh, clients/
 #   --name NAME        this device's name, as the broker knows it; default: this host's name
 #   --federation NAME  default: chorus
-#   --package WHAT     what to install: a wheel, or a requirement; default: the wheel that `make wheel`
-#                      has made, beside this script or in ../dist
+#   --package WHAT     what to install: a wheel, or a requirement; default: the one wheel beside
+#                      this script or in ../dist, which `make wheel` has made
 #   --without-service  install everything but start nothing
 #   --dry-run          say what would be done, and do nothing
 set -eu
@@ -29,7 +29,7 @@ usage() {
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
-join='' broker='' ca='' password='' name='' federation='' package='' service=yes dry=
+join='' broker='' ca='' password='' name='' federation='' package='' several='' service=yes dry=
 while [ $# -gt 0 ]; do
     case $1 in
         --join | --broker | --ca | --password | --name | --federation | --package)
@@ -81,8 +81,12 @@ done
     fail "systemd/chorus-edge-client.service should be beside this script."
 if [ -z "$package" ]; then
     for wheel in "$here"/chorus_edge-*.whl "$here"/../dist/chorus_edge-*.whl; do
-        [ ! -e "$wheel" ] || package=$wheel
+        [ -e "$wheel" ] || continue
+        [ -z "$package" ] || several=yes
+        package="$package${package:+ }$wheel"
     done
+    [ -z "$several" ] || fail "there are several wheels: remove all but the one to install, or name it \
+with --package: $package"
     [ -n "$package" ] ||
         fail "there is no wheel beside this script: run \`make wheel\`, and copy dist/*.whl here."
 fi

@@ -15,7 +15,7 @@ import soundfile
 
 from shared.corpora import load_corpus
 from shared.starter import STARTER_TASK
-from tests.deploy.page import recipe
+from tests.deploy.page import PAGE, lines_of, recipe
 from tests.deploy.test_services import FIRST, files
 
 __all__ = ["files"]
@@ -135,12 +135,45 @@ def test_the_device_script_takes_the_wheel_that_lies_beside_it(files: Path, tmp_
     made = subprocess.run(words, cwd=files, capture_output=True, text=True, check=False)
     assert made.returncode == 2
     assert "run `make wheel`" in made.stderr
-    for place in (tmp_path / "dist", deploy):
-        place.mkdir(exist_ok=True)
-        (place / "chorus_edge-0.2.0-py3-none-any.whl").touch()
+    dist = tmp_path / "dist"
+    dist.mkdir()
+    name = "chorus_edge-0.9.0-py3-none-any.whl"
+    for place in (dist, deploy):
+        (place / name).touch()
         made = subprocess.run(words, cwd=files, capture_output=True, text=True, check=False)
         assert made.returncode == 0, made.stderr
         installed = [line for line in made.stdout.splitlines() if "pip install" in line]
         assert len(installed) == 2, "the second is for another build of the same version"
         for line in installed:
-            assert line.endswith("chorus_edge-0.2.0-py3-none-any.whl")
+            assert line.endswith(name)
+        (place / name).unlink()
+
+
+@pytest.mark.parametrize("places", [("dist", "deploy"), ("deploy", "deploy"), ("dist", "dist")])
+def test_the_device_script_chooses_no_wheel_of_several(
+    files: Path, tmp_path: Path, places: tuple[str, str]
+) -> None:
+    """Of names neither the first nor the last is the newest."""
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    (tmp_path / "dist").mkdir()
+    versions = [f"chorus_edge-{version}-py3-none-any.whl" for version in ("0.9.0", "0.10.0")]
+    wheels = [tmp_path / place / name for place, name in zip(places, versions, strict=True)]
+    for wheel in wheels:
+        wheel.touch()
+    words = [str(tmp_path / "deploy" / "install-device.sh"), *FIRST]
+    made = subprocess.run(words, cwd=files, capture_output=True, text=True, check=False)
+    assert (made.returncode, made.stdout) == (2, "")
+    for name in versions:
+        assert name in made.stderr
+    assert "--package" in made.stderr
+    words += ["--package", str(wheels[1])]
+    made = subprocess.run(words, cwd=files, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert str(wheels[1]) in made.stdout
+
+
+def test_an_upgrade_removes_the_wheel_of_before() -> None:
+    (part,) = re.findall(r"^## 10\. Upgrade\n(.*?)^## ", PAGE, re.DOTALL | re.MULTILINE)
+    first, second, *_ = lines_of(part)
+    assert first == "rm -f dist/chorus_edge-*.whl"
+    assert " install " in second
