@@ -139,7 +139,8 @@ if ! id chorus >/dev/null 2>&1; then
 fi
 
 say "the environment /opt/chorus"
-[ -x /opt/chorus/bin/pip ] || run python3 -m venv /opt/chorus
+# An upgrade of the system may have taken its Python away.
+/opt/chorus/bin/pip --version >/dev/null 2>&1 || run python3 -m venv --clear /opt/chorus
 quiet="--quiet --disable-pip-version-check"
 # shellcheck disable=SC2086  # they are two words
 run /opt/chorus/bin/pip install $quiet --upgrade "$package"

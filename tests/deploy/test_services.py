@@ -148,6 +148,20 @@ def test_a_second_run_leaves_settings_alone(device: Path) -> None:
     assert "edge-client join" in joined.stdout, joined.stderr
 
 
+@pytest.mark.parametrize("whose", ["gone", "another", "good"])
+def test_an_environment_that_does_not_run_is_made_anew(device: Path, whose: str) -> None:
+    """An upgrade of the system takes its Python away, or brings one that knows no pip of before."""
+    place = device / "opt" / "chorus" / "bin"
+    place.mkdir(parents=True)
+    (place / "python3").symlink_to("/nowhere/python3.11" if whose == "gone" else "/bin/sh")
+    (place / "pip").write_text(f"#!/opt/chorus/bin/python3\nexit {int(whose == 'another')}\n")
+    (place / "pip").chmod(0o755)
+    said = install_again(device)
+    assert said.returncode == 0, said.stderr
+    anew = "would run: python3 -m venv --clear /opt/chorus" in said.stdout
+    assert anew == (whose != "good")
+
+
 def test_a_dry_run_says_all_and_does_nothing(files: Path) -> None:
     places = [Path("/etc/chorus"), Path("/opt/chorus")]
     before = [place.exists() for place in places]
