@@ -18,6 +18,7 @@
 #   --without-service  install everything but start nothing
 #   --dry-run          say what would be done, and do nothing
 set -eu
+unset CDPATH
 
 fail() {
     echo "install-device.sh: $1" >&2

@@ -19,6 +19,7 @@
 #                  and ca.crt, which all of them need
 # FOLDER/ca.key    signs certificates: keep it off the broker, and offline if you can
 set -eu
+unset CDPATH
 umask 077
 
 fail() {

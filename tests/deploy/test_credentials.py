@@ -180,3 +180,15 @@ def test_runs_at_once_do_not_undo_each_other(tmp_path: Path, needs_mosquitto: No
         made = list(pool.map(run, names))
     assert [one.returncode for one in made] == [0] * len(names), [one.stderr for one in made]
     assert users_in(tmp_path / "c") == {f"chorus_{name}" for name in (*names, "chorus-aggregator")}
+
+
+def test_credentials_are_made_in_the_folder_that_is_named_whatever_cdpath_says(
+    tmp_path: Path, needs_mosquitto: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert needs_mosquitto is None
+    other = tmp_path / "other"
+    (other / "c").mkdir(parents=True)
+    monkeypatch.setenv("CDPATH", str(other))
+    assert make_credentials(tmp_path, "--host", "a.test", "c").returncode == 0
+    assert users_in(tmp_path / "c")
+    assert not list((other / "c").iterdir())

@@ -239,3 +239,11 @@ def test_scripts_are_portable(script: Path) -> None:
     needs("shellcheck")
     found = run(DEPLOY, "shellcheck", script)
     assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_scripts_go_nowhere_else_for_a_shell_s_cdpath(script: Path) -> None:
+    """Where it is exported, `cd NAME` may lead to another NAME, and prints where."""
+    code = [line.partition("#")[0] for line in script.read_text().splitlines()]
+    goes = [number for number, line in enumerate(code) if re.search(r"\bcd ", line)]
+    assert not goes or "unset CDPATH" in code[: goes[0]]
