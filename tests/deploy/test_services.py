@@ -1,5 +1,6 @@
 """The units, the compose file and the device's script, as far as a machine without them tells."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from aggregator.server.settings import ServeSettings
 from edge_client.settings import RunSettings
 from shared.settings import places
 from tests.brokers import BOUND
+from tests.deploy.page import PAGE, lines_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -22,6 +24,7 @@ SCRIPTS = sorted(
     if file.is_file() and file.read_bytes().startswith(b"#!/bin/sh")
 )
 
+LINES = lines_of(PAGE)
 LINK = "chorus://hub.local:8883/chorus/kitchen#AQKF"
 FIRST = ("--broker", "hub.local", "--ca", "ca.crt", "--password", "secret", "--dry-run")
 
@@ -76,17 +79,41 @@ def test_the_unit_of_several_is_that_of_one_but_for_names() -> None:
     assert len(changed) == 6, "two comments, description, folder, variable, settings"
 
 
-def test_the_compose_file_is_valid() -> None:
+def composed(folder: Path) -> str:
+    """Show what the compose file in a folder comes to."""
     command = ["docker-compose"]
     if shutil.which("docker-compose") is None:
         needs("docker")
         command = ["docker", "compose"]
         if run(DEPLOY, *command, "version").returncode:
             pytest.skip("docker compose is missing")
-    shown = run(DEPLOY, *command, "--profile", "device", "config")
+    shown = run(folder, *command, "--profile", "device", "config")
     assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+def test_the_compose_file_is_valid() -> None:
+    shown = composed(DEPLOY)
     for service in ("mosquitto:", "aggregator:", "edge-client:"):
-        assert service in shown.stdout
+        assert service in shown
+
+
+def test_containers_may_read_the_passwords_in_every_later_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CHORUS_USER", raising=False)
+    deploy = tmp_path / "deploy"
+    clients = deploy / "credentials" / "clients"
+    clients.mkdir(parents=True)
+    shutil.copy(DEPLOY / "compose.yaml", deploy)
+    if os.geteuid() == 0:
+        os.chown(clients, 1234, 567)
+    (line,) = (line for line in LINES if "CHORUS_USER=" in line)
+    # The folder that the line names is of this user.
+    run(deploy, "sh", "-ec", line.replace("sudo ", ""), check=True)
+    owner = clients.stat()
+    shown = composed(deploy)
+    assert shown.count(f"user: {owner.st_uid}:{owner.st_gid}\n") == 2
 
 
 @pytest.fixture
