@@ -21,8 +21,15 @@ def words_after(line: str, program: str) -> list[str]:
     return words[place + 1 :]
 
 
+def part(heading: str) -> str:
+    """Give what stands below a heading, up to the next one."""
+    (found,) = re.findall(
+        rf"^##+ {re.escape(heading)}\n(.*?)(?=^##|\Z)", PAGE, re.DOTALL | re.MULTILINE
+    )
+    return str(found)
+
+
 def recipe(heading: str, program: str) -> list[list[str]]:
     """Give the words of each of our commands that a part of the page tells to type."""
-    (part,) = re.findall(rf"^##+ {heading}\n(.*?)(?=^##|\Z)", PAGE, re.DOTALL | re.MULTILINE)
-    lines = [line for line in lines_of(part) if f"bin/{program} " in line]
+    lines = [line for line in lines_of(part(heading)) if f"bin/{program} " in line]
     return [words_after(line, program) for line in lines]

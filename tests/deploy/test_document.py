@@ -11,7 +11,7 @@ import pytest
 from aggregator.broker import bounds, retained
 from aggregator.broker.packets import MOST_FILTERS
 from aggregator.server.settings import ServeSettings
-from tests.deploy.page import PAGE, ROOT, lines_of, words_after
+from tests.deploy.page import PAGE, ROOT, lines_of, part, words_after
 from tests.fork_server import BIN
 
 LINES = lines_of(PAGE)
@@ -122,3 +122,20 @@ def test_a_device_on_the_server_does_not_take_the_aggregator_s_files() -> None:
     assert of_the_device
     written = re.findall(r"(?:install|tee) .*?(/etc/chorus/\S+)$", "\n".join(LINES), re.MULTILINE)
     assert not of_the_device & set(written)
+
+
+def test_a_device_finds_what_it_was_brought_where_the_page_says_to_copy_it(tmp_path: Path) -> None:
+    if shutil.which("apt-get") is None:
+        pytest.skip("apt-get is missing")
+    text = part("Devices with passwords")
+    (line,) = (line for line in lines_of(text) if "install-device.sh" in line)
+    deploy = tmp_path / "deploy"
+    shutil.copytree(ROOT / "deploy", deploy)
+    place = deploy if "into `deploy/`" in " ".join(text.split()) else tmp_path
+    for name in ("ca.crt", "chorus_kitchen.password"):
+        (place / name).touch()
+    words = [*words_after(line, "install-device.sh"), "--package", "chorus-edge", "--dry-run"]
+    made = subprocess.run(
+        ["./install-device.sh", *words], cwd=deploy, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr

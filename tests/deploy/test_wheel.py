@@ -15,7 +15,7 @@ import soundfile
 
 from shared.corpora import load_corpus
 from shared.starter import STARTER_TASK
-from tests.deploy.page import PAGE, lines_of, recipe
+from tests.deploy.page import lines_of, part, recipe
 from tests.deploy.test_services import FIRST, files
 
 __all__ = ["files"]
@@ -173,7 +173,6 @@ def test_the_device_script_chooses_no_wheel_of_several(
 
 
 def test_an_upgrade_removes_the_wheel_of_before() -> None:
-    (part,) = re.findall(r"^## 10\. Upgrade\n(.*?)^## ", PAGE, re.DOTALL | re.MULTILINE)
-    first, second, *_ = lines_of(part)
+    first, second, *_ = lines_of(part("10. Upgrade"))
     assert first == "rm -f dist/chorus_edge-*.whl"
     assert " install " in second
