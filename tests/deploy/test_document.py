@@ -139,3 +139,17 @@ def test_a_device_finds_what_it_was_brought_where_the_page_says_to_copy_it(tmp_p
         ["./install-device.sh", *words], cwd=deploy, capture_output=True, text=True, check=False
     )
     assert made.returncode == 0, made.stderr
+
+
+def test_an_upgrade_is_for_every_unit_of_an_aggregator() -> None:
+    text = part("10. Upgrade")
+    for unit in (ROOT / "deploy" / "systemd").glob("chorus-aggregator*"):
+        assert f" deploy/systemd/{unit.name} " in text
+    restarted = re.findall(r"systemctl restart (\S+)", text)
+    assert set(restarted) == {"'chorus-aggregator*'"}
+
+
+def test_who_renews_a_certificate_is_told_which_links_it_spoils() -> None:
+    assert "links that were not used yet" in " ".join(
+        part("7. Renewing certificates and keys").partition("keys rotate")[0].split()
+    )
