@@ -101,9 +101,9 @@ def leave(
         if mine:
             gone = dict.fromkeys(("federation", "client", "broker"))
             write_settings(config, {**gone, "offline": True})
-            if service:
-                host.hand_over(config)
         _remove(places)
+        if service:
+            host.hand_over(folder)
     return Left(
         federation=federation,
         name=joined.joined.name if joined else None,

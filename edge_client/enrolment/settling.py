@@ -2,9 +2,10 @@
 
 import os
 import pwd
-import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -58,8 +59,10 @@ class Host:
         folder = DeviceSettings.parse({"state": state}).folder
         return False, folder, config or folder / "edge-client.toml"
 
-    def hand_over(self, *places: Path) -> None:
-        """Let the service's user have what root has written.
+    def hand_over(self, folder: Path) -> None:
+        """Let the service's user have a folder, and the folders and files in it.
+
+        The user may have put anything there before. What a link leads to is not given away.
 
         Raises
         ------
@@ -75,10 +78,13 @@ class Host:
                 f"There is no user {self.user}, as whom the service {SERVICE} runs.",
                 "Run deploy/install-device.sh.",
             ) from error
-        for place in places:
-            with storage_errors(place):
-                for path in (place, *place.rglob("*")):
-                    shutil.chown(path, entry.pw_uid, entry.pw_gid)
+        with storage_errors(folder):
+            # Root says where the folder is, and may have put it elsewhere by a link.
+            for _, _, names, handle in os.fwalk(folder.resolve()):
+                os.chown(handle, entry.pw_uid, entry.pw_gid)
+                for name in names:
+                    with suppress(FileNotFoundError):  # it went meanwhile
+                        _give(name, handle, entry)
 
     def start(self, run: Callable[[Sequence[str]], int]) -> bool:
         """Start the service, or start it anew; say whether there is a systemd to do so.
@@ -102,6 +108,23 @@ class Host:
                     f"Look at `journalctl -u {SERVICE}`.",
                 )
         return True
+
+
+def _give(name: str, folder: int, entry: pwd.struct_passwd) -> None:
+    """Let a user have a file of an open folder, if it is one, and has no other name elsewhere."""
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if _may_go(found):
+        # Between the look and this, another file may have got the name: the open one is asked.
+        handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder)
+        try:
+            if _may_go(os.fstat(handle)):
+                os.chown(handle, entry.pw_uid, entry.pw_gid)
+        finally:
+            os.close(handle)
+
+
+def _may_go(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
 
 
 def run_command(words: Sequence[str]) -> int:

@@ -1,13 +1,17 @@
-"""What joining and leaving write into a person's settings file."""
+"""What joining and leaving write into a person's settings file, and what a service's user gets."""
 
+import os
+import pwd
 import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_client.enrolment.settling import write_settings
-from shared.errors import SettingsError
+from edge_client.enrolment.settling import Host, write_settings
+from shared.errors import SettingsError, StorageError
 
 FILE = """\
 # Anna's device.
@@ -94,3 +98,94 @@ def test_a_name_that_is_no_text_is_one_sentence_and_the_file_stays(tmp_path: Pat
     with pytest.raises(SettingsError, match="cannot be written down"):
         write_settings(path, {"broker": {"ca": "\udcff.crt"}})
     assert path.read_text() == FILE
+
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+HOST = Host(user="nobody")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a service's state folder, and a secret of root's beside it."""
+    (tmp_path / "state" / "memberships").mkdir(parents=True)
+    (tmp_path / "state" / "memberships" / "key.pem").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret").touch()
+    return tmp_path / "state"
+
+
+def of_user(*paths: Path) -> bool:
+    return {path.lstat().st_uid for path in paths} == {pwd.getpwnam(HOST.user).pw_uid}
+
+
+@root
+def test_the_folder_of_a_service_and_what_is_in_it_are_its_users(folder: Path) -> None:
+    HOST.hand_over(folder)
+    assert of_user(folder, *folder.rglob("*"))
+
+
+@root
+def test_a_folder_that_root_has_put_elsewhere_is_its_users(folder: Path) -> None:
+    link = folder.with_name("link")
+    link.symlink_to(folder)
+    HOST.hand_over(link)
+    assert of_user(folder, *folder.rglob("*"))
+
+
+@root
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda path, elsewhere: path.symlink_to(elsewhere / "secret"),
+        lambda path, elsewhere: path.hardlink_to(elsewhere / "secret"),
+        lambda path, elsewhere: path.symlink_to(elsewhere),
+        lambda path, elsewhere: path.symlink_to(elsewhere / "nothing"),
+        lambda path, _: os.mkfifo(path),
+    ],
+)
+def test_what_links_in_the_folder_lead_to_stays_whose_it_is(
+    put: Callable[[Path, Path], object], folder: Path
+) -> None:
+    elsewhere = folder.with_name("elsewhere")
+    put(folder / "memberships" / "a", elsewhere)
+    HOST.hand_over(folder)
+    assert (elsewhere.stat().st_uid, (elsewhere / "secret").stat().st_uid) == (0, 0)
+    assert of_user(folder / "memberships" / "key.pem")
+
+
+@root
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_what_becomes_a_link_meanwhile_leads_nowhere(
+    link: Callable[[Path, Path], object], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, key = folder.with_name("elsewhere") / "secret", folder / "memberships" / "key.pem"
+    look = os.stat
+
+    def looked(path: Any, **how: Any) -> os.stat_result:
+        found = look(path, **how)
+        if path == key.name:
+            key.unlink()
+            link(key, secret)
+        return found
+
+    monkeypatch.setattr(os, "stat", looked)
+    with suppress(StorageError):  # it may say so
+        HOST.hand_over(folder)
+    assert key.samefile(secret)
+    assert secret.stat().st_uid == 0
+
+
+@root
+def test_a_file_that_goes_meanwhile_is_no_matter(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = os.fwalk
+
+    def walked(top: Path) -> Iterator[Any]:
+        for step in walk(top):
+            (folder / "memberships" / "key.pem").unlink(missing_ok=True)
+            yield step
+
+    monkeypatch.setattr(os, "fwalk", walked)
+    HOST.hand_over(folder)
+    assert of_user(folder / "memberships")
