@@ -135,7 +135,8 @@ def run_command(words: Sequence[str]) -> int:
 def write_settings(path: Path, values: Mapping[str, Any]) -> None:
     """Write settings into a TOML file; what else stands there stays as it is, comments too.
 
-    Those that are ``None`` are taken out.
+    Those that are ``None`` are taken out. The file stays whose it was, for the same people to read;
+    where a link leads to it, it stays where it is.
 
     Raises
     ------
@@ -151,8 +152,13 @@ def write_settings(path: Path, values: Mapping[str, Any]) -> None:
         after = _edited(before, values)
     except (tomlkit.exceptions.TOMLKitError, RecursionError) as error:
         raise SettingsError(f"Cannot read the settings file {path}: {error}.") from error
-    with replacing(path) as aside:
+    path = Path(os.path.realpath(path))  # takes a link to itself as it is, too
+    found = path.stat() if path.exists() else None
+    with replacing(path, stat.S_IMODE(found.st_mode) if found else 0o644) as aside:
         aside.write_text(after, "utf-8")
+        if found:
+            with suppress(PermissionError):  # only root gives files away
+                os.chown(aside, found.st_uid, found.st_gid)
 
 
 def _edited(text: str, values: Mapping[str, Any]) -> str:

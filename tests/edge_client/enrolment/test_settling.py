@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import stat
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -100,6 +101,38 @@ def test_a_name_that_is_no_text_is_one_sentence_and_the_file_stays(tmp_path: Pat
     assert path.read_text() == FILE
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_who_may_read_a_settings_file_stays_so(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "device.toml"
+    path.write_text(FILE)
+    path.chmod(mode)
+    write_settings(path, JOINED)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_new_settings_file_may_be_read_by_all(tmp_path: Path) -> None:
+    path = tmp_path / "device.toml"
+    write_settings(path, JOINED)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_link_to_a_settings_file_stays_a_link(tmp_path: Path) -> None:
+    path, link = tmp_path / "settings" / "device.toml", tmp_path / "link"
+    path.parent.mkdir()
+    link.symlink_to(Path("settings", "device.toml"))
+    for _ in range(2):  # it leads nowhere at first
+        write_settings(link, JOINED)
+        assert link.is_symlink()
+        assert tomllib.loads(path.read_text())["client"] == "kitchen"
+
+
+def test_a_link_to_itself_makes_way_for_a_settings_file(tmp_path: Path) -> None:
+    path = tmp_path / "device.toml"
+    path.symlink_to(path)
+    write_settings(path, JOINED)
+    assert tomllib.loads(path.read_text())["client"] == "kitchen"
+
+
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 HOST = Host(user="nobody")
 
@@ -116,6 +149,15 @@ def folder(tmp_path: Path) -> Path:
 
 def of_user(*paths: Path) -> bool:
     return {path.lstat().st_uid for path in paths} == {pwd.getpwnam(HOST.user).pw_uid}
+
+
+@root
+def test_a_settings_file_stays_whose_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "device.toml"
+    path.write_text(FILE)
+    os.chown(path, pwd.getpwnam(HOST.user).pw_uid, -1)
+    write_settings(path, JOINED)
+    assert of_user(path)
 
 
 @root
