@@ -1,8 +1,6 @@
 """``edge-client join``: all that makes a device a member, put together."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_client.device.state import DeviceFolder
@@ -10,9 +8,7 @@ from edge_client.enrolment.asking import ask_to_join, broker_of
 from edge_client.enrolment.settling import Host, run_command, write_settings
 from edge_client.settings import WEB_PORT, RunSettings
 from shared.command import progress_console
-from shared.errors import RunError
 from shared.mqtt.addresses import split_address
-from shared.storage.files import lock
 from shared.trust.link import Link
 from shared.web.access import kept_token
 from shared.web.link import link as page_link
@@ -52,7 +48,7 @@ def join_and_start(
     service, folder, config = host.places(state, config)
     device = DeviceFolder(folder)
     device.make()
-    with _alone(device):
+    with device.memberships_taken():
         # The settings name what is there, and may be used from any folder.
         place = ask_to_join(told, device.memberships.resolve() / told.federation)
         given = {"federation": told.federation, "client": told.name}
@@ -77,16 +73,3 @@ def join_and_start(
     if web:
         address, port = split_address(web, WEB_PORT)
         show_link(page_link(address, port, token))
-
-
-@contextmanager
-def _alone(device: DeviceFolder) -> Iterator[None]:
-    """Let no other process join with this state meanwhile; the device itself may run."""
-    taken = RunError(
-        f"Another `edge-client join` is running with {device.path}.", "Wait until it has ended."
-    )
-    handle = lock(device.memberships / "lock", taken)
-    try:
-        yield
-    finally:
-        os.close(handle)

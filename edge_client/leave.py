@@ -67,7 +67,7 @@ def leave(
     FederationError
         If the device takes part in no such federation.
     RunError
-        If the device runs.
+        If the device runs, or is about to join.
     StorageError
         If something cannot be removed or written.
     """
@@ -90,7 +90,7 @@ def leave(
             "`edge-client status` lists those it takes part in; --federation names one.",
         )
     stop = f"systemctl stop {SERVICE}" if service else "Ctrl-C ends it"
-    with _none_running(devices, f"End it first: {stop}."):
+    with device.memberships_taken(), _none_running(devices, f"End it first: {stop}."):
         confirm(federation)
         joined = None
         with suppress(TrustError):  # a damaged one is left all the same

@@ -111,6 +111,27 @@ class DeviceFolder:
         finally:
             os.close(handle)
 
+    @contextmanager
+    def memberships_taken(self) -> Iterator[None]:
+        """Have the memberships to oneself, to join or to leave; the device itself may run.
+
+        Raises
+        ------
+        RunError
+            If another process has them.
+        StorageError
+            If the folder cannot be written.
+        """
+        taken = RunError(
+            f"Another `edge-client join` or `leave` is running with {self.path}.",
+            "Wait until it has ended.",
+        )
+        handle = lock(self.memberships / "lock", taken)
+        try:
+            yield
+        finally:
+            os.close(handle)
+
     def _remove_leftovers(self) -> None:
         """Remove what processes left that were killed while they replaced a file of the folder."""
         # What lies beside the model has a name that begins as the model's.

@@ -116,7 +116,7 @@ def _broker(link: Link, **more: Any) -> BrokerSettings:
 
 
 def _joined_with(place: MembershipFolder, link: Link) -> bool:
-    """Say whether the device has joined with this link.
+    """Say whether the device has joined with this link, and has what it was let in with.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def _joined_with(place: MembershipFolder, link: Link) -> bool:
         return False
     joined = Joined.read(place.joined)
     if joined.link == _digest(link):
-        return True
+        return place.key.exists() and place.password.exists()
     # One without a root may have one since: its aggregator's answer will show that.
     may_have_one = joined.root is None and link.issued is not None
     if not may_have_one and (joined.root or joined.aggregator) != str(link.aggregator):

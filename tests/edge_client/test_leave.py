@@ -48,10 +48,10 @@ def test_what_a_killed_join_has_left_goes_too(tmp_path: Path) -> None:
         (device.memberships / name).mkdir()
         (device.memberships / name / "key.pem").write_text("secret")
     leave("home", tmp_path, None)
-    assert list(device.memberships.iterdir()) == []
+    assert [path.name for path in device.memberships.iterdir()] == ["lock"]
     (device.memberships / ".home").mkdir()
     leave("home", tmp_path, None)
-    assert list(device.memberships.iterdir()) == []
+    assert [path.name for path in device.memberships.iterdir()] == ["lock"]
 
 
 @pytest.mark.parametrize("damaged", ["the device's", "that of its clips"])
@@ -108,6 +108,13 @@ def test_a_device_that_runs_is_ended_first(tmp_path: Path) -> None:
     with device.taken(), pytest.raises(RunError, match="Another edge-client is running") as caught:
         leave("home", tmp_path, None)
     assert "End it first" in caught.value.remedy
+    assert (device.memberships / "home" / "key.pem").exists()
+
+
+def test_a_device_that_is_about_to_join_does_so_first(tmp_path: Path) -> None:
+    device = taken_part(tmp_path)
+    with device.memberships_taken(), pytest.raises(RunError, match="`leave` is running"):
+        leave("home", tmp_path, None)
     assert (device.memberships / "home" / "key.pem").exists()
 
 

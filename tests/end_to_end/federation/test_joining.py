@@ -17,7 +17,7 @@ from edge_client.enrolment.settling import Host
 from edge_client.join import join_and_start
 from edge_client.simulation.federation import client_name
 from shared.errors import MissingPartError
-from shared.trust.keys import PublicKey
+from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.link import Link
 from shared.trust.succession import newest
 from tests.end_to_end.federation.clips import (
@@ -378,3 +378,28 @@ def test_a_device_leaves_and_may_be_invited_again(it: ByInvitation) -> None:
     assert it.join(link, "kitchen").returncode == 0
     settings = tomllib.loads((state / "edge-client.toml").read_text())
     assert (settings["client"], "offline" in settings) == ("kitchen", False)
+
+
+def test_who_leaves_while_a_device_joins_is_told_to_wait(it: ByInvitation) -> None:
+    it.start()
+    state, link = it.folder / "kitchen", it.invite("kitchen")
+    device = it.begin_to_join(link, "kitchen", "before edge_client.enrolment.asking:_keep")
+    it.wait(lambda: device.said("It stands still"), "it has been let in")
+    left = it.command("edge-client", "leave", "--federation", "chorus", "--state", state, "--yes")
+    assert (left.returncode, "`leave` is running" in left.stderr) == (13, True), left.stderr
+    device.kill()
+    assert it.join(link, "kitchen").returncode == 0
+    assert SecretKey.read(state / "memberships" / "chorus" / "key.pem")
+
+
+@pytest.mark.parametrize("gone", ["key.pem", "password"])
+def test_a_link_makes_no_member_again_of_a_device_that_has_lost(
+    gone: str, it: ByInvitation
+) -> None:
+    it.start()
+    link = it.invite("kitchen")
+    assert it.join(link, "kitchen").returncode == 0
+    (it.folder / "kitchen" / "memberships" / "chorus" / gone).unlink()
+    again = it.join(link, "kitchen")
+    assert again.returncode == TRUST, again.stderr
+    assert it.join(it.invite("kitchen", "--again"), "kitchen").returncode == 0
