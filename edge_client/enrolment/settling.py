@@ -164,6 +164,7 @@ def write_settings(path: Path, values: Mapping[str, Any]) -> None:
 def _edited(text: str, values: Mapping[str, Any]) -> str:
     """Change settings in a file's text; new ones come first, and new tables last."""
     import tomlkit
+    from tomlkit.items import AbstractTable
 
     # Says in our words what cannot be written down.
     toml_of({name: value for name, value in values.items() if value is not None})
@@ -173,12 +174,15 @@ def _edited(text: str, values: Mapping[str, Any]) -> str:
         kept = document.get(name)
         if value is None:
             document.pop(name, None)
-        elif isinstance(value, Mapping) and isinstance(kept, MutableMapping):
+        elif isinstance(value, Mapping) and isinstance(kept, AbstractTable):
             for gone in kept.keys() - value.keys():
                 del kept[gone]
             kept.update(value)
         elif kept is None and not isinstance(value, Mapping):
             new[name] = value
+        elif isinstance(kept, MutableMapping):  # a table that is written in several places
+            document.pop(name)
+            document[name] = value
         else:
             document[name] = value
     return toml_of(new) + tomlkit.dumps(document)

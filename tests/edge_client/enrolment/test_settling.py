@@ -69,6 +69,9 @@ def test_comments_of_a_settings_file_outlive_leaving(tmp_path: Path) -> None:
         'broker = {host = "attic"}\r\nmic = true\r\n',
         '[home_assistant]\nhost = "hub"',
         '[broker]\nhost = "attic"\n[home_assistant]\nhost = "hub"\n[broker.more]\na = 1\n',
+        '[broker.z]\nx = 1\n[a]\nb = 1\n[broker]\nhost = "attic"\n',
+        "[broker]\n[a]\n[broker.more]\n",
+        'broker.port = 1\nmic = true\nbroker.host = "attic"\n"broker".tls = true\n',
         '\ufeff# Anna\noffline = true\nname = "süß"\n',
     ],
 )
