@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from edge_client.device.state import DeviceFolder
 from edge_client.enrolment.asking import ask_to_join, broker_of
-from edge_client.enrolment.settling import Host, run_command, write_settings
+from edge_client.enrolment.membership import MembershipFolder
+from edge_client.enrolment.settling import Host, changed_settings, run_command, write_settings
 from edge_client.settings import WEB_PORT, RunSettings
 from shared.command import progress_console
 from shared.mqtt.addresses import split_address
@@ -50,14 +52,11 @@ def join_and_start(
     device.make()
     with device.memberships_taken():
         # The settings name what is there, and may be used from any folder.
-        place = ask_to_join(told, device.memberships.resolve() / told.federation)
-        given = {"federation": told.federation, "client": told.name}
-        given |= {"web": web} if web else {}
-        known = broker_of(told, place)
-        broker = known.model_dump(mode="json", exclude_none=True, exclude={"keepalive"})
-        # What is wrong with them is said now, and not by a service that does not start.
-        RunSettings.parse({**given, "broker": broker, "mic": True})
-        write_settings(config, {**given, "broker": broker, "offline": None})
+        place = MembershipFolder(device.memberships.resolve() / told.federation)
+        # What is wrong with them is said before the link is used up, and by no service later.
+        changed_settings(config, _settings(told, place, web))
+        ask_to_join(told, place.path)
+        write_settings(config, _settings(told, place, web))
         token = kept_token(device.token)
     console.print(f"This device is {told.name} in the federation {told.federation}.", markup=False)
     if service:
@@ -73,3 +72,20 @@ def join_and_start(
     if web:
         address, port = split_address(web, WEB_PORT)
         show_link(page_link(address, port, token))
+
+
+def _settings(told: Link, place: MembershipFolder, web: str | None) -> dict[str, Any]:
+    """Give what the settings file of a device that has joined is to say.
+
+    Raises
+    ------
+    SettingsError
+        If a device cannot run with that.
+    """
+    broker = broker_of(told, place)
+    known = broker.model_dump(mode="json", exclude_none=True, exclude={"keepalive"})
+    given: dict[str, Any] = {"federation": told.federation, "client": told.name}
+    given |= {"web": web} if web else {}
+    given["broker"] = known
+    RunSettings.parse({**given, "mic": True})
+    return {**given, "offline": None}

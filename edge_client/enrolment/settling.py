@@ -132,11 +132,30 @@ def run_command(words: Sequence[str]) -> int:
     return subprocess.run(words, check=False).returncode  # noqa: S603 -- our own words
 
 
-def write_settings(path: Path, values: Mapping[str, Any]) -> None:
-    """Write settings into a TOML file; what else stands there stays as it is, comments too.
+def changed_settings(path: Path, values: Mapping[str, Any]) -> str:
+    """Give a TOML file's text with other settings; all else stays as it is, comments too.
 
-    Those that are ``None`` are taken out. The file stays whose it was, for the same people to read;
-    where a link leads to it, it stays where it is.
+    Those that are ``None`` are taken out.
+
+    Raises
+    ------
+    SettingsError
+        If what is there is no TOML, or a setting cannot be written down.
+    """
+    import tomlkit.exceptions
+
+    before = read_toml_text(path) if path.exists() else ""
+    try:
+        return _edited(before, values)
+    except (tomlkit.exceptions.TOMLKitError, RecursionError) as error:
+        raise SettingsError(f"Cannot read the settings file {path}: {error}.") from error
+
+
+def write_settings(path: Path, values: Mapping[str, Any]) -> None:
+    """Write settings into a TOML file, as :func:`changed_settings` changes it.
+
+    The file stays whose it was, for the same people to read; where a link leads to it, it stays
+    where it is.
 
     Raises
     ------
@@ -145,13 +164,7 @@ def write_settings(path: Path, values: Mapping[str, Any]) -> None:
     StorageError
         If it cannot be written.
     """
-    import tomlkit.exceptions
-
-    before = read_toml_text(path) if path.exists() else ""
-    try:
-        after = _edited(before, values)
-    except (tomlkit.exceptions.TOMLKitError, RecursionError) as error:
-        raise SettingsError(f"Cannot read the settings file {path}: {error}.") from error
+    after = changed_settings(path, values)
     path = Path(os.path.realpath(path))  # takes a link to itself as it is, too
     found = path.stat() if path.exists() else None
     with replacing(path, stat.S_IMODE(found.st_mode) if found else 0o644) as aside:

@@ -403,3 +403,17 @@ def test_a_link_makes_no_member_again_of_a_device_that_has_lost(
     again = it.join(link, "kitchen")
     assert again.returncode == TRUST, again.stderr
     assert it.join(it.invite("kitchen", "--again"), "kitchen").returncode == 0
+
+
+def test_what_can_be_refused_is_refused_before_the_link_is_used(it: ByInvitation) -> None:
+    it.start()
+    state, link = it.folder / "kitchen", it.invite("kitchen")
+    config = it.folder / "kitchen.toml"
+    config.write_text("mic = ")
+    for words in (("--web", "0.0.0.0:x"), ("--config", config), ("--config", it.folder)):
+        refused = it.join(link, "kitchen", *map(str, words))
+        assert refused.returncode == 2, refused.stderr
+        assert len(refused.stderr.strip().splitlines()) <= 2, "a sentence and a remedy"
+    assert key_of(it, "kitchen") is None
+    assert not (state / "memberships" / "chorus").exists()
+    assert it.join(link, "kitchen").returncode == 0
