@@ -8,9 +8,10 @@ from edge_client.device.state import DeviceFolder
 from edge_client.enrolment.asking import ask_to_join, broker_of
 from edge_client.enrolment.membership import MembershipFolder
 from edge_client.enrolment.settling import Host, changed_settings, run_command, write_settings
-from edge_client.settings import WEB_PORT, RunSettings
+from edge_client.settings import WEB_EVERYWHERE, WEB_PORT, RunSettings
 from shared.command import progress_console
 from shared.mqtt.addresses import split_address
+from shared.settings_file import read_toml
 from shared.trust.link import Link
 from shared.web.access import kept_token
 from shared.web.link import link as page_link
@@ -23,6 +24,7 @@ def join_and_start(
     config: Path | None,
     web: str | None,
     *,
+    page: bool = True,
     host: Host | None = None,
     run: Callable[[Sequence[str]], int] = run_command,
 ) -> None:
@@ -35,7 +37,10 @@ def join_and_start(
     state, config
         Where the device's state and settings are; where its service has them, if not given.
     web
-        HOST:PORT of the device's page; ``None``: it has none.
+        HOST:PORT of the device's page; ``None``: where its settings have it, and if they have none,
+        where the whole network reaches it.
+    page
+        Whether it has one.
     host
         Where the service is.
     run
@@ -51,6 +56,7 @@ def join_and_start(
     device = DeviceFolder(folder)
     device.make()
     with device.memberships_taken():
+        web = (web or _page_in(config)) if page else None
         # The settings name what is there, and may be used from any folder.
         place = MembershipFolder(device.memberships.resolve() / told.federation)
         # What is wrong with them is said before the link is used up, and by no service later.
@@ -74,6 +80,11 @@ def join_and_start(
         show_link(page_link(address, port, token))
 
 
+def _page_in(config: Path) -> Any:
+    """Say where the page is by a settings file. Who reaches it is not changed by joining again."""
+    return (read_toml(config) if config.exists() else {}).get("web", WEB_EVERYWHERE)
+
+
 def _settings(told: Link, place: MembershipFolder, web: str | None) -> dict[str, Any]:
     """Give what the settings file of a device that has joined is to say.
 
@@ -84,8 +95,6 @@ def _settings(told: Link, place: MembershipFolder, web: str | None) -> dict[str,
     """
     broker = broker_of(told, place)
     known = broker.model_dump(mode="json", exclude_none=True, exclude={"keepalive"})
-    given: dict[str, Any] = {"federation": told.federation, "client": told.name}
-    given |= {"web": web} if web else {}
-    given["broker"] = known
+    given = {"federation": told.federation, "client": told.name, "web": web, "broker": known}
     RunSettings.parse({**given, "mic": True})
     return {**given, "offline": None}

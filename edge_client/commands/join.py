@@ -20,7 +20,13 @@ def join(
         Path | None,
         typer.Option(help="Settings file to write; STATE/edge-client.toml if not given."),
     ] = None,
-    web: Annotated[str, typer.Option(help="HOST:PORT of the device's page.")] = WEB_EVERYWHERE,
+    web: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of the device's page; if not given, that of the settings file, or "
+            f"{WEB_EVERYWHERE}."
+        ),
+    ] = None,
     page: Annotated[
         bool, typer.Option(help="Whether it has a page; --no-page is for `run --clips DIR`.")
     ] = True,
@@ -34,4 +40,4 @@ def join(
     """
     from edge_client.join import join_and_start
 
-    join_and_start(link, state, config, web if page else None)
+    join_and_start(link, state, config, web, page=page)

@@ -417,3 +417,19 @@ def test_what_can_be_refused_is_refused_before_the_link_is_used(it: ByInvitation
     assert key_of(it, "kitchen") is None
     assert not (state / "memberships" / "chorus").exists()
     assert it.join(link, "kitchen").returncode == 0
+
+
+def test_who_joins_again_leaves_the_page_where_it_is(it: ByInvitation) -> None:
+    it.start()
+    link, config = it.invite("kitchen"), it.folder / "kitchen.toml"
+    config.write_text('web = "127.0.0.1:36900"  # nobody else\n')
+    for words, page in (
+        ((), "127.0.0.1:36900"),
+        (("--web", "127.0.0.1:36901"), "127.0.0.1:36901"),
+        ((), "127.0.0.1:36901"),
+        (("--no-page",), None),
+    ):
+        joined = it.join(link, "kitchen", "--config", str(config), *words)
+        assert joined.returncode == 0, joined.stderr
+        assert tomllib.loads(config.read_text()).get("web") == page
+        assert (f"http://{page}/" in joined.stderr) == bool(page)
