@@ -34,7 +34,8 @@ def join(
     """Join a federation: make this device's key, get its account, write its settings, start it.
 
     On a device that `install-device.sh` has installed, as root: the service starts, and the page's
-    link is printed. Elsewhere it says how to start the device.
+    link is printed. Elsewhere, or with another --state or --config, it says how to start the
+    device.
 
     Example: edge-client join 'chorus://hub.local:8883/chorus/kitchen#...'
     """

@@ -52,10 +52,12 @@ class Host:
         Parameters
         ----------
         state, config
-            Where they were said to be; a device with a state of its own is not the service.
+            Where they were said to be; a device with a state or settings of its own is not the
+            service, as the unit names both.
         """
-        if state is None and self.has_service:
-            return True, self.state, config or self.config
+        own = config is not None and os.path.realpath(config) != os.path.realpath(self.config)
+        if state is None and not own and self.has_service:
+            return True, self.state, self.config
         folder = DeviceSettings.parse({"state": state}).folder
         return False, folder, config or folder / "edge-client.toml"
 

@@ -164,6 +164,22 @@ def test_a_settings_file_stays_whose_it_is(tmp_path: Path) -> None:
 
 
 @root
+def test_a_device_with_a_state_or_settings_of_its_own_is_not_the_service(tmp_path: Path) -> None:
+    host = Host(unit=tmp_path / "unit", state=tmp_path / "state", config=tmp_path / "device.toml")
+    host.unit.touch()
+    host.config.touch()
+    link, other = tmp_path / "link.toml", tmp_path / "other.toml"
+    link.symlink_to(host.config)
+    for state, config in ((None, other), (tmp_path, None), (tmp_path, host.config)):
+        service, folder, settings = host.places(state, config)
+        assert not service
+        assert folder != host.state
+        assert settings == (config or tmp_path / "edge-client.toml")
+    for config in (None, host.config, link):
+        assert host.places(None, config) == (True, host.state, host.config)
+
+
+@root
 def test_the_folder_of_a_service_and_what_is_in_it_are_its_users(folder: Path) -> None:
     HOST.hand_over(folder)
     assert of_user(folder, *folder.rglob("*"))
