@@ -1,9 +1,11 @@
 """``edge-client join``: all that makes a device a member, put together."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_client.device.settings import StateSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.enrolment.asking import ask_to_join, broker_of
 from edge_client.enrolment.membership import MembershipFolder
@@ -68,16 +70,22 @@ def join_and_start(
     if service:
         host.hand_over(folder)
     if not (service and host.start(run)):
-        where = f"--state {folder} " if state else ""
         console.print(
-            "No service was started for it. Start the device with: "
-            f"edge-client run --mic {where}--config {config}",
+            f"No service was started for it. Start the device with: {_starting(folder, config)}",
             soft_wrap=True,
             markup=False,
         )
     if web:
         address, port = split_address(web, WEB_PORT)
         show_link(page_link(address, port, token))
+
+
+def _starting(folder: Path, config: Path) -> str:
+    """Write the command that starts the device with what it has joined with."""
+    words = ["edge-client", "run", "--mic"]
+    if folder != StateSettings.collect_part({}, config).folder:
+        words += ["--state", str(folder)]
+    return shlex.join([*words, "--config", str(config)])
 
 
 def _page_in(config: Path) -> Any:

@@ -1,9 +1,11 @@
 """Joining by a link: real processes, killed at each step, and links that are no good."""
 
+import io
 import json
 import os
 import pwd
 import re
+import shlex
 import shutil
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -11,10 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from aggregator.enrolment.members import Members
+from edge_client.device.state import DeviceFolder
 from edge_client.enrolment.settling import Host
+from edge_client.federation.settings import FederationSettings
+from edge_client.federation.taking_part import as_member
 from edge_client.join import join_and_start
+from edge_client.settings import RunSettings
 from edge_client.simulation.federation import client_name
 from shared.errors import MissingPartError
 from shared.trust.keys import PublicKey, SecretKey
@@ -433,3 +440,35 @@ def test_who_joins_again_leaves_the_page_where_it_is(it: ByInvitation) -> None:
         assert joined.returncode == 0, joined.stderr
         assert tomllib.loads(config.read_text()).get("web") == page
         assert (f"http://{page}/" in joined.stderr) == bool(page)
+
+
+@pytest.mark.parametrize("place", ["service", "own", "default", "settings"])
+def test_the_command_that_is_printed_starts_the_member(
+    place: str, it: ByInvitation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it.start()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    nowhere = tmp_path / "nowhere"
+    host = Host(nowhere, tmp_path / "the state", tmp_path / "the device.toml", systemd=nowhere)
+    state = tmp_path / "anna's state" if place == "own" else None
+    config = None
+    if place == "service":
+        if os.geteuid() != 0:
+            pytest.skip("only root installs a service")
+        host = replace(host, unit=tmp_path, user=pwd.getpwuid(os.geteuid()).pw_name)
+    if place == "settings":
+        config = tmp_path / "of mine.toml"
+        config.write_text(f'state = "{tmp_path}/of another"\n')
+    said = io.StringIO()
+    monkeypatch.setattr("edge_client.join.progress_console", lambda: Console(file=said))
+    join_and_start(it.invite("kitchen"), state, config, None, page=False, host=host)
+    line = next(line for line in said.getvalue().splitlines() if "edge-client run" in line)
+    words = shlex.split(line.partition(" with: ")[2])
+    assert words[:3] == ["edge-client", "run", "--mic"]
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert ("--state" in options) == (place != "default")
+    given = {name.removeprefix("--"): Path(value) for name, value in options.items()}
+    settings = RunSettings.collect({"mic": True, "state": given.get("state")}, given["config"])
+    _, membership = as_member(settings.part(FederationSettings), DeviceFolder(settings.folder))
+    assert membership
+    assert membership.joined.name == "kitchen"
