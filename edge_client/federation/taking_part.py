@@ -2,6 +2,8 @@
 
 import functools
 import logging
+import os
+import shlex
 import signal
 import threading
 from collections.abc import Callable
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from edge_client.device.state import DeviceFolder
-from edge_client.enrolment.membership import Membership
+from edge_client.enrolment.membership import Membership, MembershipFolder
 from edge_client.federation.client_state import remembered
 from edge_client.federation.own_clips import CACHE, OwnClips
 from edge_client.federation.participant import Participant
@@ -44,13 +46,14 @@ def as_member(
     Raises
     ------
     SettingsError
-        If the settings give it another name than it has joined with, or its terms ask for a
-        federation that it has joined.
+        If the settings give it another name than it has joined with, or the account of a membership
+        that it does not have, or its terms ask for a federation that it has joined.
     TrustError
         If what is kept of its membership cannot be used.
     """
     membership = Membership.find(state.memberships / settings.federation)
     if membership is None:
+        _check_account(settings, state)
         if settings.terms.signed:
             raise SettingsError(
                 f"This device has not joined the federation {settings.federation} by invitation, "
@@ -66,6 +69,22 @@ def as_member(
             "Leave out client, or give another --state.",
         )
     return settings.model_copy(update={"client": name}), membership
+
+
+def _check_account(settings: FederationSettings, state: DeviceFolder) -> None:
+    """Check that a device without a membership does not come with the account of one."""
+    password = settings.broker.password_file
+    if password is None:
+        return
+    place = MembershipFolder(password.absolute().parent)
+    # What this user may not look into is none of this device's.
+    if password.name == place.password.name and os.access(place.joined, os.F_OK):
+        raise SettingsError(
+            f"The settings name the account of a member of the federation {place.path.name}, and "
+            f"{state.path} keeps no membership in the federation {settings.federation}.",
+            f"Give --state {shlex.quote(str(place.path.parent.parent))} and --federation "
+            f"{place.path.name}, or join anew (`aggregator invite NAME --again`).",
+        )
 
 
 def take_part_with_clips(

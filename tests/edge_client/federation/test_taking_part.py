@@ -1,6 +1,7 @@
 """What starts a device's part: beside a listening device, or with clips."""
 
 import logging
+import shlex
 import signal
 import threading
 from collections.abc import Callable
@@ -14,10 +15,10 @@ import pytest
 from edge_client.device.events import DeviceEvent
 from edge_client.device.state import DeviceFolder
 from edge_client.federation.settings import FederationSettings
-from edge_client.federation.taking_part import Companion, take_part_with_clips
+from edge_client.federation.taking_part import Companion, as_member, take_part_with_clips
 from edge_client.federation.unannounced import Unannounced
 from shared.architectures import architecture_of
-from shared.errors import BrokerError
+from shared.errors import BrokerError, SettingsError
 from shared.features.prior import Prior, save_prior
 from shared.protocol.messages import File
 from shared.task import DEFAULT_TASK
@@ -26,8 +27,31 @@ from shared.weights import digest, fresh_weights
 from tests.brokers import BOUND, wait_until
 from tests.edge_client.federation.announcements import announcement, model_of
 from tests.loop_driver import LoopDriver
+from tests.memberships import member
 
 SETTINGS = FederationSettings.parse({"client": "kitchen"})
+
+
+def test_settings_of_a_member_start_no_device_that_is_none(tmp_path: Path) -> None:
+    state = DeviceFolder(tmp_path / "anna's")
+    account = state.memberships / "chorus" / "password"
+    member(tmp_path / "aggregator", account.parent, "kitchen")
+    account.write_text("secret")
+    for federation, folder in (("chorus", tmp_path / "other"), ("another", state.path)):
+        broker = {"password_file": account}
+        settings = FederationSettings.parse({"federation": federation, "broker": broker})
+        with pytest.raises(SettingsError, match="name the account of a member") as caught:
+            as_member(settings, DeviceFolder(folder))
+        assert f"--state {shlex.quote(str(state.path))}" in caught.value.remedy
+        assert "--federation chorus" in caught.value.remedy
+        assert as_member(settings.model_copy(update={"federation": "chorus"}), state)[1]
+
+
+def test_a_password_that_is_no_members_is_its_own_matter(tmp_path: Path) -> None:
+    account = tmp_path / "password"
+    account.write_text("secret")
+    settings = FederationSettings.parse({"broker": {"password_file": account}})
+    assert as_member(settings, DeviceFolder(tmp_path / "state")) == (settings, None)
 
 
 class FakeDevice:
