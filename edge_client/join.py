@@ -70,11 +70,13 @@ def join_and_start(
     if service:
         host.hand_over(folder)
     if not (service and host.start(run)):
-        console.print(
-            f"No service was started for it. Start the device with: {_starting(folder, config)}",
-            soft_wrap=True,
-            markup=False,
+        # What runs has read its membership and its settings, and reads them no more.
+        what = (
+            f"A device runs with {folder} and knows nothing of this yet. End it, and start it again"
+            if any(one.runs for one in (device, *device.made_of_clips()))
+            else "No service was started for it. Start the device"
         )
+        console.print(f"{what} with: {_starting(folder, config)}", soft_wrap=True, markup=False)
     if web:
         address, port = split_address(web, WEB_PORT)
         show_link(page_link(address, port, token))

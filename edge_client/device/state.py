@@ -111,6 +111,17 @@ class DeviceFolder:
         finally:
             os.close(handle)
 
+    @property
+    def runs(self) -> bool:
+        """Whether a device runs with the folder.
+
+        Raises
+        ------
+        StorageError
+            If this user may not look.
+        """
+        return is_locked(self._lock)
+
     @contextmanager
     def memberships_taken(self) -> Iterator[None]:
         """Have the memberships to oneself, to join or to leave; the device itself may run.
@@ -191,7 +202,7 @@ class DeviceFolder:
 
         For who does not take the folder. A device that has it deletes everything itself.
         """
-        if self._deleting.exists() and not is_locked(self._lock):
+        if self._deleting.exists() and not self.runs:
             with self.taken():
                 pass
 

@@ -58,8 +58,13 @@ def test_a_folder_made_before_is_closed_if_it_holds_nothing_else(tmp_path: Path)
 
 def test_it_is_taken_once(tmp_path: Path) -> None:
     state = DeviceFolder(tmp_path / "state")
+    assert not state.runs
+    assert not state.path.exists(), "who looks makes nothing"
     with state.taken(), pytest.raises(RunError, match="Another edge-client"), state.taken():
         pass
+    with state.taken():
+        assert state.runs
+    assert not state.runs
 
 
 def test_each_step_is_taken_and_the_first_error_raised() -> None:

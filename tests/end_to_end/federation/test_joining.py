@@ -472,3 +472,20 @@ def test_the_command_that_is_printed_starts_the_member(
     _, membership = as_member(settings.part(FederationSettings), DeviceFolder(settings.folder))
     assert membership
     assert membership.joined.name == "kitchen"
+
+
+def test_who_joins_again_while_the_device_runs_is_told_to_start_it_anew(
+    it: ByInvitation,
+) -> None:
+    it.start()
+    it.all_join(1)
+    device, name = it.run(0, it.port), client_name(0)
+    it.wait(lambda: device.said("Connected to the broker"), "the device runs")
+    link = it.invite(name, "--again")
+    joined = it.join(link, name, "--no-page")
+    assert joined.returncode == 0, joined.stderr
+    told = f"A device runs with {it.folder / name} and knows nothing of this yet. End it, and start"
+    assert told in joined.stderr
+    device.kill()
+    again = it.join(link, name, "--no-page")
+    assert "No service was started for it. Start the device with: " in again.stderr
