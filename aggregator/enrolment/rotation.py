@@ -99,7 +99,7 @@ def make_root(file: Path) -> PublicKey:
     Raises
     ------
     SettingsError
-        If the file is there.
+        If the file is there, or its folder is not.
     StorageError
         If it cannot be written.
     """
@@ -136,7 +136,7 @@ def issue_key(
     Raises
     ------
     SettingsError
-        If the file is there, or there can be no such federation.
+        If the file is there, its folder is not, or there can be no such federation.
     TrustError
         If the root cannot be used.
     StorageError
@@ -158,3 +158,8 @@ def issue_key(
 def _not_there(file: Path) -> None:
     if file.exists():
         raise SettingsError(f"{file} is there already.", "Give the name of a file that is not.")
+    # Made here, it would be on this machine's disk, and not on the medium that is not mounted.
+    if not file.parent.is_dir():
+        raise SettingsError(
+            f"There is no folder {file.parent} for a key.", "Mount the medium, or make the folder."
+        )

@@ -112,3 +112,13 @@ def test_no_file_is_written_over(root: Path, tmp_path: Path) -> None:
         assert isinstance(told.value, SettingsError | TrustError)
     assert root.read_bytes() == before
     assert not (tmp_path / "next.pem").exists()
+
+
+def test_a_key_goes_into_no_folder_that_is_not_there(root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "stick" / "root.pem"
+    with pytest.raises(SettingsError, match=r"There is no folder .*stick") as caught:
+        make_root(file)
+    assert "Mount the medium" in caught.value.remedy
+    with pytest.raises(SettingsError, match=r"There is no folder .*stick"):
+        issue_key(root, file, "chorus", after=0)
+    assert not file.parent.exists()
