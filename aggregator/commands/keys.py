@@ -76,12 +76,14 @@ def issue(
 
     Example: aggregator keys issue /media/stick/root.pem /media/stick/next.pem
     """
+    import shlex
+
     from aggregator.enrolment.rotation import issue_key
 
     made = issue_key(root, file, federation, after)
     number = made.issued.number if made.issued else 0
     _say(f"{file} holds the key {made.key.public.short}, number {number}, for {federation}.")
-    _say(f"Carry it to the aggregator: aggregator keys rotate --issued {file.name}")
+    _say(f"Carry it to the aggregator: aggregator keys rotate --issued {shlex.quote(file.name)}")
 
 
 def _say(sentence: str) -> None:

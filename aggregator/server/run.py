@@ -1,6 +1,7 @@
 """Puts a federation, its broker and its service together, and says what they do."""
 
 import logging
+import shlex
 import signal
 import socket
 import time
@@ -218,9 +219,13 @@ def _begins(settings: ServeSettings, federation: Federation) -> str:
     if not rounds.ended:
         what += f" It begins with {_first_model(settings.initial)}."
     if settings.by_invitation:
-        folder = f" --state {settings.state}" if settings.state else ""
-        return f"{what} `aggregator invite NAME{folder}` invites a device."
+        return f"{what} `aggregator invite NAME{_folder(settings)}` invites a device."
     return f"{what} A device takes part with `{_device_command(settings)}` (or --mic)."
+
+
+def _folder(settings: ServeSettings) -> str:
+    """Write the option that lets another command look where this one keeps everything."""
+    return f" --state {shlex.quote(str(settings.state))}" if settings.state else ""
 
 
 def _first_model(initial: Path | None) -> str:
@@ -246,7 +251,7 @@ def _device_command(settings: ServeSettings) -> str:
     if broker.tls and broker.transport == "tcp":
         words.append("--tls")
     if broker.ca_file:
-        words.append(f"--ca-file {broker.ca_file.name}")
+        words.append(f"--ca-file {shlex.quote(broker.ca_file.name)}")
     if broker.password_file:
         words.append("--password-file FILE")  # one of its own
     if settings.federation != ServeSettings.model_fields["federation"].default:
@@ -259,7 +264,6 @@ def _device_command(settings: ServeSettings) -> str:
 def _ends(settings: ServeSettings, federation: Federation) -> str:
     """Say how to go on."""
     state = look(federation, time.monotonic())
-    folder = f" --state {settings.state}" if settings.state else ""
     if state.phase != "finished":
         number = of_last(state.number, settings.rounds)
         where = f"Stopped {'before' if state.phase == 'waiting' else 'in'} round {number}"
@@ -270,6 +274,6 @@ def _ends(settings: ServeSettings, federation: Federation) -> str:
         else "no round follows it, as the privacy budget is used up"
     )
     return (
-        f"Round {state.number} was the last: `aggregator models export{folder}` writes its model, "
-        f"{further}, --stay hands it to devices that come later."
+        f"Round {state.number} was the last: `aggregator models export{_folder(settings)}` "
+        f"writes its model, {further}, --stay hands it to devices that come later."
     )

@@ -1,6 +1,7 @@
 """What ``aggregator serve`` puts together, and what it says."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -99,6 +100,16 @@ def test_it_says_where_the_federation_stands_from_beginning_to_end(
         f"Round 1 was the last: `aggregator models export --state {tmp_path}` writes its model",
     ):
         assert said.count(sentence) == 1, sentence
+
+
+def test_the_commands_that_it_names_may_be_pasted_into_a_shell(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "anna's state"
+    serve_scripted(state, broker={"tls": True, "ca_file": tmp_path / "the ca.crt"})
+    commands = [shlex.split(text) for text in capfd.readouterr().err.split("`")[1::2]]
+    assert ["aggregator", "models", "export", "--state", str(state)] in commands
+    assert any("the ca.crt" in words for words in commands)
 
 
 def test_with_passwords_it_says_all_that_a_device_needs_to_come_in(
