@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aggregator.enrolment.members import Members
 from edge_client.simulation.federation import client_name
 from tests.brokers import BOUND, free_port
 from tests.end_to_end.federation.clips import Clips
@@ -130,3 +131,10 @@ class JoinedOnce:
                 shutil.copytree(self.place, self._joined)
                 them.start()
             yield them
+
+
+def key_of(it: ByInvitation, name: str) -> str | None:
+    """Give the key that the aggregator knows a device by; ``None`` if it has not joined."""
+    with Members(it.state.members) as members:
+        member = members.joined().get(name)
+    return str(member.key) if member else None
