@@ -8,15 +8,16 @@ if it ends by itself. For a shelf of devices there is Mosquitto (``deploy/mosqui
 import contextlib
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from shared.errors import BrokerError
 from shared.mqtt.addresses import is_loopback
@@ -64,6 +65,12 @@ class EmbeddedBrokerSettings(Settings):
     """Address that the embedded broker listens on; its port is --port."""
     insecure: bool = False
     """Let everybody on the network use the embedded broker, if --listen allows them to reach it."""
+
+    @field_validator("listen")
+    @classmethod
+    def _without_brackets(cls, listen: str) -> str:
+        """Take an address as it stands before a port, too."""
+        return listen[1:-1] if re.fullmatch(r"\[.+\]", listen) else listen
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -161,15 +168,13 @@ class EmbeddedBroker:
         self.stop()
 
     def _listening(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.settings.listen else socket.AF_INET
+        family, address = self._address()
         end = time.monotonic() + _PREDECESSOR
         while True:
             try:
-                return socket.create_server((self.settings.listen, self.port), family=family)
+                return socket.create_server(address, family=family)
             except OSError as error:
                 place = f"{self.settings.listen}, port {self.port}"
-                if isinstance(error, socket.gaierror):
-                    raise BrokerError(f"There is no address {self.settings.listen}.") from error
                 if isinstance(error, PermissionError):
                     raise BrokerError(
                         f"The embedded broker may not listen on {place}.",
@@ -183,6 +188,19 @@ class EmbeddedBroker:
                         "else give another --port.",
                     ) from error
                 time.sleep(0.1)
+
+    def _address(self) -> tuple[socket.AddressFamily, Any]:
+        """Look up where to listen; of a name that has both kinds of addresses, at IPv4."""
+        listen = self.settings.listen
+        try:
+            found = socket.getaddrinfo(listen, self.port, type=socket.SOCK_STREAM)
+        except (socket.gaierror, ValueError) as error:  # also what no name can hold
+            raise BrokerError(
+                f"There is no address {listen} for the embedded broker.",
+                "Give --listen an address or a name of this machine; its port is --port.",
+            ) from error
+        family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+        return family, address
 
     def _new_process(self, listening: socket.socket) -> subprocess.Popen[bytes]:
         # A session of its own keeps Ctrl-C from it: the aggregator takes leave first. It ends when

@@ -167,6 +167,22 @@ def test_a_port_that_is_taken_and_an_address_that_is_not_ours(
 
 
 @pytest.mark.parametrize(
+    "listen", ["my_host.invalid", "a..b", pytest.param(100 * "ä", id="long"), "0.0.0.0:8883"]
+)
+def test_what_is_no_address_is_said(listen: str) -> None:
+    settings = EmbeddedBrokerSettings(embedded_broker=True, listen=listen, insecure=True)
+    with pytest.raises(BrokerError, match=f"There is no address {listen}") as caught:
+        EmbeddedBroker(settings, port=0).start()
+    assert "--listen" in caught.value.remedy
+
+
+def test_an_address_may_stand_in_brackets(peers: Peers) -> None:
+    settings = EmbeddedBrokerSettings(embedded_broker=True, listen="[::1]")
+    with EmbeddedBroker(settings, port=0) as broker:
+        peers.connect(BrokerSettings(host="::1", port=broker.port), "anna").ready()
+
+
+@pytest.mark.parametrize(
     "wrong",
     [{"listen": "0.0.0.0"}, {"insecure": True}],  # noqa: S104 - refused
 )
