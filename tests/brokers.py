@@ -71,11 +71,20 @@ def free_port() -> int:
             return port
 
 
-def listens(port: int) -> bool:
+def has_ipv6() -> bool:
+    """Say whether this machine can be reached by IPv6, if only from within."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+def listens(port: int, address: str = "127.0.0.1") -> bool:
     """Say whether somebody takes connections at a port of this machine."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 def peak_memory(pid: int) -> int:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 from pydantic import Field, field_validator, model_validator
 
 from shared.errors import BrokerError
-from shared.mqtt.addresses import is_loopback
+from shared.mqtt.addresses import is_everywhere, is_loopback
 from shared.mqtt.backoff import Backoff
 from shared.mqtt.broker_settings import PLAIN_PORT
 from shared.settings import Settings
@@ -62,7 +62,8 @@ class EmbeddedBrokerSettings(Settings):
     """Bring a broker along, instead of connecting to one: for a first try, or with --by-invitation
     for a few devices, which have TLS and accounts then."""
     listen: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
-    """Address that the embedded broker listens on; its port is --port."""
+    """Address that the embedded broker listens on; its port is --port. 0.0.0.0 stands for all
+    of this machine's IPv4 addresses, :: for these and those of IPv6."""
     insecure: bool = False
     """Let everybody on the network use the embedded broker, if --listen allows them to reach it."""
 
@@ -169,10 +170,11 @@ class EmbeddedBroker:
 
     def _listening(self) -> socket.socket:
         family, address = self._address()
+        both = family == socket.AF_INET6 and is_everywhere(self.settings.listen)
         end = time.monotonic() + _PREDECESSOR
         while True:
             try:
-                return socket.create_server(address, family=family)
+                return socket.create_server(address, family=family, dualstack_ipv6=both)
             except OSError as error:
                 place = f"{self.settings.listen}, port {self.port}"
                 if isinstance(error, PermissionError):

@@ -1,7 +1,7 @@
 """What ``aggregator serve`` makes ready for a federation by invitation."""
 
 import secrets
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aggregator.broker.accounts import AccountsAt
 from aggregator.broker.certificate import kept_certificate
@@ -9,7 +9,7 @@ from aggregator.enrolment.members import Members
 from aggregator.ledger.folder import FederationFolder
 from aggregator.server.settings import ServeSettings
 from shared.errors import BrokerError
-from shared.mqtt.addresses import is_loopback, outward_address
+from shared.mqtt.addresses import is_everywhere, is_loopback, outward_address, reached_from_here
 from shared.mqtt.broker_settings import PLAIN_PORT, TLS_PORT, BrokerSettings
 from shared.protocol.rights import username_of
 from shared.protocol.topics import Topics, aggregator_name
@@ -77,17 +77,16 @@ def _own_broker(
     known = {
         "tls": True,
         "fingerprint": kept_certificate(folder.certificate),
-        "port": port_of(settings),
         "password_file": folder.password,
     }
-    return settings.broker.model_copy(update=known)
+    return broker_of(settings).model_copy(update=known)
 
 
 def _host_for_devices(settings: ServeSettings) -> str:
     """Say where devices reach the broker, as far as can be known here."""
     own = settings.embedded_broker
     host = settings.listen if own else settings.broker.host
-    nowhere = host in ("0.0.0.0", "::") or (is_loopback(host) and not own)  # noqa: S104 -- compared
+    nowhere = is_everywhere(host) or (is_loopback(host) and not own)
     return outward_address() if nowhere else host
 
 
@@ -101,6 +100,21 @@ def _authority(broker: BrokerSettings) -> str:
         raise BrokerError(
             f"The authority's certificate {broker.ca_file} cannot be read.", "Look at --ca-file."
         ) from error
+
+
+def broker_of(settings: ServeSettings) -> BrokerSettings:
+    """Say where the aggregator reaches its broker: an embedded one by where that listens."""
+    if not settings.embedded_broker:
+        return settings.broker
+    known: dict[str, Any] = {"port": port_of(settings)}
+    if not is_named(settings.broker):
+        known["host"] = reached_from_here(settings.listen)
+    return settings.broker.model_copy(update=known)
+
+
+def is_named(broker: BrokerSettings) -> bool:
+    """Say whether somebody has said where the broker is."""
+    return "host" in broker.model_fields_set
 
 
 def port_of(settings: ServeSettings) -> int:

@@ -15,7 +15,7 @@ from aggregator.ledger import Version
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.scoring import scores_of
 from aggregator.rounds.validation import Validation, validation_clips, validation_examples
-from aggregator.server.by_invitation import ByInvitation, port_of, prepare
+from aggregator.server.by_invitation import ByInvitation, broker_of, is_named, port_of, prepare
 from aggregator.server.screen import Screen, ended, look, of_last
 from aggregator.server.service import STORAGE_RETRY, Service
 from aggregator.server.settings import ServeSettings
@@ -24,7 +24,7 @@ from aggregator.settings import FRESH, PACKAGED, is_name_of
 from shared.command import log_to_stderr, progress_console
 from shared.errors import StorageError
 from shared.inference import Inference
-from shared.mqtt.addresses import split_address
+from shared.mqtt.addresses import is_everywhere, split_address
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.frames import OVERHEAD
 from shared.protocol.messages import LARGEST_MESSAGE
@@ -145,7 +145,7 @@ class _Serving:
         self._bid_farewell = False
         self.service = make(
             federation,
-            entrance.broker if entrance else settings.broker,
+            entrance.broker if entrance else broker_of(settings),
             on_round=self._round_ended,
             on_change=self._say_who_is_waited_for,
             members=entrance and entrance.members,
@@ -238,8 +238,9 @@ def _first_model(initial: Path | None) -> str:
 def _device_command(settings: ServeSettings) -> str:
     broker = settings.broker
     host, port = broker.address
-    if settings.listen != ServeSettings.model_fields["listen"].default:
-        host = socket.gethostname()
+    if settings.embedded_broker and not is_named(broker):
+        listen = settings.listen
+        host = socket.gethostname() if is_everywhere(listen) else listen
     words = ["edge-client run --clips DIR"]
     if broker.transport != "tcp":
         scheme = "wss" if broker.tls else "ws"

@@ -93,6 +93,21 @@ def outward_address() -> str:
         return address
 
 
+def is_everywhere(address: str) -> bool:
+    """Say whether what listens there listens at all addresses of the machine."""
+    try:
+        return ip_address(address).is_unspecified
+    except ValueError:
+        return False
+
+
+def reached_from_here(listens: str) -> str:
+    """Give the address by which this machine reaches what listens at an address of its own."""
+    if not is_everywhere(listens):
+        return listens
+    return "::1" if ":" in listens else LOCAL
+
+
 def is_loopback(address: str) -> bool:
     """Say whether nobody but this machine reaches an address."""
     try:

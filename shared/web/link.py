@@ -2,11 +2,10 @@
 
 import io
 import sys
-from ipaddress import ip_address
 from urllib.parse import quote
 
 from shared.command import progress_console
-from shared.mqtt.addresses import outward_address
+from shared.mqtt.addresses import is_everywhere, outward_address
 
 
 def link(host: str, port: int, token: str) -> str:
@@ -20,11 +19,7 @@ def link(host: str, port: int, token: str) -> str:
     port, token
         Of the server.
     """
-    try:
-        everywhere = ip_address(host).is_unspecified
-    except ValueError:
-        everywhere = False
-    if everywhere:
+    if is_everywhere(host):
         host = outward_address()
     if ":" in host:
         host = f"[{host}]"

@@ -15,7 +15,7 @@ from aggregator.broker.embedded import _SERVE, EmbeddedBroker, EmbeddedBrokerSet
 from aggregator.server.settings import ServeSettings
 from shared.errors import BrokerError, SettingsError
 from shared.mqtt.broker_settings import BrokerSettings
-from tests.brokers import BOUND, free_port, listens, peak_memory, wait_until
+from tests.brokers import BOUND, free_port, has_ipv6, listens, peak_memory, wait_until
 from tests.peers import Peers
 from tests.proxy import proxy_to
 
@@ -176,6 +176,7 @@ def test_what_is_no_address_is_said(listen: str) -> None:
     assert "--listen" in caught.value.remedy
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 def test_an_address_may_stand_in_brackets(peers: Peers) -> None:
     settings = EmbeddedBrokerSettings(embedded_broker=True, listen="[::1]")
     with EmbeddedBroker(settings, port=0) as broker:
