@@ -79,7 +79,11 @@ def revoke(members: Members, name: str) -> bool:
             connection.execute(f"DELETE FROM {table} WHERE name = ?", (name,)).rowcount  # noqa: S608 -- ours
             for table in ("members", "invitations", "heard")
         ]
-        connection.execute("DELETE FROM accounts WHERE name = ? AND kind <> 'aggregator'", (name,))
+        others = "FROM accounts WHERE name = ? AND kind <> 'aggregator'"
+        connection.execute(
+            f"INSERT OR REPLACE INTO revoked SELECT username, name {others}", (name,)
+        )
+        connection.execute(f"DELETE {others}", (name,))
     return any(gone)
 
 

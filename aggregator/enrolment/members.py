@@ -51,7 +51,12 @@ _SUCCESSION: Final = """
     ALTER TABLE members ADD COLUMN succession TEXT NOT NULL DEFAULT '[]';
 """
 
-_MIGRATIONS: Final = (_FIRST, _SUCCESSION)
+_REVOKED: Final = """
+    -- Accounts of those who were shut out, as long as another broker than ours may have them.
+    CREATE TABLE revoked (username TEXT PRIMARY KEY, name TEXT NOT NULL);
+"""
+
+_MIGRATIONS: Final = (_FIRST, _SUCCESSION, _REVOKED)
 """What makes each version of the tables of the one before; never changed, only added to."""
 
 
@@ -230,6 +235,7 @@ class Members:
                 "ON CONFLICT (username) DO UPDATE SET digest = excluded.digest",
                 (username, kind, name, digest_of(password.encode())),
             )
+            connection.execute("DELETE FROM revoked WHERE username = ?", (username,))
 
     def accounts(self) -> list[tuple[str, AccountKind, str, bytes, bytes | None]]:
         """Give all accounts: user, kind, name, and the password's digest, as it is and as told."""
@@ -241,6 +247,15 @@ class Members:
             connection.execute(
                 "UPDATE accounts SET told = ? WHERE username = ?", (digest, username)
             )
+
+    def revoked(self) -> dict[str, str]:
+        """Give users who were shut out, and whose accounts another broker may have, with names."""
+        return dict(self._rows("SELECT username, name FROM revoked"))
+
+    def removed(self, username: str) -> None:
+        """Write down that no broker has the account of somebody who was shut out."""
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM revoked WHERE username = ?", (username,))
 
     def heard(self) -> dict[tuple[str, str], int]:
         """Give the highest number that was heard, by member and kind of message."""

@@ -1,8 +1,10 @@
 """Accounts at Mosquitto, made while it runs, by its dynamic-security plugin.
 
 The aggregator is the plugin's administrator. What accounts there should be stands in the list of
-members. The plugin is told of each that it does not have, or that has another password since; and
-forgets those that are there no more. So it does not matter who was killed when.
+members, and whose were revoked. The plugin is told of each that it does not have, or that has
+another password since; and to remove the revoked ones, until it has confirmed that. So it does not
+matter who was killed when. Accounts that the list has never had are left alone: it may be the wrong
+one.
 """
 
 import json
@@ -12,6 +14,7 @@ from typing import Any, Final
 
 from aggregator.enrolment.invitations import passwords
 from aggregator.enrolment.members import Members, digest_of
+from shared.errors import shown
 from shared.loop import Action, Loop
 from shared.protocol.rights import AccountKind, Rights, rights_of, username_of
 from shared.protocol.topics import Topics, aggregator_name
@@ -26,6 +29,12 @@ RESPONSE: Final = f"{CONTROL}/response"
 
 ANSWER: Final = 10.0
 """Seconds after which there seems to be no plugin."""
+
+_NOT_THERE: Final = "Client not found"
+"""What it answers where it is to remove an account that it does not have."""
+
+_NAMED: Final = 10
+"""Accounts that a warning names at most."""
 
 
 class MosquittoAccounts:
@@ -55,6 +64,10 @@ class MosquittoAccounts:
         """Users that the plugin has; ``None`` before it has said so."""
         self._asked: dict[str, bytes] = {}
         """Digests of passwords that it was told, and has not confirmed."""
+        self._removing: set[str] = set()
+        """Users whose accounts it was told to remove, and has not confirmed."""
+        self._unknown: list[str] = []
+        """Users that it has of this federation, and the list of members never had."""
         self._waiting: dict[str, Action] = {}
         """What is done once the plugin has the account of a user."""
         self._silence = loop.deadline(self._says_nothing)
@@ -63,7 +76,7 @@ class MosquittoAccounts:
 
     def connected(self) -> None:
         """Ask what is there: the connection is new."""
-        self._there, self._asked = None, {}
+        self._there, self._asked, self._removing = None, {}, set()
         self._silence.within(ANSWER)
         self._say(
             {"command": "getClient", "username": self._own},
@@ -89,8 +102,8 @@ class MosquittoAccounts:
                 self._put(username, kind, name, password)
             elif username not in self._there:
                 log.warning("%s has lost its account: `aggregator invite %s --again`.", name, name)
-        ours = {user for user in self._there if user.startswith(f"{self._topics.federation}_")}
-        for username in ours - {one[0] for one in accounts} - {self._own}:
+        for username in self._members.revoked().keys() - self._removing:
+            self._removing.add(username)
             self._there.discard(username)
             self._say(*_removed(username))
 
@@ -112,6 +125,8 @@ class MosquittoAccounts:
                     self._heard_all(response)
                 case "createClient" if isinstance(user, str) and user in self._asked:
                     self._heard_made(user, str(response.get("error", "")))
+                case "deleteClient" if isinstance(user, str) and user in self._removing:
+                    self._heard_removed(user, str(response.get("error", "")))
 
     def _heard_own(self, response: dict[str, Any]) -> None:
         """Give oneself the rights of the aggregator, once; the plugin then ends the connection."""
@@ -132,7 +147,23 @@ class MosquittoAccounts:
         self._members.note(plugin="yes")
         users = _list_at(response, "data", "clients")
         self._there = {user for user in users if isinstance(user, str)}
+        self._name_unknown(self._there)
         self.look()
+
+    def _name_unknown(self, there: set[str]) -> None:
+        """Say which accounts of this federation are left alone, once."""
+        known = {one[0] for one in self._members.accounts()} | self._members.revoked().keys()
+        ours = {user for user in there if user.startswith(f"{self._topics.federation}_")}
+        before, self._unknown = self._unknown, sorted(ours - known - {self._own})
+        if self._unknown and self._unknown != before:
+            further = len(self._unknown) - _NAMED
+            log.warning(
+                "The broker has accounts of this federation that are not in this list of members: "
+                "%s%s. They are left. Look whether --state is the right one; `mosquitto_ctrl ... "
+                "dynsec deleteClient NAME` removes one.",
+                ", ".join(map(shown, self._unknown[:_NAMED])),
+                f" (and {further} more)" if further > 0 else "",
+            )
 
     def _heard_made(self, username: str, error: str) -> None:
         digest = self._asked.pop(username)
@@ -144,6 +175,15 @@ class MosquittoAccounts:
         self._members.told(username, digest)
         self._done(username)
 
+    def _heard_removed(self, username: str, error: str) -> None:
+        if error not in ("", _NOT_THERE):  # it is told again with the next connection
+            log.error("The broker does not remove the account %s: %s.", username, error[:200])
+            return
+        self._removing.remove(username)
+        self._members.removed(username)
+        if not error:
+            log.info("The broker has removed the account %s.", username)
+
     def _done(self, username: str) -> None:
         if then := self._waiting.pop(username, None):
             then()
@@ -151,6 +191,7 @@ class MosquittoAccounts:
     def _put(self, username: str, kind: AccountKind, name: str, password: str) -> None:
         """Make an account anew, whatever there was; who uses it is thrown out."""
         self._asked[username] = digest_of(password.encode())
+        self._removing.discard(username)
         rights = rights_of(kind, name, self._topics)
         self._say(
             *_removed(username),
@@ -177,7 +218,7 @@ class MosquittoAccounts:
 
 
 def _removed(username: str) -> Iterable[dict[str, Any]]:
-    yield {"command": "deleteClient", "username": username}
+    yield {"command": "deleteClient", "username": username, "correlationData": username}
     yield {"command": "deleteRole", "rolename": username}
 
 

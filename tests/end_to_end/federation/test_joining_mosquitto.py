@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.ledger.folder import FederationFolder
 from edge_client.simulation.federation import client_name
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.topics import Topics
@@ -144,6 +145,20 @@ def test_what_was_not_told_to_a_broker_that_was_away_is_told_when_it_is_back(
     assert again.said("Connected to the broker")
     assert it.join(link, "hall").returncode == 0
     it.wait(lambda: TOPICS.identifier("kitchen") not in broker.users(), "it is shut out")
+
+
+def test_one_that_starts_with_another_folder_takes_no_account_away(
+    it: ByInvitation, broker: Guarded
+) -> None:
+    aggregator = it.start()
+    assert it.join(invite_when_ready(it, "kitchen"), "kitchen").returncode == 0
+    aggregator.kill()
+    it.state = FederationFolder(it.folder / "typo")
+    wrong = it.start()
+    it.wait(lambda: wrong.said("not in this list of members"), "it says so")
+    assert wrong.said(TOPICS.identifier("kitchen"))
+    assert it.join(invite_when_ready(it, "hall"), "hall").returncode == 0
+    assert TOPICS.identifier("kitchen") in broker.users()
 
 
 def test_an_aggregator_that_starts_again_throws_nobody_out(
