@@ -68,13 +68,21 @@ def revoke(
 ) -> None:
     """Shut a device out: its key, its account at the broker, its link, its update.
 
-    A running `aggregator serve` does so within a second.
+    A running `aggregator serve` does so within a second; without one, Mosquitto lets it in until
+    one runs, but what it says counts no more.
 
     Example: aggregator revoke kitchen
     """
-    from aggregator.enrolment.links import shut_out
+    from aggregator.enrolment.links import is_out, shut_out
     from aggregator.ledger.folder import FederationFolder
     from shared.command import progress_console
 
-    shut_out(FederationFolder(StateSettings.find(given, config)), name)
-    progress_console().print(f"{name} is shut out.", markup=False)
+    folder = FederationFolder(StateSettings.find(given, config))
+    shut_out(folder, name)
+    said = f"{name} is shut out."
+    if not is_out(folder, name):
+        said += (
+            " The broker was not told of it yet: it lets the device in until `aggregator serve` "
+            "runs."
+        )
+    progress_console().print(said, soft_wrap=True, markup=False)

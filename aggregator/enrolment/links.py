@@ -105,12 +105,39 @@ def is_told(
     sleep
         Waits so many seconds.
     """
+
+    def told(members: Members, topics: Topics) -> bool:
+        known = {user: digest == told for user, _, _, digest, told in members.accounts()}
+        return known.get(topics.guest(name), False)
+
+    return _at_the_broker(folder, told, sleep)
+
+
+def is_out(
+    folder: FederationFolder, name: str, *, sleep: Callable[[float], object] = time.sleep
+) -> bool:
+    """Wait, bounded, until the broker lets a device in no more that was shut out; say whether so.
+
+    Parameters
+    ----------
+    folder, name
+        Of the federation, and of the device.
+    sleep
+        Waits so many seconds.
+    """
+    return _at_the_broker(folder, lambda members, _: name not in members.revoked().values(), sleep)
+
+
+def _at_the_broker(
+    folder: FederationFolder,
+    done: Callable[[Members, Topics], bool],
+    sleep: Callable[[float], object],
+) -> bool:
+    """Wait, bounded, until the broker has learned something; the embedded one reads the list."""
     with members_in(folder) as members:
         facts = facts_of(members, folder)
-        guest = Topics(facts["federation"]).guest(name)
         for _ in range(int(_PATIENCE / _PAUSE)):
-            told = {user: digest == known for user, _, _, digest, known in members.accounts()}
-            if facts["accounts"] == "embedded" or told.get(guest, False):
+            if facts["accounts"] == "embedded" or done(members, Topics(facts["federation"])):
                 return True
             sleep(_PAUSE)
     return False

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from aggregator.enrolment.links import is_told, link_for, shut_out
+from aggregator.enrolment.links import is_out, is_told, link_for, shut_out
 from aggregator.enrolment.members import Members
 from aggregator.ledger.folder import FederationFolder
 from shared.mqtt.addresses import is_loopback
@@ -113,7 +113,11 @@ class Enrolled:
         told = is_told(self._folder, name)
         return Invited(str(made), expires, told, is_loopback(made.host))
 
-    def revoke(self, name: str) -> None:
-        """Shut a device out; raises what :func:`aggregator.enrolment.links.shut_out` does."""
+    def revoke(self, name: str) -> bool:
+        """Shut a device out; wait, bounded, until the broker knows of it, and say whether it does.
+
+        Raises what :func:`aggregator.enrolment.links.shut_out` does.
+        """
         shut_out(self._folder, name)
         log.info("%s was shut out from the page.", name)
+        return is_out(self._folder, name)

@@ -106,8 +106,7 @@ def _enrolling(enrolled: Enrolled) -> list[Route]:
         return {**made._asdict(), "expires": expires, "qr": {"size": size, "path": path}}
 
     def revoke(order: Revoke) -> dict[str, Any]:
-        enrolled.revoke(order.name)
-        return {}
+        return {"told": enrolled.revoke(order.name)}
 
     return [_route("invite", Invite, invite), _route("revoke", Revoke, revoke)]
 

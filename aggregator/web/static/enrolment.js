@@ -50,8 +50,8 @@ export function enrolment(texts, remark) {
   }
 
   async function revoke(name) {
-    const { problem } = await order("revoke", { name });
-    remark(problem ?? say(texts.revoked, { name }));
+    const { problem, told } = await order("revoke", { name });
+    remark(problem ?? say(told ? texts.revoked : texts.revoked_late, { name }));
   }
 
   // The button is not disabled meanwhile, or it would lose the focus.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.enrolment.links import is_told, link_for
+from aggregator.enrolment.links import is_out, is_told, link_for, shut_out
 from aggregator.enrolment.members import Members
 from aggregator.enrolment.rotation import issue_key, make_root, rotate
 from aggregator.ledger.folder import FederationFolder
@@ -65,3 +65,24 @@ def test_a_federation_whose_start_was_broken_off_has_no_members_and_no_keys(
         is_told(folder, "attic")
     with pytest.raises(TrustError, match=there_is_none):
         rotate(folder, key)
+
+
+def test_who_is_shut_out_is_out_once_the_broker_has_removed_the_account(
+    folder: FederationFolder,
+) -> None:
+    waited: list[float] = []
+
+    def remove_at_the_third(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            members.removed("chorus_hall_guest")
+
+    with Members(folder.members) as members:
+        link_for(folder, "hall", hours=1, again=False, address=None)
+        shut_out(folder, "hall")
+        assert is_out(folder, "hall", sleep=waited.append), "the embedded one reads the list"
+        assert not waited
+        members.note(accounts="plugin", plugin="yes")
+        assert not is_out(folder, "hall", sleep=lambda _: None)
+        assert is_out(folder, "hall", sleep=remove_at_the_third)
+        assert len(waited) == 3

@@ -121,8 +121,10 @@ def test_devices_join_and_end_in_the_weights_of_the_simulation(
     peer = peers.connect(mallory, name, TOPICS.replies("mallory")).ready()
     revoked = it.command("aggregator", "revoke", "mallory", "--state", it.state.path)
     assert revoked.returncode == 0, revoked.stderr
-    assert "refuses the user" in peer.wait_for_change("refuses the user")
+    assert "mallory is shut out." in revoked.stderr
+    assert "not told" not in revoked.stderr
     it.wait(lambda: name not in broker.users(), "its account is gone")
+    assert "refuses the user" in peer.wait_for_change("refuses the user")
     assert {TOPICS.identifier(client_name(number)) for number in range(DEVICES)} < broker.users()
 
 
@@ -135,6 +137,8 @@ def test_what_was_not_told_to_a_broker_that_was_away_is_told_when_it_is_back(
     aggregator.kill()
     revoked = it.command("aggregator", "revoke", "kitchen", "--state", it.state.path)
     assert revoked.returncode == 0, revoked.stderr
+    assert "The broker was not told of it yet" in revoked.stderr
+    assert TOPICS.identifier("kitchen") in broker.users()
     invited = it.command(
         "aggregator", "invite", "hall", "--address", "127.0.0.1", "--state", it.state.path
     )
