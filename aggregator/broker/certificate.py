@@ -8,6 +8,7 @@ from typing import Final
 
 from shared.errors import TrustError
 from shared.storage.files import read_small, replacing
+from shared.storage.owners import denied
 
 _FROM: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNTIL: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -41,6 +42,8 @@ def kept_certificate(path: Path) -> str:
         text = read_small(path).decode("ascii")
         pem = text[text.index("-----BEGIN CERTIFICATE-----") :]
         fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    except PermissionError as error:
+        raise denied("The broker's certificate", path) from error
     except (OSError, ValueError) as error:
         raise _unusable(path) from error
     tls_with(path)  # as the broker's process will

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Self
 from shared.errors import StorageError, TrustError
 from shared.protocol.fields import Successor
 from shared.protocol.rights import AccountKind
-from shared.storage.files import refuse_pipe, storage_errors
+from shared.storage.files import refuse_pipe, storage_errors, touch
 from shared.storage.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
 from shared.trust.keys import PublicKey
 
@@ -152,7 +152,7 @@ class Members:
         with self._errors():
             refuse_pipe(path)
             with storage_errors(path):
-                path.touch(0o600)
+                touch(path)
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )

@@ -98,9 +98,9 @@ class Voice:
 
 
 def _state_of(path: Path) -> tuple[int, int] | None:
-    """Tell one state of a file from others; ``None`` while there is none."""
+    """Tell one state of a file from others, its owner too; ``None`` while there is none."""
     try:
         known = path.stat()
     except OSError:
         return None
-    return known.st_ino, known.st_mtime_ns
+    return known.st_ino, known.st_ctime_ns

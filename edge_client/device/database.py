@@ -11,7 +11,7 @@ from typing import Any
 from edge_client.device.erasing import Connection, erase
 from edge_client.device.migrations import migrate
 from shared.errors import StorageError
-from shared.storage.files import refuse_pipe, storage_errors
+from shared.storage.files import refuse_pipe, storage_errors, touch
 from shared.storage.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
 
 
@@ -26,7 +26,7 @@ def connect(path: Path) -> sqlite3.Connection:
     with store_errors(path), storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         refuse_pipe(path)
-        path.touch(0o600)  # SQLite gives its log the same permissions
+        touch(path)  # SQLite gives its log the same permissions
         connection = sqlite3.connect(
             path,
             timeout=BUSY_SECONDS,

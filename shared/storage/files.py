@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import ChorusError, StorageError
+from shared.storage.owners import give_as
 
 _TRIES: Final = 3
 """Attempts to lock a file: :func:`is_locked` holds it for a moment, too."""
@@ -48,7 +49,8 @@ def replacing(
     or the new content is there. Whatever goes wrong, the old content stays and nothing is left
     beside it. ``mode`` says who may read it; until it is whole, its owner alone. ``durable`` is for
     what must not be forgotten: then it is the new content that is there after a power cut.
-    ``within`` is a folder of the same file system to write in, if not the path's own.
+    ``within`` is a folder of the same file system to write in, if not the path's own. What root
+    writes has the owner of what it replaces, or that of the path's folder.
 
     Raises
     ------
@@ -61,6 +63,7 @@ def replacing(
             raise StorageError(f"Cannot write {path}: it is not a file.", "Give another place.")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}-", within or path.parent)
+        give_as(handle, path if path.exists() else path.parent)
         os.close(handle)
         aside = Path(name)
         try:
@@ -123,6 +126,28 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     """
     with replacing(path) as aside:
         aside.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def touch(path: Path) -> None:
+    """Make a file that only its owner reads, if it is not there; see that it may be written.
+
+    One that root makes is its folder's owner's.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made or written.
+    """
+    _make(path)
+    path.touch(0o600)
+
+
+def _make(path: Path) -> None:
+    """Make an empty file if it is not there. One that is there may be a link to somebody's file."""
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        give_as(descriptor, path.parent)
+        os.close(descriptor)
 
 
 def open_file(path: Path) -> FileIO:
@@ -222,6 +247,7 @@ def lock(path: Path, taken: ChorusError) -> int:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     for left in reversed(range(_TRIES)):
         try:

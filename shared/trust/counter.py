@@ -13,6 +13,7 @@ from typing import Final
 
 from shared.errors import StorageError, TrustError
 from shared.storage.files import read_small, replacing
+from shared.storage.owners import denied
 from shared.trust.signing import LARGEST_COUNTER
 
 BLOCK: Final = 1 << 20
@@ -117,6 +118,8 @@ def read_number(path: Path) -> int:
         text = read_small(path, _LONGEST).decode("ascii")
     except FileNotFoundError:
         return 0
+    except PermissionError as error:
+        raise denied("The number in", path) from error
     except (OSError, ValueError) as error:
         raise _unreadable(path) from error
     if not text.strip().isdigit():

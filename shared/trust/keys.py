@@ -7,6 +7,7 @@ from typing import Final
 
 from shared.errors import TrustError
 from shared.storage.files import read_small, replacing
+from shared.storage.owners import denied
 
 KEY_BYTES: Final = 32
 """Bytes of a public key."""
@@ -155,6 +156,8 @@ def key_text(path: Path) -> bytes:
     """Read what a key's file holds; raises :class:`TrustError` if it cannot be read."""
     try:
         return read_small(path)
+    except PermissionError as error:
+        raise denied("The key", path) from error
     except OSError as error:
         raise _unusable(path, error.strerror or "it cannot be read") from error
 
