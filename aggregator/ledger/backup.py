@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from aggregator.ledger import History, Ledger
 from aggregator.ledger.charges import spent_if_lost
 from aggregator.ledger.database import copied_elsewhere
+from aggregator.ledger.filling import filled
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles, files_of
 from shared.errors import FederationError, TrustError
@@ -132,27 +133,17 @@ def restore(file: Path, folder: FederationFolder) -> Backup:
     StorageError
         If the disk is full or the folder cannot be written. The folder is then as it was.
     """
-    place = folder.path
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise FederationError(
-            f"{place} is not empty.",
-            "Give another --state, or move away what is there.",
-        )
-    # In the same file system, so that all of it appears at once.
-    with scratch_beside(place) as scratch:
-        new = FederationFolder(scratch / "state")
-        new.models.mkdir(parents=True, mode=0o700)
-        new.path.chmod(0o700)
+    with filled(folder.path, (*_TRUST, "models", "lock"), _LEDGER) as built:
+        new = FederationFolder(built)
+        new.models.mkdir(mode=0o700)
         contents = _unpack(file, new.path)
         ledger = Ledger(new.ledger)
         try:
             spent = spent_if_lost(ledger)
             ledger.begin_another_run("put back from a backup", spent=spent)
-            backup = _described(ledger, contents)
+            return _described(ledger, contents)
         finally:
             ledger.close()
-        new.path.replace(place)
-    return backup
 
 
 def _model(digest: str) -> str:

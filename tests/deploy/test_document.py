@@ -91,7 +91,7 @@ def test_what_only_root_can_read_is_named_by_root() -> None:
 
 
 def test_a_backup_is_put_back_by_who_may_write_beside_the_folder() -> None:
-    (line,) = (line for line in LINES if "aggregator restore" in line)
+    (line,) = (line for line in LINES if "bin/aggregator restore" in line)
     assert line.startswith("sudo /opt/")
     assert LINES[LINES.index(line) + 1].startswith("sudo chown -R chorus:chorus")
 
