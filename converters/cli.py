@@ -85,7 +85,7 @@ def export_tflite(
 
         from converters.export import table
 
-        Console().print(table(rows))
+        Console(markup=False, emoji=False).print(table(rows))
 
 
 @app.command("import-encoder")
@@ -189,15 +189,14 @@ def inspect_command(
 
 def _show(found: "Inspection") -> None:
     from rich.console import Console
-    from rich.markup import escape
 
     from shared.command.log_bound import printable
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
 
     def tell(text: str, style: str = "") -> None:
         # The names in a file are whatever somebody has written there.
-        console.print(escape(printable(text)), style=style, soft_wrap=True)
+        console.print(printable(text), style=style, soft_wrap=True)
 
     tell(f"{found.bytes:,} bytes")
     for name, sides in found.signatures.items():

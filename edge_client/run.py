@@ -242,7 +242,9 @@ def _show(device: Device, settings: RunSettings, stack: ExitStack) -> None:
         listener.wait(0)
         device.look()
 
-    view = TerminalView(device, Console(highlight=False), words=settings.show_words)
+    view = TerminalView(
+        device, Console(highlight=False, markup=False, emoji=False), words=settings.show_words
+    )
     view.show(stack.enter_context(Keys()), go_on)
 
 

@@ -85,7 +85,7 @@ def answer(
         print_json(document)
         return
     width = None if sys.stdout.isatty() else _WIDE
-    console = Console(highlight=False, markup=False, width=width)
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
     console.print(table_of(rows_of(cells, metric)))
     if out is not None:
         console.print(f"In {out}: table.md, table.csv, table.tex; rounds and scores as pictures.")

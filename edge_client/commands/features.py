@@ -80,8 +80,8 @@ def _expanded(clips: list[Path]) -> list[Path]:
 def _usable(
     paths: list[Path], front_end: "FrontEnd", console: "Console"
 ) -> "Iterator[tuple[Path, NDArray[np.float32]]]":
-    from rich.markup import escape
     from rich.progress import track
+    from rich.text import Text
 
     from shared.errors import AudioError
     from shared.front_ends.clips import clip_features
@@ -92,7 +92,8 @@ def _usable(
         try:
             yield path, clip_features(path, front_end)
         except AudioError as error:
-            console.print(f"[yellow]skipped:[/] {escape(error.problem)}", soft_wrap=True)
+            said = Text.assemble(("skipped:", "yellow"), f" {error.problem}")
+            console.print(said, soft_wrap=True)
 
 
 def _write(

@@ -71,7 +71,7 @@ class RunProgress:
         self._total = total
         self._finished = self._skipped = 0.0
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[left]}"),
             console=console,

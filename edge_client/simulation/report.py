@@ -151,4 +151,4 @@ def _scores_table(title: str, values: dict[str, str]) -> "Table":
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False, markup=False)  # names of files may hold brackets
+    return Console(highlight=False, markup=False, emoji=False)  # names of files may hold brackets

@@ -34,10 +34,10 @@ _BESIDE_NAMES: Final = 46
 
 
 def progress_console() -> "Console":
-    """Open the console for progress and remarks."""
+    """Open the console for progress and remarks; a path or a name in them is shown as it is."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def log_to_stderr() -> None:
@@ -182,13 +182,9 @@ def _write_no_more() -> None:
 
 def report(error: ChorusError) -> None:
     """Print an error and its remedy to standard error."""
+    from rich.text import Text
+
     console = progress_console()
-    console.print(f"[bold red]error:[/] {_plain(error.problem)}", soft_wrap=True)
+    console.print(Text.assemble(("error:", "bold red"), f" {error.problem}"), soft_wrap=True)
     if error.remedy:
-        console.print(_plain(error.remedy), soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+        console.print(error.remedy, soft_wrap=True)

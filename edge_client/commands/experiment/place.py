@@ -104,7 +104,7 @@ class ExperimentPlace:
             print_json(document)
             return
         width = None if sys.stdout.isatty() else _WIDE
-        console = Console(highlight=False, markup=False, width=width)
+        console = Console(highlight=False, markup=False, emoji=False, width=width)
         for table in tables:
             console.print(table)
         console.print(f"Everything is in {self.out}: table.md, result.json, each run.")

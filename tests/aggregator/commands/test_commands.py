@@ -324,3 +324,15 @@ def test_a_backup_is_made_while_it_runs_and_put_back(
     found = answer("status", "--state", str(folder))
     assert found["model"]["digest"] == federation.current.digest
     assert found["run"] != federation.ledger.run
+
+
+@pytest.mark.usefixtures("federation")
+@pytest.mark.parametrize("name", ["x[/bold].tar", "x[red].tar", "x:heart:.tar"])
+def test_a_file_is_named_as_it_is_called(tmp_path: Path, name: str) -> None:
+    file, model = tmp_path / name, tmp_path / f"{name}.safetensors"
+    for made, words in ((file, ("backup", file)), (model, ("models", "export", "--out", model))):
+        result = run(*map(str, words))
+        assert result.exit_code == 0
+        assert f"is in {made}." in result.stderr
+    result = run("restore", str(file), "--state", str(tmp_path / "state[/]:heart:"))
+    assert f"is in {tmp_path}/state[/]:heart:," in result.stderr

@@ -37,6 +37,14 @@ def test_a_good_end(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("answer\n", "")
 
 
+@pytest.mark.parametrize("name", ["a[/bold]", "a[red]b", "a:heart:", "a\\"])
+def test_a_name_in_an_error_is_shown_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert run(CorpusError(f"There is no {name}.", f"Make {name}."), monkeypatch) == 10
+    assert capfd.readouterr().err == f"error: There is no {name}.\nMake {name}.\n"
+
+
 def test_an_error_is_a_sentence_and_its_mend(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
