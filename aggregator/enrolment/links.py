@@ -85,6 +85,11 @@ def _place(address: str, port: int) -> tuple[str, int]:
         host, port = split_address(address, port)
     except ValueError as error:
         raise SettingsError(f"There can be no broker there: {error}.") from error
+    if port == 0:
+        raise SettingsError(
+            f"There can be no broker there: {address} has no port.",
+            "Give --address HOST or HOST:PORT.",
+        )
     if not can_lead_to(host):
         raise SettingsError(
             f"There can be no broker there: {host} is no name of a host, and no address.",

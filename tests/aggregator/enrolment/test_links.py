@@ -39,7 +39,17 @@ def test_it_leads_to_the_address_that_is_given(
 
 
 @pytest.mark.parametrize(
-    "address", ["not an address", "a/b", "höhle", "x" * 254, "a:99999", "'; rm -r ~", "fe80::x"]
+    "address",
+    [
+        "not an address",
+        "a/b",
+        "höhle",
+        "x" * 254,
+        "a:99999",
+        "hub.local:0",
+        "'; rm -r ~",
+        "fe80::x",
+    ],
 )
 def test_no_link_is_made_that_no_device_could_read(folder: FederationFolder, address: str) -> None:
     with pytest.raises(SettingsError, match="There can be no broker there"):
