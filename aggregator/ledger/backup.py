@@ -167,6 +167,7 @@ def _add_trust(tar: tarfile.TarFile, folder: FederationFolder, scratch: Path) ->
                 _copy_members(path, copy)
             else:
                 shutil.copyfile(path, copy)
+            copy.chmod(0o600)
             tar.add(copy, name)
             added[name] = sha256_of(copy)
     return added

@@ -87,6 +87,12 @@ def test_devices_know_it_again_and_it_knows_its_members(saved: Saved, tmp_path: 
 def test_only_its_owner_reads_a_backup_and_what_it_becomes(saved: Saved, tmp_path: Path) -> None:
     restore(saved[1], FederationFolder(tmp_path / "second"))
     assert saved[1].stat().st_mode & 0o077 == 0
+    saved[0].voice.sign("topic", b"{}")
+    back_up(saved[0].folder, tmp_path / "again.tar")
+    with tarfile.open(tmp_path / "again.tar") as tar:
+        modes = {entry.name: entry.mode for entry in tar}
+    for name in ("key.pem", "counter"):
+        assert modes[name] == 0o600, "who unpacks it by hand does not show it to others"
     assert (tmp_path / "second").stat().st_mode & 0o077 == 0
 
 
