@@ -66,6 +66,8 @@ def export_tflite(
     """
     from converters.export import Job, export
     from shared.errors import SettingsError
+    from shared.front_ends import file_named
+    from shared.storage.files import refuse_replacing
     from shared.task_settings import TaskSettings
 
     if weights and not inference:
@@ -75,6 +77,7 @@ def export_tflite(
     given = {"labels": labels, "front_end": front_end}
     task = TaskSettings.parse({name: value for name, value in given.items() if value}).task
     jobs = Job.plan(model, out, weights if inference else None, quantize, split=split, task=task)
+    refuse_replacing([weights, file_named(front_end or "")], [job.out for job in jobs])
     rows = export(jobs, command.progress_console())
     if as_json:
         import json
@@ -120,10 +123,12 @@ def import_encoder_command(
 
     Example: converters import-encoder faster-whisper-base --output base.safetensors
     """
-    from converters.encoders.importing import import_encoder, parse_pool
+    from converters.encoders.importing import import_encoder, parse_pool, weights_in
     from shared.front_ends import check_file_name
+    from shared.storage.files import refuse_replacing
 
     check_file_name(output, "--output")
+    refuse_replacing(weights_in(path), [output])
     import_encoder(path, parse_pool(layers, pool), pooling, int8=int8).write(output)
     _tell_front_end(output)
 
@@ -149,8 +154,10 @@ def import_speaker_encoder_command(
     """
     from converters.encoders.speakers import import_speaker_encoder
     from shared.front_ends import check_file_name
+    from shared.storage.files import refuse_replacing
 
     check_file_name(output, "--output")
+    refuse_replacing([path], [output])
     import_speaker_encoder(path, pool).write(output)
     _tell_front_end(output)
 

@@ -101,9 +101,12 @@ def export(
 
     Example: aggregator models export 12 --out round-12.safetensors
     """
+    from aggregator.ledger.folder import FederationFolder
     from aggregator.ledger.model_files import files_of
     from shared.command import progress_console
+    from shared.storage.files import refuse_replacing
 
+    refuse_replacing(FederationFolder(StateSettings.find(given, config)).lasting(), [out])
     with _history(given, config) as history:
         version = history.find(number)
         digest = version.digest if raw else version.exported

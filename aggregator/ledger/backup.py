@@ -24,7 +24,7 @@ from aggregator.ledger.filling import filled
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles, files_of
 from shared.errors import FederationError, TrustError
-from shared.storage.files import open_file, replacing, sha256_of
+from shared.storage.files import open_file, refuse_replacing, replacing, sha256_of
 from shared.storage.scratch import scratch_beside
 
 _CONTENTS: Final = "backup.json"
@@ -94,7 +94,10 @@ def back_up(folder: FederationFolder, out: Path) -> Backup:
         If the list of its members is damaged.
     StorageError
         If the disk is full, or the file cannot be written.
+    SettingsError
+        If the file is one of the federation's own.
     """
+    refuse_replacing(folder.lasting(), [out])
     with (
         scratch_beside(out) as scratch,
         replacing(out, 0o600, durable=True, within=scratch) as aside,

@@ -76,6 +76,11 @@ class FederationFolder:
         """Journals of secure rounds."""
         return self.path / "secure"
 
+    def lasting(self) -> list[Path]:
+        """Give the files that nothing brings back: the ledger, members and keys, and the models."""
+        known = [self.ledger, self.members, self.key, self.counter, self.certificate]
+        return [*known, *self.models.glob("*")]
+
     def secure_round(self, number: int) -> Path:
         """Name the journal of a secure round."""
         return self.secure / str(number)

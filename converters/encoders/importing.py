@@ -110,11 +110,15 @@ def rounded(kernel: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.f
     return units.reshape(kernel.shape), scale
 
 
+def weights_in(path: Path) -> list[Path]:
+    """Give the files in which a Whisper's weights may lie: the one that is named, or a folder's."""
+    return [path / name for name in ("model.bin", "model.safetensors")] if path.is_dir() else [path]
+
+
 def read_published(path: Path) -> Published:
     """Read a Whisper's encoder from whatever it lies in."""
     if path.is_dir():
-        found = [path / name for name in ("model.bin", "model.safetensors")]
-        file = next((each for each in found if each.is_file()), None)
+        file = next((each for each in weights_in(path) if each.is_file()), None)
         if file is None:
             raise unfit(path, "the folder has neither a model.bin nor a model.safetensors")
         path = file

@@ -72,8 +72,10 @@ def export(
 
     from edge_client.device import archive
     from shared.errors import CorpusError
+    from shared.storage.files import refuse_replacing
 
     settings = _settings(state, config)
+    refuse_replacing([_path(settings)], [out])
     if not _path(settings).exists():
         raise CorpusError(f"There are no examples in {settings.folder}.", "Check --state.")
     with _open(settings) as store:

@@ -48,11 +48,13 @@ def features(
 
     from shared.command import progress_console
     from shared.errors import AudioError
-    from shared.front_ends import front_end_named
+    from shared.front_ends import file_named, front_end_named
+    from shared.storage.files import refuse_replacing
 
     computing = front_end_named(front_end)
     console = progress_console()
     paths = _expanded(clips)
+    refuse_replacing([file_named(front_end), *paths], [out])
     usable = list(_usable(paths, computing, console))
     if not usable:
         raise AudioError(

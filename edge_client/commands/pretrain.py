@@ -82,7 +82,7 @@ def distil(
     from shared.command.progress import tracker
     from shared.front_ends import front_end_named
 
-    settings, architecture, corpora = _asked(given, corpus, out)
+    settings, architecture, corpora = _asked(given, corpus, out, encoder)
     with tracker(shown=True) as bar:
         speech = encoded(corpora, architecture, front_end_named(encoder), bar)
         network = distilled(speech, architecture, settings.course, bar)
@@ -154,15 +154,18 @@ def speakers(
 
 
 def _asked(
-    given: dict[str, Any], corpus: list[str], out: Path
+    given: dict[str, Any], corpus: list[str], out: Path, encoder: str = ""
 ) -> "tuple[PretrainSettings, Architecture, list[Corpus]]":
     """Find network and corpora; what is wrong with these or the file is said before it teaches."""
-    from edge_client.commands.starter import corpus_at
+    from edge_client.commands.starter import corpus_at, place_of
     from shared.architectures import architecture_of
-    from shared.front_ends import check_file_name
+    from shared.front_ends import check_file_name, file_named
+    from shared.storage.files import refuse_replacing
 
     settings = PretrainSettings.collect(given)
     check_file_name(out, "--out")
+    heard = [file_named(name) for name in (settings.front_end, encoder)]
+    refuse_replacing([*heard, *(place_of(text) for text in corpus)], [out])
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
     return settings, architecture_of(settings.model, settings.task), corpora
 

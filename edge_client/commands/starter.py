@@ -64,11 +64,18 @@ def starter(
     from edge_client.simulation.degradations import vary_in_conditions
     from edge_client.simulation.studies.pretrained_file import check_front_end_unheard
     from shared.corpora import titles_of
-    from shared.features.start_file import save_beside
+    from shared.features.start_file import KINDS, save_beside
+    from shared.front_ends import file_named
     from shared.model_notes import ModelNotes
+    from shared.starter import beside
+    from shared.storage.files import refuse_replacing
     from shared.weights import save_weights
 
     settings = StarterSettings.collect(given)
+    refuse_replacing(
+        [file_named(settings.front_end), *(place_of(text) for text in corpus + test)],
+        [output, *(beside(output, kind) for kind in KINDS)],
+    )
     task = settings.task
     corpora, tests = corpora_of(corpus, test, task)
     check_front_end_unheard(settings.front_end, [own.info.name for own in tests])
@@ -148,6 +155,11 @@ def corpus_at(text: str, task: "Task", *, labelled: bool = True) -> "Corpus":
         if path is None:  # where this command is told of places
             error.remedy = error.remedy.replace("--data PATH", f"{name}=PATH")
         raise
+
+
+def place_of(text: str) -> Path | None:
+    """Give the path of NAME=PATH, if there is one."""
+    return _place(text)[1]
 
 
 def _place(text: str) -> tuple[str, Path | None]:

@@ -92,6 +92,11 @@ class RunFolder:
         self.table = path / "table.md"
         self.controls = path / "controls"
 
+    @property
+    def files(self) -> list[Path]:
+        """All files that a run writes here and keeps."""
+        return [self.path / name for name in (*self.FILES, self.voice.name)]
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out of the folder; it is made if it is not there.
@@ -194,8 +199,8 @@ class RunFolder:
             self.check(settings, resume=resume, overwrite=overwrite)
             if overwrite:
                 self._clear()
-            for name in (*self.FILES, self.voice.name):
-                for leftover in leftovers(self.path / name):
+            for path in self.files:
+                for leftover in leftovers(path):
                     leftover.unlink(missing_ok=True)
             if not self.config.exists():
                 write_atomically(self.config, settings.to_toml())
@@ -312,9 +317,9 @@ class RunFolder:
     def _clear(self) -> None:
         self.drop_state()
         with storage_errors(self.path):
-            for name in (*self.FILES, self.voice.name):
-                if name != self.config.name:
-                    (self.path / name).unlink(missing_ok=True)
+            for path in self.files:
+                if path != self.config:
+                    path.unlink(missing_ok=True)
             # Last: what is left without it, if this is interrupted, would be nobody's.
             self.config.unlink(missing_ok=True)
 

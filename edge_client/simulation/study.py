@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_client.simulation.engines import Engines
-from edge_client.simulation.given_files import digests_of_files
+from edge_client.simulation.given_files import digests_of_files, files_of
 from edge_client.simulation.progress import RunProgress, WatchedRun, work
 from edge_client.simulation.run import Run, Watcher
 from edge_client.simulation.run_folder import RunFolder
@@ -15,6 +15,8 @@ from edge_client.simulation.settings import DataSettings, SimulationSettings
 from edge_client.simulation.start_checks import check_can_start, check_parts, privacy_of
 from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.errors import ChorusError, SettingsError
+from shared.front_ends import file_named
+from shared.storage.files import refuse_replacing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -128,6 +130,12 @@ def take(
         If one cannot start. Nothing was written, and nothing removed.
     """
     folders = [RunFolder(planned.folder) for planned in plan]
+    if overwrite:
+        removed = [path for folder in folders for path in folder.files]
+        for planned in plan:
+            own = planned.settings
+            read = [file_named(own.front_end), *files_of(own).values()]
+            refuse_replacing(read, removed)
     for planned, folder in zip(plan, folders, strict=True):
         folder.check(planned.settings, resume=resume, overwrite=overwrite)
         check_parts(planned.settings)

@@ -224,10 +224,10 @@ def front_end_named(name: str) -> FrontEnd:
     WeightsError
         If the file is neither that of an encoder nor that of a network that knows speech.
     """
-    if name.endswith(ENCODER_SUFFIX):
+    if file := file_named(name):
         from shared.front_ends.files import front_end_in
 
-        return front_end_in(Path(name))
+        return front_end_in(file)
     found = FRONT_ENDS.get(name)
     own = found.shape.name
     if ":" in name and own not in FRONT_ENDS:
@@ -238,6 +238,11 @@ def front_end_named(name: str) -> FrontEnd:
             "Give it a name that no other has, and let its entry point have the same.",
         )
     return found
+
+
+def file_named(name: str) -> Path | None:
+    """Give the file that an option names as a front end; ``None`` if it names none by a file."""
+    return Path(name) if name.endswith(ENCODER_SUFFIX) else None
 
 
 def check_file_name(path: Path, option: str) -> None:

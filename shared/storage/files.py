@@ -10,13 +10,13 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from shared.errors import ChorusError, StorageError
+from shared.errors import ChorusError, SettingsError, StorageError
 from shared.storage.owners import give_as
 
 _TRIES: Final = 3
@@ -78,6 +78,33 @@ def replacing(
             with contextlib.suppress(OSError):
                 aside.unlink(missing_ok=True)
             raise
+
+
+def refuse_replacing(read: Iterable[Path | None], written: Iterable[Path]) -> None:
+    """Raise :class:`SettingsError` if what is read is what is written, by whatever name.
+
+    Parameters
+    ----------
+    read
+        What a command was given to read; ``None`` stands for what it was not.
+    written
+        The files that it will replace or remove.
+    """
+    sources = [path for path in read if path is not None]
+    for out in written:
+        for source in sources:
+            if _is_same(out, source):
+                raise SettingsError(
+                    f"{out} would be written over, and {source}, which is read, is the same file.",
+                    "Give another file to write.",
+                )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    # What is not there, or cannot be looked at, says so when it is read or written.
+    with contextlib.suppress(OSError, ValueError):
+        return one.samefile(other)
+    return False
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from converters.cli import app
 from converters.encoders.importing import import_encoder, parse_pool
 from shared.encoders.encoder import file_digest, read_encoder
 from shared.errors import SettingsError, WeightsError
@@ -198,3 +200,15 @@ def test_which_layers_are_pooled() -> None:
             parse_pool(4, pool)
     with pytest.raises(SettingsError, match="does not use the last"):
         parse_pool(4, "1,2")
+
+
+@pytest.mark.parametrize("name", ["mine.safetensors", "."])
+def test_the_whisper_is_not_written_over(tmp_path: Path, name: str) -> None:
+    there = tmp_path / ("model.safetensors" if name == "." else name)
+    write_transformers(there, small())
+    published = there.read_bytes()
+    arguments = ["import-encoder", str(tmp_path / name), "--output", str(there)]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, SettingsError)
+    assert "which is read, is the same file" in result.exception.problem
+    assert there.read_bytes() == published

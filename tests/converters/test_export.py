@@ -245,3 +245,14 @@ def test_weights_without_inference_are_no_silent_option(tmp_path: Path) -> None:
     arguments = ["export-tflite", "--model", "conv", "--out", str(tmp_path / "c.tflite")]
     result = CliRunner().invoke(app, [*arguments, "--weights", "m.safetensors"])
     assert isinstance(result.exception, SettingsError)
+
+
+def test_the_weights_are_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(path, weights(MODELS["conv"]), MODELS["conv"])
+    learnt = path.read_bytes()
+    options = ["--inference", "--weights", str(path), "--out", str(path)]
+    result = CliRunner().invoke(app, ["export-tflite", *options])
+    assert isinstance(result.exception, SettingsError)
+    assert "which is read, is the same file" in result.exception.problem
+    assert path.read_bytes() == learnt

@@ -145,3 +145,12 @@ def test_the_published_weights_are_read(tmp_path: Path) -> None:
     assert (found.width, found.units, found.layers, found.features) == (256, 256, 3, 256)
     found.write(tmp_path / "ge2e.safetensors")
     assert front_end_named(str(tmp_path / "ge2e.safetensors")).shape.features == 256
+
+
+def test_the_published_weights_are_not_written_over(published: Path) -> None:
+    path = published.rename(published.with_suffix(".safetensors"))
+    content = path.read_bytes()
+    result = CliRunner().invoke(app, ["import-speaker-encoder", str(path), "--output", str(path)])
+    assert isinstance(result.exception, SettingsError)
+    assert "which is read, is the same file" in result.exception.problem
+    assert path.read_bytes() == content

@@ -16,7 +16,7 @@ from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from edge_client.federation.client_state import ClientState
 from edge_client.settings import RunSettings
-from shared.errors import CorpusError, WeightsError
+from shared.errors import CorpusError, SettingsError, WeightsError
 from shared.front_ends import WHISPER
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from tests.edge_client.device.heard import frames, recognised
@@ -150,3 +150,9 @@ def test_a_model_of_which_nothing_can_be_read_is_one_sentence(tmp_path: Path) ->
     (tmp_path / "model.safetensors").mkdir()
     with pytest.raises(WeightsError, match=r"Cannot read .*model\.safetensors: Is a directory\."):
         run(tmp_path, "status")
+
+
+def test_the_store_is_not_written_over_by_what_it_gives(state: Path) -> None:
+    with pytest.raises(SettingsError, match="which is read, is the same file"):
+        run(state, "examples", "export", state / "examples.sqlite")
+    assert "1 labelled calm" in run(state, "examples", "list")

@@ -144,3 +144,12 @@ def test_a_full_disk_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     gc.collect()  # NumPy must have nothing left to tidy up
     assert kind is StorageError
     assert not out.exists()
+
+
+def test_a_clip_is_not_written_over(folder: Path) -> None:
+    clip = folder / "deeper" / "a.flac"
+    sound = clip.read_bytes()
+    result = run(folder, "--out", clip)
+    assert isinstance(result.exception, SettingsError)
+    assert "which is read, is the same file" in result.exception.problem
+    assert clip.read_bytes() == sound

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
+from converters.encoders.speakers import import_speaker_encoder
 from edge_client.cli import app
 from edge_client.simulation.studies.distillation import SPEEDS, encoded
 from shared.architectures import architecture_of
@@ -20,6 +21,8 @@ from shared.model_notes.model_card import card_of
 from shared.storage.tensor_file import TensorFile
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import load_weights, split
+from tests.converters.layouts import write_resemblyzer
+from tests.shared.encoders.speakers import small_speakers
 
 
 def run(*arguments: str | Path) -> Result:
@@ -102,3 +105,19 @@ def test_clips_teach_that_are_almost_too_short_or_too_long(tmp_path: Path) -> No
         (speech,) = encoded([whole], architecture, FRONT_ENDS.get("whisper-speech"), bar)
     assert len(speech.corpus.clips) == 2, "the shortest is left out"
     assert len(speech.heard) == len(speech.layers) == 2 * len(SPEEDS)
+
+
+@pytest.mark.parametrize("option", ["--encoder", "--front-end", "--corpus"])
+def test_what_is_heard_through_or_from_is_not_written_over(
+    speech: Path, tmp_path: Path, option: str
+) -> None:
+    path = tmp_path / "mine.safetensors"
+    with pytest.MonkeyPatch.context() as patch:
+        write_resemblyzer(tmp_path / "pretrained.pt", small_speakers(), patch)
+    import_speaker_encoder(tmp_path / "pretrained.pt", "1").write(path)
+    made = path.read_bytes()
+    given = ("--corpus", f"manifest={speech}", "--epochs", "1", "--out", path, option)
+    result = run("distil", *given, f"manifest={path}" if option == "--corpus" else path)
+    assert isinstance(result.exception, SettingsError)
+    assert "which is read, is the same file" in result.exception.problem
+    assert path.read_bytes() == made

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from converters.encoders.speakers import import_speaker_encoder
 from edge_client.commands.overview import overview, overview_table
 from edge_client.commands.starter import StarterSettings, starter
 from edge_client.device.device import Device
@@ -32,8 +33,10 @@ from shared.storage.tensor_file import TensorFile
 from shared.task import Task, labels_of
 from shared.training import Examples
 from shared.weights import load_weights, split
+from tests.converters.layouts import write_resemblyzer
 from tests.edge_client.device.heard import hear
 from tests.edge_client.device.pooled import NAME, POOLED
+from tests.shared.encoders.speakers import small_speakers
 
 LABELS = "angry,sad"
 TASK = Task(labels_of(("angry", "sad")), POOLED.shape)
@@ -277,3 +280,18 @@ def test_who_names_no_folder_is_told_how_this_command_takes_it(tmp_path: Path) -
 
 def test_its_devices_tell_voices_from_moods_if_nobody_says_otherwise() -> None:
     assert StarterSettings().normalisation == "voice"
+
+
+@pytest.mark.parametrize("written", ["mine.safetensors", "mine.voice.safetensors"])
+def test_the_encoder_is_not_written_over_by_either_file(tmp_path: Path, written: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        write_resemblyzer(tmp_path / "pretrained.pt", small_speakers(), patch)
+    path = tmp_path / written
+    import_speaker_encoder(tmp_path / "pretrained.pt", "1").write(path)
+    made = path.read_bytes()
+    out = tmp_path / "mine.safetensors"
+    result = run("--corpus", "synthetic", "--output", out, "--front-end", path)
+    assert isinstance(result.exception, SettingsError)
+    assert "which is read, is the same file" in result.exception.problem
+    assert path.read_bytes() == made
+    assert {each.name for each in tmp_path.iterdir()} == {"pretrained.pt", written}

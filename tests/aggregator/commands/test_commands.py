@@ -19,7 +19,7 @@ from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from aggregator.settings import AggregatorSettings
 from aggregator.strategies.averaging import averaged
-from shared.errors import FederationError
+from shared.errors import FederationError, SettingsError
 from shared.task import Task
 from shared.weights import load_weights
 from tests.aggregator.driver import (
@@ -216,6 +216,16 @@ def test_a_model_is_exported(federation: Federation, tmp_path: Path) -> None:
     average, raw, first = (load_weights(tmp_path / f"{x}.safetensors", TINY) for x in "abc")
     assert (raw == weights_of(federation)).all()
     assert (average == averaged(first, raw, 0.5)).all()
+
+
+def test_a_federation_is_not_written_over_by_what_it_gives(federation: Federation) -> None:
+    folder = federation.folder
+    for own in (folder.ledger, folder.key, federation.files.path(federation.ledger.find(0).digest)):
+        content = own.read_bytes()
+        for arguments in (["models", "export", "--out", str(own)], ["backup", str(own)]):
+            with pytest.raises(SettingsError, match="which is read, is the same file"):
+                run(*arguments)
+        assert own.read_bytes() == content
 
 
 def test_rollback_is_refused_while_it_runs(federation: Federation) -> None:

@@ -254,3 +254,22 @@ def test_how_far_answers_can_be_relied_on_is_pooled() -> None:
     assert summary["calibration_error"] == (one + other).error
     assert summary["known"]["all"]["calibration_error"] == (one + other).error
     assert "reliability" not in summarise([told[0], outcome(1, RIGHT)]), "one does not say it"
+
+
+@pytest.mark.parametrize("setting", ["initial", "front_end", "partition"])
+def test_what_a_run_reads_is_not_removed_with_the_run_it_replaces(
+    tmp_path: Path, loaded: Loaded, setting: str
+) -> None:
+    make(planned(tmp_path / "a"), planned(tmp_path / "b", seed=1))
+    own = RunFolder(tmp_path / "a")
+    read = own.rounds if setting == "partition" else own.model
+    content = read.read_bytes()
+    settings = SimulationSettings.parse({"rounds": 2}).model_copy(
+        update={setting: read if setting == "initial" else str(read)}
+    )
+    plan = [planned(tmp_path / "a"), Planned(tmp_path / "b", settings)]
+    loaded.corpora.clear()
+    with pytest.raises(SettingsError, match="which is read, is the same file"):
+        make(*plan, overwrite=True)
+    assert read.read_bytes() == content
+    assert loaded.corpora == []

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import RunError, StorageError
+from shared.errors import RunError, SettingsError, StorageError
 from shared.storage.files import (
     copy_atomically,
     is_locked,
     leftovers,
     lock,
+    refuse_replacing,
     replacing,
     write_atomically,
 )
@@ -145,3 +146,19 @@ def test_a_file_that_has_gone_is_said_when_it_is_to_be_copied(
         copy_atomically(tmp_path / "gone", path)
     assert path.exists() == there
     assert leftovers(path) == []
+
+
+@pytest.mark.parametrize("name", ["weights", "folder/../weights", "link", "hard"])
+def test_what_is_read_is_not_written_over_by_any_name(tmp_path: Path, name: str) -> None:
+    read = tmp_path / "weights"
+    read.write_bytes(b"learnt")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(read)
+    (tmp_path / "hard").hardlink_to(read)
+    with pytest.raises(SettingsError, match=f"{name} would be written over, and .*/weights, which"):
+        refuse_replacing([None, tmp_path / "other", read], [tmp_path / "new", tmp_path / name])
+
+
+def test_what_is_not_there_is_no_file_that_would_be_written_over(tmp_path: Path) -> None:
+    (tmp_path / "read").touch()
+    refuse_replacing([tmp_path / "read", tmp_path / "gone"], [tmp_path / "gone", tmp_path / "new"])
