@@ -1,5 +1,6 @@
 """Compares what TFLite files compute with Keras, in the runtime that a device has."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,7 @@ from shared.tflite import (
     mask_inputs,
     weight_places,
 )
-from shared.weights import Weights, initial_weights, split
+from shared.weights import Weights, split
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +32,10 @@ GRADIENT_TOLERANCE: Final = 1e-4
 
 LOGITS_TOLERANCE: Final[dict[Quantize, float]] = {"float32": 1e-5, "float16": 1e-2, "int8": 0.2}
 """Largest error of a logit, relative to the largest one where that is above one."""
+
+
+_BIASES: Final = 0.3
+"""Standard deviation of the biases that a trainable file is checked with."""
 
 
 def keras_step(
@@ -104,7 +109,7 @@ def verify_trainable(content: bytes, architecture: Architecture, threads: int = 
         If they differ.
     """
     rng = np.random.default_rng(0)
-    weights = initial_weights(architecture, rng)
+    weights = _telling_weights(architecture, rng)
     features, frames, labels = _drawn(rng, architecture, BATCH)
     whole = Session(content, "train", threads)
     masks = [
@@ -151,6 +156,19 @@ def _model(architecture: Architecture, weights: Weights) -> "keras.Model":
     model = build(architecture)
     set_weights(model, architecture, weights)
     return model
+
+
+def _telling_weights(architecture: Architecture, rng: np.random.Generator) -> Weights:
+    """Draw weights each of which tells in logits and gradients.
+
+    Those that a model begins with do not: its biases are zero, and all of a lone kernel. Kernels
+    are drawn so that what passes through layers of ReLU keeps its size (He et al., 2015).
+    """
+    vector = np.empty(architecture.parameters, np.float32)
+    for spec in architecture.manifest:
+        size = math.sqrt(2 / spec.fan_in) if spec.name.endswith("kernel") else _BIASES
+        vector[spec.where] = np.float32(size) * rng.standard_normal(spec.size, np.float32)
+    return vector
 
 
 def _drawn(

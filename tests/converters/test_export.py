@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from converters import export as exporting
+from converters import verification
 from converters.cli import app
 from converters.export import Job, export
 from converters.inspection import inspect_bytes
@@ -23,7 +24,7 @@ from shared.graphs import layers, training_graphs
 from shared.graphs.files import SIGNATURES, graph_file, trainable_file
 from shared.graphs.inference_graph import Quantize, inference_file
 from shared.lengths import shares
-from shared.tflite import Session
+from shared.tflite import Session, across, fill_weights
 from shared.weights import initial_weights, save_weights
 from tests.edge_client.tflite.cases import MODELS, batch, weights
 
@@ -193,6 +194,48 @@ def test_a_wrong_head_alone_is_noticed(
     architecture = MODELS[model]
     with pytest.raises(ChorusError, match=r"its gradients \(train_head\) are off by"):
         verify_trainable(trainable_file(architecture), architecture)
+
+
+QUICK = ("head", "mlp", "conv of another task", "tdnn of another task", "tdnn13")
+
+
+@cache
+def trainable(model: str) -> bytes:
+    return trainable_file(MODELS[model])
+
+
+@pytest.mark.parametrize("model", QUICK)
+def test_a_right_file_passes(model: str) -> None:
+    assert "from Keras" in verify_trainable(trainable(model), MODELS[model])
+
+
+@pytest.mark.parametrize("wrong", ["a hundredth more", "scrambled"])
+@pytest.mark.parametrize("kind", ["kernels", "biases"])
+@pytest.mark.parametrize("model", QUICK)
+def test_a_file_that_takes_wrong_weights_is_refused(
+    model: str, kind: str, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = across
+
+    def laid_out(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        right = real(tensor)
+        if (tensor.ndim == 1) == (kind == "kernels"):
+            return right
+        return right * np.float32(1.01) if wrong == "a hundredth more" else right[..., ::-1]
+
+    monkeypatch.setattr(verification, "across", laid_out)
+    with pytest.raises(ChorusError, match="its logits are off by"):
+        verify_trainable(trainable(model), MODELS[model])
+
+
+@pytest.mark.parametrize("model", QUICK)
+def test_a_step_with_wrong_weights_is_refused(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = fill_weights
+    monkeypatch.setattr(
+        verification, "fill_weights", lambda session, given: real(session, given[::-1].copy())
+    )
+    with pytest.raises(ChorusError, match=r"its gradients \(train\) are off by"):
+        verify_trainable(trainable(model), MODELS[model])
 
 
 def test_keras_and_finite_differences_agree() -> None:
