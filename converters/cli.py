@@ -40,10 +40,14 @@ def export_tflite(
         Path | None, typer.Option(help="Those weights (.safetensors); with --inference.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="What is recognised, separated by commas, as in `simulate`.")
+        str | None,
+        typer.Option(
+            help="What is recognised, separated by commas, as in `simulate`; weights say it."
+        ),
     ] = None,
     front_end: Annotated[
-        str | None, typer.Option(help="What computes the features, as in `simulate`.")
+        str | None,
+        typer.Option(help="What computes the features, as in `simulate`; weights say it."),
     ] = None,
     split: Annotated[
         bool, typer.Option("--split", help="Write a file for each signature, as a device has them.")
@@ -74,6 +78,11 @@ def export_tflite(
         raise SettingsError("Weights go into inference-only files.", "Add --inference.")
     if inference and not weights:
         raise SettingsError("An inference-only file needs weights.", "Give --weights.")
+    if weights and (labels or front_end):
+        raise SettingsError(
+            "Weights say themselves what they recognise, and from which features.",
+            "Leave --labels and --front-end out.",
+        )
     given = {"labels": labels, "front_end": front_end}
     task = TaskSettings.parse({name: value for name, value in given.items() if value}).task
     jobs = Job.plan(model, out, weights if inference else None, quantize, split=split, task=task)

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from converters.cli import app
 from converters.export import Job
 from shared.architectures import architecture_of
-from shared.errors import WeightsError
+from shared.errors import SettingsError, WeightsError
 from shared.task import PAPER34, Task, labels_of
 from shared.tflite import Session
 from shared.weights import initial_weights, save_weights
@@ -37,3 +39,15 @@ def test_weights_of_another_model_are_refused(weights: Path, tmp_path: Path) -> 
     (job,) = Job.plan("lstm", tmp_path / "eight.tflite", weights, "float32")
     with pytest.raises(WeightsError, match="does not hold lstm weights"):
         job.build()
+
+
+@pytest.mark.parametrize("option", [("--labels", "a,b"), ("--front-end", "mfcc40")])
+def test_another_task_beside_weights_is_no_silent_option(
+    weights: Path, tmp_path: Path, option: tuple[str, str]
+) -> None:
+    out = tmp_path / "eight.tflite"
+    given = ["--inference", "--weights", str(weights), "--out", str(out), *option]
+    result = CliRunner().invoke(app, ["export-tflite", *given])
+    assert isinstance(result.exception, SettingsError)
+    assert "say themselves what they recognise" in result.exception.problem
+    assert not out.exists()
