@@ -86,13 +86,17 @@ def _tensor(
     The gates are in the same order: input, forget, cell, output (``torch.nn.LSTM``).
     """
     layer, _, kind = name.partition("/")
-    total = np.zeros(shape)
+    summands = []
     for theirs in _names(layer, kind):
         found = state.get(theirs)
         if found is None or found.shape != shape[::-1]:
             what = "there is none" if found is None else f"it has {found.shape}"
             raise ValueError(f"{theirs} should have the shape {shape[::-1]}, and {what}")
-        total += found.T
+        summands.append(found.T)
+    # Not before: a tensor without values may say that it is of any width.
+    total = np.zeros(shape)
+    for summand in summands:
+        total += summand
     if not np.isfinite(total).all():
         raise ValueError(f"{name} holds values that are not finite")
     return total.astype(np.float32)

@@ -23,6 +23,19 @@ from tests.shared.encoders.whisper import small
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
+_SHAPE = b"(K\x01X\x01\x00\x00\x00xJ\x00\x00\x00\x40t"
+"""A tuple of 1, a text and 2^30."""
+
+HOSTILE: Final = {
+    "nested": b"\x80\x02}N" + 4000 * b"\x85" + b"Ns.",
+    "far": b"\x80\x02Nr" + struct.pack("<I", 1 << 26) + b".",
+    "doubled": b"\x80\x02}N\x85" + 40 * b"q\x00h\x00\x86" + b"Ns.",
+    "repeated": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\n"
+    b"FloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQK\x00" + _SHAPE + _SHAPE + b"tR.",
+    "compared": b"\x80\x02ccollections\nOrderedDict\n]]N" + 4000 * b"\x85" + b"a]aa\x85R.",
+}
+"""Pickles that would have Python's unpickler crash, or take gigabytes or hours."""
+
 _FUSED: Final = ("query", "key", "value")
 
 
@@ -117,6 +130,21 @@ def write_openai(
     state = {f"encoder.{name}": _Tensor(n, value) for n, (name, value) in enumerate(half.items())}
     content = {"dims": {"n_mels": 80}, "model_state_dict": OrderedDict(state), "extra": extra}
     _write_archive(path, content, list(half.values()), patch)
+
+
+def write_hostile(path: Path, pickled: bytes, *, old: bool) -> None:
+    """Write a ``.pt`` of this pickle, as PyTorch before 1.6 did, or as later ones do."""
+    if old:
+        path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2) + pickled)
+        return
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tiny/data.pkl", pickled)
+
+
+def write_shared(path: Path, count: int, value: NDArray[Any], patch: pytest.MonkeyPatch) -> None:
+    """Write a ``.pt`` of so many tensors that all lie in the same part."""
+    state = OrderedDict((str(number), _Tensor(0, value)) for number in range(count))
+    _write_archive(path, {"model_state": state}, [value], patch)
 
 
 def write_resemblyzer(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided
 from typer.testing import CliRunner
 
 from converters.cli import app
@@ -82,6 +83,9 @@ def _without(name: str) -> Tensors:
     return {key: value for key, value in small_speakers().items() if key != name}
 
 
+WIDE = as_strided(np.zeros(0, np.float32), (0, 1 << 40), (1 << 42, 4))
+
+
 @pytest.mark.parametrize(
     ("tensors", "clause"),
     [
@@ -96,8 +100,12 @@ def _without(name: str) -> Tensors:
             small_speakers() | {"linear.bias": np.full(UNITS, np.nan, np.float32)},
             "embedding/bias holds values that are not finite",
         ),
+        (
+            small_speakers() | {"lstm.weight_hh_l0": WIDE},
+            "lstm.weight_ih_l0 should have the shape",
+        ),
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_another_layout_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tensors: Tensors, clause: str

@@ -41,8 +41,10 @@ from shared.task import DEFAULT_TASK, Task
 from shared.weights import save_weights
 from tests.aggregator.web.staged import settings_of
 from tests.converters.layouts import (
+    HOSTILE,
     small_encoder,
     write_ctranslate2,
+    write_hostile,
     write_openai,
     write_resemblyzer,
     write_transformers,
@@ -153,7 +155,17 @@ def encoder_inputs() -> list[bytes]:
     # Of an encoder its header alone, and a little more: its values do not decide anything.
     begun = [bytes([n > 0]) + path.read_bytes()[:6000] for n, path in enumerate(paths)]
     whole = zip((3, 3, 2), speakers, strict=True)
-    return begun + [bytes([kind]) + path.read_bytes() for kind, path in whole]
+    return begun + [bytes([kind]) + path.read_bytes() for kind, path in whole] + _hostile()
+
+
+def _hostile() -> list[bytes]:
+    """Make files of PyTorch that ask for what no tensor needs."""
+    found, path = [], FOLDER / "hostile.pt"
+    for pickled in HOSTILE.values():
+        for old in (True, False):
+            write_hostile(path, pickled, old=old)
+            found += [bytes([3]) + path.read_bytes()]
+    return found
 
 
 def read_table(data: bytes) -> None:
