@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from converters.encoders import ctranslate2_file, torch_file
 from converters.encoders.ctranslate2_file import read_ctranslate2
 from converters.encoders.openai_file import read_openai
-from converters.encoders.published import Published, unfit
+from converters.encoders.published import Published, in_float32, unfit
 from converters.encoders.transformers_file import read_transformers
 from shared.encoders.encoder import (
     HEAD_WIDTH,
@@ -18,6 +18,7 @@ from shared.encoders.encoder import (
     Encoder,
     Pooling,
     check_pool,
+    check_sizes,
     file_digest,
     product_shapes,
 )
@@ -145,7 +146,11 @@ def _sizes(published: Published) -> tuple[int, int]:
     if conv is None or positional is None or conv.ndim != 3:  # noqa: PLR2004 - outputs, inputs, taps
         raise unfit(published.path, "it has no encoder")
     width, mels, _ = conv.shape
-    if width % HEAD_WIDTH or positional.shape != (_WINDOW, width):
+    try:
+        check_sizes(mels, width)
+    except ValueError as error:
+        raise unfit(published.path, str(error)) from error
+    if positional.shape != (_WINDOW, width):
         raise unfit(published.path, f"its width is {width}, its positions {positional.shape}")
     if not np.allclose(positional, positions(_WINDOW, width), rtol=0, atol=_FARTHEST):
         raise unfit(published.path, "its positions are not those of a Whisper")
@@ -185,11 +190,18 @@ def _products(
                 np.zeros(shape[0]) if part == "key" else tensor(f"{block}.{theirs}.bias", shape[:1])
             )
             if norm:
-                bias = bias + (kernel * tensor(f"{block}.{norm}.bias", (width,))).sum(1)
-                kernel = kernel * tensor(f"{block}.{norm}.weight", (width,))
+                gains, offsets = (
+                    tensor(f"{block}.{norm}.{kind}", (width,)) for kind in ("weight", "bias")
+                )
+                with np.errstate(over="ignore", invalid="ignore"):
+                    bias = bias + (kernel * offsets).sum(1)
+                    kernel = kernel * gains
             if part == "query":
                 kernel, bias = kernel / HEAD_WIDTH**0.5, bias / HEAD_WIDTH**0.5
-        yield name, np.ascontiguousarray(kernel, np.float32), bias.astype(np.float32)
+        try:
+            yield name, in_float32(f"{name}/kernel", kernel), in_float32(f"{name}/bias", bias)
+        except ValueError as error:
+            raise unfit(published.path, str(error)) from error
 
 
 _PARTS: Final = {

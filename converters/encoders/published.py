@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WeightsError, shown
@@ -28,6 +29,21 @@ class Published:
 
     path: Path
     tensors: Mapping[str, NDArray[Any]]
+
+
+def in_float32(name: str, values: NDArray[Any]) -> NDArray[np.float32]:
+    """Round values to what a device computes with.
+
+    Raises
+    ------
+    ValueError
+        If one is not finite then; with a clause that names the tensor.
+    """
+    with np.errstate(over="ignore"):
+        found = np.ascontiguousarray(values, np.float32)
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name} holds values that are not finite in float32")
+    return found
 
 
 def unfit(path: Path, why: str) -> WeightsError:

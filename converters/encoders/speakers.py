@@ -6,10 +6,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.encoders.published import in_float32
 from converters.encoders.torch_file import read_tensors
 from shared.encoders.encoder import file_digest
 from shared.encoders.speaker_encoder import (
     SpeakerEncoder,
+    check_sizes,
     parse_pool,
     tensor_shapes,
 )
@@ -62,6 +64,7 @@ def import_speaker_encoder(path: Path, pool: str) -> SpeakerEncoder:
         raise _unfit(path, "it has no recurrent layers with a linear one behind them")
     width, units = recurrent.shape[1], len(linear)
     try:
+        check_sizes(width, units, layers)
         tensors = {
             name: _tensor(state, name, shape) for name, shape in tensor_shapes(width, units, layers)
         }
@@ -95,11 +98,10 @@ def _tensor(
         summands.append(found.T)
     # Not before: a tensor without values may say that it is of any width.
     total = np.zeros(shape)
-    for summand in summands:
-        total += summand
-    if not np.isfinite(total).all():
-        raise ValueError(f"{name} holds values that are not finite")
-    return total.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for summand in summands:
+            total += summand
+    return in_float32(name, total)
 
 
 def _names(layer: str, kind: str) -> tuple[str, ...]:

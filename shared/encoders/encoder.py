@@ -121,6 +121,12 @@ def product_shapes(mels: int, width: int, layers: int) -> Iterator[tuple[str, tu
             yield f"layer{layer}/{product}", (rows, columns)
 
 
+def check_sizes(mels: int, width: int) -> None:
+    """Raise :class:`ValueError` if no Whisper has so many bands or such a width; with a clause."""
+    if not HEAD_WIDTH <= width <= WIDEST or width % HEAD_WIDTH or not 1 <= mels <= WIDEST:
+        raise ValueError(f"no Whisper has a width of {width} and {mels} bands")
+
+
 def check_pool(pool: tuple[int, ...]) -> None:
     """Raise :class:`ValueError` unless these are layers in rising order."""
     if not pool or list(pool) != sorted(set(pool)) or not 1 <= pool[0] <= pool[-1] <= MOST_LAYERS:
@@ -185,8 +191,7 @@ def _described(file: TensorFile) -> Encoder:
     if pooling not in get_args(Pooling):
         raise ValueError("its pooling is none of " + ", ".join(get_args(Pooling)))
     check_pool(pool)
-    if not HEAD_WIDTH <= width <= WIDEST or width % HEAD_WIDTH or not 1 <= mels <= WIDEST:
-        raise ValueError(f"no Whisper has a width of {width} and {mels} bands")
+    check_sizes(mels, width)
     for name in ("format", "heads", "layers"):
         facts.pop(name)
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {}

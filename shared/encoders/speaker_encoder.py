@@ -99,6 +99,12 @@ def tensor_shapes(width: int, units: int, layers: int) -> Iterator[tuple[str, tu
     yield "embedding/bias", (units,)
 
 
+def check_sizes(width: int, units: int, layers: int) -> None:
+    """Raise :class:`ValueError` if no such network has sizes like these; with a clause."""
+    if not (1 <= width <= _WIDEST and 1 <= units <= _WIDEST and 1 <= layers <= _MOST_LAYERS):
+        raise ValueError(f"it cannot have {layers} layers of {width} and {units} units")
+
+
 def parse_pool(layers: int, pool: str) -> tuple[int, ...]:
     """Read which of so many layers are pooled; empty for the embedding.
 
@@ -144,8 +150,7 @@ def _described(file: TensorFile) -> SpeakerEncoder:
     facts = dict(file.metadata)
     facts.pop("format")
     width, units, layers = (int(facts.pop(name)) for name in ("width", "units", "layers"))
-    if not (1 <= width <= _WIDEST and 1 <= units <= _WIDEST and 1 <= layers <= _MOST_LAYERS):
-        raise ValueError(f"it cannot have {layers} layers of {width} and {units} units")
+    check_sizes(width, units, layers)
     pool = parse_pool(layers, facts.pop("pool"))
     wanted = dict(tensor_shapes(width, units, layers))
     if {name: (slot.dtype, slot.shape) for name, slot in file.tensors.items()} != {

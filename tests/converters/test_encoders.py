@@ -13,6 +13,7 @@ from converters.encoders.importing import import_encoder, parse_pool
 from shared.encoders.encoder import file_digest, read_encoder
 from shared.errors import SettingsError, WeightsError
 from shared.front_ends import TINY_EN, WHISPER
+from shared.front_ends.whisper import positions
 from tests.converters.layouts import (
     Tensors,
     write_ctranslate2,
@@ -200,6 +201,42 @@ def test_which_layers_are_pooled() -> None:
             parse_pool(4, pool)
     with pytest.raises(SettingsError, match="does not use the last"):
         parse_pool(4, "1,2")
+
+
+HUGE = np.full(WIDTH, 3e38, np.float32)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kept", ["--int8", "--float32"])
+@pytest.mark.parametrize(
+    ("name", "of"), [("attn_ln.weight", "kernel"), ("attn_ln.bias", "bias")], ids=str
+)
+def test_what_is_not_finite_once_it_is_folded_replaces_nothing(
+    tmp_path: Path, kept: str, name: str, of: str
+) -> None:
+    large = {key: 1e6 * value for key, value in small().items() if "attn.query.weight" in key}
+    write_transformers(
+        tmp_path / "whisper.safetensors", small() | large | {f"blocks.0.{name}": HUGE}
+    )
+    out = tmp_path / "mine.safetensors"
+    out.write_bytes(b"what was there")
+    arguments = ["import-encoder", str(tmp_path / "whisper.safetensors"), "--output", str(out)]
+    result = CliRunner().invoke(app, [*arguments, kept])
+    assert isinstance(result.exception, WeightsError)
+    clause = f"layer1/query/{of} holds values that are not finite in float32"
+    assert clause in result.exception.problem
+    assert out.read_bytes() == b"what was there"
+    assert not result.stderr
+
+
+def test_a_wider_encoder_than_is_read_replaces_nothing(tmp_path: Path) -> None:
+    wide = {
+        "conv1.weight": np.zeros((1344, MELS, 3), np.float32),
+        "positional_embedding": positions(1500, 1344),
+    }
+    write_transformers(tmp_path / "model.safetensors", wide)
+    with pytest.raises(WeightsError, match="no Whisper has a width of 1344"):
+        import_encoder(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["mine.safetensors", "."])

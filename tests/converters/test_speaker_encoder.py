@@ -102,7 +102,7 @@ WIDE = as_strided(np.zeros(0, np.float32), (0, 1 << 40), (1 << 42, 4))
         ),
         (
             small_speakers() | {"lstm.weight_hh_l0": WIDE},
-            "lstm.weight_ih_l0 should have the shape",
+            "it cannot have 3 layers of 1099511627776",
         ),
     ],
     ids=range(6),
@@ -114,6 +114,33 @@ def test_another_layout_is_one_sentence(
     write_resemblyzer(path, tensors, monkeypatch)
     with pytest.raises(WeightsError, match=f"no speaker encoder that can be read: .*{clause}"):
         import_speaker_encoder(path, "1,2")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("changed", "clause"),
+    [
+        (
+            {f"lstm.bias_{kind}_l0": np.full(4 * WIDTH, 3e38, np.float32) for kind in ("ih", "hh")},
+            "lstm1/bias holds values that are not finite in float32",
+        ),
+        (
+            {"lstm.weight_hh_l0": np.zeros((4, 1025), np.float32)},
+            "it cannot have 3 layers of 1025",
+        ),
+    ],
+    ids=["sum", "width"],
+)
+def test_what_could_not_be_read_again_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: Tensors, clause: str
+) -> None:
+    path, out = tmp_path / "pretrained.pt", tmp_path / "ge2e.safetensors"
+    write_resemblyzer(path, {**small_speakers(), **changed}, monkeypatch)
+    out.write_bytes(b"what was there")
+    result = CliRunner().invoke(app, ["import-speaker-encoder", str(path), "--output", str(out)])
+    assert isinstance(result.exception, WeightsError)
+    assert clause in result.exception.problem
+    assert out.read_bytes() == b"what was there"
 
 
 def test_what_is_no_pt_or_of_a_whisper_is_one_sentence(tmp_path: Path) -> None:
