@@ -99,7 +99,9 @@ def answer_of(stream: BinaryIO) -> str:
     for _ in range(_MOST_EVENTS):
         kind, data = _receive(stream)
         if kind == "transcript":
-            return str(data.get("text", "")).strip()
+            if not isinstance(text := data.get("text", ""), str):
+                raise TypeError("what was said is no text")
+            return text.strip()
     raise ValueError(f"no transcript is among its {_MOST_EVENTS} events")
 
 

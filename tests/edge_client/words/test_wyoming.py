@@ -46,6 +46,8 @@ def test_what_else_it_says_is_passed_over() -> None:
         (b'{"type": "transcript", "data_length": 1e400}\n', "cannot convert float infinity"),
         (b'{"type": ' + b"[" * 60_000 + b"\n", "maximum recursion depth"),
         (b'{"type": "transcript", "data": ["text"]}\n', ""),
+        (b'{"type": "transcript", "data": {"text": null}}\n', "what was said is no text"),
+        (b'{"type": "transcript", "data": {"text": ["Oh", "no."]}}\n', "what was said is no text"),
         (b'{"type": "ping"}\n' * 1001, "no transcript is among its 1000 events"),
     ],
 )
