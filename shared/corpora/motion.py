@@ -52,11 +52,11 @@ class MotionFiles:
     paths
         The files: of face, hands and head, say.
     start, end
-        Which part of them is the clip's, seconds.
+        Which part of them is the clip's, seconds; all of it if not given, also what lies before 0.
     """
 
     paths: tuple[Path, ...]
-    start: float = 0.0
+    start: float = -math.inf
     end: float = math.inf
 
     def read(self) -> Motion:
@@ -127,7 +127,7 @@ def _lines(path: Path) -> list[bytes]:
 
 def _begins(line: bytes) -> bool:
     """Say whether a line is a row of numbers: not one that names the columns."""
-    return line.lstrip()[:1].isdigit()
+    return line.lstrip().removeprefix(b"-")[:1].isdigit()
 
 
 def _time(path: Path, row: int, lines: list[bytes]) -> float:

@@ -54,6 +54,13 @@ def test_commas_part_columns_too_and_nan_is_a_marker_not_seen(tmp_path: Path) ->
     assert np.isnan(motion[:, 1]).all()
 
 
+def test_motion_before_second_0_belongs_to_the_clip_too(tmp_path: Path) -> None:
+    path = tmp_path / "motion.txt"
+    path.write_text("Frame# Time X\n-1 -0.2 1.5\n0 -0.1 2.5\n1 0.0 3.5\n")
+    motion = MotionFiles((path,)).read()
+    assert motion[[0, -1], 0].tolist() == [1.5, 3.5]
+
+
 def test_a_number_beyond_all_bounds_is_a_marker_not_seen(tmp_path: Path) -> None:
     path = tmp_path / "motion.txt"
     path.write_text("1 0.0 1e39 1e999\n2 0.1 2.5 -1e400\n")
