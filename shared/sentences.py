@@ -6,8 +6,9 @@ sentence encoder such as all-MiniLM-L6-v2 (Wang et al., 2020, arXiv 2002.10957):
 """
 
 import re
+import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -20,6 +21,9 @@ from shared.storage.files import sha256_of
 
 WORDS: Final = "words"
 """Name of the encoder that counts words."""
+
+_FIRST_WORDS: Final = "words 1"
+"""What its first version, which devices may have models of, is called in files."""
 
 Vectors = NDArray[np.float32]
 """Of sentences, shape ``(n, width)``: each of length ``sqrt(width)``, so that its values are of a
@@ -53,20 +57,53 @@ class SentenceEncoder(Protocol):
         ...
 
 
+def spelt(text: str, belongs: Callable[[str], bool]) -> str:
+    """Write a text in small letters and single spaces, in one way whatever its script.
+
+    A letter and its marks are one character where there is such a one (NFC). Other marks, such as
+    the vowels of Devanagari, go with what they stand on.
+
+    Parameters
+    ----------
+    text
+        What is said.
+    belongs
+        Whether a character that is no mark belongs to a word; any other parts two words.
+    """
+    found, within = [], False
+    for own in unicodedata.normalize("NFC", text.lower()):
+        within = belongs(own) or (within and unicodedata.category(own).startswith("M"))
+        found.append(own if within else " ")
+    return " ".join("".join(found).split())
+
+
 class CountedWords:
     """Counts words and pairs of neighbours, each in one of 256 places that its checksum chooses.
 
     The hashing trick (Weinberger et al., 2009, arXiv 0902.2206), for where no weights are at hand.
+
+    Parameters
+    ----------
+    first
+        Whether to count as the first version did, which took words apart at their marks: for models
+        that were trained so.
     """
 
-    name = "words 1"
     width = 256
+
+    def __init__(self, *, first: bool = False) -> None:
+        self._first = first
+        self.name = _FIRST_WORDS if first else "words 2"
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """Compute the vectors of sentences; see :class:`SentenceEncoder`."""
         counts = np.zeros((len(texts), self.width), np.float32)
         for row, text in zip(counts, texts, strict=True):
-            words = re.findall(r"\w+", text.lower())
+            words = (
+                re.findall(r"\w+", text.lower())
+                if self._first
+                else spelt(text, str.isalnum).split()
+            )
             for term in (*words, *map(" ".join, pairwise(words))):
                 checksum = zlib.crc32(term.encode())
                 row[checksum % self.width] += 1 if checksum & 1 << 31 else -1
@@ -149,8 +186,16 @@ class OnnxSentences:
         return mean
 
 
-def sentence_encoder(name: str) -> SentenceEncoder:
+def sentence_encoder(name: str, trained: str = "") -> SentenceEncoder:
     """Give the sentence encoder of a name, a folder, or a model of the hub.
+
+    Parameters
+    ----------
+    name
+        As ``--sentences`` takes it.
+    trained
+        What the file of a model calls the encoder that it was trained with: words are counted as
+        then.
 
     Raises
     ------
@@ -160,7 +205,7 @@ def sentence_encoder(name: str) -> SentenceEncoder:
         If a package that it needs is not installed.
     """
     if name == WORDS:
-        return CountedWords()
+        return CountedWords(first=trained == _FIRST_WORDS)
     folder = Path(name).expanduser()
     return OnnxSentences(folder if folder.is_dir() else _from_hub(name))
 

@@ -49,7 +49,7 @@ class Fused:
         model = FusedModel.read(path)
         if error := another_task(model.task, task, str(path)):
             raise error
-        encoder = sentence_encoder(sentences)
+        encoder = sentence_encoder(sentences, model.sentences)
         if (encoder.name, encoder.width) != (model.sentences, model.text_width):
             raise SettingsError(
                 f"{path} was trained with another encoder of sentences than {sentences}.",

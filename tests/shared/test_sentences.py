@@ -1,6 +1,7 @@
 """Vectors of sentences: counted words, and a published encoder where its folder is named."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,18 @@ def test_counted_words_need_no_weights() -> None:
 def test_counted_words_know_no_case_and_no_dots() -> None:
     first, second = sentence_encoder("words").vectors(["Leave me, alone", "leave ME alone!"])
     np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("text", ["żółć gęślą", "नमस्ते दुनिया", "İstanbul"])
+def test_counted_words_are_the_same_however_their_letters_are_put_together(text: str) -> None:
+    one, other = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    first, second = sentence_encoder("words").vectors([one, other])
+    np.testing.assert_array_equal(first, second)
+
+
+def test_counted_words_are_not_taken_apart_at_their_marks() -> None:
+    word, apart = sentence_encoder("words").vectors(["नमस्ते", "नमस त"])
+    assert (word != apart).any()
 
 
 def test_a_published_encoder_puts_like_sentences_near_each_other(

@@ -27,6 +27,7 @@ from shared.errors import CorpusError
 from shared.features.cache import extract_features
 from shared.front_ends import front_end_of
 from shared.layers import HEAD
+from shared.sentences import spelt
 from shared.training import Examples
 
 if TYPE_CHECKING:
@@ -37,9 +38,8 @@ BLANK: Final = 0
 
 
 def written(text: str) -> str:
-    """Write a transcript in small letters and single spaces, without punctuation."""
-    kept = "".join(own if own.isalpha() else " " for own in text.lower())
-    return " ".join(kept.split())
+    """Write a transcript in small letters, their marks and single spaces, without punctuation."""
+    return spelt(text, str.isalpha)
 
 
 def frames_needed(text: str) -> int:

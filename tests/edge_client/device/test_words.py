@@ -146,7 +146,7 @@ TASK = Task(DEFAULT_TASK.labels, POOLED.shape)
 
 
 def write_fused(
-    path: Path, task: Task = TASK, sentences: str = "words 1", width: int = 256
+    path: Path, task: Task = TASK, sentences: str = "words 2", width: int = 256
 ) -> Path:
     """Write a fused model with weights drawn at random, for sentences' vectors of a width."""
     rng = np.random.default_rng(0)
@@ -225,7 +225,7 @@ def test_words_that_come_twice_count_once(pooled: Device, tmp_path: Path) -> Non
 class Elsewhere:
     """Makes vectors of sentences, and does something in another thread meanwhile."""
 
-    name, width = "words 1", 256
+    name, width = "words 2", 256
 
     def __init__(self, do: Callable[[], object]) -> None:
         self._do = do
@@ -301,6 +301,17 @@ def test_a_fused_model_of_the_largest_values_still_gives_probabilities(tmp_path:
     model = FusedModel.read(_changed(tmp_path / "fused.safetensors", **largest))
     ones = np.ones(model.text_width, np.float32)
     assert sum(model.probabilities(np.ones(6, np.float32), ones)) == pytest.approx(1.0)
+
+
+def test_a_fused_model_of_before_counts_words_as_it_was_taught(tmp_path: Path) -> None:
+    path = tmp_path / "fused.safetensors"
+    before = Fused.read(write_fused(path, sentences="words 1"), "words", TASK).encoder
+    now = Fused.read(write_fused(path), "words", TASK).encoder
+    assert (before.name, now.name) == ("words 1", "words 2")
+    np.testing.assert_array_equal(before.vectors([SAID]), now.vectors([SAID]))
+    apart = before.vectors(["नमस त"])
+    np.testing.assert_array_equal(before.vectors(["नमस्ते"]), apart, "apart at the marks, as then")
+    assert (now.vectors(["नमस्ते"]) != apart).any()
 
 
 def test_a_fused_model_of_something_else_is_refused(tmp_path: Path) -> None:

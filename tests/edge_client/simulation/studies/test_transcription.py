@@ -1,5 +1,6 @@
 """Pretraining by speech recognition: frames learn to write what is said."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,13 @@ def test_a_transcript_is_written_in_small_letters_without_punctuation() -> None:
     assert written("  Lubię czytać, przed snem! 3 ") == "lubię czytać przed snem"
     assert written("... 42") == ""
     assert frames_needed("anna") == 5
+
+
+@pytest.mark.parametrize("text", ["नमस्ते दुनिया", "สวัสดี", "żółć", "İstanbul'da"])
+def test_a_transcript_of_any_script_keeps_its_marks_and_is_written_in_one_way(text: str) -> None:
+    whole = unicodedata.normalize("NFC", text.lower()).replace("'", " ")
+    for form in ("NFC", "NFD"):
+        assert written(unicodedata.normalize(form, text)) == whole
 
 
 def test_only_frames_of_the_utterance_tell() -> None:
