@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from shared.errors import WeightsError
 from shared.layers import HEAD, LOGITS
 from shared.metrics import softmax
+from shared.model_notes.model_card import remark_on_no_speech
 from shared.storage.tensor_file import TensorFile
 from shared.task import Task
 
@@ -66,6 +67,8 @@ class FusedModel:
     def read(cls, path: Path) -> Self:
         """Read a model that ``edge-client experiment fusion`` has written.
 
+        If it was taught by what is no speech, that is said, once a process.
+
         Raises
         ------
         WeightsError
@@ -98,6 +101,7 @@ class FusedModel:
             )
         model = cls(task, normalisation, sentences, own, widths, fusing)
         model.check(path)
+        remark_on_no_speech(file.metadata)
         return model
 
     @property

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from shared.architectures import Architecture, architecture_of
-from shared.environment import remark_once
 from shared.errors import SettingsError, WeightsError
 from shared.model_notes import NO_NOTES, ModelNotes
-from shared.model_notes.model_card import NOT_SPEECH, card_of
+from shared.model_notes.model_card import remark_on_no_speech
 from shared.randomness import stream
 from shared.storage.tensor_file import TensorFile, tensors_digest, write_tensors
 from shared.task import DEFAULT_TASK, Task, options_for
@@ -291,9 +290,7 @@ def load_weights(
     for spec in found.manifest:
         file.read_into(spec.name, vector[spec.where])
     check_finite(vector, str(path))
-    card = card_of(file.metadata)
-    if card and card.is_synthetic:
-        remark_once(NOT_SPEECH)
+    remark_on_no_speech(file.metadata)
     return vector if architecture else (vector, found)
 
 

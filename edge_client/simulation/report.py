@@ -11,6 +11,7 @@ from edge_client.simulation.progress import duration
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.summary import METRICS
 from shared.model_notes.calibration import Reliability
+from shared.model_notes.model_card import SYNTHETIC
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +40,7 @@ def print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:
     )
     if reliability := result.get("reliability"):
         console.print(_told(reliability))
-    if result["settings"]["corpus"] == "synthetic":
+    if result["settings"]["corpus"] in SYNTHETIC:
         console.print(
             "The synthetic corpus is not speech: these scores say only that everything works."
         )

@@ -9,8 +9,10 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-SYNTHETIC: Final = "synthetic"
-"""Name of the corpus of sounds that are no speech."""
+from shared.environment import remark_once
+
+SYNTHETIC: Final = frozenset({"synthetic", "synthetic-multimodal"})
+"""Names of the corpora of sounds that are no speech."""
 
 NOT_SPEECH: Final = (
     "This model was taught by synthetic sounds, which are not speech: what it says of people means "
@@ -76,7 +78,7 @@ class ModelCard(BaseModel):
     @property
     def is_synthetic(self) -> bool:
         """Whether sounds that are no speech have taught it."""
-        return any(each.corpus == SYNTHETIC for each in self.taught_by)
+        return any(each.corpus in SYNTHETIC for each in self.taught_by)
 
     @property
     def teachers(self) -> str:
@@ -102,3 +104,10 @@ def card_of(metadata: Mapping[str, str]) -> ModelCard | None:
         return ModelCard.model_validate_json(metadata[_KEY])
     except (KeyError, ValidationError):
         return None
+
+
+def remark_on_no_speech(metadata: Mapping[str, str]) -> None:
+    """Say, once a process, if the model of a file that is used was taught by what is no speech."""
+    card = card_of(metadata)
+    if card and card.is_synthetic:
+        remark_once(NOT_SPEECH)

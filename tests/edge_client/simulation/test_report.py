@@ -74,8 +74,11 @@ def test_a_row_of_eight_labels_fits_on_a_line() -> None:
         assert name.startswith(head.strip().rstrip("…"))
 
 
-def test_sounds_that_are_no_speech_are_called_so(capsys: pytest.CaptureFixture[str]) -> None:
-    print_result(RESULT | {"settings": {"corpus": "synthetic"}}, OUT, as_json=False)
+@pytest.mark.parametrize("corpus", ["synthetic", "synthetic-multimodal"])
+def test_sounds_that_are_no_speech_are_called_so(
+    corpus: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_result(RESULT | {"settings": {"corpus": corpus}}, OUT, as_json=False)
     assert "not speech" in capsys.readouterr().out
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.corpora import CORPORA
 from shared.environment import remark_once
 from shared.model_notes import ModelNotes
 from shared.model_notes.model_card import NOT_SPEECH, ModelCard, Teaching, card_of
@@ -22,6 +23,14 @@ CARD = ModelCard(
 )
 
 SYNTHETIC = ModelCard(taught_by=(Teaching(corpus="synthetic", title="Synthetic"),))
+
+
+def test_every_corpus_of_sounds_that_are_made_here_is_known_as_no_speech() -> None:
+    made_here = [loader.info for loader in map(CORPORA.get, CORPORA) if not loader.info.tree]
+    assert len(made_here) == 2
+    for info in made_here:
+        teaching = Teaching(corpus=info.name, title=info.title)
+        assert ModelCard(taught_by=(teaching,)).is_synthetic, info.name
 
 
 def written(path: Path, card: ModelCard | None) -> ModelCard | None:

@@ -28,11 +28,12 @@ from edge_client.simulation.utterances import Utterances
 from shared.corpora import Clip, load_corpus
 from shared.corpora.motion import MotionFiles
 from shared.corpora.synthetic_multimodal import COLUMNS
+from shared.environment import remark_once
 from shared.errors import CorpusError, SettingsError, WeightsError
 from shared.front_ends import front_end_of
 from shared.fused_model import FusedModel
 from shared.metrics import confusion
-from shared.model_notes.model_card import card_of
+from shared.model_notes.model_card import NOT_SPEECH, card_of
 from shared.sentences import sentence_encoder
 from shared.storage.tensor_file import TensorFile
 from shared.task import DEFAULT_TASK
@@ -154,6 +155,15 @@ def test_a_fold_has_scores_of_each_branch_and_choice_and_a_file_for_devices(made
     assert card is not None
     assert card.taught_by[0].corpus == "synthetic-multimodal"
     assert card.reached == {card.taught_by[0].title: {"all": pytest.approx(result["uar"])}}
+
+
+def test_who_reads_a_model_that_no_speech_has_taught_is_told(
+    made: Made, caplog: pytest.LogCaptureFixture
+) -> None:
+    remark_once.cache_clear()
+    for _ in range(2):
+        FusedModel.read(made.model)
+    assert caplog.text.count(NOT_SPEECH) == 1
 
 
 def test_a_device_computes_what_the_study_does(made: Made) -> None:
