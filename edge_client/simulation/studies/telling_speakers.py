@@ -82,23 +82,26 @@ def tell_speakers(
     SettingsError
         If the network cannot be pretrained.
     CorpusError
-        If there are fewer than two speakers, or no clip of a corpus can be used.
+        If there are fewer than two speakers with clips that can be used, or no clip of a corpus
+        can be used.
     """
     check_can_learn(architecture)
-    names = [f"{own.name} {speaker}" for own in corpora for speaker in own.speakers]
-    if len(names) < FEWEST:
-        raise CorpusError(
-            f"There is one speaker, {names[0]}: nobody to tell them from.",
-            "Give corpora of at least two speakers.",
-        )
     front_end = front_end_of(architecture.task.front_end)
-    parts, speakers = [], []
-    for corpus in corpora:
+    parts = []
+    speakers: list[tuple[int, str]] = []
+    for place, corpus in enumerate(corpora):
         found = extract_features(corpus.clips, front_end)
         nothing = np.zeros(len(found.clips), np.int32)
         parts.append(Examples(found.features, found.frames, nothing))
-        speakers += [names.index(f"{corpus.name} {clip.speaker}") for clip in found.clips]
+        # Of two manifests, speakers of the same name are two people.
+        speakers += [(place, clip.speaker) for clip in found.clips]
+    people = {person: number for number, person in enumerate(sorted(set(speakers)))}
+    if len(people) < FEWEST:
+        raise CorpusError(
+            f"There is one speaker, {speakers[0][1]}: nobody to tell them from.",
+            "Give corpora of at least two speakers.",
+        )
     heard, statistics = normalised_together(parts, front_end)
-    lesson = TellingSpeakers(np.array(speakers, np.int32), architecture)
+    lesson = TellingSpeakers(np.array([people[one] for one in speakers], np.int32), architecture)
     weights = pretrain(architecture, heard, lesson, course, tracker)
     return Network(architecture, weights, statistics.mean, statistics.std)

@@ -1,6 +1,8 @@
 """Pretraining by who speaks: the embedding tells speakers, and is a front end afterwards."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,19 +10,25 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from edge_client.cli import app
+from edge_client.simulation.studies import telling_speakers
 from edge_client.simulation.studies.pretraining import Course, pretrain
-from edge_client.simulation.studies.telling_speakers import TellingSpeakers
+from edge_client.simulation.studies.telling_speakers import TellingSpeakers, tell_speakers
+from shared.architectures import architecture_of
 from shared.audio import RATE
 from shared.command.progress import tracker
-from shared.corpora import load_corpus
+from shared.corpora import AudioFile, load_corpus
+from shared.corpora.manifest import UNKNOWN
 from shared.errors import CorpusError, SettingsError
-from shared.front_ends import front_end_named
+from shared.front_ends import MFCC40, front_end_named
 from shared.model_notes.model_card import card_of
 from shared.storage.tensor_file import TensorFile
+from shared.task import DEFAULT_TASK, Task
 from shared.training import Examples
-from shared.weights import split
+from shared.weights import Weights, split
 from tests.edge_client.simulation.studies.test_pretraining import SMALL
 from tests.shared.encoders.networks import embeddings
+
+SPOKEN = architecture_of("tdnn", Task(DEFAULT_TASK.labels, MFCC40))
 
 
 def test_the_embedding_learns_who_speaks_and_the_logits_nothing() -> None:
@@ -66,6 +74,34 @@ def test_the_file_says_what_taught_it_and_is_a_front_end(table: Path, tmp_path: 
     found = front_end_named(str(out))
     (clip, *_) = load_corpus("synthetic", speakers=1, clips_per_speaker=4).clips
     assert found.compute(clip.read()).shape == (1, 128)
+
+
+def test_people_of_one_name_in_two_corpora_are_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, clips = SPOKEN.task, load_corpus("synthetic", speakers=2, clips_per_speaker=4).clips
+    corpora = []
+    for place in range(2):
+        unknown = tuple(replace(clip, speaker=UNKNOWN) for clip in clips[4 * place :][:4])
+        corpora.append(replace(load_corpus("synthetic", task=task), clips=unknown))
+    told: list[TellingSpeakers] = []
+
+    def noting(*given: Any) -> Weights:
+        told.append(given[2])
+        return pretrain(*given)
+
+    monkeypatch.setattr(telling_speakers, "pretrain", noting)
+    with tracker(shown=False) as bar:
+        tell_speakers(corpora, SPOKEN, Course(1), bar)
+    (lesson,) = told
+    assert lesson.targets(np.arange(8), 1)[0].tolist() == [0] * 4 + [1] * 4
+    short = tmp_path / "short.wav"
+    soundfile.write(short, np.zeros(80, np.float32), RATE)
+    unheard = replace(corpora[1].clips[0], source=AudioFile(short))
+    usable = replace(corpora[1].clips[0], speaker="kim")
+    lone = replace(corpora[1], clips=(usable, unheard))
+    with tracker(shown=False) as bar, pytest.raises(CorpusError, match="one speaker, kim: nobody"):
+        tell_speakers([lone], SPOKEN, Course(1), bar)
 
 
 def test_what_cannot_be_learnt_is_one_sentence(table: Path, tmp_path: Path) -> None:
