@@ -142,6 +142,8 @@ class FusionSettings(DataSettings):
 
     panel: ClassVar[str] = "Fusion"
 
+    known: Literal["all"] = "all"
+    """all: each speaker's statistics are of all their utterances. Nothing else is tested here."""
     model: str | None = None
     """Whose embedding speech has: dense, conv, lstm, tdnn or one of your own. If not given, conv,
     or for a front end that gives one vector an utterance a dense layer."""

@@ -214,6 +214,12 @@ def test_folds_are_made_once_and_put_together(
     assert json.loads((tmp_path / "seed-0/fold-2/result.json").read_text()) == made
 
 
+@pytest.mark.parametrize("known", ["none", "one", "4"])
+def test_what_is_not_measured_is_not_asked_for(known: str) -> None:
+    with pytest.raises(SettingsError, match=f"known = '{known}' is wrong"):
+        settings(known=known)
+
+
 def test_a_corpus_of_sounds_alone_is_refused() -> None:
     some = settings(corpus="synthetic")
     clips = [replace(clip, text="", motion=None) for clip in CLIPS]
