@@ -145,8 +145,13 @@ def save_figure(figure: "Figure", *paths: Path) -> None:
         If one cannot be written.
     """
     from matplotlib import rc_context
+    from matplotlib.text import Text
 
+    # Names that people give may hold a dollar sign: it begins no formula.
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    # Journals take no Type 3 fonts, which are matplotlib's own choice.
+    drawn = {"pdf.fonttype": 42, "text.parse_math": False}
     for path in paths:
-        # Journals take no Type 3 fonts, which are matplotlib's own choice.
-        with replacing(path) as aside, rc_context({"pdf.fonttype": 42}):
+        with replacing(path) as aside, rc_context(drawn):
             figure.savefig(aside, format=path.suffix.removeprefix("."))

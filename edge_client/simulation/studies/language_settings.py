@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -17,6 +17,9 @@ from shared.round_settings import MOST_ROUNDS
 from shared.settings import Settings, Several, separated
 from shared.task_settings import LabelSettings, TaskSettings
 from shared.training import Positive, TrainingSettings
+
+NOTHING: Final = "nothing"
+"""What names of results have in the place of the languages that taught, where there were none."""
 
 _Shots = Annotated[int, Field(ge=0, le=1_000_000)]
 """Clips of a label."""
@@ -128,7 +131,7 @@ class CellSettings(TransferSettings):
     @property
     def name(self) -> str:
         """Name the folder of the result."""
-        parts = ["+".join(self.teachers) or "nothing", "to", self.tested]
+        parts = ["+".join(self.teachers) or NOTHING, "to", self.tested]
         if self.tuned_on is not None:
             parts += ["tuned-on", str(self.tuned_on)]
         if self.way != "central":

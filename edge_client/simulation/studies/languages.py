@@ -1,5 +1,6 @@
 """Speech in several languages, a corpus each: who teaches, and who is tested."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,15 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.simulation.settings import DataSettings
+from edge_client.simulation.studies.language_settings import NOTHING
 from edge_client.simulation.study import Corpora
 from edge_client.simulation.utterances import Indices, Utterances
 from shared.corpora import CORPORA
-from shared.errors import CorpusError, SettingsError
+from shared.errors import CorpusError, SettingsError, shown
 from shared.features.labelled_clips import together
 from shared.model_notes.model_card import Teaching
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""A language's name: it stands in tables, in pictures, and in the names of folders."""
 
 _FORM: Final = "Give --corpus LANGUAGE=NAME:PATH, such as en=ravdess:PATH."
 
@@ -49,7 +54,7 @@ def languages_named(texts: Sequence[str], fewest: int = 2) -> list[Language]:
     Raises
     ------
     SettingsError
-        If one is not written so, two have the same name or the same corpus, or there are fewer than
+        If one is not written so, its name is none, two have the same name, or there are fewer than
         ``fewest``.
     """
     found = []
@@ -58,6 +63,12 @@ def languages_named(texts: Sequence[str], fewest: int = 2) -> list[Language]:
         corpus, colon, path = place.partition(":")
         if not name or not corpus or (colon and not path) or "/" in name or "/" in corpus:
             raise SettingsError(f"{text} names no language, its corpus and its folder.", _FORM)
+        if not _NAME.fullmatch(name) or name.lower() == NOTHING:
+            raise SettingsError(
+                f"{shown(repr(name))} cannot be the name of a language.",
+                "Give it letters from a to z, digits, '.', '-' and '_', a letter or digit first, "
+                f"and not '{NOTHING}'.",
+            )
         found.append(Language(name, corpus, Path(path) if path else None))
     if len(found) < fewest:
         raise SettingsError(f"{fewest} languages are needed, and there are {len(found)}.", _FORM)

@@ -19,7 +19,7 @@ from shared.errors import StorageError
 from shared.metrics import Scores, confusion
 from shared.model_notes.calibration import Reliability
 from shared.pictures.confusion import draw_confusion
-from shared.pictures.drawing import LINE_COLOURS
+from shared.pictures.drawing import LINE_COLOURS, make_axes, make_figure, save_figure
 from shared.task import COLOURS, DEFAULT_TASK, PAPER34, Task, labels_of
 
 NAMES = DEFAULT_TASK.names
@@ -122,6 +122,19 @@ def test_bars_are_as_long_as_their_shares(tmp_path: Path) -> None:
     colour = LINE_COLOURS[0]
     longer, shorter = (share_of(colour, tmp_path / f"{name}.png") for name in ("long", "short"))
     assert longer == pytest.approx(8 * shorter, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["$\\foo$", "a $5 b $", "$x"])
+def test_a_dollar_sign_in_a_name_begins_no_formula(name: str, tmp_path: Path) -> None:
+    draw_bars({name: 0.5, "other": 0.4}, tmp_path / "bars.png", name, 0.25)
+    figure = make_figure(4, 3)
+    axes = make_axes(figure, name, name)
+    axes.plot([0, 1], label=name)
+    axes.set_title(name)
+    axes.legend(title=name)
+    axes.set_xticks(range(30), [name] * 30)
+    save_figure(figure, tmp_path / "lines.png", tmp_path / "lines.pdf")
+    assert pixels(tmp_path / "lines.png").min() < 0.5
 
 
 def test_a_picture_of_reliability_shows_what_was_right(tmp_path: Path) -> None:

@@ -39,6 +39,15 @@ def test_what_names_no_language_or_no_corpus_is_refused(text: str) -> None:
     assert "en=ravdess:PATH" in error.value.remedy
 
 
+@pytest.mark.parametrize(
+    "name", ["$\\foo$", "a|b", "a\nb", "日本語", "nothing", "Nothing", "e n", "a+b", ".", "é"]
+)
+def test_a_name_that_no_table_folder_or_picture_takes_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="cannot be the name of a language") as error:
+        languages_named([f"{name}=emodb:PATH", "en=ravdess:PATH"])
+    assert "letters from a to z" in error.value.remedy
+
+
 def test_one_language_alone_is_refused() -> None:
     with pytest.raises(SettingsError, match="2 languages are needed, and there are 1"):
         languages_named(["en=ravdess:PATH"])
