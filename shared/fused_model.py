@@ -33,6 +33,8 @@ _TEXT: Final = "text"
 Matrix = NDArray[np.float64]
 """Weights of a file, which are float32: no product of them goes beyond all bounds in float64."""
 
+_NORMALISATIONS: Final = ("none", "corpus", "device", "voice")
+
 _MOST_BRANCHES: Final = 8
 
 
@@ -110,7 +112,7 @@ class FusedModel:
         return len(self.branches[_TEXT][0])
 
     def check(self, path: Path) -> None:
-        """Raise :class:`WeightsError` unless shapes fit each other and all values are finite."""
+        """Raise :class:`WeightsError` unless its parts fit each other and all values are finite."""
         inputs = {_SPEECH: self.task.front_end.features, _TEXT: len(self.branches[_TEXT][0])}
         hidden = len(self.fusing[1])
         wanted = [
@@ -126,6 +128,7 @@ class FusedModel:
             for (kernel, bias), shape in wanted
         )
         arrays = [array for pair, _ in wanted for array in pair]
+        fits = fits and self.normalisation in _NORMALISATIONS
         if not fits or not all(np.isfinite(array).all() for array in arrays):
             raise _none(path)
 

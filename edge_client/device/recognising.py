@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,6 +157,14 @@ class Recognising:
         """Go on with the statistics of earlier days."""
         with self._lock:
             self._statistics = statistics
+
+    @property
+    def normalisation(self) -> Literal["none", "device", "voice"]:
+        """How features are normalised."""
+        with self._lock:
+            if not self._normalises:
+                return "none"
+            return "voice" if isinstance(self.begun, VoiceModel) else "device"
 
     @property
     def gets_to_know(self) -> bool:

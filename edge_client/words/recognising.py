@@ -137,7 +137,8 @@ def fused_of(settings: WordsSettings, device: "Device") -> Fused | None:
     """
     if settings.fusion is None:
         return None
-    return Fused.read(settings.fusion, settings.sentences, device.task)
+    normalisation = device.recognising.normalisation
+    return Fused.read(settings.fusion, settings.sentences, device.task, normalisation)
 
 
 def topic_of(words: str) -> tuple[BrokerSettings, str]:

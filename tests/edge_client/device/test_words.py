@@ -16,7 +16,8 @@ from edge_client.device.events import DeviceEvent
 from edge_client.device.fused import Fused
 from edge_client.device.latest import SOUNDS
 from edge_client.faces.terminal import TerminalView, line
-from edge_client.words.recognising import Words
+from edge_client.words.recognising import Words, fused_of
+from edge_client.words.settings import WordsSettings
 from shared.audio import Samples
 from shared.errors import ChorusError, SettingsError, WeightsError
 from shared.fused_model import FusedModel
@@ -146,7 +147,11 @@ TASK = Task(DEFAULT_TASK.labels, POOLED.shape)
 
 
 def write_fused(
-    path: Path, task: Task = TASK, sentences: str = "words 2", width: int = 256
+    path: Path,
+    task: Task = TASK,
+    sentences: str = "words 2",
+    width: int = 256,
+    normalisation: str = "device",
 ) -> Path:
     """Write a fused model with weights drawn at random, for sentences' vectors of a width."""
     rng = np.random.default_rng(0)
@@ -163,7 +168,7 @@ def write_fused(
         tensors[f"{name}/bias"] = rng.normal(0, 0.1, shape[1]).astype(np.float32)
     facts = {
         "task": task.to_dict(),
-        "normalisation": "device",
+        "normalisation": normalisation,
         "branches": ["speech", "text"],
         "sentences": sentences,
     }
@@ -185,7 +190,7 @@ def pooled(start: Open, tmp_path: Path) -> Device:
 def test_words_change_an_answer_by_what_the_fused_model_makes_of_them(
     pooled: Device, tmp_path: Path
 ) -> None:
-    fused = Fused.read(write_fused(tmp_path / "fused.safetensors"), "words", pooled.task)
+    fused = Fused.read(write_fused(tmp_path / "fused.safetensors"), "words", pooled.task, "device")
     for seed in range(3):
         hear(pooled, seed)
     told: list[DeviceEvent] = []
@@ -211,7 +216,7 @@ def test_words_change_an_answer_by_what_the_fused_model_makes_of_them(
 
 
 def test_words_that_come_twice_count_once(pooled: Device, tmp_path: Path) -> None:
-    fused = Fused.read(write_fused(tmp_path / "fused.safetensors"), "words", pooled.task)
+    fused = Fused.read(write_fused(tmp_path / "fused.safetensors"), "words", pooled.task, "device")
     hear(pooled)
     generation = pooled.recognising.generation
     said = []
@@ -303,10 +308,40 @@ def test_a_fused_model_of_the_largest_values_still_gives_probabilities(tmp_path:
     assert sum(model.probabilities(np.ones(6, np.float32), ones)) == pytest.approx(1.0)
 
 
+def fused_on(device: Device, path: Path, normalisation: str) -> Fused | None:
+    write_fused(path, normalisation=normalisation)
+    return fused_of(WordsSettings(words="tiny.en", fusion=path), device)
+
+
+@pytest.mark.parametrize("trained", ["none", "corpus"])
+def test_a_fused_model_of_features_that_lie_elsewhere_is_refused(
+    trained: str, pooled: Device, tmp_path: Path
+) -> None:
+    sentence = f"was trained with normalisation {trained}, this device has device"
+    with pytest.raises(SettingsError, match=sentence) as error:
+        fused_on(pooled, tmp_path / "fused.safetensors", trained)
+    assert "--normalisation device" in error.value.remedy
+
+
+def test_a_fused_model_of_a_near_normalisation_is_used_with_a_remark(
+    pooled: Device, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert fused_on(pooled, tmp_path / "same.safetensors", "device")
+    assert "normalisation" not in caplog.text
+    assert fused_on(pooled, tmp_path / "near.safetensors", "voice")
+    assert "was trained with normalisation voice, this device has device" in caplog.text
+
+
+def test_a_fused_model_of_no_such_normalisation_is_refused(tmp_path: Path) -> None:
+    path = write_fused(tmp_path / "fused.safetensors", normalisation="other")
+    with pytest.raises(WeightsError, match="is no fused model of speech and words"):
+        FusedModel.read(path)
+
+
 def test_a_fused_model_of_before_counts_words_as_it_was_taught(tmp_path: Path) -> None:
     path = tmp_path / "fused.safetensors"
-    before = Fused.read(write_fused(path, sentences="words 1"), "words", TASK).encoder
-    now = Fused.read(write_fused(path), "words", TASK).encoder
+    before = Fused.read(write_fused(path, sentences="words 1"), "words", TASK, "device").encoder
+    now = Fused.read(write_fused(path), "words", TASK, "device").encoder
     assert (before.name, now.name) == ("words 1", "words 2")
     np.testing.assert_array_equal(before.vectors([SAID]), now.vectors([SAID]))
     apart = before.vectors(["नमस त"])
@@ -317,8 +352,10 @@ def test_a_fused_model_of_before_counts_words_as_it_was_taught(tmp_path: Path) -
 def test_a_fused_model_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "fused.safetensors"
     with pytest.raises(WeightsError, match="recognises"):
-        Fused.read(write_fused(path, Task(labels_of(("a", "b")), POOLED.shape)), "words", TASK)
+        Fused.read(
+            write_fused(path, Task(labels_of(("a", "b")), POOLED.shape)), "words", TASK, "device"
+        )
     with pytest.raises(SettingsError, match="was trained with another encoder of sentences than"):
-        Fused.read(write_fused(path, sentences="onnx 123"), "words", TASK)
+        Fused.read(write_fused(path, sentences="onnx 123"), "words", TASK, "device")
     with pytest.raises(WeightsError, match="a device cannot use it"):
-        Fused.read(write_fused(path, DEFAULT_TASK), "words", DEFAULT_TASK)
+        Fused.read(write_fused(path, DEFAULT_TASK), "words", DEFAULT_TASK, "device")
