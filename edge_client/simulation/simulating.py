@@ -21,6 +21,9 @@ from shared.architectures import Architecture
 from shared.codecs import CODECS, Codec
 from shared.command import progress_console
 from shared.errors import RunError, SettingsError
+from shared.features.start_file import keep_beside, save_beside
+from shared.features.voice import VoiceModel
+from shared.features.voice_file import load_voice
 from shared.metrics import Scores
 from shared.model_notes import ModelNotes
 from shared.model_notes.calibration import Calibration, load_calibration
@@ -60,6 +63,8 @@ class SimulationResult:
     calibration
         How sure its answers may be: its temperature, and how often answers were right on the
         validation speakers, by their probability.
+    voice
+        The voice model that belongs to it, with ``normalisation="voice"``; else ``None``.
     document
         All that ``result.json`` holds: times, bytes, memory, versions, clips that were skipped.
     """
@@ -71,6 +76,7 @@ class SimulationResult:
     weights: Weights
     architecture: Architecture
     calibration: Calibration
+    voice: VoiceModel | None
     document: dict[str, Any]
 
     @property
@@ -79,15 +85,21 @@ class SimulationResult:
         return self.architecture.task
 
     def save_model(self, path: str | Path) -> None:
-        """Write the chosen model as a ``model.safetensors``.
+        """Write the chosen model as a ``model.safetensors``, and its voice model beside it.
+
+        What an earlier model's statistics began with there goes: it is not this one's.
 
         Raises
         ------
         StorageError
             If it cannot be written.
         """
-        notes = ModelNotes(self.calibration, card_of_run(self.settings))
-        save_weights(Path(path), self.weights, self.architecture, notes)
+        notes, file = ModelNotes(self.calibration, card_of_run(self.settings)), Path(path)
+        if self.voice:
+            save_beside(file, self.voice, self.task)
+        else:
+            keep_beside(file, {})
+        save_weights(file, self.weights, self.architecture, notes)
 
     @classmethod
     def read(cls, folder: str | Path) -> Self:
@@ -116,12 +128,16 @@ class SimulationResult:
             raise RunError(
                 f"The result in {folder} is damaged ({error}).", "Make the run again."
             ) from error
-        weights, calibration = (
-            load_weights(files.model, architecture),
-            load_calibration(files.model),
-        )
         return cls(
-            settings, scores, confusion, history, weights, architecture, calibration, document
+            settings,
+            scores,
+            confusion,
+            history,
+            load_weights(files.model, architecture),
+            architecture,
+            load_calibration(files.model),
+            load_voice(files.voice, settings.task) if files.voice.exists() else None,
+            document,
         )
 
 

@@ -19,14 +19,21 @@ from edge_client.simulation.run import Stopped
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.utterances import Utterances
-from shared.architectures import Architecture
+from edge_client.tflite.engine import TfliteEngine
+from shared.architectures import Architecture, architecture_of
 from shared.codecs import CODECS
 from shared.codecs.float32 import Float32
 from shared.errors import ChorusError, RunError, SettingsError
 from shared.model_notes.calibration import load_calibration
 from shared.registry import Registry
+from shared.starter import beside
+from shared.task import DEFAULT_TASK, Task
 from shared.weights import Weights, load_weights
+from tests.edge_client.device.pooled import NAME, POOLED
+from tests.edge_client.simulation.test_run import POOLED_UTTERANCES
 from tests.edge_client.tiny import NumpyEngine, utterances
+
+HEAD = architecture_of("head", Task(DEFAULT_TASK.labels, POOLED.shape))
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -123,6 +130,23 @@ def test_without_a_folder_nothing_is_left_and_the_result_is_the_same(
     assert np.array_equal(load_weights(tmp_path / "saved.safetensors")[0], result.weights)
     assert result.calibration.reliability is not None
     assert load_calibration(tmp_path / "saved.safetensors") == result.calibration
+
+
+def test_a_saved_model_has_its_voice_model_beside_it_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "load_utterances", lambda *_, **__: POOLED_UTTERANCES)
+    monkeypatch.setattr(Engines, "get", lambda *_: [TfliteEngine(HEAD, threads=1)])
+    out, saved = tmp_path / "run", tmp_path / "saved.safetensors"
+    stale = beside(saved, "prior")
+    stale.write_bytes(b"of another model")
+    pooled: dict[str, Any] = {"front_end": NAME, "model": "head", "baseline": True}
+    simulate(rounds=1, out=out, normalisation="voice", **pooled).save_model(saved)
+    written = beside(RunFolder(out).model, "voice").read_bytes()
+    assert beside(saved, "voice").read_bytes() == written
+    assert not stale.exists()
+    simulate(rounds=1, **pooled).save_model(saved)
+    assert not beside(saved, "voice").exists(), "the next model has none"
 
 
 def test_progress_is_shown_where_it_is_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
