@@ -160,8 +160,10 @@ def _asked(
     from edge_client.commands.starter import corpus_at, place_of
     from shared.architectures import architecture_of
     from shared.front_ends import check_file_name, file_named
+    from shared.model_notes.model_card import check_names
     from shared.storage.files import refuse_replacing
 
+    check_names(len(corpus))
     settings = PretrainSettings.collect(given)
     check_file_name(out, "--out")
     heard = [file_named(name) for name in (settings.front_end, encoder)]

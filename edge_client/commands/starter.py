@@ -67,6 +67,7 @@ def starter(
     from shared.features.start_file import KINDS, save_beside
     from shared.front_ends import file_named
     from shared.model_notes import ModelNotes
+    from shared.model_notes.model_card import check_names
     from shared.starter import beside
     from shared.storage.files import refuse_replacing
     from shared.weights import save_weights
@@ -77,6 +78,8 @@ def starter(
         [output, *(beside(output, kind) for kind in KINDS)],
     )
     task = settings.task
+    check_names(len(corpus))
+    check_names(len(test))
     corpora, tests = corpora_of(corpus, test, task)
     check_front_end_unheard(settings.front_end, [own.info.name for own in tests])
     made = make_starter(
@@ -84,10 +87,10 @@ def starter(
     )
     titles = titles_of(tests)
     reached = {title: reached_on(made, own) for title, own in zip(titles, tests, strict=True)}
+    notes = ModelNotes(made.calibration, card_for(corpora, reached))
     # What an earlier starter of this name began with does not go with this one.
     begins = save_beside(output, made.begun, task)
-    card = card_for(corpora, reached)
-    save_weights(output, made.weights, made.architecture, ModelNotes(made.calibration, card))
+    save_weights(output, made.weights, made.architecture, notes)
     _tell(made, corpora, reached)
     left = f"; {made.skipped} clips could not be used" if made.skipped else ""
     typer.echo(f"The starter is {output}, what its statistics begin with {begins}{left}.")

@@ -21,7 +21,7 @@ from shared.features.voice import VoiceModel
 from shared.front_ends import FrontEnd, front_end_of
 from shared.metrics import Scores, confusion, predicted
 from shared.model_notes.calibration import UNMEASURED, Calibration, Reliability
-from shared.model_notes.model_card import ModelCard, Teaching
+from shared.model_notes.model_card import ModelCard, cut
 from shared.task import Task
 from shared.training import Examples
 from shared.weights import Weights, split
@@ -254,18 +254,9 @@ def card_for(
     reached
         By the title of each other corpus, what :func:`reached_on` found.
     """
-    taught_by = tuple(
-        Teaching(
-            corpus=own.info.name,
-            title=own.info.title,
-            licence=own.info.licence,
-            clips=len(own.labelled),
-            speakers=len(own.speakers),
-        )
-        for own in corpora
-    )
+    taught_by = tuple(own.info.teaching(len(own.labelled), len(own.speakers)) for own in corpora)
     rounded = {
-        title: {known: round(uar, 3) for known, (uar, _) in by_known.items()}
+        cut(title): {known: round(uar, 3) for known, (uar, _) in by_known.items()}
         for title, by_known in reached.items()
     }
     return ModelCard(taught_by=taught_by, reached=rounded)

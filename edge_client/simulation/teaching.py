@@ -13,9 +13,7 @@ from shared.storage.tensor_file import TensorFile
 def card_of_run(settings: SimulationSettings) -> ModelCard:
     """Name the corpus of a run, and those that taught the weights it began with."""
     info = CORPORA.get(settings.corpus).info
-    own = Teaching(corpus=info.name, title=info.title, licence=info.licence)
-    before = (each for each in taught_before(settings.initial) if each.corpus != info.name)
-    return ModelCard(taught_by=(own, *before))
+    return ModelCard.begun_with([info.teaching()], taught_before(settings.initial))
 
 
 def taught_before(initial: Path | None) -> tuple[Teaching, ...]:

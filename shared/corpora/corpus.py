@@ -12,6 +12,7 @@ from shared.audio.clip_search import remark
 from shared.corpora.labels import label_of
 from shared.corpora.motion import MotionSource
 from shared.errors import CorpusError
+from shared.model_notes.model_card import Teaching, cut
 from shared.storage.files import open_file, sha256_of
 from shared.task import DEFAULT_TASK, Task
 
@@ -138,6 +139,27 @@ class CorpusInfo:
     licence: str
     obtain: str
     tree: str
+
+    def teaching(
+        self, clips: int | None = None, speakers: int | None = None, lesson: str = ""
+    ) -> Teaching:
+        """Say, for a model's card, that this corpus has taught it.
+
+        Parameters
+        ----------
+        clips, speakers
+            How many of its clips, of how many people, where that is known.
+        lesson
+            What was learnt, where that was not its labels.
+        """
+        return Teaching(
+            corpus=cut(self.name),
+            title=cut(self.title),
+            licence=cut(self.licence),
+            clips=clips,
+            speakers=speakers,
+            lesson=cut(lesson),
+        )
 
 
 @dataclass(frozen=True, slots=True)

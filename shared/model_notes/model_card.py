@@ -4,12 +4,13 @@ It describes a model, and decides nothing: a file without a card, or with one th
 is used all the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.environment import remark_once
+from shared.errors import SettingsError
 
 SYNTHETIC: Final = frozenset({"synthetic", "synthetic-multimodal"})
 """Names of the corpora of sounds that are no speech."""
@@ -26,9 +27,30 @@ _KEY: Final = "card"
 _MOST: Final = 32
 """Corpora that a card may name, and figures for each."""
 
-_Text = Annotated[str, Field(max_length=300)]
+_LONGEST: Final = 300
+"""Characters of a text."""
+
+_Text = Annotated[str, Field(max_length=_LONGEST)]
 _Count = Annotated[int, Field(ge=0, le=10**9)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def cut(text: str) -> str:
+    """Cut a text to what a card holds of it."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def check_names(corpora: int) -> None:
+    """Raise :class:`SettingsError` if so many corpora are more than a card names.
+
+    Whoever makes a model asks before anything learns: a card that left some out would say too
+    little of whom the model has heard.
+    """
+    if corpora > _MOST:
+        raise SettingsError(
+            f"{corpora} corpora are more than the {_MOST} that a model's card names.",
+            "Put some of them together, in a manifest.",
+        )
 
 
 class Teaching(BaseModel):
@@ -74,6 +96,16 @@ class ModelCard(BaseModel):
     ] = {}
     """Unweighted average recall on corpora of other people, by their titles; for each by which of a
     speaker's moods were heard before: ``all``, ``one``, ``none``."""
+
+    @classmethod
+    def begun_with(cls, own: Sequence[Teaching], before: Iterable[Teaching]) -> Self:
+        """Make the card of a model by what taught it, and what taught the weights it began with.
+
+        A corpus is named once; of very many those that taught long ago are left out.
+        """
+        names = {each.corpus for each in own}
+        rest = (each for each in before if each.corpus not in names)
+        return cls(taught_by=(*own, *rest)[:_MOST])
 
     @property
     def is_synthetic(self) -> bool:

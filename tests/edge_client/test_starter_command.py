@@ -18,6 +18,8 @@ from edge_client.commands.starter import StarterSettings, starter
 from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
 from edge_client.settings import RunSettings
+from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.teaching import card_of_run
 from shared.audio import RATE
 from shared.corpora import load_corpus
 from shared.errors import CorpusError, SettingsError
@@ -40,6 +42,16 @@ from tests.shared.encoders.speakers import small_speakers
 
 LABELS = "angry,sad"
 TASK = Task(labels_of(("angry", "sad")), POOLED.shape)
+
+LENGTHY = """
+from dataclasses import replace
+
+from shared.corpora import CORPORA, Loader
+
+own = CORPORA.get("manifest")
+info = replace(own.info, name="lengthy", licence="ask the village " * 60)
+LENGTHY = Loader(info, lambda data, task: replace(own.load(data, task), info=info))
+"""
 
 app = typer.Typer()
 app.command()(starter)
@@ -269,6 +281,35 @@ def test_what_cannot_be_made_writes_nothing(
         (["--corpus", "emodb="], SettingsError),
     ):
         assert isinstance(run(*arguments, "--output", output).exception, error)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_licence_of_many_words_is_cut_on_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lengthy.py").write_text(LENGTHY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    output, clips = tmp_path / "long.safetensors", others(tmp_path / "clips")
+    result = run("--corpus", f"lengthy:LENGTHY={clips}", "--copies", "0", "--output", output)
+    assert result.exit_code == 0, result.output
+    card = card_of(TensorFile(output).metadata)
+    assert card
+    (teaching,) = card.taught_by
+    assert (len(teaching.licence), teaching.licence[-1]) == (300, "…")
+    settings = SimulationSettings.parse({"corpus": "lengthy:LENGTHY", "data": clips})
+    assert card_of_run(settings).taught_by[0].licence == teaching.licence
+
+
+def test_more_corpora_than_a_card_names_are_refused_at_once(tmp_path: Path) -> None:
+    output = tmp_path / "many.safetensors"
+    many = [word for _ in range(33) for word in ("--test", "synthetic")]
+    for arguments in (
+        ["--corpus", "synthetic", *many],
+        [w.replace("test", "corpus") for w in many],
+    ):
+        error = run(*arguments, "--output", output).exception
+        assert isinstance(error, SettingsError)
+        assert error.problem == "33 corpora are more than the 32 that a model's card names."
     assert not list(tmp_path.iterdir())
 
 

@@ -33,7 +33,7 @@ from edge_client.simulation.utterances import Indices
 from shared.corpora import CORPORA
 from shared.errors import SettingsError
 from shared.metrics import Scores, confusion
-from shared.model_notes.model_card import ModelCard
+from shared.model_notes.model_card import ModelCard, cut
 from shared.storage.tensor_file import write_tensors
 from shared.training import Examples
 
@@ -252,7 +252,7 @@ class Embeddings:
         tested = CORPORA.get(named[cell.tested].corpus).info.title
         card = ModelCard(
             taught_by=teachings_of(self._languages, list(named.values()), taught, lesson),
-            reached={tested: dict(reached)},
+            reached={cut(tested): dict(reached)},
         )
         facts = {
             "format": FORMAT,

@@ -7,7 +7,7 @@ from edge_client.simulation.settings import DataSettings
 from edge_client.simulation.studies.fusion import TEXT, Fusion
 from shared.corpora import CORPORA
 from shared.fused_model import FUSING, METADATA
-from shared.model_notes.model_card import ModelCard, Teaching
+from shared.model_notes.model_card import ModelCard, cut
 from shared.storage.tensor_file import write_tensors
 from shared.weights import Weights, split
 
@@ -40,9 +40,8 @@ def write_fusion(
         weights = split(own.weights, own.architecture)
         tensors |= {f"{name}/{key}": value for key, value in weights.items()}
     info = CORPORA.get(settings.corpus).info
-    taught = Teaching(corpus=info.name, title=info.title, licence=info.licence)
     test = CORPORA.get(settings.test_corpus).info.title if settings.test_corpus else info.title
-    card = ModelCard(taught_by=(taught,), reached={test: {settings.known: reached}})
+    card = ModelCard(taught_by=(info.teaching(),), reached={cut(test): {settings.known: reached}})
     facts = {
         "task": settings.task.to_dict(),
         "normalisation": settings.normalisation,

@@ -18,7 +18,7 @@ from edge_client.simulation.utterances import Indices, Utterances
 from shared.corpora import CORPORA
 from shared.errors import CorpusError, SettingsError, shown
 from shared.features.labelled_clips import together
-from shared.model_notes.model_card import Teaching
+from shared.model_notes.model_card import Teaching, check_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +55,7 @@ def languages_named(texts: Sequence[str], fewest: int = 2) -> list[Language]:
     ------
     SettingsError
         If one is not written so, its name is none, two have the same name, or there are fewer than
-        ``fewest``.
+        ``fewest`` or more than a card names.
     """
     found = []
     for text in texts:
@@ -72,6 +72,7 @@ def languages_named(texts: Sequence[str], fewest: int = 2) -> list[Language]:
         found.append(Language(name, corpus, Path(path) if path else None))
     if len(found) < fewest:
         raise SettingsError(f"{fewest} languages are needed, and there are {len(found)}.", _FORM)
+    check_names(len(found))
     for one, other in combinations(found, 2):
         if one.name == other.name:
             raise SettingsError(
@@ -196,17 +197,8 @@ def teachings_of(
         own = np.intersect1d(taught, languages.clips_in(language.name))
         if not len(own):
             continue
-        info = CORPORA.get(language.corpus).info
-        found.append(
-            Teaching(
-                corpus=info.name,
-                title=info.title,
-                licence=info.licence,
-                clips=len(own),
-                speakers=len(np.unique(languages.whole.speakers[own])),
-                lesson=lesson,
-            )
-        )
+        speakers = len(np.unique(languages.whole.speakers[own]))
+        found.append(CORPORA.get(language.corpus).info.teaching(len(own), speakers, lesson))
     return tuple(found)
 
 

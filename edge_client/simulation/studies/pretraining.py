@@ -26,7 +26,7 @@ from shared.features.normalisation import RunningStatistics
 from shared.front_ends import FrontEnd
 from shared.layers import HEAD, LOGITS, POOLING_EPSILON, Conv1D, StatisticsPooling
 from shared.lengths import model_length, padded, shares
-from shared.model_notes.model_card import ModelCard, Teaching
+from shared.model_notes.model_card import ModelCard
 from shared.randomness import stream
 from shared.training import Examples
 from shared.weights import Weights, fresh_weights, split
@@ -199,15 +199,7 @@ def card_of_lesson(corpora: Sequence[Corpus], lesson: str) -> ModelCard:
     """Write down what was learnt of all clips of corpora."""
     return ModelCard(
         taught_by=tuple(
-            Teaching(
-                corpus=own.info.name,
-                title=own.info.title,
-                licence=own.info.licence,
-                clips=len(own.clips),
-                speakers=len(own.speakers),
-                lesson=lesson,
-            )
-            for own in corpora
+            own.info.teaching(len(own.clips), len(own.speakers), lesson) for own in corpora
         )
     )
 

@@ -28,6 +28,7 @@ from shared.encoders.network import Network
 from shared.errors import SettingsError
 from shared.front_ends import WHISPER, front_end_named
 from shared.metrics import predicted
+from shared.model_notes.model_card import check_names
 from shared.training import Examples
 from shared.weights import load_weights
 
@@ -179,6 +180,7 @@ def _pretrain(
     study: Study, architecture: Architecture, utterances: Utterances, *, overwrite: bool
 ) -> None:
     """Pretrain for each fold where that is not done; nobody of its test is heard."""
+    check_names(1 + len(study.speech))
     settings, speech = study.settings, list[Speech]()
     whole = load_speech(settings.corpus, settings.data, settings.task)
     lesson = f"distilled from {WHISPER.name} {study.course}"

@@ -204,8 +204,7 @@ class Transfer:
         everybody = np.arange(len(self._languages.whole.examples))
         named = languages_named(self._settings.corpus)
         own = teachings_of(self._languages, named, everybody)
-        known = {each.corpus for each in own}
-        card = ModelCard(taught_by=(*own, *(each for each in before if each.corpus not in known)))
+        card = ModelCard.begun_with(own, before)
         save_weights(path, weights, architecture, ModelNotes(card=card))
         if cell.normalisation == "voice":
             voice = RunFolder(path.parent).voice

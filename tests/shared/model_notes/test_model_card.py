@@ -52,6 +52,16 @@ def test_a_federation_s_models_say_that_devices_have_taught_them_too() -> None:
     assert card.of_descendants() == card
 
 
+def test_a_card_names_no_more_than_can_be_read_of_what_taught_long_ago() -> None:
+    before = [Teaching(corpus=f"corpus-{number}", title="One") for number in range(32)]
+    card = ModelCard.begun_with([Teaching(corpus="new", title="New")], before)
+    assert card_of(card.to_metadata()) == card
+    assert [each.corpus for each in card.taught_by][:2] == ["new", "corpus-0"]
+    assert len(card.taught_by) == 32
+    again = ModelCard.begun_with([Teaching(corpus="corpus-3", title="One", clips=7)], before)
+    assert [each.corpus for each in again.taught_by].count("corpus-3") == 1
+
+
 def test_a_file_need_not_say_it(tmp_path: Path) -> None:
     assert written(tmp_path / "model.safetensors", None) is None
     assert "card" not in model_metadata(TINY)
