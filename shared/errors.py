@@ -101,7 +101,7 @@ class StorageError(ChorusError):
         """Make the error of a disk that has no room for a file."""
         error = cls(
             f"The disk is full while writing {path}.",
-            "Free some space and start again: what was finished is kept.",
+            "Free some space and start again: what was finished before is kept.",
         )
         error.full = True
         return error

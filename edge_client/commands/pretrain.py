@@ -161,15 +161,17 @@ def _asked(
     from shared.architectures import architecture_of
     from shared.front_ends import check_file_name, file_named
     from shared.model_notes.model_card import check_names
-    from shared.storage.files import refuse_replacing
+    from shared.storage.files import check_place, refuse_replacing
 
     check_names(len(corpus))
     settings = PretrainSettings.collect(given)
     check_file_name(out, "--out")
     heard = [file_named(name) for name in (settings.front_end, encoder)]
     refuse_replacing([*heard, *(place_of(text) for text in corpus)], [out])
+    architecture = architecture_of(settings.model, settings.task)
+    check_place(out, 4 * architecture.parameters)  # float32
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
-    return settings, architecture_of(settings.model, settings.task), corpora
+    return settings, architecture, corpora
 
 
 def _write(out: Path, network: "Network", card: "ModelCard") -> None:

@@ -69,17 +69,19 @@ def starter(
     from shared.model_notes import ModelNotes
     from shared.model_notes.model_card import check_names
     from shared.starter import beside
-    from shared.storage.files import refuse_replacing
+    from shared.storage.files import check_place, refuse_replacing
     from shared.weights import save_weights
 
     settings = StarterSettings.collect(given)
+    written = [output, *(beside(output, kind) for kind in KINDS)]
     refuse_replacing(
-        [file_named(settings.front_end), *(place_of(text) for text in corpus + test)],
-        [output, *(beside(output, kind) for kind in KINDS)],
+        [file_named(settings.front_end), *(place_of(text) for text in corpus + test)], written
     )
     task = settings.task
     check_names(len(corpus))
     check_names(len(test))
+    for path in written:
+        check_place(path)
     corpora, tests = corpora_of(corpus, test, task)
     check_front_end_unheard(settings.front_end, [own.info.name for own in tests])
     made = make_starter(

@@ -58,9 +58,7 @@ def replacing(
         If the disk is full, the folder cannot be written, or what is there is no file.
     """
     with storage_errors(path):
-        if path.exists() and not path.is_file():
-            # A device would be replaced by a file; a folder cannot be.
-            raise StorageError(f"Cannot write {path}: it is not a file.", "Give another place.")
+        _check_replaceable(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}-", within or path.parent)
         give_as(handle, path if path.exists() else path.parent)
@@ -105,6 +103,38 @@ def _is_same(one: Path, other: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):
         return one.samefile(other)
     return False
+
+
+def check_place(path: Path, room: int = 0) -> None:
+    """Find now what would keep a file from being written after hours; nothing is left behind.
+
+    Parameters
+    ----------
+    path
+        The file; its folders need not be there yet.
+    room
+        Bytes that it will have, as far as is known.
+
+    Raises
+    ------
+    StorageError
+        As :func:`replacing` does.
+    """
+    with storage_errors(path):
+        _check_replaceable(path)
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            if shutil.disk_usage(folder).free < room:
+                raise StorageError.full_disk(path)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise :class:`StorageError` if what is there is no file.
+
+    A device would be replaced by a file; a folder cannot be.
+    """
+    if path.exists() and not path.is_file():
+        raise StorageError(f"Cannot write {path}: it is not a file.", "Give another place.")
 
 
 def sync_folder(folder: Path) -> None:

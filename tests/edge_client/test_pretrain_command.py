@@ -15,7 +15,7 @@ from shared.architectures import architecture_of
 from shared.audio import RATE
 from shared.command.progress import tracker
 from shared.corpora import load_corpus, load_speech
-from shared.errors import SettingsError
+from shared.errors import SettingsError, StorageError
 from shared.front_ends import FRONT_ENDS, MFCC40
 from shared.model_notes.model_card import card_of
 from shared.storage.tensor_file import TensorFile
@@ -86,6 +86,21 @@ def test_what_cannot_teach_or_learn_is_said(
     assert isinstance(result.exception, SettingsError)
     assert sentence in result.exception.problem
     assert not out.exists()
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_learnt(
+    speech: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder.safetensors"
+    folder.mkdir()
+    (tmp_path / "file").touch()
+    for out in (folder, tmp_path / "file" / "out.safetensors"):
+        for lesson in ("distil", "ctc", "speakers"):
+            # Before what only a corpus that is read can have wrong.
+            result = run(lesson, "--corpus", f"manifest={speech.parent / 'none.csv'}", "--out", out)
+            assert isinstance(result.exception, StorageError), (lesson, out)
+            assert result.exception.problem.startswith(f"Cannot write {out}: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.safetensors"]
 
 
 def test_clips_teach_that_are_almost_too_short_or_too_long(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.teaching import card_of_run
 from shared.audio import RATE
 from shared.corpora import load_corpus
-from shared.errors import CorpusError, SettingsError
+from shared.errors import CorpusError, SettingsError, StorageError
 from shared.features.cache import extract_features
 from shared.features.labelled_clips import normalised_by_owner
 from shared.features.normalisation import RunningStatistics
@@ -311,6 +312,19 @@ def test_more_corpora_than_a_card_names_are_refused_at_once(tmp_path: Path) -> N
         assert isinstance(error, SettingsError)
         assert error.problem == "33 corpora are more than the 32 that a model's card names."
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [None, "voice", "prior"])
+def test_where_nothing_can_be_written_nothing_is_left(
+    kind: Literal["voice", "prior"] | None, tmp_path: Path
+) -> None:
+    output = tmp_path / "first.safetensors"
+    folder = beside(output, kind) if kind else output
+    folder.mkdir()
+    error = run("--corpus", "synthetic", "--copies", "0", "--output", output).exception
+    assert isinstance(error, StorageError)
+    assert error.problem == f"Cannot write {folder}: it is not a file."
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_who_names_no_folder_is_told_how_this_command_takes_it(tmp_path: Path) -> None:

@@ -186,7 +186,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_loses_nothing(simulate: Command, small_disk: Path, tmp_path: Path) -> None:
     out = small_disk / "run"
-    check(simulate("--out", out), 14, "The disk is full while writing", "what was finished is kept")
+    check(
+        simulate("--out", out),
+        14,
+        "The disk is full while writing",
+        "what was finished before is kept",
+    )
     left = {path.name for path in out.iterdir()}
     # On a slow machine there is a checkpoint after the first round, and the model finds no room.
     assert left <= {".lock", "config.toml", "checkpoint.safetensors", "rounds.csv"}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shared.errors import RunError, SettingsError, StorageError
 from shared.storage.files import (
+    check_place,
     copy_atomically,
     is_locked,
     leftovers,
@@ -75,9 +76,26 @@ def test_a_full_disk_is_named_and_the_old_content_stays(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match=r"The disk is full while writing .*file\.txt") as caught:
         write()
-    assert "what was finished is kept" in caught.value.remedy
+    assert "what was finished before is kept" in caught.value.remedy
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_would_keep_a_file_from_being_written_is_found_before(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    for path in (tmp_path / "new/below/file.txt", tmp_path / "file"):
+        check_place(path, room=1)
+    for path, sentence in (
+        (tmp_path, "it is not a file"),
+        (tmp_path / "file" / "below" / "file.txt", "Not a directory"),
+        (tmp_path / ("x" * 300), "name too long"),
+    ):
+        with pytest.raises(StorageError, match=sentence):
+            check_place(path)
+    with pytest.raises(StorageError, match="The disk is full while writing"):
+        check_place(tmp_path / "large", room=1 << 60)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"
 
 
 def test_a_full_disk_at_the_flush_is_named_too(
