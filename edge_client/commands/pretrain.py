@@ -159,6 +159,7 @@ def _asked(
     """Find network and corpora; what is wrong with these or the file is said before it teaches."""
     from edge_client.commands.starter import corpus_at, place_of
     from shared.architectures import architecture_of
+    from shared.corpora.overlap import check_apart
     from shared.front_ends import check_file_name, file_named
     from shared.model_notes.model_card import check_names
     from shared.storage.files import check_place, refuse_replacing
@@ -171,6 +172,7 @@ def _asked(
     architecture = architecture_of(settings.model, settings.task)
     check_place(out, 4 * architecture.parameters)  # float32
     corpora = [corpus_at(text, settings.task, labelled=False) for text in corpus]
+    check_apart(corpora)
     return settings, architecture, corpora
 
 

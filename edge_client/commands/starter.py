@@ -132,11 +132,12 @@ def corpora_of(
     Raises
     ------
     SettingsError
-        If one is not named so, or a speaker of a test teaches, too.
+        If one is not named so, a speaker of a test teaches, too, or a recording is in two of them.
     CorpusError
         If one is not there.
     """
     from edge_client.learning.starter import speakers_of
+    from shared.corpora.overlap import check_apart
 
     corpora = [corpus_at(text, task) for text in corpus]
     tests = [corpus_at(text, task) for text in test]
@@ -146,6 +147,7 @@ def corpora_of(
                 f"Some speakers of {own.info.title} have taught the starter: they test nothing.",
                 "Test it on other people.",
             )
+    check_apart(corpora, tests)
     return corpora, tests
 
 

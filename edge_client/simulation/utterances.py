@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from edge_client.simulation.degradations import copies_in_conditions
 from edge_client.simulation.settings import DataSettings
 from edge_client.simulation.waveforms import varied_clips
-from shared.corpora import Clip, load_corpus
+from shared.corpora import Clip, Corpus, load_corpus
+from shared.corpora.overlap import check_apart
 from shared.errors import CorpusError
 from shared.features.cache import SkippedClip, extract_features
 from shared.features.labelled_clips import together
@@ -122,12 +122,16 @@ def load_utterances(settings: DataSettings, *, progress: bool = True) -> Utteran
     ------
     CorpusError
         If a corpus is not there, or a label of the task is missing in it.
+    SettingsError
+        If a recording of the one is in the other.
     """
-    load = partial(_load, settings, progress=progress)
-    here = load(settings.corpus, settings.data, trained=True)
+    corpus = _corpus(settings, settings.corpus, settings.data)
     if settings.test_corpus is None:
-        return here
-    there = load(settings.test_corpus, settings.test_data)
+        return _load(settings, settings.corpus, corpus, trained=True, progress=progress)
+    tested = _corpus(settings, settings.test_corpus, settings.test_data)
+    check_apart([corpus], [tested])
+    here = _load(settings, settings.corpus, corpus, trained=True, progress=progress)
+    there = _load(settings, settings.test_corpus, tested, progress=progress)
     if settings.test_corpus == settings.corpus:  # two manifests: each has its own Anna
         there = replace(there, speakers=np.char.add("other ", there.speakers))
     return Utterances(
@@ -141,31 +145,30 @@ def load_utterances(settings: DataSettings, *, progress: bool = True) -> Utteran
 
 
 def _load(
-    settings: DataSettings, corpus: str, data: Path | None, *, trained: bool = False, progress: bool
+    settings: DataSettings, name: str, corpus: Corpus, *, trained: bool = False, progress: bool
 ) -> Utterances:
-    """Load a corpus and compute its features, or take them from the cache.
+    """Compute the features of a corpus of this name, or take them from the cache.
 
     Copies are made of the one that is trained on, if they are asked for.
 
     Raises
     ------
     CorpusError
-        If the corpus is not there, or a label of the task is missing in it.
+        If a label of the task is missing in it.
     """
     task, front_end = settings.task, front_end_of(settings.task.front_end)
-    clips = clips_of(settings, corpus, data)
-    found = extract_features(clips, front_end, progress=progress)
+    found = extract_features(corpus.labelled, front_end, progress=progress)
     labels = found.labels(task)
     missing = [name for i, name in enumerate(task.names) if not (labels == i).any()]
     if missing:
         raise CorpusError(
-            f"The corpus {corpus} has no clip labelled {' or '.join(missing)}.",
+            f"The corpus {name} has no clip labelled {' or '.join(missing)}.",
             f"All {len(task.labels)} labels are needed: choose --labels that it has; "
             "'edge-client corpora' says how each corpus labels its clips.",
         )
     loaded = Utterances(
         Examples(found.features, found.frames, labels),
-        _speakers(corpus, found.clips),
+        _speakers(name, found.clips),
         tuple(found.skipped),
         clips=np.array([clip.identifier for clip in found.clips]),
     )
@@ -181,7 +184,7 @@ def _load(
     copied = (clip.identifier.rpartition("#")[0] for clip in varied.clips)
     sources = np.array([index[identifier] for identifier in copied], np.int64)
     own = Examples(varied.features, varied.frames, labels[sources])
-    return replace(loaded, copies=Copies(own, sources, _speakers(corpus, varied.clips)))
+    return replace(loaded, copies=Copies(own, sources, _speakers(name, varied.clips)))
 
 
 def _speakers(corpus: str, clips: Sequence[Clip]) -> NDArray[np.str_]:
@@ -196,5 +199,9 @@ def clips_of(settings: DataSettings, corpus: str, data: Path | None) -> tuple[Cl
     CorpusError
         If the corpus is not there.
     """
-    options = {"happy": settings.happy} if corpus == "iemocap" else {}
-    return load_corpus(corpus, data, settings.task, **options).labelled
+    return _corpus(settings, corpus, data).labelled
+
+
+def _corpus(settings: DataSettings, name: str, data: Path | None) -> Corpus:
+    options = {"happy": settings.happy} if name == "iemocap" else {}
+    return load_corpus(name, data, settings.task, **options)

@@ -155,6 +155,24 @@ def test_it_is_tested_on_other_speakers(tmp_path: Path) -> None:
     assert 0.9 < float(found[1]) <= 1
 
 
+def test_recordings_that_taught_it_do_not_test_it_under_another_name(tmp_path: Path) -> None:
+    clips, output = others(tmp_path / "clips"), tmp_path / "first.safetensors"
+    rows = ["path,label,speaker"]
+    for path in sorted(clips.rglob("*.wav")):
+        (tmp_path / "same").mkdir(exist_ok=True)
+        own = tmp_path / "same" / f"{len(rows)}.wav"
+        own.symlink_to(path)
+        rows.append(f"same/{own.name},{path.parent.parent.name},kim-{path.parent.name}")
+    (tmp_path / "same.csv").write_text("\n".join(rows))
+    given = ("--corpus", f"manifest={clips}", "--output", output)
+    for option in ("--test", "--corpus"):
+        error = run(*given, option, f"manifest={tmp_path / 'same.csv'}").exception
+        assert isinstance(error, SettingsError)
+        assert "(1 of 2) and clips of your own (2 of 2) have recordings in" in error.problem
+        assert ".wav of the one is same/" in error.problem
+    assert not output.exists()
+
+
 def test_it_is_calibrated_on_speakers_who_were_left_out(made: Path, tmp_path: Path) -> None:
     measured = load_calibration(made)
     assert measured.temperature is not None

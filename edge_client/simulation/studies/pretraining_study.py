@@ -24,6 +24,7 @@ from edge_client.simulation.summary import summarise
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture, architecture_of
 from shared.corpora import Corpus, load_speech
+from shared.corpora.overlap import check_apart
 from shared.encoders.network import Network
 from shared.errors import SettingsError
 from shared.front_ends import WHISPER, front_end_named
@@ -183,6 +184,7 @@ def _pretrain(
     check_names(1 + len(study.speech))
     settings, speech = study.settings, list[Speech]()
     whole = load_speech(settings.corpus, settings.data, settings.task)
+    check_apart([whole, *study.speech])
     lesson = f"distilled from {WHISPER.name} {study.course}"
     for fold in study.folds:
         own = settings.model_copy(update={"fold": fold})

@@ -8,8 +8,8 @@ import pytest
 
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.utterances import load_utterances
-from shared.corpora import Clip, load_corpus
-from shared.errors import CorpusError
+from shared.corpora import Clip, Corpus, load_corpus
+from shared.errors import CorpusError, SettingsError
 from shared.task import DEFAULT_TASK
 
 
@@ -19,12 +19,17 @@ def simulation(**values: Any) -> SimulationSettings:
 
 @pytest.fixture
 def few_clips(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Clip]:
-    """Let the synthetic corpus be eight clips."""
-    clips = list(load_corpus("synthetic", speakers=2, clips_per_speaker=4).clips)
-    corpus = replace(load_corpus("synthetic"), clips=tuple(clips))
-    monkeypatch.setattr("edge_client.simulation.utterances.load_corpus", lambda *_, **__: corpus)
+    """Let each corpus be eight clips; give those of the synthetic one."""
+    plain, others = (
+        load_corpus("synthetic", speakers=2, clips_per_speaker=4, seed=seed) for seed in (0, 1)
+    )
+
+    def load(name: str, data: Path | None, *_: Any, **__: Any) -> Corpus:
+        return others if name == "emodb" or data == Path("b.csv") else plain
+
+    monkeypatch.setattr("edge_client.simulation.utterances.load_corpus", load)
     monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
-    return clips
+    return list(plain.clips)
 
 
 def test_utterances_of_a_corpus(few_clips: list[Clip]) -> None:
@@ -51,6 +56,15 @@ def test_speakers_of_another_corpus_keep_their_names(few_clips: list[Clip]) -> N
     loaded = load_utterances(simulation(corpus="emodb", data="x", test_corpus="synthetic"))
     names = {f"synthetic {clip.speaker}" for clip in few_clips}
     assert set(loaded.speakers[-len(few_clips) :].tolist()) == names
+
+
+def test_what_is_trained_on_tests_nothing_whatever_its_corpus_is_called(
+    few_clips: list[Clip],
+) -> None:
+    clip = few_clips[0].identifier
+    given = {"corpus": "ravdess", "data": "x", "test_corpus": "manifest", "test_data": "a.csv"}
+    with pytest.raises(SettingsError, match=rf"have recordings in common: {clip} of the one is"):
+        load_utterances(simulation(**given))
 
 
 def test_a_missing_emotion_is_named(few_clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:

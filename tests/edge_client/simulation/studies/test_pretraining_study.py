@@ -76,10 +76,19 @@ def test_four_ways_are_tested_on_speakers_that_none_has_heard(speech: Path, tmp_
 
 
 def test_who_is_tested_teaches_nothing(speech: Path, tmp_path: Path) -> None:
-    corpus = ("--corpus", "manifest", "--data", speech, "--speech", f"manifest={speech}")
-    result = compare(tmp_path / "out", *corpus)
-    assert isinstance(result.exception, SettingsError)
-    assert "are tested in fold 2: they teach nothing" in result.exception.problem
+    more = tmp_path / "more.csv"
+    more.write_text(speech.read_text())
+    for clip in speech.parent.glob("*.wav"):
+        sound, rate = soundfile.read(clip)
+        soundfile.write(tmp_path / clip.name, sound / 2, rate)
+    for others, sentence in (
+        (more, "are tested in fold 2: they teach nothing"),
+        (speech, "clips of your own (1 of 2) and clips of your own (2 of 2) have recordings in"),
+    ):
+        corpus = ("--corpus", "manifest", "--data", speech, "--speech", f"manifest={others}")
+        result = compare(tmp_path / "out", *corpus)
+        assert isinstance(result.exception, SettingsError)
+        assert sentence in result.exception.problem
 
 
 def test_a_fold_that_is_not_there(tmp_path: Path) -> None:
