@@ -168,13 +168,14 @@ class RunFolder:
     def check_begun_with(
         self, known: Mapping[str, Any], clips: str, files: Mapping[str, str]
     ) -> None:
-        """Raise :class:`RunError` if the folder's run knows other clips or other files.
+        """Raise :class:`RunError` if the folder's run knows other clips, or others of its files.
 
         Parameters
         ----------
         known
             The digests in what the run has written: ``clips``, and ``files`` by the settings that
-            name them. What versions have not written that wrote fewer is not compared.
+            name them, or by what stands beside the clips. What versions have not written that wrote
+            fewer is not compared.
         clips, files
             Those of what is there now.
         """
@@ -182,8 +183,8 @@ class RunFolder:
         for name, digest in known.get("files", {}).items():
             if files.get(name, digest) != digest:
                 raise RunError(
-                    f"{self.path} belongs to another run: the file of its {name} is another.",
-                    "Give the file it was begun with, or another --out.",
+                    f"{self.path} belongs to another run: the content of its {name} is another.",
+                    "Give what it was begun with, or another --out.",
                 )
 
     def claim(self, settings: Settings, *, resume: bool, overwrite: bool) -> None:

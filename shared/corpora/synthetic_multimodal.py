@@ -89,6 +89,10 @@ class SyntheticMotion:
         motion: Motion = (place + moved + 0.5 * sway + noise).astype(np.float32)
         return motion
 
+    def content_key(self) -> str:
+        """Name the content: it follows from the sound."""
+        return f"motion beside {self.sound.content_key()}"
+
 
 def sentence_of(sound: synthetic.SyntheticSound) -> str:
     """Make what is said beside a sound."""

@@ -31,6 +31,8 @@ class Step:
         Gives the digest of all clips; raises what keeps the result from being made.
     make
         Makes it: a document with ``uar``.
+    given
+        Gives the digests of what else determines it, by the settings or the kinds that name them.
     """
 
     title: str
@@ -38,6 +40,7 @@ class Step:
     settings: Settings
     clips: Callable[[], str]
     make: Callable[[], dict[str, Any]]
+    given: Callable[[], Mapping[str, str]] = dict
 
 
 def execute_cells(
@@ -101,20 +104,21 @@ def execute_steps(
 
     for step in steps:
         step.folder.check(step.settings, resume=not overwrite, overwrite=overwrite)
-    digests = [step.clips() for step in steps]
+    digests = [(step.clips(), dict(step.given())) for step in steps]
     for step in steps:
         step.folder.claim(step.settings, resume=not overwrite, overwrite=overwrite)
     results = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        for step, clips in bar.track(list(zip(steps, digests, strict=True)), description="results"):
+        planned = list(zip(steps, digests, strict=True))
+        for step, (clips, given) in bar.track(planned, description="results"):
             with step.folder.locked():
                 step.folder.check_own(step.settings)
                 result = step.folder.read_result()
                 if result is None:
-                    result = step.make() | {"clips": clips}
+                    result = step.make() | {"clips": clips, "files": given}
                     step.folder.write_result(result)
                     console.print(f"{step.title}  UAR {result['uar']:.3f}", markup=False)
                 else:
-                    step.folder.check_clips(result.get("clips", ""), clips)
+                    step.folder.check_begun_with(result, clips, given)
             results.append(result)
     return results

@@ -1,6 +1,6 @@
 """The folds of a study that trains in one place: planned, made once each, and resumed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,7 @@ def execute_folds(
     console: "Console",
     *,
     overwrite: bool,
+    given: Callable[[Utterances, S], Mapping[str, str]] = lambda *_: {},
 ) -> list[dict[str, Any]]:
     """Make all folds but those that are finished, and give their results in order.
 
@@ -72,6 +73,9 @@ def execute_folds(
         Where progress is shown.
     overwrite
         Whether to make finished ones again.
+    given
+        Gives the digests of what determines a fold beside its utterances and settings, by a name;
+        raises what keeps it from being made.
 
     Raises
     ------
@@ -88,6 +92,9 @@ def execute_folds(
     def made(fold: PlannedFold[S]) -> dict[str, Any]:
         return make(corpora.get(fold.settings), fold)
 
+    def others(fold: PlannedFold[S]) -> Mapping[str, str]:
+        return given(corpora.get(fold.settings), fold.settings)
+
     steps = [
         Step(
             f"{fold.folder.parent.name}  fold {fold.settings.fold}",
@@ -95,6 +102,7 @@ def execute_folds(
             fold.settings,
             partial(clips, fold),
             partial(made, fold),
+            partial(others, fold),
         )
         for fold in folds
     ]

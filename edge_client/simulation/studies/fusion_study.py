@@ -1,7 +1,7 @@
 """What words and motion add to speech: every branch alone, and fused by what a device has."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -87,7 +87,11 @@ def execute_fusion(plan: Sequence[Folds], console: "Console", *, overwrite: bool
     """
     check_installed("matplotlib", "tensorflow")
     results = execute_folds(
-        [fold for seed in plan for fold in seed], make, console, overwrite=overwrite
+        [fold for seed in plan for fold in seed],
+        make,
+        console,
+        overwrite=overwrite,
+        given=_digests(),
     )
     names = list(results[0]["systems"])
     systems = {
@@ -185,6 +189,19 @@ def modalities_of(
             "Take one that has; in a manifest they are the columns text and motion.",
         )
     return found
+
+
+def _digests() -> Callable[[Utterances, FusionSettings], dict[str, str]]:
+    """Let the digests of what is said and moved be computed once: all folds have the same clips."""
+    found: dict[str, str] = {}
+
+    def digests(utterances: Utterances, settings: FusionSettings) -> dict[str, str]:
+        if not found:
+            clips = beside.clips_of_utterances(utterances, settings)
+            found.update(beside.digests_beside(clips, _encoder(settings.sentences)))
+        return found
+
+    return digests
 
 
 @cache

@@ -1,8 +1,10 @@
 """What is known of a corpus' utterances besides their sound: words and motion, to learn from."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -81,6 +83,29 @@ def told_by_words(clips: Sequence[Clip]) -> float:
         labels[clip.text].add(clip.label)
     every = {clip.label for clip in clips}
     return sum(labels[clip.text] != every for clip in clips) / len(clips)
+
+
+def digests_beside(clips: Sequence[Clip], encoder: SentenceEncoder) -> dict[str, str]:
+    """Give the SHA-256, in hexadecimal, of what is known of clips besides their sound.
+
+    Returns
+    -------
+    dict of str to str
+        Of their ``text``, of their ``motion``, and what ``sentences`` are told by.
+    """
+    known = {
+        "text": [clip.text for clip in clips],
+        "motion": [_motion_key(clip) for clip in clips],
+        "sentences": [encoder.name],
+    }
+    return {name: sha256(json.dumps(own).encode()).hexdigest() for name, own in known.items()}
+
+
+def _motion_key(clip: Clip) -> str:
+    try:
+        return clip.motion.content_key() if clip.motion else ""
+    except OSError:  # such a clip counts as one without motion
+        return ""
 
 
 def motion_of(clips: Sequence[Clip]) -> Beside:

@@ -118,7 +118,7 @@ def test_with_other_contents_of_a_file_that_it_was_given_it_does_not_go_on(
         run(Watcher(2, KeyboardInterrupt))
     for _ in ("resumed", "finished"):
         write(2)
-        with pytest.raises(RunError, match=f"another run: the file of its {name} is another"):
+        with pytest.raises(RunError, match=f"another run: the content of its {name} is another"):
             run(Watcher())
         write(3)
         result = run(Watcher())

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -25,11 +26,12 @@ from edge_client.simulation.studies.fusion_study import (
     rows_of_fusion,
 )
 from edge_client.simulation.utterances import Utterances
+from shared.audio import RATE
 from shared.corpora import Clip, load_corpus
 from shared.corpora.motion import MotionFiles
 from shared.corpora.synthetic_multimodal import COLUMNS
 from shared.environment import remark_once
-from shared.errors import CorpusError, SettingsError, WeightsError
+from shared.errors import CorpusError, RunError, SettingsError, WeightsError
 from shared.front_ends import front_end_of
 from shared.fused_model import FusedModel
 from shared.metrics import confusion
@@ -38,6 +40,7 @@ from shared.sentences import sentence_encoder
 from shared.storage.tensor_file import TensorFile
 from shared.task import DEFAULT_TASK
 from shared.training import Examples, TrainingSettings
+from tests.edge_client.device.pooled import NAME
 from tests.shared.corpora.trees import write_motion
 
 CLIPS = load_corpus("synthetic-multimodal").clips
@@ -218,6 +221,50 @@ def test_folds_are_made_once_and_put_together(
 def test_what_is_not_measured_is_not_asked_for(known: str) -> None:
     with pytest.raises(SettingsError, match=f"known = '{known}' is wrong"):
         settings(known=known)
+
+
+def write_corpus(folder: Path, texts: str = "0123", moving: str = "0123") -> Path:
+    """Write clips of four speakers, some with words and with motion; give where they are listed."""
+    folder.mkdir(exist_ok=True)
+    rows = ["path,label,speaker,text,motion"]
+    clips = load_corpus("synthetic-multimodal", speakers=4, clips_per_speaker=8).clips
+    for number, clip in enumerate(clips):
+        soundfile.write(folder / f"{number}.wav", clip.read(), RATE)
+        motion = write_motion(folder / f"{number}.txt", columns=3, seconds=1 + number / 10)
+        speaker = str(number // 8)
+        said = clip.text.replace(",", "") if speaker in texts else ""
+        moved = motion.name if speaker in moving else ""
+        rows.append(f"{number}.wav,{clip.label},{speaker},{said},{moved}")
+    (folder / "clips.csv").write_text("\n".join(rows))
+    return folder / "clips.csv"
+
+
+def fuse(data: Path, out: Path, **given: Any) -> dict[str, Any]:
+    fixed = {"corpus": "manifest", "data": data, "front_end": NAME, "epochs": 1, "folds": 2}
+    plan = plan_fusion(settings(**fixed, **given), out, 1)
+    return execute_fusion(plan, Console(quiet=True), overwrite=False)
+
+
+def test_what_was_made_of_other_words_or_another_motion_is_refused(tmp_path: Path) -> None:
+    data = write_corpus(tmp_path / "speech")
+    found = fuse(data, tmp_path / "out")
+    table = data.read_text()
+    data.write_text(table.replace("I", "You"))
+    with pytest.raises(RunError, match="another run: the content of its text is another"):
+        fuse(data, tmp_path / "out")
+    data.write_text(table)
+    moved = data.with_name("3.txt")
+    before = moved.read_bytes()
+    moved.write_bytes(data.with_name("4.txt").read_bytes())
+    with pytest.raises(RunError, match="another run: the content of its motion is another"):
+        fuse(data, tmp_path / "out")
+    moved.write_bytes(before)
+    assert fuse(data, tmp_path / "out") == found
+    for path in (tmp_path / "out").rglob("result.json"):  # as versions before wrote it
+        result = json.loads(path.read_text())
+        assert {*result.pop("files")} == {"text", "motion", "sentences"}
+        path.write_text(json.dumps(result))
+    assert fuse(data, tmp_path / "out") == found
 
 
 def test_a_corpus_of_sounds_alone_is_refused() -> None:
