@@ -51,6 +51,7 @@ def execute_cells(
     console: "Console",
     *,
     overwrite: bool,
+    given: Mapping[str, str] = {},
 ) -> list[dict[str, Any]]:
     """Make all results but those that are there.
 
@@ -68,14 +69,16 @@ def execute_cells(
         For progress.
     overwrite
         Whether to begin anew.
+    given
+        The digests of the files that settings name: nor are results of others.
 
     Raises
     ------
     ChorusError
-        If one cannot be made, or is of other settings or clips; those before it are kept.
+        If one cannot be made, or is of other settings, clips or files; those before it are kept.
     """
     steps = [
-        Step(name, RunFolder(out / name), cell, lambda: clips, partial(make, cell))
+        Step(name, RunFolder(out / name), cell, lambda: clips, partial(make, cell), lambda: given)
         for name, cell in cells.items()
     ]
     return execute_steps(steps, console, overwrite=overwrite)
@@ -98,7 +101,7 @@ def execute_steps(
     Raises
     ------
     ChorusError
-        If one cannot be made, or is of other settings or clips; those before it are kept.
+        If one cannot be made, or is of other settings, clips or files; those before it are kept.
     """
     from rich.progress import Progress
 

@@ -5,10 +5,14 @@ of their clips (:mod:`~edge_client.simulation.studies.distillation`). Frozen, it
 place when the language is tested that it has not heard.
 """
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.studies.distillation import Speech, distil, encoded
 from edge_client.simulation.studies.language_settings import CellSettings, TransferSettings
 from edge_client.simulation.studies.languages import (
@@ -27,8 +31,9 @@ from edge_client.simulation.studies.transfer_study import Transfer
 from shared.architectures import architecture_of
 from shared.corpora import load_speech
 from shared.encoders.network import Network
-from shared.errors import SettingsError
+from shared.errors import SettingsError, WeightsError
 from shared.front_ends import ENCODER_SUFFIX, MFCC40, EncoderFeatures, front_end_named
+from shared.model_notes import load_notes
 from shared.task import Task
 
 if TYPE_CHECKING:
@@ -141,7 +146,7 @@ class Transfers:
     console
         Where clips that cannot be used are named.
     overwrite
-        Whether to make small encoders anew.
+        Whether to make small encoders, and the model, anew.
     """
 
     def __init__(
@@ -154,6 +159,7 @@ class Transfers:
         overwrite: bool,
     ) -> None:
         self._settings, self._languages, self._console = settings, languages, console
+        self._overwrite = overwrite
         self._named = languages_named(settings.corpus)
         self._encoders = None
         if settings.pretraining_epochs:
@@ -165,12 +171,32 @@ class Transfers:
         """Make one result; see :meth:`Transfer.result`."""
         return self._heard(cell.tested, cell.seed).result(cell)
 
-    def write_model(self, path: Path) -> None:
-        """Write a model that all languages have taught, with its card.
+    def keep_model(self, folder: RunFolder, given: object) -> None:
+        """Write a model that all languages have taught, with its card, unless it is there.
 
         Of small encoders it hears through the one that has not heard the first language.
+
+        Parameters
+        ----------
+        folder
+            Where it is kept.
+        given
+            Digests of the clips and files that it is made of, as JSON takes them. Beside its seed,
+            they are all that can differ where the experiment's results are those of its settings.
         """
-        self._heard(self._languages.names[0], self._settings.seed).write_model(path)
+        seed = self._settings.seed
+        made_from = sha256(json.dumps([seed, given]).encode()).hexdigest()
+        if self._overwrite or not self._has_model(folder, made_from):
+            self._heard(self._languages.names[0], seed).write_model(folder, made_from)
+
+    def _has_model(self, folder: RunFolder, made_from: str) -> bool:
+        """Whether a folder holds the model, and the voice model that belongs to it."""
+        voiceless = self._settings.normalisation == "voice" and not folder.voice.exists()
+        if voiceless or not folder.model.exists():
+            return False
+        with suppress(WeightsError):  # a damaged one is made again
+            return load_notes(folder.model).made_from == made_from
+        return False
 
     def _heard(self, tested: str, seed: int) -> Transfer:
         """Give what teaches and tests through what has not heard a language."""

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -194,8 +193,11 @@ class Transfer:
             self._models[key] = self._federated(cell) if federated else self._central(cell, taught)
         return self._models[key]
 
-    def write_model(self, path: Path) -> None:
-        """Write a model that all languages have taught, with its card."""
+    def write_model(self, folder: RunFolder, made_from: str) -> None:
+        """Write a model that all languages have taught, with its card and what it was made from.
+
+        What belongs to it comes first: a model that is there is whole.
+        """
         names = self._languages.names
         cell = _cell(self._settings, names, tested=names[0])
         taught = self._taught(cell)
@@ -205,10 +207,12 @@ class Transfer:
         named = languages_named(self._settings.corpus)
         own = teachings_of(self._languages, named, everybody)
         card = ModelCard.begun_with(own, before)
-        save_weights(path, weights, architecture, ModelNotes(card=card))
         if cell.normalisation == "voice":
-            voice = RunFolder(path.parent).voice
-            write_voice_model(voice, self._languages.whole, taught, self._task)
+            write_voice_model(folder.voice, self._languages.whole, taught, self._task)
+        else:  # that of an earlier model does not go with this one
+            folder.voice.unlink(missing_ok=True)
+        notes = ModelNotes(card=card, made_from=made_from)
+        save_weights(folder.model, weights, architecture, notes)
 
     def _taught(self, cell: CellSettings) -> Indices:
         """Give the clips of a cell's teachers."""

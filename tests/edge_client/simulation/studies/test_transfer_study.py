@@ -42,7 +42,7 @@ from shared.model_notes.model_card import card_of
 from shared.randomness import stream
 from shared.storage.tensor_file import TensorFile
 from shared.training import TrainingSettings
-from shared.weights import initial_weights, split
+from shared.weights import initial_weights, save_weights, split
 from tests.edge_client.device.pooled import NAME, POOLED
 from tests.edge_client.simulation.spoken import languages
 from tests.edge_client.simulation.voices import write_voices
@@ -289,9 +289,9 @@ app = typer.Typer()
 app.command()(transfer)
 
 
-def run(out: Path, *arguments: str) -> Result:
+def run(out: Path, *arguments: str, shots: str = "0,2") -> Result:
     small = ["--front-end", NAME, "--labels", "angry,sad", "--engine", "tflite", "--folds", "2"]
-    quick = ["--epochs", "2", "--shots", "0,2", "--rounds", "2", "--out", str(out)]
+    quick = ["--epochs", "2", "--shots", shots, "--rounds", "2", "--out", str(out)]
     return CliRunner().invoke(app, [*small, *quick, *arguments])
 
 
@@ -313,6 +313,42 @@ def test_the_command_writes_tables_pictures_and_a_model_with_its_card(tmp_path: 
     again = run(out, *named)
     assert again.exit_code == 0
     assert "tested on yy" in again.stdout
+
+
+def test_what_began_with_another_file_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    initial, out = tmp_path / "initial.safetensors", tmp_path / "out"
+    head = architecture_of("head", settings().task)
+    given = ["--corpus", f"xx=manifest:{write_voices(tmp_path / 'one', 4, 1.0)},yy=synthetic"]
+    given += ["--initial", str(initial)]
+    for begun, sentence in ((0.1, ""), (0.2, "the content of its initial is another"), (0.1, "")):
+        save_weights(initial, np.full(head.parameters, begun, np.float32), head)
+        found = run(out, *given)
+        assert sentence in str(found.exception or "")
+        assert (found.exit_code == 0) == (not sentence), found.output
+
+
+@pytest.mark.parametrize("normalisation", ["device", "voice"])
+def test_the_model_is_that_of_the_newest_start(normalisation: str, tmp_path: Path) -> None:
+    one = write_voices(tmp_path / "one", 4, 1.0)
+    given = ["--corpus", f"xx=manifest:{one},yy=synthetic", "--normalisation", normalisation]
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+
+    def models(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.glob("model*.safetensors")}
+
+    for folder, seed in ((fresh, "5"), (out, "0")):
+        assert run(folder, *given, "--seed", seed, shots="0").exit_code == 0
+    first = models(out)
+    for lost in (out / name for name in first):
+        lost.unlink()
+        assert run(out, *given, shots="0").exit_code == 0
+        assert models(out) == first, f"without {lost.name} it is made again"
+    made = (out / "model.safetensors").stat().st_mtime_ns
+    assert run(out, *given, shots="0").exit_code == 0
+    assert (out / "model.safetensors").stat().st_mtime_ns == made, "it is kept"
+    assert run(out, *given, "--seed", "5", shots="0").exit_code == 0
+    assert models(out) == models(fresh) != first
+    assert len(first) == (2 if normalisation == "voice" else 1)
 
 
 def test_the_command_says_what_is_wrong_in_a_sentence(tmp_path: Path) -> None:
