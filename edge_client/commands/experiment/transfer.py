@@ -34,7 +34,6 @@ def transfer(
 
     Example: edge-client experiment transfer --corpus en=ravdess:PATH --corpus de=emodb:PATH
     """
-    from edge_client.simulation.given_files import digests_of_files
     from edge_client.simulation.report import table_of
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.studies import transfer_report as report
@@ -56,11 +55,11 @@ def transfer(
     languages = load_languages(named, settings.simulation(), console)
     cells = {cell.name: cell for cell in plan}
     study = Transfers(settings, languages, out, console, overwrite=overwrite)
-    digest, files = languages.whole.digest, digests_of_files(settings.simulation())
+    digest = languages.whole.digest
     results = execute_cells(
-        cells, study.result, digest, out, console, overwrite=overwrite, given=files
+        cells, study.result, digest, out, console, overwrite=overwrite, given=study.given
     )
-    study.keep_model(RunFolder(out), (digest, files))
+    study.keep_model(RunFolder(out))
     report.draw_matrix(results, names, known, out / "matrix.png")
     report.draw_tuning(results, names, settings.shots, known, out / "tuning.png")
     rows = {

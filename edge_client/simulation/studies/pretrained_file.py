@@ -1,20 +1,23 @@
 """What experiments keep of pretraining, and whom a file has heard that they are given."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_client.simulation.settings import DataSettings, ModelSettings
+from edge_client.simulation.studies.pretraining import card_of_lesson
 from shared.architectures import Architecture
 from shared.command.progress import tracker
-from shared.corpora import CORPORA
+from shared.corpora import CORPORA, Clip, Corpus
 from shared.encoders.encoder import HEADER_LIMIT
 from shared.encoders.network import Network, read_network
 from shared.errors import RunError, SettingsError, WeightsError
 from shared.front_ends import ENCODER_SUFFIX
-from shared.model_notes import ModelNotes
-from shared.model_notes.model_card import ModelCard, card_of
+from shared.model_notes import ModelNotes, load_notes
+from shared.model_notes.model_card import card_of
 from shared.storage.tensor_file import TensorFile
 
 if TYPE_CHECKING:
@@ -29,7 +32,8 @@ OTHERS_TAUGHT: Final = "Give a file that others have taught alone, or none."
 def keep_pretrained(
     path: Path,
     architecture: Architecture,
-    card: ModelCard,
+    corpora: Sequence[Corpus],
+    lesson: str,
     teach: Callable[["Tracker"], Network],
     *,
     overwrite: bool,
@@ -42,8 +46,10 @@ def keep_pretrained(
         Where it is kept.
     architecture
         The network.
-    card
-        What taught it.
+    corpora
+        Their clips teach it.
+    lesson
+        What it learns of them, and how long.
     teach
         Makes it.
     overwrite
@@ -52,20 +58,39 @@ def keep_pretrained(
     Raises
     ------
     RunError
-        If what is there was taught otherwise, or is another network.
+        If what is there was taught otherwise or by other clips, or is another network.
     """
+    card, made_from = card_of_lesson(corpora, lesson), digest_of_speech(corpora, lesson)
     if path.exists() and not overwrite:
-        metadata = TensorFile(path).metadata
-        if card_of(metadata) != card or read_network(path).architecture != architecture:
+        notes = load_notes(path)
+        # Versions that knew no digest have written how many clips there were.
+        same = notes.made_from == made_from if notes.made_from else notes.card == card
+        if not same or read_network(path).architecture != architecture:
             raise RunError(
-                f"{path} was pretrained otherwise than is asked for.",
+                f"{path} was pretrained otherwise, or by other clips, than is asked for.",
                 "Give another --out, or --overwrite to begin anew.",
             )
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tracker(shown=True) as bar:
         network = teach(bar)
-    network.write(path, ModelNotes(card=card))
+    network.write(path, ModelNotes(card=card, made_from=made_from))
+
+
+def digest_of_speech(corpora: Sequence[Corpus], lesson: str = "") -> str:
+    """Give the SHA-256, in hexadecimal, of the sound of all clips, who speaks each, and a lesson.
+
+    Where a clip lies does not matter.
+    """
+    spoken = [[own.name, clip.speaker, _key(clip)] for own in corpora for clip in own.clips]
+    return sha256(json.dumps([lesson, spoken]).encode()).hexdigest()
+
+
+def _key(clip: Clip) -> str:
+    try:
+        return clip.content_key()
+    except OSError:  # it teaches nothing
+        return ""
 
 
 def check_unheard(path: Path, corpora: Sequence[str], remedy: str) -> None:

@@ -18,7 +18,7 @@ from edge_client.simulation.studies.distillation import Speech, distil, encoded
 from edge_client.simulation.studies.experiments import BASELINE, Cell, Collect, settings_of_cell
 from edge_client.simulation.studies.folds import PlannedFold, execute_folds, planned_folds
 from edge_client.simulation.studies.pretrained_file import check_unheard, keep_pretrained
-from edge_client.simulation.studies.pretraining import Course, card_of_lesson
+from edge_client.simulation.studies.pretraining import Course
 from edge_client.simulation.study import Corpora, Planned, execute
 from edge_client.simulation.summary import summarise
 from edge_client.simulation.utterances import Utterances
@@ -200,8 +200,14 @@ def _pretrain(
             heard = [speech[0].of(rest), *speech[1:]]
             return distil(heard, architecture, study.course, bar)
 
-        card = card_of_lesson([replace(whole, clips=clips), *study.speech], lesson)
-        keep_pretrained(study.pretrained(fold), architecture, card, teach, overwrite=overwrite)
+        keep_pretrained(
+            study.pretrained(fold),
+            architecture,
+            [replace(whole, clips=clips), *study.speech],
+            lesson,
+            teach,
+            overwrite=overwrite,
+        )
 
 
 def _check_other_people(study: Study, tested_on: Collection[str], fold: int) -> None:

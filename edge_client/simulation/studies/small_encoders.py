@@ -8,10 +8,12 @@ place when the language is tested that it has not heard.
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from edge_client.simulation.given_files import digests_of_files
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.studies.distillation import Speech, distil, encoded
 from edge_client.simulation.studies.language_settings import CellSettings, TransferSettings
@@ -24,9 +26,10 @@ from edge_client.simulation.studies.languages import (
 from edge_client.simulation.studies.pretrained_file import (
     OTHERS_TAUGHT,
     check_unheard,
+    digest_of_speech,
     keep_pretrained,
 )
-from edge_client.simulation.studies.pretraining import Course, card_of_lesson
+from edge_client.simulation.studies.pretraining import Course
 from edge_client.simulation.studies.transfer_study import Transfer
 from shared.architectures import architecture_of
 from shared.corpora import load_speech
@@ -99,9 +102,21 @@ class SmallEncoders:
             return distil(heard, self._architecture, course, bar)
 
         lesson = f"distilled from {self._encoder.shape.name} {course}"
-        card = card_of_lesson(list(corpora.values()), lesson)
-        keep_pretrained(path, self._architecture, card, teach, overwrite=self._overwrite)
+        keep_pretrained(
+            path,
+            self._architecture,
+            list(corpora.values()),
+            lesson,
+            teach,
+            overwrite=self._overwrite,
+        )
         return path
+
+    @property
+    def speech(self) -> str:
+        """Digest of all speech that networks are taught by, also of what has no label."""
+        task = self._architecture.task
+        return digest_of_speech([load_speech(o.corpus, o.data, task) for o in self._languages])
 
 
 def check_files(settings: TransferSettings, languages: Sequence[Language]) -> None:
@@ -171,21 +186,21 @@ class Transfers:
         """Make one result; see :meth:`Transfer.result`."""
         return self._heard(cell.tested, cell.seed).result(cell)
 
-    def keep_model(self, folder: RunFolder, given: object) -> None:
+    @cached_property
+    def given(self) -> dict[str, str]:
+        """Digests of what determines all results beside the clips that are tested, by a name."""
+        files = digests_of_files(self._settings.simulation())
+        return {**files, "speech": self._encoders.speech} if self._encoders else files
+
+    def keep_model(self, folder: RunFolder) -> None:
         """Write a model that all languages have taught, with its card, unless it is there.
 
         Of small encoders it hears through the one that has not heard the first language.
-
-        Parameters
-        ----------
-        folder
-            Where it is kept.
-        given
-            Digests of the clips and files that it is made of, as JSON takes them. Beside its seed,
-            they are all that can differ where the experiment's results are those of its settings.
         """
         seed = self._settings.seed
-        made_from = sha256(json.dumps([seed, given]).encode()).hexdigest()
+        # What else determines it is compared where the results are.
+        determined = [seed, self._languages.whole.digest, self.given]
+        made_from = sha256(json.dumps(determined).encode()).hexdigest()
         if self._overwrite or not self._has_model(folder, made_from):
             self._heard(self._languages.names[0], seed).write_model(folder, made_from)
 

@@ -17,7 +17,7 @@ from edge_client.simulation.studies.language_settings import EmbeddingSettings, 
 from edge_client.simulation.studies.languages import Language, Languages, load_languages
 from edge_client.simulation.studies.modalities import ALIKE, told_by_words, words_of
 from edge_client.simulation.studies.pretrained_file import check_unheard, keep_pretrained
-from edge_client.simulation.studies.pretraining import Course, card_of_lesson
+from edge_client.simulation.studies.pretraining import Course
 from edge_client.simulation.studies.telling_speakers import lesson_of, tell_speakers
 from edge_client.simulation.utterances import clips_of
 from shared.architectures import architecture_of
@@ -218,7 +218,8 @@ class VectorMaker:
         keep_pretrained(
             path,
             architecture,
-            card_of_lesson(corpora, lesson_of(course)),
+            corpora,
+            lesson_of(course),
             partial(tell_speakers, corpora, architecture, course),
             overwrite=self._overwrite,
         )

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,20 @@ from typer.testing import CliRunner, Result
 from edge_client.cli import app
 from edge_client.simulation.data import split
 from edge_client.simulation.settings import DataSettings
+from edge_client.simulation.studies.pretrained_file import keep_pretrained
+from edge_client.simulation.studies.pretraining_study import MODEL
 from edge_client.simulation.utterances import load_utterances
+from shared.architectures import architecture_of
 from shared.audio import RATE
-from shared.corpora import load_corpus
+from shared.corpora import load_corpus, load_speech
+from shared.encoders.network import Network, read_network
 from shared.errors import RunError, SettingsError
+from shared.front_ends import MFCC40
+from shared.model_notes import load_notes
 from shared.model_notes.model_card import card_of
 from shared.storage.tensor_file import TensorFile
+from shared.task import DEFAULT_TASK, Task
+from shared.weights import fresh_weights
 from tests.shared.corpora.trees import write_clip
 
 
@@ -70,9 +80,49 @@ def test_four_ways_are_tested_on_speakers_that_none_has_heard(speech: Path, tmp_
         other = compare(out, *corpus, *change)
         assert isinstance(other.exception, RunError)
         assert "was pretrained otherwise" in other.exception.problem
+    # A clip that teaches, whose label is none of the task's.
+    unlabelled = min(speech.parent.glob("other-*.wav"), key=lambda path: int(path.stem[6:]))
+    kept = unlabelled.read_bytes()
+    soundfile.write(unlabelled, soundfile.read(unlabelled)[0] / 2, RATE)
+    other = compare(out, *corpus)
+    unlabelled.write_bytes(kept)
+    assert isinstance(other.exception, RunError)
+    assert "by other clips, than is asked for" in other.exception.problem
     heard = compare(tmp_path / "new", *corpus, "--pretrained", file)
     assert isinstance(heard.exception, SettingsError)
     assert "it may have heard who is tested" in heard.exception.problem
+
+
+def test_a_network_that_other_speech_has_taught_is_refused(speech: Path, tmp_path: Path) -> None:
+    other, path = tmp_path / "other.csv", tmp_path / "fold-2.safetensors"
+    architecture = architecture_of(MODEL, Task(DEFAULT_TASK.labels, MFCC40))
+    rows = ["path,label,speaker", *(f"{number}.wav,other,one" for number in range(3))]
+
+    def keep() -> None:
+        other.write_text("\n".join(rows))
+        whole = load_speech("manifest", other, DEFAULT_TASK)
+        keep_pretrained(path, architecture, [whole], "a lesson", taught, overwrite=False)
+
+    def taught(_: object) -> Network:
+        made.append(len(made))
+        return Network(architecture, fresh_weights(architecture, 0), np.zeros(40), np.ones(40))
+
+    made: list[int] = []
+    for number in range(3):
+        shutil.copy(speech.parent / f"{number}.wav", tmp_path)
+    keep()
+    keep()
+    assert made == [0], "it is kept"
+    soundfile.write(tmp_path / "1.wav", soundfile.read(tmp_path / "1.wav")[0] / 2, RATE)
+    with pytest.raises(RunError, match="was pretrained otherwise, or by other clips, than is"):
+        keep()
+    metadata = TensorFile(path).metadata
+    notes = load_notes(path)
+    # As versions wrote it that knew no digest.
+    read_network(path).write(path, replace(notes, made_from=""))
+    assert {*metadata} - {*TensorFile(path).metadata} == {"made_from"}
+    keep()
+    assert made == [0]
 
 
 def test_who_is_tested_teaches_nothing(speech: Path, tmp_path: Path) -> None:

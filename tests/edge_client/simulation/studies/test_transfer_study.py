@@ -275,7 +275,7 @@ def test_each_language_is_heard_through_what_has_not_heard_it(
     made = path.stat().st_mtime_ns
     assert transfers().result(cells["de"])["known"] == results["de"]["known"]
     assert path.stat().st_mtime_ns == made, "it is kept"
-    with pytest.raises(RunError, match="was pretrained otherwise than is asked for"):
+    with pytest.raises(RunError, match="was pretrained otherwise, or by other clips"):
         transfers(pretraining_epochs=2).result(cells["de"])
     with pytest.raises(SettingsError, match="mfcc40 is no speech encoder"):
         check_files(asked.model_copy(update={"front_end": "mfcc40"}), named)
