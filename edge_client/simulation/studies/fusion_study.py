@@ -1,10 +1,11 @@
 """What words and motion add to speech: every branch alone, and fused by what a device has."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,6 @@ from edge_client.simulation.studies.pretrained_file import check_begins_unheard
 from edge_client.simulation.summary import summarise
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import architecture_of
-from shared.corpora import Clip
 from shared.errors import CorpusError
 from shared.front_ends import front_end_of
 from shared.metrics import Scores, confusion
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 FUSED: Final = "fused: "
 """What the rows of the fused network begin with."""
+
+CALLED: Final = {TEXT: "words", MOTION: "motion"}
+"""What sentences call what is known besides speech."""
 
 Folds = tuple[PlannedFold[FusionSettings], ...]
 
@@ -81,17 +84,19 @@ def execute_fusion(plan: Sequence[Folds], console: "Console", *, overwrite: bool
     Raises
     ------
     CorpusError
-        If the corpus has neither words nor motion.
+        If the corpus has neither words nor motion, or a fold learns from nobody who has one of them
+        that others have.
     ChorusError
         If a fold cannot be made; those before it are kept.
     """
     check_installed("matplotlib", "tensorflow")
+    study = FusionStudy()
     results = execute_folds(
         [fold for seed in plan for fold in seed],
-        make,
+        study.make,
         console,
         overwrite=overwrite,
-        given=_digests(),
+        given=study.given,
     )
     names = list(results[0]["systems"])
     systems = {
@@ -102,67 +107,134 @@ def execute_fusion(plan: Sequence[Folds], console: "Console", *, overwrite: bool
     return {"systems": systems, "told_by_words": told, "remarks": _remarks(systems, told)}
 
 
-def make(utterances: Utterances, fold: PlannedFold[FusionSettings]) -> dict[str, Any]:
-    """Train branches and fusion on a fold's training set, test them, and write the model.
+class FusionStudy:
+    """Makes folds; what all of them know besides speech is read once."""
 
-    Returns
-    -------
-    dict
-        ``systems``: the scores of each; and what
-        :func:`edge_client.simulation.summary.summarise` reads.
+    def __init__(self) -> None:
+        self._known: Known | None = None
 
-    Raises
-    ------
-    CorpusError
-        If the corpus has neither words nor motion.
+    def given(self, utterances: Utterances, settings: FusionSettings) -> dict[str, str]:
+        """Give the digests of what a fold knows besides speech, by what it is.
+
+        Raises
+        ------
+        CorpusError
+            If that is nothing, or nobody whom the fold learns from has one of it.
+        """
+        known = self._known_of(utterances, settings)
+        train = split(utterances, settings).train
+        for name, own in known.beside.items():
+            if not own.there[train].any():
+                fold = f"fold {settings.fold}" if settings.has_folds else "the run"
+                raise CorpusError(
+                    f"No clip that {fold} learns from has {CALLED[name]}, which other clips have.",
+                    "Give more --folds, or a corpus in which more speakers have it, or none.",
+                )
+        return known.digests
+
+    def make(self, utterances: Utterances, fold: PlannedFold[FusionSettings]) -> dict[str, Any]:
+        """Train branches and fusion on a fold's training set, test them, and write the model.
+
+        Returns
+        -------
+        dict
+            ``systems``: the scores of each; and what
+            :func:`edge_client.simulation.summary.summarise` reads.
+
+        Raises
+        ------
+        CorpusError
+            If the corpus has neither words nor motion.
+        """
+        begun, settings = time.monotonic(), fold.settings
+        parts = split(utterances, settings)
+        known = self._known_of(utterances, settings)
+        modalities = modalities_of(utterances, known.beside, parts.train, settings)
+        task, names = settings.task, settings.task.names
+        rows = utterances.with_copies(parts.train)
+        training = TrainingSettings(epochs=settings.epochs)
+        fusion = Fusion.of(modalities, rows, task, training, settings.seed)
+        truth = utterances.examples.labels[parts.test]
+
+        def scores(found: NDArray[np.int64]) -> dict[str, Any]:
+            return Scores.from_confusion(confusion(truth, found, len(names)), names).to_dict()
+
+        systems = {
+            name: scores(branch.predict(modalities[name].examples.take(parts.test)))
+            for name, branch in fusion.branches.items()
+        }
+        for choice in choices(tuple(modalities)):
+            fused = fusion.predict(modalities, parts.test, choice)
+            systems[FUSED + " + ".join(choice)] = scores(fused)
+        whole = systems[FUSED + " + ".join(modalities)]
+        encoder = _encoder(settings.sentences).name
+        write_fusion(RunFolder(fold.folder).model, fusion, settings, encoder, whole["uar"])
+        return {
+            "seed": settings.seed,
+            "settings": {**settings.model_dump(mode="json"), "rounds": 1},
+            "utterances": {"train": len(parts.train), "test": len(parts.test)},
+            "clients": 1,
+            "seconds": time.monotonic() - begun,
+            "told_by_words": known.told_by_words,
+            "systems": systems,
+            **whole,
+        }
+
+    def _known_of(self, utterances: Utterances, settings: FusionSettings) -> "Known":
+        if self._known is None:
+            self._known = Known.of(utterances, settings)
+        return self._known
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the utterances of a study besides their speech.
+
+    Attributes
+    ----------
+    beside
+        By :data:`TEXT` and :data:`MOTION`; what no clip of the corpus that teaches has is not
+        there. Of all utterances, without their copies.
+    told_by_words
+        The share of clips whose sentence is not said in every label.
+    digests
+        Of the words, the motion, and what makes vectors of sentences.
     """
-    begun, settings = time.monotonic(), fold.settings
-    parts = split(utterances, settings)
-    clips = beside.clips_of_utterances(utterances, settings)
-    modalities = modalities_of(utterances, clips, parts.train, settings)
-    task, names = settings.task, settings.task.names
-    rows = utterances.with_copies(parts.train)
-    training = TrainingSettings(epochs=settings.epochs)
-    fusion = Fusion.of(modalities, rows, task, training, settings.seed)
-    truth = utterances.examples.labels[parts.test]
 
-    def scores(found: NDArray[np.int64]) -> dict[str, Any]:
-        return Scores.from_confusion(confusion(truth, found, len(names)), names).to_dict()
+    beside: Mapping[str, beside.Beside]
+    told_by_words: float
+    digests: dict[str, str]
 
-    systems = {
-        name: scores(branch.predict(modalities[name].examples.take(parts.test)))
-        for name, branch in fusion.branches.items()
-    }
-    for known in choices(tuple(modalities)):
-        systems[FUSED + " + ".join(known)] = scores(fusion.predict(modalities, parts.test, known))
-    whole = systems[FUSED + " + ".join(modalities)]
-    encoder = _encoder(settings.sentences).name
-    write_fusion(RunFolder(fold.folder).model, fusion, settings, encoder, whole["uar"])
-    return {
-        "seed": settings.seed,
-        "settings": {**settings.model_dump(mode="json"), "rounds": 1},
-        "utterances": {"train": len(parts.train), "test": len(parts.test)},
-        "clients": 1,
-        "seconds": time.monotonic() - begun,
-        "told_by_words": beside.told_by_words(clips),
-        "systems": systems,
-        **whole,
-    }
+    @classmethod
+    def of(cls, utterances: Utterances, settings: FusionSettings) -> Self:
+        """Read what is known of some utterances.
+
+        Raises
+        ------
+        CorpusError
+            If that is nothing but their speech.
+        """
+        clips = beside.clips_of_utterances(utterances, settings)
+        encoder = _encoder(settings.sentences)
+        every = {TEXT: beside.words_of(clips, encoder), MOTION: beside.motion_of(clips)}
+        home = len(clips) - utterances.foreign
+        found = {name: own for name, own in every.items() if own.there[:home].any()}
+        if not found:
+            raise CorpusError(
+                f"The corpus {settings.corpus} has neither words nor motion beside its sound.",
+                "Take one that has; in a manifest they are the columns text and motion.",
+            )
+        digests = beside.digests_beside(clips, encoder)
+        return cls(found, beside.told_by_words(clips), digests)
 
 
 def modalities_of(
     utterances: Utterances,
-    clips: Sequence[Clip],
+    known: Mapping[str, beside.Beside],
     train: NDArray[np.int64],
     settings: FusionSettings,
 ) -> dict[str, Modality]:
-    """Give what is known of the utterances and, behind them, of their copies.
-
-    Raises
-    ------
-    CorpusError
-        If that is nothing but their speech.
-    """
+    """Give speech, and what is known besides, of the utterances and, behind them, their copies."""
     front_end = front_end_of(settings.task.front_end)
     speech = normalise(utterances, train, settings.normalisation, front_end)
     hidden = DENSE
@@ -172,36 +244,16 @@ def modalities_of(
     found = {
         SPEECH: Modality(SPEECH, hidden, speech, np.ones(len(speech), np.bool_), front_end.shape)
     }
-    words = beside.words_of(clips, _encoder(settings.sentences))
-    motion = beside.motion_of(clips)
-    sources = np.arange(len(clips))
+    sources = np.arange(len(utterances.examples))
     if utterances.copies is not None:
         sources = np.concatenate([sources, utterances.copies.sources])
-    for name, layers_of, own in ((TEXT, DENSE, words), (MOTION, OVER_TIME, motion)):
-        if own.there[train].any():
-            scaled = beside.motion_normalised(own, train) if name == MOTION else own
-            frames = np.full(len(sources), own.values.shape[1], np.int32)
-            examples = Examples(scaled.values[sources], frames, speech.labels)
-            found[name] = Modality(name, layers_of, examples, own.there[sources])
-    if len(found) == 1:
-        raise CorpusError(
-            f"The corpus {settings.corpus} has neither words nor motion beside its sound.",
-            "Take one that has; in a manifest they are the columns text and motion.",
-        )
+    for name, own in known.items():
+        scaled = beside.motion_normalised(own, train) if name == MOTION else own
+        frames = np.full(len(sources), own.values.shape[1], np.int32)
+        examples = Examples(scaled.values[sources], frames, speech.labels)
+        layers_of = OVER_TIME if name == MOTION else DENSE
+        found[name] = Modality(name, layers_of, examples, own.there[sources])
     return found
-
-
-def _digests() -> Callable[[Utterances, FusionSettings], dict[str, str]]:
-    """Let the digests of what is said and moved be computed once: all folds have the same clips."""
-    found: dict[str, str] = {}
-
-    def digests(utterances: Utterances, settings: FusionSettings) -> dict[str, str]:
-        if not found:
-            clips = beside.clips_of_utterances(utterances, settings)
-            found.update(beside.digests_beside(clips, _encoder(settings.sentences)))
-        return found
-
-    return digests
 
 
 @cache

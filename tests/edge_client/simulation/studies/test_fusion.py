@@ -19,8 +19,9 @@ from edge_client.simulation.studies import modalities as beside
 from edge_client.simulation.studies.folds import PlannedFold
 from edge_client.simulation.studies.fusion import DENSE, Fusion, Modality, choices
 from edge_client.simulation.studies.fusion_study import (
+    FusionStudy,
+    Known,
     execute_fusion,
-    make,
     modalities_of,
     plan_fusion,
     rows_of_fusion,
@@ -142,7 +143,7 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     some, folder = settings(), tmp_path_factory.mktemp("fold")
     whole = utterances(some)
-    result = make(whole, PlannedFold(folder, some))
+    result = FusionStudy().make(whole, PlannedFold(folder, some))
     return Made(some, whole, result, folder / "model.safetensors")
 
 
@@ -173,7 +174,8 @@ def test_a_device_computes_what_the_study_does(made: Made) -> None:
     some = made.settings
     model = FusedModel.read(made.model)
     assert (model.task, model.sentences) == (some.task, sentence_encoder("words").name)
-    modalities = modalities_of(made.whole, CLIPS, np.arange(168, 672), some)
+    beside_speech = Known.of(made.whole, some).beside
+    modalities = modalities_of(made.whole, beside_speech, np.arange(168, 672), some)
     training = TrainingSettings(epochs=some.epochs)
     fusion = Fusion.of(modalities, np.arange(168, 672), some.task, training, 0)
     speech = modalities["speech"].examples.features[:, 0]
@@ -267,11 +269,35 @@ def test_what_was_made_of_other_words_or_another_motion_is_refused(tmp_path: Pat
     assert fuse(data, tmp_path / "out") == found
 
 
-def test_a_corpus_of_sounds_alone_is_refused() -> None:
-    some = settings(corpus="synthetic")
-    clips = [replace(clip, text="", motion=None) for clip in CLIPS]
+def test_a_corpus_of_sounds_alone_is_refused(tmp_path: Path) -> None:
+    data = write_corpus(tmp_path / "speech", texts="", moving="")
     with pytest.raises(CorpusError, match="has neither words nor motion beside its sound"):
-        modalities_of(utterances(some), clips, WHERE, some)
+        fuse(data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("texts", "moving", "sentence"),
+    [
+        ("0123", "01", "No clip that fold 1 learns from has motion"),
+        ("23", "0123", "No clip that fold 2 learns from has words"),
+        ("01", "", "No clip that fold 1 learns from has words"),
+    ],
+)
+def test_what_a_fold_cannot_learn_from_is_said_before_any_begins(
+    texts: str, moving: str, sentence: str, tmp_path: Path
+) -> None:
+    data = write_corpus(tmp_path / "speech", texts, moving)
+    with pytest.raises(CorpusError, match=sentence):
+        fuse(data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_some_speakers_of_each_fold_have_is_fused_in_all(tmp_path: Path) -> None:
+    data = write_corpus(tmp_path / "speech", texts="02", moving="")
+    found = fuse(data, tmp_path / "out")
+    assert [name for name in found["systems"] if "fused" not in name] == ["speech", "text"]
+    assert np.sum(found["systems"]["text"]["confusion"]) == 32
 
 
 def test_a_sentence_encoder_that_is_not_there_is_said_before_anything_is_made(
