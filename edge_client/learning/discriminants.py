@@ -99,8 +99,16 @@ class Plda:
     counts: Values
 
     @classmethod
-    def fit(cls, sums: ClassSums) -> "Plda":
+    def fit(cls, sums: ClassSums, scale: float = 0.0) -> "Plda":
         """Fit to sums; where classes differ in size, their mean size stands for it.
+
+        Parameters
+        ----------
+        sums
+            Of labelled vectors.
+        scale
+            Variance within a label that would be usual: 1 along the axes of :class:`Lda`. Where
+            vectors of a label are all the same there, rounding is small against this alone.
 
         Raises
         ------
@@ -111,7 +119,8 @@ class Plda:
         each = float(sums.counts.mean())
         within = sums.within
         # Where few vectors differ, as those of two sentences do, rounding leaves variances below 0.
-        within += _LEAST * np.trace(within) / len(within) * np.eye(len(within))
+        least = _LEAST * max(np.trace(within) / len(within), scale)
+        within += least * np.eye(len(within))
         axes, ratios = _both_diagonal(sums.between, within)
         # Ioffe's estimates of the two covariances from so many vectors a class (figure 2).
         axes = axes * np.sqrt((each - 1) / each)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge_client.simulation.run_folder import RunFolder
+from shared.errors import ChorusError
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -118,10 +119,19 @@ def execute_steps(
                 step.folder.check_own(step.settings)
                 result = step.folder.read_result()
                 if result is None:
-                    result = step.make() | {"clips": clips, "files": given}
+                    result = _made(step) | {"clips": clips, "files": given}
                     step.folder.write_result(result)
                     console.print(f"{step.title}  UAR {result['uar']:.3f}", markup=False)
                 else:
                     step.folder.check_begun_with(result, clips, given)
             results.append(result)
     return results
+
+
+def _made(step: Step) -> dict[str, Any]:
+    """Make a result; an error says of which it is."""
+    try:
+        return step.make()
+    except ChorusError as error:
+        error.problem = f"{step.title}: {error.problem}"
+        raise

@@ -71,7 +71,7 @@ class Heads(NamedTuple):
     def fit(cls, sums: ClassSums, shrinkage: float) -> "Heads":
         """Fit LDA to sums, and pLDA to their projections."""
         lda = Lda.fit(sums, shrinkage)
-        return cls(lda, Plda.fit(sums.projected(lda.axes)))
+        return cls(lda, Plda.fit(sums.projected(lda.axes), scale=1.0))
 
     @property
     def tensors(self) -> dict[str, Values]:
@@ -155,7 +155,7 @@ def execute_embeddings(
 
         def clips() -> str:
             vectors = maker.make(cell.vectors[0], cell.tested)
-            check_speakers(vectors.languages, cell.tested)
+            check_can_learn(cell, vectors)
             return vectors.languages.whole.digest
 
         def make() -> dict[str, Any]:
@@ -168,15 +168,32 @@ def execute_embeddings(
     return execute_steps([step(cell) for cell in cells], console, overwrite=overwrite)
 
 
-def check_speakers(languages: Languages, tested: str) -> None:
-    """Raise :class:`SettingsError` if a fold of a language leaves pLDA too few speakers."""
-    for fold in range(1, languages.folds + 1):
-        count = len(np.unique(languages.whole.speakers[languages.taught(tested, fold)]))
+def folds_of(cell: EmbeddingCellSettings, languages: Languages) -> dict[int, Indices]:
+    """Give the utterances that each fold of a result learns from; fold 0: all other languages."""
+    if not cell.unseen:
+        folds = range(1, languages.folds + 1)
+        return {fold: languages.taught(cell.tested, fold) for fold in folds}
+    others = [name for name in languages.names if name != cell.tested]
+    return {0: np.concatenate([languages.taught(name) for name in others])}
+
+
+def check_can_learn(cell: EmbeddingCellSettings, vectors: Vectors) -> None:
+    """Raise :class:`SettingsError` if a fold leaves too few speakers, or no clip of some label."""
+    whole, names = vectors.languages.whole, vectors.data.task.names
+    for fold, taught in folds_of(cell, vectors.languages).items():
+        count = len(np.unique(whole.speakers[taught]))
         if count < FEWEST_SPEAKERS:
             raise SettingsError(
                 f"pLDA learns from at least {FEWEST_SPEAKERS} speakers, and fold {fold} of "
-                f"{tested} leaves {count}.",
+                f"{cell.tested} leaves {count}.",
                 "Give more --folds, or a corpus of more speakers.",
+            )
+        said = np.unique(whole.examples.labels[taught])
+        missing = [name for place, name in enumerate(names) if place not in said]
+        if missing:
+            raise SettingsError(
+                f"Nobody from whom fold {fold} of {cell.tested} learns is {' or '.join(missing)}.",
+                "Give more --folds, other --labels, or a corpus in which several speakers are.",
             )
 
 
@@ -218,10 +235,7 @@ class Embeddings:
         """
         cell, languages = self._cell, self._languages
         federated, fitted = [], []
-        for fold in [0] if cell.unseen else range(1, cell.folds + 1):
-            others = [name for name in languages.names if name != cell.tested]
-            parts = [languages.taught(name) for name in others]
-            taught = np.concatenate(parts) if cell.unseen else languages.taught(cell.tested, fold)
+        for fold, taught in folds_of(cell, languages).items():
             heads, facts = self._fold(taught, languages.tested(cell.tested, fold))
             fitted.append((fold, taught, heads))
             federated.append(facts)

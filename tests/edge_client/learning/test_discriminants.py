@@ -152,6 +152,20 @@ def test_vectors_of_two_sentences_tell_nothing_and_do_not_fail(seed: int) -> Non
     assert np.abs(plda.spread).max() < 1e-6
 
 
+def test_sentences_that_every_label_has_as_often_tell_nothing_and_do_not_fail() -> None:
+    # As `words` gives them of RAVDESS: along most axes there is nothing, not even rounding.
+    sentences = np.zeros((2, 256), np.float32)
+    sentences[0, :6], sentences[1, 4:9] = 2, -2
+    labels = np.arange(160, dtype=np.int32) % 4
+    vectors = sentences[(np.arange(160) // 4) % 2]
+    sums = ClassSums.of(vectors - vectors.mean(axis=0), labels, 4)
+    lda = Lda.fit(sums, 0.9)
+    plda = Plda.fit(sums.projected(lda.axes), scale=1.0)
+    points = lda.project(vectors)
+    assert np.isfinite(plda.pair_scores(points)).all()
+    assert np.ptp(plda.scores(points), axis=1).max() < 1e-6
+
+
 def test_vectors_that_are_all_the_same_are_refused() -> None:
     vectors, labels = np.ones((12, 3), np.float32), np.arange(12, dtype=np.int32) % 4
     with pytest.raises(TrainingError, match="vectors that differ within a label"):

@@ -1,6 +1,8 @@
 """LDA and pLDA over vectors of utterances: pairs, classes, and sums of a federation."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from edge_client.simulation.studies.embedding_report import (
 from edge_client.simulation.studies.embedding_study import (
     Embeddings,
     Heads,
-    check_speakers,
+    check_can_learn,
     equal_error_rate,
     plan_embeddings,
 )
@@ -29,7 +31,7 @@ from edge_client.simulation.studies.language_settings import (
 )
 from edge_client.simulation.studies.languages import Languages
 from edge_client.simulation.studies.vectors import Vectors
-from shared.errors import SettingsError
+from shared.errors import SettingsError, TrainingError
 from shared.features.labelled_clips import normalised_by_owner
 from shared.model_notes.model_card import card_of
 from shared.storage.tensor_file import TensorFile
@@ -132,9 +134,13 @@ def test_a_federation_of_speakers_is_central_training(tmp_path: Path) -> None:
 
 def test_too_few_speakers_for_plda_are_refused() -> None:
     few = Languages.of({"en": language(0), "de": language(1, speakers=2)}, 2)
-    check_speakers(few, "en")
-    with pytest.raises(SettingsError, match="at least 2 speakers, and fold 1 of de leaves 1"):
-        check_speakers(few, "de")
+    for cell in plan_embeddings(settings(labels="angry,sad"), few.names):
+        vectors = Vectors(NAME, few, POOLED, cell.data(NAME))
+        if cell.unseen or cell.tested == "en":
+            check_can_learn(cell, vectors)
+            continue
+        with pytest.raises(SettingsError, match="at least 2 speakers, and fold 1 of de leaves 1"):
+            check_can_learn(cell, vectors)
 
 
 def test_results_are_laid_out(tmp_path: Path) -> None:
@@ -169,3 +175,23 @@ def test_the_command_writes_tables_and_a_picture_and_goes_on(tmp_path: Path) -> 
     again = run(place, out, "--vectors", vectors)
     assert json.loads(again.stdout)["results"] == [one, other]
     assert kept == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+
+
+def test_a_label_of_one_speaker_alone_is_said_before_anything_is_made(tmp_path: Path) -> None:
+    place, out = write_voices(tmp_path / "one", 6, 1.0), tmp_path / "out"
+    for speaker in sorted((place / "sad").iterdir())[1:]:
+        shutil.rmtree(speaker)
+    found = run(place, out, "--vectors", NAME)
+    assert isinstance(found.exception, SettingsError)
+    assert found.exception.problem == "Nobody from whom fold 1 of xx learns is sad."
+    assert not out.exists()
+
+
+def test_an_error_says_which_result_cannot_be_made(tmp_path: Path) -> None:
+    place, out = write_voices(tmp_path / "one", 6, 1.0), tmp_path / "out"
+    (clip, *others) = sorted(place.rglob("*.wav"))
+    for other in others:  # one sound, which tells nothing
+        shutil.copy(clip, other)
+    found = run(place, out, "--vectors", NAME, "--normalisation", "none")
+    assert isinstance(found.exception, TrainingError)
+    assert re.match(r".*-xx-by-its-own: LDA and pLDA need vectors", found.exception.problem)
