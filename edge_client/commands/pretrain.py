@@ -149,8 +149,8 @@ def speakers(
 
     settings, architecture, corpora = _asked(given, corpus, out)
     with tracker(shown=True) as bar:
-        network = tell_speakers(corpora, architecture, settings.course, bar)
-    _write(out, network, card_of_lesson(corpora, lesson_of(settings.course)))
+        network, taught_by = tell_speakers(corpora, architecture, settings.course, bar)
+    _write(out, network, card_of_lesson(taught_by, lesson_of(settings.course)))
 
 
 def _asked(

@@ -12,7 +12,7 @@ from shared.settings import options_of
 from shared.task_settings import TaskSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from edge_client.learning.starter import Starter
     from shared.corpora import Corpus
@@ -89,24 +89,19 @@ def starter(
     )
     titles = titles_of(tests)
     reached = {title: reached_on(made, own) for title, own in zip(titles, tests, strict=True)}
-    notes = ModelNotes(made.calibration, card_for(corpora, reached))
+    notes = ModelNotes(made.calibration, card_for(made.taught_by, reached))
     # What an earlier starter of this name began with does not go with this one.
     begins = save_beside(output, made.begun, task)
     save_weights(output, made.weights, made.architecture, notes)
-    _tell(made, corpora, reached)
-    left = f"; {made.skipped} clips could not be used" if made.skipped else ""
-    typer.echo(f"The starter is {output}, what its statistics begin with {begins}{left}.")
+    _tell(made, reached)
+    typer.echo(f"The starter is {output}, what its statistics begin with {begins}.")
 
 
-def _tell(
-    made: "Starter",
-    corpora: "Sequence[Corpus]",
-    reached: "Mapping[str, Mapping[str, tuple[float, float]]]",
-) -> None:
+def _tell(made: "Starter", reached: "Mapping[str, Mapping[str, tuple[float, float]]]") -> None:
     """Say what taught a starter, and what it reaches."""
     from edge_client.device.settings import UNSURE_BELOW
 
-    for own in corpora:
+    for own in made.taught_by:
         typer.echo(
             f"{own.info.title}: {len(own.labelled)} clips of {len(own.speakers)} speakers; "
             f"licence: {own.info.licence}"

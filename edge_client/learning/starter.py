@@ -1,7 +1,7 @@
 """A model to start with, made of the corpora that a person has."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -11,9 +11,10 @@ from edge_client.learning.discriminant_head import fit_discriminant_head
 from edge_client.learning.softmax_regression import fit_softmax
 from edge_client.learning.voice_fitting import fit_voices
 from shared.architectures import Architecture, architecture_of
+from shared.command import progress_console
 from shared.corpora import Clip, Corpus
 from shared.errors import CorpusError, SettingsError, TrainingError
-from shared.features.cache import ClipFeatures, extract_features
+from shared.features.cache import ClipFeatures, extract_features, tell_skipped
 from shared.features.labelled_clips import normalised_by_owner, together
 from shared.features.prior import Prior
 from shared.features.statistics import Start
@@ -59,15 +60,15 @@ class Starter:
     calibration
         How sure its answers may be, measured on speakers of these corpora who were left out in
         turn. In another language or room it is right less often than it is sure.
-    skipped
-        How many clips could not be used.
+    taught_by
+        The corpora that it was made of, with the clips alone that could be used.
     """
 
     weights: Weights
     architecture: Architecture
     begun: Start
     calibration: Calibration
-    skipped: int
+    taught_by: Sequence[Corpus]
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def make_starter(
     measured
         Whether to measure how sure its answers may be: that takes four times as long again.
     progress
-        Whether to show how far it is, on standard error.
+        Whether to show how far it is, and name clips that cannot be used, on standard error.
 
     Raises
     ------
@@ -147,10 +148,10 @@ def make_starter(
             "Give --front-end whisper-speech.",
         )
     front_end = front_end_of(task.front_end)
-    parts, skipped = [], 0
+    parts, taught_by = [], []
     for place, corpus in enumerate(corpora):
-        found = extract_features(corpus.labelled, front_end, progress=progress)
-        skipped += len(found.skipped)
+        found = _usable(corpus, front_end, progress=progress)
+        taught_by.append(replace(corpus, clips=found.clips))
         parts.append(_heard(found, task, place, {}))
         varied = [(copy, clip.speaker) for clip in corpus.labelled for copy in vary(clip)]
         if varied:
@@ -165,7 +166,15 @@ def make_starter(
     calibration = UNMEASURED
     if measured:
         calibration = _calibrated(heard, front_end, architecture, how, several=several)
-    return Starter(weights, architecture, begun, calibration, skipped)
+    return Starter(weights, architecture, begun, calibration, taught_by)
+
+
+def _usable(corpus: Corpus, front_end: FrontEnd, *, progress: bool) -> ClipFeatures:
+    """Compute the features of labelled clips; with progress, name those that cannot be used."""
+    found = extract_features(corpus.labelled, front_end, progress=progress)
+    if progress:
+        tell_skipped(found.skipped, progress_console())
+    return found
 
 
 def _fit(
@@ -250,7 +259,7 @@ def card_for(
     Parameters
     ----------
     corpora
-        Those it was made of.
+        Those it was made of, with the clips alone that taught it.
     reached
         By the title of each other corpus, what :func:`reached_on` found.
     """
@@ -295,7 +304,7 @@ def reached_on(
     """
     task = starter.architecture.task
     front_end = front_end_of(task.front_end)
-    features = extract_features(corpus.labelled, front_end, progress=progress)
+    features = _usable(corpus, front_end, progress=progress)
     heard = _heard(features, task, 0, {})
     labels = heard.raw.labels
     if missing := [n for place, n in enumerate(task.names) if place not in labels]:

@@ -15,6 +15,7 @@ from edge_client.simulation.settings import DataSettings, SimulationSettings
 from edge_client.simulation.start_checks import check_can_start, check_parts, privacy_of
 from edge_client.simulation.utterances import Utterances, load_utterances
 from shared.errors import ChorusError, SettingsError
+from shared.features.cache import tell_skipped
 from shared.front_ends import file_named
 from shared.storage.files import refuse_replacing
 
@@ -213,14 +214,5 @@ class Corpora:
         if where not in self._loaded:
             shown = not self._console.quiet
             self._loaded[where] = load_utterances(settings, progress=shown)
-            _tell_skipped(self._loaded[where], self._console)
+            tell_skipped(self._loaded[where].skipped, self._console)
         return self._loaded[where]
-
-
-def _tell_skipped(utterances: Utterances, console: "Console") -> None:
-    """Name the clips that could not be used."""
-    for skipped in utterances.skipped:
-        text = f"skipped {skipped.clip.identifier}: {skipped.reason}"
-        console.print(text, soft_wrap=True, markup=False)
-    if utterances.skipped:
-        console.print(f"{len(utterances.skipped)} clips were skipped.")

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from shared.features.store import FeatureStore
 from shared.frames import Frames, stack
 from shared.front_ends import FrontEnd
 from shared.task import Task
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 POOL_FROM: Final = 200
 """Clips from which on starting processes takes less time than they save."""
@@ -140,6 +143,15 @@ def extract_features(
     return _gathered(
         clips, front_end, [key if isinstance(key, str) else outcomes[key] for key in keys]
     )
+
+
+def tell_skipped(skipped: Sequence[SkippedClip], console: "Console") -> None:
+    """Name and count the clips that could not be used."""
+    for each in skipped:
+        text = f"skipped {each.clip.identifier}: {each.reason}"
+        console.print(text, soft_wrap=True, markup=False)
+    if skipped:
+        console.print(f"{len(skipped)} clips were skipped.")
 
 
 def _key(clip: Clip, front_end: FrontEnd) -> bytes | str:

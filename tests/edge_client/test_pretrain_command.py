@@ -103,7 +103,9 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_learnt(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.safetensors"]
 
 
-def test_clips_teach_that_are_almost_too_short_or_too_long(tmp_path: Path) -> None:
+def test_clips_teach_that_are_almost_too_short_or_too_long(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Said faster or slower, such a clip may be one that cannot be heard."""
     rng = np.random.default_rng(0)
     with (tmp_path / "speech.csv").open("w", newline="") as file:
@@ -119,6 +121,7 @@ def test_clips_teach_that_are_almost_too_short_or_too_long(tmp_path: Path) -> No
     with tracker(shown=False) as bar:
         (speech,) = encoded([whole], architecture, FRONT_ENDS.get("whisper-speech"), bar)
     assert len(speech.corpus.clips) == 2, "the shortest is left out"
+    assert "skipped short.wav: " in capsys.readouterr().err
     assert len(speech.heard) == len(speech.layers) == 2 * len(SPEEDS)
 
 

@@ -144,6 +144,22 @@ def test_a_device_begins_with_what_others_were_heard_to_be_like(tmp_path: Path) 
         assert kept.count == prior.count
 
 
+def test_clips_that_cannot_be_used_are_named_and_have_taught_nothing(tmp_path: Path) -> None:
+    clips, output = others(tmp_path / "clips"), tmp_path / "first.safetensors"
+    broken = clips / "sad" / "somebody" / "broken.wav"
+    broken.parent.mkdir()
+    broken.write_bytes(b"nothing")
+    given = ("--corpus", f"manifest={clips}", "--copies", "0", "--output", output)
+    result = run(*given, "--test", "synthetic")
+    assert result.exit_code == 0, result.output
+    assert "skipped sad/somebody/broken.wav: " in result.stderr
+    card = card_of(TensorFile(output).metadata)
+    assert card is not None
+    (taught,) = card.taught_by
+    assert (taught.clips, taught.speakers) == (32, 4)
+    assert f"{taught.title}: 32 clips of 4 speakers" in result.stdout
+
+
 def test_it_is_tested_on_other_speakers(tmp_path: Path) -> None:
     output = tmp_path / "first.safetensors"
     clips = others(tmp_path / "clips")

@@ -24,11 +24,12 @@ from edge_client.simulation.studies.pretraining import (
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture
 from shared.audio import RATE, to_utterance
+from shared.command import progress_console
 from shared.corpora import Corpus
 from shared.encoders.encoder import read_encoder
 from shared.encoders.network import Network
 from shared.errors import AudioError, CorpusError, SettingsError
-from shared.features.cache import extract_features
+from shared.features.cache import SkippedClip, extract_features, tell_skipped
 from shared.frames import normalised, stack
 from shared.front_ends import EncoderFeatures, FrontEnd, front_end_of
 from shared.front_ends.whisper import LONGEST, Encoding
@@ -123,20 +124,22 @@ def encoded(
     encoding = Encoding(whisper, threads=1)
     speech = []
     for corpus in corpora:
-        usable = extract_features(corpus.clips, front_end).clips
-        clips, heard, layers = [], [], []
-        for clip in tracker.track(usable, description=f"encoding {corpus.name}"):
+        found = extract_features(corpus.clips, front_end)
+        skipped, clips, heard, layers = [*found.skipped], [], [], []
+        for clip in tracker.track(found.clips, description=f"encoding {corpus.name}"):
             spoken = clip.read()[:_HEARD]
             sounds = [to_utterance(spoken, speed * RATE) for speed in SPEEDS]
             try:
                 heard += [front_end.compute(sound) for sound in sounds]
-            except AudioError:  # said faster, it is too short for a frame
+            except AudioError as error:  # said faster, it is too short for a frame
+                skipped.append(SkippedClip(clip, error.problem))
                 continue
             clips.append(clip)
             for sound in sounds:
                 encoding.vector(sound)
                 told = [encoding.layer(number) for number in whisper.pool]
                 layers.append(np.concatenate(told, axis=1).astype(np.float16))
+        tell_skipped(skipped, progress_console())
         if not clips:
             raise CorpusError(f"{corpus.info.title}: all clips are too short.")
         frames = np.array([len(own) for own in heard], np.int32)

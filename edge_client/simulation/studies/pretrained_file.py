@@ -34,7 +34,7 @@ def keep_pretrained(
     architecture: Architecture,
     corpora: Sequence[Corpus],
     lesson: str,
-    teach: Callable[["Tracker"], Network],
+    teach: Callable[["Tracker"], tuple[Network, Sequence[Corpus]]],
     *,
     overwrite: bool,
 ) -> None:
@@ -51,7 +51,7 @@ def keep_pretrained(
     lesson
         What it learns of them, and how long.
     teach
-        Makes it.
+        Makes it; and gives the corpora with the clips alone that could be used.
     overwrite
         Whether to begin anew.
 
@@ -60,11 +60,12 @@ def keep_pretrained(
     RunError
         If what is there was taught otherwise or by other clips, or is another network.
     """
-    card, made_from = card_of_lesson(corpora, lesson), digest_of_speech(corpora, lesson)
+    made_from = digest_of_speech(corpora, lesson)
     if path.exists() and not overwrite:
         notes = load_notes(path)
-        # Versions that knew no digest have written how many clips there were.
-        same = notes.made_from == made_from if notes.made_from else notes.card == card
+        same = notes.made_from == made_from
+        if not notes.made_from:  # versions that knew no digest wrote how many clips there were
+            same = notes.card == card_of_lesson(corpora, lesson)
         if not same or read_network(path).architecture != architecture:
             raise RunError(
                 f"{path} was pretrained otherwise, or by other clips, than is asked for.",
@@ -73,7 +74,8 @@ def keep_pretrained(
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tracker(shown=True) as bar:
-        network = teach(bar)
+        network, taught_by = teach(bar)
+    card = card_of_lesson(taught_by, lesson)
     network.write(path, ModelNotes(card=card, made_from=made_from))
 
 

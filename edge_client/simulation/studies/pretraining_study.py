@@ -193,12 +193,13 @@ def _pretrain(
         rest = [one for one in whole.speakers if f"{settings.corpus} {one}" not in tested_on]
         clips = tuple(clip for clip in whole.clips if clip.speaker in rest)
 
-        def teach(bar: "Tracker", rest: Collection[str] = rest) -> Network:
+        def teach(bar: "Tracker", rest: Collection[str] = rest) -> tuple[Network, list[Corpus]]:
             if not speech:
                 encoder = front_end_named(WHISPER.name)
                 speech.extend(encoded([whole, *study.speech], architecture, encoder, bar))
             heard = [speech[0].of(rest), *speech[1:]]
-            return distil(heard, architecture, study.course, bar)
+            network = distil(heard, architecture, study.course, bar)
+            return network, [own.corpus for own in heard]
 
         keep_pretrained(
             study.pretrained(fold),

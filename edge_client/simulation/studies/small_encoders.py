@@ -32,7 +32,7 @@ from edge_client.simulation.studies.pretrained_file import (
 from edge_client.simulation.studies.pretraining import Course
 from edge_client.simulation.studies.transfer_study import Transfer
 from shared.architectures import architecture_of
-from shared.corpora import load_speech
+from shared.corpora import Corpus, load_speech
 from shared.encoders.network import Network
 from shared.errors import SettingsError, WeightsError
 from shared.front_ends import ENCODER_SUFFIX, MFCC40, EncoderFeatures, front_end_named
@@ -93,13 +93,14 @@ class SmallEncoders:
         corpora = {own.name: load_speech(own.corpus, own.data, task) for own in others}
         course = Course(self._settings.pretraining_epochs, seed=seed)
 
-        def teach(bar: "Tracker") -> Network:
+        def teach(bar: "Tracker") -> tuple[Network, list[Corpus]]:
             for name, corpus in corpora.items():
                 if name not in self._speech:
                     (own,) = encoded([corpus], self._architecture, self._encoder, bar)
                     self._speech[name] = own
             heard = [self._speech[name] for name in corpora]
-            return distil(heard, self._architecture, course, bar)
+            network = distil(heard, self._architecture, course, bar)
+            return network, [own.corpus for own in heard]
 
         lesson = f"distilled from {self._encoder.shape.name} {course}"
         keep_pretrained(

@@ -6,6 +6,7 @@ utterances of other people. All are normalised together, so that the voice stays
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,10 +21,11 @@ from edge_client.simulation.studies.pretraining import (
 )
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture
+from shared.command import progress_console
 from shared.corpora import Corpus
 from shared.encoders.network import Network
 from shared.errors import CorpusError
-from shared.features.cache import extract_features
+from shared.features.cache import extract_features, tell_skipped
 from shared.front_ends import front_end_of
 from shared.layers import HEAD
 from shared.training import Examples
@@ -74,8 +76,13 @@ class TellingSpeakers:
 
 def tell_speakers(
     corpora: Sequence[Corpus], architecture: Architecture, course: Course, tracker: "Tracker"
-) -> Network:
-    """Pretrain a network by who speaks in all clips of corpora; its logits are zero.
+) -> tuple[Network, list[Corpus]]:
+    """Pretrain a network by who speaks in all clips of corpora that can be used.
+
+    Returns
+    -------
+    Network, list of Corpus
+        The logits' weights are zero; and the corpora with the clips that taught alone.
 
     Raises
     ------
@@ -87,12 +94,14 @@ def tell_speakers(
     """
     check_can_learn(architecture)
     front_end = front_end_of(architecture.task.front_end)
-    parts = []
+    parts, taught_by = [], []
     speakers: list[tuple[int, str]] = []
     for place, corpus in enumerate(corpora):
         found = extract_features(corpus.clips, front_end)
+        tell_skipped(found.skipped, progress_console())
         nothing = np.zeros(len(found.clips), np.int32)
         parts.append(Examples(found.features, found.frames, nothing))
+        taught_by.append(replace(corpus, clips=found.clips))
         # Of two manifests, speakers of the same name are two people.
         speakers += [(place, clip.speaker) for clip in found.clips]
     people = {person: number for number, person in enumerate(sorted(set(speakers)))}
@@ -104,4 +113,4 @@ def tell_speakers(
     heard, statistics = normalised_together(parts, front_end)
     lesson = TellingSpeakers(np.array([people[one] for one in speakers], np.int32), architecture)
     weights = pretrain(architecture, heard, lesson, course, tracker)
-    return Network(architecture, weights, statistics.mean, statistics.std)
+    return Network(architecture, weights, statistics.mean, statistics.std), taught_by

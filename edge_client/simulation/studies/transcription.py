@@ -21,10 +21,11 @@ from edge_client.simulation.studies.pretraining import (
 )
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture
+from shared.command import progress_console
 from shared.corpora import Corpus
 from shared.encoders.network import Network
 from shared.errors import CorpusError
-from shared.features.cache import extract_features
+from shared.features.cache import SkippedClip, extract_features, tell_skipped
 from shared.front_ends import front_end_of
 from shared.layers import HEAD
 from shared.sentences import spelt
@@ -110,6 +111,9 @@ class Transcription:
         return tf.reduce_sum(told) / tf.cast(tf.reduce_sum(lengths), tf.float32)
 
 
+_SHORT: Final = "It is too short for what is said in it."
+
+
 def transcribe(
     corpora: Sequence[Corpus],
     architecture: Architecture,
@@ -145,6 +149,10 @@ def transcribe(
         found = extract_features(told, front_end)
         needed = [frames_needed(written(clip.text)) for clip in found.clips]
         use = np.flatnonzero(frames_told(architecture, found.frames) >= needed)
+        short = [
+            SkippedClip(clip, _SHORT) for place, clip in enumerate(found.clips) if place not in use
+        ]
+        tell_skipped([*found.skipped, *short], progress_console())
         if not len(use):
             raise CorpusError(f"{corpus.info.title}: all clips are too short for what is said.")
         nothing = np.zeros(len(found.clips), np.int32)

@@ -19,7 +19,7 @@ from edge_client.simulation.studies.pretraining_study import MODEL
 from edge_client.simulation.utterances import load_utterances
 from shared.architectures import architecture_of
 from shared.audio import RATE
-from shared.corpora import load_corpus, load_speech
+from shared.corpora import Corpus, load_corpus, load_speech
 from shared.encoders.network import Network, read_network
 from shared.errors import RunError, SettingsError
 from shared.front_ends import MFCC40
@@ -103,9 +103,11 @@ def test_a_network_that_other_speech_has_taught_is_refused(speech: Path, tmp_pat
         whole = load_speech("manifest", other, DEFAULT_TASK)
         keep_pretrained(path, architecture, [whole], "a lesson", taught, overwrite=False)
 
-    def taught(_: object) -> Network:
+    def taught(_: object) -> tuple[Network, list[Corpus]]:
         made.append(len(made))
-        return Network(architecture, fresh_weights(architecture, 0), np.zeros(40), np.ones(40))
+        weights = fresh_weights(architecture, 0)
+        network = Network(architecture, weights, np.zeros(40), np.ones(40))
+        return network, [load_speech("manifest", other, DEFAULT_TASK)]
 
     made: list[int] = []
     for number in range(3):

@@ -63,6 +63,25 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "speech.csv"
 
 
+def test_clips_that_cannot_be_used_are_named_and_have_taught_nothing(
+    table: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"nothing")
+    table.write_text(table.read_text() + "\nbroken.wav,other,somebody")
+    result = run(table, tmp_path / "speakers.safetensors", "--model", "tdnn")
+    assert "8 clips of 2 speakers" in result.stdout
+    assert "skipped broken.wav: " in result.stderr
+    assert "1 clips were skipped." in result.stderr
+    # Of two speakers one has nothing that can be heard.
+    first, *rows = table.read_text().splitlines()
+    speaker = rows[0].rpartition(",")[2]
+    own = [row for row in rows if row.endswith((f",{speaker}", ",somebody"))]
+    table.write_text("\n".join([first, *own]))
+    alone = run(table, tmp_path / "alone.safetensors", "--model", "tdnn")
+    assert isinstance(alone.exception, CorpusError)
+    assert "nobody to tell them from" in alone.exception.problem
+
+
 def test_the_file_says_what_taught_it_and_is_a_front_end(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "speakers.safetensors"
     result = run(table, out, "--model", "tdnn")
