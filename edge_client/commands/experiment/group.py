@@ -16,7 +16,8 @@ from edge_client.commands.experiment.starters import starters
 from edge_client.commands.experiment.transfer import transfer
 
 experiment = typer.Typer(
-    help="Run the paper's experiments and ours; each goes on where it was when started again.",
+    help="Run the paper's experiments and ours; each but starters goes on where it was when "
+    "started again.",
     no_args_is_help=True,
 )
 

@@ -47,6 +47,8 @@ def starters(
 ) -> None:
     """Test starters on people they never heard: UAR by what is known, worst speakers, corrections.
 
+    Started again, it begins anew.
+
     Example: edge-client experiment starters --corpus ravdess=PATH --normalisation voice
     """
     from edge_client.simulation.report import table_of

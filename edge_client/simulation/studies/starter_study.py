@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from edge_client.simulation.utterances import Utterances
 from edge_client.tflite.engine import TfliteEngine
 from shared.corpora import Corpus, titles_of
 from shared.errors import CorpusError, SettingsError
-from shared.features.cache import extract_features
+from shared.features.cache import extract_features, tell_skipped
 from shared.features.labelled_clips import normalised_by_owner
 from shared.front_ends import front_end_of
 from shared.metrics import Scores, confusion, predicted
@@ -83,15 +83,45 @@ class Plan:
     seeds: Sequence[int]
     orders: int
 
+    def of_usable(self, console: "Console") -> Self:
+        """Give the same with the clips alone that have a label and can be used.
+
+        Raises
+        ------
+        CorpusError
+            If a corpus has none.
+        """
+        front_end = front_end_of(self.task.front_end)
+
+        def usable(corpus: Corpus) -> Corpus:
+            found = extract_features(corpus.labelled, front_end)
+            tell_skipped(found.skipped, console)
+            return replace(corpus, clips=found.clips)
+
+        corpora, tests = ([usable(own) for own in each] for each in (self.corpora, self.tests))
+        return replace(self, corpora=corpora, tests=tests)
+
     def check(self) -> None:
-        """Raise :class:`SettingsError` if there is nothing to test on."""
-        if self.tests:
-            return
-        if (count := len(self.corpora[0].speakers)) < self.folds:
+        """Raise :class:`SettingsError` if there is nobody to test on, or to teach a label."""
+        count = len(self._tested_in_turn)
+        if not self.tests and count < self.folds:
             raise SettingsError(
                 f"{count} speaker{'s' * (count > 1)} cannot be divided into {self.folds} folds.",
                 "Give fewer --folds, or --test NAME=PATH.",
             )
+        for number, (title, corpora, _) in enumerate(self.parts(), 1):
+            said = {clip.label for corpus in corpora for clip in corpus.labelled}
+            if missing := [name for name in self.task.names if name not in said]:
+                fold = "" if self.tests else f" in fold {number}"
+                raise SettingsError(
+                    f"Nobody who teaches{fold} is {' or '.join(missing)}, to test {title}.",
+                    "Give more --folds, other --labels, or one more --corpus.",
+                )
+
+    @property
+    def _tested_in_turn(self) -> list[str]:
+        """Speakers of the first corpus, sorted; who has no clip with a label would test nothing."""
+        return sorted({clip.speaker for clip in self.corpora[0].labelled})
 
     def parts(self) -> Iterator[tuple[str, Sequence[Corpus], Corpus]]:
         """Give what each test is called, what to make its starter of, and what to test it on.
@@ -103,7 +133,7 @@ class Plan:
                 yield title, self.corpora, test
             return
         whole, *beside = self.corpora
-        for fold in np.array_split(whole.speakers, self.folds):
+        for fold in np.array_split(self._tested_in_turn, self.folds):
             rest, out = (
                 tuple(clip for clip in whole.labelled if (clip.speaker in fold) == inside)
                 for inside in (False, True)
@@ -127,8 +157,9 @@ def study(plan: Plan, console: "Console") -> list[dict[str, Any]]:
     Raises
     ------
     ChorusError
-        If a corpus cannot teach or test.
+        If a corpus cannot teach or test; before the first starter is made, where that is known.
     """
+    plan = plan.of_usable(console)
     plan.check()
     found = []
     for seed in plan.seeds:

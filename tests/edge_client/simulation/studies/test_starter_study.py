@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from edge_client.simulation.studies import personalisation_study, starter_study
 from edge_client.simulation.studies.personalisation_study import CORRECTIONS
 from edge_client.simulation.studies.starter_study import Plan, rows_of_starters, study
 from shared.command import progress_console
-from shared.corpora import Corpus, load_corpus
+from shared.corpora import AudioFile, Corpus, load_corpus
 from shared.errors import SettingsError
 from shared.features.labelled_clips import normalised_by_owner
 from shared.task import Task, labels_of
@@ -148,6 +149,33 @@ def test_other_corpora_teach_beside_the_first_in_each_fold(corpus: Corpus) -> No
         assert {*own.speakers} | {*out.speakers} == {*corpus.speakers}
     (found,) = study(plan(corpus, beside), progress_console())
     assert len(found["speakers"]) == 6
+
+
+def test_who_has_no_clip_that_can_be_used_is_in_no_fold(
+    corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"nothing")
+    broken = replace(
+        corpus.clips[0], identifier="broken", source=AudioFile(tmp_path / "broken.wav")
+    )
+    clips = [
+        replace(clip, label=None) if clip.speaker == "voice3" else clip for clip in corpus.clips
+    ]
+    clips += [replace(broken, speaker="voice1"), replace(broken, speaker="voice9")]
+    assert "voice3" in corpus.speakers
+    (found,) = study(plan(replace(corpus, clips=tuple(clips)), folds=5), progress_console())
+    assert [*found["speakers"]] == [name for name in corpus.speakers if name != "voice3"]
+    assert "skipped broken: " in capsys.readouterr().err
+
+
+def test_a_label_that_one_fold_alone_says_is_told_before_a_starter_is_made(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = corpus.speakers[0]
+    clips = tuple(c for c in corpus.clips if c.label != "sad" or c.speaker == first)
+    monkeypatch.setattr(starter_study, "make_starter", None)
+    with pytest.raises(SettingsError, match="Nobody who teaches in fold 1 is sad"):
+        study(plan(replace(corpus, clips=clips)), progress_console())
 
 
 def test_without_somebody_to_test_on_it_says_so(corpus: Corpus) -> None:
