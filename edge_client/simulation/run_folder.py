@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ from shared.storage.files import leftovers, lock, storage_errors, write_atomical
 
 _SUMMARY: Final = "summary"
 """Key of ``result.json`` that says what a summary is of; a single run's has none."""
+
+_PARTS: Final = re.compile("([=:+])")
+"""What joins words and paths in a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +344,17 @@ class RunFolder:
 
 
 def _resolved(value: Any) -> Any:
+    """Give a setting's value with each file that it names by its whole path.
+
+    Texts name files too, alone or behind other words: a front end, a partition, a language's corpus
+    (``en=ravdess:PATH``), vectors side by side (``FILE+text``). Each of their parts is taken for a
+    path: words stay different, as all are put into the same folder, and no link is followed there.
+    """
+    if isinstance(value, str):
+        parts = [Path(part) for part in _PARTS.split(value)]
+        return [part.parent.resolve() / part.name for part in parts]
+    if isinstance(value, tuple):
+        return [_resolved(part) for part in value]
     return value.resolve() if isinstance(value, Path) else value
 
 

@@ -12,8 +12,11 @@ import pytest
 
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.settings import SimulationSettings
+from edge_client.simulation.studies.language_settings import EmbeddingCellSettings
 from shared.errors import RunError, StorageError
+from shared.settings import Settings
 from shared.settings_file import read_toml
+from tests.edge_client.simulation.studies.test_unheard import write_network
 
 SETTINGS = SimulationSettings()
 
@@ -156,6 +159,49 @@ def test_threads_and_ways_to_name_a_file_make_no_other_run(
     elsewhere = other.model_copy(update={"data": tmp_path / "n.csv"})
     with pytest.raises(RunError, match=r"data is m\.csv there, .*n\.csv here"):
         check(folder, elsewhere, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other", "another"),
+    [
+        ("front_end", "two.safetensors", "./two.safetensors", "whisper-speech"),
+        ("front_end", "{}/two.safetensors", "two.safetensors", "whisper-speech"),
+        ("partition", "two.csv", "./two.csv", "x/two.csv"),
+        ("corpus", ("en=ravdess:rav",), ("en=ravdess:./rav",), ("de=ravdess:rav",)),
+        ("corpus", ("en=ravdess:rav",), ("en=ravdess:{}/rav",), ("en=ravdess:emo",)),
+        ("vectors", ("a.safetensors+text",), ("./a.safetensors+text",), ("a.safetensors",)),
+        ("sentences", "mini", "x/../mini", "maxi"),
+        ("labels", ("angry", "sad"), ("angry", "sad"), ("sad", "angry")),
+    ],
+)
+def test_ways_to_name_a_file_in_a_text_make_no_other_run(
+    name: str, one: Any, other: Any, another: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(tmp_path / "run")
+    if name == "front_end":
+        write_network(tmp_path / "two.safetensors", "emodb")
+
+    def named(value: Any) -> Settings:
+        texts = json.loads(json.dumps(value).replace("{}", str(tmp_path)))
+        if name in SimulationSettings.model_fields and name not in ("corpus", "labels"):
+            return SimulationSettings.parse({"model": "head", name: texts})
+        return EmbeddingCellSettings.parse({"tested": "en", name: texts})
+
+    folder.claim(named(one), resume=False, overwrite=False)
+    folder.check(named(other), resume=True, overwrite=False)
+    with pytest.raises(RunError, match=f"{name} is .* there"):
+        folder.check(named(another), resume=True, overwrite=False)
+
+
+def test_a_word_is_no_other_word_that_a_link_leads_to(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "best").symlink_to("last")
+    claimed(folder)
+    with pytest.raises(RunError, match="choose is best there, last here"):
+        check(folder, SETTINGS.model_copy(update={"choose": "last"}), resume=True)
 
 
 def test_damaged_settings_are_another_run(folder: RunFolder) -> None:
