@@ -293,7 +293,8 @@ def test_a_devices_disk_is_full(
     tmp_path: Path, small_disks: list[Path], clips: Clips, mosquitto: Mosquitto
 ) -> None:
     with Processes(tmp_path, clips) as them:
-        them.waits = {"edge_client.federation.participant:_AGAIN": 3.0}
+        again = ("participant", "messages")
+        them.waits = {f"edge_client.federation.{module}:_AGAIN": 3.0 for module in again}
         disk = small_disks[0]
         _keep_on(disk, tmp_path / "client-00000")
         them.run(1, mosquitto.port)
@@ -301,7 +302,7 @@ def test_a_devices_disk_is_full(
         filler = _fill(disk)
         device = them.run(0, mosquitto.port)
         # When it hears of the aggregator, and of the round: then it tries by itself.
-        them.wait(lambda: device.said("disk is full") == 2, "the disk is full")
+        them.wait(lambda: device.said("The disk is full") == 2, "the disk is full")
         assert device.said("it goes on by itself") == 2
         # Whoever ends it meanwhile loses nothing, and is told of no error.
         device.send(signal.SIGTERM)
@@ -309,7 +310,7 @@ def test_a_devices_disk_is_full(
         assert device.code == 0
         assert device.said("Stopped; accepted updates")
         device = them.run(0, mosquitto.port)
-        them.wait(lambda: device.said("disk is full"), "the disk is still full")
+        them.wait(lambda: device.said("The disk is full"), "the disk is still full")
         filler.unlink()
         them.finish(simulated(clips.whole))
         assert not device.ended
