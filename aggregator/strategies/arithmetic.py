@@ -45,6 +45,26 @@ def blocks(vectors: Sequence[Vector]) -> Iterator[tuple[slice, NDArray[np.float3
         yield where, block
 
 
+def writable(vector: Vector, kept: Vector) -> Weights:
+    """Give a vector that may be written to without a change to one that is to be kept.
+
+    Parameters
+    ----------
+    vector
+        Read whole if it lies on the disk.
+    kept
+        What stays as it is.
+
+    Returns
+    -------
+    Weights
+        The vector itself, or a copy where it has memory in common with the other.
+    """
+    values = np.asarray(vector)
+    shared = isinstance(kept, np.ndarray) and np.may_share_memory(values, kept)
+    return values.copy() if shared else values
+
+
 class WeightedSum:
     """A sum of vectors in one pass, in one vector's memory.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.strategies.arithmetic import writable
 from shared.architectures import Architecture
 from shared.codecs.codec import Codec
 from shared.codecs.update_file import EncodedUpdate, encode_update
@@ -61,7 +62,8 @@ class Download:
         before
             The global weights of the round.
         computed
-            What the strategy has made of them, shape ``(parameters,)``. Its memory is used.
+            What the strategy has made of them, shape ``(parameters,)``. Its memory is used, unless
+            it is that of ``before``.
         architecture
             What both belong to.
         rng
@@ -81,6 +83,7 @@ class Download:
         """
         if self.codec is None:
             return computed, None
+        computed = writable(computed, before)
         for where in pieces(len(computed)):
             computed[where] -= before[where]
         difference = encode_update(computed, architecture, self.codec, rng, residual=self._residual)

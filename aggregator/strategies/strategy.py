@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from aggregator.strategies.arithmetic import check_bounded
+from aggregator.strategies.arithmetic import check_bounded, writable
 from aggregator.strategies.bounds import Bounds
 from aggregator.strategies.download import Download
 from aggregator.strategies.options import positive
@@ -180,7 +180,7 @@ class Strategy(ABC):
         """
         with np.errstate(over="ignore", invalid="ignore"):
             check_bounded(direction, "What the updates combine into")
-            result = self.step(weights, direction)
+            result = writable(self.step(weights, direction), weights)
         if length != 1:
             for where in pieces(len(result)):
                 piece, before = result[where], weights[where]

@@ -105,9 +105,11 @@ class SimulatedFederation:
         """Run one round; see :class:`Trainer`."""
         sampled = self._sample(number)
         answering = self._answering(number, sampled)
-        next_weights, loss = weights, math.nan
-        if answering:
-            computed, loss = self._next(number, weights, len(sampled), answering)
+        next_weights, loss, counted = weights, math.nan, 0
+        made = self._next(number, weights, len(sampled), answering) if answering else None
+        if made:
+            computed, loss = made
+            counted = len(answering)
             rng = stream(self._settings.seed, "download", number)
             next_weights, _ = self._strategy.download.publish(
                 weights, computed, self._architecture, rng
@@ -115,7 +117,7 @@ class SimulatedFederation:
         return RoundOutcome(
             weights=next_weights,
             loss=loss,
-            clients=len(answering),
+            clients=counted,
             bytes_down=self._size_down(number) * len(sampled),
             bytes_up=self._update_bytes * len(answering),
         )
@@ -146,8 +148,11 @@ class SimulatedFederation:
 
     def _next(
         self, number: int, weights: Weights, invited: int, answering: list[int]
-    ) -> tuple[Weights, float]:
-        """Have clients take part; give the next weights, and the mean training loss."""
+    ) -> tuple[Weights, float] | None:
+        """Have clients take part; give the next weights, and the mean training loss.
+
+        ``None`` is for a round that is given up.
+        """
         del invited  # what comes of a round does not depend on who fails in it
         losses: dict[int, tuple[float, int]] = {}
         train = partial(self._updates, number, weights, losses=losses)

@@ -3,7 +3,6 @@
 Masks, which take each other away in the sum, are left out: the sum is the same without them.
 """
 
-import math
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,7 +84,7 @@ class SecureFederation(SimulatedFederation):
 
     def _next(
         self, number: int, weights: Weights, invited: int, answering: list[int]
-    ) -> tuple[Weights, float]:
+    ) -> tuple[Weights, float] | None:
         """Add up what the clients send; give the next weights, and the mean training loss."""
         architecture, noise = self._architecture, self._noise
         if noise:
@@ -93,25 +92,25 @@ class SecureFederation(SimulatedFederation):
         else:
             octaves = self._octaves or first_octaves(weights, architecture)
             ring = round_ring(self._settings, invited, octaves)
-        guaranteed = needed_of(invited, FEWEST_DEVICES)
+        guaranteed, length = needed_of(invited, FEWEST_DEVICES), ring_size(ring, architecture)
+        self._update_bytes = packed_size(length, ring.bits)
         if noise and len(answering) < guaranteed:
-            return weights, math.nan
+            return None
 
         def codec_of(index: int) -> RingCodec:
             return RingCodec(ring, len(self._clients[index]))
 
-        total = np.zeros(ring_size(ring, architecture), np.uint32)
+        total = np.zeros(length, np.uint32)
         for index, outcome in self._contributions(number, weights, answering, codec_of):
             numbers = summand(outcome, codec_of(index), architecture)
             if noise:
                 numbers = with_noise(numbers, ring, guaranteed, first=noise.first, draw=self._draw)
             add(total, numbers, ring)
-        self._update_bytes = packed_size(len(total), ring.bits)
         if noise:
             found = read_private_sum(total, noise.clients, ring, architecture)
         else:
             found = read_sum(total, len(answering), ring, architecture)
-        length = self._settings.step_length(number)
-        result = self._strategy.follow(weights, found.direction, length=length)
+        step = self._settings.step_length(number)
+        result = self._strategy.follow(weights, found.direction, length=step)
         self._octaves = found.octaves
         return result, found.loss

@@ -16,7 +16,8 @@ class RoundOutcome:
     weights
         The next global weights.
     loss
-        Mean training loss over the participants' examples; NaN if nobody took part.
+        Mean training loss over the participants' examples; NaN if nobody took part, or the
+        round was given up.
     clients
         Number of clients whose update counted.
     bytes_down, bytes_up

@@ -9,7 +9,7 @@ from aggregator.strategies.fedavg import FedAvg
 from aggregator.strategies.scaffold import Scaffold
 from shared.errors import SettingsError
 from shared.training import TrainingSettings
-from shared.weights import Weights
+from shared.weights import Vector, Weights
 
 
 class LargestNorm(Strategy):
@@ -29,6 +29,15 @@ class LargestNorm(Strategy):
         """Choose one."""
         longest = max(updates, key=lambda update: float(np.linalg.norm(update.delta)))
         return np.asarray(longest.delta) * np.float32(self.trim)
+
+
+class Idle(FedAvg):
+    """Stay where it is."""
+
+    def step(self, weights: Vector, direction: Weights) -> Weights:
+        """Give back what was given, without a copy where that is an array."""
+        del direction
+        return weights[:]
 
 
 class DriftFree(Scaffold):

@@ -36,6 +36,14 @@ def test_the_published_model_is_the_one_before_and_the_difference_as_it_is_read(
     assert 0 < np.abs(lost).max() < 0.1
 
 
+@pytest.mark.parametrize("codec", [None, "float16", "int8"])
+def test_a_strategy_that_computes_the_same_model_harms_nothing(codec: str | None) -> None:
+    download, before = Download(make_codec(codec) if codec else None), some(0)
+    kept = before.copy()
+    published, _ = download.publish(before, before, TINY, stream(0))
+    assert published.tobytes() == before.tobytes() == kept.tobytes()
+
+
 def test_what_is_lost_comes_with_the_next_difference() -> None:
     download, published = Download(make_codec("int8")), some(0)
     goal = some(1)

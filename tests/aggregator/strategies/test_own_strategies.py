@@ -45,6 +45,16 @@ def test_it_runs_a_simulation() -> None:
     assert half.tobytes() != whole.tobytes()
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("codec", ["none", "int8"])
+def test_a_step_that_gives_back_the_weights_leaves_them_as_they_are(
+    schedule: str, codec: str
+) -> None:
+    idle: dict[str, Any] = {"strategy": f"{OWN}:Idle", "server_schedule": schedule}
+    after = rounds(**idle, download_codec=codec)
+    assert after.tobytes() == initial_weights(TINY, stream(0, "initial weights")).tobytes()
+
+
 def test_control_variates_come_by_what_a_strategy_asks_for_not_by_its_name() -> None:
     plain = {"optimizer": "sgd", "learning_rate": 0.01, "batch_size": 4}
     ours, own = (rounds(strategy=name, **plain) for name in ("scaffold", f"{OWN}:DriftFree"))

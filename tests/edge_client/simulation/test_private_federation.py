@@ -94,12 +94,27 @@ def test_without_their_noise_the_sum_is_that_of_plain_rounds() -> None:
     assert np.isnan(secure.run(2, START).loss), "the mean loss would tell of one client"
 
 
-def test_a_round_of_fewer_than_are_guaranteed_is_given_up() -> None:
-    rounds = private_and_secure()
-    weights, _ = rounds._next(1, START, 4, [0, 1])
-    assert weights.tobytes() == START.tobytes()
-    weights, _ = rounds._next(1, START, 4, [0, 1, 2])
-    assert weights.tobytes() != START.tobytes()
+@pytest.mark.parametrize("codec", ["none", "float16", "int8"])
+def test_a_round_of_fewer_than_are_guaranteed_is_given_up_and_publishes_nothing(
+    codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds, begun = private_and_secure(download_codec=codec), START.copy()
+    answering = [0, 1, 2]
+    monkeypatch.setattr(rounds, "_answering", lambda *_: answering)
+    first = rounds.run(1, begun)
+    reached = first.weights
+    assert reached.tobytes() != START.tobytes()
+    kept, state = reached.copy(), rounds.state()
+    assert codec == "none" or "download_residual" in state, "what was lost waits for the next"
+    answering.pop()
+    outcome = rounds.run(2, reached)
+    assert outcome.weights.tobytes() == reached.tobytes() == kept.tobytes()
+    assert {*rounds.state()} == {*state}
+    assert all(array.tobytes() == state[name].tobytes() for name, array in rounds.state().items())
+    assert outcome.clients == 0, "nobody's update counted"
+    assert np.isnan(outcome.loss)
+    assert outcome.bytes_up == first.bytes_up * 2 / 3, "two had sent theirs"
+    assert begun.tobytes() == START.tobytes()
 
 
 def test_a_ring_without_room_for_noise_is_refused_before_the_first_round() -> None:

@@ -156,7 +156,9 @@ def simulated_securely(
     weights = initial_weights(architecture, stream(settings.seed, "initial weights"))
     for number, devices in enumerate(rounds, 1):
         if devices:
-            weights, _ = simulation._next(number, weights, len(clients), list(devices))
+            made = simulation._next(number, weights, len(clients), list(devices))
+            assert made, "it was not given up"
+            weights, _ = made
     return weights
 
 

@@ -58,7 +58,9 @@ def simulated(*rounds: tuple[int, tuple[int, ...]]) -> Weights:
     simulation = SecureFederation(same, [NumpyEngine()], DATA)
     weights = initial_weights(TINY, stream(same.seed, "initial weights"))
     for number, survivors in rounds:
-        weights, _ = simulation._next(number, weights, len(DATA), list(survivors))
+        made = simulation._next(number, weights, len(DATA), list(survivors))
+        assert made, "it was not given up"
+        weights, _ = made
     return weights
 
 

@@ -39,7 +39,9 @@ def simulated_privately(*rounds: tuple[int, ...]) -> Weights:
     simulation = SecureFederation(same, [NumpyEngine()], DATA, draw=the_same_noise)
     weights = initial_weights(TINY, stream(same.seed, "initial weights"))
     for number, survivors in enumerate(rounds, 1):
-        weights, _ = simulation._next(number, weights, len(DATA), list(survivors))
+        made = simulation._next(number, weights, len(DATA), list(survivors))
+        assert made, "it was not given up"
+        weights, _ = made
     return weights
 
 
