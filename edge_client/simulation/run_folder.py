@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,7 +20,7 @@ from shared.errors import RunError, SettingsError
 from shared.settings import Settings
 from shared.settings_file import read_toml
 from shared.starter import beside
-from shared.storage.files import leftovers, lock, storage_errors, write_atomically
+from shared.storage.files import is_locked, leftovers, lock, storage_errors, write_atomically
 
 _SUMMARY: Final = "summary"
 """Key of ``result.json`` that says what a summary is of; a single run's has none."""
@@ -95,11 +95,17 @@ class RunFolder:
         self.rounds = path / "rounds.csv"
         self.table = path / "table.md"
         self.controls = path / "controls"
+        self._lock = path / ".lock"
 
     @property
     def files(self) -> list[Path]:
         """All files that a run writes here and keeps."""
         return [self.path / name for name in (*self.FILES, self.voice.name)]
+
+    @property
+    def replaced(self) -> list[Path]:
+        """All files that are removed when another run replaces this one."""
+        return [*self.files, *self.controls.rglob("*")]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -110,14 +116,16 @@ class RunFolder:
         RunError
             If another process is in it.
         """
-        taken = RunError(
-            f"{self.path} is in use by another process.", "Let that end, or give another --out."
-        )
-        descriptor = lock(self.path / ".lock", taken)
+        descriptor = lock(self._lock, self._taken())
         try:
             yield
         finally:
             os.close(descriptor)
+
+    def check_free(self) -> None:
+        """Raise :class:`RunError` if another process is in the folder; nothing is written."""
+        if is_locked(self._lock):
+            raise self._taken()
 
     def check(self, settings: Settings, *, resume: bool, overwrite: bool) -> None:
         """Check that the folder can be taken for a run with these settings; nothing is written.
@@ -300,6 +308,11 @@ class RunFolder:
             )
         return result
 
+    def _taken(self) -> RunError:
+        return RunError(
+            f"{self.path} is in use by another process.", "Let that end, or give another --out."
+        )
+
     def _damaged(self, why: str) -> RunError:
         return RunError(
             f"{self.result} is damaged ({why}).",
@@ -341,6 +354,26 @@ class RunFolder:
             if _resolved(old) != _resolved(new):
                 return f"{name} is {_shown(old)} there, {_shown(new)} here"
         return ""
+
+
+def claim_all(runs: Iterable[tuple[RunFolder, Settings]], *, resume: bool, overwrite: bool) -> None:
+    """Take folders for runs, each with its settings; remove old runs if so asked.
+
+    All are looked at before the first is taken: a run that is going on in one of them costs no
+    result in another.
+
+    Raises
+    ------
+    RunError
+        As :meth:`RunFolder.claim` does. Nothing was written, and nothing removed, unless another
+        process has come in between.
+    """
+    runs = list(runs)
+    for folder, settings in runs:
+        folder.check_free()
+        folder.check(settings, resume=resume, overwrite=overwrite)
+    for folder, settings in runs:
+        folder.claim(settings, resume=resume, overwrite=overwrite)
 
 
 def _resolved(value: Any) -> Any:

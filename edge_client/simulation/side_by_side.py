@@ -16,7 +16,7 @@ from edge_client.simulation.progress import RunProgress, WatchedRun
 from edge_client.simulation.ray_workers import engines_at
 from edge_client.simulation.run import Stopped
 from edge_client.simulation.run_folder import RoundRow, RunFolder
-from edge_client.simulation.study import Corpora, Planned, Watch, finish, take
+from edge_client.simulation.study import Corpora, Planned, Watch, check_all, finish, take
 from shared.errors import ChorusError, RunError, reason_of
 
 if TYPE_CHECKING:
@@ -78,12 +78,13 @@ def execute_side_by_side(
     Raises
     ------
     ChorusError
-        If a run cannot start at all, when nothing was written; or another process makes the study.
+        If a run cannot start at all, or another process makes the study. No run was touched.
     Stopped
         After Ctrl-C; what was reached is kept.
     """
-    works = take(plan, Corpora(console), resume=not overwrite, overwrite=overwrite)
+    works = check_all(plan, Corpora(console), resume=not overwrite, overwrite=overwrite)
     with RunFolder(place).locked(), RunProgress(console, sum(works)) as progress:
+        take(plan, resume=not overwrite, overwrite=overwrite)
         watched = [
             watch(progress.run(planned.heading, its_work), planned)
             for planned, its_work in zip(plan, works, strict=True)

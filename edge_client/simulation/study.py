@@ -10,7 +10,7 @@ from edge_client.simulation.engines import Engines
 from edge_client.simulation.given_files import digests_of_files, files_of
 from edge_client.simulation.progress import RunProgress, WatchedRun, work
 from edge_client.simulation.run import Run, Watcher
-from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.run_folder import RunFolder, claim_all
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from edge_client.simulation.start_checks import check_can_start, check_parts, privacy_of
 from edge_client.simulation.utterances import Utterances, load_utterances
@@ -102,7 +102,8 @@ def execute(
     """
     corpora, results = Corpora(console), []
     engines = engines or Engines()
-    works = take(plan, corpora, resume=resume, overwrite=overwrite)
+    works = check_all(plan, corpora, resume=resume, overwrite=overwrite)
+    take(plan, resume=resume, overwrite=overwrite)
     with RunProgress(console, sum(works)) as progress:
         for planned, its_work in zip(plan, works, strict=True):
             watcher = watch(progress.run(planned.heading, its_work), planned)
@@ -111,14 +112,14 @@ def execute(
     return results
 
 
-def take(
+def check_all(
     plan: Sequence[Planned],
     corpora: "Corpora",
     *,
     resume: bool = False,
     overwrite: bool = False,
 ) -> list[float]:
-    """Check that all runs of a plan can start, then take their folders.
+    """Check that all runs of a plan can start; nothing is written, and nothing removed.
 
     Returns
     -------
@@ -128,11 +129,11 @@ def take(
     Raises
     ------
     ChorusError
-        If one cannot start. Nothing was written, and nothing removed.
+        If one cannot start.
     """
     folders = [RunFolder(planned.folder) for planned in plan]
     if overwrite:
-        removed = [path for folder in folders for path in folder.files]
+        removed = [path for folder in folders for path in folder.replaced]
         for planned in plan:
             own = planned.settings
             read = [file_named(own.front_end), *files_of(own).values()]
@@ -140,10 +141,13 @@ def take(
     for planned, folder in zip(plan, folders, strict=True):
         folder.check(planned.settings, resume=resume, overwrite=overwrite)
         check_parts(planned.settings)
-    works = [_work_of(planned, corpora) for planned in plan]
-    for planned, folder in zip(plan, folders, strict=True):
-        folder.claim(planned.settings, resume=resume, overwrite=overwrite)
-    return works
+    return [_work_of(planned, corpora) for planned in plan]
+
+
+def take(plan: Sequence[Planned], *, resume: bool = False, overwrite: bool = False) -> None:
+    """Take the folders of all runs of a plan that can start, as :func:`.run_folder.claim_all`."""
+    runs = [(RunFolder(planned.folder), planned.settings) for planned in plan]
+    claim_all(runs, resume=resume, overwrite=overwrite)
 
 
 def _work_of(planned: Planned, corpora: "Corpora") -> float:

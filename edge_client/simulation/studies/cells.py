@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.run_folder import RunFolder, claim_all
 from shared.errors import ChorusError
 from shared.settings import Settings
 
@@ -109,8 +109,8 @@ def execute_steps(
     for step in steps:
         step.folder.check(step.settings, resume=not overwrite, overwrite=overwrite)
     digests = [(step.clips(), dict(step.given())) for step in steps]
-    for step in steps:
-        step.folder.claim(step.settings, resume=not overwrite, overwrite=overwrite)
+    runs = [(step.folder, step.settings) for step in steps]
+    claim_all(runs, resume=not overwrite, overwrite=overwrite)
     results = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         planned = list(zip(steps, digests, strict=True))

@@ -206,6 +206,19 @@ def test_overwriting_makes_the_run_anew(tmp_path: Path, loaded: Loaded) -> None:
     assert len(loaded.engines) == 2
 
 
+def test_overwriting_removes_no_run_while_another_is_in_use(tmp_path: Path, loaded: Loaded) -> None:
+    assert loaded
+    olds, _ = make(planned(tmp_path / "a"), planned(tmp_path / "b"))
+    plan = [planned(tmp_path / name, seed=9) for name in ("new", "a", "b")]
+    with (
+        RunFolder(tmp_path / "b").locked(),
+        pytest.raises(RunError, match="b is in use by another process"),
+    ):
+        make(*plan, overwrite=True)
+    assert [RunFolder(tmp_path / name).read_result() for name in ("a", "b")] == olds
+    assert not (tmp_path / "new").exists()
+
+
 def outcome(seed: int, matrix: list[list[int]], seconds: float = 10) -> dict[str, Any]:
     return {
         "seed": seed,
@@ -256,13 +269,17 @@ def test_how_far_answers_can_be_relied_on_is_pooled() -> None:
     assert "reliability" not in summarise([told[0], outcome(1, RIGHT)]), "one does not say it"
 
 
+@pytest.mark.parametrize("place", ["", "controls"])
 @pytest.mark.parametrize("setting", ["initial", "front_end", "partition"])
 def test_what_a_run_reads_is_not_removed_with_the_run_it_replaces(
-    tmp_path: Path, loaded: Loaded, setting: str
+    tmp_path: Path, loaded: Loaded, setting: str, place: str
 ) -> None:
     make(planned(tmp_path / "a"), planned(tmp_path / "b", seed=1))
     own = RunFolder(tmp_path / "a")
     read = own.rounds if setting == "partition" else own.model
+    if place:
+        own.controls.mkdir()
+        read = read.rename(own.controls / read.name)
     content = read.read_bytes()
     settings = SimulationSettings.parse({"rounds": 2}).model_copy(
         update={setting: read if setting == "initial" else str(read)}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_client.simulation.engines import Engines
-from edge_client.simulation.run_folder import RunFolder
+from edge_client.simulation.run_folder import RunFolder, claim_all
 from edge_client.simulation.start_checks import check_installed, check_parts
 from edge_client.simulation.studies.attacks.rebuilding import SIZES, reconstruct
 from edge_client.simulation.studies.attacks.settings import LeakageSettings
@@ -82,8 +82,8 @@ def measure(
         folder.check(settings, resume=not overwrite, overwrite=overwrite)
     utterances = Corpora(console).get(settings)
     victims = Victims(settings, utterances, Engines().get(settings)[0])
-    for folder in folders.values():
-        folder.claim(settings, resume=not overwrite, overwrite=overwrite)
+    runs = [(folder, settings) for folder in folders.values()]
+    claim_all(runs, resume=not overwrite, overwrite=overwrite)
     found: dict[str, dict[str, Row]] = {}
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         for kind, folder in folders.items():

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from edge_client.commands.experiment.transfer import transfer
 from edge_client.learning.training import Trained, train
+from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.studies import small_encoders
 from edge_client.simulation.studies.cells import execute_cells
 from edge_client.simulation.studies.language_settings import CellSettings, TransferSettings
@@ -227,6 +228,20 @@ def test_models_of_two_tasks_stand_beside_those_of_one(tmp_path: Path) -> None:
         "all others, language a second task",
     ]
     assert rows_of_federation(results, NAMES, "all")[-1][0].endswith("language a second task")
+
+
+def test_overwriting_removes_no_result_while_another_is_in_use(tmp_path: Path) -> None:
+    cells = dict.fromkeys(("a", "b"), cell("en", tested="de"))
+    for number, name in enumerate(cells):
+        folder = RunFolder(tmp_path / name)
+        folder.claim(cells[name], resume=False, overwrite=False)
+        folder.write_result({"uar": number})
+    with (
+        RunFolder(tmp_path / "b").locked(),
+        pytest.raises(RunError, match="b is in use by another process"),
+    ):
+        execute_cells(cells, made().result, "", tmp_path, Console(quiet=True), overwrite=True)
+    assert [RunFolder(tmp_path / name).read_result() for name in cells] == [{"uar": 0}, {"uar": 1}]
 
 
 def test_a_second_task_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
