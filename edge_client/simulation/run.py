@@ -126,8 +126,11 @@ class Run:
             rounds.restore(reached.number, dict(reached.state))
         except ValueError as error:
             raise damaged(self.folder.checkpoint, error) from error
-        watcher.start(reached.number, self.settings.rounds)
         try:
+            if reached.number:
+                # Watchers read the table; a power cut may have come between it and the checkpoint.
+                self.folder.write_rounds(reached.records)
+            watcher.start(reached.number, self.settings.rounds)
             reached = self._loop(reached, rounds, data, watcher)
             return self._finish(reached, data)
         except KeyboardInterrupt:

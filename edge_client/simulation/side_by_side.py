@@ -168,20 +168,42 @@ class _Pool:
             process = self._workers.pop(connection)
             process.join()
             said = _Ended(f"Its process ended with code {process.exitcode}.")
+        if isinstance(said, _Ended):
+            del self._at[connection]
+        try:
+            self._show(number, said)
+        except Exception as error:  # noqa: BLE001 -- who cannot show one run ends no other
+            self._drop(connection)
+            self._fail(number, _failure_of(error))
+
+    def _show(self, number: int, said: _Begun | RoundRow | _Ended) -> None:
+        """Pass on what a process has said to what watches its run."""
         match said:
             case _Begun():
                 self._watched[number].start(said.done, said.rounds)
             case RoundRow():
                 self._watched[number].round(said)
             case _Ended():
-                del self._at[connection]
                 if said.failure:
-                    self._watched[number].fail()
-                    title = self._plan[number].title
-                    self._failures[title] = said.failure
-                    self._console.print(f"{title}  failed: {said.failure}", markup=False)
+                    self._fail(number, said.failure)
                 elif result := RunFolder(self._plan[number].folder).read_result():
                     self._watched[number].end(result)
+
+    def _fail(self, number: int, failure: str) -> None:
+        """Note and say why a run failed."""
+        self._watched[number].fail()
+        title = self._plan[number].title
+        self._failures[title] = failure
+        self._console.print(f"{title}  failed: {failure}", markup=False)
+
+    def _drop(self, connection: Connection) -> None:
+        """End a process that is at a run, when it has written what that reached."""
+        if connection in self._at:
+            process = self._workers[connection]
+            process.terminate()
+            process.join()
+            connection.close()
+            del self._workers[connection], self._at[connection]
 
 
 @contextmanager
@@ -228,12 +250,17 @@ def _attempt(planned: Planned, corpora: Corpora, engines: Engines, teller: _Tell
         finish(planned, corpora, engines, teller)
     except (Stopped, ConnectionError):
         raise
-    except ChorusError as error:
-        return error.message
     except Exception as error:  # noqa: BLE001 -- a fault in one run ends no other
-        traceback.print_exc()
-        return reason_of(error)
+        return _failure_of(error)
     return ""
+
+
+def _failure_of(error: Exception) -> str:
+    """Say why a run failed; of what nobody can put right, print where."""
+    if isinstance(error, ChorusError):
+        return error.message
+    traceback.print_exception(error)
+    return reason_of(error)
 
 
 def failed(failures: dict[str, str], runs: int) -> RunError:

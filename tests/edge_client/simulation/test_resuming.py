@@ -253,6 +253,27 @@ def test_the_memory_of_another_strategy_is_damage(tmp_path: Path) -> None:
         execute(tmp_path, strategy="fedadam")
 
 
+@pytest.mark.parametrize("left", [None, "damaged", "fewer"])
+def test_who_watches_finds_the_rounds_of_the_checkpoint_in_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str | None
+) -> None:
+    """A power cut may come between the checkpoint and the table."""
+    stop(tmp_path, 2)
+    folder = RunFolder(tmp_path)
+    whole = folder.rounds.read_text()
+    if left == "fewer":
+        folder.rounds.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    elif left:
+        folder.rounds.write_text(left)
+    else:
+        folder.rounds.unlink()
+    found: list[str] = []
+    watcher = Watcher()
+    monkeypatch.setattr(watcher, "start", lambda *_: found.append(folder.rounds.read_text()))
+    execute(tmp_path, watcher)
+    assert found == [whole]
+
+
 def test_a_finished_run_is_not_made_again(tmp_path: Path) -> None:
     first = execute(tmp_path)
     watcher = Watcher()
