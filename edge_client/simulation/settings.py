@@ -243,12 +243,16 @@ class SimulationSettings(
         """Gather the values as :meth:`shared.settings.Settings.collect` does.
 
         What a preset says beside what was given must not contradict it: its strategy's options
-        mean nothing to another strategy, and there are either epochs or steps.
+        mean nothing to another strategy, its learning rate nothing to another optimizer, and there
+        are either epochs or steps.
         """
         values = cls.gather(given, config)
         dropped: set[str] = set()
         if values.get("strategy", preset.get("strategy")) != preset.get("strategy"):
             dropped.update(STRATEGY_OPTIONS)
+        own = preset.get("optimizer", cls.model_fields["optimizer"].default)
+        if values.get("optimizer", own) != own:
+            dropped.add("learning_rate")
         if "epochs" in values or "steps" in values:
             dropped.update(("epochs", "steps"))
         kept = {name: value for name, value in preset.items() if name not in dropped}

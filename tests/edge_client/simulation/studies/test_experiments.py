@@ -82,6 +82,28 @@ def test_epochs_take_the_place_of_a_preset_s_steps() -> None:
     assert (settings.epochs, settings.steps) == (2, None)
 
 
+@pytest.mark.parametrize(
+    ("preset", "partition", "own", "other"),
+    [
+        ("best", "random", "sgd", "adam"),
+        ("best", "clients", "adam", "sgd"),
+        ("best", "baseline", "adam", "sgd"),
+        ("paper", "random", "adam", "sgd"),
+    ],
+)
+def test_a_preset_s_learning_rate_leaves_with_its_optimizer(
+    preset: str, partition: str, own: str, other: str
+) -> None:
+    values = preset_for(preset, partition)
+
+    def rate(**given: Any) -> float:
+        return SimulationSettings.collect(given, preset=values).learning_rate
+
+    assert rate() == rate(optimizer=own) == values["learning_rate"]
+    assert rate(optimizer=other) == SimulationSettings.model_fields["learning_rate"].default
+    assert rate(optimizer=other, learning_rate=0.5) == 0.5
+
+
 def test_the_paper_s_preset_is_its_protocol() -> None:
     settings = SimulationSettings.parse(preset_for("paper", "random"))
     assert (settings.protocol, settings.rounds, settings.batch_size) == ("paper", 20, 20)
