@@ -234,7 +234,9 @@ def _names(settings: Sequence[Mapping[str, Any]], origins: Sequence[set[Path]]) 
         return folders
     keys = list(dict.fromkeys(key for own in settings for key in own))
     differing = [key for key in keys if len({repr(own.get(key)) for own in settings}) > 1]
-    return [name_of({key: own.get(key) for key in differing}) for own in settings]
+    # At most one group has none of them: it needs a name, too.
+    without = ",".join(f"{key}=none" for key in differing)
+    return [name_of({key: own.get(key) for key in differing}) or without for own in settings]
 
 
 def name_of(values: Mapping[str, Any]) -> str:

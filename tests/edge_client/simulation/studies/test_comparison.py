@@ -70,6 +70,15 @@ def test_groups_of_one_folder_are_named_by_what_differs(tmp_path: Path) -> None:
     assert [group.name for group in groups] == ["strategy=fedavg", "clients=3,strategy=median"]
 
 
+def test_a_group_without_any_of_what_differs_has_a_name_too(tmp_path: Path) -> None:
+    write(tmp_path / "1", result(5))
+    write(tmp_path / "2", result(5, clients=3))
+    write(tmp_path / "3", result(5, clients=3, dp_epsilon=8))
+    groups, _ = groups_of([tmp_path])
+    names = ["clients=none,dp_epsilon=none", "clients=3", "clients=3,dp_epsilon=8.0"]
+    assert [group.name for group in groups] == names
+
+
 def test_a_run_of_the_version_before_is_read(tmp_path: Path) -> None:
     old = result(5, seed=1)
     for gone in ("threads", "augment_conditions", "known"):
