@@ -150,10 +150,7 @@ class Receiving:
     def _check_whole(self, client: str, chunk: Chunk) -> None:
         """Raise unless a piece is a whole chunk: those of a byte would cost a range each."""
         upload, size = self._inbox.find(client, chunk.digest), self._federation.settings.chunk
-        if upload is None:
-            return
-        whole = min(size, upload.offer.size - chunk.offset)
-        if chunk.offset % size or len(chunk.payload) != whole:
+        if upload and not chunk.is_whole(size, upload.offer.size):
             raise ProtocolError(f"A piece of its update is no whole chunk of {size} bytes.")
 
     def suspend(self, client: str) -> None:

@@ -115,6 +115,7 @@ class Fetching:
             return False  # what it is made of may not be removed now
         way = shortcut if shortcut and self._leads_on(shortcut, files) else None
         self._keep_only([*files, *([way.file] if way else [])], way.base if way else None)
+        self._go_on_with(chunk)
         missing = [file for file in files if not self.has(file)]
         if missing and self._download is None and self._left is None:
             wanted = way.file if way and missing[0] == way.model else missing[0]
@@ -136,6 +137,14 @@ class Fetching:
             self._connection.subscribe(self._topics.model(file.digest), qos=0)
             self.ask()
 
+    def _go_on_with(self, chunk: int) -> None:
+        """Go on in chunks of another size, if the aggregator has come back with one."""
+        with self._lock:
+            download = self._download
+            if download and download.chunk != chunk and not download.complete:
+                self._download = Download(download.part, chunk, self._clock())
+                self.ask()
+
     def ask(self) -> None:
         """Ask for what comes next, if little is on its way."""
         with self._lock:
@@ -154,7 +163,7 @@ class Fetching:
         Raises
         ------
         ProtocolError
-            If it lies beyond the file's end.
+            If it is no whole chunk of the announced size.
         StorageError
             If the disk is full.
         """

@@ -5,7 +5,7 @@ Time is passed in, in seconds of a clock that only goes forward.
 
 from typing import Final
 
-from shared.errors import BrokerError
+from shared.errors import BrokerError, ProtocolError
 from shared.protocol.frames import OVERHEAD, Chunk
 from shared.protocol.messages import Received, Want
 from shared.protocol.part_file import PartFile
@@ -15,7 +15,8 @@ DOWN_WINDOW: Final = 4 << 20
 """Bytes asked for ahead of what has arrived: what the broker holds for a client at most, about."""
 
 DOWN_CHUNKS: Final = 250
-"""The same in chunks, where these are small: a quarter of what Mosquitto holds by default."""
+"""The same in chunks, where these are small: a quarter of what Mosquitto holds by default. It also
+bounds a request: each of its ranges begins another chunk, and a message has 256 of them at most."""
 
 SAVE_EVERY: Final = 10.0
 """Seconds after which what has arrived is made durable; as much may be sent again after a power
@@ -55,7 +56,8 @@ class Download:
     part
         Where it goes.
     chunk
-        Bytes of the chunks it comes in.
+        Bytes of the chunks it comes in. An earlier process may have had others: of what it left,
+        whole chunks of this size count, and the rest is asked for again.
     now
         The time.
 
@@ -72,7 +74,7 @@ class Download:
         self.chunk = chunk
         self.fruitless = 0
         self._window = min(DOWN_WINDOW, DOWN_CHUNKS * chunk)
-        self._asked = Ranges(part.written)
+        self._asked = self._here()
         self._seen = 0
         self._saved = now
         self._heard = now
@@ -92,7 +94,7 @@ class Download:
         if now >= self.again_at:
             self.fruitless += 1
             self.restart(now)
-        under_way = self._asked.total - self.part.written.total
+        under_way = self._asked.total - self._here().total
         if under_way > self._window // 2:
             return None
         room, ranges = self._window - under_way, []
@@ -108,12 +110,26 @@ class Download:
 
     def restart(self, now: float) -> None:
         """Ask anew for all that is missing: the connection was lost, or chunks were."""
-        self._asked = Ranges(self.part.written)
+        self._asked = self._here()
         self._seen = 0
         self._heard = now
 
+    def _here(self) -> Ranges:
+        """Give the whole chunks that have arrived."""
+        return Ranges(self.part.written.whole(self.chunk, self.part.size))
+
     def take(self, chunk: Chunk, now: float) -> None:
-        """Take a chunk, asked for by this client or another; raises as :class:`PartFile` does."""
+        """Take a chunk, asked for by this client or another.
+
+        Raises
+        ------
+        ProtocolError
+            If it is no whole one: pieces of a byte would cost a range each.
+        StorageError
+            If the disk is full.
+        """
+        if not chunk.is_whole(self.chunk, self.part.size):
+            raise ProtocolError(f"A piece of the model is no whole chunk of {self.chunk} bytes.")
         self.part.write(chunk.offset, chunk.payload)
         self._asked.add(chunk.offset, chunk.end)
         self._seen = max(self._seen, chunk.sequence)

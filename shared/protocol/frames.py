@@ -49,6 +49,18 @@ class Chunk:
         """Where the piece ends."""
         return self.offset + len(self.payload)
 
+    def is_whole(self, chunk: int, size: int) -> bool:
+        """Say whether it is a whole chunk of so many bytes, or the last one, of a file.
+
+        Parameters
+        ----------
+        chunk
+            Bytes of a chunk, as announced.
+        size
+            Bytes of the file.
+        """
+        return self.offset % chunk == 0 and len(self.payload) == min(chunk, size - self.offset)
+
     def encode(self) -> bytes:
         """Write the frame."""
         head = _HEAD.pack(_MAGIC, MAJOR, bytes.fromhex(self.digest), self.offset, self.sequence)

@@ -45,8 +45,10 @@ class Fetched:
         self.driver.rest()
         self.driver.work("files")
 
-    def take(self, begin: int, end: int, content: bytes = CONTENT) -> None:
-        self.fetching.take(Chunk(DIGEST, begin, content[begin:end], 1))
+    def take(self, begin: int, end: int, content: bytes = CONTENT, chunk: int = 1000) -> None:
+        for offset in range(begin, end, chunk):
+            piece = content[offset : min(offset + chunk, end)]
+            self.fetching.take(Chunk(DIGEST, offset, piece, 1))
 
 
 @pytest.fixture
@@ -114,10 +116,11 @@ def test_what_has_arrived_is_saved_now_and_then_for_the_next_process(
     it.driver.rest()
 
 
-def test_a_chunk_of_another_file_or_beyond_the_end_changes_nothing(it: Fetched) -> None:
+def test_a_chunk_of_another_file_or_no_whole_one_changes_nothing(it: Fetched) -> None:
     it.fetching.take(Chunk("0" * 64, 0, b"another", 1))
-    with pytest.raises(ProtocolError, match="ends at byte"):
-        it.fetching.take(Chunk(DIGEST, len(CONTENT) - 1, b"12", 1))
+    for offset in (0, len(CONTENT) - 1, len(CONTENT)):
+        with pytest.raises(ProtocolError, match="no whole chunk"):
+            it.fetching.take(Chunk(DIGEST, offset, b"12", 1))
     it.check()
     assert it.ended == []
     it.take(0, len(CONTENT))
@@ -156,6 +159,19 @@ def test_what_is_needed_is_fetched_one_after_the_other_and_all_else_removed(
     assert it.fetching.digest == other.digest
     assert it.fetching.gather([FILE], 1000)
     assert it.fetching.digest is None, "nobody needs it any more"
+
+
+def test_it_comes_in_chunks_of_the_size_that_is_announced_now(it: Fetched) -> None:
+    it.take(0, 3000)
+    it.connection.take()
+    assert not it.fetching.gather([FILE], 2000)
+    assert [want.ranges for want in it.connection.take()] == [[(2000, len(CONTENT))]]
+    assert not it.fetching.gather([FILE], 2000)
+    assert it.connection.take() == []
+    it.take(2000, len(CONTENT), chunk=2000)
+    it.check()
+    assert it.ended == [True]
+    assert it.client_state.path(DIGEST).read_bytes() == CONTENT
 
 
 def test_if_nothing_arrives_it_is_asked_for_again_but_not_without_a_connection(

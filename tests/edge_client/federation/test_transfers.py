@@ -1,6 +1,7 @@
 """Which bytes are asked for and sent, whatever gets lost."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,8 @@ from edge_client.federation.transfers import (
     Download,
     UpdateTransfer,
 )
+from shared.errors import ProtocolError
+from shared.protocol.fields import MOST_RANGES
 from shared.protocol.frames import Chunk
 from shared.protocol.messages import Received
 from shared.protocol.part_file import PartFile
@@ -100,6 +103,56 @@ def test_of_small_chunks_fewer_bytes_are_asked_for(tmp_path: Path) -> None:
     want = Download(part, 1024, 0).want(0)
     assert want
     assert want.ranges == [(0, DOWN_CHUNKS * 1024)]
+    part.close()
+
+
+@given(
+    taken=st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 40)), max_size=1500),
+    before=st.integers(1, 3000),
+    chunk=st.integers(1, 3000),
+)
+def test_a_request_has_few_ranges_of_whole_chunks_whatever_has_arrived(
+    taken: list[tuple[int, int]], before: int, chunk: int
+) -> None:
+    size = 3000 * before + 1
+    ranges = [(begin * before, begin * before + length) for begin, length in taken]
+    check_requests(size, chunk, Ranges(ranges))
+
+
+@pytest.mark.parametrize("chunk", [1 << 10, 15_000, 1 << 16])
+def test_every_other_chunk_of_another_size_has_arrived(chunk: int) -> None:
+    here = Ranges((begin, begin + 15_000) for begin in range(0, 600 * 15_000, 30_000))
+    check_requests(600 * 15_000, chunk, here)
+
+
+def check_requests(size: int, chunk: int, here: Ranges) -> None:
+    """Ask for a file of which something is here until all is; look at each request."""
+    with TemporaryDirectory() as folder:
+        part = PartFile(Path(folder) / "model.part", size, UPDATE)
+        part.written = Ranges((begin, min(end, size)) for begin, end in here)
+        download = Download(part, chunk, 0)
+        while not download.complete:
+            want = download.want(download.again_at)
+            assert want
+            assert len(want.ranges) <= MOST_RANGES
+            assert all(begin % chunk == 0 for begin, _ in want.ranges)
+            for begin, end in want.ranges:
+                part.written.add(begin, end)
+        part.close()
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"), [(0, 1), (0, 999), (0, 1001), (500, 1000), (2000, 501), (2500, 0)]
+)
+def test_what_is_no_whole_chunk_is_left_aside(tmp_path: Path, offset: int, length: int) -> None:
+    part = PartFile(tmp_path / "model.part", 2500, UPDATE)
+    download = Download(part, 1000, 0)
+    with pytest.raises(ProtocolError, match="no whole chunk of 1000 bytes"):
+        download.take(Chunk(UPDATE, offset, bytes(length), 1), 0)
+    assert not part.written
+    for begin in (0, 1000, 2000):
+        download.take(Chunk(UPDATE, begin, bytes(min(1000, 2500 - begin)), 1), 0)
+    assert download.complete
     part.close()
 
 

@@ -257,7 +257,9 @@ def test_a_model_that_is_not_finite_is_not_trained_on(it: World) -> None:
     client.link.on_message(TOPICS.round, lie.encode())
     while client.loop.ready:
         it.run(client.loop)  # it asks for the model
-    client.link.on_message(TOPICS.model(digest), Chunk(digest, 0, content, 1).encode())
+    for begin in range(0, len(content), lie.chunk):
+        chunk = Chunk(digest, begin, content[begin : begin + lie.chunk], 1)
+        client.link.on_message(TOPICS.model(digest), chunk.encode())
     it.rest()
     assert (it.folder / client.name / f"{digest}.safetensors").exists()
     assert client.participant._client_state.offer is None
