@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from edge_client.device.state import DeviceFolder
 from edge_client.enrolment.membership import Membership, MembershipFolder
@@ -24,6 +24,7 @@ from shared.corpora import load_corpus
 from shared.errors import ChorusError, SettingsError
 from shared.features.start_file import load_start
 from shared.front_ends import FRONT_ENDS
+from shared.mqtt.backoff import Backoff
 from shared.protocol.messages import Announcement
 from shared.task import Task
 from shared.weights import digest as weights_digest
@@ -36,6 +37,16 @@ log = logging.getLogger(__name__)
 
 _ENDED = "The device takes part in no federation until it is started again. %s"
 """The log's line where something that cannot go away by itself has ended the device's part."""
+
+_FAILED: Final = "The device's part in the federation failed. It begins anew after a while."
+"""The log's line, before a traceback, and the remark where a fault of the program has ended it."""
+
+_PAUSE: Final = 60.0
+"""Seconds, at most, before a part that failed by a fault of the program begins anew; longer and
+longer, as it may fail again and again."""
+
+_LONGEST_PAUSE: Final = 3600.0
+"""Seconds that such a pause may become."""
 
 
 def as_member(
@@ -243,6 +254,7 @@ class Companion:
         self._make = make
         self._settings = settings
         self._folder = folder
+        self._leaving = threading.Event()
         self._begin()
         self._unsubscribe = device.subscribe(self._changed)
 
@@ -258,7 +270,15 @@ class Companion:
         self._leave()
 
     def _begin(self) -> None:
-        self._participant = self._make(
+        self._leaving.clear()
+        self._participant = participant = self._new_participant()
+        self._thread = threading.Thread(
+            target=self._run, args=(participant.run,), name="federation", daemon=True
+        )
+        self._thread.start()
+
+    def _new_participant(self) -> Participant:
+        return self._make(
             self._settings,
             self._folder,
             examples=self._device.examples,
@@ -268,26 +288,41 @@ class Companion:
             report=functools.partial(self._device.report, "round"),
             membership=self._membership,
         )
-        self._thread = threading.Thread(
-            target=self._run, args=(self._participant,), name="federation", daemon=True
-        )
-        self._thread.start()
 
     def _leave(self) -> None:
+        self._leaving.set()
         self._participant.stop()
         self._thread.join()
 
-    def _run(self, participant: Participant) -> None:
-        """Take part; whatever ends it, the device goes on listening."""
-        try:
+    def _run(self, take_part: Callable[[], None]) -> None:
+        """Take part, and anew after a fault of the program, which may be gone by then."""
+        pauses = Backoff(_PAUSE, _LONGEST_PAUSE)
+        while self._fails(take_part) and not self._leaving.wait(pauses.next()):
+            take_part = self._take_part_anew
+
+    def _take_part_anew(self) -> None:
+        self._participant = participant = self._new_participant()
+        # Who leaves may have stopped the one before.
+        if not self._leaving.is_set():
             participant.run()
+
+    def _fails(self, take_part: Callable[[], None]) -> bool:
+        """Take part until that ends; say if a fault of the program ended it.
+
+        Whatever it was, the device goes on listening.
+        """
+        try:
+            take_part()
         except ChorusError as error:
             sentence = error.message
             log.error(_ENDED, sentence)  # noqa: TRY400 -- a user's to fix
             self._device.report("round", {"state": "left", "remark": sentence})
         except Exception:
-            log.exception("The federation is left.")
-            self._device.report("round", {"state": "left", "remark": "It failed; see the log."})
+            log.exception(_FAILED)
+            remark = f"{_FAILED} The log says more."
+            self._device.report("round", {"state": "troubled", "remark": remark})
+            return True
+        return False
 
     def _changed(self, event: "DeviceEvent") -> None:
         match event.kind:

@@ -184,20 +184,46 @@ def test_a_model_that_nobody_has_taught_takes_no_other_s_place(tmp_path: Path) -
     assert len(device.models) == 2, "any model is better than none"
 
 
-@pytest.mark.parametrize(
-    ("error", "remark"),
-    [
-        (BrokerError("It is not let in.", "Say who it is."), "It is not let in. Say who it is."),
-        (KeyError("odd"), "It failed; see the log."),
-    ],
-)
-def test_whatever_ends_it_the_device_goes_on(
-    tmp_path: Path, error: BaseException, remark: str
-) -> None:
-    device = FakeDevice()
-    with Companion(device, SETTINGS, tmp_path, make=Makes(error)):  # type: ignore[arg-type] # it stands in
+def test_what_a_person_has_to_put_right_ends_it_and_the_device_goes_on(tmp_path: Path) -> None:
+    device, makes = FakeDevice(), Makes(BrokerError("It is not let in.", "Say who it is."))
+    with Companion(device, SETTINGS, tmp_path, make=makes):  # type: ignore[arg-type] # it stands in
         wait_until(lambda: device.told, "it is told")
+    remark = "It is not let in. Say who it is."
     assert device.told == [("round", {"state": "left", "remark": remark})]
+    assert len(makes.made) == 1
+
+
+def test_after_a_fault_of_the_program_it_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge_client.federation.taking_part._PAUSE", 0.01)
+    device, makes = FakeDevice(), Makes(KeyError("odd"))
+    with Companion(device, SETTINGS, tmp_path, make=makes):  # type: ignore[arg-type] # it stands in
+        wait_until(lambda: len(makes.made) >= 3, "it has begun anew twice")
+        makes.error = None
+        wait_until(lambda: makes.made[-1].error is None, "it goes well")
+        assert device.listener
+        device.listener(DeviceEvent("changed"))
+        assert makes.made[-1].looked == 1
+    assert makes.made[-1].stopped.is_set()
+    sentence = "The device's part in the federation failed. It begins anew after a while."
+    remark = f"{sentence} The log says more."
+    assert device.told[:2] == [("round", {"state": "troubled", "remark": remark})] * 2
+    assert "KeyError" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["closed", "deleting"])
+def test_while_it_waits_to_begin_anew_it_ends_at_once(tmp_path: Path, how: str) -> None:
+    device, makes = FakeDevice(), Makes(KeyError("odd"))
+    with Companion(device, SETTINGS, tmp_path, make=makes):  # type: ignore[arg-type] # it stands in
+        wait_until(lambda: device.told, "it waits")
+        if how == "deleting":
+            assert device.listener
+            device.listener(DeviceEvent("deleting"))
+            assert len(makes.made) == 1
+            makes.error = None
+            device.listener(DeviceEvent("deleted"))
+    assert len(makes.made) == 1 + (how == "deleting")
 
 
 def test_with_clips_a_signal_ends_it_and_it_says_what_counted(
