@@ -83,7 +83,7 @@ class Broker:
         self.strangers: dict[Session, None] = {}
         self.held = 0
         self._wills: deque[tuple[Message, str]] = deque()
-        self._telling = False
+        self._telling = self._making_room = False
         self._subscribers = Subscribers[Session]()
 
     async def serve(self) -> None:
@@ -142,17 +142,20 @@ class Broker:
                 session.send(chunk, may_be_lost=True)
 
     def tell(self, will: Message, writer: str) -> None:
-        """Publish the will of a client that is lost: after other wills, if they are on their way.
-
-        Telling one may cut off the next client, and so on.
-        """
+        """Publish the will of a client that is lost, after those that are on their way."""
         self._wills.append((will, writer))
-        if self._telling:
-            return
+        self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Publish the wills that wait; one may cut off the next client, and so on."""
+        if self._telling or self._making_room:
+            return  # whoever does that tells these, too
         self._telling = True
-        while self._wills:
-            self.publish(*self._wills.popleft())
-        self._telling = False
+        try:
+            while self._wills:
+                self.publish(*self._wills.popleft())
+        finally:
+            self._telling = False
 
     def send_retained(self, session: "Session", name: str, qos: int) -> None:
         """Send a new subscriber what is kept."""
@@ -169,8 +172,16 @@ class Broker:
     def hold(self, more: int) -> None:
         """Take note of bytes that are held, or (if negative) no longer; keep within the bound."""
         self.held += more
-        if self.held <= MOST_HELD:
+        if self.held <= MOST_HELD or self._making_room:
             return
+        self._making_room = True  # what is counted meanwhile comes back here
+        try:
+            self._make_room()
+        finally:
+            self._making_room = False
+        self._tell_all()
+
+    def _make_room(self) -> None:
         everybody = [*self.strangers, *self.sessions.values()]
         for session in everybody:
             session.count()  # what has gone out meanwhile

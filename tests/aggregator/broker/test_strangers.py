@@ -327,6 +327,46 @@ def test_wills_of_many_that_are_cut_off_at_once_are_all_told(broker: Broker) -> 
     assert len(told) == 900
 
 
+def test_many_clients_reach_the_bound_of_memory_together(broker: Broker) -> None:
+    _, watcher = session(broker, connect("watcher"), subscribe("gone/+"))
+    filled = []
+    for number in range(900):
+        will = (f"gone/{number}", bytes(4096))
+        filled.append(session(broker, connect(f"c-{number}", will=will), subscribe("t", "gone/+")))
+    each = (bounds.MOST_HELD - broker.held) // len(filled)
+    for client, line in filled:
+        line.waiting = each
+        client.count()
+        line.waiting -= 1  # a little goes out meanwhile
+    writer, _ = session(broker, connect("writer"))
+    writer.data_received(publish("t", bytes(1 << 20)))
+    lost = [line for _, line in filled if line.ended]
+    assert 0 < len(lost) < len(filled)
+    assert broker.held <= bounds.MOST_HELD
+    assert broker.held == sum(client.held for client in broker.sessions.values())
+    told = [each for each in watcher.written if b"gone/" in each]
+    assert len(told) == len(lost)
+
+
+def test_a_will_that_could_not_be_told_keeps_no_other_from_being_told(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, watcher = session(broker, connect("watcher"), subscribe("gone/+"))
+    lost, ended = (
+        session(broker, connect(name, will=(f"gone/{name}", b"x")))[0] for name in ("lost", "ended")
+    )
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broker, "publish", fail)
+        with pytest.raises(MemoryError):
+            lost.cut()
+    ended.cut()
+    assert watcher.written[-1] == publish("gone/ended", b"x")
+
+
 def test_connections_that_come_and_go_leave_nothing(embedded_broker: EmbeddedBroker) -> None:
     assert embedded_broker._process
     files = Path(f"/proc/{embedded_broker._process.pid}/fd")
