@@ -226,16 +226,22 @@ class EmbeddedBroker:
             code = self._process.wait()
             if self._process.stdin:
                 self._process.stdin.close()
-            if self._stopping.is_set():
+            process = self._start_again(self._socket, f"ended by itself ({code})")
+            if process is None:
                 return
-            pause = self._backoff.next()
-            log.error(
-                "The embedded broker ended by itself (%d); it is started again in %.2g s.",
-                code,
-                pause,
-            )
-            if self._stopping.wait(pause):
-                return
-            process = self._process = self._new_process(self._socket)
+            self._process = process
             if self._stopping.is_set() and process.stdin:
                 process.stdin.close()
+
+    def _start_again(self, listening: socket.socket, why: str) -> subprocess.Popen[bytes] | None:
+        """Start another process, however often that fails; ``None``: it is to stop."""
+        while not self._stopping.is_set():
+            pause = self._backoff.next()
+            log.error("The embedded broker %s; it is started again in %.2g s.", why, pause)
+            if self._stopping.wait(pause):
+                break
+            try:
+                return self._new_process(listening)
+            except OSError as error:  # memory or descriptors, of which there may be some again
+                why = f"could not be started ({error.strerror})"
+        return None

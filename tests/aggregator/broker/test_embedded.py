@@ -1,5 +1,6 @@
 """The aggregator's own broker, as a real process."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -84,6 +85,46 @@ def test_it_is_started_again_when_it_ends_by_itself(
     assert [connected for connected, _ in peer.changes][:2] == [True, False]
     assert peer.ready().connection.publish("t", b"back")
     peer.wait_for(1)
+
+
+def test_it_is_started_again_though_that_fails_at_first(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, peers: Peers
+) -> None:
+    monkeypatch.setattr("aggregator.broker.embedded._PAUSE", 0.1)
+    failures = [OSError(errno.ENOMEM, "No memory"), OSError(errno.EMFILE, "No descriptors")]
+    popen = subprocess.Popen
+
+    def start(*command: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop(0)
+        return popen(*command, **options)
+
+    with EmbeddedBroker(OPEN, port=0) as broker:
+        peer = peers.connect(BrokerSettings(port=broker.port), "peer", "t").ready()
+        monkeypatch.setattr(subprocess, "Popen", start)
+        process_of(broker).kill()
+        wait_until(lambda: len(peer.changes) >= 3, "it is lost and back")
+    assert [line.split(";")[0] for line in caplog.messages if "embedded broker" in line] == [
+        "The embedded broker ended by itself (-9)",
+        "The embedded broker could not be started (No memory)",
+        "The embedded broker could not be started (No descriptors)",
+    ]
+    assert not broker._watch.is_alive()
+
+
+def test_it_can_be_stopped_while_it_cannot_be_started(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("aggregator.broker.embedded._PAUSE", 0.01)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOMEM, "No memory")
+
+    with EmbeddedBroker(OPEN, port=0) as broker:
+        monkeypatch.setattr(subprocess, "Popen", fail)
+        process_of(broker).kill()
+        wait_until(lambda: "could not be started" in caplog.text, "it was tried")
+    assert not broker._watch.is_alive()
 
 
 def test_it_ends_with_the_aggregator_however_that_ends(tmp_path: Path) -> None:
