@@ -82,11 +82,17 @@ class Inbox:
         """Say whether a client has offered too many different updates, and this is one more."""
         return not self.find(client, update) and self._replaced[client] >= MOST_REPLACED
 
-    def offer(self, client: str, offer: Offer, now: float) -> Received:
-        """Take a welcome offer; say what is there already and how much may come.
+    def offer(self, client: str, offer: Offer, now: float) -> list[Upload]:
+        """Take a welcome offer.
 
-        A client's earlier offer of another update is forgotten, with what had arrived of it. What
-        an earlier process received of this one is taken up.
+        A client's earlier offer of another update is forgotten, with what had arrived of it: its
+        place is another one's, whose turn it is. What an earlier process received of this one is
+        taken up.
+
+        Returns
+        -------
+        list of Upload
+            Those to be told what is safe and how much may come: this one, then who was let in.
 
         Raises
         ------
@@ -103,13 +109,12 @@ class Inbox:
             upload = self._uploads[client] = self._queue[client] = Upload(client, offer)
         elif upload.state == "away":
             self._move(upload, "waiting")
-        if upload.state == "waiting":
-            self.admit(now)
+        admitted = self.admit(now) if upload.state == "waiting" else []
         if self._queue and not waited:
             for placed in self._places.values():
                 placed.begin_turn(now)
         upload.arrived_at = now
-        return self.received(upload)
+        return [upload, *(other for other in admitted if other is not upload)]
 
     def chunk(self, client: str, chunk: Chunk, now: float) -> float | None:
         """Take a chunk, in the network's thread; see :meth:`Upload.take`."""
@@ -167,13 +172,21 @@ class Inbox:
         return slow
 
     def admit(self, now: float) -> list[Upload]:
-        """Let those in whose turn it is; give them, to be told."""
-        admitted = []
+        """Let those in whose turn it is; give them, to be told.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full, and nobody was let in.
+        """
+        admitted: list[Upload] = []
         while self._queue and len(self._places) < MOST_ACTIVE:
             upload = next(iter(self._queue.values()))
             try:
                 upload.open(self._folder)
             except StorageError:
+                if admitted:
+                    break  # those are told first; it is tried again at the next look
                 self.end(upload, "dropped")  # its client will offer it again
                 raise
             upload.arrived_at = now

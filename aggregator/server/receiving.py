@@ -114,8 +114,8 @@ class Receiving:
             refused = Refused(update=offer.update, reason="unwelcome", sentence=sentence)
             self._refuse(client, offer, refused)
         else:
-            received = self._inbox.offer(client, offer, self._clock())
-            self._acknowledge(client, offer, received)
+            for upload in self._inbox.offer(client, offer, self._clock()):
+                self._acknowledge(upload)
             self._flush()
 
     def chunk(self, client: str, frame: bytes) -> bool:
@@ -142,10 +142,11 @@ class Receiving:
         update = chunk.digest
         return bool(self._inbox.find(client, update)) or self._inbox.is_late(client, update)
 
-    def _acknowledge(self, client: str, offer: Offer, received: Received) -> None:
+    def _acknowledge(self, upload: Upload) -> None:
         """Say what is safe, in whole chunks: an earlier process may have had others."""
-        safe = Ranges(received.ranges).whole(self._federation.settings.chunk, offer.size)
-        self._reply(client, received.model_copy(update={"ranges": list(safe)}))
+        received = self._inbox.received(upload)
+        safe = Ranges(received.ranges).whole(self._federation.settings.chunk, upload.offer.size)
+        self._reply(upload.client, received.model_copy(update={"ranges": list(safe)}))
 
     def _check_whole(self, client: str, chunk: Chunk) -> None:
         """Raise unless a piece is a whole chunk: those of a byte would cost a range each."""
@@ -168,10 +169,10 @@ class Receiving:
         self._looked = self._clock()
         for upload in self._inbox.make_room(self._looked):
             # A window of 0: its turn comes again.
-            self._acknowledge(upload.client, upload.offer, self._inbox.received(upload))
+            self._acknowledge(upload)
             self._rejections.about(upload.client, _TOO_SLOW)
         for upload in self._inbox.admit(self._looked):
-            self._acknowledge(upload.client, upload.offer, self._inbox.received(upload))
+            self._acknowledge(upload)
         self._flush()
 
     def clear(self) -> None:
@@ -199,7 +200,7 @@ class Receiving:
         self._federation.ledger.see(upload.client, bytes_up=safe - upload.told)
         upload.told = safe
         if upload.state in ("receiving", "arrived"):
-            self._acknowledge(upload.client, upload.offer, self._inbox.received(upload))
+            self._acknowledge(upload)
             if upload.complete:
                 self._check(upload)
         if upload.fresh:
@@ -213,7 +214,7 @@ class Receiving:
 
         def tell() -> None:
             if upload.placed:
-                self._acknowledge(upload.client, upload.offer, self._inbox.received(upload))
+                self._acknowledge(upload)
 
         self._later(tell)
 

@@ -17,7 +17,7 @@ from aggregator.server.inbox import (
 from aggregator.server.upload import SILENCE, SLOWEST, SOON
 from shared.errors import ProtocolError
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import Offer
+from shared.protocol.messages import Offer, Received
 
 CONTENT = bytes(range(256)) * 16
 RUN, MODEL = "0" * 32, "1" * 64
@@ -49,6 +49,12 @@ def offer(content: bytes = CONTENT, number: int = 1) -> Offer:
     )
 
 
+def told(inbox: Inbox, client: str, offer: Offer, now: float) -> Received:
+    """Offer an update; give what its client is told."""
+    upload, *_ = inbox.offer(client, offer, now)
+    return inbox.received(upload)
+
+
 def send(inbox: Inbox, client: str, begin: int, end: int, content: bytes = CONTENT) -> float | None:
     chunk = Chunk(hashlib.sha256(content).hexdigest(), begin, content[begin:end])
     return inbox.chunk(client, chunk, 0)
@@ -72,7 +78,7 @@ def test_what_was_safe_is_taken_up_by_the_next_process(tmp_path: Path) -> None:
     assert send(first, "anna", 3000, 4000) == SOON  # and then it ends
     first.close()
     second = open_inbox(tmp_path)
-    assert second.offer("anna", offer(), 0).ranges == [(0, 1000)]
+    assert told(second, "anna", offer(), 0).ranges == [(0, 1000)]
     second.close()
 
 
@@ -96,7 +102,7 @@ def test_what_arrives_is_made_durable_in_batches_and_the_last_at_once(inbox: Inb
     assert send(inbox, "anna", 2000, batch + 1, content) == 0
     assert send(inbox, "anna", batch + 1, batch + 2, content) is None
     flush(inbox, everything=False)
-    assert inbox.offer("anna", offer(content), 0).ranges == [(0, batch + 2)]
+    assert told(inbox, "anna", offer(content), 0).ranges == [(0, batch + 2)]
     assert send(inbox, "anna", 2 * batch, 3 * batch, content) == 0
     flush(inbox, everything=False)
     assert send(inbox, "anna", batch + 2, batch + 3, content) == SOON
@@ -121,7 +127,7 @@ def test_another_update_of_a_client_takes_the_place_of_the_first(
 
 def test_small_chunks_have_a_small_window(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path / "uploads", 1024, lambda work: work())
-    assert MOST_ACTIVE * inbox.offer("anna", offer(), 0).window == CHUNKS * 1024
+    assert MOST_ACTIVE * told(inbox, "anna", offer(), 0).window == CHUNKS * 1024
     inbox.close()
 
 
@@ -138,9 +144,9 @@ def test_a_client_that_offers_ever_new_updates_is_told_that_it_is_enough(inbox: 
 
 def test_clients_wait_for_their_turn_and_get_it(inbox: Inbox) -> None:
     for number in range(MOST_ACTIVE):
-        window = inbox.offer(f"client-{number:02}", offer(), 0).window
+        window = told(inbox, f"client-{number:02}", offer(), 0).window
         assert window == WINDOWS // MOST_ACTIVE
-    assert inbox.offer("late", offer(), 0).window == 0
+    assert told(inbox, "late", offer(), 0).window == 0
     assert inbox.waiting
     assert not inbox.admit(0)
     drop(inbox, "client-03")
@@ -158,7 +164,7 @@ def test_who_is_silent_gives_way_and_keeps_what_arrived(inbox: Inbox) -> None:
     assert "late" in [upload.client for upload in inbox.admit(SILENCE + 1)]
     drop(inbox, "late")
     inbox.admit(SILENCE + 1)
-    assert inbox.offer("client-00", offer(), SILENCE + 1).ranges == [(0, 1000)]
+    assert told(inbox, "client-00", offer(), SILENCE + 1).ranges == [(0, 1000)]
 
 
 def slow_senders(inbox: Inbox, seconds: int, bytes_each: int) -> bytes:
@@ -181,8 +187,8 @@ def test_who_sends_a_little_now_and_then_gives_way_to_those_that_wait(inbox: Inb
     assert len(inbox.make_room(41)) == MOST_ACTIVE
     assert next(upload.client for upload in inbox.admit(41)) == "late"
     # What arrived stays; those behind the last place wait at the queue's end.
-    assert inbox.offer("client-00", offer(content), 41).ranges == [(0, 4096)]
-    assert inbox.offer("client-15", offer(content), 41).window == 0
+    assert told(inbox, "client-00", offer(content), 41).ranges == [(0, 4096)]
+    assert told(inbox, "client-15", offer(content), 41).window == 0
 
 
 def test_a_slow_line_keeps_its_place_at_the_pace_that_is_demanded(inbox: Inbox) -> None:
@@ -221,7 +227,7 @@ def test_who_is_away_holds_no_file_open_for_ever(inbox: Inbox, tmp_path: Path) -
         inbox.suspend(f"client-{number:03}")
     assert len(inbox._aside) == MOST_ASIDE
     # The first one's files were closed, not removed.
-    assert inbox.offer("client-000", offer(), 0).ranges == [(0, 1000)]
+    assert told(inbox, "client-000", offer(), 0).ranges == [(0, 1000)]
     inbox.clear()
     assert not list((tmp_path / "uploads").iterdir())
 
