@@ -92,14 +92,23 @@ class Outbox:
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, wait: bool) -> bool:
         """Hand a message over; see :meth:`.connection.Connection.publish`."""
-        if self._sign is None or qos == 0:
-            return self._publish(topic, payload, qos, retain=retain, wait=wait)
-        with self._in_order:
-            signed = self._sign(topic, payload)
-            return self._publish(topic, signed, qos, retain=retain, wait=wait)
-
-    def _publish(self, topic: str, payload: bytes, qos: int, *, retain: bool, wait: bool) -> bool:
         size = len(payload) + len(topic) + _MESSAGE_OVERHEAD
+        # Before it is signed: who waits for room must not hold up those who may not wait.
+        client = self._room_at(size, wait=wait)
+        if client is None:
+            return False
+        if self._sign is None or qos == 0:
+            return self._hand_over(client, size, topic, payload, qos, retain=retain)
+        with self._in_order:
+            try:
+                signed = self._sign(topic, payload)
+            except BaseException:
+                self._settle(client, size)
+                raise
+            return self._hand_over(client, size, topic, signed, qos, retain=retain)
+
+    def _room_at(self, size: int, *, wait: bool) -> mqtt.Client | None:
+        """Take room for a message; give the connection that has it, ``None`` if none has."""
         with self._changed:
             client, under_way = self._client, self._under_way
             if wait:
@@ -107,22 +116,37 @@ class Outbox:
                     lambda: self._client is not client or under_way.fits(size, OUT_BYTES)
                 )
             elif not under_way.fits(size, OUT_BYTES + _REPLY_BYTES):
-                return False
+                return None
             if client is None or self._client is not client:
-                return False
+                return None
             under_way.begin(size)
-            self.largest = max(self.largest, len(payload))
-        sent = client.publish(topic, payload, qos, retain)
-        taken = sent.rc == mqtt.MQTT_ERR_SUCCESS
+        return client
+
+    def _hand_over(
+        self, client: mqtt.Client, size: int, topic: str, payload: bytes, qos: int, *, retain: bool
+    ) -> bool:
+        """Give paho a message that has room; say whether it is on its way."""
         with self._changed:
             if self._client is not client:
                 return False
-            if taken:
-                under_way.handed_over(sent.mid, size, acknowledged=qos > 0)
+            self.largest = max(self.largest, len(payload))
+        sent = client.publish(topic, payload, qos, retain)
+        taken = sent.rc == mqtt.MQTT_ERR_SUCCESS
+        return self._settle(client, size, sent.mid if taken else None, acknowledged=qos > 0)
+
+    def _settle(
+        self, client: mqtt.Client, size: int, mid: int | None = None, *, acknowledged: bool = False
+    ) -> bool:
+        """Note a message's number or, if it was not taken, give its room back; say if it goes."""
+        with self._changed:
+            if self._client is not client:
+                return False  # with the connection all room was given back
+            if mid is None:
+                self._under_way.fail(size)
             else:
-                under_way.fail(size)
+                self._under_way.handed_over(mid, size, acknowledged=acknowledged)
             self._changed.notify_all()
-        return taken
+        return mid is not None
 
     def arrive(self, mid: int) -> bool:
         """Learn that a message got there; say, once, that there is the room that was waited for."""
