@@ -1,9 +1,11 @@
 """What a corpus is: clips with labels, and the facts a person needs to obtain it."""
 
 import csv
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -220,9 +222,16 @@ def _is_audio(path: Path) -> bool:
 
 
 def files_at(data: Path, depth: int) -> list[Path]:
-    """List the audio files that lie exactly ``depth`` folders below a folder, sorted."""
-    pattern = "/".join(["*"] * (depth + 1))
-    return [path for path in sorted(data.glob(pattern)) if _is_audio(path)]
+    """List the audio files that lie exactly ``depth`` folders below a folder, sorted.
+
+    Hidden folders are not looked into: what was thrown away lies in some (``.Trash-1000``).
+    """
+    found = (path for path in sorted(data.glob("/".join(["*"] * (depth + 1)))) if _is_audio(path))
+    return [path for path in found if not _is_hidden(path.relative_to(data))]
+
+
+def _is_hidden(below: Path) -> bool:
+    return any(part.startswith(".") for part in below.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +252,10 @@ def corpus_of_names(
     spoken: Callable[[Path], Spoken | None],
     expected: str,
 ) -> Corpus:
-    """Load a corpus whose file names carry the labels, from the first place that has such files.
+    """Load a corpus whose file names carry the labels, from all places together.
+
+    A clip that is there more than once counts once, as it is first met: one published copy of
+    RAVDESS holds its whole tree twice. A remark names and counts what is passed over.
 
     Parameters
     ----------
@@ -265,15 +277,29 @@ def corpus_of_names(
     CorpusError
         If no place has a clip.
     """
-    for place in places:
-        facts = {path: spoken(path) for path in place}
-        clips = [_clip(path, data, said, task) for path, said in facts.items() if said]
-        if clips:
-            other = [path.relative_to(data) for path, said in facts.items() if not said]
-            named = {f"whose names are not of {info.title}'s speech": other} if other else {}
-            remark(f"Clips in {data} are passed over", named)
-            return Corpus(info, tuple(sorted(clips, key=lambda clip: clip.identifier)))
-    raise not_there(info, data, expected)
+    clips: dict[tuple[str, Spoken], Clip] = {}
+    passed_over: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in chain.from_iterable(places):
+        said = spoken(path)
+        if said is None:
+            why = f"whose names are not of {info.title}'s speech"
+            passed_over[why].append(path.relative_to(data))
+        elif (clip := (_own_name(path, said), said)) in clips:
+            passed_over["that are copies of others, by their names"].append(path.relative_to(data))
+        else:
+            clips[clip] = _clip(path, data, said, task)
+    if not clips:
+        raise not_there(info, data, expected)
+    remark(f"Clips in {data} are passed over", passed_over)
+    return Corpus(info, tuple(sorted(clips.values(), key=lambda clip: clip.identifier)))
+
+
+def _own_name(path: Path, said: Spoken) -> str:
+    """Give what a clip is called among its speaker's: ``DC/a01`` and ``DC_a01`` are one of SAVEE's.
+
+    Not its format: a copy may be converted.
+    """
+    return path.stem.removeprefix(f"{said.speaker}_")
 
 
 def _clip(path: Path, data: Path, facts: Spoken, task: Task) -> Clip:
@@ -299,8 +325,8 @@ class NamedClips:
     spoken
         What the name of a file says; ``None`` if it is none of the corpus's files.
     depths
-        How many folders below the user's the clips may lie, the likeliest first; the first depth
-        with clips counts.
+        How many folders below the user's the clips may lie, the likeliest first: of copies at two
+        depths that counts which is met first.
     expected
         What should be there, for the error.
     """

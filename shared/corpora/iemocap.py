@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -60,7 +61,7 @@ def load(data: Path, task: Task = DEFAULT_TASK, *, happy: Happy = "both") -> Cor
     ----------
     data
         The folder that holds ``Session1`` to ``Session5``, or the one that holds
-        ``IEMOCAP_full_release``.
+        ``IEMOCAP_full_release``. Of each session the first counts that is there.
     task
         Whose labels the clips get.
     happy
@@ -75,14 +76,14 @@ def load(data: Path, task: Task = DEFAULT_TASK, *, happy: Happy = "both") -> Cor
     """
     if happy not in _HAPPY:
         raise SettingsError(f"happy should be one of {', '.join(get_args(Happy))}, is {happy!r}.")
+    clips: dict[str, list[Clip]] = {}
     for folder in (data, data / "IEMOCAP_full_release"):
-        clips = [
-            clip
-            for session in sorted(folder.glob("Session[1-5]"))
-            for clip in _session(session, data, task, _HAPPY[happy])
-        ]
-        if clips:
-            return Corpus(INFO, tuple(sorted(clips, key=lambda clip: clip.identifier)))
+        for session in sorted(folder.glob("Session[1-5]")):
+            if not clips.get(session.name):
+                clips[session.name] = list(_session(session, data, task, _HAPPY[happy]))
+    found = sorted(chain.from_iterable(clips.values()), key=lambda clip: clip.identifier)
+    if found:
+        return Corpus(INFO, tuple(found))
     raise not_there(INFO, data, "folders Session1 to Session5 with labels and sentences")
 
 

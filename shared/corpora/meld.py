@@ -56,7 +56,7 @@ def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
     ----------
     data
         The folder that holds the tables and the folders of the splits, or the one that holds
-        ``MELD.Raw``.
+        ``MELD.Raw``. Of each split the first counts that is there.
     task
         Whose labels the clips get.
 
@@ -65,10 +65,12 @@ def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
     CorpusError
         If there are no such utterances, or a table cannot be read.
     """
-    for folder in (data, data / "MELD.Raw"):
-        clips = [clip for split in _SPLITS for clip in _split(folder, split, data, task)]
-        if clips:
-            return Corpus(INFO, tuple(sorted(clips, key=lambda clip: clip.identifier)))
+    clips: list[Clip] = []
+    for split in _SPLITS:
+        places = (_split(folder, split, data, task) for folder in (data, data / "MELD.Raw"))
+        clips += next(filter(None, map(list, places)), [])
+    if clips:
+        return Corpus(INFO, tuple(sorted(clips, key=lambda clip: clip.identifier)))
     raise not_there(INFO, data, "tables like train_sent_emo.csv with a folder of films for each")
 
 

@@ -4,7 +4,14 @@ import re
 from pathlib import Path
 from typing import Final
 
-from shared.corpora.corpus import Corpus, CorpusInfo, Spoken, audio_files, corpus_of_names
+from shared.corpora.corpus import (
+    Corpus,
+    CorpusInfo,
+    Spoken,
+    audio_files,
+    corpus_of_names,
+    entries,
+)
 from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(
@@ -33,6 +40,9 @@ _LABELS: Final = {
     "08": "surprised",
 }
 
+_ABOVE: Final = "audio_speech_actors_01-24"
+"""The folder of the actors' as some copies have it, in small letters."""
+
 _TEXTS: Final = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
 
 
@@ -51,11 +61,11 @@ def load(data: Path, task: Task = DEFAULT_TASK) -> Corpus:
     CorpusError
         If there are no such clips.
     """
-    # The first place with clips counts: one published copy holds the whole tree twice.
-    folders = (data, data / "Audio_Speech_Actors_01-24", data / "audio_speech_actors_01-24")
+    # Folders as they are called: where capital letters do not count, each is there once.
+    below = (folder for folder in entries(data) if folder.name.lower() == _ABOVE)
     places = (
         [path for actor in sorted(folder.glob("Actor_*")) for path in audio_files(actor)]
-        for folder in folders
+        for folder in (data, *below)
     )
     expected = "folders Actor_01 to Actor_24 with clips 03-01-*"
     return corpus_of_names(INFO, data, task, places, _spoken, expected)

@@ -120,6 +120,78 @@ def test_the_parts_of_esd_are_one_corpus(tmp_path: Path) -> None:
     assert corpus.speakers == ("0001",)
 
 
+SPREAD = {
+    "emodb": "03a01Fa 03a01Wa wav/08b10Lb wav/16b02Td",
+    "cremad": "1001_DFA_ANG_XX AudioWAV/1040_ITH_SAD_X",
+    "ravdess": (
+        "Actor_01/03-01-05-01-01-01-01 Audio_Speech_Actors_01-24/Actor_02/03-01-05-01-01-01-02 "
+        "audio_speech_actors_01-24/Actor_03/03-01-05-01-01-01-03"
+    ),
+    "nemo": "EB0_anger_1 samples/SZ0_fear_90",
+    "tess": "OAF_back_angry YAF_sad/YAF_bar_sad more/YAF_angry/YAF_back_angry",
+    "savee": "KL_a01 DC/a01 AudioData/JE/a01 savee/AudioData/JK/a01",
+    "emovo": "rab-f1-b1 f2/rab-f2-b1 EMOVO/m3/rab-m3-b1",
+    "esd": "0001/Angry/0001_000351 0011/Angry/train/0011_000351 ESD/0012/Sad/test/0012_001051",
+    "casia": "liuchanhg/angry/201 more/ZhaoZuoxiang/angry/201",
+    "shemo": "F01A01 female/F21N05 ShEMO/male/M02S11",
+}
+
+
+@pytest.mark.parametrize("name", SPREAD)
+def test_clips_at_several_depths_are_one_corpus(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for clip in SPREAD[name].split():
+        trees.write_clip(tmp_path / f"{clip}.wav")
+    found = [clip.identifier.removesuffix(".wav") for clip in load_corpus(name, tmp_path).clips]
+    assert found == sorted(SPREAD[name].split())
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_copy_at_another_depth_is_named_and_read_once(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    TREES[name](tmp_path)
+    folder = "samples" if name == "nemo" else "copy"
+    for identifier, *_ in FOUND[name]:
+        trees.write_clip(tmp_path / folder / identifier.removeprefix("samples/"))
+    if name == "nemo":
+        trees.write_clip(tmp_path / "EB0_anger_1.wav")
+    found = [clip.identifier for clip in load_corpus(name, tmp_path).clips]
+    assert found == [identifier for identifier, *_ in FOUND[name]]
+    copies = 1 if name == "nemo" else 4
+    assert f"{copies} that are copies of others, by their names (" in caplog.text
+
+
+def test_clips_of_savee_in_folders_and_in_one_are_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("ALL/DC_a01", "ALL/KL_a01", "AudioData/DC/a01"):
+        trees.write_clip(tmp_path / f"{name}.wav")
+    found = [clip.identifier for clip in load_corpus("savee", tmp_path).clips]
+    assert found == ["ALL/DC_a01.wav", "ALL/KL_a01.wav"]
+    assert "1 that are copies of others, by their names (AudioData/DC/a01.wav)" in caplog.text
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_hidden_folders_are_not_read(name: str, tmp_path: Path) -> None:
+    hidden = TREES[name](tmp_path / ".Trash-1000")
+    with pytest.raises(CorpusError, match="it is empty"):
+        load_corpus(name, tmp_path)
+    assert load_corpus(name, hidden).clips, "a folder that is named itself may be hidden"
+
+
+def test_meld_and_its_splits_may_lie_in_two_places(tmp_path: Path) -> None:
+    trees.meld(tmp_path)
+    (tmp_path / "MELD.Raw").mkdir()
+    for name in ("train_sent_emo.csv", "train_splits"):
+        (tmp_path / name).rename(tmp_path / "MELD.Raw" / name)
+    assert len(load_corpus("meld", tmp_path).clips) == 6
+    trees.meld(tmp_path)
+    assert len(load_corpus("meld", tmp_path).clips) == 6
+
+
 def test_meld_takes_the_corrected_films_of_its_test(tmp_path: Path) -> None:
     corpus = load_corpus("meld", trees.meld(tmp_path))
     assert [Path(clip.identifier).stem for clip in corpus.clips] == [

@@ -38,6 +38,16 @@ def test_ravdess_holding_its_tree_twice_counts_once(tmp_path: Path) -> None:
     assert len(load_corpus("ravdess", tmp_path).clips) == 3
 
 
+@pytest.mark.parametrize("below", ["", "IEMOCAP_full_release"])
+def test_iemocap_and_its_sessions_may_lie_in_two_places(tmp_path: Path, below: str) -> None:
+    whole = tmp_path / "whole"
+    trees.iemocap(whole / below)
+    other = whole / ("" if below else "IEMOCAP_full_release") / "Session5"
+    other.parent.mkdir(exist_ok=True)
+    (whole / below / "Session5").rename(other)
+    assert load_corpus("iemocap", whole).speakers == ("Ses01F", "Ses01M", "Ses05F")
+
+
 @pytest.mark.parametrize("below", ["", "wav"])
 def test_emodb(tmp_path: Path, below: str) -> None:
     trees.emodb(tmp_path / below)
