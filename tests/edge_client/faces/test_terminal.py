@@ -1,8 +1,6 @@
 """The terminal's view: what it shows, and what its keys do."""
 
 import io
-import os
-import pty
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from rich.console import Console
 
 from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
-from edge_client.faces.keys import Keys
 from edge_client.faces.terminal import SETTLING, TerminalView, bar, line
 from shared.architectures import architecture_of
 from shared.errors import StorageError
@@ -210,18 +207,3 @@ def test_bars_are_as_long_as_their_share() -> None:
 
 def test_a_line_says_it_without_a_terminal() -> None:
     assert "happy     angry 10%  happy 60%  neutral 20%  sad 10%" in line(recognised())
-
-
-def test_keys_are_read_one_by_one_and_the_terminal_is_left_as_it_was() -> None:
-    import termios
-
-    ours, theirs = pty.openpty()
-    before = termios.tcgetattr(theirs)
-    with Keys(theirs) as keys:
-        assert keys.get(0) is None
-        os.write(ours, b"hQ\x1b[A\x1b[B\n\x1b[6~u")
-        assert [keys.get(5) for _ in range(5)] == ["h", "q", "up", "down", "enter"]
-        assert keys.get(5) not in ("up", "down", "enter")
-    assert termios.tcgetattr(theirs) == before
-    os.close(ours)
-    os.close(theirs)
