@@ -29,7 +29,7 @@ from edge_client.settings import (
     HomeAssistantSettings,
     RunSettings,
 )
-from shared.command import log_to_stderr
+from shared.command import log_to_stderr, write_no_more
 from shared.environment import remark_once
 from shared.errors import AudioError, SettingsError, StorageError
 from shared.mqtt.addresses import is_loopback, split_address
@@ -245,7 +245,13 @@ def _show(device: Device, settings: RunSettings, stack: ExitStack) -> None:
     view = TerminalView(
         device, Console(highlight=False, markup=False, emoji=False), words=settings.show_words
     )
-    view.show(stack.enter_context(Keys()), go_on)
+    keys = stack.enter_context(Keys())
+    try:
+        view.show(keys, go_on)
+    except OSError:
+        if not keys.gone:
+            raise
+        write_no_more()  # nobody looks on any more: it ends as by their key
 
 
 def _print_all(device: Device, settings: RunSettings, stack: ExitStack) -> None:

@@ -7,6 +7,7 @@ import sys
 import termios
 import tty
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Self
 
 _NAMES: Final = {
@@ -63,7 +64,13 @@ class Keys:
         return self
 
     def __exit__(self, *_: object) -> None:
-        termios.tcsetattr(self._handle, termios.TCSADRAIN, self._before)
+        with suppress(termios.error):  # one that has gone cannot be left as it was
+            termios.tcsetattr(self._handle, termios.TCSADRAIN, self._before)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the terminal is no longer there: its window was closed, its line cut."""
+        return not os.isatty(self._handle)
 
     def get(self, seconds: float) -> str | None:
         """Wait so long for a key.

@@ -153,7 +153,7 @@ def run(app: "typer.Typer") -> NoReturn:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone (`... | head`).
-        _write_no_more()
+        write_no_more()
         sys.exit(1)
     except OSError as error:
         if error.filename is not None:
@@ -162,7 +162,7 @@ def run(app: "typer.Typer") -> NoReturn:
                 f"Cannot use {error.filename}: {error.strerror}.", StorageError.remedy_of(error)
             )
         elif error.errno in _OF_DISKS:
-            _write_no_more()
+            write_no_more()
             why = StorageError(
                 f"The disk has failed, or is full: {error.strerror}.",
                 "Look at where the output goes, and at the disk.",
@@ -174,8 +174,8 @@ def run(app: "typer.Typer") -> NoReturn:
     sys.exit(0)
 
 
-def _write_no_more() -> None:
-    """Keep Python from flushing, at its end, into what takes nothing."""
+def write_no_more() -> None:
+    """Keep Python from flushing, at its end, into standard output that takes nothing."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

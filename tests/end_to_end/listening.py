@@ -114,6 +114,12 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self.handle, keys.encode())
 
+    def hang_up(self) -> None:
+        """Take the terminal away, as who closes its window does."""
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, self.handle)
+        os.close(nothing)
+
 
 def pressed(terminal: Terminal, key: str) -> bool:
     """Press a key again and again: for a moment, something new takes no answer."""

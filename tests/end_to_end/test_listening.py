@@ -131,6 +131,16 @@ def test_one_key_labels_in_the_terminal(
         assert store.counts()["unlabelled"] == 2
 
 
+def test_a_terminal_that_goes_ends_the_device_as_its_key_does(
+    recording: Path, model: Path, state: Path, at_terminal: Callable[..., Terminal]
+) -> None:
+    line = command("--wav", recording, "--fast", "--weights", model, "--state", state)
+    terminal = at_terminal(line)
+    terminal.until(lambda: "unlabelled 4" in terminal.seen)
+    terminal.hang_up()
+    assert terminal.process.wait(BOUND) == 0
+
+
 def recordings(server: SoundServer) -> int:
     """Count who has the microphone open."""
     line = ["pactl", "list", "short", "source-outputs"]

@@ -98,3 +98,15 @@ def test_escape_alone_is_no_key_and_takes_none_with_it(line: Line) -> None:
 
 def test_a_sequence_without_end_takes_no_more_than_it_may(line: Line) -> None:
     assert line.type(b"\x1b[" + b"1" * 300)[-1] == "1"
+
+
+def test_a_terminal_that_has_gone_ends_the_keys() -> None:
+    ours, theirs = pty.openpty()
+    with Keys(theirs) as keys:
+        assert not keys.gone
+        os.write(ours, b"\x1b")
+        os.close(ours)
+        assert keys.get(5) in (None, "q")
+        assert keys.get(5) == "q"
+        assert keys.gone
+    os.close(theirs)
