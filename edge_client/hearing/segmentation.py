@@ -128,11 +128,14 @@ class Segmenter:
 
     def _end(self) -> Utterance | None:
         frames, self._open = self._open, []
-        self._before.extend(frames)
         # The judgement holds on to a sound for as long as it looks back.
         spoken = self._last - self._spoken - RESPONSE + 1
-        long_enough = spoken >= self._shortest and len(frames) >= SHORTEST * _PER_SECOND
-        return self._utterance(frames, self._seen) if long_enough else None
+        if spoken < self._shortest or len(frames) < SHORTEST * _PER_SECOND:
+            self._before.extend(frames)
+            return None
+        # Its silence may be the next one's soft beginning; its speech is no part of another.
+        self._before.extend(frames[len(frames) - (self._seen - self._last) :])
+        return self._utterance(frames, self._seen)
 
     def _cut(self) -> Utterance:
         """End the utterance at the quietest place of its last seconds; the rest goes on."""

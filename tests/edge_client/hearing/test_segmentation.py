@@ -65,6 +65,21 @@ def test_pre_roll_and_hang_over_stand_around_the_speech() -> None:
         assert stop - own.hang_over == pytest.approx(end, abs=0.2)
 
 
+@pytest.mark.parametrize("hang_over", [0.2, 0.4, 0.6, 1.0])
+def test_the_speech_of_the_utterance_before_is_no_pre_roll(hang_over: float) -> None:
+    sound = scene(2, 1, hang_over + 0.3, 1, 2)
+    first, second = segmented(sound, HearingSettings(pre_roll=2, hang_over=hang_over))
+    spoken_until = first.start + first.seconds - hang_over
+    assert spoken_until == pytest.approx(3, abs=0.2)
+    assert second.start == pytest.approx(spoken_until, abs=1e-9)
+
+
+def test_what_was_left_out_as_too_short_is_pre_roll() -> None:
+    sound = scene(2, 0.04, 0.7, 1, 2)
+    (found,) = segmented(sound, HearingSettings(pre_roll=1.5, hang_over=0.2))
+    assert found.start == pytest.approx(2.74 - 1.5, abs=0.15)
+
+
 @pytest.mark.parametrize("gain", [1 / 8, 1 / 2, 2])
 def test_loudness_does_not_matter(gain: float) -> None:
     sound = scene(2, 1, 2, 2, 2, level=-20, floor=-45)
