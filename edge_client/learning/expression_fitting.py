@@ -16,6 +16,10 @@ OWN_AXES: Final = 32
 """Axes along which people differ most, beside those along which emotions do: chosen among 8, 16, 32
 and 64 by speakers of RAVDESS and EMO-DB who were left out."""
 
+_COPIES: Final = 1e-9
+"""Variance of a person's utterances of an emotion below which they are copies of one sound, as a
+share of that of everybody's. Of equal values rounding makes less."""
+
 _LEAST: Final = 1e-3
 """Of the variance of people's own means, as a share of that of their utterances."""
 
@@ -42,7 +46,8 @@ def fit_expressions(
     Returns
     -------
     Expressions or None
-        ``None`` if no speaker has two utterances of an emotion, or all of an emotion are alike.
+        ``None`` if no speaker has two utterances of an emotion that differ, or all of an emotion
+        are alike.
     """
     wide = vectors.astype(np.float64)
     means = np.array([wide[labels == label].mean(axis=0) for label in range(emotions)])
@@ -67,6 +72,8 @@ def fit_expressions(
     # nothing, and the other half does. Both vary alike, and by chance apart from each other.
     spread = (halves[0] @ axes * (halves[1] @ axes)).mean(axis=0)
     variance[: emotions - 1] = variance[: emotions - 1].mean()
+    if not variance.min() > _COPIES * np.square(points).mean():
+        return None
     return Expressions(
         projection=as_kept((white @ axes).T),
         lift=as_kept((turn * deviations @ axes).T),

@@ -1,12 +1,14 @@
 """Voice models as safetensors files."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from shared.errors import WeightsError
+from shared.errors import CorpusError, WeightsError
 from shared.features.expression import Expressions
 from shared.features.task_file import open_task_file, write_task_file
 from shared.features.voice import VoiceModel
@@ -38,13 +40,22 @@ def save_voice(path: Path, model: VoiceModel, task: Task) -> None:
 
     Raises
     ------
+    CorpusError
+        If it has values that :func:`load_voice` would not take: nothing is then replaced.
     StorageError
         If the disk is full or the folder cannot be written.
     """
     tensors = {part: getattr(model, part) for part in _PARTS}
     if people := model.expressions:
         tensors |= {f"{_OF_PEOPLE}{part}": getattr(people, part) for part in _PARTS_OF_PEOPLE}
-    kept = {name: np.ascontiguousarray(own, np.float32) for name, own in tensors.items()}
+    with np.errstate(over="ignore"):
+        kept = {name: np.ascontiguousarray(own, np.float32) for name, own in tensors.items()}
+    if not _can_be(kept):
+        raise CorpusError(
+            "The voice model that was fitted holds values that no voice model has.",
+            "Look for clips that are copies of each other, or silent; or choose "
+            "--normalisation device.",
+        )
     write_task_file(path, "voice", {**kept, "version": np.array([VERSION], np.int32)}, task)
 
 
@@ -92,14 +103,19 @@ def load_voice(path: Path, task: Task) -> VoiceModel:
     if found != wanted or not small or task.front_end.frames != 1:
         raise WeightsError(f"{path} does not hold the tensors of a voice model.", _ANOTHER)
     values: dict[str, Values] = {name: file.read(name).astype(np.float64) for name in wanted}
-    whole = all(np.isfinite(own).all() for own in values.values())
-    positive = [name for name in wanted if name.endswith(("scale", "spread", "rest"))]
-    if not whole or min(values[name].min() for name in positive) <= 0:
+    if not _can_be(values):
         raise WeightsError(f"{path} holds values that no voice model has.", _ANOTHER)
     people = None
     if axes:
         people = Expressions(**{part: values[f"{_OF_PEOPLE}{part}"] for part in _PARTS_OF_PEOPLE})
     return VoiceModel(**{part: values[part] for part in _PARTS}, expressions=people)
+
+
+def _can_be(values: Mapping[str, NDArray[np.floating[Any]]]) -> bool:
+    """Say whether all is finite, and positive what is divided by."""
+    positive = [own for name, own in values.items() if name.endswith(("scale", "spread", "rest"))]
+    whole = all(np.isfinite(own).all() for own in values.values())
+    return whole and all((own > 0).all() for own in positive)
 
 
 def _length(file: TensorFile, name: str) -> int:

@@ -87,6 +87,17 @@ def test_nothing_is_fitted_where_nobody_repeats_an_emotion_or_all_are_alike() ->
     assert fit_expressions(np.round(same), LABELS, SPEAKERS, 3) is None
 
 
+@pytest.mark.parametrize("copies", [2, 3, 7])
+def test_nothing_is_fitted_where_who_repeats_an_emotion_repeats_one_sound(copies: int) -> None:
+    found, alone = vectors(1.0), np.arange(len(LABELS)).astype(SPEAKERS.dtype)
+    for speaker in np.unique(SPEAKERS):
+        own = np.flatnonzero((speaker == SPEAKERS) & (LABELS == 0))[:copies]
+        found[own], alone[own] = found[own[0]], speaker
+    assert fit_expressions(found, LABELS, alone, 3) is None
+    found[own] += np.random.default_rng(1).standard_normal((copies, WIDTH)).astype(np.float32)
+    assert fit_expressions(found, LABELS, alone, 3) is not None, "one of them is enough"
+
+
 def test_a_voice_model_comes_with_it_where_speakers_can_be_left_out() -> None:
     true = voice_model(labels=3, coordinates=4, features=6)
     heard = np.concatenate([said(true, voice_of(true, n), LABELS[:EACH], n) for n in range(PEOPLE)])

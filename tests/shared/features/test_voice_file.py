@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.errors import WeightsError
+from shared.errors import CorpusError, WeightsError
 from shared.features.expression import Expressions
 from shared.features.voice import VoiceModel
 from shared.features.voice_file import load_voice, save_voice
@@ -91,6 +91,23 @@ def test_what_is_divided_by_is_positive(name: str, tmp_path: Path) -> None:
     zero = np.zeros_like(part_of(name), np.float32)
     with pytest.raises(WeightsError, match="holds values that no voice model has"):
         load_voice(damaged(tmp_path / "file", **{name: zero}), TASK)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 1e-60, 1e60, np.nan])
+@pytest.mark.parametrize("name", ["spread", "people_rest"])
+def test_what_nobody_could_read_replaces_nothing(name: str, value: float, tmp_path: Path) -> None:
+    path = tmp_path / "voice.safetensors"
+    path.write_bytes(b"what was there")
+    wrong = np.full_like(part_of(name), value)
+    if name == "spread":
+        model = replace(KNOWING, spread=wrong)
+    else:
+        model = replace(KNOWING, expressions=replace(OF_PEOPLE, rest=wrong))
+    with pytest.raises(CorpusError, match="that was fitted holds values that no voice model has"):
+        save_voice(path, model, TASK)
+    assert path.read_bytes() == b"what was there"
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
 def test_what_is_none_or_of_another_task_is_refused(tmp_path: Path) -> None:
