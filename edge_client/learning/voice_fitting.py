@@ -77,13 +77,17 @@ class FittedVoices:
     parts: tuple[Part, ...]
 
 
-def fit_voice(
+def fit_voices(
     vectors: NDArray[np.float32],
     labels: NDArray[np.integer[Any]],
     speakers: NDArray[np.str_],
+    people: NDArray[np.str_],
     emotions: int,
-) -> VoiceModel:
-    """Fit a voice model by maximum likelihood, with shrunk covariances.
+) -> FittedVoices:
+    """Fit a voice model, and one without each part of the people.
+
+    By maximum likelihood, with shrunk covariances. What a device makes of strangers is fitted to
+    people whom the model of the others has not heard.
 
     Parameters
     ----------
@@ -93,6 +97,8 @@ def fit_voice(
         Shape ``(n,)``: which emotion each is.
     speakers
         Shape ``(n,)``: whose each is, or who with which microphone in which room.
+    people
+        Shape ``(n,)``: who speaks each, wherever it was heard.
     emotions
         How many there are.
 
@@ -101,30 +107,6 @@ def fit_voice(
     CorpusError
         If there are fewer than two speakers, an emotion is missing, there are too few vectors, or
         most of them are alike.
-    """
-    return fit_voices(vectors, labels, speakers, speakers, emotions).model
-
-
-def fit_voices(
-    vectors: NDArray[np.float32],
-    labels: NDArray[np.integer[Any]],
-    speakers: NDArray[np.str_],
-    people: NDArray[np.str_],
-    emotions: int,
-) -> FittedVoices:
-    """Fit a voice model as :func:`fit_voice` does, and one without each part of the people.
-
-    Parameters
-    ----------
-    vectors, labels, speakers, emotions
-        As :func:`fit_voice` takes them.
-    people
-        Shape ``(n,)``: who speaks each, wherever it was heard.
-
-    Raises
-    ------
-    CorpusError
-        As :func:`fit_voice`.
     """
     if lacks := _lacks(vectors, labels, speakers, emotions):
         raise CorpusError(

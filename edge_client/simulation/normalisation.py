@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_client.learning.voice_fitting import fit_voice
+from edge_client.learning.voice_fitting import fit_voices
 from edge_client.simulation.utterances import Indices, Utterances
 from shared.errors import SettingsError
 from shared.features.labelled_clips import normalised_by_owner, together
@@ -67,7 +67,10 @@ def write_voice_model(path: Path, utterances: Utterances, train: Indices, task: 
 
 
 def _voice_model(utterances: Utterances, train: Indices, front_end: FrontEnd) -> VoiceModel:
-    """Fit a voice model to the training set, and to its copies with speakers of their own."""
+    """Fit a voice model to the training set, and to its copies with speakers of their own.
+
+    Who speaks a copy is who speaks its source, wherever it was heard.
+    """
     shape = front_end.shape
     if shape.frames != 1:
         raise SettingsError(
@@ -75,18 +78,23 @@ def _voice_model(utterances: Utterances, train: Indices, front_end: FrontEnd) ->
             f"{shape.frames} frames.",
             "Give --normalisation device, or a front end that pools over time.",
         )
-    examples, speakers = utterances.examples.take(train), utterances.speakers[train]
-    if copies := utterances.take(train).copies:
+    taken = utterances.take(train)
+    examples, speakers, people = taken.examples, taken.speakers, taken.speakers
+    if copies := taken.copies:
         own = np.flatnonzero(~np.isin(copies.speakers, speakers))
         examples = together([examples, copies.examples.take(own)])
         speakers = np.concatenate([speakers, copies.speakers[own]])
+        people = np.concatenate([people, people[copies.sources[own]]])
     emotions = int(utterances.examples.labels.max()) + 1
     vectors, labels = examples.features[:, 0], examples.labels.astype(np.int32)
-    return _fitted(vectors.tobytes(), labels.tobytes(), tuple(speakers), emotions)
+    return _fitted(vectors.tobytes(), labels.tobytes(), tuple(speakers), tuple(people), emotions)
 
 
 @lru_cache(maxsize=1)
-def _fitted(vectors: bytes, labels: bytes, speakers: tuple[str, ...], emotions: int) -> VoiceModel:
+def _fitted(
+    vectors: bytes, labels: bytes, speakers: tuple[str, ...], people: tuple[str, ...], emotions: int
+) -> VoiceModel:
     """Fit a voice model once for each training set: a run asks for the same one several times."""
     rows = np.frombuffer(vectors, np.float32).reshape(len(speakers), -1)
-    return fit_voice(rows, np.frombuffer(labels, np.int32), np.array(speakers), emotions)
+    heard = np.array(speakers), np.array(people)
+    return fit_voices(rows, np.frombuffer(labels, np.int32), *heard, emotions).model

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from edge_client.learning import expression_fitting
 from edge_client.learning.expression_fitting import fit_expressions
-from edge_client.learning.voice_fitting import fit_voice
+from edge_client.learning.voice_fitting import fit_voices
 from tests.shared.features.voice_models import said, voice_model, voice_of
 
 PEOPLE, EACH, WIDTH = 40, 30, 12
@@ -102,6 +102,8 @@ def test_a_voice_model_comes_with_it_where_speakers_can_be_left_out() -> None:
     true = voice_model(labels=3, coordinates=4, features=6)
     heard = np.concatenate([said(true, voice_of(true, n), LABELS[:EACH], n) for n in range(PEOPLE)])
     heard += np.random.default_rng(1).standard_normal(heard.shape).astype(np.float32) * 0.01
-    assert fit_voice(heard, LABELS, SPEAKERS, 3).expressions is not None
+    found = fit_voices(heard, LABELS, SPEAKERS, SPEAKERS, 3)
+    assert found.model.expressions is not None
     two = np.isin(SPEAKERS, ["speaker 00", "speaker 01"])
-    assert fit_voice(heard[two], LABELS[two], SPEAKERS[two], 3).expressions is None
+    found = fit_voices(heard[two], LABELS[two], SPEAKERS[two], SPEAKERS[two], 3)
+    assert found.model.expressions is None

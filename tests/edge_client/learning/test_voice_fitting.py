@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_client.learning.voice_fitting import fit_voice
+from edge_client.learning.voice_fitting import fit_voices
 from shared.errors import CorpusError
 from shared.features.voice import NEVER, VoiceModel, VoiceStatistics
 from tests.shared.features.voice_models import said, voice_model, voice_of
@@ -18,7 +18,7 @@ VECTORS += np.random.default_rng(1).standard_normal(VECTORS.shape).astype(np.flo
 
 @pytest.fixture(scope="module")
 def model() -> VoiceModel:
-    return fit_voice(VECTORS, LABELS, SPEAKERS, 3)
+    return fit_voices(VECTORS, LABELS, SPEAKERS, SPEAKERS, 3).model
 
 
 def test_a_stranger_s_mood_is_told_by_what_was_fitted(model: VoiceModel) -> None:
@@ -56,13 +56,16 @@ def test_who_is_heard_in_many_moods_is_believed_and_who_is_in_one_is_not(model: 
 
 def test_two_speakers_do_not_show_whom_to_believe() -> None:
     few = np.isin(SPEAKERS, ["speaker 00", "speaker 01"])
-    model = fit_voice(VECTORS[few], LABELS[few], SPEAKERS[few], 3)
+    model = fit_voices(VECTORS[few], LABELS[few], SPEAKERS[few], SPEAKERS[few], 3).model
     assert tuple(model.belief) == NEVER
 
 
 def test_the_same_speakers_give_the_same_model() -> None:
     some = np.arange(len(LABELS)) < 8 * 30
-    first, again = (fit_voice(VECTORS[some], LABELS[some], SPEAKERS[some], 3) for _ in range(2))
+    first, again = (
+        fit_voices(VECTORS[some], LABELS[some], SPEAKERS[some], SPEAKERS[some], 3).model
+        for _ in range(2)
+    )
     assert first.digest == again.digest
 
 
@@ -77,7 +80,7 @@ def test_the_same_speakers_give_the_same_model() -> None:
 )
 def test_a_corpus_that_does_not_show_it_is_refused(where: NDArray[np.bool_], said: str) -> None:
     with pytest.raises(CorpusError, match=said):
-        fit_voice(VECTORS[where], LABELS[where], SPEAKERS[where], 3)
+        fit_voices(VECTORS[where], LABELS[where], SPEAKERS[where], SPEAKERS[where], 3)
 
 
 @pytest.mark.parametrize("sounds", [1, 3, 6])
@@ -85,4 +88,4 @@ def test_silence_and_copies_do_not_show_it(sounds: int) -> None:
     some = slice(0, 60)
     alike = VECTORS[(LABELS[some] + 3 * np.arange(60)) % sounds]
     with pytest.raises(CorpusError, match="Most utterances of an emotion are alike"):
-        fit_voice(alike, LABELS[some], SPEAKERS[some], 3)
+        fit_voices(alike, LABELS[some], SPEAKERS[some], SPEAKERS[some], 3)

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_client.learning.voice_fitting import fit_voice
+from edge_client.learning.voice_fitting import fit_voices
 from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.utterances import Copies, Utterances
 from shared.errors import SettingsError
+from shared.features.labelled_clips import normalised_by_owner
 from shared.features.voice import VoiceStatistics
 from shared.front_ends import FRONT_ENDS, FrontEnd
 from shared.task import FrontEndShape
@@ -70,7 +71,8 @@ def test_normalisation_voice_tells_each_speaker_s_voice_by_the_training_set() ->
     train = np.arange(24)
     found = normalise(whole, train, "voice", front_end)
     own = whole.examples.take(train)
-    model = fit_voice(own.features[:, 0], own.labels, whole.speakers[train], 4)
+    speakers = whole.speakers[train]
+    model = fit_voices(own.features[:, 0], own.labels, speakers, speakers, 4).model
     for speaker in range(6):
         where = np.arange(speaker * 8, speaker * 8 + 8)
         statistics = VoiceStatistics(model)
@@ -120,3 +122,24 @@ def test_a_voice_model_knows_what_was_heard_elsewhere_of_the_training_set_alone(
     whole.copies.examples.features[24:] += 5  # of speakers who are not trained on
     again = normalise(whole, train, "voice", front_end)
     np.testing.assert_array_equal(again.features[:48], normal.features[:48])
+
+
+def test_a_voice_model_takes_nobody_for_a_stranger_who_was_heard_elsewhere() -> None:
+    plain, front_end = pooled(8, 24)
+    whole, train, test = heard_elsewhere(plain), np.arange(144), np.arange(144, 192)
+    found = normalise(whole, train, "voice", front_end, recognised=True)
+    assert whole.copies is not None
+    vectors = np.concatenate(
+        [own.features[train, 0] for own in (plain.examples, whole.copies.examples)]
+    )
+    devices = np.concatenate([plain.speakers[train], whole.copies.speakers[train]])
+    labels, people = np.tile(plain.examples.labels[train], 2), np.tile(plain.speakers[train], 2)
+    wanted = fit_voices(vectors, labels, devices, people, 4).model
+    alone = fit_voices(vectors, labels, devices, devices, 4).model
+    raw, owners = plain.examples.take(test), plain.speakers[test]
+    expected, other = (
+        normalised_by_owner(raw, owners, front_end, begun=model, recognised=True).features
+        for model in (wanted, alone)
+    )
+    np.testing.assert_array_equal(found.features[test], expected)
+    assert (expected != other).any()
