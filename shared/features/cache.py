@@ -3,8 +3,8 @@
 import hashlib
 import multiprocessing
 import os
+import pickle
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,7 @@ def extract_features(
         Folder of the cache; :func:`shared.features.store.cache_folder` if not given.
     workers
         Processes to compute with; one for each core if not given. Few clips are computed in this
-        process.
+        process, and all where the front end, or a sound, cannot be given to others.
     progress
         Whether to show how far it is, on standard error.
 
@@ -171,7 +171,7 @@ def _compute(clips: Sequence[Clip], front_end: FrontEnd, workers: int) -> Iterat
     """Compute features in the order of the clips."""
     done = 0
     outcome_of = partial(_outcome, front_end)
-    if workers > 1 and len(clips) >= POOL_FROM and _travels(front_end):
+    if workers > 1 and len(clips) >= POOL_FROM and _travel(front_end, clips):
         # Spawned, not forked: a fork would copy TensorFlow's threads in the middle of their work.
         pool = ProcessPoolExecutor(
             workers, multiprocessing.get_context("spawn"), initializer=_begin_worker
@@ -187,15 +187,17 @@ def _compute(clips: Sequence[Clip], front_end: FrontEnd, workers: int) -> Iterat
     yield from map(outcome_of, clips[done:])
 
 
-def _travels(front_end: FrontEnd) -> bool:
-    """Say whether another process can compute with it: not with a lambda or a local function.
+def _travel(front_end: FrontEnd, clips: Iterable[Clip]) -> bool:
+    """Say whether other processes can be given these: no lambda, and nothing that has a lock.
 
-    It can with a function of a module, or an object of a module's class.
+    Front ends and sounds may be of somebody's own, and hold anything.
     """
-    computing: Any = front_end.frame_features
-    named = computing if hasattr(computing, "__qualname__") else type(computing)
-    module = sys.modules.get(getattr(named, "__module__", ""))
-    return getattr(module, named.__qualname__, None) is named
+    try:
+        for one in (front_end, *clips):
+            pickle.dumps(one)
+    except Exception:  # noqa: BLE001 -- whatever it is that theirs raise: this process has them
+        return False
+    return True
 
 
 def _outcome(front_end: FrontEnd, clip: Clip) -> Outcome:

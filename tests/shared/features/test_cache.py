@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import types
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -250,6 +251,39 @@ def test_a_front_end_that_cannot_travel_is_computed_here(
     own = FrontEnd(replace(PAPER34, name="own"), 0.1, lambda samples: frame_features(samples))  # noqa: PLW0108  # a lambda, on purpose
     found = extract_features(synthetic(), own, tmp_path, workers=2)
     expected = extract_features(synthetic(), PAPER, tmp_path)
+    assert np.array_equal(found.features, expected.features)
+
+
+class Guarded:
+    """Something of one's own that computes under a lock, or reads under one: it cannot travel."""
+
+    def __init__(self, own: Clip | None = None) -> None:
+        self.lock, self.own = threading.Lock(), own
+
+    def __call__(self, samples: Samples) -> Frames:
+        with self.lock:
+            return frame_features(samples)
+
+    def read(self) -> Samples:
+        assert self.own
+        with self.lock:
+            return self.own.read()
+
+    def content_key(self) -> str:
+        assert self.own
+        return self.own.content_key()
+
+
+def test_a_front_end_or_a_sound_that_has_a_lock_is_used_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "POOL_FROM", 2)
+    expected = extract_features(synthetic(), PAPER, tmp_path / "plain")
+    own = FrontEnd(PAPER34, 0.1, Guarded())
+    found = extract_features(synthetic(), own, tmp_path / "front end", workers=2)
+    assert np.array_equal(found.features, expected.features)
+    sounds = [replace(clip, source=Guarded(clip)) for clip in synthetic()]
+    found = extract_features(sounds, PAPER, tmp_path / "sounds", workers=2)
     assert np.array_equal(found.features, expected.features)
 
 
