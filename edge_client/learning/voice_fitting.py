@@ -212,7 +212,7 @@ def _fit(
 ) -> _Covariances:
     """Estimate voices and covariances in turns."""
     offsets = _means(values, labels, emotions)
-    around = np.cov((values - offsets[labels]).T)
+    around = np.atleast_2d(np.cov((values - offsets[labels]).T))  # of one coordinate it is a number
     if np.linalg.matrix_rank(around) < len(around):
         raise CorpusError(
             "Most utterances of an emotion are alike: they do not show how voices differ.",

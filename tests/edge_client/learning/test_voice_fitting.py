@@ -69,6 +69,22 @@ def test_the_same_speakers_give_the_same_model() -> None:
     assert first.digest == again.digest
 
 
+def test_one_value_an_utterance_has_a_voice_too() -> None:
+    rng = np.random.default_rng(2)
+    voices = np.repeat(3 * rng.standard_normal(40), 30)
+    heard = (voices + 5 * LABELS + rng.standard_normal(len(LABELS))).astype(np.float32)[:, None]
+    model = fit_voices(heard, LABELS, SPEAKERS, SPEAKERS, 3).model
+    assert model.spread == pytest.approx(9, rel=0.5)
+    assert model.expressions is not None
+    found = []
+    for first in range(0, 300, 30):
+        statistics = VoiceStatistics(model)
+        statistics.update(heard[first : first + 30])
+        found.append((model.scale * (model.lift @ statistics.moods.voice())).item())
+        assert np.isfinite(statistics.normalise(heard[first : first + 30, None], 1)).all()
+    assert np.corrcoef(found, voices[:300:30])[0, 1] > 0.95
+
+
 @pytest.mark.parametrize(
     ("where", "said"),
     [
