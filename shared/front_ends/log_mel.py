@@ -4,6 +4,9 @@ As ``whisper.log_mel_spectrogram`` of openai-whisper computes it (Radford et al.
 Recognition via Large-Scale Weak Supervision*, 2022): a periodic Hann window of 25 ms, a hop of 10
 ms, the sound reflected at both ends, the power of 201 bins, mel filters of Slaney's kind with equal
 area from 0 to 8 kHz, the logarithm to base 10, at most 8 below the largest, then ``(x + 4) / 4``.
+
+A hop that the utterance ends in has its frame, as where Whisper adds silence up to 30 s. That
+function, given the utterance alone, leaves it out.
 """
 
 from functools import cache
@@ -42,7 +45,7 @@ def log_mel(samples: Samples, mels: int) -> NDArray[np.float32]:
     Returns
     -------
     numpy.ndarray
-        Shape ``(n, mels)``, float32, always finite: a frame for each whole hop.
+        Shape ``(n, mels)``, float32, always finite: a frame for each hop that is begun.
 
     Raises
     ------

@@ -21,13 +21,13 @@ RNG = np.random.default_rng(4)
 SOUND: Samples = (0.2 * RNG.standard_normal(11 * RATE)).astype(np.float32)
 
 
-@pytest.mark.parametrize("seconds", [0.1, 0.51, 3.01, 10])
-def test_the_spectrum_is_that_of_whisper(seconds: float) -> None:
+@pytest.mark.parametrize("count", [400, 1600, 1601, 8160, 16_240, 48_319, 160_000])
+def test_the_spectrum_is_that_of_whisper(count: int) -> None:
     from librosa.core import stft
     from librosa.filters import mel
 
-    samples = SOUND[: int(seconds * RATE)]
-    power = np.abs(stft(samples, n_fft=400, hop_length=160, pad_mode="reflect"))[:, :-1] ** 2
+    samples, begun = SOUND[:count], -(-count // 160)
+    power = np.abs(stft(samples, n_fft=400, hop_length=160, pad_mode="reflect"))[:, :begun] ** 2
     level = mel(sr=RATE, n_fft=400, n_mels=80) @ power
     level = np.log10(np.maximum(level, 1e-10))
     wanted = (np.maximum(level, level.max() - 8) + 4) / 4
