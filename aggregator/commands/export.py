@@ -89,7 +89,5 @@ def _model_of(history: "History", folder: Path) -> list[Path]:
     if not current:
         return []
     model = folder / "model.safetensors"
-    files = files_of(history)
-    files.export(current.exported, model)
-    start = files.export_start(current, model)
+    start = files_of(history).export(current.exported, model, current.statistics)
     return [model, *([start] if start else [])]

@@ -110,9 +110,7 @@ def export(
     with _history(given, config) as history:
         version = history.find(number)
         digest = version.digest if raw else version.exported
-        files = files_of(history)
-        files.export(digest, out)
-        start = files.export_start(version, out)
+        start = files_of(history).export(digest, out, version.statistics)
     console = progress_console()
     console.print(
         f"The model of round {version.round} ({digest[:12]}) is in {out}.", soft_wrap=True

@@ -1,6 +1,7 @@
 """Files of global models, named by the SHA-256 of their bytes."""
 
 import os
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from aggregator.ledger.folder import FederationFolder
 from shared.architectures import Architecture, architecture_of
 from shared.codecs.update_file import EncodedUpdate
 from shared.errors import FederationError, WeightsError
-from shared.features.start_file import keep_beside, kind_of
+from shared.features.start_file import kind_of, replacing_model
 from shared.model_notes import NO_NOTES, ModelNotes
 from shared.starter import beside
 from shared.storage.files import copy_atomically, sha256_of, storage_errors
@@ -169,27 +170,29 @@ class ModelFiles:
             raise self._lost(digest) from error
         return arrays
 
-    def export(self, digest: str, out: Path) -> None:
-        """Copy a file, whole or not at all."""
-        self.check(digest)
-        copy_atomically(self.path(digest), out)
+    def export(self, digest: str, out: Path, statistics: str | None) -> Path | None:
+        """Copy a model, and what its devices' statistics begin with beside it: both, or neither.
 
-    def export_start(self, model: Model, out: Path) -> Path | None:
-        """Copy what devices' statistics begin with beside an exported model, and nothing else.
+        Parameters
+        ----------
+        digest, statistics
+            Of the files; nothing lies beside the copy if the second is ``None``.
+        out
+            Where the model goes.
 
         Returns
         -------
         Path or None
-            Where it is; ``None`` if the model has none.
+            Where what statistics begin with is.
         """
-        if model.statistics is None:
-            keep_beside(out, {})
-            return None
-        self.check(model.statistics)
-        start = self.path(model.statistics)
-        kind = kind_of(start)
-        keep_beside(out, {kind: start})
-        return beside(out, kind)
+        wanted = [digest, *([statistics] if statistics else [])]
+        for own in wanted:
+            self.check(own)
+        kind = kind_of(self.path(statistics)) if statistics else None
+        with replacing_model(out, kind) as places:
+            for own, place in zip(wanted, places, strict=False):
+                shutil.copyfile(self.path(own), place)
+        return beside(out, kind) if kind else None
 
     def keep(self, digests: Collection[str]) -> None:
         """Remove all files but these, and what was left by a killed process."""

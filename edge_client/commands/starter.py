@@ -64,13 +64,12 @@ def starter(
     from edge_client.simulation.degradations import vary_in_conditions
     from edge_client.simulation.studies.pretrained_file import check_front_end_unheard
     from shared.corpora import titles_of
-    from shared.features.start_file import KINDS, save_beside
+    from shared.features.start_file import KINDS, save_model
     from shared.front_ends import file_named
     from shared.model_notes import ModelNotes
     from shared.model_notes.model_card import check_names
     from shared.starter import beside
     from shared.storage.files import check_place, refuse_replacing
-    from shared.weights import save_weights
 
     settings = StarterSettings.collect(given)
     written = [output, *(beside(output, kind) for kind in KINDS)]
@@ -90,9 +89,7 @@ def starter(
     titles = titles_of(tests)
     reached = {title: reached_on(made, own) for title, own in zip(titles, tests, strict=True)}
     notes = ModelNotes(made.calibration, card_for(made.taught_by, reached))
-    # What an earlier starter of this name began with does not go with this one.
-    begins = save_beside(output, made.begun, task)
-    save_weights(output, made.weights, made.architecture, notes)
+    begins = save_model(output, made.weights, made.architecture, notes, made.begun)
     _tell(made, reached)
     typer.echo(f"The starter is {output}, what its statistics begin with {begins}.")
 

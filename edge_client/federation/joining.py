@@ -18,7 +18,7 @@ from shared.corpora.corpus import AudioFile, Clip
 from shared.corpora.labels import label_of
 from shared.corpora.manifest import UNKNOWN
 from shared.errors import CorpusError, WeightsError
-from shared.features.start_file import keep_beside, kind_of
+from shared.features.start_file import kind_of, replacing_model
 from shared.front_ends import WHISPER
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement
@@ -206,10 +206,13 @@ def take_part(
 
     def told(path: Path, announcement: Announcement, start: Path | None) -> None:
         final = announcement.state == "finished"
-        _copy(path, state.model)
         if start:
-            keep_beside(state.model, {kind_of(start): start})
+            with replacing_model(state.model, kind_of(start)) as (model, begun):
+                _copy(path, model)
+                _copy(start, begun)
             own.begin(start)
+        else:
+            _copy(path, state.model)
         if on_model is not None:
             on_model(GlobalModel(state.model, announcement.round - (not final), final))
         if final and until_final:

@@ -1,7 +1,6 @@
 """Normalisation of a corpus: by its own statistics, each speaker's, or a voice model."""
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
@@ -10,9 +9,7 @@ from edge_client.simulation.utterances import Indices, Utterances
 from shared.errors import SettingsError
 from shared.features.labelled_clips import normalised_by_owner, together
 from shared.features.voice import VoiceModel
-from shared.features.voice_file import save_voice
-from shared.front_ends import FrontEnd, front_end_of
-from shared.task import Task
+from shared.front_ends import FrontEnd
 from shared.training import Examples
 
 
@@ -41,7 +38,7 @@ def normalise(
     """
     raw, speakers, copies = utterances.examples, utterances.speakers, utterances.copies
     count = len(raw)
-    voice = _voice_model(utterances, train, front_end) if how == "voice" else None
+    voice = voice_model(utterances, train, front_end) if how == "voice" else None
     if copies is not None:
         raw = together([raw, copies.examples])
         speakers = np.concatenate([speakers, copies.speakers])
@@ -55,21 +52,17 @@ def normalise(
     return normalised_by_owner(raw, speakers, front_end, known, voice, recognised=recognised)
 
 
-def write_voice_model(path: Path, utterances: Utterances, train: Indices, task: Task) -> None:
-    """Write the voice model of a run: what a device needs beside the run's model.
-
-    Raises
-    ------
-    StorageError
-        If the disk is full or the folder cannot be written.
-    """
-    save_voice(path, _voice_model(utterances, train, front_end_of(task.front_end)), task)
-
-
-def _voice_model(utterances: Utterances, train: Indices, front_end: FrontEnd) -> VoiceModel:
+def voice_model(utterances: Utterances, train: Indices, front_end: FrontEnd) -> VoiceModel:
     """Fit a voice model to the training set, and to its copies with speakers of their own.
 
     Who speaks a copy is who speaks its source, wherever it was heard.
+
+    Raises
+    ------
+    SettingsError
+        If the front end gives frames.
+    CorpusError
+        If the training set does not show what is voice and what is mood.
     """
     shape = front_end.shape
     if shape.frames != 1:

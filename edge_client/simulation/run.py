@@ -20,7 +20,7 @@ from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.first_weights import first_weights
 from edge_client.simulation.given_files import digests_of_files
 from edge_client.simulation.known import document_of, examples_by, score_by_known
-from edge_client.simulation.normalisation import write_voice_model
+from edge_client.simulation.normalisation import voice_model
 from edge_client.simulation.pictures import draw_history, draw_partition
 from edge_client.simulation.reliability_picture import draw_reliability
 from edge_client.simulation.run_folder import RoundRow, RunFolder
@@ -37,11 +37,14 @@ from shared.errors import (
     StorageError,
 )
 from shared.features.labelled_clips import together
+from shared.features.start_file import save_model
+from shared.features.voice import VoiceModel
+from shared.front_ends import front_end_of
 from shared.model_notes import ModelNotes
 from shared.model_notes.calibration import UNMEASURED, Calibration
 from shared.pictures.confusion import draw_confusion
 from shared.training import Examples
-from shared.weights import Weights, save_weights
+from shared.weights import Weights
 
 _CHECKPOINT_EVERY: Final = 2.0
 """Seconds between checkpoints, at least: a crash costs no more than this."""
@@ -96,6 +99,14 @@ class Run:
     engines: Sequence[Engine]
     clock: Callable[[], float] = time.perf_counter
     workers: Callable[[ClientShares], Workers | None] = lambda _: None
+
+    @functools.cached_property
+    def _voice(self) -> VoiceModel | None:
+        """The voice model that belongs to this run's models, with normalisation ``voice``."""
+        if self.settings.normalisation != "voice":
+            return None
+        train = split(self.utterances, self.settings).train
+        return voice_model(self.utterances, train, front_end_of(self.settings.task.front_end))
 
     @functools.cached_property
     def _files(self) -> dict[str, str]:
@@ -249,7 +260,8 @@ class Run:
     def _write_model(self, reached: Checkpoint, calibration: Calibration) -> None:
         """Write the chosen model, with what is known of it."""
         notes = ModelNotes(calibration, card_of_run(self.settings))
-        save_weights(self.folder.model, reached.best, self.engines[0].architecture, notes)
+        architecture = self.engines[0].architecture
+        save_model(self.folder.model, reached.best, architecture, notes, self._voice)
 
     def _as_devices_know(self, validation: Examples, parts: Split) -> Examples:
         """Give the validation split as devices hear it, which know all, one or none of the moods.
@@ -269,8 +281,6 @@ class Run:
         validation = self._as_devices_know(data.validation, parts)
         calibration = calibrate(engine, reached.best, validation, self.settings.initial)
         self._write_model(reached, calibration)
-        if self.settings.normalisation == "voice":
-            write_voice_model(self.folder.voice, self.utterances, parts.train, task)
         found = score_by_known(
             self.utterances,
             parts,

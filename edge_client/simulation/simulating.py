@@ -21,7 +21,7 @@ from shared.architectures import Architecture
 from shared.codecs import CODECS, Codec
 from shared.command import progress_console
 from shared.errors import RunError, SettingsError
-from shared.features.start_file import keep_beside, save_beside
+from shared.features.start_file import save_model
 from shared.features.voice import VoiceModel
 from shared.features.voice_file import load_voice
 from shared.metrics import Scores
@@ -30,7 +30,7 @@ from shared.model_notes.calibration import Calibration, load_calibration
 from shared.registry import Registry
 from shared.settings_file import read_toml
 from shared.task import Task
-from shared.weights import Weights, load_weights, save_weights
+from shared.weights import Weights, load_weights
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,12 +94,8 @@ class SimulationResult:
         StorageError
             If it cannot be written.
         """
-        notes, file = ModelNotes(self.calibration, card_of_run(self.settings)), Path(path)
-        if self.voice:
-            save_beside(file, self.voice, self.task)
-        else:
-            keep_beside(file, {})
-        save_weights(file, self.weights, self.architecture, notes)
+        notes = ModelNotes(self.calibration, card_of_run(self.settings))
+        save_model(Path(path), self.weights, self.architecture, notes, self.voice)
 
     @classmethod
     def read(cls, folder: str | Path) -> Self:

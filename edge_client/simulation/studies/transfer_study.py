@@ -19,7 +19,7 @@ from edge_client.simulation.engines import Engines
 from edge_client.simulation.federation import SimulatedFederation
 from edge_client.simulation.first_weights import first_weights
 from edge_client.simulation.known import document_of, score_by_known
-from edge_client.simulation.normalisation import normalise, write_voice_model
+from edge_client.simulation.normalisation import normalise, voice_model
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.studies.language_settings import CellSettings, TransferSettings
@@ -33,13 +33,14 @@ from edge_client.simulation.teaching import taught_before
 from edge_client.simulation.utterances import Indices
 from shared.architectures import MODELS, KerasModel
 from shared.errors import SettingsError
+from shared.features.start_file import save_model
 from shared.front_ends import front_end_of
 from shared.metrics import Scores, confusion, predicted
 from shared.model_notes import ModelNotes
 from shared.model_notes.model_card import ModelCard
 from shared.randomness import stream
 from shared.training import Examples, TrainingSettings
-from shared.weights import Weights, save_weights
+from shared.weights import Weights
 
 _NOBODY = np.empty(0, np.int64)
 
@@ -194,10 +195,7 @@ class Transfer:
         return self._models[key]
 
     def write_model(self, folder: RunFolder, made_from: str) -> None:
-        """Write a model that all languages have taught, with its card and what it was made from.
-
-        What belongs to it comes first: a model that is there is whole.
-        """
+        """Write a model that all languages have taught, with its card and what it was made from."""
         names = self._languages.names
         cell = _cell(self._settings, names, tested=names[0])
         taught = self._taught(cell)
@@ -207,12 +205,11 @@ class Transfer:
         named = languages_named(self._settings.corpus)
         own = teachings_of(self._languages, named, everybody)
         card = ModelCard.begun_with(own, before)
-        if cell.normalisation == "voice":
-            write_voice_model(folder.voice, self._languages.whole, taught, self._task)
-        else:  # that of an earlier model does not go with this one
-            folder.voice.unlink(missing_ok=True)
+        front_end = front_end_of(self._task.front_end)
+        by_voice = cell.normalisation == "voice"
+        voice = voice_model(self._languages.whole, taught, front_end) if by_voice else None
         notes = ModelNotes(card=card, made_from=made_from)
-        save_weights(folder.model, weights, architecture, notes)
+        save_model(folder.model, weights, architecture, notes, voice)
 
     def _taught(self, cell: CellSettings) -> Indices:
         """Give the clips of a cell's teachers."""

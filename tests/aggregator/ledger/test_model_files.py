@@ -49,7 +49,11 @@ def test_a_damaged_file_is_never_read(files: ModelFiles, damage: str) -> None:
         path.write_bytes(files.path(files.add_weights(-WEIGHTS)).read_bytes())
     else:
         path.write_bytes(content[:-1] + (b"" if damage == "cut off" else b"\xff"))
-    for reading in (files.weights, files.arrays, lambda d: files.export(d, path.with_name("x"))):
+    for reading in (
+        files.weights,
+        files.arrays,
+        lambda d: files.export(d, path.with_name("x"), None),
+    ):
         with pytest.raises(FederationError, match=digest):
             reading(digest)
     assert not path.with_name("x").exists()

@@ -157,12 +157,14 @@ def test_what_belongs_to_the_first_model_is_handed_out_with_every_model(tmp_path
         federation.rounds.start(0)
         assert federation.roll_back(0).statistics == said.digest
         out = tmp_path / "out.safetensors"
-        assert federation.files.export_start(federation.current, out) == beside(out, "voice")
+        last = federation.current
+        assert federation.files.export(last.digest, out, last.statistics) == beside(out, "voice")
         assert beside(out, "voice").read_bytes() == voice
     with Federation(begun(tmp_path / "fresh", initial="fresh")) as federation:
         assert announced(federation).statistics is None
         stale = beside(out, "voice")
-        assert federation.files.export_start(federation.current, out) is None
+        last = federation.current
+        assert federation.files.export(last.digest, out, last.statistics) is None
         assert not stale.exists()
 
 

@@ -85,7 +85,7 @@ def test_the_file_of_an_update_says_its_task(federation: Federation, tmp_path: P
 def test_a_federation_keeps_its_task(tmp_path: Path) -> None:
     with Federation(settings(tmp_path, labels=SOUNDS)) as it:
         assert it.ledger.task.names == tuple(SOUNDS.split(","))
-        it.files.export(it.current.digest, tmp_path / "exported")
+        it.files.export(it.current.digest, tmp_path / "exported", None)
         assert load_weights(tmp_path / "exported")[1] == it.architecture
     with pytest.raises(FederationError, match=r"was begun with labels = .*laughing"):
         Federation(settings(tmp_path))

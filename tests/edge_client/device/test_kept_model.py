@@ -1,9 +1,6 @@
 """A device's model and what its statistics begin with: replaced together, whatever happens."""
 
 import itertools
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +24,7 @@ from shared.storage.files import sha256_of
 from shared.task import DEFAULT_TASK, Task
 from shared.weights import save_weights
 from tests.edge_client.device.pooled import NAME, POOLED
+from tests.killing import killed_at
 from tests.shared.features.voice_models import voice_model
 
 TASK = Task(DEFAULT_TASK.labels, POOLED.shape)
@@ -84,36 +82,6 @@ def told(state: Path, one: Given) -> None:
     with Device(begun(state).part(DeviceSettings)) as device:
         file = one.options.get("voice") or one.options.get("prior")
         device.use_model(one.model, sha256_of(one.model), HEAD, file)
-
-
-def killed_at(step: int, work: Callable[[], None]) -> bool:
-    """Do work in a process that is killed before it replaces or removes a file for this time.
-
-    Returns
-    -------
-    bool
-        Whether it was: it has so many steps.
-    """
-
-    def run() -> None:
-        steps = itertools.count()
-        for name in ("replace", "unlink"):
-            setattr(Path, name, counted(getattr(Path, name), steps))
-        work()
-
-    def counted(real: Callable[..., Any], steps: "itertools.count[int]") -> Callable[..., Any]:
-        def counting(*values: Any, **more: Any) -> Any:
-            if next(steps) == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*values, **more)
-
-        return counting
-
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode != 0
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_client.simulation.checkpoint import Checkpoint
-from edge_client.simulation.run import Run
+from edge_client.simulation.run import Run, Stopped
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.summary import METRICS
@@ -201,6 +201,19 @@ POOLED_UTTERANCES = replace(
         UTTERANCES.examples.labels,
     ),
 )
+
+
+def test_what_a_stopped_run_reached_has_its_voice_model_beside_it(tmp_path: Path) -> None:
+    settings = simulation(front_end=NAME, model="head", normalisation="voice", baseline=True)
+    folder, head = RunFolder(tmp_path), architecture_of("head", settings.task)
+    folder.claim(settings, resume=False, overwrite=False)
+    run = Run(settings, folder, POOLED_UTTERANCES, [TfliteEngine(head, threads=1)])
+    with pytest.raises(Stopped):
+        run.execute(Watcher(1, KeyboardInterrupt))
+    reached = folder.voice.read_bytes()
+    assert folder.model.exists()
+    run.execute(Watcher())
+    assert folder.voice.read_bytes() == reached
 
 
 def test_with_voice_a_device_recognises_by_its_files_what_it_has_recognised(
