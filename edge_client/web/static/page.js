@@ -277,7 +277,10 @@ function discard() {
 }
 
 async function undo() {
-  chosen = (await want("undo", {}, texts.undone)) ?? chosen;
+  const before = { chosen, answered };
+  const id = await want("undo", {}, texts.undone);
+  // Who has gone to another utterance meanwhile, or answered one, stays there.
+  if (id && chosen === before.chosen && answered === before.answered) chosen = id;
   show();
 }
 

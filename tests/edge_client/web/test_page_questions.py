@@ -74,6 +74,28 @@ def test_what_was_said_stays_to_be_seen_if_the_device_tells_of_it_before_it_answ
     text(page, "#word", "Angry")
 
 
+def test_who_goes_elsewhere_before_undo_is_answered_stays_there(
+    open_page: Open, device: StandIn
+) -> None:
+    first = device.hear(0.14, 0.72, 0.11, 0.03)
+    second = device.hear(0.7, 0.1, 0.1, 0.1)
+    page = open_page()
+    held = list[tuple["Route", "APIResponse"]]()
+    page.route("**/do/undo", lambda route: held.append((route, route.fetch())))
+    shown(page, second)
+    page.tap(row("angry"))
+    text(page, "#answer", "You confirmed it.")
+    page.tap("#undo")
+    text(page, "#answer", "Is that right?")
+    page.tap("#list li:nth-child(2) button")
+    shown(page, first)
+    [(route, answer)] = held
+    route.fulfill(response=answer)
+    text(page, "#toast", "Taken back.")
+    shown(page, first)
+    assert page.is_visible("#newest")
+
+
 def test_whoever_wants_to_see_the_newest_sees_it(open_page: Open, device: StandIn) -> None:
     unsure = device.hear(0.3, 0.4, 0.2, 0.1, unsure=True)
     device.hear(0.3, 0.4, 0.2, 0.1, unsure=True, kept=False)  # it takes no answer
