@@ -3,7 +3,6 @@
 import hashlib
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -194,7 +194,7 @@ def _travel(front_end: FrontEnd, clips: Iterable[Clip]) -> bool:
     """
     try:
         for one in (front_end, *clips):
-            pickle.dumps(one)
+            ForkingPickler.dumps(one)
     except Exception:  # noqa: BLE001 -- whatever it is that theirs raise: this process has them
         return False
     return True
