@@ -168,12 +168,9 @@ def write_settings(path: Path, values: Mapping[str, Any]) -> None:
     """
     after = changed_settings(path, values)
     path = Path(os.path.realpath(path))  # takes a link to itself as it is, too
-    found = path.stat() if path.exists() else None
-    with replacing(path, stat.S_IMODE(found.st_mode) if found else 0o644) as aside:
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+    with replacing(path, mode) as aside:
         aside.write_text(after, "utf-8")
-        if found:
-            with suppress(PermissionError):  # only root gives files away
-                os.chown(aside, found.st_uid, found.st_gid)
 
 
 def _edited(text: str, values: Mapping[str, Any]) -> str:
