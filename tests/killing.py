@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +38,18 @@ def killed_at(step: int, work: Callable[[], object]) -> bool:
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode != 0
+
+
+def killed(work: Callable[[], object]) -> None:
+    """Do something in a process of its own, which is to be killed in it."""
+    child = os.fork()
+    if not child:
+        with suppress(BaseException):
+            work()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+
+
+def suicide(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
