@@ -16,7 +16,7 @@ from typing import Final
 
 from shared.errors import FederationError
 from shared.storage.files import lock, storage_errors
-from shared.storage.owners import give_as
+from shared.storage.owners import give_as, give_tree
 from shared.storage.scratch import scratch_beside
 
 BUILT_IN: Final = ".restoring-federation"
@@ -54,8 +54,7 @@ def filled(place: Path, names: Collection[str], last: str) -> Iterator[Path]:
         built.mkdir(mode=0o700)
         yield built
         like = place if place.exists() else place.parent
-        for path in (built, *built.rglob("*")):
-            give_as(path, like)
+        give_tree(built, lambda handle: give_as(handle, like))
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import pwd
 import stat
 import subprocess
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from edge_client.device.settings import DeviceSettings
 from shared.errors import MissingPartError, SettingsError
 from shared.settings_file import read_toml_text, toml_of
 from shared.storage.files import replacing, storage_errors
+from shared.storage.owners import give_tree
 
 SERVICE: Final = "chorus-edge-client"
 """The unit of ``deploy/systemd``."""
@@ -82,11 +82,7 @@ class Host:
             ) from error
         with storage_errors(folder):
             # Root says where the folder is, and may have put it elsewhere by a link.
-            for _, _, names, handle in os.fwalk(folder.resolve()):
-                os.chown(handle, entry.pw_uid, entry.pw_gid)
-                for name in names:
-                    with suppress(FileNotFoundError):  # it went meanwhile
-                        _give(name, handle, entry)
+            give_tree(folder.resolve(), lambda handle: os.chown(handle, entry.pw_uid, entry.pw_gid))
 
     def start(self, run: Callable[[Sequence[str]], int]) -> bool:
         """Start the service, or start it anew; say whether there is a systemd to do so.
@@ -110,23 +106,6 @@ class Host:
                     f"Look at `journalctl -u {SERVICE}`.",
                 )
         return True
-
-
-def _give(name: str, folder: int, entry: pwd.struct_passwd) -> None:
-    """Let a user have a file of an open folder, if it is one, and has no other name elsewhere."""
-    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    if _may_go(found):
-        # Between the look and this, another file may have got the name: the open one is asked.
-        handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder)
-        try:
-            if _may_go(os.fstat(handle)):
-                os.chown(handle, entry.pw_uid, entry.pw_gid)
-        finally:
-            os.close(handle)
-
-
-def _may_go(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
 
 
 def run_command(words: Sequence[str]) -> int:

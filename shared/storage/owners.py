@@ -3,12 +3,18 @@
 import contextlib
 import os
 import pwd
+import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from shared.errors import TrustError
 
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
 
-def give_as(made: int | Path, like: Path) -> None:
+
+def give_as(made: int, like: Path) -> None:
     """Give what root has made to whoever has something else; for others nothing is done.
 
     Without it a command that was started with ``sudo`` would leave a file that the service cannot
@@ -17,8 +23,8 @@ def give_as(made: int | Path, like: Path) -> None:
     Parameters
     ----------
     made
-        What was made: a descriptor where somebody else may write in the folder, as a name there can
-        become another file's at any moment; or a path, of which no link is followed.
+        A descriptor of what was made: where somebody else may write in the folder, a name can
+        become another file's at any moment.
     like
         What has the owner: what is replaced, or the folder.
     """
@@ -26,7 +32,66 @@ def give_as(made: int | Path, like: Path) -> None:
         return
     with contextlib.suppress(OSError):  # a disk without owners, or a container's root
         known = like.stat()
-        os.chown(made, known.st_uid, known.st_gid, follow_symlinks=isinstance(made, int))
+        os.chown(made, known.st_uid, known.st_gid)
+
+
+def give_tree(folder: Path, give: Callable[[int], object]) -> None:
+    """Give away a folder, and the folders and files in it; for others than root nothing is done.
+
+    Somebody else may put anything there, before and meanwhile. What a link leads to is not given
+    away, nor a file that has another name elsewhere.
+
+    Parameters
+    ----------
+    folder
+        The folder, by a path that leads through no link.
+    give
+        Gives away what it gets a descriptor of.
+
+    Raises
+    ------
+    OSError
+        If the path leads through a link, or something cannot be opened.
+    """
+    if os.geteuid() != 0:
+        return
+    top = _opened(folder)
+    try:
+        for _, _, names, handle in os.fwalk(dir_fd=top):
+            give(handle)
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):  # it went meanwhile
+                    _give_file(name, handle, give)
+    finally:
+        os.close(top)
+
+
+def _opened(folder: Path) -> int:
+    """Open a folder, following no link on the way."""
+    handle = os.open(folder.anchor, _FOLDER)
+    for name in folder.parts[1:]:
+        try:
+            within = os.open(name, _FOLDER, dir_fd=handle)
+        finally:
+            os.close(handle)
+        handle = within
+    return handle
+
+
+def _give_file(name: str, folder: int, give: Callable[[int], object]) -> None:
+    """Give away a file of an open folder, if it is one, and has no other name elsewhere."""
+    if _may_go(os.stat(name, dir_fd=folder, follow_symlinks=False)):
+        # Between the look and this, another file may have got the name: the open one is asked.
+        handle = os.open(name, _FILE, dir_fd=folder)
+        try:
+            if _may_go(os.fstat(handle)):
+                give(handle)
+        finally:
+            os.close(handle)
+
+
+def _may_go(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
 
 
 def denied(what: str, path: Path) -> TrustError:

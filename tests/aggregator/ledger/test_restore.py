@@ -9,18 +9,21 @@ import signal
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from aggregator.ledger import backup
-from aggregator.ledger.backup import restore
+from aggregator.ledger import backup, filling
+from aggregator.ledger.backup import Backup, restore
 from aggregator.ledger.folder import FederationFolder
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
-from shared.errors import FederationError
+from shared.errors import FederationError, StorageError
 from shared.storage.files import lock
+from shared.storage.owners import give_as
 from tests.aggregator.driver import come, settings, weights_of
 from tests.aggregator.ledger.conftest import Saved
 from tests.killing import killed, suicide
@@ -100,6 +103,41 @@ def test_what_root_puts_into_a_services_folder_is_the_services(
     restore(saved[1], FederationFolder(place))
     assert {path.stat().st_uid for path in place.rglob("*")} == {54_321}
     assert place.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+@pytest.mark.parametrize("folder", [".restoring-federation", "models"])
+def test_root_gives_away_nothing_that_a_service_has_put_there_meanwhile(
+    saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    place, other = tmp_path / "place", tmp_path / "other"
+    place.mkdir()
+    os.chown(place, 54_321, 54_321)
+    described = backup._described
+
+    def swapped(was: Path) -> None:
+        """Put a link in the place of a folder, to one with the same in it that is root's."""
+        if not other.exists():
+            shutil.copytree(was, other)
+            was.rename(tmp_path / "was")
+            was.symlink_to(other)
+
+    def of_scratch(*given: Any) -> Backup:
+        found = described(*given)
+        if folder.startswith("."):
+            swapped(place / folder)
+        return found
+
+    def of_given(made: Any, like: Path) -> None:
+        give_as(made, like)
+        if folder == "models":
+            swapped(place / ".restoring-federation" / "state" / folder)
+
+    monkeypatch.setattr(backup, "_described", of_scratch)
+    monkeypatch.setattr(filling, "give_as", of_given)
+    with suppress(StorageError):  # it may say so
+        restore(saved[1], FederationFolder(place))
+    assert {path.stat().st_uid for path in other.rglob("*")} == {0}
 
 
 def killed_after(moves: int, file: Path, place: Path) -> bool:

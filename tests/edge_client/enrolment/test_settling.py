@@ -242,8 +242,8 @@ def test_a_file_that_goes_meanwhile_is_no_matter(
 ) -> None:
     walk = os.fwalk
 
-    def walked(top: Path) -> Iterator[Any]:
-        for step in walk(top):
+    def walked(**where: Any) -> Iterator[Any]:
+        for step in walk(**where):
             (folder / "memberships" / "key.pem").unlink(missing_ok=True)
             yield step
 
