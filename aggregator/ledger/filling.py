@@ -57,6 +57,15 @@ def filled(place: Path, names: Collection[str], last: str) -> Iterator[Path]:
         give_tree(built, lambda handle: give_as(handle, like))
 
 
+def refuse_unfinished(place: Path, last: str) -> None:
+    """Raise :class:`FederationError` if a place is not filled whole: see :func:`filled`."""
+    if (place / BUILT_IN).exists() and not (place / last).exists():
+        raise FederationError(
+            f"{place} holds only a part of a federation: a restore was cut short, or is under way.",
+            "Give `aggregator restore` again, or wait for it; or begin anew with another --state.",
+        )
+
+
 @contextmanager
 def _beside(place: Path) -> Iterator[Path]:
     """Give a folder that takes the place at once."""

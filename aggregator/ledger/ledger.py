@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from aggregator.ledger import sightings
 from aggregator.ledger.database import database_errors, open_for_writing
+from aggregator.ledger.filling import refuse_unfinished
 from aggregator.ledger.history import History
 from aggregator.ledger.records import CheckedUpdate, Counts, Model, Origin, Version
 from aggregator.settings import AggregatorSettings
@@ -42,7 +43,8 @@ class Ledger(History):
     Raises
     ------
     FederationError
-        If another process writes it, it is damaged, or was written by a newer version.
+        If another process writes it, it is damaged, was written by a newer version, or is still to
+        be put back from a backup.
     StorageError
         If the disk is full or the folder cannot be written; so do the methods. What a method was
         to write is then not written at all.
@@ -54,6 +56,7 @@ class Ledger(History):
         self._seen: dict[str, dict[str, Any]] = {}
         self._nobody_seen = False
         self._mutex = threading.RLock()
+        refuse_unfinished(path.parent, path.name)
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._locked = lock(

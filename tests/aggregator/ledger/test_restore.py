@@ -183,6 +183,22 @@ def test_a_restore_that_was_killed_is_plainly_unfinished_and_can_be_given_again(
     is_whole(federation, place)
 
 
+def test_where_a_restore_was_killed_no_federation_begins(saved: Saved, tmp_path: Path) -> None:
+    """It would have its key and its members from the backup, and nothing of its rounds."""
+    place = tmp_path / "place"
+    place.mkdir()
+    for moves in (0, 3):
+        assert killed_after(moves, saved[1], place)
+        before = sorted(place.rglob("*"))
+        with pytest.raises(FederationError, match="part of a federation") as caught:
+            Federation(settings(place, strategy="fedadam", rounds=8))
+        assert "`aggregator restore` again" in caught.value.remedy
+        assert sorted(place.rglob("*")) == before
+    restore(saved[1], FederationFolder(place))
+    (place / ".restoring-federation").mkdir()  # of one that was killed after its last move
+    Federation(settings(place, strategy="fedadam", rounds=8)).close()
+
+
 def test_what_lies_beside_an_unfinished_restore_is_not_removed(
     saved: Saved, tmp_path: Path
 ) -> None:
