@@ -141,7 +141,7 @@ class EmbeddedBroker:
         Raises
         ------
         BrokerError
-            If the port is taken, or the address is not this machine's.
+            If the port is taken, or the address is not this machine's, which may have no IPv6.
         """
         self._socket = self._listening()
         self.port = self._socket.getsockname()[1]
@@ -171,12 +171,17 @@ class EmbeddedBroker:
     def _listening(self) -> socket.socket:
         family, address = self._address()
         both = family == socket.AF_INET6 and is_everywhere(self.settings.listen)
+        place = f"{self.settings.listen}, port {self.port}"
+        if both and not socket.has_dualstack_ipv6():
+            raise BrokerError(
+                f"The embedded broker cannot listen on {place}: this machine has no IPv6.",
+                "Give --listen 0.0.0.0, which stands for all of its IPv4 addresses.",
+            )
         end = time.monotonic() + _PREDECESSOR
         while True:
             try:
                 return socket.create_server(address, family=family, dualstack_ipv6=both)
             except OSError as error:
-                place = f"{self.settings.listen}, port {self.port}"
                 if isinstance(error, PermissionError):
                     raise BrokerError(
                         f"The embedded broker may not listen on {place}.",

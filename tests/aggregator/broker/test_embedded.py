@@ -217,6 +217,24 @@ def test_what_is_no_address_is_said(listen: str) -> None:
     assert "--listen" in caught.value.remedy
 
 
+def test_a_machine_without_ipv6_is_told_what_it_can_listen_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class OfIPv4(socket.socket):
+        """What a kernel that was started with ``ipv6.disable=1`` gives."""
+
+        def __init__(self, family: int = -1, *given: Any, **named: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+            super().__init__(family, *given, **named)
+
+    monkeypatch.setattr(socket, "socket", OfIPv4)
+    settings = EmbeddedBrokerSettings(embedded_broker=True, listen="::", insecure=True)
+    with pytest.raises(BrokerError, match="this machine has no IPv6") as caught:
+        EmbeddedBroker(settings, port=0).start()
+    assert "0.0.0.0" in caught.value.remedy  # noqa: S104 - it is told
+
+
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 def test_an_address_may_stand_in_brackets(peers: Peers) -> None:
     settings = EmbeddedBrokerSettings(embedded_broker=True, listen="[::1]")
