@@ -12,10 +12,10 @@ def spent_with_one_more(history: History, budget: Budget) -> float:
 
 
 def spent_if_lost(history: History) -> float | None:
-    """Say what will have been spent if the round under way is abandoned here, without its process.
+    """Say what will have been spent if the round under way is abandoned, and its sum may be known.
 
-    How far that had come nobody can tell. With devices' noise its sum may be known, and who has
-    seen it has seen it.
+    With devices' noise it costs something all the same: who has seen the sum has seen it. Of a
+    round without its process nobody can tell how far it had come.
 
     Returns
     -------

@@ -247,17 +247,12 @@ class Ledger(History):
             return self._add_version(connection, "round", number, row["base"], model)
 
     def abandon_round(self, number: int, note: str, *, spent: float | None = None) -> None:
-        """Enter that a round was given up, and why; the model stays as it is.
+        """Enter that a round under way was given up, and why; the model stays as it is.
 
         ``spent`` is as in :meth:`finish_round`, where it cost something all the same.
         """
         with self._transaction() as connection:
-            self._charge(connection, number, spent)
-            connection.execute(
-                "UPDATE rounds SET state = 'abandoned', ended = ?, note = ? "
-                "WHERE number = ? AND state IN ('open', 'closed')",
-                (self._clock(), note, number),
-            )
+            self._abandon(connection, note, spent, number)
 
     def _charge(self, connection: sqlite3.Connection, number: int, spent: float | None) -> None:
         if spent is not None:
@@ -291,12 +286,18 @@ class Ledger(History):
                 "WHERE number = (SELECT MAX(number) FROM versions)"
             )
 
-    def _abandon(self, connection: sqlite3.Connection, note: str, spent: float | None) -> None:
-        """Give up the round under way, if there is one."""
+    def _abandon(
+        self,
+        connection: sqlite3.Connection,
+        note: str,
+        spent: float | None,
+        number: int | None = None,
+    ) -> None:
+        """Give up the round under way, if there is one, and only ``number`` if that is given."""
         row = connection.execute(
             "UPDATE rounds SET state = 'abandoned', ended = ?, note = ? "
-            "WHERE state IN ('open', 'closed') RETURNING number",
-            (self._clock(), note),
+            "WHERE state IN ('open', 'closed') AND number = COALESCE(?, number) RETURNING number",
+            (self._clock(), note, number),
         ).fetchone()
         if row is not None:
             self._charge(connection, row["number"], spent)

@@ -12,7 +12,7 @@ from typing import Self
 
 from aggregator.enrolment.voice import Voice
 from aggregator.ledger import Counts, Ledger, Model, UpdateRecord, Version
-from aggregator.ledger.charges import spent_with_one_more
+from aggregator.ledger.charges import spent_if_lost, spent_with_one_more
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.ledger.rollback import kept_model
@@ -237,7 +237,7 @@ class Federation:
         StorageError
             If the disk is full.
         """
-        self.ledger.abandon_round(number, why, spent=self._spent_if_lost(known=known))
+        self.ledger.abandon_round(number, why, spent=spent_if_lost(self.ledger) if known else None)
         self._tidy()
 
     def secure_round(self, number: int, keys: Mapping[str, PublicKey]) -> OpenRound:
@@ -298,7 +298,9 @@ class Federation:
             If the disk is full.
         """
         to = kept_model(self.ledger, number)
-        self.current = self.ledger.roll_back(to, spent=self._spent_if_lost(known=known))
+        self.current = self.ledger.roll_back(
+            to, spent=spent_if_lost(self.ledger) if known else None
+        )
         self._tidy()
         return self.current
 
@@ -381,9 +383,6 @@ class Federation:
     def _spent(self) -> float | None:
         """Say what the privacy budget will have been spent of with one more sum or model."""
         return spent_with_one_more(self.ledger, self.private.budget) if self.private else None
-
-    def _spent_if_lost(self, *, known: bool) -> float | None:
-        return self._spent() if known and self.secure else None
 
     def _validated(self, model: Model) -> Model:
         """Score a new model on the validation corpus, if there is one."""
