@@ -29,9 +29,7 @@ from shared.storage.scratch import scratch_beside
 
 _CONTENTS: Final = "backup.json"
 _LEDGER: Final = "ledger.sqlite"
-_MEMBERS: Final = "members.sqlite"
-_TRUST: Final = (_MEMBERS, "key.pem", "broker.pem", "counter")
-"""What devices know the federation by, and it knows them by, as far as it is there."""
+_TRUST: Final = tuple(path.name for path in FederationFolder(Path()).trust)
 
 _LARGEST_CONTENTS: Final = 1 << 24
 """Bytes of ``backup.json`` that are believed: the names of a hundred thousand models."""
@@ -162,17 +160,15 @@ def _described(history: History, contents: _Contents) -> Backup:
 def _add_trust(tar: tarfile.TarFile, folder: FederationFolder, scratch: Path) -> dict[str, str]:
     """Add keys and members, as far as they are there; give their digests."""
     added = {}
-    for name in _TRUST:
-        path = folder.path / name
+    for path in folder.trust:
         if path.exists():
-            copy = _private(scratch / name)
-            if name == _MEMBERS:
+            copy = _private(scratch / path.name)
+            if path == folder.members:
                 _copy_members(path, copy)
             else:
                 shutil.copyfile(path, copy)
-            copy.chmod(0o600)
-            tar.add(copy, name)
-            added[name] = sha256_of(copy)
+            tar.add(copy, path.name)
+            added[path.name] = sha256_of(copy)
     return added
 
 

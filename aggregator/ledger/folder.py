@@ -76,10 +76,14 @@ class FederationFolder:
         """Journals of secure rounds."""
         return self.path / "secure"
 
+    @property
+    def trust(self) -> tuple[Path, ...]:
+        """What devices know the federation by, and it knows them by; some may not be there."""
+        return self.members, self.key, self.certificate, self.counter
+
     def lasting(self) -> list[Path]:
         """Give the files that nothing brings back: the ledger, members and keys, and the models."""
-        known = [self.ledger, self.members, self.key, self.counter, self.certificate]
-        return [*known, *self.models.glob("*")]
+        return [self.ledger, *self.trust, *self.models.glob("*")]
 
     def secure_round(self, number: int) -> Path:
         """Name the journal of a secure round."""
