@@ -101,13 +101,15 @@ def export(
 
     Example: aggregator models export 12 --out round-12.safetensors
     """
+    from aggregator.ledger import History
     from aggregator.ledger.folder import FederationFolder
     from aggregator.ledger.model_files import files_of
     from shared.command import progress_console
     from shared.storage.files import refuse_replacing
 
-    refuse_replacing(FederationFolder(StateSettings.find(given, config)).lasting(), [out])
-    with _history(given, config) as history:
+    folder = FederationFolder(StateSettings.find(given, config))
+    refuse_replacing(folder.lasting(), [out])
+    with History(folder.ledger) as history:
         version = history.find(number)
         digest = version.digest if raw else version.exported
         start = files_of(history).export(digest, out, version.statistics)
