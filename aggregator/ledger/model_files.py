@@ -1,6 +1,5 @@
 """Files of global models, named by the SHA-256 of their bytes."""
 
-import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from shared.errors import FederationError, WeightsError
 from shared.features.start_file import kind_of, replacing_model
 from shared.model_notes import NO_NOTES, ModelNotes
 from shared.starter import beside
-from shared.storage.files import copy_atomically, sha256_of, storage_errors
+from shared.storage.files import copy_atomically, sha256_of, storage_errors, sync_folder
 from shared.storage.tensor_file import TensorFile, write_tensors
 from shared.weights import StoredVector, Vector, Weights, load_weights, save_weights
 
@@ -208,12 +207,7 @@ class ModelFiles:
         with storage_errors(new):
             digest = sha256_of(new)
             new.replace(self.path(digest))
-            # The name is to be as safe as the content.
-            descriptor = os.open(self.folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        sync_folder(self.folder)  # the name is to be as safe as the content
         return digest
 
     def _lost(self, digest: str) -> FederationError:
