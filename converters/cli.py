@@ -85,7 +85,7 @@ def export_tflite(
         )
     given = {"labels": labels, "front_end": front_end}
     task = TaskSettings.parse({name: value for name, value in given.items() if value}).task
-    jobs = Job.plan(model, out, weights if inference else None, quantize, split=split, task=task)
+    jobs = Job.plan(model, out, weights, quantize, split=split, task=task)
     refuse_replacing([weights, file_named(front_end or "")], [job.out for job in jobs])
     rows = export(jobs, command.progress_console())
     if as_json:
