@@ -3,11 +3,9 @@
 import logging
 import math
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Self
 
 from aggregator.enrolment.voice import Voice
@@ -17,22 +15,22 @@ from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles
 from aggregator.ledger.rollback import kept_model
 from aggregator.rounds.aggregation import next_model, read_updates
+from aggregator.rounds.first_model import as_begun, enter_first, first_model
 from aggregator.rounds.scoring import mean_training_loss, summed_confusion
 from aggregator.rounds.secure_rounds import OpenRound, SecureRounds
 from aggregator.rounds.synchronous import Closed, Interrupted, Opened, Step, SynchronousRounds
-from aggregator.settings import FRESH, PACKAGED, AggregatorSettings, is_name_of
+from aggregator.settings import AggregatorSettings
 from aggregator.strategies.privacy import Private, PrivateMean
 from aggregator.strategies.ring_sum import RingSum
 from aggregator.strategies.settings import private_mean_of, strategy_of
 from shared.architectures import architecture_of
 from shared.codecs import make_codec
 from shared.errors import SecureError, TrainingError, WeightsError
-from shared.features.start_file import check_start, load_start, start_beside
+from shared.features.start_file import load_start
 from shared.features.statistics import Start
-from shared.model_notes import NO_NOTES, ModelNotes, load_notes
-from shared.starter import STARTER
+from shared.model_notes import load_notes
 from shared.trust.keys import PublicKey
-from shared.weights import Weights, fresh_weights, load_weights
+from shared.weights import Weights
 
 log = logging.getLogger(__name__)
 
@@ -113,13 +111,16 @@ class Federation:
             versions = self.ledger.versions(settings.keep_models)
             first = None
             if not versions:
-                first, self.files.notes = self._first_model()
+                first, self.files.notes = first_model(settings, self.architecture)
             # Before anything is entered or tidied: what is there may be worth more than a ledger.
             self.files.check_ledger(versions, first)
             if first is None:
-                self.settings = settings = self._as_begun(settings)
+                self.settings = settings = as_begun(settings, self.ledger, self.architecture)
             self.ledger.begin(settings)
-            self.current = versions[0] if first is None else self._begin(first)
+            if first is None:
+                self.current = versions[0]
+            else:
+                self.current = enter_first(first, settings.initial, self.files, self.ledger)
             self.files.notes = load_notes(self.files.path(self.current.digest))
             self.voice = Voice(self.folder)
             self.rounds = self._taken_up()
@@ -303,46 +304,6 @@ class Federation:
         )
         self._tidy()
         return self.current
-
-    def _first_model(self) -> tuple[Weights, ModelNotes]:
-        """Give what the first round starts from, and what files say of it."""
-        file = self._first_file()
-        if file is None:
-            return fresh_weights(self.architecture, self.settings.seed), NO_NOTES
-        if start := start_beside(file):
-            check_start(start, self.architecture.task)
-        return load_weights(file, self.architecture), load_notes(file).of_descendants()
-
-    def _first_file(self) -> Path | None:
-        """Name the file of the weights that it begins with; ``None`` for random ones."""
-        given = self.settings.initial
-        if given is None or is_name_of(given, FRESH):
-            return None
-        return STARTER if is_name_of(given, PACKAGED) else given
-
-    def _as_begun(self, settings: AggregatorSettings) -> AggregatorSettings:
-        """Name the weights to start from as the federation was begun with, if they are the same."""
-        begun = self.ledger.settings.get("initial")
-        if begun is None or settings.initial is None or str(settings.initial) == begun:
-            return settings
-        weights, notes = self._first_model()
-        with tempfile.TemporaryDirectory() as folder:
-            digest = ModelFiles(Path(folder), self.architecture, notes).add_weights(weights)
-        if digest != self.ledger.version(1).digest:
-            return settings
-        return settings.model_copy(update={"initial": Path(begun)})
-
-    def _begin(self, first: Weights) -> Version:
-        """Write and enter the model that the first round starts from, and what belongs to it."""
-        digest = self.files.add_weights(first)
-        file = self._first_file()
-        start = start_beside(file) if file else None
-        model = Model(
-            digest=digest,
-            bytes=self.files.size(digest),
-            statistics=self.files.add_copy(start) if start else None,
-        )
-        return self.ledger.add_initial(model)
 
     def _taken_up(self) -> SynchronousRounds:
         """Restore the rounds from the ledger."""
