@@ -46,12 +46,12 @@ from shared.audio import RATE, Samples, read_clip
 from shared.command import progress_console
 from shared.corpora import Clip, load_corpus
 from shared.features.prior import Prior
-from shared.features.start_file import save_beside
+from shared.features.start_file import save_model
 from shared.front_ends import WHISPER
 from shared.metrics import Scores, confusion
+from shared.model_notes import NO_NOTES
 from shared.randomness import stream
 from shared.task import DEFAULT_TASK, Task
-from shared.weights import save_weights
 
 EDGE_CLIENT = Path(sys.executable).parent / "edge-client"
 
@@ -208,8 +208,7 @@ def starters(options: argparse.Namespace, folder: Path) -> Iterator[Trained]:
             progress=False,
         )
         weights = folder / f"{number}.safetensors"
-        save_weights(weights, made.weights, made.architecture)
-        beside = save_beside(weights, made.begun, task)
+        beside = save_model(weights, made.weights, made.architecture, NO_NOTES, made.begun)
         begun = ["--prior" if isinstance(made.begun, Prior) else "--voice", beside]
         tests = [own, degraded_clips(own, f"white:{options.floor:g}dBFS", options.seed)]
         reached = [reached_on(made, replace(corpus, clips=tuple(test))) for test in tests]

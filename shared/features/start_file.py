@@ -94,19 +94,14 @@ def save_model(
 
 
 def save_beside(model: Path, begun: Start, task: Task) -> None:
-    """Write what statistics begin with beside the file of a model, and leave no other there.
+    """Write what statistics begin with beside the file of a model, where none lies yet.
 
     Raises
     ------
     StorageError
         If the disk is full or the folder cannot be written.
     """
-    kind = _kind_of(begun)
-    _save(beside(model, kind), begun, task)
-    for other in KINDS:
-        if other != kind:
-            with storage_errors(path := beside(model, other)):
-                path.unlink(missing_ok=True)
+    _save(beside(model, _kind_of(begun)), begun, task)
 
 
 def _save(path: Path, begun: Start, task: Task) -> None:

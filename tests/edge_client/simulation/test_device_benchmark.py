@@ -1,5 +1,6 @@
 """The starters that ``benchmarks/device.py`` lets devices hear with."""
 
+import itertools
 from argparse import Namespace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edge_client.cli import app
 from shared.audio import RATE
 from shared.corpora import load_corpus
 from shared.features.voice_file import load_voice
+from shared.starter import beside
 from shared.weights import load_weights
 
 
@@ -53,4 +55,6 @@ def test_devices_hear_with_what_the_command_makes(clips: Path, tmp_path: Path) -
     heard, commanded = (load_weights(path)[0] for path in (tmp_path / "1.safetensors", output))
     np.testing.assert_allclose(heard, commanded, atol=1e-6)
     voices = [load_voice(path, measured.task) for path in tmp_path.glob("*.voice.safetensors")]
+    given = dict(itertools.pairwise(measured.options))
+    assert given["--voice"] == beside(tmp_path / "1.safetensors", "voice")
     assert len({voice.digest for voice in voices}) == 1
