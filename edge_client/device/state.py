@@ -145,8 +145,12 @@ class DeviceFolder:
 
     def _remove_leftovers(self) -> None:
         """Remove what processes left that were killed while they replaced a file of the folder."""
-        # What lies beside the model has a name that begins as the model's.
-        names = (f".{self.model.stem}*-????????.{end}" for end in ("safetensors", "normalisation"))
+        # What lies beside the model has a name that begins as the model's; see `leftovers`.
+        names = (
+            f"{dots}{self.model.stem}*-????????.{end}"
+            for dots in (".", "..")
+            for end in ("safetensors", "normalisation")
+        )
         with storage_errors(self.path):
             for leftover in chain(leftovers(self.token), *map(self.path.glob, names)):
                 leftover.unlink(missing_ok=True)

@@ -154,8 +154,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """Find what a process left beside a file when it was killed while replacing it."""
-    return list(path.parent.glob(f".{glob.escape(path.stem)}-????????{glob.escape(path.suffix)}"))
+    """Find what a process left beside a file when it was killed while replacing it.
+
+    Who writes to the path that :func:`replacing` gives by what replaces a file leaves two.
+    """
+    aside, end = f".{glob.escape(path.stem)}-????????", glob.escape(path.suffix)
+    return [*path.parent.glob(f"{aside}{end}"), *path.parent.glob(f".{aside}-????????{end}")]
 
 
 def copy_atomically(source: Path, path: Path) -> None:

@@ -81,8 +81,9 @@ def test_each_step_is_taken_and_the_first_error_raised() -> None:
 
 def killed_while_replacing(path: Path) -> None:
     def replace() -> None:
-        with replacing(path) as aside:
-            aside.write_bytes(b"half")
+        # As whoever writes a model and what belongs to it, each by what replaces a single file.
+        with replacing(path) as aside, replacing(aside) as within:
+            within.write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
 
     process = multiprocessing.get_context("fork").Process(target=replace)
@@ -100,7 +101,7 @@ def littered(tmp_path: Path) -> DeviceFolder:
     for path in (state.model, voice, prior, mark_of(state.model), state.token):
         killed_while_replacing(path)
     (state.path / ".mine").touch()
-    assert len(hidden(state)) == 6
+    assert len(hidden(state)) == 11
     return state
 
 

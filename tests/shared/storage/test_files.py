@@ -148,6 +148,9 @@ def test_what_a_killed_process_left_is_found_and_nothing_else(tmp_path: Path) ->
     with replacing(path) as aside:
         aside.touch()
         assert leftovers(path) == [aside]
+        with replacing(aside) as within:
+            assert sorted(leftovers(path)) == sorted([aside, within])
+    path.unlink()
     (tmp_path / "model-2.safetensors").touch()
     (tmp_path / ".model-of-mine.safetensors").touch()
     assert leftovers(path) == []
