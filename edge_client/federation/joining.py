@@ -22,7 +22,6 @@ from shared.features.start_file import kind_of, replacing_model
 from shared.front_ends import WHISPER
 from shared.mqtt.broker_settings import BrokerSettings
 from shared.protocol.messages import Announcement
-from shared.storage.files import replacing
 from shared.task import Task
 from shared.training import Examples
 
@@ -206,13 +205,12 @@ def take_part(
 
     def told(path: Path, announcement: Announcement, start: Path | None) -> None:
         final = announcement.state == "finished"
-        if start:
-            with replacing_model(state.model, kind_of(start)) as (model, begun):
-                _copy(path, model)
+        with replacing_model(state.model, kind_of(start) if start else None) as (model, begun):
+            _copy(path, model)
+            if start:
                 _copy(start, begun)
+        if start:
             own.begin(start)
-        else:
-            _copy(path, state.model)
         if on_model is not None:
             on_model(GlobalModel(state.model, announcement.round - (not final), final))
         if final and until_final:
@@ -236,11 +234,10 @@ def take_part(
 
 def _copy(source: Path, to: Path) -> None:
     """Keep a model where nobody removes it while the program reads it."""
-    with replacing(to) as aside:
-        try:
-            shutil.copyfile(source, aside)
-        except FileNotFoundError as error:
-            raise WeightsError(f"{source} is gone: a newer model has replaced it.") from error
+    try:
+        shutil.copyfile(source, to)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{source} is gone: a newer model has replaced it.") from error
 
 
 def _clips(named: Sequence[LabelledClip], task: Task) -> list[Clip]:

@@ -23,12 +23,17 @@ from shared.errors import (
     SettingsError,
     TrainingError,
 )
+from shared.features.start_file import start_beside
+from shared.features.voice_file import save_voice
 from shared.mqtt.broker_settings import BrokerSettings
+from shared.protocol.messages import File
 from shared.task import DEFAULT_TASK
 from tests.brokers import free_port
 from tests.edge_client.device.heard import utterance
-from tests.edge_client.federation.test_taking_part import FakeParticipant
+from tests.edge_client.federation.announcements import announcement
+from tests.edge_client.federation.test_taking_part import FakeParticipant, Makes
 from tests.edge_client.tiny import examples
+from tests.shared.features.voice_models import voice_model
 
 if TYPE_CHECKING:
     from edge_client.federation.participant import Participant
@@ -128,6 +133,23 @@ def test_a_folder_is_one_parts_until_that_ends(
     again = take_part(own, folder=tmp_path, broker=broker)
     again.stop()
     assert again.wait() == 0
+
+
+def test_a_model_that_begins_with_nothing_leaves_no_earlier_voice_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_client.federation.joining.Participant", makes := Makes())
+    model, voice = tmp_path / "global", tmp_path / "voice"
+    save_voice(voice, voice_model(labels=4), DEFAULT_TASK)
+    state = DeviceFolder(tmp_path / "state")
+    with take_part(examples(8), folder=state.path, broker=f"127.0.0.1:{PORT}"):
+        for content, start in ((b"first", voice), (b"second", None), (b"third", None)):
+            model.write_bytes(content)
+            makes.made[0].given["on_model"](
+                model, announcement(File(digest="1" * 64, size=1)), start
+            )
+            assert state.model.read_bytes() == content
+            assert (start_beside(state.model) is None) == (start is None)
 
 
 def test_it_ends_when_it_is_left(tmp_path: Path) -> None:
