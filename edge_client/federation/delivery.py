@@ -3,6 +3,7 @@
 It may have been made by an earlier process, and its file have been lost since.
 """
 
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -17,6 +18,8 @@ from shared.protocol.frames import Chunk
 from shared.protocol.messages import Offer, Received
 from shared.protocol.topics import Topics
 
+log = logging.getLogger(__name__)
+
 
 class Delivery:
     """Delivers the update that the client's state keeps.
@@ -28,7 +31,8 @@ class Delivery:
     connection, topics
         Where it goes.
     loop, worker
-        What it stands on, and where an update is looked at before it is offered.
+        What it stands on, and where an update is looked at: before it is offered, and if it arrived
+        damaged.
     terms
         Its owner's, which say how much may be told of it.
     in_vain
@@ -82,20 +86,27 @@ class Delivery:
             called again.
         """
         self._chunk = chunk
+        self._if_intact(self._begin)
+
+    def _begin(self, offer: Offer) -> None:
+        self._client_state.sent.note(self._terms.as_told(offer))
+        self._sending = UpdateTransfer(offer.size, self._chunk, self._clock())
+        self._offer()
+
+    def _if_intact(self, then: Callable[[Offer], object]) -> None:
+        """Look whether the update is whole here; go on with it if so, and drop it if not."""
         if (offer := self._client_state.offer) and self._looked_at != offer:
             self._looked_at = offer
             look = partial(self._client_state.intact, offer)
-            self._worker.do(look, partial(self._begin, offer), self._in_vain)
+            self._worker.do(look, partial(self._looked, offer, then), self._in_vain)
 
-    def _begin(self, offer: Offer, intact: bool) -> None:  # noqa: FBT001 -- as a worker calls it
+    def _looked(self, offer: Offer, then: Callable[[Offer], object], intact: bool) -> None:  # noqa: FBT001 -- as a worker calls it
         if self._looked_at == offer:
             self._looked_at = None
         if self._client_state.offer != offer:
             return  # it was decided on meanwhile, or another run is announced
         if intact:
-            self._client_state.sent.note(self._terms.as_told(offer))
-            self._sending = UpdateTransfer(offer.size, self._chunk, self._clock())
-            self._offer()
+            then(offer)
         else:
             self._sending = None
             lost = FederationError(
@@ -154,8 +165,19 @@ class Delivery:
                 if not self._connection.publish(topic, chunk.encode(), qos=0, wait=False):
                     return  # the connection is gone; all that is not safe is sent again
 
-    def arrived_damaged(self) -> None:
-        """Learn that it has to be sent once more; not at once, as the damage may go on."""
+    def arrived_damaged(self, sentence: str) -> None:
+        """Learn that it arrived damaged: it may be so here, or has to be sent once more.
+
+        Parameters
+        ----------
+        sentence
+            What the aggregator says of it.
+        """
+        self._if_intact(lambda _: self._send_again(sentence))
+
+    def _send_again(self, sentence: str) -> None:
+        """Send it once more; not at once, as the damage may go on."""
+        log.warning("%s It is sent again.", sentence)
         if self._sending:
             self._sending.restart(self._clock())
 

@@ -153,11 +153,9 @@ class Participant:
             client_state,
             self._delivery,
             self._fetching,
-            worker=files,
             arrived=self._secure.arrived,
             decided=self._decided,
             forgotten=self._look,
-            failed=self._telling.failed,
         )
         # What is done with it.
         self._handover = Handover(

@@ -2,13 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 
 from edge_client.federation.client_state import ClientState
 from edge_client.federation.delivery import Delivery
 from edge_client.federation.fetching import Fetching
-from shared.errors import ChorusError
-from shared.loop import Worker
 from shared.protocol.messages import Accepted, Offer, Received, Refused, Unavailable, decode_reply
 
 log = logging.getLogger(__name__)
@@ -23,8 +20,6 @@ class Replies:
         Knows which update is finished, and which counted last.
     delivery, fetching
         What is under way.
-    worker
-        Where an update that arrived damaged is looked at.
     arrived
         Told, with what it was offered with, that all of the finished update is at the aggregator.
     decided
@@ -32,8 +27,6 @@ class Replies:
         (empty if it does), and as ``foreign`` whether it is of no round of the federation.
     forgotten
         Told that the update counts no more that counted last: its round is to be done again.
-    failed
-        Told why an update could not be looked at.
     """
 
     def __init__(
@@ -42,20 +35,16 @@ class Replies:
         delivery: Delivery,
         fetching: Fetching,
         *,
-        worker: Worker,
         arrived: Callable[[Offer], None],
         decided: Callable[..., None],
         forgotten: Callable[[], None],
-        failed: Callable[[ChorusError], None],
     ) -> None:
         self._client_state = client_state
         self._delivery = delivery
         self._fetching = fetching
-        self._worker = worker
         self._arrived = arrived
         self._decided = decided
         self._forgotten = forgotten
-        self._failed = failed
 
     def hear(self, payload: bytes) -> None:
         """Take a reply.
@@ -90,8 +79,7 @@ class Replies:
                 # Who gives no sentence has refused it all the same.
                 why = sentence or f"The aggregator says no more than: {reason}."
                 if reason == "damaged":
-                    looked = partial(self._damaged, offer, why)
-                    self._worker.do(self._client_state.intact, looked, self._failed)
+                    self._delivery.arrived_damaged(why)
                 else:
                     self._decide(offer, why, foreign=reason == "foreign")
 
@@ -101,13 +89,3 @@ class Replies:
         else:
             log.info("Round %d: the update was accepted.", offer.round)
         self._decided(offer, refused, foreign=foreign)
-
-    def _damaged(self, offer: Offer, sentence: str, intact: bool) -> None:  # noqa: FBT001 -- as a worker calls it
-        """Learn whether the update that arrived damaged is so here, too."""
-        if self._client_state.offer != offer:
-            return  # it was decided on meanwhile
-        if intact:
-            log.warning("%s It is sent again.", sentence)
-            self._delivery.arrived_damaged()
-        else:
-            self._decide(offer, sentence)

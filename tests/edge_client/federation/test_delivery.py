@@ -153,7 +153,8 @@ def test_what_is_looked_at_is_offered_only_if_it_is_still_the_update(tmp_path: P
 def test_one_that_arrived_damaged_waits_before_it_is_offered_again(it: Delivers) -> None:
     it.told()
     it.take()
-    it.delivery.arrived_damaged()
+    it.delivery.arrived_damaged("What arrived is not what was offered.")
+    it.driver.rest()
     assert it.take() == []
     it.driver.after(2 * PATIENCE)
     assert it.take() == ["offer"]

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from aggregator.enrolment.voice import Voice
+from aggregator.ledger.folder import FederationFolder
 from edge_client.federation.client_state import ClientState, remembered
-from shared.protocol.messages import Accepted, File, Offer, Received
+from shared.protocol.messages import Accepted, File, Offer, Received, Refused
 from shared.secure_round import CODEC
 from shared.trust.signing import unsigned
-from tests.edge_client.federation.alone import Alone
+from tests.edge_client.federation.alone import TOPICS, Alone
 from tests.edge_client.federation.announcements import RUN, model_of
 from tests.edge_client.federation.secure_alone import secure_round, words_of
 
@@ -93,6 +95,26 @@ def test_a_member_whose_masked_update_is_lost_declines_the_round(tmp_path: Path)
     mask(tmp_path).unlink()
     it, announce = secure_round(tmp_path)
     it.play(it.connection.connect, announce, 60.0)
+    assert words_of(it) == ["secure-declined"]
+    assert it.participant._client_state.offer is None
+
+
+def test_a_member_whose_masked_update_arrived_damaged_and_is_so_here_declines_the_round(
+    tmp_path: Path,
+) -> None:
+    mask(tmp_path)
+    it, announce = secure_round(tmp_path)
+
+    def damaged() -> None:
+        update = it.participant._client_state.update
+        update.write_bytes(b"damaged here")
+        sentence = "What arrived is not what was offered."
+        reply = Refused(update=update.stem, reason="damaged", sentence=sentence).encode()
+        voice = Voice(FederationFolder(tmp_path / "aggregator"))
+        topic = TOPICS.replies("kitchen")
+        it.connection.on_message(topic, voice.sign(topic, reply))
+
+    it.play(it.connection.connect, announce, damaged, 60.0)
     assert words_of(it) == ["secure-declined"]
     assert it.participant._client_state.offer is None
 
