@@ -12,7 +12,14 @@ from typing import Final
 
 from edge_client.device.erasing import erase
 from shared.errors import ChorusError, RunError, StorageError
-from shared.storage.files import is_locked, leftovers, lock, storage_errors, sync_folder
+from shared.storage.files import (
+    is_locked,
+    leftovers,
+    lock,
+    make_folder,
+    storage_errors,
+    sync_folder,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +87,7 @@ class DeviceFolder:
                 with suppress(PermissionError):  # FAT knows no permissions
                     self.path.chmod(0o700)
             with suppress(OSError):  # a full disk keeps nobody from deleting
-                self.personal.mkdir(exist_ok=True, mode=0o700)
+                make_folder(self.personal)
 
     @contextmanager
     def taken(self) -> Iterator[None]:

@@ -203,6 +203,23 @@ def touch(path: Path) -> None:
     path.touch(0o600)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder that only its owner reads, if it is not there; what holds it has to be.
+
+    One that root makes is the owner's of the folder that holds it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(0o700)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        give_as(descriptor, path.parent)
+        os.close(descriptor)
+
+
 def _make(path: Path) -> None:
     """Make an empty file if it is not there. One that is there may be a link to somebody's file."""
     with contextlib.suppress(FileExistsError):

@@ -56,6 +56,17 @@ def test_a_folder_made_before_is_closed_if_it_holds_nothing_else(tmp_path: Path)
             assert modes(folder, folder / "personal") == [mode, 0o700]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders to others")
+def test_what_root_makes_in_it_is_its_owners(tmp_path: Path) -> None:
+    state = DeviceFolder(tmp_path)
+    os.chown(tmp_path, 54_321, 54_322)
+    with state.taken():
+        state.delete_everything()
+    state.make()
+    found = state.personal.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (54_321, 54_322, 0o700)
+
+
 def test_it_is_taken_once(tmp_path: Path) -> None:
     state = DeviceFolder(tmp_path / "state")
     assert not state.runs
