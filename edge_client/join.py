@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from edge_client.settings import WEB_EVERYWHERE, WEB_PORT, RunSettings
 from shared.command import progress_console
 from shared.mqtt.addresses import split_address
 from shared.settings_file import read_toml
+from shared.storage.owners import as_owner
 from shared.trust.link import Link
 from shared.web.access import kept_token
 from shared.web.link import link as page_link
@@ -57,18 +59,22 @@ def join_and_start(
     service, folder, config = host.places(state, config)
     device = DeviceFolder(folder)
     device.make()
-    with device.memberships_taken():
+    if service:
+        host.hand_over(folder)
+    with ExitStack() as stack:
+        with as_owner(folder):
+            stack.enter_context(device.memberships_taken())
         web = (web or _page_in(config)) if page else None
         # The settings name what is there, and may be used from any folder.
         place = MembershipFolder(device.memberships.resolve() / told.federation)
         # What is wrong with them is said before the link is used up, and by no service later.
         changed_settings(config, _settings(told, place, web))
-        ask_to_join(told, place.path)
-        write_settings(config, _settings(told, place, web))
-        token = kept_token(device.token)
+        with as_owner(folder):
+            ask_to_join(told, place.path)
+            token = kept_token(device.token)
+        with as_owner(config.parent):
+            write_settings(config, _settings(told, place, web))
     console.print(f"This device is {told.name} in the federation {told.federation}.", markup=False)
-    if service:
-        host.hand_over(folder)
     if not (service and host.start(run)):
         # What runs has read its membership and its settings, and reads them no more.
         what = (

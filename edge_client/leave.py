@@ -15,6 +15,7 @@ from shared.errors import FederationError, RunError, TrustError
 from shared.protocol.topics import is_name
 from shared.settings_file import read_toml
 from shared.storage.files import storage_errors
+from shared.storage.owners import as_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,12 @@ def leave(
             "`edge-client status` lists those it takes part in; --federation names one.",
         )
     stop = f"systemctl stop {SERVICE}" if service else "Ctrl-C ends it"
-    with device.memberships_taken(), _none_running(devices, f"End it first: {stop}."):
+    if service:
+        host.hand_over(folder)
+    with ExitStack() as stack:
+        with as_owner(folder):
+            stack.enter_context(device.memberships_taken())
+            stack.enter_context(_none_running(devices, f"End it first: {stop}."))
         confirm(federation)
         joined = None
         with suppress(TrustError):  # a damaged one is left all the same
@@ -100,10 +106,10 @@ def leave(
         mine = config.exists() and named.get("federation", default) == federation
         if mine:
             gone = dict.fromkeys(("federation", "client", "broker"))
-            write_settings(config, {**gone, "offline": True})
-        _remove(places)
-        if service:
-            host.hand_over(folder)
+            with as_owner(config.parent):
+                write_settings(config, {**gone, "offline": True})
+        with as_owner(folder):
+            _remove(places)
     return Left(
         federation=federation,
         name=joined.joined.name if joined else None,

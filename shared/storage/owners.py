@@ -4,11 +4,12 @@ import contextlib
 import os
 import pwd
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from shared.errors import TrustError
+from shared.errors import StorageError, TrustError
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
@@ -92,6 +93,48 @@ def _give_file(name: str, folder: int, give: Callable[[int], object]) -> None:
 
 def _may_go(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+
+
+@contextmanager
+def as_owner(folder: Path) -> Iterator[None]:
+    """Do what is done in the block as a folder's owner, if this is root; all threads do.
+
+    Whoever owns a folder may have put links there, and root would follow them.
+
+    Parameters
+    ----------
+    folder
+        The folder. If there is none yet, root makes it.
+
+    Raises
+    ------
+    StorageError
+        If this root may be nobody else, as in some containers.
+    """
+    known = folder.stat() if folder.exists() else None
+    if known is None or known.st_uid == 0 or os.geteuid() != 0:
+        yield
+        return
+    try:
+        group = pwd.getpwuid(known.st_uid).pw_gid
+    except KeyError:  # a number without a name
+        group = known.st_gid
+    before = os.getegid(), os.getgroups()
+    try:
+        try:
+            os.setgroups([group])
+            os.setegid(group)
+            os.seteuid(known.st_uid)
+        except OSError as error:
+            raise StorageError(
+                f"Cannot write {folder} as its owner: {error.strerror}.", "Start this as that user."
+            ) from error
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(before[0])
+        with contextlib.suppress(PermissionError):  # then they could not be changed either
+            os.setgroups(before[1])
 
 
 def denied(what: str, path: Path) -> TrustError:

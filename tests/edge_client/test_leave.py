@@ -1,6 +1,9 @@
 """A device leaves a federation: what goes, what stays, what is said."""
 
 import json
+import os
+import shutil
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from edge_client.cli import app
 from edge_client.device.state import DeviceFolder
 from edge_client.federation.sent import Sent
 from edge_client.leave import leave
-from shared.errors import FederationError, RunError
+from shared.errors import FederationError, RunError, StorageError
 from tests.edge_client.federation.test_sent import offer
 
 
@@ -52,6 +55,23 @@ def test_what_a_killed_join_has_left_goes_too(tmp_path: Path) -> None:
     (device.memberships / ".home").mkdir()
     leave("home", tmp_path, None)
     assert [path.name for path in device.memberships.iterdir()] == ["lock"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders to others")
+def test_a_link_in_the_folder_of_somebody_else_lets_root_remove_nothing_elsewhere() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        state, elsewhere = Path(name, "state"), Path(name, "elsewhere")
+        (elsewhere / "home").mkdir(parents=True)
+        (elsewhere / "lock").touch()
+        device = taken_part(state)
+        shutil.rmtree(device.memberships)
+        device.memberships.symlink_to(elsewhere)
+        Path(name).chmod(0o755)
+        for path in (state, *state.rglob("*")):
+            os.chown(path, 54_321, 54_321, follow_symlinks=False)
+        with pytest.raises(StorageError, match="Permission denied"):
+            leave("home", state, None)
+        assert (elsewhere / "home").exists()
 
 
 @pytest.mark.parametrize("damaged", ["the device's", "that of its clips"])

@@ -12,8 +12,9 @@ from aggregator.broker.certificate import kept_certificate
 from aggregator.enrolment.members import Members
 from aggregator.enrolment.voice import Voice
 from aggregator.ledger.folder import FederationFolder
-from shared.errors import RunError, TrustError
+from shared.errors import RunError, StorageError, TrustError
 from shared.storage.files import lock, replacing, write_atomically
+from shared.storage.owners import as_owner
 from shared.trust.counter import read_number, write_number
 from shared.trust.keys import SecretKey
 
@@ -96,6 +97,33 @@ def test_what_belongs_to_somebody_else_is_said_with_how_to_give_it_back(
     )
     remedy = f"Give it back to its folder's owner: `sudo chown {SERVICE} {path}`."
     assert caught.value.remedy == remedy
+
+
+def test_root_may_be_a_folders_owner_for_a_while(state: Path, tmp_path: Path) -> None:
+    before = os.geteuid(), os.getegid(), os.getgroups()
+    with as_owner(state):
+        (state / "file").touch()
+        assert os.getgroups() == [SERVICE]
+        with pytest.raises(PermissionError):
+            (tmp_path / "file").touch()
+    assert owner(state / "file") == (SERVICE, SERVICE)
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == before
+    for folder in (tmp_path, tmp_path / "none"):
+        with as_owner(folder):
+            assert os.geteuid() == 0
+
+
+def test_a_root_who_may_be_nobody_else_is_told(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: list[int]) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    before = os.geteuid(), os.getegid(), os.getgroups()
+    monkeypatch.setattr(os, "setgroups", refuse)
+    with pytest.raises(StorageError, match="as its owner"), as_owner(state):
+        pass
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == before
 
 
 def test_who_is_no_owner_of_either_is_told_who_is(state: Path) -> None:
