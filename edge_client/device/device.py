@@ -279,10 +279,7 @@ class Device:
                 # Not before: as long as the store has them, another thread may go by the examples.
                 self._remembered.forget,
                 self.recognising.forget,
-                state.delete_personal,
-                state.delete_made_of_clips,
-                # At last the empty folder, as closed as before, for whoever begins anew.
-                state.make,
+                state.delete_the_rest,
             )
 
     def look(self) -> None:

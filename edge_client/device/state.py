@@ -175,7 +175,7 @@ class DeviceFolder:
         # Whoever names a wrong folder may have one of that name, with clips in it.
         return [DeviceFolder(lock.parent) for lock in sorted(self.clips.glob("*/lock"))]
 
-    def delete_personal(self) -> None:
+    def _delete_personal(self) -> None:
         """Delete the folder ``personal``, and what became of stores that were damaged."""
         names = (f"{self.examples.stem}-{what}-*" for what in (DAMAGED, SALVAGED))
         aside = [file for name in names for file in self.path.glob(name)]
@@ -188,7 +188,7 @@ class DeviceFolder:
         """
         with self.deleting():
             clips = (made.remove for made in self.made_of_clips())
-            each(self._delete_store, self.delete_personal, *clips)
+            each(self._delete_store, self._delete_personal, *clips)
 
     @contextmanager
     def deleting(self) -> Iterator[None]:
@@ -219,7 +219,7 @@ class DeviceFolder:
 
     def _go_on_deleting(self) -> None:
         if self._deleting.exists():
-            each(self._delete_store, self.delete_personal, self.delete_made_of_clips, self.make)
+            each(self._delete_store, self.delete_the_rest)
             self._unmark()
             _log.warning(
                 "Everything in %s was being deleted when the program was ended: the rest of it is "
@@ -235,13 +235,13 @@ class DeviceFolder:
     def _delete_store(self) -> None:
         each(*(partial(erase, file) for file in self.path.glob(f"{self.examples.name}*")))
 
-    def delete_made_of_clips(self) -> None:
-        """Delete the folders of devices made of labelled clips.
+    def delete_the_rest(self) -> None:
+        """Delete all but the store and the global model, for a device that begins anew.
 
         Raises
         ------
         RunError
-            If one of these devices runs; those of others are deleted all the same.
+            If a device made of labelled clips runs; all others' are deleted all the same.
         StorageError
             If something cannot be deleted.
         """
@@ -250,7 +250,9 @@ class DeviceFolder:
             with made.taken():
                 made.remove()
 
-        each(*(partial(remove, made) for made in self.made_of_clips()))
+        clips = (partial(remove, made) for made in self.made_of_clips())
+        # At last the empty folder, as closed as before.
+        each(self._delete_personal, *clips, self.make)
 
     def remove(self) -> None:
         """Delete everything, and the folder itself if nothing else is in it."""
