@@ -57,7 +57,7 @@ def ask_to_join(
     *,
     connect: Callable[..., Connection] = Connection,
     patience: float = PATIENCE,
-) -> MembershipFolder:
+) -> None:
     """Join a federation, or see that the device has joined with this link already.
 
     Parameters
@@ -82,7 +82,7 @@ def ask_to_join(
     """
     place, new = MembershipFolder(folder), MembershipFolder(folder.with_name(f".{folder.name}"))
     if _joined_with(place, link):
-        return place
+        return
     if not _joined_with(new, link):
         pending = _pending(new, link)
         before = _before(place, link)
@@ -98,7 +98,6 @@ def ask_to_join(
             folder.replace(aside)
         new.path.replace(folder)
         shutil.rmtree(aside, ignore_errors=True)
-    return place
 
 
 def broker_of(link: Link, place: MembershipFolder) -> BrokerSettings:
