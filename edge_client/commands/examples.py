@@ -140,13 +140,14 @@ def delete(
 
     from edge_client.device.state import DeviceFolder
 
-    folder = DeviceFolder(_settings(state, config).folder)
+    settings = _settings(state, config)
+    folder = DeviceFolder(settings.folder)
     count: int | None = 0
     if folder.path.exists():
         with ExitStack() as stack:
             for one in (folder, *folder.made_of_clips()):
                 stack.enter_context(one.taken())
-            count = _count(_settings(state, config))
+            count = _count(settings)
             if not yes:
                 what = "everything" if count is None else f"{count} utterances and all made of them"
                 typer.confirm(f"Delete {what} in {folder.path}?", abort=True, err=True)
