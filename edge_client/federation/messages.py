@@ -12,8 +12,8 @@ from shared.protocol.frames import Chunk
 from shared.protocol.messages import Announcement
 from shared.protocol.topics import Topics
 
-_AGAIN: Final = 30.0
-"""Seconds until a message that met a full disk is taken again."""
+AGAIN: Final = 30.0
+"""Seconds until what failed, on a full disk for one, is tried again."""
 
 
 class Messages:
@@ -86,7 +86,7 @@ class Messages:
             else:
                 self._replied(payload)
         except StorageError:
-            self._loop.later(_AGAIN, partial(self._take_again, topic, payload))
+            self._loop.later(AGAIN, partial(self._take_again, topic, payload))
             raise
         except TrustError as error:
             self._telling.in_vain(error)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from edge_client.enrolment.membership import Membership
 from edge_client.federation import permission
@@ -20,7 +20,7 @@ from edge_client.federation.client_state import ClientState
 from edge_client.federation.delivery import Delivery
 from edge_client.federation.fetching import Fetching
 from edge_client.federation.handover import Handover, OnModel
-from edge_client.federation.messages import Messages
+from edge_client.federation.messages import AGAIN, Messages
 from edge_client.federation.pending import objection_to
 from edge_client.federation.readiness import Readiness
 from edge_client.federation.replies import Replies
@@ -41,9 +41,6 @@ from shared.task import Task
 from shared.training import Examples
 
 log = logging.getLogger(__name__)
-
-_AGAIN: Final = 30.0
-"""Seconds until what failed, on a full disk for one, is tried again."""
 
 
 class Participant:
@@ -245,7 +242,7 @@ class Participant:
         if self._try_again.at is None:
             log.error("%s", error.awaited)
         self._telling.tell("troubled", error.problem)
-        self._try_again.within(_AGAIN)
+        self._try_again.within(AGAIN)
 
     # ------------------------------------------------------------------ the network
 
@@ -281,7 +278,7 @@ class Participant:
         try:  # if it is not sent now, it is said again when the connection is back
             return self._connection.publish(topic, presence.encode(), retain=True, wait=False)
         except StorageError:
-            self._loop.later(_AGAIN, self._look)
+            self._loop.later(AGAIN, self._look)
             raise
 
     # ------------------------------------------------------------------ rounds
@@ -372,7 +369,7 @@ class Participant:
             if not (isinstance(outcome, StorageError) and outcome.full):
                 self._secure.give_up(outcome)  # the others go on without it
             if self._worker.failed is None:
-                self._try_again.within(_AGAIN)
+                self._try_again.within(AGAIN)
         elif isinstance(outcome, Trained):
             self._secure.trained(outcome)
         else:
