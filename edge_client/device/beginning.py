@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from edge_client.device.damage import in_the_making, readable_rows
-from edge_client.device.erasing import Connection
+from edge_client.device.erasing import opened
 from edge_client.device.normalised import normalisation_beside
 from edge_client.device.settings import DeviceSettings
 from edge_client.device.state import DeviceFolder
@@ -18,7 +18,6 @@ from shared.features.voice_file import load_voice
 from shared.front_ends import FRONT_ENDS, WHISPER, front_end_of
 from shared.starter import STARTER, STARTER_TASK, STARTER_VOICE
 from shared.storage.tensor_file import TensorFile
-from shared.storage.write_ahead import BUSY_SECONDS
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
 from shared.task_settings import TaskSettings
 from shared.weights import load_weights, task_of
@@ -164,8 +163,7 @@ def _read(path: Path, read: Callable[[sqlite3.Connection], _Found]) -> _Found:
     for how in ("mode=rw", "mode=ro&immutable=1"):  # the latter needs no room for a file beside it
         uri = f"{path.absolute().as_uri()}?{how}"
         try:
-            connection = sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True, factory=Connection)
-            with closing(connection):
+            with closing(opened(uri, uri=True)) as connection:
                 return read(connection)
         except (sqlite3.DatabaseError, UnicodeDecodeError, ValueError):
             continue

@@ -8,12 +8,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from edge_client.device.erasing import Connection, erase
+from edge_client.device.erasing import erase_store, opened, with_logs
 from edge_client.device.state import DAMAGED, SALVAGED
 from edge_client.device.store import ExampleStore
 from edge_client.device.stored import is_whole, plausible, recognition_of
 from shared.storage.files import storage_errors, sync_folder
-from shared.storage.write_ahead import BUSY_SECONDS
 
 # What SQLite calls a file that is not as we wrote it; SQLITE_ERROR: another table, or none.
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR")
@@ -27,7 +26,7 @@ def damage(path: Path) -> str:
     if not path.exists():
         return ""
     try:
-        with closing(_opened(path)) as connection:
+        with closing(opened(path)) as connection:
             found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
             connection.execute("SELECT id, frames FROM examples LIMIT 1")
     except sqlite3.DatabaseError as error:
@@ -40,16 +39,12 @@ def damage(path: Path) -> str:
     return "" if found == "ok" else found.splitlines()[-1]
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, factory=Connection)
-
-
 def is_new(path: Path) -> bool:
     """Say whether there is no store yet: no file, or one without tables."""
     if not path.exists():
         return True
     try:
-        with closing(_opened(path)) as connection:
+        with closing(opened(path)) as connection:
             return not connection.execute("PRAGMA schema_version").fetchone()[0]
     except sqlite3.DatabaseError:
         return False  # full, forbidden or busy: opening it will say so
@@ -96,7 +91,7 @@ def replace_damaged(
                 salvage(store, path)
             sync_folder(path.parent)
         except BaseException:
-            _remove(made)  # a full disk needs the room
+            erase_store(made)  # a full disk needs the room
             raise
     _exchange(path, *exchange)
     return exchange[1], found and f" ({found})"
@@ -114,22 +109,17 @@ def _interrupted(path: Path, now: datetime) -> tuple[Path, Path] | None:
     """
     for made in in_the_making(path):
         aside = made.with_name(made.name.replace(f"-{SALVAGED}-", f"-{DAMAGED}-"))
-        if any(file.exists() for file in _with_logs(aside)):
+        if any(file.exists() for file in with_logs(aside)):
             # A program that looked into the empty place meanwhile has made a store there.
             return made, _free_names(path, now)[1] if path.exists() and aside.exists() else aside
-        _remove(made)
+        erase_store(made)
     return None
-
-
-def _remove(made: Path) -> None:
-    for file in _with_logs(made):
-        erase(file)
 
 
 def _exchange(path: Path, made: Path, aside: Path) -> None:
     """Rename a damaged file with its logs, these first; then the new file to the old name."""
     with storage_errors(path):
-        for file, kept in zip(_with_logs(path), _with_logs(aside), strict=True):
+        for file, kept in zip(with_logs(path), with_logs(aside), strict=True):
             if file.exists():
                 file.replace(kept)
         sync_folder(path.parent)
@@ -145,13 +135,9 @@ def _free_names(path: Path, now: datetime) -> tuple[Path, Path]:
             path.with_name(f"{path.stem}-{what}-{when}{path.suffix}")
             for what in (SALVAGED, DAMAGED)
         )
-        if not any(file.exists() for file in (*_with_logs(made), *_with_logs(aside))):
+        if not any(file.exists() for file in (*with_logs(made), *with_logs(aside))):
             break
     return made, aside
-
-
-def _with_logs(path: Path) -> list[Path]:
-    return [path.with_name(path.name + end) for end in ("-wal", "-shm", "")]
 
 
 def salvage(store: ExampleStore, damaged: Path) -> None:
@@ -163,7 +149,7 @@ def salvage(store: ExampleStore, damaged: Path) -> None:
 def readable_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     """Read the rows of a damaged file, one by one, leaving out what is lost."""
     try:
-        with closing(_opened(path)) as connection:
+        with closing(opened(path)) as connection:
             connection.row_factory = sqlite3.Row
             last = _last_number(connection, path)
             for identifier in range(1, last + 1):
@@ -181,7 +167,7 @@ def readable_rows(path: Path) -> Iterator[Mapping[str, Any]]:
 def last_number(path: Path) -> int:
     """Say which number a damaged file may have given last: that, or a larger one."""
     try:
-        with closing(_opened(path)) as connection:
+        with closing(opened(path)) as connection:
             return _last_number(connection, path)
     except (sqlite3.DatabaseError, UnicodeDecodeError):
         return 0

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from edge_client.device.erasing import Connection, erase
+from edge_client.device.erasing import erase_store, opened
 from edge_client.device.migrations import migrate
 from shared.errors import StorageError
 from shared.storage.files import refuse_pipe, storage_errors, touch
@@ -27,13 +27,7 @@ def connect(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         refuse_pipe(path)
         touch(path)  # SQLite gives its log the same permissions
-        connection = sqlite3.connect(
-            path,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-            factory=Connection,
-        )
+        connection = opened(path, isolation_level=None, check_same_thread=False)
         try:
             write_ahead(connection)
             # What is deleted is overwritten, and nothing of it is put into temporary files.
@@ -193,8 +187,7 @@ class Database:
             self._no_readers.wait_for(lambda: not self._readers, BUSY_SECONDS)
             self.close()
             self._connection = None
-            for end in ("-wal", "-shm", ""):  # the file at last: a new one must find no old log
-                erase(self.path.with_name(self.path.name + end))
+            erase_store(self.path)
             self._open()
 
     def _pragma(self, name: str) -> Any:

@@ -4,9 +4,10 @@ import os
 import sqlite3
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from shared.storage.files import storage_errors
+from shared.storage.write_ahead import BUSY_SECONDS
 
 _PIECE: Final = 1 << 16
 
@@ -25,7 +26,23 @@ def erase(path: Path) -> None:
         path.unlink()
 
 
-class Connection(sqlite3.Connection):
+def with_logs(store: Path) -> list[Path]:
+    """Name all files of a store, itself last: a new one must find no old log."""
+    return [store.with_name(store.name + end) for end in ("-wal", "-shm", "")]
+
+
+def erase_store(store: Path) -> None:
+    """Erase all files of a store, which nobody has open; raise as :func:`erase` does."""
+    for file in with_logs(store):
+        erase(file)
+
+
+def opened(store: Path | str, **how: Any) -> sqlite3.Connection:
+    """Open a store, as :func:`sqlite3.connect` does; who closes it last overwrites its log."""
+    return sqlite3.connect(store, timeout=BUSY_SECONDS, factory=_Connection, **how)
+
+
+class _Connection(sqlite3.Connection):
     """A connection to a file of SQLite that overwrites the file's log, if it is the last.
 
     The log has copies of all that was written of late, also of what was deleted since. SQLite
