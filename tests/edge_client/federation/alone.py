@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edge_client.enrolment.membership import Membership
 from edge_client.federation.participant import Participant
 from edge_client.federation.settings import FederationSettings
-from shared.protocol.messages import Announcement, File
+from shared.protocol.messages import Announcement, File, Offer
 from shared.protocol.topics import Topics
 from shared.training import Examples
 from tests.edge_client.federation.announcements import announcement
@@ -78,3 +78,8 @@ class Alone:
     @property
     def states(self) -> list[str]:
         return [report["state"] for report in self.reports]
+
+
+def offers_of(it: Alone) -> list[Offer]:
+    """Take what was sent since this was asked last, and give the offers of updates among it."""
+    return [one for one in it.connection.take() if isinstance(one, Offer)]

@@ -9,7 +9,7 @@ import pytest
 from shared.errors import StorageError
 from shared.protocol.messages import Offer
 from shared.training import Examples
-from tests.edge_client.federation.alone import Alone
+from tests.edge_client.federation.alone import Alone, offers_of
 from tests.edge_client.federation.announcements import model_of
 from tests.edge_client.federation.secure_alone import secure_round, words_of
 from tests.edge_client.tiny import examples
@@ -36,10 +36,6 @@ class Fails:
 def data(it: Alone) -> Fails:
     it.data = data = Fails()
     return data
-
-
-def offers_of(it: Alone) -> list[Offer]:
-    return [one for one in it.connection.take() if isinstance(one, Offer)]
 
 
 def test_a_member_whose_training_fails_declines_the_secure_round_at_once(tmp_path: Path) -> None:

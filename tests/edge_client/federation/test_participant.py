@@ -18,7 +18,7 @@ from shared.training import Examples
 from shared.trust.counter import Counter
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.signing import counter_of, signed
-from tests.edge_client.federation.alone import TOPICS, Alone
+from tests.edge_client.federation.alone import TOPICS, Alone, offers_of
 from tests.edge_client.federation.announcements import announcement, model_of
 from tests.edge_client.tiny import examples
 from tests.memberships import member
@@ -92,7 +92,7 @@ def test_an_update_is_offered_and_counts(it: Alone) -> None:
     offers: list[Offer] = []
 
     def accept() -> None:
-        offers.extend(one for one in it.connection.take() if isinstance(one, Offer))
+        offers.extend(offers_of(it))
         it.reply(Accepted(update=offers[-1].update))
 
     it.play(it.connection.connect, it.announce(model), accept)
@@ -125,10 +125,6 @@ def test_a_model_is_asked_for_again_at_once_when_the_round_is_announced_again(it
     again = it.announce(missing)
     it.play(it.connection.connect, again, look, again, look, it.announce(missing, round=2), look)
     assert asked == [(1, asked[0][1]), (1, asked[0][1]), (0, asked[0][1])]
-
-
-def offers_of(it: Alone) -> list[Offer]:
-    return [one for one in it.connection.take() if isinstance(one, Offer)]
 
 
 def test_it_asks_whether_its_update_still_counts_and_does_the_round_again_if_not(
@@ -167,7 +163,7 @@ def test_an_announcement_that_somebody_makes_up_costs_no_update(it: Alone) -> No
     model, offers = model_of(it.folder), list[Offer]()
 
     def offered() -> None:
-        offers.extend(one for one in it.connection.take() if isinstance(one, Offer))
+        offers.extend(offers_of(it))
 
     unknown = File(digest="f" * 64, size=model.size)
     forged = [it.announce(unknown, run=f"{number:032x}") for number in range(1, 20)]
@@ -183,12 +179,12 @@ def test_after_a_round_that_somebody_made_up_the_true_one_is_done(it: Alone) -> 
     model, offers = model_of(it.folder), list[Offer]()
 
     def foreign() -> None:
-        offers.extend(one for one in it.connection.take() if isinstance(one, Offer))
+        offers.extend(offers_of(it))
         sentence = "Round 999 is not open."
         it.reply(Refused(update=offers[-1].update, reason="foreign", sentence=sentence))
 
     def accept() -> None:
-        offers.extend(one for one in it.connection.take() if isinstance(one, Offer))
+        offers.extend(offers_of(it))
         it.reply(Accepted(update=offers[-1].update))
 
     it.play(
@@ -205,7 +201,7 @@ def test_an_update_that_is_refused_without_a_sentence_does_not_count(it: Alone) 
     model = model_of(it.folder)
 
     def refuse() -> None:
-        (offer,) = [one for one in it.connection.take() if isinstance(one, Offer)]
+        (offer,) = offers_of(it)
         it.reply(Refused(update=offer.update, reason="late", sentence=""))
 
     it.play(it.connection.connect, it.announce(model), refuse)
@@ -221,7 +217,7 @@ def test_an_update_that_arrived_damaged_is_sent_again_if_it_is_whole_here(
     model, after = model_of(it.folder), list[Any]()
 
     def damaged() -> None:
-        (offer,) = [one for one in it.connection.take() if isinstance(one, Offer)]
+        (offer,) = offers_of(it)
         if not intact:
             it.participant._client_state.update.write_bytes(b"damaged here")
         sentence = "What arrived is not what was offered."
@@ -232,7 +228,7 @@ def test_an_update_that_arrived_damaged_is_sent_again_if_it_is_whole_here(
         it.announce(model),
         damaged,
         11.0,
-        lambda: after.extend(one for one in it.connection.take() if isinstance(one, Offer)),
+        lambda: after.extend(offers_of(it)),
     )
     assert bool(after) == intact
     assert (it.participant._client_state.offer is not None) == intact
@@ -243,7 +239,7 @@ def test_it_leaves_after_as_many_updates_as_were_to_count(tmp_path: Path) -> Non
     model, later = model_of(it.folder), list[int]()
 
     def accept() -> None:
-        (offer,) = [one for one in it.connection.take() if isinstance(one, Offer)]
+        (offer,) = offers_of(it)
         it.reply(Accepted(update=offer.update))
 
     it.play(it.connection.connect, it.announce(model), accept, lambda: later.append(1))
@@ -370,7 +366,7 @@ def test_an_announcement_that_met_a_full_disk_is_taken_when_there_is_room(
     opened = it.announce(model, round=1, state="open", clients=["kitchen"])
     it.play(it.connection.connect, opened, 60)
     assert not full_once
-    assert {offer.round for offer in it.connection.take() if isinstance(offer, Offer)} == {1}
+    assert {offer.round for offer in offers_of(it)} == {1}
 
 
 def test_a_part_ends_whole_where_its_last_word_cannot_be_signed(

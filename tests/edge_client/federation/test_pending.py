@@ -12,15 +12,11 @@ from edge_client.federation.client_state import ClientState, remembered
 from shared.protocol.messages import Accepted, File, Offer, Received, Refused
 from shared.secure_round import CODEC
 from shared.trust.signing import unsigned
-from tests.edge_client.federation.alone import TOPICS, Alone
+from tests.edge_client.federation.alone import TOPICS, Alone, offers_of
 from tests.edge_client.federation.announcements import RUN, model_of
 from tests.edge_client.federation.secure_alone import secure_round, words_of
 
 pytestmark = pytest.mark.usefixtures("tiny")
-
-
-def offers_of(it: Alone) -> list[Offer]:
-    return [one for one in it.connection.take() if isinstance(one, Offer)]
 
 
 def train(folder: Path, **values: Any) -> tuple[File, Path]:

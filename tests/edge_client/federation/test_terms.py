@@ -13,11 +13,10 @@ from edge_client.federation.settings import FederationSettings
 from edge_client.federation.taking_part import as_member
 from edge_client.federation.terms import TermsSettings
 from shared.errors import SettingsError
-from shared.protocol.messages import Offer
 from shared.protocol.privacy_offer import PrivacyOffer
 from shared.protocol.secure_offer import SecureOffer
 from shared.training import TrainingSettings
-from tests.edge_client.federation.alone import Alone
+from tests.edge_client.federation.alone import Alone, offers_of
 from tests.edge_client.federation.announcements import model_of
 
 
@@ -110,7 +109,7 @@ def test_what_its_terms_do_not_allow_is_said_on_its_screens_and_in_its_status(
     )
     assert it.reports[-1]["remark"].startswith(sentence)
     assert it.reports[-1]["budget"]["epsilon"] == 8
-    assert not [said for said in it.connection.take() if isinstance(said, Offer)]
+    assert not offers_of(it)
     console = Console(file=StringIO(), width=1000)
     console.print(overview_table(overview(DeviceSettings(state=tmp_path))))
     assert isinstance(console.file, StringIO)
@@ -120,4 +119,4 @@ def test_what_its_terms_do_not_allow_is_said_on_its_screens_and_in_its_status(
 
     allowed = Alone(folder, terms={"most_epsilon": 8})
     allowed.play(allowed.connection.connect, allowed.announce(model, privacy=budget(8)))
-    assert [said for said in allowed.connection.take() if isinstance(said, Offer)]
+    assert offers_of(allowed)
