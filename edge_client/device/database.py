@@ -6,13 +6,20 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edge_client.device.erasing import erase_store, opened
 from edge_client.device.migrations import migrate
 from shared.errors import StorageError
 from shared.storage.files import refuse_pipe, storage_errors, touch
 from shared.storage.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
+
+LONGEST_LOG: Final = 16 << 20
+"""Bytes of the log from which on it is begun anew: SQLite begins at its start again after 4 MB, but
+for a large transaction, or where somebody reads meanwhile."""
+
+_UNKNOWN: Final = -1
+"""Which version of the file a connection knows that was opened to go on: none that there is."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -33,7 +40,6 @@ def connect(path: Path) -> sqlite3.Connection:
             # What is deleted is overwritten, and nothing of it is put into temporary files.
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
-            # Its log has no bound: SQLite would cut off what is beyond, and not overwrite it.
             connection.row_factory = sqlite3.Row
             migrate(connection, path)
         except BaseException:
@@ -115,6 +121,7 @@ class Database:
     def writing(self, *, surely: bool = False) -> Iterator[sqlite3.Connection]:
         """Open a transaction; ``surely`` waits for the disk."""
         with self.lock, store_errors(self.path):
+            self._shorten_log()
             self.connection.execute(f"PRAGMA synchronous = {'FULL' if surely else 'NORMAL'}")
             self.connection.execute("BEGIN IMMEDIATE")
             try:
@@ -189,6 +196,19 @@ class Database:
             self._connection = None
             erase_store(self.path)
             self._open()
+
+    def _shorten_log(self) -> None:
+        """Overwrite and remove a log that has become long, unless somebody else uses the file.
+
+        SQLite's own bound would cut off what is beyond it, and not overwrite that.
+        """
+        log = self.path.with_name(f"{self.path.name}-wal")
+        with suppress(FileNotFoundError):
+            if log.stat().st_size > LONGEST_LOG and not self._readers:
+                self.close()
+                self._connection = None
+                self._open()
+                self._version = _UNKNOWN
 
     def _pragma(self, name: str) -> Any:
         return self.connection.execute(f"PRAGMA {name}").fetchone()[0]

@@ -220,6 +220,35 @@ def test_the_log_that_a_killed_device_left_is_overwritten_by_whoever_closes_the_
         assert len(store.labelled(100)) == MANY
 
 
+def test_a_log_that_has_become_long_is_overwritten_by_the_next_who_writes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_client.device.database.LONGEST_LOG", 100_000)
+    log = path.with_name("examples.sqlite-wal")
+    more = [(recognised(), frames(seed, 100).tobytes()) for seed in range(MANY, 2 * MANY)]
+    with ExampleStore(path, limit_mb=10) as store:
+        with ExampleStore(path, limit_mb=10) as importing:
+            importing.take(more)
+            # As long as somebody else uses the log it stays.
+            store.add(recognised(), frames(2 * MANY, 100))
+        assert log.stat().st_size > 100_000
+        reading = store.read(range(1, MANY + 1))
+        next(reading)
+        store.add(recognised(), frames(2 * MANY + 1, 100))
+        assert len([*reading]) == MANY - 1
+        assert log.stat().st_size > 100_000
+        with log.open("rb") as before:
+            assert found(before.read(), range(MANY, 2 * MANY))
+            store.add(recognised(), frames(2 * MANY + 2, 100))
+            before.seek(0)
+            assert not before.read().strip(b"\0")
+        assert 0 < log.stat().st_size < 100_000
+        assert store.changed_elsewhere(), "it is still to be noticed"
+        assert not store.changed_elsewhere()
+    with ExampleStore(path, limit_mb=10) as store:
+        assert len(store.kept()) == 2 * MANY + 3
+
+
 def test_a_log_that_another_connection_uses_is_left_alone(path: Path) -> None:
     with closing(Database(path)) as one, closing(Database(path)):
         log = path.with_name("examples.sqlite-wal")
