@@ -139,12 +139,13 @@ def delete(
     from contextlib import ExitStack
 
     from edge_client.device.state import DeviceFolder
+    from shared.storage.owners import as_owner
 
     settings = _settings(state, config)
     folder = DeviceFolder(settings.folder)
     count: int | None = 0
     if folder.path.exists():
-        with ExitStack() as stack:
+        with as_owner(folder.path), ExitStack() as stack:
             for one in (folder, *folder.made_of_clips()):
                 stack.enter_context(one.taken())
             count = _count(settings)
@@ -173,9 +174,11 @@ def _settings(state: Path | None, config: Path | None) -> "DeviceSettings":
     """Collect the settings; a deletion at which a process was killed is finished first."""
     from edge_client.device.settings import DeviceSettings
     from edge_client.device.state import DeviceFolder
+    from shared.storage.owners import as_owner
 
     settings = DeviceSettings.collect_part({"state": state}, config)
-    DeviceFolder(settings.folder).finish_deleting()
+    with as_owner(settings.folder):
+        DeviceFolder(settings.folder).finish_deleting()
     return settings
 
 

@@ -1,6 +1,8 @@
 """What ``edge-client examples`` and ``status`` say of what another task has left."""
 
 import json
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +158,23 @@ def test_the_store_is_not_written_over_by_what_it_gives(state: Path) -> None:
     with pytest.raises(SettingsError, match="which is read, is the same file"):
         run(state, "examples", "export", state / "examples.sqlite")
     assert "1 labelled calm" in run(state, "examples", "list")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders to others")
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_link_in_the_folder_of_somebody_else_lets_root_overwrite_nothing_elsewhere(
+    *, killed: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, secret = Path(name, "state"), Path(name, "secret")
+        secret.write_text("root's")
+        folder.mkdir()
+        (folder / "examples-damaged-1.sqlite").symlink_to(secret)
+        if killed:
+            (folder / "deleting").touch()
+        Path(name).chmod(0o755)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, 54_321, 54_321, follow_symlinks=False)
+        assert asked(folder, "examples", "delete", "--yes") == {"deleted": 0}
+        assert [path.name for path in folder.glob("examples*")] == []
+        assert secret.read_text() == "root's"
