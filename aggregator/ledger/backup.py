@@ -134,10 +134,14 @@ def restore(file: Path, folder: FederationFolder) -> Backup:
     StorageError
         If the disk is full or the folder cannot be written. The folder is then as it was.
     """
-    with filled(folder.path, (*_TRUST, "models", "lock"), _LEDGER) as built:
+    # Root opens the backup, which the folder's owner may not be allowed to read.
+    with (
+        _opened(file) as source,
+        filled(folder.path, (*_TRUST, "models", "lock"), _LEDGER) as built,
+    ):
         new = FederationFolder(built)
         new.models.mkdir(mode=0o700)
-        contents = _unpack(file, new.path)
+        contents = _unpack(source, file, new.path)
         ledger = Ledger(new.ledger)
         try:
             spent = spent_if_lost(ledger)
@@ -211,26 +215,28 @@ def _add_models(tar: tarfile.TarFile, moment: History, files: ModelFiles) -> lis
     return added
 
 
-def _unpack(file: Path, into: Path) -> _Contents:
-    """Write the files of a backup, each checked."""
+def _opened(file: Path) -> io.FileIO:
     try:
-        opened = open_file(file)
+        return open_file(file)
     except FileNotFoundError as error:
         raise FederationError(f"There is no backup {file}.", "Check the name.") from error
     except OSError as error:
         raise _unreadable(file, error) from error
-    with opened:
-        try:
-            with tarfile.open(fileobj=_Source(opened, file), mode="r:") as tar:
-                contents = _Contents.model_validate_json(_member(tar, _CONTENTS).read())
-                for name, digest in contents.files.items():
-                    (into / name).touch(0o600, exist_ok=False)
-                    with (into / name).open("wb") as target:
-                        shutil.copyfileobj(_member(tar, name), target)
-                    if sha256_of(into / name) != digest:
-                        raise _damaged(file)
-        except (tarfile.TarError, ValueError, EOFError, KeyError) as error:
-            raise _damaged(file) from error
+
+
+def _unpack(opened: io.FileIO, file: Path, into: Path) -> _Contents:
+    """Write the files of a backup, each checked."""
+    try:
+        with tarfile.open(fileobj=_Source(opened, file), mode="r:") as tar:
+            contents = _Contents.model_validate_json(_member(tar, _CONTENTS).read())
+            for name, digest in contents.files.items():
+                (into / name).touch(0o600, exist_ok=False)
+                with (into / name).open("wb") as target:
+                    shutil.copyfileobj(_member(tar, name), target)
+                if sha256_of(into / name) != digest:
+                    raise _damaged(file)
+    except (tarfile.TarError, ValueError, EOFError, KeyError) as error:
+        raise _damaged(file) from error
     return contents
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from shared.errors import FederationError
 from shared.storage.files import lock, storage_errors
-from shared.storage.owners import give_as, give_tree
+from shared.storage.owners import as_owner
 from shared.storage.scratch import scratch_beside
 
 BUILT_IN: Final = ".restoring-federation"
@@ -29,6 +29,9 @@ _OF_THE_DISK: Final = "lost+found"
 @contextmanager
 def filled(place: Path, names: Collection[str], last: str) -> Iterator[Path]:
     """Give a folder to build in, which is what the place holds when the block ends well.
+
+    Root does what is done in the block as whom the place belongs to, or its folder if it is not
+    there: see :func:`~shared.storage.owners.as_owner`.
 
     Parameters
     ----------
@@ -50,11 +53,10 @@ def filled(place: Path, names: Collection[str], last: str) -> Iterator[Path]:
     place = place.resolve()
     _check(place, names, last)
     filling = _beneath(place, names, last) if place.exists() else _beside(place)
-    with storage_errors(place), filling as built:
+    like = place if place.exists() else place.parent
+    with storage_errors(place), as_owner(like), filling as built:
         built.mkdir(mode=0o700)
         yield built
-        like = place if place.exists() else place.parent
-        give_tree(built, lambda handle: give_as(handle, like))
 
 
 def refuse_unfinished(place: Path, last: str) -> None:

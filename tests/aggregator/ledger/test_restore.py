@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,14 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aggregator.ledger import backup, filling
-from aggregator.ledger.backup import Backup, restore
+from aggregator.ledger import backup
+from aggregator.ledger.backup import restore
 from aggregator.ledger.folder import FederationFolder
 from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from shared.errors import FederationError, StorageError
 from shared.storage.files import lock
-from shared.storage.owners import give_as
 from tests.aggregator.driver import come, settings, weights_of
 from tests.aggregator.ledger.conftest import Saved
 from tests.killing import killed, suicide
@@ -93,51 +93,57 @@ def test_where_a_link_leads_is_filled_and_the_link_stays(saved: Saved, tmp_path:
     is_whole(federation, tmp_path / "place")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+@pytest.fixture
+def services() -> Iterator[Path]:
+    """Give a folder of another user's, who can reach it, as none of pytest's."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        place = Path(name, "place")
+        place.mkdir()
+        os.chown(place, 54_321, 54_321)
+        yield place
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
+@pytest.mark.parametrize("there", [True, False])
 def test_what_root_puts_into_a_services_folder_is_the_services(
-    saved: Saved, tmp_path: Path
+    saved: Saved, services: Path, *, there: bool
 ) -> None:
-    place = tmp_path / "place"
-    place.mkdir()
-    os.chown(place, 54_321, 54_321)
+    place = services if there else services / "within"
     restore(saved[1], FederationFolder(place))
-    assert {path.stat().st_uid for path in place.rglob("*")} == {54_321}
+    assert {path.stat().st_uid for path in (place, *place.rglob("*"))} == {54_321}
     assert place.stat().st_mode & 0o077 == 0
+    assert os.geteuid() == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
-@pytest.mark.parametrize("folder", [".restoring-federation", "models"])
-def test_root_gives_away_nothing_that_a_service_has_put_there_meanwhile(
-    saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
+@pytest.mark.parametrize(
+    ("when", "folder"),
+    [("_unpack", "models"), ("_described", "models"), ("_described", "")],
+)
+def test_what_a_service_puts_there_meanwhile_leads_root_nowhere(
+    saved: Saved, services: Path, monkeypatch: pytest.MonkeyPatch, when: str, folder: str
 ) -> None:
-    place, other = tmp_path / "place", tmp_path / "other"
-    place.mkdir()
-    os.chown(place, 54_321, 54_321)
-    described = backup._described
+    other = services.parent / "roots"
+    (other / "models").mkdir(parents=True)
+    (other / "models" / "mine").write_bytes(b"mine")
+    step = getattr(backup, when)
 
-    def swapped(was: Path) -> None:
-        """Put a link in the place of a folder, to one with the same in it that is root's."""
-        if not other.exists():
-            shutil.copytree(was, other)
-            was.rename(tmp_path / "was")
-            was.symlink_to(other)
+    def swapped(*given: Any) -> Any:
+        place = services / ".restoring-federation" / "state" / folder
+        found = step(*given) if when == "_described" else None
+        place.rename(services / "was")
+        place.symlink_to(other / folder)
+        return found or step(*given)
 
-    def of_scratch(*given: Any) -> Backup:
-        found = described(*given)
-        if folder.startswith("."):
-            swapped(place / folder)
-        return found
-
-    def of_given(made: Any, like: Path) -> None:
-        give_as(made, like)
-        if folder == "models":
-            swapped(place / ".restoring-federation" / "state" / folder)
-
-    monkeypatch.setattr(backup, "_described", of_scratch)
-    monkeypatch.setattr(filling, "give_as", of_given)
+    monkeypatch.setattr(backup, when, swapped)
     with suppress(StorageError):  # it may say so
-        restore(saved[1], FederationFolder(place))
-    assert {path.stat().st_uid for path in other.rglob("*")} == {0}
+        restore(saved[1], FederationFolder(services))
+    assert [path.relative_to(other).as_posix() for path in sorted(other.rglob("*"))] == [
+        "models",
+        "models/mine",
+    ]
+    assert {path.stat().st_uid for path in (other, *other.rglob("*"))} == {0}
 
 
 def killed_after(moves: int, file: Path, place: Path) -> bool:
