@@ -349,7 +349,7 @@ def is_locked(path: Path) -> bool:
     """
     with storage_errors(path):
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would let it wait
         except FileNotFoundError:
             return False
     try:

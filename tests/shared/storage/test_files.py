@@ -143,6 +143,11 @@ def test_a_lock_is_held_until_it_is_closed(tmp_path: Path) -> None:
     os.close(lock(path, taken))
 
 
+def test_whoever_asks_whether_a_pipe_is_locked_does_not_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    assert not is_locked(tmp_path / "lock")
+
+
 def test_what_a_killed_process_left_is_found_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with replacing(path) as aside:
