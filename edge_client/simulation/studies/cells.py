@@ -31,7 +31,7 @@ class Step:
     clips
         Gives the digest of all clips; raises what keeps the result from being made.
     make
-        Makes it: a document with ``uar``.
+        Makes it: a document, with ``uar`` if that is what it comes to.
     given
         Gives the digests of what else determines it, by the settings or the kinds that name them.
     """
@@ -121,7 +121,8 @@ def execute_steps(
                 if result is None:
                     result = _made(step) | {"clips": clips, "files": given}
                     step.folder.write_result(result)
-                    console.print(f"{step.title}  UAR {result['uar']:.3f}", markup=False)
+                    reached = f"  UAR {result['uar']:.3f}" if "uar" in result else ""
+                    console.print(f"{step.title}{reached}", markup=False)
                 else:
                     step.folder.check_begun_with(result, clips, given)
             results.append(result)

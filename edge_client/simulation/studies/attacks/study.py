@@ -1,17 +1,20 @@
 """All attacks on a corpus: what each gains by each defence, beside what guessing gains."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_client.simulation.engines import Engines
-from edge_client.simulation.run_folder import RunFolder, claim_all
+from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.start_checks import check_installed, check_parts
 from edge_client.simulation.studies.attacks.rebuilding import SIZES, reconstruct
 from edge_client.simulation.studies.attacks.settings import LeakageSettings
 from edge_client.simulation.studies.attacks.telling import infer
 from edge_client.simulation.studies.attacks.victims import Row, Track, Victims
+from edge_client.simulation.studies.cells import Step, execute_steps
 from edge_client.simulation.study import Corpora
+from shared.command.progress import tracker
 from shared.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -70,37 +73,33 @@ def measure(
     ChorusError
         If the corpus does not suffice, or something is missing; finished kinds are kept.
     """
-    from rich.progress import Progress
-
     for kind in kinds:
         if kind not in KINDS:
             raise SettingsError(f"There is no attack {kind}; there are: {', '.join(KINDS)}.")
     check_parts(settings)
     check_installed("matplotlib", "sklearn", "dp_accounting")
-    folders = {kind: RunFolder(out / kind) for kind in dict.fromkeys(kinds)}
-    for folder in folders.values():
-        folder.check(settings, resume=not overwrite, overwrite=overwrite)
-    utterances = Corpora(console).get(settings)
-    victims = Victims(settings, utterances, Engines().get(settings)[0])
-    runs = [(folder, settings) for folder in folders.values()]
-    claim_all(runs, resume=not overwrite, overwrite=overwrite)
-    found: dict[str, dict[str, Row]] = {}
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        for kind, folder in folders.items():
-            with folder.locked():
-                result = folder.read_result()
-                if result is None:
 
-                    def track(steps: Iterable[Any], total: int, what: str = kind) -> Iterable[Any]:
-                        return bar.track(steps, total=total, description=what)
+    @cache
+    def victims() -> Victims:
+        return Victims(settings, Corpora(console).get(settings), Engines().get(settings)[0])
 
-                    gained = KINDS[kind](victims, track)
-                    result = {"clips": utterances.digest, "gained": gained}
-                    folder.write_result(result)
-                folder.check_clips(result["clips"], utterances.digest)
-                found[kind] = result["gained"]
-                console.print(f"{kind}: {folder.path}", markup=False, soft_wrap=True)
-    return found
+    def made(kind: str) -> dict[str, Any]:
+        with tracker(shown=not console.quiet) as bar:
+            return {"gained": KINDS[kind](victims(), partial(bar.track, description=kind))}
+
+    steps = [
+        Step(
+            kind,
+            RunFolder(out / kind),
+            settings,
+            lambda: victims().utterances.digest,
+            partial(made, kind),
+            lambda: victims().begin_with,
+        )
+        for kind in dict.fromkeys(kinds)
+    ]
+    results = execute_steps(steps, console, overwrite=overwrite)
+    return {step.title: own["gained"] for step, own in zip(steps, results, strict=True)}
 
 
 def rows_of_attacks(gained: Mapping[str, Row], kind: str) -> list[list[str]]:

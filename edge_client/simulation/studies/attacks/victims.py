@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 
 from edge_client.learning.training import Engine
 from edge_client.simulation.first_weights import first_weights
+from edge_client.simulation.given_files import digests_of_files
 from edge_client.simulation.normalisation import normalise
 from edge_client.simulation.studies.attacks.defences import NONE, Noise
 from edge_client.simulation.studies.attacks.settings import LeakageSettings
 from edge_client.simulation.studies.experiments import Collect, settings_of_cell
 from edge_client.simulation.utterances import Utterances
+from shared.encoders.encoder import file_digest
 from shared.errors import SettingsError
 from shared.features.labelled_clips import normalised_by_owner
 from shared.features.voice_file import load_voice
@@ -103,13 +106,26 @@ class Victims:
         voice model beside it, if there is one.
         """
         front_end = front_end_of(self.settings.task.front_end)
-        initial = self.settings.initial
-        if initial and self.settings.normalisation == "voice" and beside(initial, "voice").exists():
-            begun = load_voice(beside(initial, "voice"), self.settings.task)
+        if self._voice:
+            begun = load_voice(self._voice, self.settings.task)
             owners = self.utterances.speakers
             return normalised_by_owner(self.utterances.examples, owners, front_end, begun=begun)
         everywhere = np.arange(len(self.speakers))
         return normalise(self.utterances, everywhere, self.settings.normalisation, front_end)
+
+    @property
+    def begin_with(self) -> dict[str, str]:
+        """Digests of the files that devices begin with, by what each is."""
+        files = digests_of_files(self.settings)
+        return {**files, "voice model": file_digest(self._voice)} if self._voice else files
+
+    @property
+    def _voice(self) -> Path | None:
+        """The voice model beside the weights, if there is one and the statistics begin with it."""
+        if self.settings.initial is None or self.settings.normalisation != "voice":
+            return None
+        path = beside(self.settings.initial, "voice")
+        return path if path.exists() else None
 
     @cached_property
     def weights(self) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """The attacks on a corpus: all defences, beside guessing; what is kept, and what is refused."""
 
 import io
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from edge_client.simulation import study as runs
 from edge_client.simulation.studies.attacks.picture import draw_attacks
 from edge_client.simulation.studies.attacks.rebuilding import SIZES
 from edge_client.simulation.studies.attacks.settings import LeakageSettings
-from edge_client.simulation.studies.attacks.study import COLUMNS, measure, rows_of_attacks
+from edge_client.simulation.studies.attacks.study import COLUMNS, KINDS, measure, rows_of_attacks
 from edge_client.simulation.studies.attacks.telling import infer
 from edge_client.simulation.studies.attacks.victims import CHANCE, Victims, plan_leakage
 from edge_client.simulation.utterances import Utterances
@@ -23,7 +24,7 @@ from shared.errors import RunError, SettingsError
 from shared.features.labelled_clips import normalised_by_owner
 from shared.features.start_file import load_start
 from shared.front_ends import front_end_of
-from shared.starter import STARTER, beside
+from shared.starter import STARTER, STARTER_VOICE, beside
 from shared.training import Examples
 from tests.edge_client.tiny import NumpyEngine, utterances
 
@@ -107,6 +108,32 @@ def test_finished_attacks_are_not_made_again(tiny: Architecture, tmp_path: Path)
     assert rows[1][:3] == [CHANCE, "", "0.25"], "nobody knows the gender of such speakers"
     assert rows[2][0] == "none"
     assert len(COLUMNS["reconstruction"]) == len(SIZES)
+
+
+@pytest.mark.parametrize("changed", ["initial", "partition", "voice model"])
+def test_attacks_by_other_files_of_the_same_names_are_not_taken_for_these(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = np.zeros((24, 1, 1536), np.float32)
+    raw = Examples(features, np.ones(24, np.int32), np.arange(24, dtype=np.int32) % 4)
+    heard = Utterances(raw, np.repeat([f"one {name}" for name in "abcdef"], 4), ())
+    monkeypatch.setattr(runs, "load_utterances", lambda _, **__: heard)
+    monkeypatch.setitem(KINDS, "inferences", lambda *_: {CHANCE: {"member": 0.5}})
+    initial, partition = tmp_path / "begun.safetensors", tmp_path / "clients.csv"
+    voice = beside(initial, "voice")
+    shutil.copy(STARTER, initial)
+    shutil.copy(STARTER_VOICE, voice)
+    partition.write_text("clip,client\n")
+    files = {"initial": initial, "partition": str(partition), "normalisation": "voice"}
+    settings = planned(model="head", front_end="whisper-speech", **files)
+    console = Console(file=io.StringIO())
+    first = measure(settings, ["inferences"], tmp_path / "out", console)
+    assert measure(settings, ["inferences"], tmp_path / "out", console) == first
+    path = {"initial": initial, "partition": partition, "voice model": voice}[changed]
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 0x80]))  # a number's sign
+    with pytest.raises(RunError, match=f"the content of its {changed} is another"):
+        measure(settings, ["inferences"], tmp_path / "out", console)
 
 
 @pytest.mark.usefixtures("small")
