@@ -15,7 +15,8 @@ from shared.corpora.labels import label_of
 from shared.corpora.motion import MotionSource
 from shared.errors import CorpusError
 from shared.model_notes.model_card import Teaching, cut
-from shared.storage.files import open_file, sha256_of
+from shared.storage.digests import remembered_sha256_of
+from shared.storage.files import open_file
 from shared.task import DEFAULT_TASK, Task
 
 SHOWN: Final = 5
@@ -51,14 +52,14 @@ class AudioFile:
         return read_clip(self.path)
 
     def content_key(self) -> str:
-        """Compute the SHA-256 of the file's bytes, in hexadecimal.
+        """Give the SHA-256 of the file's bytes, in hexadecimal.
 
         Raises
         ------
         OSError
             If the file cannot be read.
         """
-        return sha256_of(self.path)
+        return remembered_sha256_of(self.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ marker, or angles and shifts of the head. Blanks or commas part them; NaN is a m
 import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import CorpusError
-from shared.storage.files import open_file, sha256_of
+from shared.storage.digests import remembered_sha256_of
+from shared.storage.files import open_file
 
 FRAMES: Final = 200
 """Frames that every clip's motion is brought to (Tripathi et al., 2018, arXiv 1804.05788)."""
@@ -88,7 +88,9 @@ class MotionFiles:
         OSError
             If a file cannot be read.
         """
-        return " ".join([*map(_digest_of, self.paths), f"{self.start:g} to {self.end:g} s"])
+        return " ".join(
+            [*map(remembered_sha256_of, self.paths), f"{self.start:g} to {self.end:g} s"]
+        )
 
     def _of(self, path: Path) -> Motion:
         lines = _lines(path)
@@ -136,17 +138,6 @@ def brought_to_frames(rows: NDArray[np.float32]) -> Motion:
         if there.any():
             motion[:, column] = np.interp(frames, frames[there], means[there, column])
     return motion
-
-
-def _digest_of(path: Path) -> str:
-    """Compute the SHA-256 of a file, once for the clips of a dialogue that share it."""
-    status = path.stat()
-    return _digest_while(path, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=8)
-def _digest_while(path: Path, *_: int) -> str:
-    return sha256_of(path)
 
 
 def _lines(path: Path) -> list[bytes]:
