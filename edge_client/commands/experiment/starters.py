@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_client.commands.experiment.options import Json, Out, Write
+from edge_client.commands.experiment.options import Json, Out, Overwrite, Write
 from edge_client.commands.experiment.place import ExperimentPlace
 from edge_client.commands.starter import StarterSettings, corpora_of
 from shared.settings import options_of
@@ -42,12 +42,11 @@ def starters(
         ),
     ] = 10,
     out: Out = Path("runs/starters"),
+    overwrite: Overwrite = False,
     write: Write = None,
     json_: Json = False,
 ) -> None:
     """Test starters on people they never heard: UAR by what is known, worst speakers, corrections.
-
-    Started again, it begins anew.
 
     Example: edge-client experiment starters --corpus ravdess=PATH --normalisation voice
     """
@@ -74,6 +73,6 @@ def starters(
     place = ExperimentPlace("starters", out, write)
     place.check()
     plan.check()
-    found = study.study(plan, progress_console())
+    found = study.study(plan, out, progress_console(), overwrite=overwrite)
     rows = study.rows_of_starters(found)
     place.answer({"tests": found}, [table_of(rows)], markdown_table(rows), as_json=json_)

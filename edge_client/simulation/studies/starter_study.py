@@ -1,19 +1,22 @@
 """What starters reach on people they have never heard: other speakers, or other corpora."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from edge_client.learning.starter import Normalisation, Starter, make_starter
 from edge_client.simulation.degradations import vary_in_conditions
 from edge_client.simulation.known import devices, joined
 from edge_client.simulation.report import spread
+from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.settings import KNOWN, MOSTLY
+from edge_client.simulation.studies.cells import Step, execute_steps
 from edge_client.simulation.studies.personalisation_study import (
     CORRECTIONS,
     GLOBAL,
@@ -23,6 +26,7 @@ from edge_client.simulation.studies.personalisation_study import (
     study_user,
     user_uars,
 )
+from edge_client.simulation.studies.pretrained_file import digest_of_speech
 from edge_client.simulation.summary import deviation
 from edge_client.simulation.utterances import Utterances
 from edge_client.tflite.engine import TfliteEngine
@@ -34,6 +38,7 @@ from shared.front_ends import front_end_of
 from shared.metrics import Scores, confusion, predicted
 from shared.randomness import stream
 from shared.task import Task
+from shared.task_settings import LabelSettings
 from shared.training import Examples
 from shared.weights import split
 
@@ -141,8 +146,42 @@ class Plan:
             yield whole.info.title, [replace(whole, clips=rest), *beside], replace(whole, clips=out)
 
 
-def study(plan: Plan, console: "Console") -> list[dict[str, Any]]:
-    """Make and test starters.
+class PartSettings(LabelSettings):
+    """What determines what one starter reaches, beside the clips."""
+
+    front_end: str
+    """What makes vectors of utterances."""
+    normalisation: Normalisation
+    """How devices normalise."""
+    copies: int
+    """Of each clip that teaches."""
+    test: str
+    """What is tested: a corpus by its title."""
+    fold: int
+    """Which group of its speakers; 0: all."""
+    folds: int
+    """Groups that they are divided into; 0: other corpora teach."""
+    orders: int
+    """In which each speaker corrects clips."""
+    seed: int
+    """Of copies, orders, and what is known of a speaker."""
+
+
+def study(
+    plan: Plan, out: Path, console: "Console", *, overwrite: bool = False
+) -> list[dict[str, Any]]:
+    """Make and test starters, but those that were tested before.
+
+    Parameters
+    ----------
+    plan
+        Which.
+    out
+        What each reaches is kept in a folder of its own below this one.
+    console
+        For progress.
+    overwrite
+        Whether to begin anew.
 
     Returns
     -------
@@ -157,51 +196,76 @@ def study(plan: Plan, console: "Console") -> list[dict[str, Any]]:
     Raises
     ------
     ChorusError
-        If a corpus cannot teach or test; before the first starter is made, where that is known.
+        If a corpus cannot teach or test; before the first starter is made, where that is known. If
+        what is kept is of others; what was made before is kept.
     """
     plan = plan.of_usable(console)
     plan.check()
-    found = []
-    for seed in plan.seeds:
-        heard: dict[str, list[_Heard]] = {}
-        for name, corpora, test in plan.parts():
-            made = make_starter(
-                corpora,
-                plan.task,
-                plan.how,
-                vary_in_conditions(plan.copies, seed),
-                # Personal models set out from how sure a starter may be.
-                measured=plan.orders > 0,
-                progress=False,
-            )
-            own = _heard(made, test, seed, plan.orders)
-            heard.setdefault(name, []).append(own)
-            uar = _uar(sum(own.known["all"].values()))
-            speakers = f"{len(own.known['all'])} speakers"
-            console.print(f"seed {seed}  {name}  {speakers}  UAR {uar:.3f}", markup=False)
-        found += [_summary(name, seed, parts) for name, parts in heard.items()]
-    return found
+    parts = [
+        (seed, number, *part) for seed in plan.seeds for number, part in enumerate(plan.parts(), 1)
+    ]
+    steps = [_step(plan, out, *part) for part in parts]
+    heard: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    results = execute_steps(steps, console, overwrite=overwrite)
+    for (seed, _, name, *_), result in zip(parts, results, strict=True):
+        heard.setdefault((seed, name), []).append(result)
+    return [_summary(name, seed, own) for (seed, name), own in heard.items()]
 
 
-@dataclass(frozen=True)
-class _Heard:
-    """What a starter made of the speakers of a test.
+def _step(
+    plan: Plan,
+    out: Path,
+    seed: int,
+    number: int,
+    name: str,
+    corpora: Sequence[Corpus],
+    test: Corpus,
+) -> Step:
+    """Plan what the starter of one part of a plan reaches, in one seed."""
+    shape = plan.task.front_end
+    settings = PartSettings(
+        labels=plan.task.names,
+        front_end=shape.name,
+        normalisation=plan.how,
+        copies=plan.copies,
+        test=name,
+        fold=0 if plan.tests else number,
+        folds=0 if plan.tests else plan.folds,
+        orders=plan.orders,
+        seed=seed,
+    )
 
-    Attributes
-    ----------
-    known
-        By what is known, the confusion of each speaker.
-    corrected
-        The confusions after corrections of the starter alone and of the personal model, of each
-        speaker who has enough clips.
+    def clips() -> str:
+        labels = [clip.label for corpus in (*corpora, test) for clip in corpus.clips]
+        return digest_of_speech([*corpora, test], f"{shape!r}{shape.weights} {labels}")
+
+    def make() -> dict[str, Any]:
+        made = make_starter(
+            corpora,
+            plan.task,
+            plan.how,
+            vary_in_conditions(plan.copies, seed),
+            # Personal models set out from how sure a starter may be.
+            measured=plan.orders > 0,
+            progress=False,
+        )
+        return _reached(made, test, seed, plan.orders)
+
+    folder = RunFolder(out / f"seed-{seed}-{'test' if plan.tests else 'fold'}-{number}")
+    title = f"seed {seed}  {name}  {len(test.speakers)} speakers"
+    return Step(title, folder, settings, clips, make)
+
+
+def _reached(made: Starter, corpus: Corpus, seed: int, orders: int) -> dict[str, Any]:
+    """Test a starter on the speakers of a corpus, each with a device of their own.
+
+    Returns
+    -------
+    dict
+        ``uar`` with all known; ``known``: by what is known, the confusion of each speaker;
+        ``corrected``, of each speaker who has enough clips, as :func:`study` gives it; and
+        what belongs to that.
     """
-
-    known: Mapping[str, Mapping[str, Counts]]
-    corrected: list[dict[str, Counts]]
-
-
-def _heard(made: Starter, corpus: Corpus, seed: int, orders: int) -> _Heard:
-    """Test a starter on the speakers of a corpus, each with a device of their own."""
     task = made.architecture.task
     front_end = front_end_of(task.front_end)
     features = extract_features(corpus.labelled, front_end, progress=False)
@@ -211,7 +275,7 @@ def _heard(made: Starter, corpus: Corpus, seed: int, orders: int) -> _Heard:
     people = np.array([clip.speaker for clip in features.clips])
     utterances = Utterances(raw, people, ())
     kernel, bias = split(made.weights, made.architecture).values()
-    known: dict[str, dict[str, Counts]] = {}
+    known: dict[str, dict[str, Any]] = {}
     for name in _KNOWN:
         some = list(devices(name, utterances, np.arange(len(raw)), seed))
         where, owners, tested = joined(some)
@@ -223,7 +287,7 @@ def _heard(made: Starter, corpus: Corpus, seed: int, orders: int) -> _Heard:
         known[name] = {
             str(speaker): confusion(
                 labels[speakers == speaker], answers[speakers == speaker], len(task.labels)
-            )
+            ).tolist()
             for speaker in np.unique(speakers)
         }
     corrected = []
@@ -242,24 +306,15 @@ def _heard(made: Starter, corpus: Corpus, seed: int, orders: int) -> _Heard:
                 calibration=made.calibration,
             )
             corrected.append(outcome)
-    return _Heard(known, corrected)
+    return {"uar": _uar(known["all"].values()), "known": known, **_corrected(corrected)}
 
 
-def _summary(title: str, seed: int, parts: Sequence[_Heard]) -> dict[str, Any]:
-    """Put the folds of a seed together, so that each utterance counts once."""
-    pooled = {
-        known: _uar(sum(sum(part.known[known].values()) for part in parts)) for known in _KNOWN
-    }
-    speakers = {name: _uar(counts) for part in parts for name, counts in part.known["all"].items()}
-    found = {"test": title, "seed": seed, "known": pooled, "speakers": speakers}
-    corrected = [counts for part in parts for counts in part.corrected]
-    if not corrected:
-        return found | {"corrected": None}
-    counts = {
-        method: np.stack([outcome[method] for outcome in corrected])
-        for method in (GLOBAL, PERSONAL)
-    }
-    return found | {
+def _corrected(speakers: Sequence[Mapping[str, Counts]]) -> dict[str, Any]:
+    """Score what each speaker's corrections gave."""
+    if not speakers:
+        return {"corrected": None}
+    counts = {method: np.stack([own[method] for own in speakers]) for method in (GLOBAL, PERSONAL)}
+    return {
         "corrected": user_uars(counts[PERSONAL]).tolist(),
         "uncorrected": user_uars(counts[GLOBAL]).tolist(),
         "gain": gains(counts, PERSONAL).tolist(),
@@ -267,9 +322,29 @@ def _summary(title: str, seed: int, parts: Sequence[_Heard]) -> dict[str, Any]:
     }
 
 
-def _uar(counts: Counts | int) -> float:
-    """Score a confusion; labels that were not said do not count."""
-    matrix = np.asarray(counts)
+def _summary(title: str, seed: int, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Put the folds of a seed together, so that each utterance counts once."""
+    known = {
+        name: _uar(c for part in parts for c in part["known"][name].values()) for name in _KNOWN
+    }
+    everyone = [speaker for part in parts for speaker in part["known"]["all"].items()]
+    found = {
+        "test": title,
+        "seed": seed,
+        "known": known,
+        "speakers": {name: _uar([counts]) for name, counts in everyone},
+        "corrected": None,
+    }
+    for part in parts:
+        if part["corrected"]:
+            for name in ("corrected", "uncorrected", "gain", "noise"):
+                found[name] = part[name] and (found.get(name) or []) + part[name]
+    return found
+
+
+def _uar(counts: Iterable[ArrayLike]) -> float:
+    """Score confusions together; labels that were not said do not count."""
+    matrix = np.sum([np.asarray(own) for own in counts], axis=0)
     names = [str(place) for place in range(len(matrix))]
     return Scores.from_confusion(matrix, names).uar
 
