@@ -15,7 +15,7 @@ from shared.corpora import CORPORA, Clip, Corpus
 from shared.encoders.encoder import HEADER_LIMIT
 from shared.encoders.network import Network, read_network
 from shared.errors import RunError, SettingsError, WeightsError
-from shared.front_ends import ENCODER_SUFFIX
+from shared.front_ends import file_named
 from shared.model_notes import ModelNotes, load_notes
 from shared.model_notes.model_card import card_of
 from shared.storage.tensor_file import TensorFile
@@ -115,8 +115,8 @@ def check_begins_unheard(settings: DataSettings) -> None:
 
 def check_front_end_unheard(front_end: str, corpora: Sequence[str]) -> None:
     """Do the same for a front end alone; ``corpora`` are tested."""
-    if front_end.endswith(ENCODER_SUFFIX):
-        check_unheard(Path(front_end), corpora, OTHERS_TAUGHT)
+    if file := file_named(front_end):
+        check_unheard(file, corpora, OTHERS_TAUGHT)
 
 
 def tell_of_heard(settings: Iterable[DataSettings], console: "Console") -> None:
@@ -131,8 +131,7 @@ def said_of_heard(settings: DataSettings) -> list[str]:
     What cannot be read says nothing here: whoever uses it finds that.
     """
     files = [settings.initial] if isinstance(settings, ModelSettings) else []
-    if settings.front_end.endswith(ENCODER_SUFFIX):
-        files.append(Path(settings.front_end))
+    files.append(file_named(settings.front_end))
     tested = [CORPORA.get(settings.test_corpus or settings.corpus).info.name]
     found = []
     for path in filter(None, files):

@@ -35,7 +35,13 @@ from shared.architectures import architecture_of
 from shared.corpora import Corpus, load_speech
 from shared.encoders.network import Network
 from shared.errors import SettingsError, WeightsError
-from shared.front_ends import ENCODER_SUFFIX, MFCC40, EncoderFeatures, front_end_named
+from shared.front_ends import (
+    ENCODER_SUFFIX,
+    MFCC40,
+    EncoderFeatures,
+    file_named,
+    front_end_named,
+)
 from shared.model_notes import load_notes
 from shared.task import Task
 
@@ -138,9 +144,9 @@ def check_files(settings: TransferSettings, languages: Sequence[Language]) -> No
                 f"{front_end} is no speech encoder, of which a network could learn.",
                 "Give --front-end whisper-speech, or leave out --pretraining-epochs.",
             )
-    elif front_end.endswith(ENCODER_SUFFIX):
+    elif file := file_named(front_end):
         check_unheard(
-            Path(front_end),
+            file,
             tested,
             "Give --pretraining-epochs instead: for each language one is made of the others.",
         )

@@ -23,7 +23,7 @@ from edge_client.simulation.utterances import clips_of
 from shared.architectures import architecture_of
 from shared.corpora import load_speech
 from shared.errors import CorpusError, SettingsError
-from shared.front_ends import ENCODER_SUFFIX, MFCC40, FrontEnd, front_end_named
+from shared.front_ends import ENCODER_SUFFIX, MFCC40, FrontEnd, file_named, front_end_named
 from shared.sentences import SentenceEncoder, sentence_encoder
 from shared.task import Task
 from shared.training import Examples
@@ -155,11 +155,9 @@ class VectorMaker:
                     f"{shape.frames} frames.",
                     "Give a front end that pools over time, such as whisper-speech.",
                 )
-            if part.endswith(ENCODER_SUFFIX):
+            if file := file_named(part):
                 corpora = [own.corpus for own in self._languages]
-                check_unheard(
-                    Path(part), corpora, "Give --vectors speakers: it is taught by the others."
-                )
+                check_unheard(file, corpora, "Give --vectors speakers: it is taught by the others.")
 
     def _part(self, part: str, tested: str) -> Languages:
         """Make the vectors of one part, once."""
