@@ -261,8 +261,9 @@ class _Network:
         """Compute what the last convolution and the embedding give."""
         tf, x = self._tf, features
         for number, layer in enumerate(self._convolutions):
-            z = tf.nn.conv1d(
-                x, self._kernels[number], layer.stride, "VALID", dilations=layer.dilation
+            # Not conv1d: on many processors TensorFlow has no gradient of it with dilation.
+            z = tf.nn.convolution(
+                x, self._kernels[number], layer.stride, "VALID", None, layer.dilation
             )
             mean, variance = tf.nn.moments(z, [0, 1])
             for kept, now in ((self._means, mean), (self._variances, variance)):

@@ -1,5 +1,8 @@
 """Pretraining: what is folded computes the same, and a lesson is learnt by the network's layers."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -57,10 +60,11 @@ def heard(count: int = 24) -> Examples:
     return Examples(padded(features, frames, 80), frames, np.zeros(count, np.int32))
 
 
-def taught(examples: Examples) -> Distillation:
+def taught(examples: Examples, architecture: Architecture = SMALL) -> Distillation:
     """Let an encoder give of each second frame what the network hears then."""
     rows = [row[:count] for row, count in zip(examples.features, examples.frames, strict=True)]
-    return Distillation([row[::2].astype(np.float16) for row in rows], examples.frames, SMALL)
+    layers = [row[::2].astype(np.float16) for row in rows]
+    return Distillation(layers, examples.frames, architecture)
 
 
 def behind_convolutions(weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -127,6 +131,24 @@ def test_the_same_seed_gives_the_same_weights() -> None:
             ends.append(pretrain(SMALL, some, Nothing(), Course(2, seed=seed), bar))
     assert np.array_equal(ends[0], ends[1])
     assert not np.array_equal(ends[0], ends[2])
+
+
+def learn_dilated() -> None:
+    layers = (SMALL.layers[0], Conv1D("frame2", 8, dilation=2), *SMALL.layers[2:])
+    architecture, some = replace(SMALL, layers=layers), heard(6)
+    with tracker(shown=False) as bar:
+        pretrain(architecture, some, taught(some, architecture), Course(1), bar)
+
+
+@pytest.mark.parametrize("kernels", ["0", "1"])
+def test_dilated_convolutions_learn_with_either_kernels_of_tensorflow(kernels: str) -> None:
+    """It takes oneDNN's, unless told, on processors with AVX512-VNNI alone."""
+    line = f"from {__name__} import learn_dilated; learn_dilated()"
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": kernels}
+    done = subprocess.run(
+        [sys.executable, "-c", line], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("architecture", [SMALL, COARSE])
