@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -134,10 +135,10 @@ def check_all(
     folders = [RunFolder(planned.folder) for planned in plan]
     if overwrite:
         removed = [path for folder in folders for path in folder.replaced]
-        for planned in plan:
-            own = planned.settings
-            read = [file_named(own.front_end), *files_of(own).values()]
-            refuse_replacing(read, removed)
+        given = [planned.settings for planned in plan]
+        read = [[file_named(own.front_end), *files_of(own).values()] for own in given]
+        # Each once: runs share most of what they read.
+        refuse_replacing(dict.fromkeys(chain.from_iterable(read)), removed)
     for planned, folder in zip(plan, folders, strict=True):
         folder.check(planned.settings, resume=resume, overwrite=overwrite)
         check_parts(planned.settings)
