@@ -11,7 +11,6 @@ from edge_client.learning.discriminant_head import fit_discriminant_head
 from edge_client.learning.softmax_regression import fit_softmax
 from edge_client.learning.voice_fitting import fit_voices
 from shared.architectures import Architecture, architecture_of
-from shared.command import progress_console
 from shared.corpora import Clip, Corpus
 from shared.errors import CorpusError, SettingsError, TrainingError
 from shared.features.cache import ClipFeatures, extract_features, tell_skipped
@@ -173,7 +172,7 @@ def _usable(corpus: Corpus, front_end: FrontEnd, *, progress: bool) -> ClipFeatu
     """Compute the features of labelled clips; with progress, name those that cannot be used."""
     found = extract_features(corpus.labelled, front_end, progress=progress)
     if progress:
-        tell_skipped(found.skipped, progress_console())
+        tell_skipped(found.skipped)
     return found
 
 

@@ -145,8 +145,9 @@ def extract_features(
     )
 
 
-def tell_skipped(skipped: Sequence[SkippedClip], console: "Console") -> None:
-    """Name and count the clips that could not be used."""
+def tell_skipped(skipped: Sequence[SkippedClip], console: "Console | None" = None) -> None:
+    """Name and count the clips that could not be used; on standard error, if nowhere else."""
+    console = console or progress_console()
     for each in skipped:
         text = f"skipped {each.clip.identifier}: {each.reason}"
         console.print(text, soft_wrap=True, markup=False)

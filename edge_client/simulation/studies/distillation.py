@@ -24,7 +24,6 @@ from edge_client.simulation.studies.pretraining import (
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture
 from shared.audio import RATE, to_utterance
-from shared.command import progress_console
 from shared.corpora import Corpus
 from shared.encoders.encoder import read_encoder
 from shared.encoders.network import Network
@@ -139,7 +138,7 @@ def encoded(
                 encoding.vector(sound)
                 told = [encoding.layer(number) for number in whisper.pool]
                 layers.append(np.concatenate(told, axis=1).astype(np.float16))
-        tell_skipped(skipped, progress_console())
+        tell_skipped(skipped)
         if not clips:
             raise CorpusError(f"{corpus.info.title}: all clips are too short.")
         frames = np.array([len(own) for own in heard], np.int32)

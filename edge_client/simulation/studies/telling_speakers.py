@@ -21,7 +21,6 @@ from edge_client.simulation.studies.pretraining import (
 )
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture
-from shared.command import progress_console
 from shared.corpora import Corpus
 from shared.encoders.network import Network
 from shared.errors import CorpusError
@@ -98,7 +97,7 @@ def tell_speakers(
     speakers: list[tuple[int, str]] = []
     for place, corpus in enumerate(corpora):
         found = extract_features(corpus.clips, front_end)
-        tell_skipped(found.skipped, progress_console())
+        tell_skipped(found.skipped)
         nothing = np.zeros(len(found.clips), np.int32)
         parts.append(Examples(found.features, found.frames, nothing))
         taught_by.append(replace(corpus, clips=found.clips))

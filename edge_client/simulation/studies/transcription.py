@@ -21,7 +21,6 @@ from edge_client.simulation.studies.pretraining import (
 )
 from edge_client.simulation.utterances import Indices
 from shared.architectures import Architecture
-from shared.command import progress_console
 from shared.corpora import Corpus
 from shared.encoders.network import Network
 from shared.errors import CorpusError
@@ -152,7 +151,7 @@ def transcribe(
         short = [
             SkippedClip(clip, _SHORT) for place, clip in enumerate(found.clips) if place not in use
         ]
-        tell_skipped([*found.skipped, *short], progress_console())
+        tell_skipped([*found.skipped, *short])
         if not len(use):
             raise CorpusError(f"{corpus.info.title}: all clips are too short for what is said.")
         nothing = np.zeros(len(found.clips), np.int32)
