@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import product
@@ -208,6 +208,10 @@ class Task:
     def index(self) -> Mapping[str, int]:
         """The place of each name among the labels."""
         return {name: place for place, name in enumerate(self.names)}
+
+    def missing(self, labels: Container[int]) -> list[str]:
+        """Name the labels whose places are not among some."""
+        return [name for place, name in enumerate(self.names) if place not in labels]
 
     @cached_property
     def digest(self) -> str:

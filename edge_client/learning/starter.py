@@ -272,8 +272,7 @@ def card_for(
 
 def _check(heard: _Heard, task: Task) -> None:
     """Refuse clips that cannot teach what a device begins with."""
-    missing = [name for place, name in enumerate(task.names) if place not in heard.raw.labels]
-    if missing:
+    if missing := task.missing(heard.raw.labels):
         raise CorpusError(
             f"No clip is labelled {' or '.join(missing)}: a starter is made of all labels.",
             "Add a corpus that has them, or give other --labels.",
@@ -306,7 +305,7 @@ def reached_on(
     features = _usable(corpus, front_end, progress=progress)
     heard = _heard(features, task, 0, {})
     labels = heard.raw.labels
-    if missing := [n for place, n in enumerate(task.names) if place not in labels]:
+    if missing := task.missing(labels):
         raise CorpusError(f"{corpus.info.title} has no clip that is {missing[0]}, to test on.")
     found = {}
     for known, (logits, examples) in _by_known(

@@ -159,8 +159,7 @@ def _load(
     task, front_end = settings.task, front_end_of(settings.task.front_end)
     found = extract_features(corpus.labelled, front_end, progress=progress)
     labels = found.labels(task)
-    missing = [name for i, name in enumerate(task.names) if not (labels == i).any()]
-    if missing:
+    if missing := task.missing(labels):
         raise CorpusError(
             f"The corpus {name} has no clip labelled {' or '.join(missing)}.",
             f"All {len(task.labels)} labels are needed: choose --labels that it has; "

@@ -179,7 +179,7 @@ def folds_of(cell: EmbeddingCellSettings, languages: Languages) -> dict[int, Ind
 
 def check_can_learn(cell: EmbeddingCellSettings, vectors: Vectors) -> None:
     """Raise :class:`SettingsError` if a fold leaves too few speakers, or no clip of some label."""
-    whole, names = vectors.languages.whole, vectors.data.task.names
+    whole = vectors.languages.whole
     for fold, taught in folds_of(cell, vectors.languages).items():
         count = len(np.unique(whole.speakers[taught]))
         if count < FEWEST_SPEAKERS:
@@ -188,9 +188,7 @@ def check_can_learn(cell: EmbeddingCellSettings, vectors: Vectors) -> None:
                 f"{cell.tested} leaves {count}.",
                 "Give more --folds, or a corpus of more speakers.",
             )
-        said = np.unique(whole.examples.labels[taught])
-        missing = [name for place, name in enumerate(names) if place not in said]
-        if missing:
+        if missing := vectors.data.task.missing(whole.examples.labels[taught]):
             raise SettingsError(
                 f"Nobody from whom fold {fold} of {cell.tested} learns is {' or '.join(missing)}.",
                 "Give more --folds, other --labels, or a corpus in which several speakers are.",
