@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from shared.corpora.corpus import CorpusInfo, NamedClips, Spoken
+from shared.corpora.corpus import CorpusInfo
+from shared.corpora.named_clips import NamedClips, Spoken
 
 INFO: Final = CorpusInfo(
     name="casia",

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from shared.corpora.corpus import Corpus, CorpusInfo, Spoken, audio_files, corpus_of_names
+from shared.corpora.corpus import Corpus, CorpusInfo, audio_files
+from shared.corpora.named_clips import Spoken, corpus_of_names
 from shared.task import DEFAULT_TASK, Task
 
 INFO: Final = CorpusInfo(

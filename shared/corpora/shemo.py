@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from shared.corpora.corpus import CorpusInfo, NamedClips, Spoken
+from shared.corpora.corpus import CorpusInfo
+from shared.corpora.named_clips import NamedClips, Spoken
 
 INFO: Final = CorpusInfo(
     name="shemo",
