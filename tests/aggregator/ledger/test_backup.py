@@ -117,7 +117,7 @@ def test_a_killed_backup_leaves_keys_to_nobody_and_the_next_removes_it(
     out = tmp_path / "usb" / "kitchen.tar"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backup, "_add_models", suicide)
-        killed(lambda: back_up(federation.folder, out))
+        assert killed(lambda: back_up(federation.folder, out))
     left = list(out.parent.rglob("*"))
     assert {"ledger.sqlite", "members.sqlite", "key.pem"} <= {path.name for path in left}
     assert all(path.stat().st_mode & 0o077 == 0 for path in left)

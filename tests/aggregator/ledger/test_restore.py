@@ -319,7 +319,7 @@ def test_what_a_killed_restore_left_is_removed_by_the_next(saved: Saved, tmp_pat
     folder = FederationFolder(tmp_path / "new" / "state")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backup, "_described", suicide)
-        killed(lambda: restore(saved[1], folder))
+        assert killed(lambda: restore(saved[1], folder))
     assert list(folder.path.parent.rglob("key.pem"))
     restore(saved[1], folder)
     assert list(folder.path.parent.iterdir()) == [folder.path]

@@ -1,13 +1,11 @@
 """A process is killed while it deletes everything: whoever takes the folder next finishes it."""
 
-import multiprocessing
 import os
 import shutil
-import signal
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -19,6 +17,7 @@ from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from shared.errors import RunError
 from tests.edge_client.device.heard import add_labelled, hear
+from tests.killing import killed_at
 
 KEPT = {"lock", "model.safetensors", "examples.sqlite"}
 SAID = "was being deleted when the program was ended: the rest of it is deleted now."
@@ -66,35 +65,6 @@ def by_who_finishes_it(state: DeviceFolder) -> None:
         pass
 
 
-def killed_at(step: int, delete: Callable[[DeviceFolder], None], state: DeviceFolder) -> bool:
-    """Kill a process that deletes everything at one of its steps; say whether it came so far."""
-
-    def work() -> None:
-        left = step
-
-        def counted(name: str) -> Callable[..., Any]:
-            taken = getattr(os, name)
-
-            def take(*arguments: Any, **named: Any) -> Any:
-                nonlocal left
-                if not left:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left -= 1
-                return taken(*arguments, **named)
-
-            return take
-
-        for name in ("fsync", "unlink", "rmdir"):
-            setattr(os, name, counted(name))
-        delete(state)
-
-    process = multiprocessing.get_context("fork").Process(target=work)
-    process.start()
-    process.join()
-    assert process.exitcode in {0, -signal.SIGKILL}
-    return process.exitcode != 0
-
-
 @pytest.mark.parametrize("delete", [by_the_page, by_the_command, by_who_finishes_it])
 def test_whoever_takes_the_folder_next_finishes_it(
     filled: DeviceFolder,
@@ -107,7 +77,7 @@ def test_whoever_takes_the_folder_next_finishes_it(
         state = DeviceFolder(tmp_path / f"killed at {step}")
         shutil.copytree(filled.path, state.path)
         caplog.clear()
-        if not killed_at(step, delete, state):
+        if not killed_at(step, partial(delete, state), os, ("fsync", "unlink", "rmdir")):
             break
         marked = (state.path / "deleting").exists()
         nothing_is_deleted = everything <= files(state)

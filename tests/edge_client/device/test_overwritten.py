@@ -4,7 +4,6 @@ The files are looked at through descriptors that were open before: what SQLite c
 without overwriting it would not be seen otherwise.
 """
 
-import multiprocessing
 import multiprocessing.pool
 import os
 import signal
@@ -24,6 +23,7 @@ from edge_client.device.store import ExampleStore
 from shared.errors import StorageError
 from tests.edge_client.device.heard import Open, frames, hear, recognised
 from tests.edge_client.device.test_full_disk import mounted
+from tests.killing import killed
 
 MANY = 60
 
@@ -202,13 +202,11 @@ def test_the_log_that_a_killed_device_left_is_overwritten_by_whoever_closes_the_
 ) -> None:
     path = tmp_path / "examples.sqlite"
 
-    def killed() -> None:
+    def fill_and_die() -> None:
         fill(ExampleStore(path, limit_mb=10), range(MANY))
         os.kill(os.getpid(), signal.SIGKILL)
 
-    process = multiprocessing.get_context("fork").Process(target=killed)
-    process.start()
-    process.join()
+    assert killed(fill_and_die)
     log = path.with_name("examples.sqlite-wal")
     with log.open("rb") as left:
         assert found(left.read(), range(MANY))

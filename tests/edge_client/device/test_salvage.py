@@ -1,6 +1,5 @@
 """What a damaged store still holds is taken over whole, once, and with its numbers."""
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -30,6 +29,7 @@ from shared.protocol.messages import Offer
 from shared.task import DEFAULT_TASK, Task, labels_of
 from tests.edge_client.device.heard import NOON, Open, frames, hear, recognised
 from tests.edge_client.device.test_full_disk import mounted
+from tests.killing import killed
 
 RUN = "0" * 32
 
@@ -158,7 +158,7 @@ def copied(used: Used, place: Path) -> Used:
     return replace(used, state=DeviceFolder(place))
 
 
-def killed_at(line: int, work: Callable[[], object]) -> bool:
+def killed_at_line(line: int, work: Callable[[], object]) -> bool:
     """Do something in a process that is killed before it first passes that many lines."""
     files = {damage_module.__file__, sys.modules[ExampleStore.__module__].__file__}
     passed = set()
@@ -176,10 +176,7 @@ def killed_at(line: int, work: Callable[[], object]) -> bool:
         sys.settrace(trace)
         work()
 
-    process = multiprocessing.get_context("fork").Process(target=traced)
-    process.start()
-    process.join()
-    return process.exitcode == -signal.SIGKILL
+    return killed(traced)
 
 
 def test_a_kill_at_any_moment_loses_nothing(used: Used, tmp_path: Path) -> None:
@@ -188,7 +185,7 @@ def test_a_kill_at_any_moment_loses_nothing(used: Used, tmp_path: Path) -> None:
     while True:
         line += 1
         copy = copied(used, tmp_path / f"state-{line}")
-        if not killed_at(line, copy.open):
+        if not killed_at_line(line, copy.open):
             break
         path = copy.state.examples
         in_place = path.exists() and not damage(path)
@@ -207,7 +204,7 @@ def test_a_store_that_another_program_made_meanwhile_takes_nobody_s_place(
     while used.state.examples.exists():
         line += 1
         other = copied(used, tmp_path / f"state-{line}")
-        assert killed_at(line, other.open)
+        assert killed_at_line(line, other.open)
         if not other.state.examples.exists():
             used = other
     with ExampleStore(used.state.examples, limit_mb=10) as store:
@@ -228,7 +225,7 @@ def test_what_was_made_of_a_damaged_store_is_deleted_with_everything(
     while True:
         line += 3
         copy = copied(used, tmp_path / f"state-{line}")
-        if not killed_at(line, copy.open):
+        if not killed_at_line(line, copy.open):
             break
         names |= set(copy.names())
         copy.state.delete_everything()

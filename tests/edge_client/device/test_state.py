@@ -1,6 +1,5 @@
 """The state folder is its owner's alone, whoever made it first."""
 
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -16,6 +15,7 @@ from edge_client.settings import RunSettings
 from shared.errors import RunError, StorageError
 from shared.starter import beside
 from shared.storage.files import replacing
+from tests.killing import killed
 
 
 def modes(*paths: Path) -> list[int]:
@@ -97,10 +97,7 @@ def killed_while_replacing(path: Path) -> None:
             within.write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
 
-    process = multiprocessing.get_context("fork").Process(target=replace)
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    assert killed(replace)
 
 
 @pytest.fixture
