@@ -26,7 +26,6 @@ from typing import Any, Final
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from rich.console import Console
 
 from edge_client.simulation.engines import Engines
 from edge_client.simulation.studies.attacks.inferences import Components
@@ -38,6 +37,7 @@ from edge_client.simulation.studies.experiment_report import markdown_table, wri
 from edge_client.simulation.study import Corpora
 from edge_client.words.whisper import Whisper
 from shared.audio import RATE, Samples
+from shared.command import progress_console
 from shared.corpora import load_corpus
 from shared.front_ends.paper34 import FEATURE_NAMES, HOP, WINDOW, _mel_bank
 from shared.randomness import stream
@@ -135,7 +135,7 @@ def victims_of(data: Path, values: dict[str, Any]) -> Victims:
     """Set up those who are attacked."""
     given = {"corpus": "ravdess", "data": data, **values}
     settings = plan_leakage(lambda more: LeakageSettings.parse({**given, **more}))
-    utterances = Corpora(Console(quiet=True)).get(settings)
+    utterances = Corpora(progress_console(quiet=True)).get(settings)
     return Victims(settings, utterances, Engines().get(settings)[0])
 
 

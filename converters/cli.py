@@ -93,11 +93,9 @@ def export_tflite(
 
         typer.echo(json.dumps(rows))
     else:
-        from rich.console import Console
-
         from converters.export import table
 
-        Console(markup=False, emoji=False).print(table(rows))
+        command.answer_console().print(table(rows))
 
 
 @app.command("import-encoder")
@@ -204,11 +202,9 @@ def inspect_command(
 
 
 def _show(found: "Inspection") -> None:
-    from rich.console import Console
-
     from shared.command.log_bound import printable
 
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = command.answer_console()
 
     def tell(text: str, style: str = "") -> None:
         # The names in a file are whatever somebody has written there.

@@ -29,7 +29,7 @@ from edge_client.settings import (
     HomeAssistantSettings,
     RunSettings,
 )
-from shared.command import log_to_stderr, write_no_more
+from shared.command import answer_console, log_to_stderr, write_no_more
 from shared.environment import remark_once
 from shared.errors import AudioError, SettingsError, StorageError
 from shared.mqtt.addresses import is_loopback, split_address
@@ -228,8 +228,6 @@ def _listen(device: Device, settings: RunSettings, stack: ExitStack) -> Listener
 
 def _show(device: Device, settings: RunSettings, stack: ExitStack) -> None:
     """Let the person see and label what is heard, in the terminal, until they end it."""
-    from rich.console import Console
-
     from edge_client.faces.keys import Keys
     from edge_client.faces.terminal import TerminalView
 
@@ -242,9 +240,7 @@ def _show(device: Device, settings: RunSettings, stack: ExitStack) -> None:
         listener.wait(0)
         device.look()
 
-    view = TerminalView(
-        device, Console(highlight=False, markup=False, emoji=False), words=settings.show_words
-    )
+    view = TerminalView(device, answer_console(), words=settings.show_words)
     keys = stack.enter_context(Keys())
     try:
         view.show(keys, go_on)

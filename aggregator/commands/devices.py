@@ -26,13 +26,12 @@ def devices(
     """
     import json
 
-    from rich.console import Console
-
     from aggregator.commands.report import devices_of
     from aggregator.commands.tables import devices_table
     from aggregator.enrolment.links import members_in
     from aggregator.ledger import History
     from aggregator.ledger.folder import FederationFolder
+    from shared.command import answer_console
 
     folder = FederationFolder(StateSettings.find(given, config))
     with members_in(folder) as members, History(folder.ledger) as history:
@@ -40,4 +39,4 @@ def devices(
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
-    Console(highlight=False, markup=False).print(devices_table(found))
+    answer_console().print(devices_table(found))

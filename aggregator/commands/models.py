@@ -38,18 +38,17 @@ def list_models(*, given: dict[str, Any], config: Config = None, as_json: AsJson
     """
     import json
 
-    from rich.console import Console
-
     from aggregator.commands.report import models_of
     from aggregator.commands.tables import models_table
     from aggregator.ledger.model_files import files_of
+    from shared.command import answer_console
 
     with _history(given, config) as history:
         found = models_of(history, files_of(history))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
-        Console(highlight=False, markup=False).print(models_table(found))
+        answer_console().print(models_table(found))
 
 
 @models.command()
@@ -67,17 +66,16 @@ def show(
     """
     import json
 
-    from rich.console import Console
-
     from aggregator.commands.report import ancestry_of
     from aggregator.commands.tables import ancestry_table
+    from shared.command import answer_console
 
     with _history(given, config) as history:
         found = ancestry_of(history, history.find(number))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
-        Console(highlight=False, markup=False).print(ancestry_table(found))
+        answer_console().print(ancestry_table(found))
 
 
 @models.command()

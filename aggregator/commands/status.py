@@ -26,12 +26,11 @@ def status(
     """
     import json
 
-    from rich.console import Console
-
     from aggregator.commands.report import status_of
     from aggregator.commands.tables import status_tables
     from aggregator.ledger import History
     from aggregator.ledger.folder import FederationFolder
+    from shared.command import answer_console
 
     folder = FederationFolder(StateSettings.find(given, config))
     with History(folder.ledger) as history:
@@ -39,7 +38,7 @@ def status(
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
-    console = Console(highlight=False, markup=False)
+    console = answer_console()
     for table in status_tables(found):
         console.print(table)
         console.print()

@@ -20,10 +20,10 @@ def strategies(
     import inspect
     import json
 
-    from rich.console import Console
     from rich.table import Table
 
     from aggregator.strategies import STRATEGIES, strategy_options
+    from shared.command import answer_console
     from shared.errors import SettingsError
 
     listed: list[dict[str, Any]] = []
@@ -50,4 +50,4 @@ def strategies(
         options = entry["options"].items()
         shown = "\n".join(f"{name} {'' if value is None else value}" for name, value in options)
         table.add_row(entry["name"], entry["summary"], shown)
-    Console(highlight=False, markup=False).print(table)
+    answer_console().print(table)

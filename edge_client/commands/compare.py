@@ -68,12 +68,11 @@ def answer(
     as_json: bool,
 ) -> None:
     """Write a comparison into its folder, if it has one, and print it."""
-    from rich.console import Console
-
     from edge_client.simulation.report import print_json, table_of
     from edge_client.simulation.run_folder import RunFolder
     from edge_client.simulation.studies.comparison import compare as compared
     from edge_client.simulation.studies.comparison_report import rows_of, write_comparison
+    from shared.command import answer_console
 
     cells = compared(groups)
     document = {"cells": cells, **more}
@@ -85,7 +84,7 @@ def answer(
         print_json(document)
         return
     width = None if sys.stdout.isatty() else _WIDE
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
+    console = answer_console(width)
     console.print(table_of(rows_of(cells, metric)))
     if out is not None:
         console.print(f"In {out}: table.md, table.csv, table.tex; rounds and scores as pictures.")

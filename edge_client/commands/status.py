@@ -29,11 +29,10 @@ def status(
     import json
 
     from edge_client.commands.overview import overview, overview_table
+    from shared.command import answer_console
 
     found = overview(DeviceSettings.collect_part(given, config))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
-    from rich.console import Console
-
-    Console(highlight=False, markup=False).print(overview_table(found))
+    answer_console().print(overview_table(found))

@@ -10,11 +10,11 @@ from edge_client.device.settings import UNSURE_BELOW
 from edge_client.simulation.progress import duration
 from edge_client.simulation.run_folder import RunFolder
 from edge_client.simulation.summary import METRICS
+from shared.command import answer_console
 from shared.model_notes.calibration import Reliability
 from shared.model_notes.model_card import SYNTHETIC
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
 MOST_SHARES: Final = 5
@@ -26,7 +26,7 @@ def print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    console = _console()
+    console = answer_console()
     console.print(_scores_table("Test", {name: f"{result[name]:.3f}" for name in METRICS}))
     if known := result.get("known"):
         console.print(known_table(known))
@@ -54,7 +54,7 @@ def print_summary(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
-    console = _console()
+    console = answer_console()
     count = len(summary["seeds"])
     title = f"Test, mean of {count} seeds" if count > 1 else "Test, all folds together"
     values = {name: spread(summary["mean"][name], summary["std"][name]) for name in METRICS}
@@ -147,9 +147,3 @@ def _scores_table(title: str, values: dict[str, str]) -> "Table":
         table.add_column("UAR" if name == "uar" else name.replace("_", " "), justify="right")
     table.add_row(*values.values())
     return table
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, emoji=False)  # names of files may hold brackets

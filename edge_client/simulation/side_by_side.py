@@ -17,6 +17,7 @@ from edge_client.simulation.ray_workers import engines_at
 from edge_client.simulation.run import Stopped
 from edge_client.simulation.run_folder import RoundRow, RunFolder
 from edge_client.simulation.study import Corpora, Planned, Watch, check_all, finish, take
+from shared.command import progress_console
 from shared.errors import ChorusError, RunError, reason_of
 
 if TYPE_CHECKING:
@@ -231,10 +232,8 @@ class _Teller:
 
 def _work(connection: Connection, ray: str | None) -> None:
     """Make one run after the other, as they come; runs share corpora and engines."""
-    from rich.console import Console
-
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    corpora, teller = Corpora(Console(quiet=True)), _Teller(connection)
+    corpora, teller = Corpora(progress_console(quiet=True)), _Teller(connection)
     try:
         with engines_at(ray) as engines:
             while True:

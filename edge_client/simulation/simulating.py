@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,6 @@ from shared.registry import Registry
 from shared.settings_file import read_toml
 from shared.task import Task
 from shared.weights import Weights, load_weights
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +199,7 @@ def simulate(
         try:
             execute(
                 [Planned(folder, checked)],
-                progress_console() if progress else _silent_console(),
+                progress_console(quiet=not progress),
                 resume=resume,
                 overwrite=overwrite,
             )
@@ -223,9 +220,3 @@ def _named(registry: Registry[Any], thing: Any) -> str:
     except TypeError as error:
         raise SettingsError(f"{name} is not a valid {registry.kind}: {error}.") from error
     return name
-
-
-def _silent_console() -> "Console":
-    from rich.console import Console
-
-    return Console(quiet=True, force_terminal=False)

@@ -33,11 +33,36 @@ _BESIDE_NAMES: Final = 46
 """Columns that a table of options needs besides their names: for kinds, frames and a text."""
 
 
-def progress_console() -> "Console":
-    """Open the console for progress and remarks; a path or a name in them is shown as it is."""
+def progress_console(*, quiet: bool = False) -> "Console":
+    """Open the console for progress and remarks; a path or a name in them is shown as it is.
+
+    A quiet one shows nothing.
+    """
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    # A bar would take standard output to itself, even where it is not shown.
+    terminal = False if quiet else None
+    return Console(
+        stderr=True,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        quiet=quiet,
+        force_terminal=terminal,
+    )
+
+
+def answer_console(width: int | None = None) -> "Console":
+    """Open the console for answers; a path or a name in them is shown as it is.
+
+    Parameters
+    ----------
+    width
+        Columns; those of the terminal if not given.
+    """
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def log_to_stderr() -> None:

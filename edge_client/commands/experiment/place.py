@@ -84,11 +84,10 @@ class ExperimentPlace:
         as_json
             Whether the document is printed, in place of the tables.
         """
-        from rich.console import Console
-
         from edge_client.simulation.report import print_json
         from edge_client.simulation.run_folder import RunFolder
         from edge_client.simulation.studies import experiment_report as report
+        from shared.command import answer_console
         from shared.storage.files import write_atomically
 
         folder = RunFolder(self.out)
@@ -104,7 +103,7 @@ class ExperimentPlace:
             print_json(document)
             return
         width = None if sys.stdout.isatty() else _WIDE
-        console = Console(highlight=False, markup=False, emoji=False, width=width)
+        console = answer_console(width)
         for table in tables:
             console.print(table)
         console.print(f"Everything is in {self.out}: table.md, result.json, each run.")

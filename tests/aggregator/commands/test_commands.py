@@ -183,6 +183,11 @@ def test_what_others_say_writes_nothing_to_the_terminal(
     assert (run("status", "--json").stdout).replace("\n", "").isprintable()
 
 
+def test_what_others_say_is_shown_letter_by_letter(federation: Federation) -> None:
+    federation.ledger.refuse("mallory", "uninvited", "[b]You:x:are:smile:not", 3, None)
+    assert "[b]You:x:are:smile:not" in run("status").stdout
+
+
 @pytest.mark.parametrize(
     ("count", "told"), [(0, "0.0"), (6932, "0.007"), (25_752, "0.026"), (7_329_136, "7.3")]
 )
