@@ -18,16 +18,16 @@ pytestmark = pytest.mark.usefixtures("tiny")
 
 
 class Fails:
-    """Examples that cannot be trained on, until they are mended."""
+    """Examples that cannot be trained on, until they are usable."""
 
     def __init__(self) -> None:
         self.begun = 0
-        self.mended = False
+        self.usable = False
 
     def __call__(self) -> Examples:
         self.begun += 1
         found = examples(8)
-        if self.mended:
+        if self.usable:
             return found
         return replace(found, features=np.full_like(found.features, np.nan))
 
@@ -84,15 +84,15 @@ def test_a_training_that_failed_is_not_begun_again_with_nothing_changed(
 def test_it_is_begun_again_with_other_examples_and_in_another_round(it: Alone, data: Fails) -> None:
     model, begun, offers = model_of(it.folder), list[int](), list[Offer]()
 
-    def mend() -> None:
-        data.mended = True
+    def examples_come() -> None:
+        data.usable = True
         it.participant.examples_changed()
 
     it.play(
         it.connection.connect,
         *(it.announce(model), lambda: begun.append(data.begun)),
         *(it.announce(model, round=2), lambda: begun.append(data.begun)),
-        *(mend, lambda: offers.extend(offers_of(it))),
+        *(examples_come, lambda: offers.extend(offers_of(it))),
     )
     assert begun == [1, 2]
     assert [offer.round for offer in offers] == [2]
@@ -106,7 +106,7 @@ def test_examples_that_come_while_a_training_fails_are_trained_on(tmp_path: Path
 
     def fail() -> None:
         training.do_all()
-        data.mended = True
+        data.usable = True
 
     it.play(
         *(it.connection.connect, it.announce(model), files.do_all),
