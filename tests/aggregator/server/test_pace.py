@@ -11,7 +11,7 @@ from aggregator.rounds.federation import Federation
 from aggregator.rounds.synchronous import Opened
 from shared.protocol.messages import Announcement, Presence
 from tests.aggregator.driver import come, kill, play, put, random_update, settings
-from tests.aggregator.server.test_service import Serves
+from tests.aggregator.server.serves import Serves
 
 if TYPE_CHECKING:
     from aggregator.ledger import ClientRecord

@@ -13,7 +13,7 @@ from aggregator.rounds.federation import Federation
 from shared.errors import ChorusError, FederationError
 from shared.protocol.messages import Announcement
 from tests.aggregator.driver import come, kill, play, settings
-from tests.aggregator.server.test_service import Serves
+from tests.aggregator.server.serves import Serves
 from tests.end_to_end.federation.world import world
 
 

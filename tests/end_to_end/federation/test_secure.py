@@ -25,7 +25,7 @@ from shared.protocol.messages import Announcement, Offer, Presence
 from shared.secure.terms import Stage
 from shared.trust.keys import SecretKey
 from shared.trust.succession import hand_over
-from tests.aggregator.server.test_service import fill
+from tests.aggregator.server.serves import fill
 from tests.end_to_end.federation.liar import LIES
 from tests.end_to_end.federation.mischief import Mischief, mischiefs
 from tests.end_to_end.federation.secure_world import (
