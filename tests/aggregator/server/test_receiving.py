@@ -3,91 +3,28 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aggregator.rounds.federation import Federation
-from aggregator.rounds.synchronous import Closed, Step
+from aggregator.rounds.synchronous import Closed
 from aggregator.server.inbox import CHUNKS, MOST_ACTIVE
-from aggregator.server.receiving import Receiving
-from aggregator.server.rejections import Rejections
-from aggregator.server.upload import SILENCE
 from shared.errors import StorageError
 from shared.protocol.frames import Chunk
-from shared.protocol.messages import Accepted, Message, Offer, Received, Refused
+from shared.protocol.messages import Accepted, Received, Refused
 from tests.aggregator.driver import put, random_update, settings
-from tests.aggregator.server.updates import offer_of, open_round, update_of
-from tests.loop_driver import LoopDriver
+from tests.aggregator.server.receives import Receives, receives
+from tests.aggregator.server.updates import update_of
 
 pytestmark = pytest.mark.usefixtures("tiny")
-
-
-class Receives:
-    """A receiving with what a service would do in the test's hands."""
-
-    def __init__(self, federation: Federation, folder: Path, stages: Any = None) -> None:
-        self.federation = federation
-        self.folder = folder
-        self.driver = LoopDriver(at_once=False)
-        self.replies: list[tuple[str, Message]] = []
-        self.steps: list[Step] = []
-        loop = self.driver.loop
-        self.receiving = Receiving(
-            federation,
-            Rejections(),
-            loop=loop,
-            arithmetic=loop.worker("arithmetic"),
-            reply=lambda *reply: self.replies.append(reply),
-            counted=self.steps.append,
-            later=lambda action: loop.later(10, action),
-            stages=stages,
-        )
-
-    def offer(self, client: str, content: bytes, **values: Any) -> Offer:
-        offer = offer_of(self.federation, content, **values)
-        self.receiving.offer(client, offer)
-        self.driver.rest()
-        return offer
-
-    def send(self, client: str, offer: Offer, content: bytes) -> None:
-        for begin in range(0, len(content), 1024):
-            piece = content[begin : begin + 1024]
-            self.receiving.chunk(client, Chunk(offer.update, begin, piece).encode())
-
-    def work(self) -> None:
-        """Let all threads do what waits for them."""
-        self.driver.rest()
-        for name in ("disk", "arithmetic", "disk"):
-            self.driver.work(name)
-
-    def told(self, client: str) -> list[Message]:
-        """Give what a client was told since the last time."""
-        told = [message for name, message in self.replies if name == client]
-        self.replies = [reply for reply in self.replies if reply[0] != client]
-        return told
-
-
-@contextmanager
-def receives(folder: Path, clients: list[str], **values: Any) -> Iterator[Receives]:
-    with open_round(folder / "state", clients, **values) as federation:
-        one = Receives(federation, folder)
-        yield one
-        one.work()
-        one.receiving.close()
 
 
 @pytest.fixture
 def it(tmp_path: Path) -> Iterator[Receives]:
     with receives(tmp_path, ["anna", "ben"]) as one:
         yield one
-
-
-@pytest.fixture
-def content(tmp_path: Path) -> bytes:
-    return update_of("anna", tmp_path)
 
 
 def test_what_arrives_is_acknowledged_when_it_is_safe_and_counts_when_it_is_checked(
@@ -276,72 +213,6 @@ def test_chunks_that_the_end_of_a_round_overtakes_are_no_flood(
     assert not it.receiving.chunk("anna", Chunk("0" * 64, 0, content[:1024]).encode())
     window = CHUNKS // MOST_ACTIVE
     assert sum(it.receiving.chunk("anna", late) for _ in range(2 * window)) == window - 1
-
-
-def test_who_has_no_place_waits_and_is_told_when_there_is_one(
-    tmp_path: Path, content: bytes
-) -> None:
-    clients = [f"client-{number:02}" for number in range(MOST_ACTIVE + 2)]
-    with receives(tmp_path, clients) as it:
-        for client in clients:
-            it.offer(client, content)
-        late, last = clients[-2:]
-        for client in (late, last):
-            (received,) = it.told(client)
-            assert isinstance(received, Received)
-            assert received.window == 0
-        it.receiving.suspend(clients[0])
-        (received,) = it.told(late)
-        assert isinstance(received, Received)
-        assert received.window > 0
-        assert it.told(last) == []
-        it.driver.after(SILENCE)
-        it.driver.after(SILENCE)
-        (received, *_) = it.told(last)
-        assert isinstance(received, Received)
-        assert received.window > 0, "those who are silent give way"
-
-
-def test_who_waits_is_told_of_the_place_that_another_offer_frees(
-    tmp_path: Path, content: bytes
-) -> None:
-    clients = [f"client-{number:02}" for number in range(MOST_ACTIVE + 1)]
-    with receives(tmp_path, clients) as it:
-        for client in clients:
-            it.offer(client, content)
-        it.replies.clear()
-        it.offer(clients[0], b"another update")
-        windows = {client: getattr(reply, "window", None) for client, reply in it.replies}
-        assert len(it.replies) == len(windows) == 2
-        assert windows[clients[0]] == 0
-        assert windows[clients[-1]]
-
-
-def test_a_disk_that_fails_one_upload_keeps_no_other_from_being_told(
-    tmp_path: Path, content: bytes
-) -> None:
-    clients = [f"client-{number:02}" for number in range(MOST_ACTIVE + 2)]
-    late, last = clients[-2:]
-    with receives(tmp_path, clients) as it:
-        for client in clients:
-            offer = it.offer(client, content)
-        in_the_way = it.federation.folder.uploads / f"{last}-{offer.update}.part"
-        in_the_way.mkdir()
-        it.replies.clear()
-        for client in clients[:2]:
-            it.receiving._inbox.drop(client)
-        it.driver.do(it.receiving.admit)
-        (received,) = it.told(late)
-        assert isinstance(received, Received)
-        assert received.window > 0
-        assert it.told(last) == []
-        it.driver.after(10)
-        assert it.driver.full, "it is said when it is tried again"
-        in_the_way.rmdir()
-        it.offer(last, content)
-        (received,) = it.told(last)
-        assert isinstance(received, Received)
-        assert received.window > 0
 
 
 def test_a_chunk_that_is_none_ends_nothing(it: Receives, content: bytes) -> None:
