@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,3 +82,8 @@ def counted(it: World, number: int) -> list[str]:
 
 def names(clients: Sequence[int]) -> list[str]:
     return [client_name(number) for number in clients]
+
+
+def others_of(it: World, number: int) -> Path:
+    """Name the file of a device that says which other devices it knows."""
+    return it.folder / client_name(number) / "membership" / "others.json"
