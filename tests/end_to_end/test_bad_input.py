@@ -2,13 +2,13 @@
 
 import csv
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.disk import mounted
 from tests.end_to_end.conftest import Command, Outcome
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -174,14 +174,8 @@ def test_a_truncated_checkpoint_is_refused(simulate: Command, tmp_path: Path) ->
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk with room for a model, but not for a checkpoint beside it."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount") or "mount"
-    order = [mount, "-t", "tmpfs", "-o", "size=76k", "tmpfs", str(folder)]
-    if subprocess.run(order, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk can only be mounted by root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "size=76k") as disk:
+        yield disk
 
 
 def test_a_full_disk_loses_nothing(simulate: Command, small_disk: Path, tmp_path: Path) -> None:

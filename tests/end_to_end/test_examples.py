@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from edge_client.device import archive
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
+from tests.disk import mounted
 from tests.edge_client.device.heard import frames, recognised
 from tests.end_to_end.conftest import Command
 from tests.end_to_end.listening import (
@@ -157,13 +157,8 @@ def test_examples_are_listed_exported_imported_and_deleted(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a file system of 8.2 MB: a model, and hardly any utterance."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8200k", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a file system of its own can only be mounted by root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "small", "size=8200k") as disk:
+        yield disk
 
 
 def fill(disk: Path) -> None:

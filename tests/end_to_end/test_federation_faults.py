@@ -4,10 +4,7 @@ Each federation ends in the weights of its simulation. What can happen between a
 shown in ``federation/test_mischief.py``; here it is real processes, signals, sockets and disks.
 """
 
-import os
-import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,6 +13,7 @@ import pytest
 
 from edge_client.simulation.federation import client_name
 from tests.brokers import Mosquitto, free_port
+from tests.disk import mounted
 from tests.end_to_end.federation.clips import (
     DEVICES,
     ROUNDS,
@@ -204,15 +202,8 @@ def test_a_network_is_cut_off_and_comes_back(
 def small_disks(tmp_path: Path) -> Iterator[list[Path]]:
     """Mount a disk of some megabytes for each of two processes; only root may."""
     with ExitStack() as stack:
-        disks = [tmp_path / f"disk-{number}" for number in range(2)]
-        for disk in disks:
-            disk.mkdir()
-            mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)]
-            mounts = not os.geteuid() and shutil.which("mount")
-            if not mounts or subprocess.run(mount, check=False).returncode:
-                pytest.skip("a small disk cannot be mounted here")
-            stack.callback(subprocess.run, ["umount", "-l", str(disk)], check=True)
-        yield disks
+        disks = (mounted(tmp_path / f"disk-{number}", "size=64m") for number in range(2))
+        yield [stack.enter_context(disk) for disk in disks]
 
 
 def _keep_on(disk: Path, state: Path) -> None:

@@ -4,9 +4,7 @@ import gzip
 import io
 import json
 import os
-import shutil
 import signal
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ from shared.errors import FederationError, StorageError
 from shared.storage.files import lock
 from tests.aggregator.driver import come, settings, weights_of
 from tests.aggregator.ledger.conftest import Saved
+from tests.disk import mounted
 from tests.killing import killed, suicide
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -57,16 +56,10 @@ def test_a_folder_that_holds_something_stays_as_it_is(saved: Saved) -> None:
 
 
 @pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk, as a container's volume is; only root may."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
-    mounts = not os.geteuid() and shutil.which("mount")
-    if not mounts or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a disk cannot be mounted here")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+def volume(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk, as a container's volume is."""
+    with mounted(tmp_path / "disk", "size=16m") as disk:
+        yield disk
 
 
 def is_whole(federation: Federation, place: Path) -> None:
@@ -77,11 +70,11 @@ def is_whole(federation: Federation, place: Path) -> None:
         assert again.voice.key.public == federation.voice.key.public
 
 
-def test_a_disk_of_its_own_is_filled(saved: Saved, mounted: Path) -> None:
+def test_a_disk_of_its_own_is_filled(saved: Saved, volume: Path) -> None:
     federation, file = saved
-    (mounted / "lost+found").mkdir()
-    restore(file, FederationFolder(mounted))
-    is_whole(federation, mounted)
+    (volume / "lost+found").mkdir()
+    restore(file, FederationFolder(volume))
+    is_whole(federation, volume)
 
 
 def test_where_a_link_leads_is_filled_and_the_link_stays(saved: Saved, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from shared.errors import StorageError
 from shared.mqtt.broker_settings import BrokerSettings
 from tests.aggregator.driver import UNPACED, come, put, random_update
 from tests.brokers import BOUND, free_port
+from tests.disk import mounted
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -151,14 +151,8 @@ def test_one_that_has_ended_says_so_at_once(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk of a megabyte; only root may."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    mounts = not os.geteuid() and shutil.which("mount")
-    if not mounts or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a small disk cannot be mounted here")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    with mounted(tmp_path / "disk", "size=1m") as disk:
+        yield disk
 
 
 def test_on_a_full_disk_it_waits_for_room_says_so_once_and_goes_on(

@@ -1,10 +1,9 @@
 """A device that goes on for ever waits for room on a full disk, and says so once."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -16,23 +15,10 @@ from edge_client.run import opened, when_there_is_room
 from edge_client.settings import RunSettings
 from shared.errors import RunError, StorageError
 from shared.task import DEFAULT_TASK
+from tests.disk import mounted
 from tests.edge_client.device.heard import frames, recognised
 
 SIZE = 1 << 19
-
-
-@contextmanager
-def mounted(disk: Path, bounds: str) -> Iterator[Path]:
-    """Mount a small disk; only root may."""
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", bounds, "tmpfs", str(disk)]
-    mounts = not os.geteuid() and shutil.which("mount")
-    if not mounts or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a small disk cannot be mounted here")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.fixture

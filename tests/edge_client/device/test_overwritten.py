@@ -21,8 +21,8 @@ from edge_client.device.database import Database
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from shared.errors import StorageError
+from tests.disk import mounted
 from tests.edge_client.device.heard import Open, frames, hear, recognised
-from tests.edge_client.device.test_full_disk import mounted
 from tests.killing import killed
 
 MANY = 60

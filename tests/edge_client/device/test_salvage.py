@@ -27,8 +27,8 @@ from edge_client.federation.client_state import ClientState
 from shared.errors import StorageError
 from shared.protocol.messages import Offer
 from shared.task import DEFAULT_TASK, Task, labels_of
+from tests.disk import mounted
 from tests.edge_client.device.heard import NOON, Open, frames, hear, recognised
-from tests.edge_client.device.test_full_disk import mounted
 from tests.killing import killed
 
 RUN = "0" * 32

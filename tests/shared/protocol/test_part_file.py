@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from shared.errors import ProtocolError, StorageError
 from shared.protocol.part_file import PartFile, record_of
+from tests.disk import mounted
 
 CONTENT = np.random.default_rng(0).bytes(1000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -259,15 +260,8 @@ def _full(*_: object) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk of 64 KB, where that is allowed."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "size=64k") as disk:
+        yield disk
 
 
 def test_a_full_disk_is_said_and_gone_on_from(small_disk: Path) -> None:
