@@ -1,5 +1,6 @@
 """Federations whose updates are encoded."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.edge_client.simulation.test_federation import (
     UNBOUNDED,
     alone,
     federation,
+    go_on_after_each_round,
     run,
     simulation,
 )
@@ -72,19 +74,7 @@ def test_a_round_is_what_devices_and_files_make_of_it(codec: str, tmp_path: Path
     ],
 )
 def test_going_on_after_any_round_ends_in_the_same(tmp_path: Path, values: dict[str, Any]) -> None:
-    whole = run(federation(folder=tmp_path / "whole", **values), range(1, 6))
-    for number in range(5):
-        folder = tmp_path / f"stopped-{number}"
-        stopped = federation(folder=folder, **values)
-        before = run(stopped, range(1, number + 1))
-        state = stopped.state()
-        stopped.settle(number)
-        reached = before[-1].weights if before else START
-        run(stopped, range(number + 1, 6), reached)  # a crash after the checkpoint
-        resumed = federation(folder=folder, **values)
-        resumed.restore(number, state)
-        after = run(resumed, range(number + 1, 6), reached)
-        assert after[-1].weights.tobytes() == whole[-1].weights.tobytes()
+    go_on_after_each_round(partial(federation, **values), 5, tmp_path)
 
 
 def test_the_control_variates_of_clients_and_server_stay_together() -> None:

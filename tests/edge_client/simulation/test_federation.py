@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,23 @@ def run(rounds: Trainer, numbers: range, weights: Weights = START) -> list[Round
         outcomes.append(rounds.run(number, weights))
         weights = outcomes[-1].weights
     return outcomes
+
+
+def go_on_after_each_round(make: Callable[..., Trainer], rounds: int, place: Path) -> None:
+    """Check that a simulation that goes on after any round ends in the same bits."""
+    whole = run(make(folder=place / "whole"), range(1, rounds + 1))
+    for number in range(rounds):
+        folder = place / f"stopped-{number}"
+        stopped = make(folder=folder)
+        before = run(stopped, range(1, number + 1))
+        state = stopped.state()
+        stopped.settle(number)
+        reached = before[-1].weights if before else START
+        run(stopped, range(number + 1, rounds + 1), reached)  # a crash after the checkpoint
+        resumed = make(folder=folder)
+        resumed.restore(number, state)
+        after = run(resumed, range(number + 1, rounds + 1), reached)
+        assert after[-1].weights.tobytes() == whole[-1].weights.tobytes()
 
 
 def alone(
@@ -217,19 +235,7 @@ def test_vectors_that_strategies_ask_for_reach_those_that_want_all_updates_at_on
     "values", [SCAFFOLD, {"strategy": "fedadam", "fraction": 0.5}, {"strategy": "fedavgm"}]
 )
 def test_going_on_after_any_round_ends_in_the_same(tmp_path: Path, values: dict[str, Any]) -> None:
-    whole = run(federation(folder=tmp_path / "whole", **values), range(1, 7))
-    for number in range(6):
-        folder = tmp_path / f"stopped-{number}"
-        stopped = federation(folder=folder, **values)
-        before = run(stopped, range(1, number + 1))
-        state = stopped.state()
-        stopped.settle(number)
-        reached = before[-1].weights if before else START
-        run(stopped, range(number + 1, 7), reached)  # a crash after the checkpoint
-        resumed = federation(folder=folder, **values)
-        resumed.restore(number, state)
-        after = run(resumed, range(number + 1, 7), reached)
-        assert after[-1].weights.tobytes() == whole[-1].weights.tobytes()
+    go_on_after_each_round(partial(federation, **values), 6, tmp_path)
 
 
 def test_the_learning_rate_follows_its_schedule() -> None:

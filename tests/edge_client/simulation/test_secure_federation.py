@@ -1,6 +1,7 @@
 """Federations whose server knows the sum of a round's updates only."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tests.edge_client.simulation.test_federation import (
     START,
     UNBOUNDED,
     federation,
+    go_on_after_each_round,
     run,
     simulation,
 )
@@ -109,19 +111,7 @@ def test_the_sum_of_those_who_answer_counts() -> None:
 
 @pytest.mark.parametrize("values", [{}, {"strategy": "fedadam", "fraction": 0.5}])
 def test_going_on_after_any_round_ends_in_the_same(tmp_path: Path, values: dict[str, Any]) -> None:
-    whole = run(secure(folder=tmp_path / "whole", **values), range(1, 5))
-    for number in range(4):
-        folder = tmp_path / f"stopped-{number}"
-        stopped = secure(folder=folder, **values)
-        before = run(stopped, range(1, number + 1))
-        state = stopped.state()
-        stopped.settle(number)
-        reached = before[-1].weights if before else START
-        run(stopped, range(number + 1, 5), reached)  # a crash after the checkpoint
-        resumed = secure(folder=folder, **values)
-        resumed.restore(number, state)
-        after = run(resumed, range(number + 1, 5), reached)
-        assert after[-1].weights.tobytes() == whole[-1].weights.tobytes()
+    go_on_after_each_round(partial(secure, **values), 4, tmp_path)
 
 
 def test_a_checkpoint_takes_what_is_announced(tmp_path: Path) -> None:
