@@ -19,6 +19,7 @@ from aggregator.broker.retained import MOST, OVERHEAD, Retained
 from shared.mqtt.broker_settings import BrokerSettings
 from tests.aggregator.broker.wire import Raw, connect, publish, subscribe
 from tests.brokers import peak_memory, wait_until
+from tests.clock import Clock
 from tests.peers import Peers
 
 CHUNK = bytes(1 << 16)
@@ -161,19 +162,9 @@ class Line(asyncio.Transport):
         self.ended = "close"
 
 
-class Clock:
-    """Shows what time it is told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

@@ -14,19 +14,12 @@ from aggregator.ledger import ledger as module
 from aggregator.ledger.history import begun_with
 from aggregator.settings import AggregatorSettings
 from shared.errors import FederationError, StorageError
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1e9
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1e9)
 
 
 @pytest.fixture

@@ -4,15 +4,7 @@ import pytest
 
 from aggregator.server import shares as module
 from aggregator.server.shares import Shares
-
-
-class Clock:
-    """A clock that stands still."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture

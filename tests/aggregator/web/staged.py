@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +16,11 @@ from shared.mqtt.broker_settings import BrokerSettings
 from shared.randomness import stream
 from shared.trust.keys import SecretKey
 from shared.weights import initial_weights
+from tests.clock import Clock
 
 NAMES = ("kitchen", "desk", "hall", "workshop", "attic")
 ROUND_SECONDS = 600.0
 HOUR = 3600.0
-
-
-@dataclass
-class Clock:
-    """The time, in seconds since 1970, as it is told."""
-
-    now: float = field(default_factory=time.time)
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def names_of(devices: int) -> tuple[str, ...]:
@@ -61,7 +51,7 @@ def stage(folder: Path, devices: int = 5, rounds: int = 12, *, answered: int = 2
     answered
         Devices that have sent their update of the last round.
     """
-    clock = Clock()
+    clock = Clock(time.time())
     end, names = clock.now, names_of(devices)
     clock.now = end - rounds * 4 * HOUR
     settings = settings_of(folder, devices)
@@ -117,7 +107,7 @@ def enrol(folder: FederationFolder, names: Sequence[str]) -> None:
 
 def enter(federation: Federation, devices: int = 5) -> None:
     """Let the devices say hello; the last of them was there two days ago."""
-    clock, names = Clock(), names_of(devices)
+    clock, names = Clock(time.time()), names_of(devices)
     federation.ledger._clock = clock
     for place, name in enumerate(names):
         gone = place == len(names) - 1 > 0

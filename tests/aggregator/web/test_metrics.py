@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,8 @@ from aggregator.settings import AggregatorSettings
 from aggregator.web.metrics import Metrics
 from aggregator.web.overview import Overview
 from tests.aggregator.web.conftest import Serve, Served
-from tests.aggregator.web.staged import HOUR, Clock, enrol, settings_of, stage
+from tests.aggregator.web.staged import HOUR, enrol, settings_of, stage
+from tests.clock import Clock
 from tests.shared.web.client import Answer, Client
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "prometheus"
@@ -92,7 +94,7 @@ def test_where_devices_do_not_join_one_is_missed_for_a_month(
     tmp_path: Path, days: float, missed: int
 ) -> None:
     stage(tmp_path, 1, 1)
-    clock = Clock()
+    clock = Clock(time.time())
     with Federation(settings_of(tmp_path, 1), clock=clock) as federation:
         federation.ledger.see("kitchen", present=False)
         federation.ledger.flush()

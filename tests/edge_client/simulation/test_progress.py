@@ -10,16 +10,7 @@ from rich.console import Console
 from edge_client.simulation.progress import RunProgress, duration, work
 from edge_client.simulation.run_folder import RoundRow
 from edge_client.simulation.settings import SimulationSettings
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def record(number: int, uar: float | None = 0.5, loss: float = 1.25) -> RoundRow:
