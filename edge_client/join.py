@@ -74,7 +74,7 @@ def join_and_start(
             token = kept_token(device.token)
         with as_owner(config.parent):
             write_settings(config, _settings(told, place, web))
-    console.print(f"This device is {told.name} in the federation {told.federation}.", markup=False)
+    console.print(f"This device is {told.name} in the federation {told.federation}.")
     if not (service and host.start(run)):
         # What runs has read its membership and its settings, and reads them no more.
         what = (
@@ -82,7 +82,7 @@ def join_and_start(
             if any(one.runs for one in (device, *device.made_of_clips()))
             else "No service was started for it. Start the device"
         )
-        console.print(f"{what} with: {_starting(folder, config)}", soft_wrap=True, markup=False)
+        console.print(f"{what} with: {_starting(folder, config)}", soft_wrap=True)
     if web:
         address, port = split_address(web, WEB_PORT)
         show_link(page_link(address, port, token))

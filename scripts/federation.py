@@ -165,7 +165,7 @@ def _interrupted(*_: object) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    progress_console().print(text, soft_wrap=True, markup=False)
+    progress_console().print(text, soft_wrap=True)
 
 
 if __name__ == "__main__":

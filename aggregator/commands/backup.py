@@ -61,5 +61,4 @@ def restore(
         "Start it with its settings, and those of its broker:\n"
         f"aggregator serve {served.to_options()}",
         soft_wrap=True,
-        markup=False,
     )

@@ -49,14 +49,14 @@ def invite(
         show_qr_code(str(made))
     if not told:
         late = "The broker was not told of it yet: the link is good once `aggregator serve` runs."
-        progress_console().print(late, soft_wrap=True, markup=False)
+        progress_console().print(late, soft_wrap=True)
     if is_loopback(made.host):
         here = (
             "This link is for this machine alone: serve with --listen 0.0.0.0, or give --address."
         )
-        progress_console().print(here, soft_wrap=True, markup=False)
+        progress_console().print(here, soft_wrap=True)
     said = f"On the device, within {hours:g} h: edge-client join 'LINK', with this line as LINK."
-    progress_console().print(said, soft_wrap=True, markup=False)
+    progress_console().print(said, soft_wrap=True)
 
 
 @options_of(StateSettings)
@@ -85,4 +85,4 @@ def revoke(
             " The broker was not told of it yet: it lets the device in until `aggregator serve` "
             "runs."
         )
-    progress_console().print(said, soft_wrap=True, markup=False)
+    progress_console().print(said, soft_wrap=True)

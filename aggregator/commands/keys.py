@@ -89,4 +89,4 @@ def issue(
 def _say(sentence: str) -> None:
     from shared.command import progress_console
 
-    progress_console().print(sentence, soft_wrap=True, markup=False)
+    progress_console().print(sentence, soft_wrap=True)

@@ -85,7 +85,7 @@ def serve(
             # Before the screen, which would be drawn over the link.
             _serve_page(settings, federation, serving.service.steering, stack)
         if console.is_terminal and not console.is_dumb_terminal:
-            console.print(_begins(settings, federation), soft_wrap=True, markup=False)
+            console.print(_begins(settings, federation), soft_wrap=True)
             serving.screen = stack.enter_context(Screen(federation, console))
             for handler in logging.getLogger().handlers:
                 handler.addFilter(serving.screen.filter)
@@ -94,7 +94,7 @@ def serve(
         serving.run()
         after = _ends(settings, federation)
     if serving.screen:
-        console.print(after, soft_wrap=True, markup=False)
+        console.print(after, soft_wrap=True)
     else:
         log.info("%s", after)
 

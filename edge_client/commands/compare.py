@@ -54,7 +54,7 @@ def compare(
     groups, unfinished = groups_of(runs)
     if unfinished:
         names = ", ".join(map(str, unfinished))
-        progress_console().print(f"Not finished, and left out: {names}.", markup=False)
+        progress_console().print(f"Not finished, and left out: {names}.")
     answer(groups, _SUMMARY, out, metric, {}, as_json=json_)
 
 

@@ -52,7 +52,7 @@ def remove(
     host, port = settings.home_assistant.address
     waits = f"Asking the broker {host}:{port} to forget {shown_as.node}; it has {PATIENCE:.0f} s."
     with DeviceFolder(settings.folder).taken():
-        console.print(waits, soft_wrap=True, markup=False)
+        console.print(waits, soft_wrap=True)
         remove_from(settings.home_assistant, shown_as)
     said = f"Home Assistant's broker keeps nothing of {shown_as.node} any more."
-    console.print(said, soft_wrap=True, markup=False)
+    console.print(said, soft_wrap=True)

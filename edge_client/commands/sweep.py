@@ -62,7 +62,7 @@ def sweep(
         threads = max(1, cores // at_once)
         plan = [with_threads(one, threads) for own in cells.values() for one in own]
         text = f"{len(plan)} runs, {at_once} at a time; stop and start again: {place} keeps them."
-        console.print(text, markup=False)
+        console.print(text)
         tell_of_heard((one.settings for one in plan), console)
         watch = stack.enter_context(shown_in(tensorboard, mlflow, console, place))
         failures = execute_side_by_side(

@@ -75,7 +75,7 @@ def shown_in(
         from shared.tracking.mlflow_server import MlflowServer
 
         def say(sentence: str) -> None:
-            console.print(sentence, soft_wrap=True, markup=False)
+            console.print(sentence, soft_wrap=True)
 
         delivery = Delivery(MlflowServer(mlflow).deliver, say)
 

@@ -195,7 +195,7 @@ class _Pool:
         self._watched[number].fail()
         title = self._plan[number].title
         self._failures[title] = failure
-        self._console.print(f"{title}  failed: {failure}", markup=False)
+        self._console.print(f"{title}  failed: {failure}")
 
     def _drop(self, connection: Connection) -> None:
         """End a process that is at a run, when it has written what that reached."""

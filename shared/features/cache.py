@@ -150,7 +150,7 @@ def tell_skipped(skipped: Sequence[SkippedClip], console: "Console | None" = Non
     console = console or progress_console()
     for each in skipped:
         text = f"skipped {each.clip.identifier}: {each.reason}"
-        console.print(text, soft_wrap=True, markup=False)
+        console.print(text, soft_wrap=True)
     if skipped:
         console.print(f"{len(skipped)} clips were skipped.")
 

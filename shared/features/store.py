@@ -241,4 +241,4 @@ def _locked(path: Path, how: int) -> Iterator[None]:
 
 
 def _remark(sentence: str) -> None:
-    progress_console().print(sentence, soft_wrap=True, markup=False)
+    progress_console().print(sentence, soft_wrap=True)

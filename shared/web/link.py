@@ -71,7 +71,7 @@ def qr_path(text: str) -> tuple[int, str]:
 def show_link(address: str) -> None:
     """Print the link to standard error, and in a terminal its QR code too."""
     console = progress_console()
-    console.print(f"The page: {address}", soft_wrap=True, markup=False)
+    console.print(f"The page: {address}", soft_wrap=True)
     if sys.stderr.isatty():
         show_qr_code(address)
 

@@ -114,7 +114,7 @@ def _run(cells: "list[Cell]", place: ExperimentPlace, *, overwrite: bool) -> lis
     console = progress_console()
     plan = [planned for cell in cells for planned in cell.plan]
     text = f"{len(plan)} runs; stop and start again at any time: {place.out} keeps them."
-    console.print(text, markup=False)
+    console.print(text)
     results = execute(plan, console, resume=not overwrite, overwrite=overwrite)
     summaries = []
     for cell in cells:

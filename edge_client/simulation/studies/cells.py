@@ -122,7 +122,7 @@ def execute_steps(
                     result = _made(step) | {"clips": clips, "files": given}
                     step.folder.write_result(result)
                     reached = f"  UAR {result['uar']:.3f}" if "uar" in result else ""
-                    console.print(f"{step.title}{reached}", markup=False)
+                    console.print(f"{step.title}{reached}")
                 else:
                     step.folder.check_begun_with(result, clips, given)
             results.append(result)

@@ -134,7 +134,7 @@ def study(
                 counts[name][known] = counts[name].get(known, 0) + matrix
             right = np.trace(found[settings.known]) / found[settings.known].sum()
             title = f"fold {settings.fold}  {name}  accuracy {right:.3f}"
-            console.print(title, markup=False)
+            console.print(title)
     return counts
 
 

@@ -172,7 +172,7 @@ def study(
             seeds = partial(stream, planned.settings.seed, "personalisation", name)
             users.append(study_user(engine, weights, clips, seeds, orders, min(tuned, orders)))
             names.append(name)
-            console.print(f"{name}: {len(clips)} clips in {orders} orders", markup=False)
+            console.print(f"{name}: {len(clips)} clips in {orders} orders")
     return names, {method: np.stack([user[method] for user in users]) for method in users[0]}
 
 

@@ -122,7 +122,7 @@ def check_front_end_unheard(front_end: str, corpora: Sequence[str]) -> None:
 def tell_of_heard(settings: Iterable[DataSettings], console: "Console") -> None:
     """Tell, once each, what :func:`said_of_heard` says of some runs."""
     for sentence in dict.fromkeys(said for each in settings for said in said_of_heard(each)):
-        console.print(sentence, soft_wrap=True, markup=False)
+        console.print(sentence, soft_wrap=True)
 
 
 def said_of_heard(settings: DataSettings) -> list[str]:
