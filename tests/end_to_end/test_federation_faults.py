@@ -285,7 +285,7 @@ def test_a_devices_disk_is_full(
 ) -> None:
     with Processes(tmp_path, clips) as them:
         again = ("participant", "messages")
-        them.waits = {f"edge_client.federation.{module}:_AGAIN": 3.0 for module in again}
+        them.waits = {f"edge_client.federation.{module}:AGAIN": 3.0 for module in again}
         disk = small_disks[0]
         _keep_on(disk, tmp_path / "client-00000")
         them.run(1, mosquitto.port)

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 
 from edge_client.learning.starter import Normalisation, Starter, make_starter
 from edge_client.simulation.degradations import vary_in_conditions
@@ -39,7 +40,7 @@ from shared.metrics import Scores, confusion, predicted
 from shared.randomness import stream
 from shared.task import Task
 from shared.task_settings import LabelSettings
-from shared.training import Examples
+from shared.training import Examples, Seed
 from shared.weights import split
 
 if TYPE_CHECKING:
@@ -146,6 +147,9 @@ class Plan:
             yield whole.info.title, [replace(whole, clips=rest), *beside], replace(whole, clips=out)
 
 
+_Number = Annotated[int, Field(ge=0, lt=1 << 31)]
+
+
 class PartSettings(LabelSettings):
     """What determines what one starter reaches, beside the clips."""
 
@@ -153,17 +157,17 @@ class PartSettings(LabelSettings):
     """What makes vectors of utterances."""
     normalisation: Normalisation
     """How devices normalise."""
-    copies: int
+    copies: _Number
     """Of each clip that teaches."""
     test: str
     """What is tested: a corpus by its title."""
-    fold: int
+    fold: _Number
     """Which group of its speakers; 0: all."""
-    folds: int
+    folds: _Number
     """Groups that they are divided into; 0: other corpora teach."""
-    orders: int
+    orders: _Number
     """In which each speaker corrects clips."""
-    seed: int
+    seed: Seed
     """Of copies, orders, and what is known of a speaker."""
 
 

@@ -63,7 +63,7 @@ def planned(path: Path, **values: Any) -> Planned:
 
 def make(*plan: Planned, **how: Any) -> tuple[list[dict[str, Any]], str]:
     text = io.StringIO()
-    return execute(plan, Console(file=text, width=200), **how), text.getvalue()
+    return execute(plan, Console(file=text, width=200, markup=False), **how), text.getvalue()
 
 
 def test_runs_are_made_in_order_and_corpora_loaded_once(tmp_path: Path, loaded: Loaded) -> None:
