@@ -342,6 +342,7 @@ def test_what_began_with_another_file_of_the_same_name_is_refused(tmp_path: Path
         assert (found.exit_code == 0) == (not sentence), found.output
 
 
+@pytest.mark.usefixtures("few_synthetic")
 @pytest.mark.parametrize("normalisation", ["device", "voice"])
 def test_the_model_is_that_of_the_newest_start(normalisation: str, tmp_path: Path) -> None:
     one = write_voices(tmp_path / "one", 4, 1.0)
