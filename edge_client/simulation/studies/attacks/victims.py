@@ -116,8 +116,9 @@ class Victims:
     @property
     def begin_with(self) -> dict[str, str]:
         """Digests of the files that devices begin with, by what each is."""
-        files = digests_of_files(self.settings)
-        return {**files, "voice model": file_digest(self._voice)} if self._voice else files
+        # Also where there is none, so that one that comes or goes is noticed.
+        voice = file_digest(self._voice) if self._voice else ""
+        return {**digests_of_files(self.settings), "voice model": voice}
 
     @property
     def _voice(self) -> Path | None:

@@ -110,15 +110,21 @@ def test_finished_attacks_are_not_made_again(tiny: Architecture, tmp_path: Path)
     assert len(COLUMNS["reconstruction"]) == len(SIZES)
 
 
-@pytest.mark.parametrize("changed", ["initial", "partition", "voice model"])
-def test_attacks_by_other_files_of_the_same_names_are_not_taken_for_these(
-    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let utterances be heard through an encoder, and the attack be a guess."""
     features = np.zeros((24, 1, 1536), np.float32)
     raw = Examples(features, np.ones(24, np.int32), np.arange(24, dtype=np.int32) % 4)
     heard = Utterances(raw, np.repeat([f"one {name}" for name in "abcdef"], 4), ())
     monkeypatch.setattr(runs, "load_utterances", lambda _, **__: heard)
     monkeypatch.setitem(KINDS, "inferences", lambda *_: {CHANCE: {"member": 0.5}})
+
+
+@pytest.mark.usefixtures("guessed")
+@pytest.mark.parametrize("changed", ["initial", "partition", "voice model"])
+def test_attacks_by_other_files_of_the_same_names_are_not_taken_for_these(
+    changed: str, tmp_path: Path
+) -> None:
     initial, partition = tmp_path / "begun.safetensors", tmp_path / "clients.csv"
     voice = beside(initial, "voice")
     shutil.copy(STARTER, initial)
@@ -134,6 +140,23 @@ def test_attacks_by_other_files_of_the_same_names_are_not_taken_for_these(
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 0x80]))  # a number's sign
     with pytest.raises(RunError, match=f"the content of its {changed} is another"):
         measure(settings, ["inferences"], tmp_path / "out", console)
+
+
+@pytest.mark.usefixtures("guessed")
+def test_a_voice_model_that_came_or_went_is_another(tmp_path: Path) -> None:
+    initial = tmp_path / "begun.safetensors"
+    shutil.copy(STARTER, initial)
+    given = {"initial": initial, "normalisation": "voice"}
+    settings = planned(model="head", front_end="whisper-speech", **given)
+    console, voice = Console(file=io.StringIO()), beside(initial, "voice")
+    measure(settings, ["inferences"], tmp_path / "without", console)
+    shutil.copy(STARTER_VOICE, voice)
+    measure(settings, ["inferences"], tmp_path / "with", console)
+    with pytest.raises(RunError, match="its voice model is another"):
+        measure(settings, ["inferences"], tmp_path / "without", console)
+    voice.unlink()
+    with pytest.raises(RunError, match="its voice model is another"):
+        measure(settings, ["inferences"], tmp_path / "with", console)
 
 
 @pytest.mark.usefixtures("small")
