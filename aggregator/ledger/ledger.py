@@ -56,8 +56,8 @@ class Ledger(History):
         self._seen: dict[str, dict[str, Any]] = {}
         self._nobody_seen = False
         self._mutex = threading.RLock()
-        refuse_unfinished(path.parent, path.name)
         with storage_errors(path):
+            refuse_unfinished(path.parent, path.name)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._locked = lock(
             path.with_name("lock"),

@@ -11,6 +11,7 @@ import pytest
 from aggregator.broker.certificate import kept_certificate
 from aggregator.enrolment.members import Members
 from aggregator.enrolment.voice import Voice
+from aggregator.ledger import Ledger
 from aggregator.ledger.folder import FederationFolder
 from shared.errors import RunError, StorageError, TrustError
 from shared.storage.files import lock, replacing, write_atomically
@@ -97,6 +98,11 @@ def test_what_belongs_to_somebody_else_is_said_with_how_to_give_it_back(
     )
     remedy = f"Give it back to its folder's owner: `sudo chown {SERVICE} {path}`."
     assert caught.value.remedy == remedy
+
+
+def test_a_ledger_where_this_user_may_not_look_is_said(tmp_path: Path) -> None:
+    with service(), pytest.raises(StorageError, match="Cannot write"):
+        Ledger(tmp_path / "ledger.sqlite")
 
 
 def test_root_may_be_a_folders_owner_for_a_while(state: Path, tmp_path: Path) -> None:
