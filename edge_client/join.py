@@ -6,6 +6,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+# Imported by root, as the owner of the folder may not be allowed to read them: see as_owner.
+import cryptography.hazmat.backends.openssl.backend
+import cryptography.hazmat.primitives.asymmetric.ed25519
+import cryptography.hazmat.primitives.asymmetric.x25519
+import cryptography.hazmat.primitives.kdf.hkdf
+import cryptography.hazmat.primitives.serialization  # noqa: F401
+
 from edge_client.device.settings import StateSettings
 from edge_client.device.state import DeviceFolder
 from edge_client.enrolment.asking import ask_to_join, broker_of
@@ -58,18 +65,20 @@ def join_and_start(
     told, console, host = Link.of(text), progress_console(), host or Host()
     service, folder, config = host.places(state, config)
     device = DeviceFolder(folder)
-    device.make()
+    with device.as_owner():
+        device.make()
     if service:
         host.hand_over(folder)
     with ExitStack() as stack:
-        with as_owner(folder):
+        with device.as_owner():
             stack.enter_context(device.memberships_taken())
-        web = (web or _page_in(config)) if page else None
-        # The settings name what is there, and may be used from any folder.
-        place = MembershipFolder(device.memberships.resolve() / told.federation)
-        # What is wrong with them is said before the link is used up, and by no service later.
-        changed_settings(config, _settings(told, place, web))
-        with as_owner(folder):
+            # The settings name what is there, and may be used from any folder.
+            place = MembershipFolder(device.memberships.resolve() / told.federation)
+        with as_owner(config.parent):
+            web = (web or _page_in(config)) if page else None
+            # What is wrong with them is said before the link is used up, and by no service later.
+            changed_settings(config, _settings(told, place, web))
+        with device.as_owner():
             ask_to_join(told, place.path)
             token = kept_token(device.token)
         with as_owner(config.parent):

@@ -94,7 +94,7 @@ def leave(
     if service:
         host.hand_over(folder)
     with ExitStack() as stack:
-        with as_owner(folder):
+        with device.as_owner():
             stack.enter_context(device.memberships_taken())
             stack.enter_context(_none_running(devices, f"End it first: {stop}."))
         confirm(federation)
@@ -108,7 +108,7 @@ def leave(
             gone = dict.fromkeys(("federation", "client", "broker"))
             with as_owner(config.parent):
                 write_settings(config, {**gone, "offline": True})
-        with as_owner(folder):
+        with device.as_owner():
             _remove(places)
     return Left(
         federation=federation,

@@ -138,14 +138,14 @@ def delete(
     import json
     from contextlib import ExitStack
 
+    import edge_client.device.store  # noqa: F401 -- its owner may not be allowed to read it: see as_owner
     from edge_client.device.state import DeviceFolder
-    from shared.storage.owners import as_owner
 
     settings = _settings(state, config)
     folder = DeviceFolder(settings.folder)
     count: int | None = 0
     if folder.path.exists():
-        with as_owner(folder.path), ExitStack() as stack:
+        with folder.as_owner(), ExitStack() as stack:
             for one in (folder, *folder.made_of_clips()):
                 stack.enter_context(one.taken())
             count = _count(settings)
@@ -174,11 +174,9 @@ def _settings(state: Path | None, config: Path | None) -> "DeviceSettings":
     """Collect the settings; a deletion at which a process was killed is finished first."""
     from edge_client.device.settings import DeviceSettings
     from edge_client.device.state import DeviceFolder
-    from shared.storage.owners import as_owner
 
     settings = DeviceSettings.collect_part({"state": state}, config)
-    with as_owner(settings.folder):
-        DeviceFolder(settings.folder).finish_deleting()
+    DeviceFolder(settings.folder).finish_deleting()
     return settings
 
 

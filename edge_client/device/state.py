@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,6 +20,7 @@ from shared.storage.files import (
     storage_errors,
     sync_folder,
 )
+from shared.storage.owners import as_owner
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +91,22 @@ class DeviceFolder:
                 make_folder(self.personal)
 
     @contextmanager
+    def as_owner(self) -> Iterator[None]:
+        """Do what is done in the block as whom the folder belongs to, where root does it.
+
+        What root has left in it, as earlier versions did, becomes theirs before.
+
+        Raises
+        ------
+        StorageError
+            If that cannot be.
+        """
+        with ExitStack() as stack:
+            with storage_errors(self.path):
+                stack.enter_context(as_owner(self.path, of_all=True))
+            yield
+
+    @contextmanager
     def taken(self) -> Iterator[None]:
         """Have the folder to oneself, as a device that runs; it is made if it is not there.
 
@@ -112,8 +129,9 @@ class DeviceFolder:
             ),
         )
         try:
-            self._go_on_deleting()
-            self._remove_leftovers()
+            with self.as_owner():
+                self._go_on_deleting()
+                self._remove_leftovers()
             yield
         finally:
             os.close(handle)
@@ -214,7 +232,7 @@ class DeviceFolder:
         For who does not take the folder. A device that has it deletes everything itself.
         """
         if self._deleting.exists() and not self.runs:
-            with self.taken():
+            with self.as_owner(), self.taken():
                 pass
 
     def _go_on_deleting(self) -> None:

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import tomlkit
+import tomlkit.exceptions
+from tomlkit.items import AbstractTable
+
 from edge_client.device.settings import DeviceSettings
 from shared.errors import MissingPartError, SettingsError
 from shared.settings_file import read_toml_text, toml_of
@@ -123,8 +127,6 @@ def changed_settings(path: Path, values: Mapping[str, Any]) -> str:
     SettingsError
         If what is there is no TOML, or a setting cannot be written down.
     """
-    import tomlkit.exceptions
-
     before = read_toml_text(path) if path.exists() else ""
     try:
         return _edited(before, values)
@@ -154,9 +156,6 @@ def write_settings(path: Path, values: Mapping[str, Any]) -> None:
 
 def _edited(text: str, values: Mapping[str, Any]) -> str:
     """Change settings in a file's text; new ones come first, and new tables last."""
-    import tomlkit
-    from tomlkit.items import AbstractTable
-
     # Says in our words what cannot be written down.
     toml_of({name: value for name, value in values.items() if value is not None})
     document = tomlkit.parse(text)

@@ -1,5 +1,6 @@
 """Whose files are: what root writes for a service stays the service's."""
 
+import codecs
 import contextlib
 import os
 import pwd
@@ -96,38 +97,50 @@ def _may_go(found: os.stat_result) -> bool:
 
 
 @contextmanager
-def as_owner(folder: Path) -> Iterator[None]:
+def as_owner(folder: Path, *, of_all: bool = False) -> Iterator[None]:
     """Do what is done in the block as a folder's owner, if this is root; all threads do.
 
-    Whoever owns a folder may have put links there, and root would follow them.
+    Whoever owns a folder may have put links there, and root would follow them. Import before the
+    block what is needed in it: the owner may not be allowed to read this program.
 
     Parameters
     ----------
     folder
         The folder. If there is none yet, root makes it.
+    of_all
+        Whether all that is in the folder becomes the owner's before: root may have left it there.
 
     Raises
     ------
     StorageError
-        If this root may be nobody else, as in some containers.
+        If this root may be nobody else, as in some containers, or the owner cannot reach the
+        folder.
+    OSError
+        If not all can be given to the owner.
     """
     known = folder.stat() if folder.exists() else None
     if known is None or known.st_uid == 0 or os.geteuid() != 0:
         yield
         return
+    if of_all:
+        give_tree(folder.resolve(), lambda handle: os.chown(handle, known.st_uid, known.st_gid))
     try:
         group = pwd.getpwuid(known.st_uid).pw_gid
     except KeyError:  # a number without a name
         group = known.st_gid
+    for codec in ("idna", "utf-8-sig"):
+        codecs.lookup(codec)  # Python imports them when they are used first
     before = os.getegid(), os.getgroups()
     try:
         try:
             os.setgroups([group])
             os.setegid(group)
             os.seteuid(known.st_uid)
+            folder.stat()
         except OSError as error:
             raise StorageError(
-                f"Cannot write {folder} as its owner: {error.strerror}.", "Start this as that user."
+                f"Cannot write {folder} as its owner, {_name(known.st_uid)}: {error.strerror}.",
+                "Start this as that user, where that user can reach the folder.",
             ) from error
         yield
     finally:

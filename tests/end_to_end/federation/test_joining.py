@@ -23,6 +23,7 @@ from shared.errors import ChorusError, MissingPartError, StorageError
 from shared.trust.keys import PublicKey, SecretKey
 from shared.trust.link import Link
 from shared.trust.succession import newest
+from tests.as_owner import OWNER, command, give, reachable
 from tests.end_to_end.federation.clips import (
     DEVICES,
     ROUNDS,
@@ -162,6 +163,37 @@ def test_all_that_a_service_joins_with_is_its_users(
     assert service.state / "personal" / "token" in found
     assert {path.stat().st_uid for path in found} == {pwd.getpwnam(service.user).pw_uid}
     assert service.config.stat().st_uid == os.geteuid() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders to others")
+def test_root_joins_for_somebody_else(it: ByInvitation) -> None:
+    it.start()
+    with reachable() as place:
+        DeviceFolder(place / "state").make()
+        give(place / "state")  # and not what root has left in it
+        joined = command("edge-client", "join", it.invite("kitchen"), "--state", place / "state")
+        assert joined.returncode == 0, joined.stderr
+        found = [place / "state", *(place / "state").rglob("*")]
+        assert place / "state" / "edge-client.toml" in found
+        assert {path.stat().st_uid for path in found} == {OWNER}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders to others")
+def test_settings_that_the_folder_s_owner_may_not_read_use_no_link_up(it: ByInvitation) -> None:
+    it.start()
+    link = it.invite("kitchen")
+    with reachable() as place:
+        (place / "state").mkdir()
+        settings = place / "state" / "edge-client.toml"
+        settings.touch(0o600)
+        (place / "etc").mkdir()
+        settings.rename(place / "etc" / "device.toml")
+        settings.symlink_to(place / "etc" / "device.toml")
+        give(place / "state", settings)
+        joined = command("edge-client", "join", link, "--state", place / "state")
+        assert joined.returncode != 0
+        assert "Permission denied" in joined.stderr
+        assert not list((place / "state").rglob("key.pem")), "nothing was asked"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
