@@ -173,10 +173,13 @@ class Delivery:
         sentence
             What the aggregator says of it.
         """
-        self._if_intact(lambda _: self._send_again(sentence))
+        self._if_intact(partial(self._send_again, sentence))
 
-    def _send_again(self, sentence: str) -> None:
+    def _send_again(self, sentence: str, offer: Offer) -> None:
         """Send it once more; not at once, as the damage may go on."""
+        if self._chunk and self._chunk != self.chunk:
+            self._begin(offer)  # it was to begin, anew or at all, while it was looked at
+            return
         log.warning("%s It is sent again.", sentence)
         if self._sending:
             self._sending.restart(self._clock())

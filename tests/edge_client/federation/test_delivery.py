@@ -160,6 +160,37 @@ def test_one_that_arrived_damaged_waits_before_it_is_offered_again(it: Delivers)
     assert it.take() == ["offer"]
 
 
+def test_what_is_begun_while_it_is_looked_at_for_damage_is_offered(tmp_path: Path) -> None:
+    it = Delivers(tmp_path)
+    it.delivery.arrived_damaged("What arrived is not what was offered.")
+    it.begin(1000)
+    assert it.delivery.chunk == 1000
+    assert it.take() == ["offer"]
+
+
+def test_one_that_arrived_damaged_from_an_earlier_process_waits_until_it_is_begun(
+    tmp_path: Path,
+) -> None:
+    it = Delivers(tmp_path)
+    it.delivery.arrived_damaged("What arrived is not what was offered.")
+    it.driver.after(5 * PATIENCE)
+    assert it.take() == []
+    it.begin(1000)
+    assert it.take() == ["offer"]
+
+
+def test_other_chunks_that_are_announced_while_it_is_looked_at_for_damage_hold(
+    it: Delivers,
+) -> None:
+    it.told()
+    it.take()
+    it.delivery.arrived_damaged("What arrived is not what was offered.")
+    it.begin(2500)
+    assert it.delivery.chunk == 2500
+    it.told(window=5000)
+    assert it.take() == ["offer", (0, 2500), (2500, 5000)]
+
+
 def test_one_that_was_decided_on_is_not_sent_any_more(it: Delivers) -> None:
     it.take()
     it.delivery.end()
