@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge_client.simulation.run_folder import RunFolder, claim_all
+from shared.command.progress import bar_on
 from shared.errors import ChorusError
 from shared.settings import Settings
 
@@ -104,15 +105,13 @@ def execute_steps(
     ChorusError
         If one cannot be made, or is of other settings, clips or files; those before it are kept.
     """
-    from rich.progress import Progress
-
     for step in steps:
         step.folder.check(step.settings, resume=not overwrite, overwrite=overwrite)
     digests = [(step.clips(), dict(step.given())) for step in steps]
     runs = [(step.folder, step.settings) for step in steps]
     claim_all(runs, resume=not overwrite, overwrite=overwrite)
     results = []
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with bar_on(console) as bar:
         planned = list(zip(steps, digests, strict=True))
         for step, (clips, given) in bar.track(planned, description="results"):
             with step.folder.locked():

@@ -18,6 +18,7 @@ from edge_client.simulation.simulating import SimulationResult
 from edge_client.simulation.studies.experiments import BASELINE, Collect, experiment_one
 from edge_client.simulation.study import Corpora, execute
 from edge_client.simulation.utterances import Utterances, clips_of
+from shared.command.progress import bar_on
 from shared.corpora import Clip
 from shared.errors import RunError, SettingsError
 from shared.features.cache import extract_features
@@ -119,13 +120,11 @@ def study(
     ChorusError
         If a corpus is not there, is not that of a run any more, or a clip cannot be degraded.
     """
-    from rich.progress import Progress
-
     names = list(dict.fromkeys((CLEAN, *conditions)))
     corpora, engines = Corpora(console), Engines()
     counts: Counts = {name: {} for name in names}
     steps = [(result, name) for result in results for name in names]
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with bar_on(console) as bar:
         for result, name in bar.track(steps, description="conditions"):
             settings = result.settings
             engine = engines.get(settings)[0]

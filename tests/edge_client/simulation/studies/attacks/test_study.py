@@ -17,7 +17,7 @@ from edge_client.simulation.studies.attacks.rebuilding import SIZES
 from edge_client.simulation.studies.attacks.settings import LeakageSettings
 from edge_client.simulation.studies.attacks.study import COLUMNS, KINDS, measure, rows_of_attacks
 from edge_client.simulation.studies.attacks.telling import infer
-from edge_client.simulation.studies.attacks.victims import CHANCE, Victims, plan_leakage
+from edge_client.simulation.studies.attacks.victims import CHANCE, Track, Victims, plan_leakage
 from edge_client.simulation.utterances import Utterances
 from shared.architectures import Architecture
 from shared.errors import RunError, SettingsError
@@ -108,6 +108,27 @@ def test_finished_attacks_are_not_made_again(tiny: Architecture, tmp_path: Path)
     assert rows[1][:3] == [CHANCE, "", "0.25"], "nobody knows the gender of such speakers"
     assert rows[2][0] == "none"
     assert len(COLUMNS["reconstruction"]) == len(SIZES)
+
+
+@pytest.mark.usefixtures("small", "tiny")
+def test_how_far_an_attack_is_stands_beside_how_many_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    other = Console(file=io.StringIO(), force_terminal=True, width=100)
+    drawn = []
+
+    def attack(_: Victims, track: Track) -> dict[str, dict[str, float | None]]:
+        for _ in track(["group"], 1):
+            with console.capture() as said:
+                console.print("a line")
+            drawn.append([name for name in ("results", "inferences") if name in said.get()])
+        return {CHANCE: {"member": 0.5}}
+
+    monkeypatch.setattr("shared.command.progress.progress_console", lambda: other)
+    monkeypatch.setitem(KINDS, "inferences", attack)
+    measure(planned(), ["inferences"], tmp_path, console)
+    assert drawn == [["results", "inferences"]]
 
 
 @pytest.fixture
