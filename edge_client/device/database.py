@@ -98,18 +98,26 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._readers = 0
         self._no_readers = threading.Condition(self.lock)
+        self._staying = 0  # bytes of the log that could not be removed when it was tried last
         self._open()
+        self._version = self._pragma("data_version")
 
     def _open(self) -> sqlite3.Connection:
         self._connection = connect(self.path)
         self._page = int(self._pragma("page_size"))
-        self._version = self._pragma("data_version")
         return self._connection
 
     @property
     def connection(self) -> sqlite3.Connection:
         """The connection, for who holds the lock."""
         return self._connection or self._open()  # there may have been no room to begin anew
+
+    def _leave(self) -> None:
+        """Close the file to open it anew, now or when it is needed."""
+        self.close()
+        self._connection = None
+        self._version = _UNKNOWN
+        self._staying = 0
 
     def close(self) -> None:
         """Close the file."""
@@ -192,23 +200,23 @@ class Database:
         """
         with self._no_readers:
             self._no_readers.wait_for(lambda: not self._readers, BUSY_SECONDS)
-            self.close()
-            self._connection = None
+            self._leave()
             erase_store(self.path)
             self._open()
+            self._version = self._pragma("data_version")
 
     def _shorten_log(self) -> None:
         """Overwrite and remove a log that has become long, unless somebody else uses the file.
 
-        SQLite's own bound would cut off what is beyond it, and not overwrite that.
+        SQLite's own bound would cut off what is beyond it, and not overwrite that. What stays is
+        tried again when it has grown by as much: each trial costs time, and counts as news.
         """
         log = self.path.with_name(f"{self.path.name}-wal")
         with suppress(FileNotFoundError):
-            if log.stat().st_size > LONGEST_LOG and not self._readers:
-                self.close()
-                self._connection = None
+            if log.stat().st_size > self._staying + LONGEST_LOG and not self._readers:
+                self._leave()
                 self._open()
-                self._version = _UNKNOWN
+                self._staying = log.stat().st_size
 
     def _pragma(self, name: str) -> Any:
         return self.connection.execute(f"PRAGMA {name}").fetchone()[0]

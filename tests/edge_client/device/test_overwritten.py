@@ -227,24 +227,64 @@ def test_a_log_that_has_become_long_is_overwritten_by_the_next_who_writes(
     with ExampleStore(path, limit_mb=10) as store:
         with ExampleStore(path, limit_mb=10) as importing:
             importing.take(more)
-            # As long as somebody else uses the log it stays.
-            store.add(recognised(), frames(2 * MANY, 100))
         assert log.stat().st_size > 100_000
         reading = store.read(range(1, MANY + 1))
         next(reading)
-        store.add(recognised(), frames(2 * MANY + 1, 100))
+        store.add(recognised(), frames(2 * MANY, 100))
         assert len([*reading]) == MANY - 1
         assert log.stat().st_size > 100_000
         with log.open("rb") as before:
             assert found(before.read(), range(MANY, 2 * MANY))
-            store.add(recognised(), frames(2 * MANY + 2, 100))
+            store.add(recognised(), frames(2 * MANY + 1, 100))
             before.seek(0)
             assert not before.read().strip(b"\0")
         assert 0 < log.stat().st_size < 100_000
         assert store.changed_elsewhere(), "it is still to be noticed"
         assert not store.changed_elsewhere()
     with ExampleStore(path, limit_mb=10) as store:
-        assert len(store.kept()) == 2 * MANY + 3
+        assert len(store.kept()) == 2 * MANY + 2
+
+
+def test_a_log_that_stays_long_is_looked_at_again_when_it_has_grown_as_much_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_client.device.database.LONGEST_LOG", 100_000)
+    log = path.with_name("examples.sqlite-wal")
+    seeds = iter(range(MANY, 3 * MANY))
+    with ExampleStore(path, limit_mb=10) as store:
+        with ExampleStore(path, limit_mb=10):
+            while not log.exists() or log.stat().st_size <= 100_000:
+                store.add(recognised(), frames(next(seeds), 100))
+            store.add(recognised(), frames(next(seeds), 100))  # this one tries it in vain
+            store.changed_elsewhere()
+            store.add(recognised(), frames(next(seeds), 100))
+            assert not store.changed_elsewhere(), "its own utterance is no news"
+        with log.open("rb") as before:
+            assert found(before.read(), range(MANY, next(seeds)))
+            while log.stat().st_size > 100_000:
+                store.add(recognised(), frames(next(seeds), 100))
+            before.seek(0)
+            assert not before.read().strip(b"\0")
+
+
+def test_what_others_changed_is_noticed_although_there_was_no_room_to_begin_the_log_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> sqlite3.Connection:
+        raise StorageError.full_disk(path)
+
+    with ExampleStore(path, limit_mb=10) as store:
+        store.label(1, "happy")
+        with monkeypatch.context() as patch:
+            patch.setattr("edge_client.device.database.LONGEST_LOG", 0)
+            patch.setattr("edge_client.device.database.connect", full)
+            with pytest.raises(StorageError, match="disk is full"):
+                store.label(2, "happy")
+        with ExampleStore(path, limit_mb=10) as other:
+            other.label(3, "happy")
+        assert store.get(3).label == "happy"
+        assert store.changed_elsewhere()
+        assert not store.changed_elsewhere()
 
 
 def test_a_log_that_another_connection_uses_is_left_alone(path: Path) -> None:
