@@ -52,6 +52,23 @@ def test_what_is_written_over_at_once_is_noticed(tmp_path: Path) -> None:
         assert remembered_sha256_of(path) == digest(content)
 
 
+def test_what_is_written_over_later_is_noticed_whatever_time_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, now = tmp_path / "a.wav", time.time_ns()
+    path.write_bytes(b"1")
+    before = path.stat()
+    monkeypatch.setattr(time, "time_ns", lambda: now + MINUTE)
+    assert remembered_sha256_of(path) == digest(b"1")
+    changed = before
+    while changed.st_ctime_ns == before.st_ctime_ns:  # the system's clock goes in steps
+        path.write_bytes(b"2")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        changed = path.stat()
+    assert changed.st_mtime_ns == before.st_mtime_ns
+    assert remembered_sha256_of(path) == digest(b"2")
+
+
 def test_a_file_that_is_gone_or_is_none_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         remembered_sha256_of(tmp_path / "gone")
