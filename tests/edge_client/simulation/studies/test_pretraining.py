@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,12 @@ def test_dilated_convolutions_learn_with_either_kernels_of_tensorflow(kernels: s
     line = f"from {__name__} import learn_dilated; learn_dilated()"
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": kernels}
     done = subprocess.run(
-        [sys.executable, "-c", line], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", line],
+        cwd=Path(__file__).parents[4],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
