@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from edge_client.settings import RunSettings
 from shared.errors import CorpusError, SettingsError, WeightsError
 from shared.front_ends import WHISPER
 from shared.task import DEFAULT_TASK, FrontEndShape, Task, labels_of
+from tests.as_owner import give, reachable
 from tests.edge_client.device.heard import frames, recognised
 
 LOUD = Task(DEFAULT_TASK.labels, FrontEndShape("loudness", 3, 100, 34))
@@ -165,16 +165,14 @@ def test_the_store_is_not_written_over_by_what_it_gives(state: Path) -> None:
 def test_a_link_in_the_folder_of_somebody_else_lets_root_overwrite_nothing_elsewhere(
     *, killed: bool
 ) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder, secret = Path(name, "state"), Path(name, "secret")
+    with reachable() as place:
+        folder, secret = place / "state", place / "secret"
         secret.write_text("root's")
         folder.mkdir()
         (folder / "examples-damaged-1.sqlite").symlink_to(secret)
         if killed:
             (folder / "deleting").touch()
-        Path(name).chmod(0o755)
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, 54_321, 54_321, follow_symlinks=False)
+        give(folder, *folder.rglob("*"))
         assert asked(folder, "examples", "delete", "--yes") == {"deleted": 0}
         assert [path.name for path in folder.glob("examples*")] == []
         assert secret.read_text() == "root's"

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 import tomllib
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from edge_client.device.state import DeviceFolder
 from edge_client.federation.sent import Sent
 from edge_client.leave import leave
 from shared.errors import FederationError, RunError, StorageError
+from tests.as_owner import give, reachable
 from tests.edge_client.federation.test_sent import offer
 
 
@@ -59,16 +59,14 @@ def test_what_a_killed_join_has_left_goes_too(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders to others")
 def test_a_link_in_the_folder_of_somebody_else_lets_root_remove_nothing_elsewhere() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        state, elsewhere = Path(name, "state"), Path(name, "elsewhere")
+    with reachable() as place:
+        state, elsewhere = place / "state", place / "elsewhere"
         (elsewhere / "home").mkdir(parents=True)
         (elsewhere / "lock").touch()
         device = taken_part(state)
         shutil.rmtree(device.memberships)
         device.memberships.symlink_to(elsewhere)
-        Path(name).chmod(0o755)
-        for path in (state, *state.rglob("*")):
-            os.chown(path, 54_321, 54_321, follow_symlinks=False)
+        give(state, *state.rglob("*"))
         with pytest.raises(StorageError, match="Permission denied"):
             leave("home", state, None)
         assert (elsewhere / "home").exists()

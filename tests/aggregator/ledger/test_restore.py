@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from shared.errors import FederationError, StorageError
 from shared.storage.files import lock
 from tests.aggregator.driver import come, settings, weights_of
 from tests.aggregator.ledger.conftest import Saved
+from tests.as_owner import OWNER, give, reachable
 from tests.disk import mounted
 from tests.killing import killed, suicide
 
@@ -88,13 +88,11 @@ def test_where_a_link_leads_is_filled_and_the_link_stays(saved: Saved, tmp_path:
 
 @pytest.fixture
 def services() -> Iterator[Path]:
-    """Give a folder of another user's, who can reach it, as none of pytest's."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        place = Path(name, "place")
-        place.mkdir()
-        os.chown(place, 54_321, 54_321)
-        yield place
+    """Give a folder of another user's."""
+    with reachable() as place:
+        (place / "place").mkdir()
+        give(place / "place")
+        yield place / "place"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
@@ -104,7 +102,7 @@ def test_what_root_puts_into_a_services_folder_is_the_services(
 ) -> None:
     place = services if there else services / "within"
     restore(saved[1], FederationFolder(place))
-    assert {path.stat().st_uid for path in (place, *place.rglob("*"))} == {54_321}
+    assert {path.stat().st_uid for path in (place, *place.rglob("*"))} == {OWNER}
     assert place.stat().st_mode & 0o077 == 0
     assert os.geteuid() == 0
 

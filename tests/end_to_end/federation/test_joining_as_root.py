@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -33,9 +32,7 @@ def it(tmp_path: Path, clips: Clips) -> Iterator[ByInvitation]:
 @pytest.fixture
 def service() -> Iterator[Host]:
     """Install a service of another user's, whose state folder that user can reach."""
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        place.chmod(0o755)
+    with reachable() as place:
         host = Host(place / "unit", place / "state", place / "etc" / "device.toml", user="nobody")
         host.unit.touch()
         host.state.mkdir()
