@@ -105,7 +105,8 @@ def test_damaged_compressed_files_are_refused(path: Path) -> None:
         except CorpusError as error:
             refusals.append(error)
     assert len(refusals) > 30
-    assert open_descriptors() == before
+    # What earlier tests left open may be closed meanwhile.
+    assert open_descriptors() <= before
 
 
 def test_a_header_that_promises_too_much_is_refused(path: Path) -> None:
