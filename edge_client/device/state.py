@@ -129,9 +129,7 @@ class DeviceFolder:
             ),
         )
         try:
-            with self.as_owner():
-                self._go_on_deleting()
-                self._remove_leftovers()
+            self._clear_up()
             yield
         finally:
             os.close(handle)
@@ -168,8 +166,18 @@ class DeviceFolder:
         finally:
             os.close(handle)
 
-    def _remove_leftovers(self) -> None:
-        """Remove what processes left that were killed while they replaced a file of the folder."""
+    def _clear_up(self) -> None:
+        """Finish what killed processes have begun: deleting everything, and replacing files."""
+        if not (self._deleting.exists() or self._leftovers()):
+            return
+        with self.as_owner():
+            self._go_on_deleting()
+            with storage_errors(self.path):
+                for leftover in self._leftovers():
+                    leftover.unlink(missing_ok=True)
+
+    def _leftovers(self) -> list[Path]:
+        """Find what processes left that were killed while they replaced a file of the folder."""
         # What lies beside the model has a name that begins as the model's; see `leftovers`.
         names = (
             f"{dots}{self.model.stem}*-????????.{end}"
@@ -177,8 +185,7 @@ class DeviceFolder:
             for end in ("safetensors", "normalisation")
         )
         with storage_errors(self.path):
-            for leftover in chain(leftovers(self.token), *map(self.path.glob, names)):
-                leftover.unlink(missing_ok=True)
+            return [*leftovers(self.token), *chain(*map(self.path.glob, names))]
 
     @property
     def keeps_anything(self) -> bool:
