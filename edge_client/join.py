@@ -70,7 +70,7 @@ def join_and_start(
     if service:
         host.hand_over(folder)
     with ExitStack() as stack:
-        with device.as_owner():
+        with as_owner(folder):
             stack.enter_context(device.memberships_taken())
             # The settings name what is there, and may be used from any folder.
             place = MembershipFolder(device.memberships.resolve() / told.federation)
@@ -78,7 +78,7 @@ def join_and_start(
             web = (web or _page_in(config)) if page else None
             # What is wrong with them is said before the link is used up, and by no service later.
             changed_settings(config, _settings(told, place, web))
-        with device.as_owner():
+        with as_owner(folder):
             ask_to_join(told, place.path)
             token = kept_token(device.token)
         with as_owner(config.parent):

@@ -108,7 +108,7 @@ def leave(
             gone = dict.fromkeys(("federation", "client", "broker"))
             with as_owner(config.parent):
                 write_settings(config, {**gone, "offline": True})
-        with device.as_owner():
+        with as_owner(folder):
             _remove(places)
     return Left(
         federation=federation,
