@@ -138,7 +138,7 @@ def delete(
     import json
     from contextlib import ExitStack
 
-    import edge_client.device.store  # noqa: F401 -- its owner may not be allowed to read it: see as_owner
+    import edge_client.device.store  # noqa: F401 -- before it acts as the folder's owner: see as_owner
     from edge_client.device.state import DeviceFolder
 
     settings = _settings(state, config)

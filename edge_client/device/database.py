@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from edge_client.device.erasing import erase_store, opened
+from edge_client.device.erasing import erase_store, opened, with_logs
 from edge_client.device.migrations import migrate
 from shared.errors import StorageError
 from shared.storage.files import refuse_pipe, storage_errors, touch
@@ -211,7 +211,7 @@ class Database:
         SQLite's own bound would cut off what is beyond it, and not overwrite that. What stays is
         tried again when it has grown by as much: each trial costs time, and counts as news.
         """
-        log = self.path.with_name(f"{self.path.name}-wal")
+        log, *_ = with_logs(self.path)
         with suppress(FileNotFoundError):
             if log.stat().st_size > self._staying + LONGEST_LOG and not self._readers:
                 self._leave()
