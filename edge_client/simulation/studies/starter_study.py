@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
@@ -332,17 +333,18 @@ def _summary(title: str, seed: int, parts: Sequence[Mapping[str, Any]]) -> dict[
         name: _uar(c for part in parts for c in part["known"][name].values()) for name in _KNOWN
     }
     everyone = [speaker for part in parts for speaker in part["known"]["all"].items()]
-    found = {
+    found: dict[str, Any] = {
         "test": title,
         "seed": seed,
         "known": known,
         "speakers": {name: _uar([counts]) for name, counts in everyone},
-        "corrected": None,
     }
-    for part in parts:
-        if part["corrected"]:
-            for name in ("corrected", "uncorrected", "gain", "noise"):
-                found[name] = part[name] and (found.get(name) or []) + part[name]
+    corrected = [part for part in parts if part["corrected"]]
+    if not corrected:
+        return found | {"corrected": None}
+    for name in ("corrected", "uncorrected", "gain", "noise"):
+        each = [part[name] for part in corrected]
+        found[name] = list(chain.from_iterable(each)) if all(each) else None
     return found
 
 
