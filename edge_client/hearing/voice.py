@@ -41,6 +41,13 @@ _QUIET: Final = 1e-9
 """Power of a band (-90 dBFS) below which nothing counts: the last bits of a converter are no
 speech."""
 
+_SILENT: Final = 2.0**-16
+"""Range of samples below which they are digital silence: half of the last of 16 bits. Sound cards,
+muted microphones and sound servers give zeros, and a resampler rings where zeros begin and end."""
+
+_PARTS: Final = 4
+"""Parts of a frame (5 ms each) of which none may be silent: no room is, not even so long."""
+
 _MOST: Final = 30.0
 """dB above the floor that one band can count."""
 
@@ -63,15 +70,16 @@ class VoiceActivity:
         Parameters
         ----------
         frame
-            Shape ``(320,)``, finite, the next 20 ms. Digital silence (all equal) is what sound
-            cards and muted microphones give, not rooms: it says nothing about the noise.
+            Shape ``(320,)``, finite, the next 20 ms. One with digital silence in it says nothing
+            about the noise.
 
         Returns
         -------
         float
             dB above the noise floor, mean over bands and the last seven frames.
         """
-        if frame.min() == frame.max():
+        parts = frame.reshape(_PARTS, -1)
+        if np.ptp(parts, axis=1).min() < _SILENT:
             return self._judged(0.0)
         spectrum = np.fft.rfft(frame * self._window)
         power = (spectrum.real**2 + spectrum.imag**2) * self._scale

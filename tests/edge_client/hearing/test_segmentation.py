@@ -115,6 +115,16 @@ def test_noise_that_rises_is_followed_within_seconds() -> None:
     assert len(segmented(later)) == len(found) + 1
 
 
+@settings(max_examples=25)
+@given(st.lists(st.floats(0.02, 0.4), min_size=1, max_size=5), st.integers(0, 99))
+def test_noise_that_a_sound_server_interrupts_stays_noise(gaps: list[float], seed: int) -> None:
+    # A resampler rings around a silence of zeros, far below the last bit of any converter.
+    silent = [noise(gap, -120, seed) for gap in gaps]
+    around = [noise(1.5 + number / 7, -60, seed + number) for number in range(len(gaps) + 1)]
+    parts = [part for pair in zip(around, silent, strict=False) for part in pair]
+    assert segmented(np.concatenate([noise(0.3, -120), *parts, around[-1]])) == []
+
+
 def test_long_speech_is_cut_at_quiet_places_and_nothing_between_is_lost() -> None:
     sound = scene(2, 33, 2)
     found = segmented(sound)
