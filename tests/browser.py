@@ -3,9 +3,9 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pytest
 
@@ -102,9 +102,47 @@ def tab_to(page: "Page", selector: str) -> None:
     raise AssertionError(f"Tab does not lead to {selector}.")
 
 
+def legible(page: "Page", lower: Mapping[str, int] | None = None) -> None:
+    """Look that nothing must be scrolled sideways, fingers hit buttons, and texts have contrast.
+
+    Light and dark, one after the other: a page of its own for each would cost as much again.
+
+    Parameters
+    ----------
+    page
+        The page.
+    lower
+        What need not be as high as a finger is thick: how high it must be, by its name.
+    """
+    width = page.evaluate("() => document.documentElement.scrollWidth")
+    assert page.viewport_size
+    assert width <= page.viewport_size["width"]
+    assert page.evaluate(LOW, lower or {}) == []
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate(CONTRASTS) == [], scheme
+
+
+SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+
+LOW = """(lower) => {
+  const seen = [...document.querySelectorAll("button, input, select")]
+    .filter((each) => each.checkVisibility({visibilityProperty: true}));
+  if (!seen.length) return ["nothing can be pressed"];
+  return seen.filter((each) => !(each.getBoundingClientRect().height >= (lower[each.id] ?? 44)))
+    .map((each) => each.id || each.textContent);
+}"""
+"""What can be pressed, but not hit by every finger."""
+
 CONTRASTS = """() => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+  const found = new Map();
   const light = (color, below) => {
+    const key = `${color} on ${below}`;
+    if (!found.has(key)) found.set(key, measured(color, below));
+    return found.get(key);
+  };
+  const measured = (color, below) => {
     canvas.fillStyle = below; canvas.fillRect(0, 0, 1, 1);
     canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
     const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((value) => value / 255)
