@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
+from tests.brokers import leave_out_without_mosquitto
 from tests.deployed import make_credentials
 
 STEPS = ("mv", "rm")
@@ -22,17 +23,24 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.fixture
-def folder(tmp_path: Path, needs_mosquitto: None) -> Path:
-    """Make credentials of two federations, both of which have a desk."""
-    assert needs_mosquitto is None
+@pytest.fixture(scope="module")
+def two_federations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make credentials of two federations, both of which have a desk: once for all."""
+    leave_out_without_mosquitto()
+    folder = tmp_path_factory.mktemp("credentials")
     for words in (
         ("--host", "a.test", "c", "kitchen", "desk"),
         ("--federation", "office", "c", "desk", "hall"),
     ):
-        made = make_credentials(tmp_path, *words)
+        made = make_credentials(folder, *words)
         assert made.returncode == 0, made.stderr
-    return tmp_path / "c"
+    return folder / "c"
+
+
+@pytest.fixture
+def folder(two_federations: Path, tmp_path: Path) -> Path:
+    """Copy them for a test to change."""
+    return shutil.copytree(two_federations, tmp_path / "c")
 
 
 @pytest.mark.parametrize(
