@@ -20,6 +20,8 @@ from tests.clock import Clock
 
 NAMES = ("kitchen", "desk", "hall", "workshop", "attic")
 ROUND_SECONDS = 600.0
+MODEL = "tdnn"
+"""A tenth of the default's weights, and of its files: a test's past has a dozen of them."""
 HOUR = 3600.0
 
 
@@ -32,6 +34,7 @@ def settings_of(folder: Path, devices: int) -> AggregatorSettings:
     return AggregatorSettings.parse(
         {
             "state": folder,
+            "model": MODEL,
             "quorum": max(1, devices - 2),
             "round_seconds": ROUND_SECONDS,
             "rounds": 100,

@@ -7,12 +7,14 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.ledger import History, Ledger
 from aggregator.server.screen import look
-from aggregator.web.feed import LONGEST, MOST_DEVICES, MOST_POINTS, Feed, plain
+from aggregator.web import feed
+from aggregator.web.feed import LONGEST, MOST_DEVICES, Feed, plain
 from aggregator.web.overview import Overview
 from tests.aggregator.web.conftest import Serve, Served
 from tests.aggregator.web.staged import stage
@@ -88,16 +90,19 @@ def test_of_very_many_devices_those_seen_last_are_told(serve_staged: Serve) -> N
     assert f"gone-{MOST_DEVICES + 9:04}" in names
 
 
-def test_a_long_course_is_thinned_and_its_end_stays(serve_staged: Serve) -> None:
+def test_a_long_course_is_thinned_and_its_end_stays(
+    serve_staged: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "MOST_POINTS", 50)
     served = serve_staged(2, 2)
-    ledger, last = served.federation.ledger, 3 + 2 * MOST_POINTS
+    ledger, last = served.federation.ledger, 3 + 2 * feed.MOST_POINTS
     ledger.abandon_round(2, "made up")
     for number in range(3, last + 1):
         ledger.open_round(number, ["desk"], 1, {})
         ledger.abandon_round(number, "made up")
     (course,) = told(served, "course")
     rounds = [point["round"] for point in course["points"]]
-    assert len(rounds) <= MOST_POINTS
+    assert len(rounds) <= feed.MOST_POINTS
     assert rounds[-1] == last
     assert {after - before for before, after in pairwise(rounds)} == {3}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.aggregator.web.staged import stage
+from tests.aggregator.web.staged import MODEL, stage
 from tests.brokers import free_port, wait_until
 from tests.browser import text
 
@@ -64,7 +64,7 @@ def test_it_goes_on_with_its_devices_when_the_aggregator_was_killed(
 ) -> None:
     state, port, broker = tmp_path / "state", free_port(), free_port()
     stage(state, devices, 3)
-    same = ("--quorum", str(devices - 2), "--rounds", "100")
+    same = ("--model", MODEL, "--quorum", str(devices - 2), "--rounds", "100")
     process = start(state, port, broker, *same)
     try:
         wait_until(lambda: "The page: " in (tmp_path / "log").read_text(), "it serves its page")
