@@ -21,11 +21,12 @@ from tests.edge_client.tflite.cases import (
     MODELS,
     MOMENTUM,
     RATE,
+    STEP_CASES,
+    STEPS,
     STEPS_BATCH,
     batch,
     draw_masks,
     sample,
-    steps,
     weights,
 )
 
@@ -82,19 +83,17 @@ def references(architecture: Architecture) -> Iterator[tuple[str, NDArray[Any]]]
         yield f"{case.name}/loss", np.array(loss)
         if not case.dropout:
             yield f"{case.name}/logits", logits.numpy()
-        for name, optimiser in (
-            ("adam", keras.optimizers.Adam(RATE)),
-            ("sgd", keras.optimizers.SGD(RATE)),
-        ):
+        for name, rate in [row[1:] for row in STEP_CASES if row[0] is case]:
+            kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[name]
             model.load(start)
-            optimiser.apply(gradients, model.variables)
+            kind(rate).apply(gradients, model.variables)
             for number, tensor in enumerate(sample(model.vector(), architecture)):
                 yield f"{case.name}/{name}/{number}", tensor
     given = batch(STEPS_BATCH, architecture)
     model.load(start)
     optimiser = keras.optimizers.Adam(1e-4)
     losses = []
-    for step in range(steps(architecture)):
+    for step in range(STEPS):
         loss, _, gradients = model.gradients(*given, step)
         optimiser.apply(gradients, model.variables)
         losses.append(float(loss))
