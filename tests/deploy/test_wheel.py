@@ -106,12 +106,14 @@ def test_in_a_fresh_environment_a_device_recognises_and_a_server_answers(
     python = python_of(version)
     if python is None:
         pytest.skip(f"there is no Python {version} here")
-    run(python, "-m", "venv", tmp_path / "chorus", folder=tmp_path)
+    # With the pip of this environment: one in each would only be unpacked.
+    run(python, "-m", "venv", "--without-pip", tmp_path / "chorus", folder=tmp_path)
     bin_ = tmp_path / "chorus" / "bin"
+    pip = (sys.executable, "-m", "pip", "--python", bin_ / "python")
     # Compiling all that is installed would take longer than everything else here.
     quiet = ("--quiet", "--disable-pip-version-check", "--no-compile")
-    run(bin_ / "pip", "install", *quiet, f"{wheel}[server]", folder=tmp_path, minutes=20)
-    run(bin_ / "pip", "check", folder=tmp_path)
+    run(*pip, "install", *quiet, f"{wheel}[server]", folder=tmp_path, minutes=20)
+    run(*pip, "check", folder=tmp_path)
     clip = load_corpus("synthetic", speakers=3, clips_per_speaker=8).clips[0].read()
     silence = np.zeros(16_000, np.float32)
     soundfile.write(tmp_path / "heard.wav", np.concatenate([silence, clip, silence]), 16_000)
@@ -124,7 +126,7 @@ def test_in_a_fresh_environment_a_device_recognises_and_a_server_answers(
         another = another_build(wheel, tmp_path / "dist")
         for told in recipe("10. Upgrade", "pip"):
             words = [re.sub(r"(\$\(ls )?dist/[^)\[]*\)?", str(another), word) for word in told]
-            run(bin_ / "pip", *words, *quiet, folder=tmp_path)
+            run(*pip, *words, *quiet, folder=tmp_path)
         assert OTHER in run(bin_ / "aggregator", "--help", folder=tmp_path)
 
 
