@@ -1,12 +1,17 @@
 """A fuzzer of everything that reads bytes from outside (:mod:`tests.fuzz.readers`).
 
-``python -m tests.fuzz.fuzz READER [options of libFuzzer] [folder of inputs]`` with atheris
-installed; READER is one of them, or ``decoders``: all that need no connection, chosen by the first
-byte. It begins with good inputs, and stops at the first one that does anything but be read or be
-refused, or when memory has grown. ``scripts/fuzz MINUTES`` lets each have its share of the time.
+``python -m tests.fuzz.fuzz READER... [options of libFuzzer]`` with atheris installed; READER is one
+of them, or ``decoders``: all that need no connection, chosen by the first byte. It begins with good
+inputs, and stops at the first one that does anything but be read or be refused, or when memory has
+grown. ``scripts/fuzz MINUTES`` lets each have its share of the time.
+
+Of several, each is fuzzed in turn, in a process of its own, and may have its own number of inputs
+(``READER=RUNS``): to let libFuzzer see into the modules takes ten seconds, and is done once.
 """
 
+import os
 import resource
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -87,19 +92,19 @@ def all_decoders() -> Reader:
     return Reader(read, inputs)
 
 
-def main() -> None:
-    """Fuzz as the command line says."""
-    program, name, *options = sys.argv
+def fuzz(name: str, options: list[str]) -> None:
+    """Fuzz a reader, and end the process."""
     reader = all_decoders() if name == "decoders" else READERS[name]
     # Not libFuzzer's own limit: it takes the peak of the process that started this one for ours.
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     warnings.simplefilter("error", RuntimeWarning)  # people would see it
+    shutil.rmtree(FOLDER)  # what the one before it has left
     corpus = FOLDER / "inputs"
-    corpus.mkdir()
+    corpus.mkdir(parents=True)
     for number, data in enumerate(reader.inputs()):
         (corpus / str(number)).write_bytes(data)
     arguments = [
-        program,
+        "fuzz",
         "-rss_limit_mb=0",
         "-max_len=8192",
         "-len_control=0",
@@ -109,6 +114,22 @@ def main() -> None:
     ]
     atheris.Setup(arguments, Fuzzer(reader))
     atheris.Fuzz()
+
+
+def main() -> None:
+    """Fuzz as the command line says."""
+    options = [word for word in sys.argv[1:] if word.startswith("-")]
+    for word in sys.argv[1:]:
+        if word in options:
+            continue
+        name, _, runs = word.partition("=")
+        # libFuzzer ends its process without a word to Python: this one deletes what is in memory.
+        process = os.fork()
+        if not process:
+            fuzz(name, [*options, *([f"-runs={runs}"] if runs else [])])
+        _, status = os.waitpid(process, 0)
+        if status:
+            sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def _memory() -> int:
