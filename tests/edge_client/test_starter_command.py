@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ from edge_client.commands.overview import overview, overview_table
 from edge_client.commands.starter import StarterSettings, starter
 from edge_client.device.device import Device
 from edge_client.device.settings import DeviceSettings
+from edge_client.learning import voice_belief
 from edge_client.settings import RunSettings
 from edge_client.simulation.settings import SimulationSettings
 from edge_client.simulation.teaching import card_of_run
@@ -73,6 +75,14 @@ def others(folder: Path) -> Path:
         number = len(list(place.iterdir()))
         soundfile.write(place / f"{number}.wav", clip.read(), RATE)
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_trials() -> Iterator[None]:
+    """Let voice models be fitted to fewer devices: how well is tested where they are fitted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(voice_belief, "ALL_TRIALS", 48)
+        yield
 
 
 @pytest.fixture(scope="module")
