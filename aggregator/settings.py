@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from shared.architectures import MODELS, architecture_of
 from shared.environment import Prefix
-from shared.protocol.topics import Name
+from shared.protocol.fields import Name
 from shared.round_settings import (
     LONGEST_NAME,
     LONGEST_ROUND,

@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from shared.errors import StorageError, TrustError
-from shared.protocol.fields import Successor
 from shared.protocol.rights import AccountKind
 from shared.storage.files import refuse_pipe, storage_errors, touch
 from shared.storage.write_ahead import BUSY_SECONDS, NO_ROOM, write_ahead
 from shared.trust.keys import PublicKey
+
+if TYPE_CHECKING:  # the embedded broker's process does without pydantic
+    from shared.protocol.fields import Successor
 
 _FIRST: Final = """
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -92,7 +94,7 @@ class Member(NamedTuple):
     name: str
     key: PublicKey
     since: float
-    succession: tuple[Successor, ...] = ()
+    succession: tuple["Successor", ...] = ()
 
 
 class Invitation(NamedTuple):
@@ -270,7 +272,7 @@ class Members:
                 [(kind, number, name) for (name, kind), number in numbers.items()],
             )
 
-    def add(self, name: str, key: PublicKey, succession: Sequence[Successor] = ()) -> None:
+    def add(self, name: str, key: PublicKey, succession: Sequence["Successor"] = ()) -> None:
         """Make a device a member, or give a member another key; its old messages are forgotten.
 
         Parameters
@@ -349,7 +351,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _statements(said: str) -> tuple[Successor, ...]:
+def _statements(said: str) -> tuple["Successor", ...]:
+    from shared.protocol.fields import Successor
+
     return tuple(Successor.model_validate(statement) for statement in json.loads(said))
 
 

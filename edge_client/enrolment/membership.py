@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge_client.enrolment.acquaintances import Acquaintances
 from edge_client.secure.identity import Identity
 from shared.errors import TrustError
-from shared.protocol.fields import LARGEST_ISSUED, Bytes32, Successor
-from shared.protocol.topics import Name, Topics
+from shared.protocol.fields import LARGEST_ISSUED, Bytes32, Name, Successor
+from shared.protocol.topics import Topics
 from shared.storage.files import read_file, replacing
 from shared.trust.counter import Counter, Highest
 from shared.trust.issuing import Root

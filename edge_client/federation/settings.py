@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from edge_client.federation.terms import TermsSettings
 from shared.mqtt.broker_settings import BrokerSettings
-from shared.protocol.topics import Name, aggregator_name
+from shared.protocol.fields import Name
+from shared.protocol.topics import aggregator_name
 from shared.round_settings import MOST_ROUNDS
 from shared.settings import Settings
 from shared.task_settings import TaskSettings

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
+from shared.protocol.topics import is_name
 from shared.round_settings import LONGEST_NAME, MOST_ROUNDS
 from shared.task import FEWEST_LABELS, MOST_LABELS, Task
 
@@ -100,6 +101,18 @@ def _task(value: Any) -> Task:
 
 TaskField = Annotated[Task, PlainValidator(_task), PlainSerializer(Task.to_dict)]
 """A task as an object: ``labels``, ``front_end``, ``score``."""
+
+
+def _checked(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(
+            "a name has 1 to 64 small letters, digits and hyphens, and does not begin with a hyphen"
+        )
+    return text
+
+
+Name = Annotated[str, AfterValidator(_checked)]
+"""What federations and clients may be called."""
 
 ArchitectureName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """Name of a model that both sides know; never a module's, which would be imported."""

@@ -30,6 +30,7 @@ from shared.protocol.fields import (
     Confusion,
     Digest,
     Issued,
+    Name,
     RangeList,
     RoundNumber,
     Sentence,
@@ -40,7 +41,6 @@ from shared.protocol.fields import (
 )
 from shared.protocol.privacy_offer import PrivacyOffer
 from shared.protocol.secure_offer import SecureOffer
-from shared.protocol.topics import Name
 from shared.round_settings import (
     LONGEST_NAME,
     LONGEST_ROUND,

@@ -9,9 +9,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from shared.protocol.fields import RoundNumber
+from shared.protocol.fields import Name, RoundNumber
 from shared.protocol.messages import LARGEST_MESSAGE, Message
-from shared.protocol.topics import Name
 from shared.round_settings import MOST_SECURE
 
 SHARE_BYTES: Final = 33

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from shared.protocol.fields import Bytes32
-from shared.protocol.topics import Name
+from shared.protocol.fields import Bytes32, Name
 from shared.round_settings import MOST_COUNTED, MOST_SECURE
 
 _Octave = Annotated[int, Field(ge=-64, le=64)]

@@ -7,26 +7,12 @@ device writes ``presence``, ``requests`` and ``chunks`` of its own branch and re
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Final
-
-from pydantic import AfterValidator
+from typing import Final
 
 ROOT: Final = "chorus"
 
 NAME: Final = r"^[a-z0-9][a-z0-9-]{0,63}$"
 """What federations and clients may be called: safe in a topic, in a file's name and in a log."""
-
-
-def _checked(text: str) -> str:
-    if not is_name(text):
-        raise ValueError(
-            "a name has 1 to 64 small letters, digits and hyphens, and does not begin with a hyphen"
-        )
-    return text
-
-
-Name = Annotated[str, AfterValidator(_checked)]
-"""Such a name."""
 
 
 def is_name(text: str) -> bool:

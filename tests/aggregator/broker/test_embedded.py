@@ -177,6 +177,11 @@ def test_it_runs_no_code_of_the_folder_one_is_in(
         peers.connect(BrokerSettings(port=broker.port), "anna").ready()
 
 
+def test_its_process_loads_nothing_that_messages_and_settings_are_checked_with() -> None:
+    line = "import aggregator.broker.process, sys; print({'pydantic', 'typer'} & {*sys.modules})"
+    assert subprocess.check_output([sys.executable, "-c", line], text=True) == "set()\n"
+
+
 def test_ctrl_c_in_the_terminal_does_not_reach_it(embedded_broker: EmbeddedBroker) -> None:
     assert os.getpgid(process_of(embedded_broker).pid) != os.getpgid(os.getpid())
 
