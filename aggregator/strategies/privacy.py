@@ -15,6 +15,7 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Final
@@ -74,8 +75,7 @@ class Budget:
     @property
     def multiplier(self) -> float:
         """Deviation of a round's noise, as a multiple of the largest norm of an update."""
-        sigma = accountant(_GAUSSIAN).get_sigma_gaussian(self.epsilon, self.delta)
-        return float(sigma * math.sqrt(self.rounds))
+        return _sigma(self.epsilon, self.delta) * math.sqrt(self.rounds)
 
     def spent(self, rounds: int) -> float:
         """Give the epsilon that so many rounds have cost, at the same delta."""
@@ -83,6 +83,12 @@ class Budget:
             return 0.0
         sigma = self.multiplier / math.sqrt(rounds)
         return float(accountant(_GAUSSIAN).get_epsilon_gaussian(sigma, self.delta))
+
+
+@cache  # asked for after each round, and takes a twentieth of a second
+def _sigma(epsilon: float, delta: float) -> float:
+    """Give the noise that all rounds as one take, as a multiple of the largest norm."""
+    return float(accountant(_GAUSSIAN).get_sigma_gaussian(epsilon, delta))
 
 
 class Private:

@@ -14,6 +14,7 @@ less than ``1e-35``, and e is that of one Gaussian. Rounds add up their ``e**2 /
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -41,23 +42,29 @@ class ConcentratedBudget(Budget):
     @property
     def multiplier(self) -> float:
         """See :class:`Budget`: the least noise that keeps within epsilon."""
-        low, high = 0.0, 1.0
-        while self._epsilon(self.rounds, high) > self.epsilon:
-            low, high = high, 2 * high
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            enough = self._epsilon(self.rounds, middle) <= self.epsilon
-            low, high = (low, middle) if enough else (middle, high)
-        return high
+        return _least(self)
 
     def spent(self, rounds: int) -> float:
         """See :class:`Budget`."""
-        return self._epsilon(rounds, self.multiplier) if rounds else 0.0
+        return self.with_noise(rounds, self.multiplier) if rounds else 0.0
 
-    def _epsilon(self, rounds: int, multiplier: float) -> float:
+    def with_noise(self, rounds: int, multiplier: float) -> float:
+        """Give the epsilon that so many rounds cost with such noise, at the same delta."""
         concentrated = rounds / (2 * multiplier**2)
         epsilon, _ = accountant(_RENYI).compute_epsilon(_ORDERS, _ORDERS * concentrated, self.delta)
         return float(epsilon)
+
+
+@cache  # asked for after each round, and takes a tenth of a second
+def _least(budget: ConcentratedBudget) -> float:
+    low, high = 0.0, 1.0
+    while budget.with_noise(budget.rounds, high) > budget.epsilon:
+        low, high = high, 2 * high
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        enough = budget.with_noise(budget.rounds, middle) <= budget.epsilon
+        low, high = (low, middle) if enough else (middle, high)
+    return high
 
 
 class SharedNoise(Private):
