@@ -5,6 +5,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -200,13 +201,15 @@ def test_a_kill_at_any_moment_loses_nothing(used: Used, tmp_path: Path) -> None:
 def test_a_store_that_another_program_made_meanwhile_takes_nobody_s_place(
     used: Used, tmp_path: Path
 ) -> None:
-    line = 0
-    while used.state.examples.exists():
-        line += 1
-        other = copied(used, tmp_path / f"state-{line}")
-        assert killed_at_line(line, other.open)
-        if not other.state.examples.exists():
-            used = other
+    def damaged_is_aside(line: int) -> bool:
+        other = copied(used, tmp_path / f"looked-{line}")
+        killed_at_line(line, other.open)
+        return not other.state.examples.exists() or not damage(other.state.examples)
+
+    line = bisect_left(range(200), True, 1, key=damaged_is_aside)  # the first such
+    used = copied(used, tmp_path / "between")
+    assert killed_at_line(line, used.open)
+    assert not used.state.examples.exists()
     with ExampleStore(used.state.examples, limit_mb=10) as store:
         store.add(recognised(), frames(99))
     with Device(used.settings()) as device:
