@@ -6,6 +6,7 @@ if it ends by itself. For a shelf of devices there is Mosquitto (``deploy/mosqui
 """
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 
 _PREDECESSOR: Final = 5.0
 """Seconds that the broker of an aggregator which was killed is given to free the port."""
+
+_NO_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""What a machine says of an address that is another's, or of a kind that it has not."""
 
 _PAUSE: Final = 1.0
 """Seconds, at most, before a broker that ended by itself is started again; longer and longer while
@@ -187,6 +191,8 @@ class EmbeddedBroker:
                         f"The embedded broker may not listen on {place}.",
                         "Give it another port with --port (1024 or above).",
                     ) from error
+                if error.errno in _NO_ADDRESS:
+                    raise self._no_address() from error
                 if time.monotonic() > end:
                     reason = os.strerror(error.errno or 0)
                     raise BrokerError(
@@ -202,12 +208,15 @@ class EmbeddedBroker:
         try:
             found = socket.getaddrinfo(listen, self.port, type=socket.SOCK_STREAM)
         except (socket.gaierror, ValueError) as error:  # also what no name can hold
-            raise BrokerError(
-                f"There is no address {listen} for the embedded broker.",
-                "Give --listen an address or a name of this machine; its port is --port.",
-            ) from error
+            raise self._no_address() from error
         family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
         return family, address
+
+    def _no_address(self) -> BrokerError:
+        return BrokerError(
+            f"There is no address {self.settings.listen} for the embedded broker.",
+            "Give --listen an address or a name of this machine; its port is --port.",
+        )
 
     def _new_process(self, listening: socket.socket) -> subprocess.Popen[bytes]:
         # A session of its own keeps Ctrl-C from it: the aggregator takes leave first. It ends when
