@@ -8,11 +8,11 @@ Branches are models of :mod:`shared.layers`: what the paper does to motion by co
 and columns, convolutions over time do here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import combinations
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from shared.randomness import stream
 from shared.task import FrontEndShape, Task
 from shared.training import Examples, TrainingSettings
 from shared.weights import Weights, initial_weights
+
+if TYPE_CHECKING:
+    import keras
 
 SPEECH: Final = "speech"
 TEXT: Final = "text"
@@ -96,6 +99,14 @@ def _engine_of(model: Architecture) -> KerasEngine:
     return KerasEngine(model)
 
 
+@cache
+def _model_of(model: Architecture) -> "keras.Model":
+    """Build the Keras model that embeds, once as well."""
+    from converters.keras_models import build
+
+    return build(model)
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """A model with its weights."""
@@ -112,9 +123,9 @@ class TrainedModel:
         """Compute what goes into the logits: shape ``(n, units)``."""
         import keras
 
-        from converters.keras_models import build, forward, set_weights
+        from converters.keras_models import forward, set_weights
 
-        model, own = build(self.architecture), self.architecture
+        model, own = _model_of(self.architecture), self.architecture
         set_weights(model, own, self.weights)
         below = keras.Sequential(model.layers[:-1])
         length = model_length(own, examples.frames)
@@ -214,12 +225,23 @@ class Fusion:
         return cls(branches, trained(model, taught, shorter, seed))
 
     def predict(
-        self, modalities: Mapping[str, Modality], where: NDArray[np.int64], known: tuple[str, ...]
-    ) -> NDArray[np.int64]:
-        """Recognise utterances by some of the modalities: places among the labels, ``(n,)``."""
+        self,
+        modalities: Mapping[str, Modality],
+        where: NDArray[np.int64],
+        every: Iterable[tuple[str, ...]],
+    ) -> dict[tuple[str, ...], NDArray[np.int64]]:
+        """Recognise utterances by each of some choices of the modalities.
+
+        Returns
+        -------
+        dict
+            Places among the labels, ``(n,)``, by the choice.
+        """
         joined = side_by_side(self.branches, modalities, where)
-        rows = joined.masked(known)
-        return self.fusing.predict(_examples(rows, np.zeros(len(rows), np.int32)))
+        labels = np.zeros(len(where), np.int32)
+        return {
+            known: self.fusing.predict(_examples(joined.masked(known), labels)) for known in every
+        }
 
 
 @dataclass(frozen=True)

@@ -163,8 +163,8 @@ class FusionStudy:
             name: scores(branch.predict(modalities[name].examples.take(parts.test)))
             for name, branch in fusion.branches.items()
         }
-        for choice in choices(tuple(modalities)):
-            fused = fusion.predict(modalities, parts.test, choice)
+        every = choices(tuple(modalities))
+        for choice, fused in fusion.predict(modalities, parts.test, every).items():
             systems[FUSED + " + ".join(choice)] = scores(fused)
         whole = systems[FUSED + " + ".join(modalities)]
         encoder = _encoder(settings.sentences).name
