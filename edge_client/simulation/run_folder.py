@@ -351,7 +351,7 @@ class RunFolder:
             if name == "threads":  # weights do not depend on it
                 continue
             old, new = getattr(theirs, name), getattr(settings, name)
-            if _resolved(old) != _resolved(new):
+            if old != new and _resolved(old) != _resolved(new):
                 return f"{name} is {_shown(old)} there, {_shown(new)} here"
         return ""
 
