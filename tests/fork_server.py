@@ -9,6 +9,7 @@ that can be killed; commands as a shell starts them are in other tests (``test_f
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -25,16 +26,30 @@ from typing import Any, Final, NoReturn, Self
 BIN: Final = Path(sys.executable).parent
 
 IMPORTED: Final = {
-    "aggregator": ("aggregator.commands.serve", "aggregator.server.run"),
-    "edge-client": ("edge_client.commands.run", "edge_client.run"),
+    "aggregator": (
+        *("aggregator.cli", "aggregator.commands.invite", "aggregator.commands.serve"),
+        *("aggregator.enrolment.links", "aggregator.server.run", "rich.console"),
+    ),
+    "edge-client": (
+        *("edge_client.cli", "edge_client.commands.join", "edge_client.commands.run"),
+        *("edge_client.federation.taking_part", "edge_client.join", "edge_client.run"),
+        *("edge_client.tflite.engine", "tflite_runtime.interpreter", "soundfile", "rich.console"),
+    ),
 }
 """What is imported before a command's processes are forked."""
 
+CHANGED: Final = Path(__file__).parent / "end_to_end" / "federation"
+"""Where scripts are that are a command, their first word, but for something."""
 
-def can_fork(command: Sequence[str]) -> bool:
-    """Say whether a command can be started here: ours, and nothing is loaded into it."""
-    names = {str(BIN / name) for name in IMPORTED}
-    return command[0] in names and "LD_PRELOAD" not in os.environ
+
+def forkable(command: Sequence[str]) -> str | None:
+    """Name the command of ours that is to be started, as it is or changed, if it can be here."""
+    program, *words = command
+    if program == sys.executable and Path(words[0]).parent == CHANGED:
+        program = str(BIN / words[1])
+    names = {str(BIN / name): name for name in IMPORTED}
+    # What is to be loaded into a process is loaded as it starts.
+    return None if "LD_PRELOAD" in os.environ else names.get(program)
 
 
 class ForkServer:
@@ -77,13 +92,15 @@ class Forked:
     Parameters
     ----------
     command
-        What to run: see :func:`can_fork`.
+        What to run: see :func:`forkable`.
     out, errors
         The files that its words are added to; one for both, if ``errors`` is not given.
     """
 
     def __init__(self, command: Sequence[str], out: Path, errors: Path | None = None) -> None:
-        self._server = ForkServer.of(Path(command[0]).name)
+        name = forkable(command)
+        assert name
+        self._server = ForkServer.of(name)
         self.pid: int = self._server.ask(
             start=command,
             folder=str(Path.cwd()),
@@ -124,7 +141,7 @@ class Forked:
 
 def run(command: Sequence[str], timeout: float) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end."""
-    if not can_fork(command):
+    if not forkable(command):
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
     with tempfile.TemporaryDirectory() as folder:
         out, errors = Path(folder, "out"), Path(folder, "errors")
@@ -172,13 +189,15 @@ def become(start: list[str], folder: str, environment: dict[str, str], outputs: 
     for number, path in enumerate(outputs, start=1):
         with Path(path).open("ab") as file:
             os.dup2(file.fileno(), number)
-    sys.argv = start
+    sys.argv = start[1:] if start[0] == sys.executable else start
 
 
 def main() -> NoReturn:
     """Serve, and in each new process run the command."""
     name, number = sys.argv[1:]
     serve(name, socket.socket(fileno=int(number)))
+    if sys.argv[0].endswith(".py"):
+        runpy.run_path(sys.argv[0], run_name="__main__")
     import_module(f"{name.replace('-', '_')}.cli").main()
     raise AssertionError("a command ends its process")
 

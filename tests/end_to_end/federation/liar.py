@@ -1,4 +1,6 @@
-"""``edge-client`` as a member that lies in secure rounds: ``LIE,LIE,... [WORDS...]``, one a round.
+"""``edge-client`` as a member that lies in secure rounds, each time otherwise.
+
+``liar.py edge-client LIE,LIE,... [WORDS...]``, one a round.
 
 It is the command as it is, in a process of its own, with its own key and account, but for what it
 says at one stage of each round.
@@ -124,8 +126,8 @@ def lie(stage: str, told: Mapping[int, Lie]) -> None:
 
 
 if __name__ == "__main__":
-    told = dict(enumerate((LIES[name] for name in sys.argv[1].split(",")), 1))
-    sys.argv[:2] = ["edge-client"]
+    told = dict(enumerate((LIES[name] for name in sys.argv[2].split(",")), 1))
+    sys.argv[:3] = ["edge-client"]
     for stage in {each.stage for each in told.values()}:
         lie(stage, told)
     main()

@@ -20,7 +20,7 @@ from shared.weights import Weights, load_weights
 from tests.aggregator.driver import UNPACED
 from tests.brokers import peak_memory
 from tests.end_to_end.federation.clips import DEVICES, ROUNDS, Clips
-from tests.fork_server import BIN, Forked, can_fork
+from tests.fork_server import BIN, Forked, forkable
 
 STAND_STILL = Path(__file__).with_name("stand_still.py")
 HURRIED = Path(__file__).with_name("hurried.py")
@@ -57,7 +57,7 @@ class Process:
         self._process: subprocess.Popen[bytes] | Forked
         with log.open("a") as file:
             self._begin = file.tell()
-            if can_fork(words):
+            if forkable(words):
                 self._process = Forked(words, log)
             else:
                 self._process = subprocess.Popen(words, stdout=file, stderr=file)
@@ -168,7 +168,7 @@ class Processes(ExitStack):
         words = f"run --client {name} --port {port} --holdout 0 --threads {threads}"
         self.devices[number] = self._start(
             self.folder / f"{state or name}.log",
-            *([sys.executable, LIAR, lies] if lies else honest),
+            *([sys.executable, LIAR, "edge-client", lies] if lies else honest),
             *words.split(),
             "--clips",
             self.clips.devices[number],

@@ -29,6 +29,11 @@ def stand_still(when: str, place: str) -> None:
         threading.Event().wait()
 
     setattr(within, name, wrapped)
+    if work.__module__ == module and not owner:
+        # Modules that have been imported already, and call it by a name of their own.
+        for other in list(sys.modules.values()):
+            if vars(other).get(name) is work:
+                setattr(other, name, wrapped)
 
 
 if __name__ == "__main__":
