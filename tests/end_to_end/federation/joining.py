@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aggregator.enrolment.members import Members
+from edge_client.federation.own_clips import CACHE
 from edge_client.simulation.federation import client_name
 from tests.brokers import BOUND, free_port
 from tests.end_to_end.federation.clips import Clips
@@ -86,6 +87,8 @@ class ByInvitation(Processes):
 class JoinedOnce:
     """Devices that join a federation once, of which each test begins with what they keep then.
 
+    The features of their clips they keep too, from whichever test computed them.
+
     Parameters
     ----------
     folder
@@ -131,6 +134,9 @@ class JoinedOnce:
                 shutil.copytree(self.place, self._joined)
                 them.start()
             yield them
+        for features in self.place.glob(f"**/{CACHE}"):
+            kept = self._joined / features.relative_to(self.place)
+            shutil.copytree(features, kept, dirs_exist_ok=True)
 
 
 def key_of(it: ByInvitation, name: str) -> str | None:

@@ -1,13 +1,13 @@
 """A member of secure rounds that lies or says nothing, a stage after the other: real processes."""
 
-from pathlib import Path
-
 import pytest
 
 from edge_client.simulation.federation import client_name
 from tests.end_to_end.federation.clips import simulated_securely
-from tests.end_to_end.federation.joining import ByInvitation
-from tests.end_to_end.federation.test_secure_processes import DEVICES, TASK, joined
+from tests.end_to_end.federation.joining import ByInvitation, JoinedOnce
+from tests.end_to_end.federation.test_secure_processes import DEVICES, TASK, joined, once
+
+__all__ = ["once"]
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -58,8 +58,10 @@ def as_expected(found: list[int] | str, end: list[int] | str) -> bool:
     return found == end
 
 
-def test_one_that_lies_is_left_out_or_the_round_is_abandoned_with_a_reason(tmp_path: Path) -> None:
-    with joined(tmp_path, 5, rounds=len(ENDS)) as it:
+def test_one_that_lies_is_left_out_or_the_round_is_abandoned_with_a_reason(
+    once: JoinedOnce,
+) -> None:
+    with joined(once, 5, rounds=len(ENDS)) as it:
         for number in HONEST:
             it.run(number, it.port)
         liar = it.run(LIAR, it.port, lies=",".join(ENDS))

@@ -32,23 +32,26 @@ STAGES = [stage for stage in Stage if stage not in (Stage.DONE, Stage.ABANDONED)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
+def once(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> JoinedOnce:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHORUS_CACHE", str(cache))
+        clips = Clips.write(home, TASK, MORE_SPEAKERS)
+    return JoinedOnce(home, clips, DEVICES, "head")
 
 
 @contextmanager
-def joined(home: Path, seconds: int, rounds: int = ROUNDS) -> Iterator[ByInvitation]:
+def joined(once: JoinedOnce, seconds: int, rounds: int = ROUNDS) -> Iterator[ByInvitation]:
     """Give a federation whose devices have joined, with so many seconds for each stage."""
-    clips = Clips.write(home, TASK, MORE_SPEAKERS)
     words = f"--secure --quorum {DEVICES} --round-seconds {seconds} --rounds {rounds}"
-    with JoinedOnce(home, clips, DEVICES, "head").begun(*words.split()) as them:
+    with once.begun(*words.split()) as them:
         yield them
 
 
 @pytest.fixture
-def it(home: Path, environment: None) -> Iterator[ByInvitation]:
+def it(once: JoinedOnce, environment: None) -> Iterator[ByInvitation]:
     del environment
-    with joined(home, 20) as them:
+    with joined(once, 20) as them:
         yield them
 
 
@@ -59,12 +62,12 @@ def test_they_end_in_the_bits_of_the_simulation(it: ByInvitation) -> None:
 
 
 def test_an_aggregator_that_is_killed_at_each_step_of_a_round_goes_on_to_the_same_bits(
-    home: Path,
+    once: JoinedOnce,
 ) -> None:
     """When one word more is on the disk, when a stage has ended, and before the sum is used."""
     steps = [f"after aggregator.secure.round:SecureRound.{done}" for done in ("take", "close")]
     last = "before aggregator.rounds.secure_rounds:SecureRounds.sum"
-    with joined(home, seconds=round(2 * PATIENCE)) as it:
+    with joined(once, seconds=round(2 * PATIENCE)) as it:
         # Else devices wait longer each time before they look whether it is there again.
         it.waits = {"shared.mqtt.backoff:_HELD": 0}
         for number in EVERYBODY:
@@ -103,10 +106,10 @@ def test_with_a_device_killed_on_the_way_the_others_end_in_the_bits_of_their_sim
 
 
 def test_nobody_waits_for_a_device_that_is_started_anew_before_it_signs_or_masks(
-    home: Path,
+    once: JoinedOnce,
 ) -> None:
     place = "before edge_client.secure.client:SecureClient"
-    with joined(home, seconds=round(2 * PATIENCE)) as it:
+    with joined(once, seconds=round(2 * PATIENCE)) as it:
         for number in EVERYBODY[1:]:
             it.run(number, it.port)
         first = it.run(0, it.port, still=f"{place}.consent")
