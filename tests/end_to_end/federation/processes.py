@@ -246,7 +246,7 @@ class Processes(ExitStack):
         """Say whether part of an update has arrived, safe or not."""
         return any(path.stat().st_size for path in self.state.uploads.glob("*.part"))
 
-    def wait(self, condition: Callable[[], object], what: str, pause: float = 0.005) -> None:
+    def wait(self, condition: Callable[[], object], what: str, pause: float = 0.02) -> None:
         """Wait on a condition, bounded, while no process fails; look again after a pause."""
         end = time.monotonic() + PATIENCE
         while not condition():
