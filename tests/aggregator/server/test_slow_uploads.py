@@ -31,7 +31,9 @@ class Sender:
     """Sends updates under any name."""
 
     def __init__(self, peers: Peers, broker: BrokerSettings) -> None:
-        self.peer: Peer = peers.connect(broker, "sender", TOPICS.replies("+")).ready()
+        self.peer: Peer = peers.connect(broker, "sender", TOPICS.replies("+"), TOPICS.round)
+        # What is said before the aggregator hears is lost.
+        wait_until(lambda: TOPICS.round in dict(self.peer.messages), "the round is announced")
 
     def say(self, topic: str, payload: bytes) -> None:
         self.peer.connection.publish(topic, payload)
