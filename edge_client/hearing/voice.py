@@ -41,9 +41,9 @@ _QUIET: Final = 1e-9
 """Power of a band (-90 dBFS) below which nothing counts: the last bits of a converter are no
 speech."""
 
-_SILENT: Final = 2.0**-16
-"""Range of samples below which they are digital silence: half of the last of 16 bits. Sound cards,
-muted microphones and sound servers give zeros, and a resampler rings where zeros begin and end."""
+_SILENT: Final = 2.0**-17
+"""What samples of digital silence stay below: a quarter of the last of 16 bits. Sound cards, muted
+microphones and sound servers give zeros, and a resampler rings where zeros begin and end."""
 
 _PARTS: Final = 4
 """Parts of a frame (5 ms each) of which none may be silent: no room is, not even so long."""
@@ -70,16 +70,16 @@ class VoiceActivity:
         Parameters
         ----------
         frame
-            Shape ``(320,)``, finite, the next 20 ms. One with digital silence in it says nothing
-            about the noise.
+            Shape ``(320,)``, finite, the next 20 ms. One with digital silence in it, or all equal,
+            says nothing about the noise.
 
         Returns
         -------
         float
             dB above the noise floor, mean over bands and the last seven frames.
         """
-        parts = frame.reshape(_PARTS, -1)
-        if np.ptp(parts, axis=1).min() < _SILENT:
+        loudest = np.abs(frame.reshape(_PARTS, -1)).max(axis=1)
+        if loudest.min() < _SILENT or frame.min() == frame.max():
             return self._judged(0.0)
         spectrum = np.fft.rfft(frame * self._window)
         power = (spectrum.real**2 + spectrum.imag**2) * self._scale

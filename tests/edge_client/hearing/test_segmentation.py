@@ -125,6 +125,15 @@ def test_noise_that_a_sound_server_interrupts_stays_noise(gaps: list[float], see
     assert segmented(np.concatenate([noise(0.3, -120), *parts, around[-1]])) == []
 
 
+def test_a_deep_voice_that_is_clipped_flat_is_no_silence() -> None:
+    sound = noise(6, -60)
+    time = np.arange(2 * RATE) / RATE
+    # Each half of a period is 7 ms at full scale.
+    sound[2 * RATE : 4 * RATE] = np.clip(200 * np.sin(2 * np.pi * 70 * time), -1, 1)
+    (found,) = segmented(sound)
+    assert found.start == pytest.approx(2 - 0.3, abs=0.15)
+
+
 def test_long_speech_is_cut_at_quiet_places_and_nothing_between_is_lost() -> None:
     sound = scene(2, 33, 2)
     found = segmented(sound)
