@@ -16,7 +16,6 @@ from converters.cli import app
 from converters.export import Job, export
 from converters.inspection import inspect_bytes
 from converters.verification import keras_logits, keras_step, verify_trainable
-from shared.architectures import architecture_of
 from shared.command import progress_console
 from shared.encoders.network import Network
 from shared.encoders.network_graph import network_file
@@ -25,7 +24,6 @@ from shared.graphs import layers, training_graphs
 from shared.graphs.files import SIGNATURES, graph_file, trainable_file
 from shared.graphs.inference_graph import Quantize, inference_file
 from shared.lengths import shares
-from shared.task import DEFAULT_TASK
 from shared.tflite import Session, across, fill_weights
 from shared.weights import initial_weights, save_weights
 from tests.edge_client.tflite.cases import MODELS, batch, weights
@@ -64,17 +62,14 @@ def logits_of_keras(model: str) -> NDArray[np.float32]:
     return keras_logits(architecture, weights(architecture), features, frames)
 
 
-REAL = ("conv", "dense", "lstm", "tdnn")
-
-
 def test_a_file_is_built_once_and_stays_small() -> None:
     files = [
         graph_file(architecture, signature)
-        for architecture in (architecture_of(name, DEFAULT_TASK) for name in REAL)
+        for architecture in map(MODELS.__getitem__, ("conv", "dense", "lstm", "tdnn"))
         for signature in SIGNATURES
     ]
     assert sum(map(len, files)) < 2_000_000
-    assert graph_file(architecture_of(REAL[-1], DEFAULT_TASK), "infer") is files[-1]
+    assert graph_file(MODELS["tdnn"], "infer") is files[-1]
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -21,12 +21,11 @@ from tests.edge_client.tflite.cases import (
     MODELS,
     MOMENTUM,
     RATE,
-    STEP_CASES,
-    STEPS,
     STEPS_BATCH,
     batch,
     draw_masks,
     sample,
+    steps,
     weights,
 )
 
@@ -83,17 +82,19 @@ def references(architecture: Architecture) -> Iterator[tuple[str, NDArray[Any]]]
         yield f"{case.name}/loss", np.array(loss)
         if not case.dropout:
             yield f"{case.name}/logits", logits.numpy()
-        for name, rate in [row[1:] for row in STEP_CASES if row[0] is case]:
-            kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[name]
+        for name, optimiser in (
+            ("adam", keras.optimizers.Adam(RATE)),
+            ("sgd", keras.optimizers.SGD(RATE)),
+        ):
             model.load(start)
-            kind(rate).apply(gradients, model.variables)
+            optimiser.apply(gradients, model.variables)
             for number, tensor in enumerate(sample(model.vector(), architecture)):
                 yield f"{case.name}/{name}/{number}", tensor
     given = batch(STEPS_BATCH, architecture)
     model.load(start)
     optimiser = keras.optimizers.Adam(1e-4)
     losses = []
-    for step in range(STEPS):
+    for step in range(steps(architecture)):
         loss, _, gradients = model.gradients(*given, step)
         optimiser.apply(gradients, model.variables)
         losses.append(float(loss))
