@@ -232,13 +232,13 @@ def packed(path: Path, parts: dict[str, bytes]) -> None:
 
 def test_what_would_unpack_to_gigabytes_is_refused_before_it_is(path: Path) -> None:
     with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archived,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archived,
         archived.open("features.npy", "w", force_zip64=True) as part,
     ):
         part.write(header(80_000))
         for _ in range(800):
             part.write(bytes(100 * 100 * 34 * 4))
-    assert path.stat().st_size < 10_000_000
+    assert path.stat().st_size < 2_000_000
     tracemalloc.start()
     assert "larger than 1024 MiB" in refused(path)
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
