@@ -33,7 +33,7 @@ IMPORTED: Final = {
     "edge-client": (
         *("edge_client.cli", "edge_client.commands.join", "edge_client.commands.run"),
         *("edge_client.federation.taking_part", "edge_client.join", "edge_client.run"),
-        *("edge_client.tflite.engine", "tflite_runtime.interpreter", "soundfile", "rich.console"),
+        *("edge_client.tflite.engine", "soundfile", "rich.console"),
     ),
 }
 """What is imported before a command's processes are forked."""
@@ -153,6 +153,10 @@ def serve(name: str, link: socket.socket) -> None:
     """Fork whatever is asked for; return in the new process, to run the command there."""
     for module in IMPORTED[name]:
         import_module(module)
+    if name == "edge-client":
+        from shared.tflite import find_runtime
+
+        find_runtime(said=False)  # whichever there is, with symbols of its own
     gc.collect()
     gc.freeze()
     codes: dict[int, int] = {}
