@@ -114,12 +114,12 @@ def legible(page: "Page", lower: Mapping[str, int] | None = None) -> None:
     lower
         What need not be as high as a finger is thick: how high it must be, by its name.
     """
-    width = page.evaluate("() => document.documentElement.scrollWidth")
     assert page.viewport_size
-    assert width <= page.viewport_size["width"]
-    assert page.evaluate(LOW, lower or {}) == []
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
+        width = page.evaluate("() => document.documentElement.scrollWidth")
+        assert width <= page.viewport_size["width"], scheme
+        assert page.evaluate(LOW, lower or {}) == [], scheme
         assert page.evaluate(CONTRASTS) == [], scheme
 
 
