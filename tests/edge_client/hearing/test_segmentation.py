@@ -91,12 +91,12 @@ def test_a_click_is_no_utterance() -> None:
     assert segmented(scene(2, 0.04, 2)) == []
 
 
-def test_minutes_of_noise_and_silence_give_nothing_and_keep_nothing() -> None:
+def test_an_hour_of_noise_and_silence_gives_nothing_and_keeps_nothing() -> None:
     segmenter = Segmenter()
     found = []
-    for minute in range(15):
-        level = (-60, -200, -30)[minute // 5] + minute % 5
-        block = noise(60, level) if minute // 5 != 1 else np.zeros(60 * RATE, np.float32)
+    for minute in range(60):
+        level = (-60, -200, -30)[minute // 20] + minute % 5
+        block = noise(60, level) if minute // 20 != 1 else np.zeros(60 * RATE, np.float32)
         found += segmenter.feed(block)
         held = [segmenter._rest, *segmenter._before, *segmenter._open]
         assert sum(map(len, held)) <= 2 * LONGEST * RATE
