@@ -138,7 +138,7 @@ class RunFolder:
         """
         if self.path.is_file():
             raise RunError(f"{self.path} is a file, not a folder.", "Give another --out.")
-        if not self.config.exists():
+        if not self._is_begun():
             if theirs := self._visible():
                 raise RunError(
                     f"{self.path} holds files that no run has written ({theirs[0]}).",
@@ -325,6 +325,14 @@ class RunFolder:
             return json.loads(self.result.read_text())[_SUMMARY]
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
+
+    def _is_begun(self) -> bool:
+        """Say whether a run has taken the folder: anybody may have a ``config.toml`` in theirs.
+
+        Copies of a run need not have its lock.
+        """
+        besides = (self._lock, self.checkpoint, self.rounds, self.result)
+        return self.config.exists() and any(path.exists() for path in besides)
 
     def _visible(self) -> list[str]:
         if not self.path.exists():

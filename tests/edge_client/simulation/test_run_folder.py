@@ -133,6 +133,7 @@ seed = 3
 def test_a_run_of_version_0_1_goes_on(folder: RunFolder) -> None:
     folder.path.mkdir()
     folder.config.write_text(BEFORE)
+    folder.rounds.touch()
     settings = SimulationSettings.collect({}, folder.config)
     assert settings == SimulationSettings(
         corpus="ravdess",
@@ -248,6 +249,23 @@ def test_a_folder_of_something_else_is_left_alone(folder: RunFolder, how: dict[s
     (folder.path / "thesis.tex").write_text("years of work")
     with pytest.raises(RunError, match=r"no run has written \(thesis\.tex\)"):
         check(folder, **how)
+
+
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
+def test_somebody_s_settings_make_no_run(folder: RunFolder, how: dict[str, Any]) -> None:
+    folder.path.mkdir()
+    folder.config.write_text("# mine\n")
+    folder.model.write_text("of my starter")
+    with pytest.raises(RunError, match=r"no run has written \(config\.toml\)"):
+        check(folder, **how)
+    assert visible(folder) == ["config.toml", "model.safetensors"]
+
+
+@pytest.mark.parametrize("kept", ["checkpoint.safetensors", "rounds.csv", "result.json"])
+def test_a_copy_of_a_run_without_its_hidden_files_is_one(folder: RunFolder, kept: str) -> None:
+    (claimed(folder).path / ".lock").unlink()
+    (folder.path / kept).touch()
+    check(folder, resume=True)
 
 
 @pytest.mark.parametrize("name", sorted({*RunFolder.FILES} - {"config.toml"}))
