@@ -12,6 +12,9 @@ from shared.storage.files import may_wait
 _LONGEST: Final = 1 << 20
 """Letters that are read."""
 
+_LARGEST: Final = (1 << 63) - 1
+"""The largest whole number that TOML promises; the longest ones Python does not even print."""
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise :class:`SettingsError` if it is missing, too large or not TOML."""
@@ -34,7 +37,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
             raise SettingsError(
                 f"Cannot read the settings file {path}: it has more than {_LONGEST} letters."
             )
-        return text, tomllib.loads(text)
+        return text, _checked(tomllib.loads(text))
     except FileNotFoundError as error:
         raise SettingsError(f"There is no settings file {path}.", "Check the name.") from error
     except UnicodeDecodeError as error:
@@ -49,6 +52,20 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise SettingsError(
             f"Cannot read the settings file {path}: its tables or lists lie too deep in each other."
         ) from error
+    except ValueError as error:  # of TOML's, too, where a number has thousands of digits
+        raise SettingsError(
+            f"Cannot read the settings file {path}: a whole number in it is beyond {_LARGEST}."
+        ) from error
+
+
+def _checked(value: Any) -> Any:
+    """Give a value; raise :class:`ValueError` for a whole number larger than TOML promises."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _checked(part)
+    elif isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+        raise ValueError
+    return value
 
 
 def toml_of(values: Mapping[str, Any]) -> str:

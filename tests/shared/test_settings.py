@@ -282,6 +282,15 @@ def test_a_settings_file_that_is_no_text_or_a_folder_is_named_in_our_words(tmp_p
         read_toml(pipe)
 
 
+@pytest.mark.parametrize("number", ["1" * 5000, "0x" + "f" * 9000, "-9999999999999999999"])
+@pytest.mark.parametrize("toml", ["salt = {}", "[[runs]]\nsalt = [1, {}]"])
+def test_a_number_beyond_those_of_toml_is_named(tmp_path: Path, toml: str, number: str) -> None:
+    path = tmp_path / "large.toml"
+    path.write_text(toml.format(number))
+    with pytest.raises(SettingsError, match=r"large\.toml: a whole number in it is beyond 92"):
+        Kitchen.collect({}, path)
+
+
 def test_settings_may_be_what_a_command_of_the_shell_gives() -> None:
     read, write = os.pipe()
     with os.fdopen(read):
