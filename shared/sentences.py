@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from shared.errors import MissingPartError, SettingsError, reason_of
 from shared.storage.files import sha256_of
+from shared.storage.folders import expanded
 
 WORDS: Final = "words"
 """Name of the encoder that counts words."""
@@ -206,7 +207,7 @@ def sentence_encoder(name: str, trained: str = "") -> SentenceEncoder:
     """
     if name == WORDS:
         return CountedWords(first=trained == _FIRST_WORDS)
-    folder = Path(name).expanduser()
+    folder = expanded(Path(name))
     return OnnxSentences(folder if folder.is_dir() else _from_hub(name))
 
 

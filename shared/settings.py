@@ -43,6 +43,7 @@ from pydantic.fields import FieldInfo
 from shared.environment import Prefix, read_environment, remark_once, variable_of
 from shared.errors import SettingsError, shown
 from shared.settings_file import line_of, read_toml, toml_of
+from shared.storage.folders import expanded
 from shared.validation import what_is_wrong
 
 Part = TypeVar("Part", bound="Settings")
@@ -115,10 +116,8 @@ class Settings(BaseModel):
             except UnicodeEncodeError as error:
                 raise ValueError("it is not text in UTF-8") from error
         try:
-            return value.expanduser() if isinstance(value, Path) else value
-        except RuntimeError as error:
-            if value.parts[0] != "~":
-                return value
+            return expanded(value) if isinstance(value, Path) else value
+        except SettingsError as error:
             raise ValueError(
                 "no home folder is known that ~ could stand for; give the whole path"
             ) from error

@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.audio import Samples
 from shared.errors import MissingPartError, SettingsError, reason_of
+from shared.storage.folders import expanded
 
 
 class Whisper:
@@ -31,7 +32,7 @@ class Whisper:
                 "Recognising words needs faster-whisper, which is not installed.",
                 "Install it with: pip install 'chorus-edge[words]'",
             ) from error
-        folder = Path(model).expanduser()
+        folder = expanded(Path(model))
         try:
             self._model: Any = WhisperModel(
                 str(folder) if folder.is_dir() else model,

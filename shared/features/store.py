@@ -18,7 +18,7 @@ import numpy as np
 
 from shared.command import progress_console
 from shared.frames import Frames
-from shared.storage.folders import user_folder
+from shared.storage.folders import expanded, user_folder
 from shared.storage.write_ahead import BUSY_SECONDS, write_ahead
 
 FOLDER_VARIABLE: Final = "CHORUS_CACHE"
@@ -53,7 +53,7 @@ T = TypeVar("T")
 def cache_folder() -> Path:
     """Find the user's cache folder: ``CHORUS_CACHE``, or ``chorus`` where caches are kept."""
     if named := os.environ.get(FOLDER_VARIABLE):
-        return Path(named).expanduser()
+        return expanded(Path(named))
     remedy = f"Name one in the environment: {FOLDER_VARIABLE}=DIR."
     return user_folder("XDG_CACHE_HOME", ".cache", remedy) / "chorus"
 

@@ -33,6 +33,24 @@ def user_folder(variable: str, below_home: str, remedy: str) -> Path:
         raise SettingsError("This user has no home folder to keep files in.", remedy) from error
 
 
+def expanded(path: Path) -> Path:
+    """Put in the home folder that ``~`` stands for; ``~name`` of nobody is a file's name.
+
+    Raises
+    ------
+    SettingsError
+        If it stands for one that is not known.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        if path.parts[0] != "~":
+            return path
+        raise SettingsError(
+            "This user has no home folder that ~ could stand for.", "Give the whole path."
+        ) from error
+
+
 def state_folder(name: str) -> Path:
     """Find where a program keeps its state, if no other folder is given; see `user_folder`."""
     return user_folder("XDG_STATE_HOME", ".local/state", "Give --state DIR.") / name

@@ -18,6 +18,7 @@ from edge_client.simulation.report import (
 from edge_client.simulation.studies.paper import PAPER_SCORES
 from shared.errors import RunError
 from shared.storage.files import write_atomically
+from shared.storage.folders import expanded
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -223,7 +224,7 @@ def command_line(arguments: Sequence[str]) -> str:
     for i, argument in enumerate(shown[:-1]):
         if argument in ("--data", "--test-data"):
             shown[i + 1] = "PATH"
-        if argument == "--sentences" and Path(shown[i + 1]).expanduser().is_dir():
+        if argument == "--sentences" and expanded(Path(shown[i + 1])).is_dir():
             shown[i + 1] = "PATH"
         if argument in ("--vectors", "--front-end", "--pretrained", "--initial"):
             shown[i + 1] = re.sub(r"[^,+]*/", "", shown[i + 1])
