@@ -189,12 +189,12 @@ def section_of(path: Path, name: str) -> tuple[str, str]:
     Raises
     ------
     RunError
-        If the document is not there or not text, or has no marks ``<!-- begin NAME -->`` and
-        ``<!-- end NAME -->``.
+        If the document is not there or not text in UTF-8, or has no marks
+        ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
     """
     begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
     try:
-        document = path.read_text() if path.exists() else ""
+        document = path.read_text("utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(
             f"{path} is not a text file that can be read.", "Name a Markdown document with --write."

@@ -1,6 +1,9 @@
 """The paper's two experiments as plans, and their tables."""
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -348,6 +351,16 @@ def test_a_section_is_put_between_its_marks(tmp_path: Path) -> None:
         assert path.read_text() == (
             f"before\n<!-- begin one -->\n\n{text}\n<!-- end one -->\nafter\n"
         )
+
+
+def test_a_document_is_in_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
+    path = tmp_path / "results.md"
+    path.write_bytes("vorläufig\n<!-- begin one -->\n<!-- end one -->\n".encode())
+    module = "edge_client.simulation.studies.experiment_report"
+    script = f"from {module} import *; write_section(Path({str(path)!r}), 'one', chr(177))"
+    another = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, **another})
+    assert path.read_text("utf-8") == "vorläufig\n<!-- begin one -->\n\n±\n<!-- end one -->\n"
 
 
 @pytest.mark.parametrize("text", [None, "", "<!-- begin one -->\n", "<!-- end one -->"])
