@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.audio import unfinished
+from shared.audio import joined, unfinished
 from shared.audio.decoded import Decoded
 from shared.errors import AudioError
 
@@ -41,17 +41,6 @@ _CUT: Final = re.compile(
 _NIST_COUNT: Final = re.compile(rb"^sample_count -i (\d+)", re.MULTILINE)
 _NIST_HEAD: Final = 1024
 
-_PAGE: Final = 1 << 16
-"""An Ogg page is smaller than this."""
-
-_PAGE_HEAD: Final = 27
-"""Bytes of an Ogg page before its table of segments."""
-
-_ID3_HEAD: Final = 10
-
-_MP3_HEAD: Final = 64
-"""The first frame's header, side information and, if there is one, the mark of its length."""
-
 
 @contextmanager
 def decoding(path: Path, length: int, what: str = "clip") -> Iterator[Decoded]:
@@ -69,7 +58,8 @@ def decoding(path: Path, length: int, what: str = "clip") -> Iterator[Decoded]:
     Raises
     ------
     AudioError
-        If libsndfile does not know its format, or finds it malformed.
+        If libsndfile does not know its format, or finds it malformed; or if it would leave out
+        all but the first of several sounds.
     """
     import soundfile
 
@@ -81,6 +71,12 @@ def decoding(path: Path, length: int, what: str = "clip") -> Iterator[Decoded]:
 
     source: bytes | _Endless | unfinished.Changed = os.fsencode(path)  # a name need not be text
     with path.open("rb") as raw:
+        if joined.goes_on(raw):
+            raise AudioError(
+                f"The {what} {path} holds several sounds, one behind the other, of which the first "
+                "alone would be heard.",
+                "Cut it apart, or convert all of it to WAV.",
+            )
         calm = _Calm(raw)
         if _mp3_without_length(raw):
             source = _Endless(calm)
@@ -143,11 +139,11 @@ def _cut(file: "soundfile.SoundFile", path: Path, count: int) -> bool:
 def _ends_as_ogg(path: Path) -> bool:
     """Whether the last page is whole, and marked as the last (RFC 3533, section 6)."""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 2 * _PAGE))
+        file.seek(max(0, path.stat().st_size - joined.LAST_PAGE))
         end = file.read()
     page = end[max(0, end.rfind(b"OggS")) :]
-    head, rest = page[:_PAGE_HEAD], page[_PAGE_HEAD:]
-    if len(head) < _PAGE_HEAD or not head[5] & 4:
+    head, rest = page[: joined.PAGE_HEAD], page[joined.PAGE_HEAD :]
+    if len(head) < joined.PAGE_HEAD or not head[5] & 4:
         return False
     segments = rest[: head[-1]]
     return len(segments) == head[-1] and sum(segments) <= len(rest) - len(segments)
@@ -158,12 +154,8 @@ def _mp3_without_length(file: IO[bytes]) -> bool:
 
     Its guess goes by the first frames, and it stops there.
     """
-    head = file.read(_ID3_HEAD)
-    tags = 0
-    if head[:3] == b"ID3":  # its length is in four bytes of seven bits
-        tags = _ID3_HEAD + sum(byte << 7 * place for place, byte in enumerate(head[:5:-1]))
-    file.seek(tags)
-    frame = file.read(_MP3_HEAD)
+    file.seek(joined.behind_tag(file))
+    frame = file.read(joined.MP3_HEAD)
     file.seek(0)
     return frame[:1] == b"\xff" and frame[1:2] >= b"\xe0" and not re.search(b"Xing|Info", frame)
 

@@ -180,6 +180,30 @@ def test_an_mp3_of_which_little_has_come_is_one_sentence(rest: int, tmp_path: Pa
         read_clip(tmp_path / "a.mp3")
 
 
+_TAG = b"ID3\4\0\0\0\0\0\5title"
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "between"),
+    [
+        *(("OGG", "VORBIS", b""), ("OGG", "OPUS", b"")),
+        *(("MP3", None, between) for between in (b"", _TAG, b"TAG" + bytes(125))),
+    ],
+)
+def test_of_sounds_one_behind_the_other_none_is_left_out_in_silence(
+    kind: str, subtype: str | None, between: bytes, tmp_path: Path
+) -> None:
+    content = written(tmp_path / "first.any", kind, subtype).read_bytes()
+    soundfile.write(tmp_path / "second.any", SOUND[::-1], RATE, format=kind, subtype=subtype)
+    path = tmp_path / "clip.any"
+    path.write_bytes(content + between + (tmp_path / "second.any").read_bytes())
+    for read in (read_clip, heard):
+        with pytest.raises(AudioError, match=r"clip\.any holds several sounds"):
+            read(path)
+    path.write_bytes((_TAG if kind == "MP3" else b"") + content + between)
+    assert len(read_clip(path)) == len(read_clip(tmp_path / "first.any"))
+
+
 def test_what_goes_beyond_full_scale_is_heard_as_the_clip_is(tmp_path: Path) -> None:
     loud = tmp_path / "loud.wav"
     soundfile.write(loud, SOUND * 32_768, 22_050, subtype="FLOAT")
