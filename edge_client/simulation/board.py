@@ -94,10 +94,10 @@ def shown_in(
 
 def _names(planned: Planned, study: Path | None) -> tuple[str, ...]:
     """Name a run by its folder; in a study after the study, and by the folders between."""
-    place = planned.folder.resolve()
     if study is None:
-        return (place.name,)
-    return (study.resolve().name, *place.relative_to(study.resolve()).parts)
+        return (planned.folder.resolve().name,)
+    # Not where a link leads to: runs may lie on another disk.
+    return (study.resolve().name, *planned.folder.relative_to(study).parts)
 
 
 class TensorBoardRun(WatchedRun):

@@ -52,6 +52,14 @@ def test_studies_of_one_name_keep_their_curves(tmp_path: Path) -> None:
     assert {*curves(board)} == {"study/seed-0", "study/seed-0-2"}
 
 
+def test_a_run_of_a_study_may_lie_on_another_disk(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "17").mkdir(parents=True)
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "seed-0").symlink_to(tmp_path / "disk" / "17")
+    show(tmp_path / "board", tmp_path / "study" / "seed-0", study=tmp_path / "study")
+    assert {*curves(tmp_path / "board")} == {"study/seed-0"}
+
+
 def test_curves_of_an_earlier_version_are_gone_on_with_but_not_replaced(tmp_path: Path) -> None:
     board = tmp_path / "board"
     show(board, tmp_path / "one")
