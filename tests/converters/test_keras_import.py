@@ -1,6 +1,8 @@
 """What is imported with TensorFlow, and what is not."""
 
 import importlib
+import json
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,3 +24,16 @@ def test_modules_are_hidden_from_the_thread_that_asked_and_for_a_time(
     del sys.modules["colorsys"]
     assert importlib.import_module("colorsys").__name__ == there.__name__
     assert sys.meta_path == before
+
+
+def test_tensorflow_comes_without_galleries_and_wrappers() -> None:
+    """In a process of its own: what another test has imported is there, whoever hides it."""
+    script = (
+        "import json, sys; from converters.keras_import import import_tensorflow\n"
+        "import_tensorflow(); import keras\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    command = [sys.executable, "-c", script]
+    there = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert {"tensorflow", "keras"} <= {*there}
+    assert not {"matplotlib", "sklearn"} & {*there}
