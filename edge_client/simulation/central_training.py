@@ -53,5 +53,8 @@ class CentralTraining:
         slots = {name: value.astype(np.float32) for name, value in state.items() if name != "step"}
         self._optimizer = OptimizerState(int(state.get("step", 0)), slots)
 
+    def sync(self, number: int) -> None:
+        """Do nothing: the checkpoint holds it all."""
+
     def settle(self, number: int) -> None:
         """Do nothing: the checkpoint holds it all."""

@@ -1,12 +1,14 @@
 """What simulated clients keep between rounds: control variates (SCAFFOLD), residuals (codecs)."""
 
+import os
 import re
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from shared.storage.files import storage_errors
+from shared.errors import RunError
+from shared.storage.files import storage_errors, sync_folder
 from shared.vector_file import VectorFile
 from shared.weights import Weights
 
@@ -41,18 +43,33 @@ class ClientVectors:
                 self._rounds.setdefault(match[1], []).append(int(match[2]))
         for rounds in self._rounds.values():
             rounds.sort()
+        self._unsynced: set[tuple[str, int]] = set()
 
     def of(self, client: str, number: int) -> Weights:
-        """Read what a client's vector was before round ``number``; zero before its first."""
-        if before := [past for past in self._rounds.get(client, ()) if past < number]:
-            return VectorFile(self._path(client, before[-1]), self._length)[:]
-        return np.zeros(self._length, np.float32)
+        """Read what a client's vector was before round ``number``; zero before its first.
+
+        Raises
+        ------
+        RunError
+            If its file is damaged.
+        """
+        if not (before := [past for past in self._rounds.get(client, ()) if past < number]):
+            return np.zeros(self._length, np.float32)
+        path = self._path(client, before[-1])
+        vector = VectorFile(path, self._length)[:]
+        if len(vector) != self._length:
+            raise RunError(
+                f"{path} is damaged (it has become shorter).",
+                "Its run cannot be resumed; start it again with --overwrite.",
+            )
+        return vector
 
     def keep(self, client: str, number: int, vector: Weights) -> None:
         """Keep what a client's vector is after a round, the last one so far; once more, perhaps."""
         with storage_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
         VectorFile.write(self._path(client, number), vector)
+        self._unsynced.add((client, number))
         rounds = self._rounds.setdefault(client, [])
         if number not in rounds:
             rounds.append(number)
@@ -61,6 +78,21 @@ class ClientVectors:
         """Forget what came after round ``number``."""
         for client, rounds in self._rounds.items():
             self._drop(client, [later for later in rounds if later > number])
+
+    def sync(self, number: int) -> None:
+        """Let what clients remember of round ``number`` and before be there after a power cut."""
+        last = {
+            (client, past[-1])
+            for client, rounds in self._rounds.items()
+            if (past := [own for own in rounds if own <= number])
+        }
+        fresh = sorted(last & self._unsynced)
+        for client, own in fresh:
+            with storage_errors(path := self._path(client, own)), path.open("rb") as file:
+                os.fsync(file.fileno())
+        if fresh:
+            sync_folder(self._folder)
+        self._unsynced = {(client, own) for client, own in self._unsynced if own > number}
 
     def settle(self, number: int) -> None:
         """Remove what was replaced by round ``number`` or before."""

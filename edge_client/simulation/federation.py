@@ -129,17 +129,22 @@ class SimulatedFederation:
     def restore(self, number: int, state: dict[str, State]) -> None:
         """Take the strategy's state back, and each client's control variate of that round."""
         self._strategy.restore({name: array.copy() for name, array in state.items()})
-        if self._controls:
-            self._controls.restore(number)
-        if self._residuals:
-            self._residuals.restore(number)
+        for vectors in self._remembered:
+            vectors.restore(number)
+
+    def sync(self, number: int) -> None:
+        """Make durable what clients remember of round ``number`` and before."""
+        for vectors in self._remembered:
+            vectors.sync(number)
 
     def settle(self, number: int) -> None:
-        """Drop control variates that were replaced before round ``number``."""
-        if self._controls:
-            self._controls.settle(number)
-        if self._residuals:
-            self._residuals.settle(number)
+        """Drop what clients remember that was replaced before round ``number``."""
+        for vectors in self._remembered:
+            vectors.settle(number)
+
+    @property
+    def _remembered(self) -> list[ClientVectors]:
+        return [vectors for vectors in (self._controls, self._residuals) if vectors]
 
     @property
     def _loses_something(self) -> bool:

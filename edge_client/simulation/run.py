@@ -252,6 +252,7 @@ class Run:
 
     def _save(self, reached: Checkpoint, rounds: Trainer) -> None:
         """Write what was reached: whatever happens now, it is kept."""
+        rounds.sync(reached.number)  # before something says that it is there
         reached.save(self.folder.checkpoint)
         rounds.settle(reached.number)
         self.folder.write_rounds(reached.records)

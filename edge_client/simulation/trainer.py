@@ -46,6 +46,10 @@ class Trainer(Protocol):
         """Go on after round ``number`` with what :meth:`state` gave then."""
         ...
 
+    def sync(self, number: int) -> None:
+        """Make durable what goes on after round ``number`` and no checkpoint holds."""
+        ...
+
     def settle(self, number: int) -> None:
         """Drop what only a resumption from before round ``number`` would need."""
         ...

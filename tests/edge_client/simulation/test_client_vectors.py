@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_client.simulation.client_vectors import ClientVectors
-from shared.errors import StorageError
+from shared.errors import RunError, StorageError
 
 
 def value(number: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
@@ -97,3 +97,12 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     controls = ClientVectors(tmp_path / "taken", "control", 5)
     with pytest.raises(StorageError, match="taken"):
         controls.keep("a", 1, value(1))
+
+
+def test_a_file_that_a_power_cut_has_emptied_is_named(
+    controls: ClientVectors, tmp_path: Path
+) -> None:
+    controls.keep("a", 2, value(2))
+    (tmp_path / "controls" / "a.control.2").write_bytes(b"")
+    with pytest.raises(RunError, match=r"a\.control\.2 is damaged"):
+        controls.of("a", 3)

@@ -1,6 +1,7 @@
 """A run that is stopped or fails, and goes on: with the same result, bit for bit."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,25 @@ def test_stopped_and_resumed_ends_in_the_same(
         assert [record.round for record in watcher.records] == [*range(reached + 1, ROUNDS + 1)]
         assert result["confusion"] == whole["confusion"]
         assert outcome(path) == outcome(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("values", [SCAFFOLD, {"codec": "sign"}], ids=str)
+def test_what_clients_remember_is_durable_before_the_checkpoint(
+    tmp_path: Path, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        sync(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    stop(tmp_path, 2, **values)
+    remembered = [path.stat().st_ino for path in (tmp_path / "controls").iterdir()]
+    checkpoint = synced.index((tmp_path / "checkpoint.safetensors").stat().st_ino)
+    assert remembered
+    assert {*remembered, (tmp_path / "controls").stat().st_ino} <= {*synced[:checkpoint]}
 
 
 def test_with_other_clips_it_does_not_go_on(tmp_path: Path) -> None:
