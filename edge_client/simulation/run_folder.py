@@ -298,9 +298,9 @@ class RunFolder:
         try:
             result = json.loads(self.result.read_text())
         except (OSError, ValueError, RecursionError) as error:
-            raise self._damaged(str(error)) from error
+            raise self.damaged(str(error)) from error
         if not isinstance(result, dict):
-            raise self._damaged("it holds no object")
+            raise self.damaged("it holds no object")
         if not isinstance(schema := result.get("schema", 1), int) or schema > SCHEMA:
             raise RunError(
                 f"{self.result} was written by a newer version of chorus-edge (schema {schema}).",
@@ -308,15 +308,16 @@ class RunFolder:
             )
         return result
 
-    def _taken(self) -> RunError:
-        return RunError(
-            f"{self.path} is in use by another process.", "Let that end, or give another --out."
-        )
-
-    def _damaged(self, why: str) -> RunError:
+    def damaged(self, why: str) -> RunError:
+        """Make the error of a result that is not what a run has written."""
         return RunError(
             f"{self.result} is damaged ({why}).",
             "Delete it: the same command (`simulate` with --resume) makes the run again.",
+        )
+
+    def _taken(self) -> RunError:
+        return RunError(
+            f"{self.path} is in use by another process.", "Let that end, or give another --out."
         )
 
     def _summarised(self) -> Any:

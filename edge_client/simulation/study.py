@@ -14,8 +14,9 @@ from edge_client.simulation.run import Run, Watcher
 from edge_client.simulation.run_folder import RunFolder, claim_all
 from edge_client.simulation.settings import DataSettings, SimulationSettings
 from edge_client.simulation.start_checks import check_can_start, check_parts, privacy_of
+from edge_client.simulation.summary import METRICS, summarise
 from edge_client.simulation.utterances import Utterances, load_utterances
-from shared.errors import ChorusError, SettingsError
+from shared.errors import ChorusError, SettingsError, reason_of
 from shared.features.cache import tell_skipped
 from shared.front_ends import file_named
 from shared.storage.files import refuse_replacing
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _CORPUS: Final = ("labels", "front_end", "corpus", "data", "happy", "test_corpus", "test_data")
 """Settings that determine the utterances of a run."""
+
+_SHOWN: Final = (*METRICS, "utterances", "chosen_round", "seconds_per_round", "bytes_up_per_round")
+"""What tables show of a result, besides what is summarised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +191,21 @@ def finish(
             workers = partial(engines.workers, settings)
             run = Run(settings, folder, utterances, engines.get(settings), workers=workers)
             return run.execute(watcher)
+        _check_whole(folder, result)
         folder.check_begun_with(result, utterances.digest, digests_of_files(settings))
         folder.drop_state()
         watcher.start(settings.rounds, settings.rounds)
         return result
+
+
+def _check_whole(folder: RunFolder, result: dict[str, Any]) -> None:
+    """Raise :class:`RunError` if a finished run's result lacks what tables show of it."""
+    if missing := [name for name in _SHOWN if name not in result]:
+        raise folder.damaged(f"it has no {missing[0]}")
+    try:
+        summarise([result])
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise folder.damaged(reason_of(error)) from error
 
 
 class Corpora:

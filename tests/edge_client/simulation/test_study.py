@@ -1,7 +1,7 @@
 """Several runs that belong together."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,23 @@ def test_finished_runs_are_taken_from_their_folders(tmp_path: Path, loaded: Load
     assert loaded.engines == ["conv", "conv"]
     assert both[0] == first[0]
     assert "a  round" not in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [dict.clear, lambda own: own.pop("uar"), lambda own: own.update(confusion=3, classes={})],
+)
+def test_a_result_that_somebody_has_changed_is_called_damaged(
+    tmp_path: Path, loaded: Loaded, change: Callable[[dict[str, Any]], object]
+) -> None:
+    one = planned(tmp_path / "one")
+    ((result,), _) = make(one)
+    change(result)
+    RunFolder(one.folder).write_result(result)
+    with pytest.raises(RunError, match=r"one/result\.json is damaged \(") as caught:
+        make(one, resume=True)
+    assert "Delete it" in caught.value.remedy
+    assert loaded.corpora
 
 
 @pytest.mark.parametrize(
