@@ -47,14 +47,20 @@ class Handover:
         self._used: _Digests | None = None
         self._under_way: _Digests | None = None
         self._unusable: _Digests | None = None
+        self._starts = False
+        """Whether what statistics begin with has been handed over, or is being."""
 
     def announced(self) -> None:
         """Learn that a round was announced: what could not be used may be tried again."""
         self._unusable = None
 
     def has_begun(self, announced: AnnouncedRound) -> bool:
-        """Say whether whoever recognises has what statistics begin with, if that is announced."""
-        return announced.announcement.statistics is None or self._used == _digests(announced)
+        """Say whether whoever recognises has what statistics begin with, if that is announced.
+
+        Where none is announced after one that was, whether they know that.
+        """
+        digests = _digests(announced)
+        return self._used == digests or (digests[1] is None and not self._starts)
 
     def give(self, announced: AnnouncedRound, path: Callable[[str], Path]) -> None:
         """Hand over a round's model, whose files are there, unless it was done or is being done.
@@ -75,6 +81,7 @@ class Handover:
         if digests not in (self._used, self._under_way, self._unusable):
             self._under_way = digests
             model, start = digests
+            self._starts |= start is not None
             work = partial(
                 self._on_model, path(model), announced.announcement, path(start) if start else None
             )

@@ -56,7 +56,7 @@ class _AsGiven:
 
     examples: Examples
 
-    def begin(self, _: Path) -> None:
+    def begin(self, _: Path | None) -> None:
         """Leave them as they are, whatever statistics begin with."""
 
 
@@ -209,8 +209,7 @@ def take_part(
             _copy(path, model)
             if start:
                 _copy(start, begun)
-        if start:
-            own.begin(start)
+        own.begin(start)
         if on_model is not None:
             on_model(GlobalModel(state.model, announcement.round - (not final), final))
         if final and until_final:

@@ -66,25 +66,28 @@ class OwnClips:
         for skipped in found.skipped:
             log.warning("%s is left out: %s", skipped.clip.identifier, skipped.reason)
         self._raw = Examples(found.features, found.frames, found.labels(task))
+        self._begun = begun
         self._file = ""
         self.examples = self._normalised(begun)
 
-    def begin(self, file: Path) -> None:
+    def begin(self, file: Path | None) -> None:
         """Normalise them by statistics that begin with what a file holds, if they may.
 
         Parameters
         ----------
         file
-            Named by its digest.
+            Named by its digest; ``None`` if the federation says nothing: they begin as at first,
+            as they would in a process that has heard of no other.
 
         Raises
         ------
         WeightsError
             If it cannot be used.
         """
-        if self._as_told and file.name != self._file:
-            self.examples = self._normalised(load_start(file, self._task))
-            self._file = file.name
+        name = file.name if file else ""
+        if self._as_told and name != self._file:
+            self.examples = self._normalised(load_start(file, self._task) if file else self._begun)
+            self._file = name
 
     def _normalised(self, begun: Start | None) -> Examples:
         """Normalise by the statistics of all of them, as a device's own are."""

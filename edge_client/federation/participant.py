@@ -352,8 +352,7 @@ class Participant:
     def _handed_over(self, model: str) -> None:
         """Remember the model; train, if that has waited for what statistics begin with."""
         self._client_state.use(model)
-        if self._round and self._round.announcement.statistics:
-            self._consider()
+        self._consider()
 
     def _fetched(self, whole: bool) -> None:  # noqa: FBT001 -- Fetching's call
         if whole:

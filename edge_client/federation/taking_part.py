@@ -194,8 +194,7 @@ def _take_part_once(
         return True
 
     def use(path: Path, announcement: Announcement, begun: Path | None = None) -> None:
-        if begun:
-            own.begin(begun)
+        own.begin(begun)
         if announcement.state == "finished":
             log.info(
                 "Round %d was the last; the model is in %s. This device waits for further rounds; "

@@ -116,6 +116,30 @@ def test_it_does_not_train_while_what_statistics_begin_with_cannot_be_used(it: A
     assert "sending" not in it.states
 
 
+def test_it_does_not_train_before_it_is_handed_over_that_statistics_begin_with_nothing_again(
+    it: Alone,
+) -> None:
+    first, second, start = model_of(it.folder), model_of(it.folder, 1.0), start_of(it.folder)
+    another = it.announce(second, run="b" * 32)
+
+    def fail() -> None:
+        model_of(it.folder, 1.0)  # it was removed, as nobody had announced it
+        it.trouble = [WeightsError("It cannot be copied.")]
+
+    it.play(
+        it.connection.connect,
+        it.announce(first, state="waiting", statistics=start),
+        fail,
+        another,
+        lambda: it.reports.append({"state": "announced anew"}),
+        another,
+    )
+    assert it.used == [first.digest, second.digest]
+    assert it.begun is None
+    assert "training" not in it.states[: it.states.index("announced anew")]
+    assert "training" in it.states
+
+
 def test_other_statistics_to_begin_with_are_handed_over_with_the_same_model(it: Alone) -> None:
     model, start = model_of(it.folder), start_of(it.folder)
     it.play(

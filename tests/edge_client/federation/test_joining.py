@@ -23,6 +23,7 @@ from shared.errors import (
     SettingsError,
     TrainingError,
 )
+from shared.features.prior import Prior, save_prior
 from shared.features.start_file import start_beside
 from shared.features.voice_file import save_voice
 from shared.mqtt.broker_settings import BrokerSettings
@@ -150,6 +151,23 @@ def test_a_model_that_begins_with_nothing_leaves_no_earlier_voice_beside_it(
             )
             assert state.model.read_bytes() == content
             assert (start_beside(state.model) is None) == (start is None)
+
+
+def test_clips_are_normalised_as_the_model_in_the_folder_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clips: list[tuple[Path, str]]
+) -> None:
+    monkeypatch.setattr("edge_client.federation.joining.Participant", makes := Makes())
+    model, prior = tmp_path / "global", tmp_path / "prior"
+    model.write_bytes(b"model")
+    save_prior(prior, Prior(np.full(34, 9.0), np.ones(34), 1000), DEFAULT_TASK)
+    state = DeviceFolder(tmp_path / "state")
+    with take_part(clips, folder=state.path, broker=f"127.0.0.1:{PORT}", front_end="paper34"):
+        given = makes.made[0].given
+        first = given["examples"]().features
+        for start in (prior, None, prior, None):
+            given["on_model"](model, announcement(File(digest="1" * 64, size=1)), start)
+            assert (start_beside(state.model) is None) == (start is None)
+            assert np.array_equal(given["examples"]().features, first) == (start is None)
 
 
 def test_it_ends_when_it_is_left(tmp_path: Path) -> None:

@@ -315,6 +315,9 @@ def test_clips_are_normalised_as_the_federation_says_unless_a_person_said_how(
     after, expected = announced["examples"]().features, own["examples"]().features
     assert not np.array_equal(before, expected)
     np.testing.assert_array_equal(after, expected if as_told else before)
+    # A process that has begun since then would know of no prior.
+    announced["on_model"](tmp_path / "file", announcement(model_of(tmp_path)), None)
+    np.testing.assert_array_equal(announced["examples"]().features, before)
 
 
 def test_clips_whose_front_end_was_chosen_follow_nobody(tmp_path: Path, clips: Path) -> None:
