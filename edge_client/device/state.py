@@ -20,7 +20,7 @@ from shared.storage.files import (
     storage_errors,
     sync_folder,
 )
-from shared.storage.owners import as_owner
+from shared.storage.owners import as_owner, give_as, give_tree
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +110,8 @@ class DeviceFolder:
     def taken(self) -> Iterator[None]:
         """Have the folder to oneself, as a device that runs; it is made if it is not there.
 
-        If a process was killed while it deleted everything, that is finished first.
+        If a process was killed while it deleted everything, that is finished first. What root makes
+        in somebody else's folder meanwhile is theirs at the end.
 
         Raises
         ------
@@ -132,7 +133,17 @@ class DeviceFolder:
             self._clear_up()
             yield
         finally:
+            self._give_back()
             os.close(handle)
+
+    def _give_back(self) -> None:
+        """Give what root has made to whom the folder belongs to, where the disk knows owners."""
+        with suppress(OSError):
+            if self.path.stat().st_uid == 0:
+                return
+            for made in (self.personal, self.clips):
+                with suppress(OSError):
+                    give_tree(self.path.resolve() / made.name, partial(give_as, like=self.path))
 
     @property
     def runs(self) -> bool:

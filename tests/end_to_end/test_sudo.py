@@ -9,6 +9,7 @@ import pytest
 from aggregator.ledger.folder import FederationFolder
 from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
+from edge_client.federation.client_state import ClientState
 from tests.aggregator.conftest import tiny
 from tests.aggregator.ledger.conftest import Saved, saved
 from tests.as_owner import OWNER, command, give, reachable
@@ -73,6 +74,20 @@ def test_a_device_that_takes_its_folder_finishes_a_deletion_as_its_owner(state: 
         assert os.geteuid() == 0
     assert secret.read_text() == "root's"
     assert not (state / "deleting").exists()
+
+
+def test_what_a_device_makes_that_root_runs_is_the_owner_s_at_the_end(state: Path) -> None:
+    secret = state.with_name("secret")
+    secret.touch()
+    folder = DeviceFolder(state)
+    with folder.taken():
+        (folder.sounds / "a").mkdir(parents=True)
+        (folder.sounds / "1.flac").touch()
+        ClientState(folder.federations / "chorus").enter("1" * 32)
+        (folder.personal / "token").symlink_to(secret)
+    assert (folder.federations / "chorus" / "federation.json").stat().st_uid == OWNER
+    assert owners(folder.sounds) == owners(folder.federations) == {OWNER}
+    assert secret.stat().st_uid == 0
 
 
 @pytest.mark.usefixtures("tiny")
