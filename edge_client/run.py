@@ -72,17 +72,17 @@ def run_device(settings: RunSettings) -> None:
     """
     if settings.wav is not None and not settings.wav.exists():
         raise AudioError(f"There is no recording {settings.wav}.", "Check the name.")
-    if clips := _labelled_clips(settings):
-        _take_part_with_clips(settings, clips)
-        return
-    as_told = not CHOSEN & settings.model_fields_set
-    settings = settings.begun()
-    shown = not settings.headless and sys.stdin.isatty() and sys.stdout.isatty()
-    if not (shown and sys.stderr.isatty()):
-        log_to_stderr()  # else the view says it
     with ExitStack() as stack:
         for number in (signal.SIGTERM, signal.SIGINT):
             stack.callback(signal.signal, number, signal.signal(number, _end))
+        if clips := _labelled_clips(settings):
+            _take_part_with_clips(settings, clips)
+            return
+        as_told = not CHOSEN & settings.model_fields_set
+        settings = settings.begun()
+        shown = not settings.headless and sys.stdin.isatty() and sys.stdout.isatty()
+        if not (shown and sys.stderr.isatty()):
+            log_to_stderr()  # else the view says it
         device = stack.enter_context(opened(settings))
         if device.recognising.digest is None:
             device.say("model", _without_model(settings))
