@@ -222,10 +222,12 @@ class RoundWork:
             announced.control.digest if announced.control else "",
             announced.training.model_dump_json(),
             str(len(self.examples)),
+            str(self.holdout),
         ]
         named = hashlib.sha256("/".join(facts).encode())
         named.update(np.ascontiguousarray(self.examples.features).data)
         named.update(np.ascontiguousarray(self.examples.labels).data)
+        named.update(np.ascontiguousarray(self.examples.numbers).data)  # they say what is held out
         return self.client_state.folder / f"{named.hexdigest()[:32]}.training"
 
     def _control(self) -> Weights | None:

@@ -117,6 +117,17 @@ def test_a_training_goes_on_only_where_it_is_asked_for_as_it_began(
     assert asked._stopped_before() is None
 
 
+def test_a_training_does_not_go_on_with_what_is_held_out_now(tmp_path: Path) -> None:
+    stopped = replace(work(tmp_path), stop=lambda steps: steps == 1)
+    assert stopped.run() is None
+    others = replace(stopped.examples, keys=stopped.examples.numbers + 100)
+    assert replace(stopped, examples=others)._stopped_before() is None
+    assert stopped.run() is None
+    asked = replace(stopped, holdout=0.5, stop=lambda _: False)
+    expected = replace(work(tmp_path / "another"), holdout=0.5)
+    assert sent(asked).delta[:].tobytes() == sent(expected).delta[:].tobytes()
+
+
 def test_a_device_tells_of_no_more_examples_than_its_terms_let_it(
     tmp_path: Path, tiny: None
 ) -> None:
