@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from importlib.resources import files
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -162,6 +163,7 @@ def run(app: "typer.Typer") -> NoReturn:
     """Run a command line; print an error its user can fix as a sentence, not as a traceback."""
     if not os.environ.get("HOME"):
         os.environ.pop("HOME", None)  # else `~` would be the root of all files
+    _open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name need not be text; as on standard error, it is written all the same.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -169,8 +171,7 @@ def run(app: "typer.Typer") -> NoReturn:
         try:
             app()
         finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()  # what does not fit is said here, and not at Python's own end
+            sys.stdout.flush()  # what does not fit is said here, and not at Python's own end
     except ChorusError as error:
         report(error)
         sys.exit(error.exit_code)
@@ -199,10 +200,19 @@ def run(app: "typer.Typer") -> NoReturn:
     sys.exit(0)
 
 
+def _open_what_is_closed() -> None:
+    """Let standard input, output and error lead nowhere that were closed by whoever started this.
+
+    The next file to be opened would get the number of one, and all that a library writes there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 -- it stays open
+
+
 def write_no_more() -> None:
     """Keep Python from flushing, at its end, into standard output that takes nothing."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def report(error: ChorusError) -> None:

@@ -154,6 +154,31 @@ def test_a_reader_that_went_away_leaves_no_traceback(tmp_path: Path) -> None:
     process.stderr.close()
 
 
+def test_what_the_caller_has_closed_leads_nowhere(tmp_path: Path) -> None:
+    script, kept = tmp_path / "writes.py", tmp_path / "kept"
+    script.write_text(
+        textwrap.dedent("""
+            import os
+            import sys
+            import typer
+            from shared import command
+            app = typer.Typer(pretty_exceptions_enable=False)
+            @app.command()
+            def main(path: str) -> None:
+                with open(path, "wb") as file:
+                    sys.stdout.write(sys.stdin.read() + "an answer")
+                    os.write(2, b"what a library says")
+                    file.write(b"kept")
+            command.run(app)
+        """)
+    )
+    closing = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    line = [*closing, sys.executable, str(script), str(kept)]
+    done = subprocess.run(line, env={"PYTHONPATH": str(Path(__file__).parents[3])}, check=False)
+    assert done.returncode == 0
+    assert kept.read_bytes() == b"kept"
+
+
 def test_progress_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
     command.progress_console().print("a third of it")
     assert capfd.readouterr() == ("", "a third of it\n")
