@@ -128,7 +128,7 @@ def earlier_task(state: DeviceFolder) -> Task | None:
         ``None`` if the folder holds neither an utterance nor a model.
     """
     for store in (state.examples, *in_the_making(state.examples)):
-        if store.exists() and (found := _task_of_store(store)):
+        if store.is_file() and (found := _task_of_store(store)):
             return found
     try:
         return task_of(TensorFile(state.model).metadata, str(state.model))

@@ -14,7 +14,7 @@ from shared.errors import WeightsError
 from shared.features.start_file import load_start, save_beside, start_beside
 from shared.features.statistics import Start
 from shared.starter import beside
-from shared.storage.files import sha256_of, storage_errors, write_atomically
+from shared.storage.files import read_file, sha256_of, storage_errors, write_atomically
 from shared.storage.tensor_file import TensorFile
 from shared.task import Task
 from shared.weights import task_of
@@ -150,7 +150,7 @@ def _lies_beside(model: Path, task: Task, begun: Start | None, *, normalises: bo
 
 
 def _says_none(mark: Path) -> bool:
-    return mark.exists() and mark.read_bytes() != _HEARD
+    return mark.exists() and read_file(mark) != _HEARD
 
 
 def _is_of(path: Path, task: Task) -> bool:

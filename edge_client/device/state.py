@@ -17,6 +17,7 @@ from shared.storage.files import (
     leftovers,
     lock,
     make_folder,
+    refuse_pipe,
     storage_errors,
     sync_folder,
 )
@@ -312,5 +313,6 @@ def each(*steps: Callable[[], object]) -> None:
 
 
 def _remove(folder: Path) -> None:
+    refuse_pipe(folder)
     with storage_errors(folder), suppress(FileNotFoundError):
         shutil.rmtree(folder)

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from shared.errors import FederationError
 from shared.protocol.messages import Offer
 from shared.storage.files import read_file, write_atomically
@@ -116,7 +114,7 @@ def read_facts(path: Path) -> tuple[Facts, tuple[Facts, ...]]:
         return _one(values), aside
     except FileNotFoundError:
         return Facts(), ()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise FederationError(
             f"What this device remembers of its federation cannot be read: {path}.",
             "Remove the file: the device then begins anew with the current round.",

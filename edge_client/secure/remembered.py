@@ -31,7 +31,7 @@ def read_remembered(
         return {name: value_of(name, value) for name, value in found.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError, TrustError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, TrustError) as error:
         raise unreadable from error
 
 

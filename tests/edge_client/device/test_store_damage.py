@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from edge_client.device.beginning import earlier_task
 from edge_client.device.damage import damage, replace_damaged
+from edge_client.device.normalised import mark_of, normalisation_beside
+from edge_client.device.state import DeviceFolder
 from edge_client.device.store import ExampleStore
 from shared.errors import StorageError
+from shared.task import DEFAULT_TASK
 from tests.edge_client.device.heard import NOON, add_labelled, frames, labelled, recognised
 
 
@@ -51,6 +55,17 @@ def test_a_pipe_in_its_place_is_said_and_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="it is a pipe") as caught:
         ExampleStore(path, limit_mb=10)
     assert "Move it away" in caught.value.remedy
+    assert earlier_task(DeviceFolder(tmp_path)) is None
+
+
+def test_pipes_in_other_places_are_said_and_not_waited_for(tmp_path: Path) -> None:
+    folder = DeviceFolder(tmp_path)
+    os.mkfifo(folder.personal)
+    with pytest.raises(StorageError, match="it is a pipe"):
+        folder.delete_everything()
+    os.mkfifo(mark_of(folder.model))
+    with pytest.raises(OSError, match="it is not a file"):
+        normalisation_beside(folder.model, DEFAULT_TASK)
 
 
 def test_a_changed_byte_drops_one_utterance(tmp_path: Path) -> None:

@@ -61,7 +61,11 @@ def test_no_more_strangers_are_met_than_the_terms_allow(tmp_path: Path) -> None:
     assert it.meet(ANNA | BEN, most_new=1)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"anna": 1}', '{"anna": "00"}', '{"../a": "KEY"}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "[" * 100_000, '{"anna": 1}', '{"anna": "00"}', '{"../a": "KEY"}'],
+    ids=range(6),
+)
 def test_what_cannot_be_read_is_not_taken_for_nobody(tmp_path: Path, content: str) -> None:
     path = tmp_path / "others"
     path.write_text(content.replace("KEY", str(ANNA["anna"])))

@@ -314,7 +314,9 @@ def test_what_a_killed_process_was_writing_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"aside": [3]}', '{"run": 3}', '{"outgoing": {"offer": {}}}']
+    "content",
+    ["", "{", "[]", "[" * 100_000, '{"aside": [3]}', '{"run": 3}', '{"outgoing": {"offer": {}}}'],
+    ids=range(7),
 )
 def test_what_cannot_be_read_is_said_with_a_mend(tmp_path: Path, content: str) -> None:
     (tmp_path / "federation.json").write_text(content)
