@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from aggregator.broker.accounts import Accounts, AccountsAt
-from aggregator.broker.bounds import CONNECT_SECONDS
 from aggregator.broker.broker import Broker, Session
 from aggregator.broker.certificate import tls_with
+from aggregator.broker.door import let_in
+from shared.command.log_bound import LogBound, ShortLines
 from shared.errors import ChorusError
 
 log = logging.getLogger(__name__)
-
-_BACKLOG: Final = 512
-"""Connections that wait while the broker is busy: a shelf of devices comes back at once."""
 
 _FILES: Final = 2048
 """Files that the process has open at most: connections, and what Python needs."""
@@ -42,16 +40,9 @@ async def serve(listening: socket.socket, largest: int, at: AccountsAt | None) -
     StorageError
         If that list cannot be read.
     """
-    loop = asyncio.get_running_loop()
     broker = Broker(largest, accounts=Accounts(at) if at else None)
-    await loop.create_server(
-        lambda: Session(broker),
-        sock=listening,
-        backlog=_BACKLOG,
-        ssl=tls_with(at.certificate) if at else None,
-        ssl_handshake_timeout=CONNECT_SECONDS if at else None,
-    )
-    await broker.serve()
+    tls = tls_with(at.certificate) if at else None
+    await asyncio.gather(broker.serve(), let_in(listening, lambda: Session(broker), tls))
 
 
 def main() -> None:
@@ -60,7 +51,10 @@ def main() -> None:
     The arguments are the number of a listening socket, the bytes of a message, and for a federation
     by invitation what :class:`AccountsAt` has.
     """
-    logging.basicConfig(format="broker: %(message)s")
+    logging.basicConfig()
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(ShortLines("broker: %(message)s"))
+        handler.addFilter(LogBound())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
