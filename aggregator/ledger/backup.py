@@ -7,6 +7,7 @@ under way are not in it: a federation that is put back gives that round up.
 """
 
 import io
+import os
 import shutil
 import sqlite3
 import tarfile
@@ -24,7 +25,7 @@ from aggregator.ledger.filling import filled
 from aggregator.ledger.folder import FederationFolder
 from aggregator.ledger.model_files import ModelFiles, files_of
 from shared.errors import FederationError, TrustError
-from shared.storage.files import open_file, refuse_replacing, replacing, sha256_of
+from shared.storage.files import open_file, refuse_replacing, replacing, sha256_of, sync_folder
 from shared.storage.scratch import scratch_beside
 
 _CONTENTS: Final = "backup.json"
@@ -149,6 +150,8 @@ def restore(file: Path, folder: FederationFolder) -> Backup:
             return _described(ledger, contents)
         finally:
             ledger.close()
+            for made in (new.models, new.path):
+                sync_folder(made)
 
 
 def _model(digest: str) -> str:
@@ -233,6 +236,8 @@ def _unpack(opened: io.FileIO, file: Path, into: Path) -> _Contents:
                 (into / name).touch(0o600, exist_ok=False)
                 with (into / name).open("wb") as target:
                     shutil.copyfileobj(_member(tar, name), target)
+                    target.flush()
+                    os.fsync(target.fileno())
                 if sha256_of(into / name) != digest:
                     raise _damaged(file)
     except (tarfile.TarError, ValueError, EOFError, KeyError) as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import FederationError
-from shared.storage.files import lock, storage_errors
+from shared.storage.files import lock, storage_errors, sync_folder
 from shared.storage.owners import as_owner
 from shared.storage.scratch import scratch_beside
 
@@ -75,6 +75,7 @@ def _beside(place: Path) -> Iterator[Path]:
         built = scratch / "state"
         yield built
         built.replace(place)
+        sync_folder(place.parent)
 
 
 @contextmanager
@@ -100,6 +101,7 @@ def _beneath(place: Path, names: Collection[str], last: str) -> Iterator[Path]:
             place.chmod(0o700)
         for entry in sorted(built.iterdir(), key=lambda entry: entry.name == last):
             entry.replace(place / entry.name)
+        sync_folder(place)
         shutil.rmtree(scratch)
     finally:
         os.close(held)

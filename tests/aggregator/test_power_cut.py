@@ -10,7 +10,7 @@ import pytest
 from aggregator.broker.certificate import kept_certificate
 from aggregator.enrolment.members import Members
 from aggregator.enrolment.rotation import issue_key, make_root, rotate
-from aggregator.ledger.backup import back_up
+from aggregator.ledger.backup import back_up, restore
 from aggregator.ledger.folder import FederationFolder
 from aggregator.rounds.federation import Federation
 from shared.trust.counter import Counter, Highest, write_number
@@ -90,8 +90,31 @@ def backed_up(state: Path) -> Path:
     return state / "backup.tar"
 
 
+def put_back(state: Path) -> Path:
+    restore(backed_up(state), FederationFolder(state / "restored"))
+    return FederationFolder(state / "restored").members
+
+
+def put_back_beneath(state: Path) -> Path:
+    (state / "restored").mkdir()
+    return put_back(state)
+
+
 @pytest.mark.parametrize(
-    "write", [rotated, issued, rooted, made, certified, counted, heard, written, backed_up]
+    "write",
+    [
+        put_back,
+        put_back_beneath,
+        rotated,
+        issued,
+        rooted,
+        made,
+        certified,
+        counted,
+        heard,
+        written,
+        backed_up,
+    ],
 )
 def test_it_is_there_after_a_power_cut(
     write: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
