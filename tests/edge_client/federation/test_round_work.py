@@ -238,3 +238,14 @@ def test_training_of_fewer_steps_than_the_device_s_terms_is_refused(tmp_path: Pa
     assert replace(it, terms=TermsSettings(fewest_steps=steps)).run()
     with pytest.raises(TrainingError, match=f"a step count of {steps}, and .* for {steps + 1} or"):
         replace(it, terms=TermsSettings(fewest_steps=steps + 1)).run()
+
+
+def test_it_says_on_how_many_examples_it_trains(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    it = work(tmp_path)
+    trained_on, held_out = hold_out(it.examples, it.holdout)
+    assert len(held_out)
+    with caplog.at_level("INFO"):
+        it.run()
+    assert f"training on {len(trained_on)} examples" in caplog.text
