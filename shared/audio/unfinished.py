@@ -7,6 +7,8 @@ is read with another length: that of a stream, to the end.
 
 from typing import IO, Final, Literal, Protocol
 
+from shared.audio import flac
+
 _HEAD: Final = 1 << 16
 """Bytes within which the sound must begin."""
 
@@ -41,6 +43,10 @@ def change_of(file: IO[bytes]) -> Change | None:
     file.seek(0)
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:_RIFF] == b"WAVE":
         return _of_wav(file, head, size)
+    if samples := flac.truly(file, head):
+        file.seek(0)
+        others = int.from_bytes(head[flac.TOTAL], "big") >> 36 << 36
+        return flac.TOTAL.start, (others | samples).to_bytes(5, "big")
     begins = int.from_bytes(head[4:8], "big" if head[:4] == b".snd" else "little")
     if head[:4] in (b".snd", b"dns.") and not any(head[8:12]) and begins < size:
         return 8, _STREAM

@@ -52,6 +52,22 @@ def test_a_whole_file_is_read_and_one_cut_short_is_named(
         heard(path)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+def test_a_flac_that_goes_on_where_its_header_ends_is_whole(subtype: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "clip.flac", "FLAC", subtype)
+    whole = read_clip(path)
+    content = bytearray(path.read_bytes())
+    total = int.from_bytes(content[21:26], "big")
+    for claimed in (1, len(SOUND) // 2, len(SOUND) - 1):
+        content[21:26] = (total >> 36 << 36 | claimed).to_bytes(5, "big")
+        path.write_bytes(content)
+        np.testing.assert_array_equal(read_clip(path), whole)
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=r"clip\.flac (is damaged|cannot be)"):
+        read_clip(path)
+
+
 @pytest.mark.parametrize("claimed", [0xFFFF_FFFF, 0x7FFF_F000, 0x8000_0000])
 def test_a_wav_written_to_a_pipe_is_whole(claimed: int, tmp_path: Path) -> None:
     path = written(tmp_path / "clip.wav")
