@@ -9,6 +9,9 @@ MARK: Final = b"fLaC"
 TOTAL: Final = slice(21, 26)
 """Bytes of STREAMINFO whose last 36 bits say how many samples there are; 0 if nobody knows."""
 
+_UNCOUNTED: Final = 1 << 36
+"""So many samples cannot be said."""
+
 _BLOCK: Final = slice(10, 12)
 """Bytes that say of how many samples the largest frame is, and with a fixed size each."""
 
@@ -28,28 +31,31 @@ _MOST: Final = 4
 """Of the last places that look like a frame's header by its check, how many are looked at."""
 
 
-def truly(file: IO[bytes], head: bytes) -> int:
-    """Count the samples of a file that holds more than its header says; 0 for any other file.
+def true_total(file: IO[bytes], head: bytes) -> bytes:
+    """Give what :data:`TOTAL` should hold where a file holds more than that says; else nothing.
 
     Parameters
     ----------
     file
-        At any place; it is moved.
+        At any place; it is left at its beginning.
     head
         Its first bytes.
     """
-    total = int.from_bytes(head[TOTAL], "big") % (1 << 36)
-    if head[:4] != MARK or not total:
-        return 0
+    claimed = int.from_bytes(head[TOTAL], "big")
+    if head[:4] != MARK or not claimed % _UNCOUNTED:
+        return b""
     file.seek(max(0, file.seek(0, 2) - _TAIL))
     tail = file.read()
+    file.seek(0)
     block = int.from_bytes(head[_BLOCK], "big")
     places = [found.start() for found in _FRAME.finditer(tail)]
     ends = ((_end(tail[place:][:_HEADER], block), place) for place in reversed(places))
-    for end, place in islice(((end, place) for end, place in ends if end), _MOST):
-        if end > total and not _remainder(tail[place:], 0x8005, 16):
-            return end
-    return 0
+    frames = ((end, place) for end, place in ends if end)
+    for end, place in islice(frames, _MOST):
+        beyond = claimed % _UNCOUNTED < end < _UNCOUNTED
+        if beyond and not _remainder(tail[place:], 0x8005, 16):
+            return (claimed // _UNCOUNTED * _UNCOUNTED + end).to_bytes(5, "big")
+    return b""
 
 
 def _end(frame: bytes, block: int) -> int:

@@ -43,10 +43,8 @@ def change_of(file: IO[bytes]) -> Change | None:
     file.seek(0)
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:_RIFF] == b"WAVE":
         return _of_wav(file, head, size)
-    if samples := flac.truly(file, head):
-        file.seek(0)
-        others = int.from_bytes(head[flac.TOTAL], "big") >> 36 << 36
-        return flac.TOTAL.start, (others | samples).to_bytes(5, "big")
+    if total := flac.true_total(file, head):
+        return flac.TOTAL.start, total
     begins = int.from_bytes(head[4:8], "big" if head[:4] == b".snd" else "little")
     if head[:4] in (b".snd", b"dns.") and not any(head[8:12]) and begins < size:
         return 8, _STREAM

@@ -14,6 +14,7 @@ import soundfile
 
 from edge_client.hearing.recording import Recording
 from shared.audio import RATE, read_clip
+from shared.audio.flac import _remainder, true_total
 from shared.errors import AudioError
 from tests.edge_client.hearing.sounds import scene
 
@@ -65,6 +66,23 @@ def test_a_flac_that_goes_on_where_its_header_ends_is_whole(subtype: str, tmp_pa
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     path.write_bytes(content)
     with pytest.raises(AudioError, match=r"clip\.flac (is damaged|cannot be)"):
+        read_clip(path)
+
+
+def test_a_flac_frame_beyond_all_that_can_be_counted_is_not_believed(tmp_path: Path) -> None:
+    path = written(tmp_path / "clip.flac", "FLAC")
+    # Of 65,535 samples, and number 2^31 - 1 of them: its checks are right, and it ends the file.
+    header = b"\xff\xf8\x79\x18\xfd\xbf\xbf\xbf\xbf\xbf\xff\xfe"
+    frame = header + bytes([_remainder(header, 0x07, 8)])
+    frame += _remainder(frame, 0x8005, 16).to_bytes(2, "big")
+    content = bytearray(path.read_bytes()[:42]) + frame  # the header's first part, and no more
+    content[4] |= 0x80
+    content[10:12] = b"\xff\xff"
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        assert true_total(file, path.read_bytes()) == b""
+        assert file.tell() == 0
+    with pytest.raises(AudioError, match=r"clip\.flac cannot be read"):
         read_clip(path)
 
 
