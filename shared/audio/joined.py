@@ -9,10 +9,10 @@ from typing import IO, Final
 PAGE_HEAD: Final = 27
 """Bytes of an Ogg page before its table of segments (RFC 3533, section 6)."""
 
-LAST_PAGE: Final = 1 << 17
+_LAST_PAGE: Final = 1 << 17
 """Bytes at the end of an Ogg file in which its last page begins: a page is smaller than half."""
 
-MP3_HEAD: Final = 64
+_MP3_HEAD: Final = 64
 """The first frame's header, side information and, if there is one, the mark of its length."""
 
 _MOST_STREAMS: Final = 64
@@ -45,10 +45,24 @@ def behind_tag(file: IO[bytes], place: int = 0) -> int:
     return place + _ID3_HEAD + sum(byte << 7 * n for n, byte in enumerate(head[:5:-1]))
 
 
+def mp3_frame(file: IO[bytes], place: int) -> bytes:
+    """Read the head of an MP3's frame; empty if there is none at a place."""
+    file.seek(place)
+    head = file.read(_MP3_HEAD)
+    return head if head[:1] == b"\xff" and head[1:2] >= b"\xe0" else b""
+
+
+def last_page(file: IO[bytes]) -> bytes:
+    """Read on from where the last page of an Ogg file begins."""
+    file.seek(max(0, file.seek(0, 2) - _LAST_PAGE))
+    end = file.read()
+    return end[max(0, end.rfind(b"OggS")) :]
+
+
 def _goes_on_as_mp3(file: IO[bytes]) -> bool:
     """Whether a tag or a mark of length stands where, by its own mark, the first MP3 ends."""
     begin = behind_tag(file)
-    head = _frame(file, begin)
+    head = mp3_frame(file, begin)
     mark = _MARK.search(head)
     if mark is None or not mark[1][0] & 2:
         return False
@@ -57,15 +71,8 @@ def _goes_on_as_mp3(file: IO[bytes]) -> bool:
     file.seek(end)
     if file.read(3) == b"TAG":
         end += _OLD_TAG
-    frame = _frame(file, behind := behind_tag(file, end))
+    frame = mp3_frame(file, behind := behind_tag(file, end))
     return bool(frame) and (behind > end or _MARK.search(frame) is not None)
-
-
-def _frame(file: IO[bytes], place: int) -> bytes:
-    """Read the head of an MP3's frame; empty if there is none at a place."""
-    file.seek(place)
-    head = file.read(MP3_HEAD)
-    return head if head[:1] == b"\xff" and head[1:2] >= b"\xe0" else b""
 
 
 def _goes_on_as_ogg(file: IO[bytes]) -> bool:
@@ -78,7 +85,5 @@ def _goes_on_as_ogg(file: IO[bytes]) -> bool:
             break
         streams.add(head[14:18])
         place += PAGE_HEAD + head[-1] + sum(file.read(head[-1]))
-    file.seek(max(0, file.seek(0, 2) - LAST_PAGE))
-    end = file.read()
-    last = end[max(0, end.rfind(b"OggS")) :][:PAGE_HEAD]
+    last = last_page(file)[:PAGE_HEAD]
     return last[:4] == b"OggS" and len(last) == PAGE_HEAD and last[14:18] not in streams

@@ -139,9 +139,7 @@ def _cut(file: "soundfile.SoundFile", path: Path, count: int) -> bool:
 def _ends_as_ogg(path: Path) -> bool:
     """Whether the last page is whole, and marked as the last (RFC 3533, section 6)."""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - joined.LAST_PAGE))
-        end = file.read()
-    page = end[max(0, end.rfind(b"OggS")) :]
+        page = joined.last_page(file)
     head, rest = page[: joined.PAGE_HEAD], page[joined.PAGE_HEAD :]
     if len(head) < joined.PAGE_HEAD or not head[5] & 4:
         return False
@@ -154,10 +152,9 @@ def _mp3_without_length(file: IO[bytes]) -> bool:
 
     Its guess goes by the first frames, and it stops there.
     """
-    file.seek(joined.behind_tag(file))
-    frame = file.read(joined.MP3_HEAD)
+    frame = joined.mp3_frame(file, joined.behind_tag(file))
     file.seek(0)
-    return frame[:1] == b"\xff" and frame[1:2] >= b"\xe0" and not re.search(b"Xing|Info", frame)
+    return bool(frame) and not re.search(b"Xing|Info", frame)
 
 
 class _Calm:
