@@ -53,10 +53,11 @@ async def let_in(
         try:
             line, _ = await loop.sock_accept(listening)
         except OSError as error:
-            if error.errno in _NO_ROOM:
+            full = error.errno in _NO_ROOM  # else it is one that has gone again
+            if full:
                 log.error("No connection can be let in: %s.", error.strerror)  # noqa: TRY400
-                await asyncio.sleep(_PAUSE)
-            continue  # else it is one that has gone again
+            await asyncio.sleep(_PAUSE if full else 0)
+            continue
         if len(agreeing) >= MOST_STRANGERS:
             first = next(iter(agreeing))
             first.cancel()

@@ -1,9 +1,7 @@
 """What strangers at the embedded broker can cost: a bounded amount, and nobody's place."""
 
 import asyncio
-import resource
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -12,30 +10,20 @@ from typing import Any
 import pytest
 
 from aggregator.broker import bounds
-from aggregator.broker.accounts import AccountsAt
 from aggregator.broker.bounds import CONNECT_SECONDS, STUCK_SECONDS
 from aggregator.broker.broker import Broker, Session
-from aggregator.broker.certificate import kept_certificate
-from aggregator.broker.embedded import EmbeddedBroker, EmbeddedBrokerSettings
+from aggregator.broker.embedded import EmbeddedBroker
 from aggregator.broker.packets import MOST_FILTERS, Kind, Message, encode
 from aggregator.broker.retained import MOST, OVERHEAD, Retained
-from aggregator.enrolment.members import Members
 from shared.mqtt.broker_settings import BrokerSettings
 from tests.aggregator.broker.wire import Raw, connect, publish, subscribe
 from tests.brokers import peak_memory, wait_until
 from tests.clock import Clock
 from tests.peers import Peers
 
+pytestmark = pytest.mark.usefixtures("many_files")
+
 CHUNK = bytes(1 << 16)
-
-
-@pytest.fixture(autouse=True)
-def many_files() -> Iterator[None]:
-    """Let this process have as many connections as the tests need."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], min(4096, before[1])), before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.fixture
@@ -56,50 +44,6 @@ def test_idle_connections_keep_nobody_out(embedded_broker: EmbeddedBroker) -> No
             stack.enter_context(Raw(embedded_broker.port))
         for number in range(20):
             stack.enter_context(Raw(embedded_broker.port, f"client-{number}")).say()
-
-
-def test_connections_that_never_agree_on_tls_keep_nobody_out(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    at = AccountsAt(tmp_path / "members.sqlite", "chorus", tmp_path / "broker.pem")
-    kept_certificate(at.certificate)
-    Members(at.members).close()
-    ours = EmbeddedBrokerSettings(embedded_broker=True)
-    with EmbeddedBroker(ours, 0, accounts=at) as broker, ExitStack() as stack:
-        first = stack.enter_context(Raw(broker.port))
-        assert broker._process
-        resource.prlimit(broker._process.pid, resource.RLIMIT_NOFILE, (300, 300))
-        for _ in range(600):
-            stack.enter_context(Raw(broker.port))
-        honest = stack.enter_context(Raw(broker.port))
-        tls = ssl.create_default_context(cafile=str(at.certificate))
-        tls.check_hostname = False
-        stack.enter_context(tls.wrap_socket(honest.socket))
-        assert first.is_cut_off()
-        assert capfd.readouterr().err == ""
-
-
-def test_no_files_left_is_said_and_not_again_and_again(capfd: pytest.CaptureFixture[str]) -> None:
-    told = ""
-
-    def says_so() -> bool:
-        nonlocal told
-        told += capfd.readouterr().err
-        return "Too many open files" in told
-
-    with EmbeddedBroker(EmbeddedBrokerSettings(embedded_broker=True), 0) as broker:
-        with Raw(broker.port, "first") as first:
-            first.say()
-        process = broker._process
-        assert process
-        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (64, 64))
-        with ExitStack() as stack:
-            for _ in range(100):
-                stack.enter_context(Raw(broker.port))
-            wait_until(says_so, "it says that it has no files left")
-        with Raw(broker.port, "late") as late:
-            late.say()
-        assert len(told + capfd.readouterr().err) < 5000
 
 
 def test_as_many_clients_as_there_are_places(embedded_broker: EmbeddedBroker) -> None:
