@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,18 +14,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.simulation.other_settings import difference_from
 from edge_client.simulation.summary import SCHEMA
-from shared.errors import RunError, SettingsError
+from shared.errors import RunError
 from shared.settings import Settings
-from shared.settings_file import read_toml
 from shared.starter import beside
 from shared.storage.files import is_locked, leftovers, lock, storage_errors, write_atomically
 
 _SUMMARY: Final = "summary"
 """Key of ``result.json`` that says what a summary is of; a single run's has none."""
-
-_PARTS: Final = re.compile("([=:+])")
-"""What joins words and paths in a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +151,7 @@ class RunFolder:
 
     def check_own(self, settings: Settings) -> None:
         """Raise :class:`RunError` if the folder's run has other settings."""
-        if difference := self._difference(settings):
+        if difference := difference_from(self.config, settings):
             raise RunError(
                 f"{self.path} belongs to another run: {difference}.",
                 "Give the same settings (its config.toml has them), or another --out.",
@@ -350,20 +346,6 @@ class RunFolder:
             # Last: what is left without it, if this is interrupted, would be nobody's.
             self.config.unlink(missing_ok=True)
 
-    def _difference(self, settings: Settings) -> str:
-        """Say in which setting the folder's run differs; empty if in none that counts."""
-        try:
-            theirs = type(settings).parse(read_toml(self.config))
-        except SettingsError:
-            return "its config.toml cannot be read"
-        for name in type(settings).model_fields:
-            if name == "threads":  # weights do not depend on it
-                continue
-            old, new = getattr(theirs, name), getattr(settings, name)
-            if old != new and _resolved(old) != _resolved(new):
-                return f"{name} is {_shown(old)} there, {_shown(new)} here"
-        return ""
-
 
 def claim_all(runs: Iterable[tuple[RunFolder, Settings]], *, resume: bool, overwrite: bool) -> None:
     """Take folders for runs, each with its settings; remove old runs if so asked.
@@ -383,25 +365,6 @@ def claim_all(runs: Iterable[tuple[RunFolder, Settings]], *, resume: bool, overw
         folder.check(settings, resume=resume, overwrite=overwrite)
     for folder, settings in runs:
         folder.claim(settings, resume=resume, overwrite=overwrite)
-
-
-def _resolved(value: Any) -> Any:
-    """Give a setting's value with each file that it names by its whole path.
-
-    Texts name files too, alone or behind other words: a front end, a partition, a language's corpus
-    (``en=ravdess:PATH``), vectors side by side (``FILE+text``). Each of their parts is taken for a
-    path: words stay different, as all are put into the same folder, and no link is followed there.
-    """
-    if isinstance(value, str):
-        parts = [Path(part) for part in _PARTS.split(value)]
-        return [part.parent.resolve() / part.name for part in parts]
-    if isinstance(value, tuple):
-        return [_resolved(part) for part in value]
-    return value.resolve() if isinstance(value, Path) else value
-
-
-def _shown(value: Any) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _cell(value: float | None) -> str:
