@@ -3,10 +3,11 @@
     python -m benchmarks.soak --minutes 30 [--broker embedded] [--seed 1]
 
 Two devices train on synthetic clips; every process is one of its own. Meanwhile, drawn by the seed,
-an attacker with a device's rights does one thing after the other, processes are killed with
-``kill -9`` and started again, and one device's line breaks. When the time is up all that ends; the
-round that is open is finished, and the model has to be that of an undisturbed simulation, bit for
-bit. At the end it shows:
+an attacker with a device's rights does one thing after the other, another one that is invited to
+every round begins updates that it never ends, processes are killed with ``kill -9`` and started
+again, and one device's line breaks. When the time is up all that ends; the round that is open is
+finished, and the model has to be that of an undisturbed simulation, bit for bit. At the end it
+shows:
 
 - the rounds that were done, and what happened meanwhile;
 - memory: the most that a process of each kind has held;
@@ -27,15 +28,15 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from edge_client.simulation.federation import client_name
-from tests.end_to_end.federation.attacker import NAME, Attacker
+from tests.end_to_end.federation.attacker import NAME, SIXTEEN, Attacker
 from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
 from tests.end_to_end.federation.place import PLACES, Place
-from tests.end_to_end.federation.processes import Processes
+from tests.end_to_end.federation.processes import Processes, invites
 from tests.proxy import Proxy, proxy_to
 
 LOOK: Final = 0.5
@@ -46,17 +47,23 @@ PAUSE: Final = 3.0
 
 MOST_ROUNDS: Final = 100_000
 
+INVITED: Final = SIXTEEN[0]
+
 ATTACKS: Final[dict[str, Callable[[Attacker], None]]] = {
     "asks for what is not there": lambda it: it.ask_for_what_is_not_there(1000),
     "asks for everything": lambda it: it.ask_for_everything(3),
     "says numbers beyond all bounds": lambda it: it.say_numbers_beyond_all_bounds(),
-    "sends single bytes": lambda it: it.send_single_bytes(5000),
-    "holds a place": lambda it: it.hold_a_place(),
     "becomes the model": lambda it: it.become_the_model(),
     "leaves messages": lambda it: it.leave_messages(500, 1000),
     "announces another run": lambda it: it.announce(run="f" * 32),
     "announces another round": lambda it: it.announce(round=999_999),
 }
+
+OF_ONE_INVITED: Final[dict[str, Callable[[Attacker], None]]] = {
+    "sends single bytes": lambda it: it.send_single_bytes(5000),
+    "holds a place": lambda it: it.hold_a_place(),
+}
+"""What one does whose update would be welcome, if it ever ended."""
 
 FOR_RULES: Final[dict[str, Callable[[Attacker], None]]] = {
     "is another": lambda it: it.be_another(client_name(0)),
@@ -88,13 +95,15 @@ class Soak:
         self.happened: Counter[str] = Counter()
         self.memory: Counter[str] = Counter()
         self.disk: Counter[str] = Counter()
-        self.attacks = ATTACKS | (FOR_RULES if place.rules else {})
+        self.attacks = ATTACKS | OF_ONE_INVITED | (FOR_RULES if place.rules else {})
 
     def run(self, seconds: float) -> int:
         """Let things happen; give the number of the round that is open at the end."""
         self.them.serve(self.place.port)
         for number in range(DEVICES):
             self._start(number)
+        with closing(Attacker(self.place.settings_of(INVITED), INVITED)) as invited:
+            invited.be_ready()
         self.them.wait(lambda: self.them.round(1), "round 1 is open")
         end, due = time.monotonic() + seconds, 0.0
         while (now := time.monotonic()) < end:
@@ -141,10 +150,11 @@ class Soak:
         self.them.run(number, self.place.port if number else self.line.port)
 
     def _attack(self, what: str) -> None:
+        name = INVITED if what in OF_ONE_INVITED else NAME
         with suppress(OSError, AssertionError):  # it hears of no round, or is not let in just now
-            mallory = Attacker(self.place.settings_of(NAME))
-            self.attacks[what](mallory)
-            mallory.close()
+            attacker = Attacker(self.place.settings_of(name), name)
+            self.attacks[what](attacker)
+            attacker.close()
 
     def _kill(self) -> str:
         number = self.rng.randrange(-1, DEVICES)
@@ -178,7 +188,7 @@ def soak(minutes: float, broker: str, seed: int, folder: Path) -> dict[str, Any]
     with ExitStack() as stack:
         place = stack.enter_context(PLACES[broker](folder / "broker"))
         line = stack.enter_context(proxy_to(place.port))
-        more = ("--rounds", str(MOST_ROUNDS), "--keep-models", "50")
+        more = ("--rounds", str(MOST_ROUNDS), "--keep-models", "50", *invites(1))
         them = stack.enter_context(Processes(folder / "state", clips, "conv", *more))
         them.access = place.words
         it = Soak(them, place, line, seed)

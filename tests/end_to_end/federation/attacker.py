@@ -1,7 +1,7 @@
 """A client that speaks MQTT through a raw socket, and means harm.
 
 It has the rights of a device called ``mallory``, or where the broker has no rules all rights. Each
-method is one thing that it can do to a federation of real processes; none waits for an answer.
+method is one thing that it can do to a federation of real processes.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from aggregator.broker.packets import Kind, Message, decode_publish, encode, take
+from aggregator.server.inbox import MOST_ACTIVE
 from shared.architectures import architecture_of
 from shared.codecs import make_codec
 from shared.codecs.update_file import encode_update
@@ -33,6 +34,9 @@ from tests.brokers import BOUND
 from tests.end_to_end.federation.raw_line import RawLine
 
 NAME: Final = "mallory"
+
+SIXTEEN: Final = tuple(f"{NAME}-{number}" for number in range(MOST_ACTIVE))
+"""Others like it, as many as there are places for updates."""
 
 _LARGEST: Final = 1 << 31
 
@@ -88,6 +92,7 @@ class Attacker:
         self._announced = b""
         self._came, self._replied = threading.Event(), threading.Event()
         self._come = bytearray()
+        self._held, self._sent = b"", 0
         self._line = RawLine(self._connection(self._topics.identifier(name)), self._listen)
         self._say(*[subscribe("#")] * everything, subscribe(self._topics.round))
 
@@ -123,9 +128,8 @@ class Attacker:
         self._say(publish(self._topics.presence(self.name), json.dumps(presence).encode()))
 
     def send_single_bytes(self, count: int) -> None:
-        """Offer an update, and send a byte of it at every second place."""
-        offer = self._offer(update_file(1.0))
-        self._request(offer.encode())
+        """Offer an update, and once it may be sent, send a byte of it at every second place."""
+        offer = self._offer_of(update_file(1.0))
         topic = self._topics.chunks(self.name)
         for begin in range(0, 2 * count, 2000):
             places = range(begin, min(begin + 2000, 2 * count), 2)
@@ -134,25 +138,29 @@ class Attacker:
             )
 
     def hold_a_place(self) -> None:
-        """Offer an update, and send one byte of it; again, the next byte."""
-        offer = self._offer(update_file(1.0))
-        self._request(offer.encode())
-        chunk = Chunk(offer.update, 0, b"x").encode()
-        self._say(publish(self._topics.chunks(self.name), chunk))
+        """Offer an update, and send its first chunk; :meth:`send_another_chunk` goes on."""
+        self._held = update_file(1.0)
+        self._sent = 0
+        self._offer_of(self._held)
+        self.send_another_chunk()
+
+    def send_another_chunk(self) -> None:
+        """Send one more chunk of the update whose place it holds, and no more than that."""
+        size = self.announcement.chunk
+        piece = self._held[self._sent : self._sent + size]
+        chunk = Chunk(hashlib.sha256(self._held).hexdigest(), self._sent, piece)
+        self._say(publish(self._topics.chunks(self.name), chunk.encode()))
+        self._sent += size
 
     def be_ready(self) -> None:
         """Say that it would train, as an honest client does: then it is invited."""
         presence = Presence(state="online", examples=10_000, task=DEFAULT_TASK.digest)
         self._say(publish(self._topics.presence(self.name), presence.encode(), retain=True))
 
-    def become_the_model(
-        self, norm: float = 990.0, examples: int = 10_000, *, invited: bool = False
-    ) -> None:
-        """Send an update that outweighs all others; if it is invited, when it may, so it counts."""
+    def become_the_model(self, norm: float = 990.0, examples: int = 10_000) -> None:
+        """Send an update that outweighs all others."""
         content = update_file(norm)
-        offer, chunk = self._offer(content, examples=examples), self.announcement.chunk
-        self._request(offer.encode())
-        assert not invited or self._replied.wait(BOUND)
+        offer, chunk = self._offer_of(content, examples=examples), self.announcement.chunk
         topic = self._topics.chunks(self.name)
         for begin in range(0, len(content), chunk):
             piece = Chunk(offer.update, begin, content[begin : begin + chunk])
@@ -189,6 +197,16 @@ class Attacker:
         """What was announced last; waited for."""
         assert self._came.wait(BOUND)
         return Announcement.decode(self._announced)
+
+    def _offer_of(self, content: bytes, **values: Any) -> Offer:
+        """Offer an update until it is answered: what is sent before that is left aside."""
+        offer = self._offer(content, **values)
+        self._replied.clear()
+        for _ in range(round(BOUND)):
+            self._request(offer.encode())
+            if self._replied.wait(1.0):
+                return offer
+        raise AssertionError(f"nobody answers {self.name}")
 
     def _offer(self, content: bytes, **values: Any) -> Offer:
         announcement = self.announcement

@@ -10,7 +10,7 @@ from edge_client.simulation.federation import client_name
 from shared.mqtt.broker_settings import BrokerSettings
 from tests.brokers import Mosquitto, peak_memory
 from tests.deployed import Deployed, make_credentials
-from tests.end_to_end.federation.attacker import NAME
+from tests.end_to_end.federation.attacker import NAME, SIXTEEN
 from tests.end_to_end.federation.clips import DEVICES
 
 
@@ -47,9 +47,9 @@ class Place:
 
 @contextmanager
 def deployed(folder: Path) -> Iterator[Place]:
-    """Start Mosquitto with rules for the devices, and for an attacker who has a device's rights."""
+    """Start Mosquitto with rules for the devices, and for attackers who have a device's rights."""
     devices = [client_name(number) for number in range(DEVICES)]
-    made = make_credentials(folder, "--host", "127.0.0.1", ".", *devices, NAME)
+    made = make_credentials(folder, "--host", "127.0.0.1", ".", *devices, NAME, *SIXTEEN)
     assert made.returncode == 0, made.stderr
     broker = Deployed(folder, folder)
     broker.start()

@@ -40,6 +40,14 @@ def _command(name: str, still: str, waits: Mapping[str, float]) -> list[str | Pa
     return [sys.executable, HURRIED, name, ",".join(own)] if own else [BIN / name]
 
 
+def invites(others: int) -> tuple[str, ...]:
+    """Give the words with which so many others are invited too, and not waited for."""
+    return (
+        *("--quorum", str(DEVICES + others)),
+        *("--clients-per-round", str(DEVICES), "--over-selection", str(others / DEVICES)),
+    )
+
+
 class Process:
     """A command in a process of its own; what it says goes to a file.
 

@@ -1,5 +1,7 @@
 """An attacker among honest devices: real processes, Mosquitto as deployed, the embedded broker."""
 
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from aggregator.broker.bounds import MOST_HELD, MOST_WAITING
 from aggregator.strategies import Update
 from edge_client.simulation.federation import client_name
 from shared.weights import norm
-from tests.end_to_end.federation.attacker import NAME, Attacker, delta_of
+from tests.end_to_end.federation.attacker import NAME, SIXTEEN, Attacker, delta_of
 from tests.end_to_end.federation.clips import (
     DEVICES,
     ROUNDS,
@@ -19,7 +21,7 @@ from tests.end_to_end.federation.clips import (
     simulated_with,
 )
 from tests.end_to_end.federation.place import PLACES, Place
-from tests.end_to_end.federation.processes import Processes
+from tests.end_to_end.federation.processes import Processes, invites
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -31,6 +33,9 @@ for one client (made while asyncio's buffer grows), and the program itself.
 
 Without bounds both kept more than that of what the attacker leaves alone.
 """
+
+LARGEST_GROWTH = 20e6
+"""Bytes that an aggregator takes for its rounds, whatever is sent to it."""
 
 
 @pytest.fixture(params=["deployed", "embedded"])
@@ -90,6 +95,70 @@ def test_honest_devices_finish_with_the_same_bits(
         assert place.memory() < LARGEST_MEMORY
 
 
+def test_single_bytes_of_one_that_is_invited_cost_nothing(
+    place: Place, tmp_path: Path, clips: Clips
+) -> None:
+    with Processes(tmp_path, clips, "conv", *invites(1)) as them:
+        them.access = place.words
+        aggregator = them.serve(place.port)
+        them.wait(lambda: aggregator.said("Connected to the broker"), "it is there")
+        mallory = Attacker(place.settings_of(NAME))
+        them.callback(mallory.close)
+        mallory.be_ready()
+        for number in range(DEVICES):
+            them.run(number, place.port)
+        them.wait(lambda: them.round(1), "round 1 is open")
+        before = aggregator.peak_memory()
+        mallory.send_single_bytes(100_000)
+        them.wait(lambda: aggregator.said("is no whole chunk"), "it is noticed")
+        them.wait(lambda: them.round(2), "round 2 is open")
+        mallory.send_single_bytes(100_000)
+        them.reach(ROUNDS, simulated(clips.whole))
+        assert aggregator.peak_memory() < before + LARGEST_GROWTH
+        assert aggregator.log.stat().st_size < LARGEST_LOG
+        assert place.memory() < LARGEST_MEMORY
+
+
+def test_those_who_hold_all_places_make_room(place: Place, tmp_path: Path, clips: Clips) -> None:
+    with Processes(tmp_path, clips, "conv", *invites(len(SIXTEEN)), "--chunk", "4096") as them:
+        them.access = place.words
+        server = "aggregator.server"
+        them.waits = {f"{server}.upload:SILENCE": 2, f"{server}.receiving:_LOOK_AFTER": 1}
+        aggregator = them.serve(place.port)
+        them.wait(lambda: aggregator.said("Connected to the broker"), "it is there")
+        devices = [them.run(number, place.port) for number in range(DEVICES)]
+        attackers = [Attacker(place.settings_of(name), name) for name in SIXTEEN]
+        for attacker in attackers:
+            them.callback(attacker.close)
+        for attacker in attackers[1:]:
+            attacker.be_ready()
+        them.wait(lambda: aggregator.said("17 are ready to train"), "one is missing")
+        # They come too late, whatever this machine does first.
+        for device in devices:
+            device.send(signal.SIGSTOP)
+        attackers[0].be_ready()
+        them.wait(lambda: them.round(1), "round 1 is open")
+        for attacker in attackers:
+            attacker.hold_a_place()
+        for device in devices:
+            device.send(signal.SIGCONT)
+        due = 0.0
+
+        def done() -> bool:
+            """Send a chunk of each again and again, never silent for long, and look."""
+            nonlocal due
+            if time.monotonic() > due:
+                due = time.monotonic() + 1.0
+                for attacker in attackers:
+                    attacker.send_another_chunk()
+            return them.reached(1, "done")
+
+        them.wait(done, "round 1 is done")
+        assert aggregator.said("slower than 8 KiB a second while others waited")
+        assert them.clients(1) == [client_name(number) for number in range(DEVICES)]
+        assert them.weights().tobytes() == simulated(clips.whole, rounds=1).tobytes()
+
+
 def test_one_that_is_invited_does_not_become_the_model(
     place: Place, tmp_path: Path, clips: Clips
 ) -> None:
@@ -103,7 +172,7 @@ def test_one_that_is_invited_does_not_become_the_model(
         for number in range(DEVICES):
             them.run(number, place.port)
         them.wait(lambda: them.round(1), "round 1 is open")
-        mallory.become_the_model(norm=990, examples=10_000, invited=True)
+        mallory.become_the_model(norm=990, examples=10_000)
         them.wait(lambda: them.reached(1, "done"), "round 1 is done")
         assert them.clients(1) == [*map(client_name, range(DEVICES)), NAME]
         expected = simulated_with(clips.whole, Update(NAME, 10_000, delta_of(990)))
