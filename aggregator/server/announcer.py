@@ -28,6 +28,8 @@ class Announcer:
     ----------
     told_end
         Whether it was announced that the last round has ended.
+    arrived
+        Whether the last announcement has been heard.
     """
 
     def __init__(
@@ -42,13 +44,13 @@ class Announcer:
         self._clock = clock
         self._renewed = renewed
         self.told_end = False
+        self.arrived = False
         self._said = b""
-        self._arrived = False
 
     def announce(self) -> bool:
         """Tell everybody where the federation stands; say whether it was sent."""
         announcement = self._announcement()
-        self._said, self._arrived = announcement.encode(), False
+        self._said, self.arrived = announcement.encode(), False
         told = self._publish(announcement)
         self.told_end = told and announcement.state == "finished"
         return told
@@ -60,9 +62,9 @@ class Announcer:
         what comes before its own last one, that makes an end by itself.
         """
         if payload == self._said:
-            self._arrived = True
+            self.arrived = True
             return False
-        return self._arrived
+        return self.arrived
 
     def _announcement(self) -> Announcement:
         settings, rounds = self._federation.settings, self._federation.rounds

@@ -24,16 +24,24 @@ class Contradiction:
         What it stands on.
     announce
         Announces the round again.
+    arrived
+        Told whenever what was announced here last is heard.
     topic
         Where rounds are announced, for the log.
     """
 
     def __init__(
-        self, announcer: Announcer, loop: Loop, announce: Callable[[], None], topic: str
+        self,
+        announcer: Announcer,
+        loop: Loop,
+        announce: Callable[[], None],
+        arrived: Callable[[], None],
+        topic: str,
     ) -> None:
         self._announcer = announcer
         self._clock = loop.clock
         self._announce = announce
+        self._arrived = arrived
         self._topic = topic
         self._repetition = loop.deadline(self._repeat)
         self._repeated_at = -CONTRADICT
@@ -42,6 +50,8 @@ class Contradiction:
         """Hear what was announced: by this process, or by somebody who should not."""
         if self._announcer.contradicts(payload):
             self._repetition.within(max(0.0, self._repeated_at + CONTRADICT - self._clock()))
+        elif self._announcer.arrived:
+            self._arrived()
 
     def _repeat(self) -> None:
         self._repeated_at = self._clock()

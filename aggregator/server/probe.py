@@ -63,7 +63,7 @@ class Probe:
     def lost(self) -> None:
         """Learn that the connection was lost."""
         self._deadline.cancel()
-        if self._waits:
+        if self._waits and self._small_is_back:
             self._lost += 1
             if self._lost == _TWICE:
                 self._say("ends the connection when it is sent a message")

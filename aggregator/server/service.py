@@ -20,6 +20,7 @@ from aggregator.server.announcer import Announcer
 from aggregator.server.attendance import Attendance
 from aggregator.server.contradiction import Contradiction
 from aggregator.server.course import Course
+from aggregator.server.echo import Echo
 from aggregator.server.farewell import Farewell
 from aggregator.server.flood_gate import AT_THE_DOOR, QUALITY, FloodGate
 from aggregator.server.probe import Probe
@@ -117,7 +118,10 @@ class Service:
         self._say = loop.deadline(self._say_change)
         self._said_at = -_SAY_AGAIN
         loop.watch(lambda: rounds.wake_at, self._course.deadline_passed)
-        self._contradiction = Contradiction(self._announcer, loop, self._announce, topics.round)
+        self._echo = Echo(loop, lambda: self._connection.subscribe(topics.round), topics.round)
+        self._contradiction = Contradiction(
+            self._announcer, loop, self._announce, self._echo.arrived, topics.round
+        )
         loop.watch(lambda: self._leave_at, loop.stop)
         # The network, and who comes in from there.
         self._entrance = self._make_entrance(members) if members else None
@@ -281,6 +285,7 @@ class Service:
         if not connected:
             self._rival.lost()
             self._probe.lost()
+            self._echo.lost()
         elif self._rival.serves:
             self._connected()
         else:
@@ -380,7 +385,9 @@ class Service:
         # No update can count in a round that the ledger does not have.
         if self._course.unwritten or not self._rival.serves:
             return
-        if not self._announcer.announce() and self._connection.connected:
+        if self._announcer.announce():
+            self._echo.announced()
+        elif self._connection.connected:
             self._announce_again.within(STORAGE_RETRY)
 
 

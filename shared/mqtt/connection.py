@@ -29,6 +29,7 @@ from shared.mqtt.troubles import (
     Trouble,
     ended,
     garbled,
+    keeps_nothing,
     left,
     lost,
     refused,
@@ -340,6 +341,10 @@ class Connection:
     ) -> None:
         if code.is_failure:
             self._trouble = refused(self.settings, self._username, code, self._if_unknown)
+            return
+        if not getattr(properties, "RetainAvailable", True):
+            self._trouble = keeps_nothing(self.settings)
+            client.disconnect()
             return
         keep_within(client, properties)
         # From here on, other threads subscribe by themselves what they add.

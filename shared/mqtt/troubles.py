@@ -17,7 +17,7 @@ _NOT_YET_VALID, _EXPIRED = 9, 10
 _BAD_PASSWORD, _NOT_AUTHORISED, _BAD_IDENTIFIER, _BAD_PROTOCOL = 134, 135, 133, 132
 """MQTT 5's reason codes, into which paho translates the return codes of 3.1.1."""
 
-_TAKEN_OVER, _TOO_LARGE, _QUOTA, _ENDED_BY_HAND = 142, 149, 151, 152
+_TAKEN_OVER, _TOO_LARGE, _QUOTA, _ENDED_BY_HAND, _KEEPS_NOTHING = 142, 149, 151, 152, 154
 """Reason codes that only MQTT 5 has."""
 
 GIVE_OTHERS: Final = "Give a name and a password that it knows with --username and --password-file."
@@ -118,6 +118,8 @@ def refused(
     """Explain why the broker refused the client; ``if_unknown`` it does not know the user."""
     place = _place(settings)
     match code.value:
+        case value if value == _KEEPS_NOTHING:
+            return keeps_nothing(settings)
         case value if value in (_BAD_PASSWORD, _NOT_AUTHORISED):
             who = f"the user {username} with this password" if username else "anonymous clients"
             return _trouble(
@@ -132,6 +134,16 @@ def refused(
                 unspoken=value == _BAD_PROTOCOL,
             )
     return _trouble(f"The broker {place} takes no clients now: {str(code).lower()}.")
+
+
+def keeps_nothing(settings: BrokerSettings) -> Trouble:
+    """Explain that the broker has no retained messages, which only MQTT 5 tells."""
+    return _trouble(
+        f"The broker {_place(settings)} keeps no messages for those who come later.",
+        "Let it keep retained messages (Mosquitto's retain_available), or use another broker "
+        "(docs/brokers.md).",
+        lasting=True,
+    )
 
 
 def unsubscribable(settings: BrokerSettings, username: str | None) -> Trouble:

@@ -102,6 +102,8 @@ class Link:
     def subscribe(self, topic: str, *, qos: int = 1) -> None:
         assert qos in (0, 1)
         self.subscriptions[topic] = None
+        if self.connected and (kept := self._network.retained.get(topic)):
+            self.waiting.append((topic, kept))
 
     def unsubscribe(self, topic: str) -> None:
         self.subscriptions.pop(topic, None)
