@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from tests.end_to_end.federation.clips import (
     simulated,
     simulated_with,
 )
-from tests.end_to_end.federation.place import PLACES, Place
+from tests.end_to_end.federation.place import Place
 from tests.end_to_end.federation.processes import Processes, invites
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -36,17 +36,6 @@ Without bounds both kept more than that of what the attacker leaves alone.
 
 LARGEST_GROWTH = 20e6
 """Bytes that an aggregator takes for its rounds, whatever is sent to it."""
-
-
-@pytest.fixture(params=["deployed", "embedded"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """Start a broker of either kind."""
-    if request.param == "deployed":
-        request.getfixturevalue("needs_mosquitto")
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with PLACES[request.param](folder) as one:
-        yield one
 
 
 def asks(mallory: Attacker) -> None:

@@ -10,8 +10,10 @@ from edge_client.simulation.federation import client_name
 from shared.protocol.messages import Presence, Want
 from shared.protocol.topics import Topics
 from tests.brokers import Mosquitto
+from tests.end_to_end.federation.attacker import NAME
 from tests.end_to_end.federation.clips import DEVICES, Clips, simulated
 from tests.end_to_end.federation.flood import Flood, of_wants
+from tests.end_to_end.federation.place import Place
 from tests.end_to_end.federation.processes import Processes
 from tests.memberships import member
 from tests.peers import Peers
@@ -97,10 +99,11 @@ def test_large_messages_of_one_client_do_not_occupy_the_aggregator(
 
 
 def test_few_bytes_of_requests_do_not_make_the_aggregator_send_without_end(
-    tmp_path: Path, clips: Clips, mosquitto: Mosquitto, peers: Peers
+    tmp_path: Path, clips: Clips, place: Place, peers: Peers
 ) -> None:
     with Processes(tmp_path, clips) as them:
-        aggregator = them.serve(mosquitto.port)
+        them.access = place.words
+        aggregator = them.serve(place.port)
         model = them.wait_for_model()
         them.wait(lambda: aggregator.said("Connected to the broker"), "it listens")
         sent = 0
@@ -111,7 +114,11 @@ def test_few_bytes_of_requests_do_not_make_the_aggregator_send_without_end(
 
         topics = Topics("chorus")
         mallory = peers.connect(
-            mosquitto.settings, "mallory", topics.model(model.digest), on_message=count
+            place.settings_of(NAME),
+            NAME,
+            topics.model(model.digest),
+            identifier=topics.identifier(NAME),
+            on_message=count,
         ).ready()
         everything = Want(file=model.digest, ranges=[(0, 1 << 30)]).encode()
         said = "mallory: It asks for the models again and again"
@@ -122,11 +129,11 @@ def test_few_bytes_of_requests_do_not_make_the_aggregator_send_without_end(
             nonlocal asked, before
             if sent > before or time.monotonic() > asked + 1:
                 asked, before = time.monotonic(), sent
-                mallory.connection.publish(topics.requests("mallory"), everything)
+                mallory.connection.publish(topics.requests(NAME), everything)
             return bool(aggregator.said(said))
 
         them.wait(asks_again, "it is told from those who need a model")
         assert sent < TIMES * model.bytes + SLACK
         for number in range(2):
-            them.run(number, mosquitto.port)
+            them.run(number, place.port)
         them.finish(simulated(clips.whole))
