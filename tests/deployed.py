@@ -1,6 +1,7 @@
 """Mosquitto as ``deploy/mosquitto`` makes it: TLS, a password for each user, rules, bounds."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -56,6 +57,12 @@ class Deployed(Mosquitto):
         self._file.write_text(text)
         self.credentials = credentials
         self.federation = federation
+
+    def set(self, name: str, value: str) -> None:
+        """Give one of its settings another value, before it starts."""
+        text, count = re.subn(rf"(?m)^{name} .*$", f"{name} {value}", self._file.read_text())
+        assert count == 1
+        self._file.write_text(text)
 
     def settings_of(self, name: str, federation: str = "") -> BrokerSettings:
         """How a device, or the aggregator, reaches it; of another federation, if one is named."""

@@ -4,7 +4,6 @@ import resource
 import socket
 import ssl
 import stat
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from shared.mqtt.broker_settings import BrokerSettings
 from shared.mqtt.troubles import unreachable
 from shared.protocol.topics import Topics
 from tests.brokers import BOUND, Mosquitto, leave_out_without_mosquitto, wait_until
+from tests.deploy.conftest import FEDERATION
 from tests.deployed import Deployed, make_credentials, user_of
 from tests.peers import Peers
 
-FEDERATION = "home"
 TOPICS = Topics(FEDERATION)
 
 
@@ -26,27 +25,6 @@ lets_go_of_its_socket = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
 )
 """paho-mqtt leaves the socket of a handshake that failed to the garbage collector."""
-
-
-@pytest.fixture(scope="module")
-def credentials(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    leave_out_without_mosquitto()
-    folder = tmp_path_factory.mktemp("credentials")
-    made = make_credentials(
-        folder,
-        *("--host", "127.0.0.1", "--host", "broker.test", "--federation", FEDERATION),
-        *(".", "kitchen", "desk"),
-    )
-    assert made.returncode == 0, made.stderr
-    return folder
-
-
-@pytest.fixture
-def deployed(tmp_path: Path, credentials: Path) -> Iterator[Deployed]:
-    broker = Deployed(tmp_path, credentials, FEDERATION)
-    broker.start()
-    yield broker
-    broker.kill()
 
 
 def test_a_federation_can_speak_and_its_devices_are_kept_apart(

@@ -1,6 +1,8 @@
 """A search through folders finds every clip once, and names what it passes over."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import soundfile
 from shared.audio.clip_search import clips_below
 from shared.corpora import load_corpus
 from shared.environment import remark_once
+from tests.as_owner import OWNER, reachable
 
 
 @pytest.fixture(autouse=True)
@@ -68,12 +71,26 @@ def test_what_is_passed_over_is_named_and_counted(
     )
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root reads every folder")
-def test_a_locked_folder_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    locked = clip(tmp_path / "locked/1.wav").parent
-    locked.chmod(0)
-    assert found(tmp_path) == []
-    locked.chmod(0o700)
+@contextmanager
+def of_no_rights() -> Iterator[None]:
+    """Be another user for a while, if this is root: root reads every folder."""
+    root = os.geteuid() == 0
+    try:
+        if root:
+            os.seteuid(OWNER)
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_locked_folder_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    with reachable() as folder:
+        locked = clip(folder / "locked/1.wav").parent
+        locked.chmod(0)
+        with of_no_rights():
+            assert found(folder) == []
+        locked.chmod(0o700)
     assert "1 that cannot be read (locked)" in caplog.text
 
 
