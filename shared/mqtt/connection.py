@@ -94,7 +94,8 @@ class Connection:
     backoff
         How long to wait between attempts.
     patience
-        Seconds that the broker has to acknowledge a message, or this client; then it begins anew.
+        Seconds that the broker has to acknowledge a message, or this client, before the connection
+        begins anew; :data:`UNACKNOWLEDGED` if not given.
     if_unknown
         What to do where the broker does not know the user, or this password; to give others, if
         nothing else is said.
@@ -122,7 +123,7 @@ class Connection:
         on_change: Callable[[bool, str], None],
         on_room: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
-        patience: float = UNACKNOWLEDGED,
+        patience: float | None = None,
         if_unknown: str = "",
     ) -> None:
         self.settings = settings
@@ -133,7 +134,7 @@ class Connection:
         self._on_change = on_change
         self._on_room = on_room
         self._backoff = backoff or Backoff()
-        self._patience = patience
+        self._patience = UNACKNOWLEDGED if patience is None else patience
         self._if_unknown = if_unknown or GIVE_OTHERS
         self._subscriptions = Subscriptions(
             dict.fromkeys(subscriptions, 1) | dict.fromkeys(unacknowledged, 0)

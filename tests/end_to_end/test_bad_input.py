@@ -2,9 +2,11 @@
 
 import csv
 import json
+import pwd
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -72,6 +74,32 @@ def test_nothing_is_written_for_what_cannot_be(
 ) -> None:
     check(simulate(*options.split()), code, *words)
     assert not list(tmp_path.glob("run/*"))
+
+
+def test_training_that_overflows_ends_with_a_sentence(simulate: Command, tmp_path: Path) -> None:
+    outcome = simulate("--normalisation", "none", "--learning-rate", "1e9", "--epochs", "9")
+    check(outcome, 16, "not finite", "a smaller learning rate")
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_give(
+    edge_client: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "CHORUS_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unlisted(user: int) -> NoReturn:
+        raise KeyError(user)
+
+    # As in a container that runs with any number.
+    monkeypatch.setattr(pwd, "getpwuid", unlisted)
+    check(edge_client("status"), 2, "no home folder", "--state")
+    check(edge_client("examples", "list"), 2, "no home folder", "--state")
+    simulated = edge_client(*["simulate", "--corpus", "synthetic", "--rounds", "1", "--out", "run"])
+    check(simulated, 2, "no home folder", "CHORUS_CACHE")
+    (tmp_path / "edge-client.toml").write_text('state = "~/device"\n')
+    given = edge_client("status", "--config", "edge-client.toml")
+    check(given, 2, "no home folder is known that ~ could stand for")
 
 
 def test_a_missing_class_is_named(simulate: Command, small_corpus: Path) -> None:

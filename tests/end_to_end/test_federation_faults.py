@@ -104,6 +104,22 @@ def test_killed_before_it_could_tell_the_end_the_aggregator_tells_it_later(
         assert all(device.said("was the last") for device in devices)
 
 
+def test_an_offer_that_went_with_the_aggregator_is_made_again_at_once(
+    tmp_path: Path, clips: Clips, mosquitto: Mosquitto
+) -> None:
+    with Processes(tmp_path, clips) as them:
+        # They would ask for nothing again by themselves while this test lasts.
+        them.waits = {"edge_client.federation.transfers:PATIENCE": 3600}
+        for number in range(DEVICES):
+            them.run(number, mosquitto.port)
+        killed = kill_aggregator(
+            them, mosquitto.port, "before aggregator.server.inbox:Inbox.offer", 1
+        )
+        assert killed == ("open", 0)
+        them.serve(mosquitto.port)
+        them.finish(simulated(clips.whole))
+
+
 def test_a_client_is_killed_before_during_and_after_its_upload(
     tmp_path: Path, clips: Clips, mosquitto: Mosquitto, proxies: list[Proxy]
 ) -> None:

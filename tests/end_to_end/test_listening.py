@@ -19,7 +19,7 @@ from shared.front_ends import FRONT_ENDS
 from shared.front_ends.paper34 import frame_features
 from shared.inference import Inference
 from shared.task import DEFAULT_TASK, PAPER34
-from shared.weights import load_weights
+from shared.weights import load_weights, save_weights
 from tests.brokers import free_port, wait_until
 from tests.edge_client.hearing.sound_server import SoundServer, in_a_room, sound_server
 from tests.end_to_end.conftest import Command
@@ -95,6 +95,20 @@ def test_real_time_gives_the_same_and_what_was_heard_before_a_kill_stays(
         assert kept.probabilities == pytest.approx(list(first["probabilities"].values()), abs=1e-4)
     again = run("--wav", recording, "--fast", "--headless", "--state", state)
     assert json.loads(again.stdout.splitlines()[0])["identifier"] == 2
+
+
+def test_a_model_that_overflows_names_no_label_and_prints_json(
+    recording: Path, model: Path, state: Path
+) -> None:
+    weights, architecture = load_weights(model)
+    huge = state.with_name("huge.safetensors")
+    save_weights(huge, weights * np.float32(1e7), architecture)
+    done = run("--wav", recording, "--fast", "--headless", "--weights", huge, "--state", state)
+    assert done.returncode == 0, done.stderr
+    assert "its weights are too large" in done.stderr
+    assert "NaN" not in done.stdout
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["emotion"], line["probabilities"]) for line in lines] == [(None, None)] * 4
 
 
 def test_without_a_model_everything_is_kept(recording: Path, state: Path) -> None:
@@ -230,6 +244,29 @@ def test_without_a_view_a_microphone_that_goes_and_comes_is_said_in_the_log(
         until("Listening to pulse.", 2)
         process.send_signal(signal.SIGINT)
         assert process.wait(BOUND) == 0
+
+
+@pytest.mark.parametrize("rate", ["16000", "44100", "48000"])
+def test_ctrl_c_ends_a_microphone_of_any_rate_without_a_report(
+    rate: str, sound_server: SoundServer, model: Path, state: Path, speech: Path
+) -> None:
+    line = command("--mic", "--device", "pulse", "--rate", rate, "--weights", model)
+    with running(
+        [*line, "--state", state, "--headless"],
+        env=sound_server.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        wait_until(lambda: recordings(sound_server), "it listens")
+        sound_server.play(in_a_room(clips(speech)[1]))
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=BOUND)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert "leak" not in said
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
