@@ -12,11 +12,20 @@ PAGE_HEAD: Final = 27
 _LAST_PAGE: Final = 1 << 17
 """Bytes at the end of an Ogg file in which its last page begins: a page is smaller than half."""
 
+_BEGINNING: Final = re.compile(rb"OggS\0[\2\3\6\7]")
+"""Of the page that a stream begins with, which its flags say."""
+
+_PAGE_MARK: Final = 5
+"""Bytes of that without the last."""
+
+_AT_ONCE: Final = 1 << 20
+"""Bytes that are looked through at once."""
+
 _MP3_HEAD: Final = 64
 """The first frame's header, side information and, if there is one, the mark of its length."""
 
 _MOST_STREAMS: Final = 64
-"""Streams side by side in an Ogg file that are believed."""
+"""Streams side by side in an Ogg file that are believed; each has a page that it begins with."""
 
 _ID3_HEAD: Final = 10
 
@@ -76,14 +85,17 @@ def _goes_on_as_mp3(file: IO[bytes]) -> bool:
 
 
 def _goes_on_as_ogg(file: IO[bytes]) -> bool:
-    """Whether the last page is of a stream that has not begun where the file does."""
-    streams, place = set(), 0
+    """Whether a stream begins behind others, whatever its number: all of a sound begin together."""
+    place = 0
     for _ in range(_MOST_STREAMS):
         file.seek(place)
         head = file.read(PAGE_HEAD)
-        if len(head) < PAGE_HEAD or not head[5] & 2:
+        if len(head) < PAGE_HEAD or not _BEGINNING.match(head):
             break
-        streams.add(head[14:18])
         place += PAGE_HEAD + head[-1] + sum(file.read(head[-1]))
-    last = last_page(file)[:PAGE_HEAD]
-    return last[:4] == b"OggS" and len(last) == PAGE_HEAD and last[14:18] not in streams
+    file.seek(place)
+    seen = b""
+    while piece := file.read(_AT_ONCE):
+        if _BEGINNING.search(seen := seen[-_PAGE_MARK:] + piece):
+            return True
+    return False

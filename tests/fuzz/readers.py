@@ -68,6 +68,8 @@ _SOUNDS: Final = (
     *("FLAC PCM_16", "OGG VORBIS", "AIFF PCM_16", "AU PCM_16", "CAF PCM_16", "MP3 MPEG_LAYER_III"),
 )
 
+_OF_CLAIMS: Final = ("WAV PCM_16", "FLAC PCM_16", "MP3 MPEG_LAYER_III", "OGG VORBIS")
+
 _CODECS: Final = [make_codec(name) for name in CODECS]
 """Made once: to look for those of installed packages takes far longer than to read an update."""
 
@@ -279,17 +281,19 @@ def read_sound(data: bytes) -> None:
 
 
 def sound_inputs() -> list[bytes]:
-    """Make a short clip of each format."""
-    found = []
+    """Make a short clip of each format, and some whose header says less than there is."""
+    found: dict[str, bytes] = {}
     sound = 0.3 * np.sin(np.arange(800) / 5)
     for form in _SOUNDS:
         kind, subtype = form.split()
         file = io.BytesIO()
         soundfile.write(file, sound, 16_000, subtype, format=kind)
-        found.append(file.getvalue())
-    wav = found[0]
+        found[form] = file.getvalue()
+    wav, flac, mp3, ogg = (found[form] for form in _OF_CLAIMS)
     cut_off = wav[:40] + bytes(4) + wav[44:]  # a recorder that did not come to its end
-    return [*found, cut_off]
+    goes_on = flac[:25] + bytes([flac[25] // 2]) + flac[26:]
+    tagged = b"ID3\4\0\0\0\0\0\5" + b"TITLE" + mp3
+    return [*found.values(), cut_off, goes_on, tagged, mp3 + mp3, mp3 + tagged, ogg + ogg]
 
 
 READERS: Final = {

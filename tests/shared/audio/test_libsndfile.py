@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from edge_client.hearing.recording import Recording
-from shared.audio import RATE, read_clip
+from shared.audio import RATE, joined, read_clip
 from shared.audio.flac import _remainder, true_total
 from shared.errors import AudioError
 from tests.edge_client.hearing.sounds import scene
@@ -236,6 +236,21 @@ def test_of_sounds_one_behind_the_other_none_is_left_out_in_silence(
             read(path)
     path.write_bytes((_TAG if kind == "MP3" else b"") + content + between)
     assert len(read_clip(path)) == len(read_clip(tmp_path / "first.any"))
+
+
+@pytest.mark.parametrize("at_once", [joined._AT_ONCE, 1, 7])
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_a_sound_behind_one_with_the_same_stream_number_is_noticed(
+    subtype: str, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some programs number all streams alike."""
+    monkeypatch.setattr(joined, "_AT_ONCE", at_once)
+    content = written(tmp_path / "clip.any", "OGG", subtype).read_bytes()
+    (tmp_path / "once.ogg").write_bytes(content)
+    assert len(read_clip(tmp_path / "once.ogg"))
+    (tmp_path / "twice.ogg").write_bytes(content + content)
+    with pytest.raises(AudioError, match="holds several sounds"):
+        read_clip(tmp_path / "twice.ogg")
 
 
 def test_what_goes_beyond_full_scale_is_heard_as_the_clip_is(tmp_path: Path) -> None:
