@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from tests.end_to_end.federation.clips import (
     simulated_with,
 )
 from tests.end_to_end.federation.place import Place
-from tests.end_to_end.federation.processes import Processes, invites
+from tests.end_to_end.federation.processes import Process, Processes, invites
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -36,6 +37,20 @@ Without bounds both kept more than that of what the attacker leaves alone.
 
 LARGEST_GROWTH = 20e6
 """Bytes that an aggregator takes for its rounds, whatever is sent to it."""
+
+
+@contextmanager
+def attacked(
+    place: Place, folder: Path, clips: Clips, *words: str
+) -> Iterator[tuple[Processes, Process, Attacker]]:
+    """Give a federation, its aggregator, which is there, and who attacks it."""
+    with Processes(folder, clips, "conv", *words) as them:
+        them.access = place.words
+        aggregator = them.serve(place.port)
+        them.wait(lambda: aggregator.said("Connected to the broker"), "it is there")
+        mallory = Attacker(place.settings_of(NAME))
+        them.callback(mallory.close)
+        yield them, aggregator, mallory
 
 
 def asks(mallory: Attacker) -> None:
@@ -68,12 +83,7 @@ def announces(mallory: Attacker) -> None:
 def test_honest_devices_finish_with_the_same_bits(
     attack: Callable[[Attacker], None], place: Place, tmp_path: Path, clips: Clips
 ) -> None:
-    with Processes(tmp_path, clips) as them:
-        them.access = place.words
-        aggregator = them.serve(place.port)
-        them.wait(lambda: aggregator.said("Connected to the broker"), "it is there")
-        mallory = Attacker(place.settings_of(NAME))
-        them.callback(mallory.close)
+    with attacked(place, tmp_path, clips) as (them, aggregator, mallory):
         them.run(1, place.port)
         attack(mallory)
         them.run(0, place.port)
@@ -87,12 +97,7 @@ def test_honest_devices_finish_with_the_same_bits(
 def test_single_bytes_of_one_that_is_invited_cost_nothing(
     place: Place, tmp_path: Path, clips: Clips
 ) -> None:
-    with Processes(tmp_path, clips, "conv", *invites(1)) as them:
-        them.access = place.words
-        aggregator = them.serve(place.port)
-        them.wait(lambda: aggregator.said("Connected to the broker"), "it is there")
-        mallory = Attacker(place.settings_of(NAME))
-        them.callback(mallory.close)
+    with attacked(place, tmp_path, clips, *invites(1)) as (them, aggregator, mallory):
         mallory.be_ready()
         for number in range(DEVICES):
             them.run(number, place.port)
@@ -151,12 +156,11 @@ def test_those_who_hold_all_places_make_room(place: Place, tmp_path: Path, clips
 def test_one_that_is_invited_does_not_become_the_model(
     place: Place, tmp_path: Path, clips: Clips
 ) -> None:
-    with Processes(tmp_path, clips, "conv", "--rounds", "1", "--quorum", "3") as them:
-        them.access = place.words
-        aggregator = them.serve(place.port)
-        them.wait(lambda: aggregator.said("Connected to the broker"), "it is there")
-        mallory = Attacker(place.settings_of(NAME))
-        them.callback(mallory.close)
+    with attacked(place, tmp_path, clips, "--rounds", "1", "--quorum", "3") as (
+        them,
+        aggregator,
+        mallory,
+    ):
         mallory.be_ready()
         for number in range(DEVICES):
             them.run(number, place.port)
@@ -177,12 +181,7 @@ def test_one_that_is_invited_does_not_become_the_model(
 def test_with_rules_nobody_speaks_for_another_or_hears_what_is_not_for_all(
     place: Place, tmp_path: Path, clips: Clips
 ) -> None:
-    with Processes(tmp_path, clips) as them:
-        them.access = place.words
-        aggregator = them.serve(place.port)
-        them.wait(lambda: aggregator.said("Connected to the broker"), "it is there")
-        mallory = Attacker(place.settings_of(NAME))
-        them.callback(mallory.close)
+    with attacked(place, tmp_path, clips) as (them, _, mallory):
         for number in range(DEVICES):
             them.run(number, place.port)
         them.wait(lambda: them.round(1), "round 1 is open")
